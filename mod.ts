@@ -1,0 +1,25 @@
+/**
+ * Linux packet sampling for Deno and Bun: receive what tc's `sample` action, switch drivers and Open vSwitch
+ * sample, with an honest account of what was lost.
+ *
+ * It talks to the kernel's generic netlink family `psample` through libc: `--allow-ffi` is all it needs.
+ *
+ * @example Print what is sampled
+ * ```ts ignore
+ * import { listen } from "@psample/psample";
+ *
+ * for await (const sample of await listen({ groups: [5] })) {
+ *   if (sample.type === "sample") console.log(sample.group, sample.sequence, sample.originalBytes, sample.data);
+ * }
+ * ```
+ *
+ * @module
+ */
+export { DecodeError, NetlinkError, type NetlinkErrorInit } from "./src/errors.ts";
+export { listGroups } from "./src/groups.ts";
+export type { GroupStats, ListenStats } from "./src/ledger.ts";
+export { type Entry, listen, Listener, type ListenOptions } from "./src/listen.ts";
+export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
+export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
+export type { GeneveOption, Tunnel, UnknownAttribute } from "./src/psample/tunnel.ts";
+export { replay, type ReplayOptions } from "./src/replay.ts";

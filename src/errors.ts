@@ -1,0 +1,125 @@
+/**
+ * The two errors of this package. A refusal of the kernel is a {@linkcode NetlinkError}, bytes that
+ * make no sense are a {@linkcode DecodeError}; wrong arguments are the built-in `TypeError` and `RangeError`.
+ *
+ * @module
+ */
+
+// include/uapi/asm-generic/errno-base.h and errno.h: [name, text of strerror(3)].
+const ERRNO: Record<number, readonly [string, string]> = {
+  1: ["EPERM", "operation not permitted"],
+  2: ["ENOENT", "no such file or directory"],
+  3: ["ESRCH", "no such process"],
+  4: ["EINTR", "interrupted system call"],
+  5: ["EIO", "input/output error"],
+  6: ["ENXIO", "no such device or address"],
+  7: ["E2BIG", "argument list too long"],
+  9: ["EBADF", "bad file descriptor"],
+  11: ["EAGAIN", "resource temporarily unavailable"],
+  12: ["ENOMEM", "cannot allocate memory"],
+  13: ["EACCES", "permission denied"],
+  14: ["EFAULT", "bad address"],
+  16: ["EBUSY", "device or resource busy"],
+  17: ["EEXIST", "file exists"],
+  19: ["ENODEV", "no such device"],
+  20: ["ENOTDIR", "not a directory"],
+  21: ["EISDIR", "is a directory"],
+  22: ["EINVAL", "invalid argument"],
+  23: ["ENFILE", "too many open files in system"],
+  24: ["EMFILE", "too many open files"],
+  27: ["EFBIG", "file too large"],
+  28: ["ENOSPC", "no space left on device"],
+  32: ["EPIPE", "broken pipe"],
+  33: ["EDOM", "argument out of domain"],
+  34: ["ERANGE", "result out of range"],
+  36: ["ENAMETOOLONG", "file name too long"],
+  38: ["ENOSYS", "function not implemented"],
+  42: ["ENOMSG", "no message of desired type"],
+  61: ["ENODATA", "no data available"],
+  71: ["EPROTO", "protocol error"],
+  74: ["EBADMSG", "bad message"],
+  75: ["EOVERFLOW", "value too large for defined data type"],
+  84: ["EILSEQ", "invalid byte sequence"],
+  88: ["ENOTSOCK", "socket operation on non-socket"],
+  90: ["EMSGSIZE", "message too long"],
+  92: ["ENOPROTOOPT", "protocol not available"],
+  93: ["EPROTONOSUPPORT", "protocol not supported"],
+  94: ["ESOCKTNOSUPPORT", "socket type not supported"],
+  95: ["EOPNOTSUPP", "operation not supported"],
+  97: ["EAFNOSUPPORT", "address family not supported"],
+  98: ["EADDRINUSE", "address already in use"],
+  99: ["EADDRNOTAVAIL", "cannot assign requested address"],
+  100: ["ENETDOWN", "network is down"],
+  101: ["ENETUNREACH", "network is unreachable"],
+  104: ["ECONNRESET", "connection reset by peer"],
+  105: ["ENOBUFS", "no buffer space available"],
+  107: ["ENOTCONN", "not connected"],
+  110: ["ETIMEDOUT", "connection timed out"],
+  111: ["ECONNREFUSED", "connection refused"],
+};
+
+/** The symbolic name of a Linux error number, such as `"EPERM"` for 1; `"errno 999"` for one it does not know. */
+export function errnoName(errno: number): string {
+  return ERRNO[errno]?.[0] ?? `errno ${errno}`;
+}
+
+/** What the kernel said beside the error number, and what is known about the cure. */
+export interface NetlinkErrorInit {
+  /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
+  extack?: string | undefined;
+  /** Where in the request the attribute that the kernel refused begins, in bytes. */
+  extackOffset?: number | undefined;
+  /** What to do about it. */
+  hint?: string | undefined;
+  /** The error below this one. */
+  cause?: unknown;
+}
+
+/**
+ * The kernel refused something. Branch on {@linkcode NetlinkError.code}; the message is for people.
+ */
+export class NetlinkError extends Error {
+  /** Always `"NetlinkError"`. */
+  override readonly name = "NetlinkError";
+  /** What was tried, as a verb phrase: `"join the multicast group packets"`. */
+  readonly op: string;
+  /** The error number, positive: 1 for `EPERM`. */
+  readonly errno: number;
+  /** The symbolic name of the error number: `"EPERM"`. */
+  readonly code: string;
+  /** The kernel's own sentence about the refusal, where it gave one. */
+  readonly extack: string | undefined;
+  /** Offset in bytes of the refused attribute in the request, where the kernel gave it. */
+  readonly extackOffset: number | undefined;
+  /** What to do about it, where that is known. */
+  readonly hint: string | undefined;
+
+  /** Makes the error of `op` failing with `errno`. */
+  constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
+    const known = ERRNO[errno];
+    let text = `Cannot ${op}: ${known ? `${known[1]} (${known[0]})` : `errno ${errno}`}`;
+    if (init.extack) text += `: ${init.extack}`;
+    if (init.hint) text += `. ${init.hint}`;
+    super(text, init.cause === undefined ? undefined : { cause: init.cause });
+    this.op = op;
+    this.errno = errno;
+    this.code = known?.[0] ?? `errno ${errno}`;
+    this.extack = init.extack;
+    this.extackOffset = init.extackOffset;
+    this.hint = init.hint;
+  }
+}
+
+/** Bytes that are not what their format says. */
+export class DecodeError extends RangeError {
+  /** Always `"DecodeError"`. */
+  override readonly name = "DecodeError";
+  /** Where in the bytes the trouble begins. */
+  readonly offset: number;
+
+  /** Makes the error of not being able to decode `what` at `offset`, because of `why`. */
+  constructor(what: string, offset: number, why: string) {
+    super(`Cannot decode ${what} at byte ${offset}: ${why}`);
+    this.offset = offset;
+  }
+}

@@ -1,0 +1,372 @@
+/**
+ * Receiving samples: options, the psample family's coming and going, and the two ways to iterate.
+ *
+ * @module
+ */
+import { DecodeError, NetlinkError } from "./errors.ts";
+import { findFamily } from "./family.ts";
+import {
+  CTRL_CMD_DELFAMILY,
+  CTRL_CMD_NEWFAMILY,
+  decodeFamily,
+  type Family,
+  GENL_GROUP_NOTIFY,
+  GENL_HDRLEN,
+  GENL_ID_CTRL,
+} from "./genl/ctrl.ts";
+import { NO_FAMILY_HINT } from "./groups.ts";
+import { Ledger, type ListenStats } from "./ledger.ts";
+import { Requests } from "./netlink_socket.ts";
+import {
+  PSAMPLE_CMD_DEL_GROUP,
+  PSAMPLE_CMD_NEW_GROUP,
+  PSAMPLE_CMD_SAMPLE,
+  PSAMPLE_GENL_NAME,
+  PSAMPLE_NL_MCGRP_CONFIG_NAME,
+  PSAMPLE_NL_MCGRP_SAMPLE_NAME,
+} from "./psample/constants.ts";
+import { decodeMessage, type GroupEvent } from "./psample/group.ts";
+import { encodeGroupFilter } from "./psample/group_filter.ts";
+import { type DecodeOptions, decodeSampleAt, Sample } from "./psample/sample.ts";
+import { Receiver } from "./receiver.ts";
+import { loadSys } from "./sys/load.ts";
+import { ENODEV, ENOENT, EPERM, NETLINK_GENERIC, type Sys } from "./sys/sys.ts";
+import { MessageReader, NLMSG_HDRLEN, splitMessages } from "./wire/message.ts";
+
+/** What a listener yields: `type` tells the two apart. */
+export type Entry = Sample | GroupEvent;
+
+/** How to {@linkcode listen}. */
+export interface ListenOptions {
+  /** Only these psample groups, filtered in the kernel; all unless given. */
+  groups?: readonly number[] | undefined;
+  /** Receive samples; true unless given. Takes CAP_NET_ADMIN. */
+  samples?: boolean | undefined;
+  /** Receive events about groups that are made and removed; true unless given. Takes no privilege. */
+  events?: boolean | undefined;
+  /**
+   * How much the kernel may queue for this listener, in bytes; 32 MiB unless given. Memory is taken only for
+   * what waits to be read. {@linkcode Listener.receiveBufferBytes} says what was granted.
+   */
+  receiveBufferBytes?: number | undefined;
+  /** Wait for the psample family where the kernel does not have it, also when it goes and comes back; otherwise that is an error. */
+  wait?: boolean | undefined;
+  /** Receive from all network namespaces that have an nsid in this one. Takes CAP_NET_BROADCAST. */
+  allNamespaces?: boolean | undefined;
+  /**
+   * `"batch"`, the default: while samples keep coming look for more every millisecond, which is cheapest.
+   * `"low"`: wake up for each as soon as it is there.
+   */
+  latency?: "batch" | "low" | undefined;
+  /** Closes the listener when it aborts: an iteration then ends as if there were no more. */
+  signal?: AbortSignal | undefined;
+}
+
+/** 32 MiB ride out half a second of a busy process at 50,000 samples a second. */
+const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
+
+const NO_RIGHT_HINT = "Receiving samples takes CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and " +
+  "the stable kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run it as root. Group events take no privilege";
+
+/**
+ * Starts to receive samples and group events. It resolves when the socket has joined: nothing that comes later is
+ * missed unnoticed.
+ *
+ * @throws {NetlinkError} `ENOENT` where the kernel has no psample family, `EPERM` without the privilege.
+ */
+export async function listen(options: ListenOptions = {}): Promise<Listener> {
+  return await listenWith(await loadSys(), options);
+}
+
+/** {@linkcode listen} on a given seam. */
+export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise<Listener> {
+  const { samples = true, events = true, receiveBufferBytes = RECEIVE_BUFFER_BYTES, groups, signal } = options;
+  if (!samples && !events) throw new TypeError("Cannot listen to nothing: one of samples and events must be on");
+  if (!Number.isInteger(receiveBufferBytes) || receiveBufferBytes < 1 || receiveBufferBytes > 0x3fffffff) {
+    throw new RangeError(`Cannot set a receive buffer of ${receiveBufferBytes} bytes: expected a whole number from 1 to 1073741823`);
+  }
+  // Before the socket: a wrong group is the caller's mistake, whatever the kernel can do.
+  const filter = groups && encodeGroupFilter(groups);
+  signal?.throwIfAborted();
+  const { allNamespaces, latency } = options;
+  const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
+  const listener = new Listener(receiver, { ...options, samples, events });
+  try {
+    signal?.throwIfAborted();
+    // Filter first, so that no foreign sample ever gets in; the controller's news before the look-up, so that none is missed.
+    if (filter) receiver.filter(filter);
+    receiver.join(GENL_GROUP_NOTIFY, "notify of nlctrl");
+    const requests = new Requests(sys, NETLINK_GENERIC);
+    try {
+      const family = await findFamily(requests, PSAMPLE_GENL_NAME);
+      if (!family && !options.wait) throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or wait for it` });
+      await listener.join(family);
+    } finally {
+      requests.close();
+    }
+    signal?.throwIfAborted();
+    return listener;
+  } catch (error) {
+    await listener.close();
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** What {@linkcode Listener} needs to know of {@linkcode ListenOptions}. */
+export interface ListenerOptions {
+  /** Join the group of the samples. */
+  samples: boolean;
+  /** Join the group of the group events. */
+  events: boolean;
+  /** Outlive the psample family. */
+  wait?: boolean | undefined;
+  /** Closes the listener when it aborts. */
+  signal?: AbortSignal | undefined;
+}
+
+/**
+ * Samples and group events as they come, made by {@linkcode listen}.
+ *
+ * Iterate over it, or over {@linkcode Listener.batches}; what one iteration takes another does not see. While
+ * nobody asks for more, nothing is read: the kernel's buffer fills, and what it drops is counted. Leaving the
+ * loop closes it.
+ */
+export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
+  readonly #receiver: Receiver;
+  readonly #options: ListenerOptions;
+  readonly #ledger = new Ledger();
+  readonly #reader = new MessageReader(new DataView(new ArrayBuffer(0)));
+  /** Message type of the psample family; -1 while the kernel has none. */
+  #family: number;
+  /** What the drain under way has brought so far. */
+  #batch: Entry[] = [];
+  /** Why the stream ends, where it does by itself. */
+  #failure: unknown;
+  /** What to throw when the stream has ended. */
+  #reason: unknown;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed: Promise<void> | undefined;
+  #decodeOptions: DecodeOptions | undefined;
+
+  /** For {@linkcode listen}: reads messages of type `family` from `receiver`. */
+  constructor(receiver: Receiver, options: ListenerOptions, family = -1) {
+    this.#receiver = receiver;
+    this.#options = options;
+    this.#family = family;
+    options.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** The size of the receive buffer that the kernel granted, in bytes. Less than asked for where the privilege is missing. */
+  get receiveBufferBytes(): number {
+    return this.#receiver.receiveBufferBytes;
+  }
+
+  /** What was received and lost so far; still there when the listener is closed. */
+  stats(): ListenStats {
+    this.#countDrops();
+    return this.#ledger.stats(this.#receiver.receiveBufferBytes);
+  }
+
+  /** Each sample and group event by itself. */
+  [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
+    let batch: Entry[] = [];
+    let at = 0;
+    const next = async (): Promise<IteratorResult<Entry, undefined>> => {
+      const more = await this.#next();
+      if (!more) return { done: true, value: undefined };
+      batch = more;
+      at = 1;
+      return { done: false, value: batch[0]! };
+    };
+    return {
+      // By hand: an async generator costs more than decoding the sample.
+      next: () => at < batch.length ? Promise.resolve({ done: false, value: batch[at++]! }) : next(),
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /** What each drain of the socket brought, in the order of arrival and never empty: the fast way. */
+  batches(): AsyncIterableIterator<Entry[], undefined> {
+    return {
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      next: async () => {
+        const value = await this.#next();
+        return value ? { done: false, value } : { done: true, value: undefined };
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /**
+   * Stops receiving: what the kernel has queued already is still yielded, then the iteration ends; by throwing
+   * `reason`, where one is given.
+   */
+  end(reason?: unknown): void {
+    this.#reason = reason;
+    this.#receiver.end();
+  }
+
+  /** Closes the socket, at once: what is queued is discarded and a waiting iteration ends. Closing again does nothing. */
+  close(): Promise<void> {
+    if (!this.#closed) {
+      this.#countDrops();
+      this.#options.signal?.removeEventListener("abort", this.#abort);
+      this.#closed = this.#receiver.close();
+    }
+    return this.#closed;
+  }
+
+  /** Closes the socket at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** For {@linkcode listen}: joins the family's groups, and waits for the family where there is none. */
+  async join(family: Family | undefined): Promise<void> {
+    if (family) this.#join(family);
+    while (this.#family < 0 && !this.#closed) {
+      if (!await this.#receiver.read(this.#sink)) return;
+      if (this.#failure) throw this.#failure;
+    }
+  }
+
+  /** One at a time, in the order of asking. */
+  #next(): Promise<Entry[] | undefined> {
+    const next = this.#last.then(() => this.#pull());
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  async #pull(): Promise<Entry[] | undefined> {
+    for (;;) {
+      const batch = this.#batch;
+      if (batch.length > 0) {
+        this.#batch = [];
+        return batch;
+      }
+      if (this.#failure !== undefined) {
+        const failure = this.#failure;
+        this.#failure = undefined;
+        await this.close();
+        throw failure;
+      }
+      if (this.#closed) {
+        if (this.#reason === undefined) return undefined;
+        this.#failure = this.#reason;
+        this.#reason = undefined;
+        continue;
+      }
+      try {
+        // Counted while the socket is open: a receiver that is ending closes it by itself.
+        if (await this.#receiver.read(this.#sink)) this.#countDrops();
+        else void this.close();
+      } catch (error) {
+        this.#failure = error;
+      }
+    }
+  }
+
+  #countDrops(): void {
+    if (this.#closed) return;
+    try {
+      this.#ledger.drops(this.#receiver.drops());
+    } catch (error) {
+      // A socket that is gone counts no more; reading from it says so.
+      if (!(error instanceof NetlinkError)) throw error;
+    }
+  }
+
+  readonly #abort = (): void => void this.close();
+
+  readonly #sink = {
+    datagram: (view: DataView, start: number, end: number, nsid: number | undefined): void => {
+      const reader = this.#reader;
+      reader.reset(view, start, end);
+      try {
+        while (reader.next()) this.#message(view, nsid);
+      } catch (error) {
+        if (!(error instanceof DecodeError)) throw error;
+        this.#ledger.malformedMessage(error.message);
+      }
+    },
+    truncated: (bytes: number): void => {
+      this.#ledger.malformedMessage(`a datagram of more than ${bytes} bytes`);
+    },
+  };
+
+  #message(view: DataView, nsid: number | undefined): void {
+    const { type, start, end } = this.#reader;
+    if (type === this.#family) {
+      const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? PSAMPLE_CMD_SAMPLE : view.getUint8(start + NLMSG_HDRLEN);
+      if (command === PSAMPLE_CMD_SAMPLE) {
+        const sample = decodeSampleAt(view, start, end, new Sample(), nsid === undefined ? undefined : this.#from(nsid));
+        this.#ledger.sample(sample);
+        this.#batch.push(sample);
+        return;
+      }
+      if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
+        const event = decodeMessage(new Uint8Array(view.buffer, view.byteOffset + start, end - start), { nsid }) as GroupEvent;
+        this.#ledger.event(event);
+        this.#batch.push(event);
+        return;
+      }
+    } else if (type === GENL_ID_CTRL) {
+      // The controller's news of another namespace is the same news again.
+      if (nsid === undefined) this.#familyNews(new Uint8Array(view.buffer, view.byteOffset + start, end - start));
+      return;
+    }
+    this.#ledger.unknown++;
+  }
+
+  #from(nsid: number): DecodeOptions {
+    if (this.#decodeOptions?.nsid !== nsid) this.#decodeOptions = { nsid };
+    return this.#decodeOptions!;
+  }
+
+  #familyNews(bytes: Uint8Array): void {
+    const [message] = splitMessages(bytes);
+    const command = message!.payload[0];
+    if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
+    const family = decodeFamily(message!);
+    if (family.name !== PSAMPLE_GENL_NAME) return;
+    if (command === CTRL_CMD_DELFAMILY) {
+      this.#family = -1;
+      if (this.#options.wait) return;
+      const hint =
+        "The kernel removed the psample family: its module was unloaded. With the option wait the listener goes on when it is back";
+      this.#failure = new NetlinkError("receive samples", ENODEV, { hint });
+    } else if (this.#family < 0) {
+      try {
+        this.#join(family);
+      } catch (error) {
+        this.#failure = error;
+      }
+    }
+  }
+
+  #join(family: Family): void {
+    const hint = (errno: number): string | undefined => errno === EPERM ? NO_RIGHT_HINT : undefined;
+    const groups = [
+      ...(this.#options.events ? [PSAMPLE_NL_MCGRP_CONFIG_NAME] : []),
+      ...(this.#options.samples ? [PSAMPLE_NL_MCGRP_SAMPLE_NAME] : []),
+    ];
+    // Samples that come between the join and here are read later: they find the number set.
+    this.#family = family.id;
+    for (const name of groups) {
+      const group = family.groups.get(name);
+      if (group === undefined) {
+        throw new NetlinkError(`join the multicast group ${name} of psample`, ENOENT, { hint: "This kernel's psample has no such group" });
+      }
+      this.#receiver.join(group, `${name} of psample`, hint);
+    }
+  }
+}

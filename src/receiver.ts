@@ -1,0 +1,219 @@
+/**
+ * The receiving end of a multicast socket: waits, drains, and hands on each datagram in memory of its own.
+ * What the datagrams say is not its business.
+ *
+ * @module
+ */
+import { NetlinkSocket } from "./netlink_socket.ts";
+import type { Batch } from "./sys/batch.ts";
+import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "./sys/sys.ts";
+import { align4, memory, viewOf } from "./wire/native.ts";
+
+/** Datagrams per recvmmsg. More gain nothing: the kernel's copy is what costs. */
+const BATCH = 64;
+/** Receives per drain: then the event loop gets its turn. */
+const RECEIVES = 16;
+/** While datagrams keep coming, how long to let them gather. */
+const TICK_MS = 1;
+
+/** Who takes the datagrams of a drain. */
+export interface Sink {
+  /** A datagram between two offsets of memory that is the sink's to keep; `nsid` where it is from another namespace. */
+  datagram(view: DataView, start: number, end: number, nsid: number | undefined): void;
+  /** A datagram that was larger than any this socket can expect: it is lost. */
+  truncated(bytes: number): void;
+}
+
+/** How a {@linkcode Receiver} is opened. */
+export interface ReceiverOptions {
+  /** How much the kernel may queue, in bytes. */
+  receiveBufferBytes: number;
+  /** Receive from all network namespaces that have an nsid in this one. */
+  allNamespaces?: boolean | undefined;
+  /** Wake up for each datagram instead of letting them gather for a millisecond. */
+  lowLatency?: boolean | undefined;
+}
+
+/** Receives from one socket. Reading is pulled: while nobody reads, the kernel queues, and counts what it drops. */
+export class Receiver {
+  /** The size of the receive buffer that was granted, in bytes. */
+  readonly receiveBufferBytes: number;
+  readonly #socket: NetlinkSocket;
+  /**
+   * Where the runtime reads a datagram in order to wake us, the datagram's namespace is lost: then a second
+   * socket with the same memberships, and nearly no buffer, is what wakes us.
+   */
+  readonly #bell: NetlinkSocket | undefined;
+  readonly #batch: Batch;
+  readonly #lowLatency: boolean;
+  readonly #memberships = new Map<number, string>();
+  #watch: Watch | undefined;
+  /** The last drain stopped before the queue was empty. */
+  #full = false;
+  /** The last drain brought something: more is likely to be on its way. */
+  #busy = false;
+  /** No more is wanted: once the queue is empty this is closed. */
+  #ending = false;
+  #closed: Promise<void> | undefined;
+  #wake: ((first?: Uint8Array) => void) | undefined;
+
+  private constructor(sys: Sys, socket: NetlinkSocket, bell: NetlinkSocket | undefined, options: ReceiverOptions) {
+    this.#socket = socket;
+    this.#bell = bell;
+    this.#lowLatency = options.lowLatency ?? false;
+    this.receiveBufferBytes = socket.setReceiveBuffer(options.receiveBufferBytes);
+    this.#batch = socket.batch(BATCH, options.allNamespaces);
+    // The runtime closes a socket that reports ENOBUFS, and an overflowing one would stay deaf until it is empty.
+    for (const one of this.#sockets()) {
+      one.keepGoing();
+      if (options.allNamespaces) one.listenAllNamespaces();
+    }
+    bell?.setReceiveBuffer(1);
+  }
+
+  /** Opens a socket of a netlink protocol, NETLINK_*. */
+  static async open(sys: Sys, protocol: number, options: ReceiverOptions): Promise<Receiver> {
+    const opened: NetlinkSocket[] = [];
+    try {
+      opened.push(new NetlinkSocket(sys, protocol));
+      if (options.allNamespaces && sys.readsFirst) opened.push(new NetlinkSocket(sys, protocol));
+      const receiver = new Receiver(sys, opened[0]!, opened[1], options);
+      const watched = receiver.#bell ?? receiver.#socket;
+      receiver.#watch = await sys.watch(watched.fd, (first) => receiver.#wake?.(receiver.#bell ? undefined : first?.slice()));
+      return receiver;
+    } catch (error) {
+      for (const socket of opened) socket.close();
+      throw error;
+    }
+  }
+
+  /** The port id by which others on this protocol reach the socket. */
+  get portId(): number {
+    return this.#socket.portId;
+  }
+
+  /** Puts a classic BPF program before the queue. */
+  filter(program: Memory): void {
+    for (const socket of this.#sockets()) socket.attachFilter(program);
+  }
+
+  /** Joins a multicast group by its number. */
+  join(group: number, name: string, hint?: (errno: number) => string | undefined): void {
+    for (const socket of this.#sockets()) socket.join(group, name, hint);
+    this.#memberships.set(group, name);
+  }
+
+  /** The kernel's count of what it dropped because the buffer was full; u32, wraps. */
+  drops(): number {
+    return this.#socket.drops();
+  }
+
+  /**
+   * Waits until there is something, and hands to `sink` what is there, up to about a thousand datagrams.
+   * False when this is closed.
+   */
+  async read(sink: Sink): Promise<boolean> {
+    while (!this.#closed) {
+      let first: Uint8Array | undefined;
+      if (this.#full) await new Promise<void>((resolve) => setImmediate(resolve));
+      else if (this.#busy) await this.#tick();
+      else if (!this.#ending) first = await this.#arrival();
+      if (this.#closed) break;
+      const taken = this.#drain(sink, first);
+      this.#busy = taken > 0 && !this.#lowLatency;
+      if (taken > 0) return true;
+      if (this.#ending) await this.close();
+    }
+    await this.#closed;
+    return false;
+  }
+
+  /** Leaves all groups: {@linkcode Receiver.read} hands on what is queued, and then says that this is closed. */
+  end(): void {
+    if (this.#ending || this.#closed) return;
+    this.#ending = true;
+    for (const socket of this.#sockets()) {
+      for (const group of this.#memberships.keys()) socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group);
+    }
+    this.#wake?.();
+  }
+
+  /** Closes the descriptors, once and at once, also while somebody waits in {@linkcode Receiver.read}. */
+  close(): Promise<void> {
+    return this.#closed ??= this.#close();
+  }
+
+  async #close(): Promise<void> {
+    this.#wake?.();
+    const watched = this.#bell ?? this.#socket;
+    await this.#watch?.close();
+    watched.fd = -1;
+    this.#socket.close();
+  }
+
+  #sockets(): NetlinkSocket[] {
+    return this.#bell ? [this.#socket, this.#bell] : [this.#socket];
+  }
+
+  #arrival(): Promise<Uint8Array | undefined> {
+    return new Promise((resolve) => {
+      this.#wake = (first) => {
+        this.#wake = undefined;
+        resolve(first);
+      };
+      this.#watch!.wait();
+    });
+  }
+
+  #tick(): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        this.#wake = undefined;
+        resolve();
+      };
+      const timer = setTimeout(done, TICK_MS);
+      this.#wake = done;
+    });
+  }
+
+  #drain(sink: Sink, first: Uint8Array | undefined): number {
+    let taken = 0;
+    if (first) {
+      sink.datagram(viewOf(first), 0, first.length, undefined);
+      taken++;
+    }
+    this.#full = true;
+    for (let i = 0; i < RECEIVES; i++) {
+      const count = this.#socket.receive(this.#batch);
+      if (count > 0) this.#hand(sink, count);
+      taken += count;
+      if (count < BATCH) {
+        this.#full = false;
+        break;
+      }
+    }
+    return taken;
+  }
+
+  /** Copies a batch into memory of its own: one allocation for all, since a single one costs as much as decoding. */
+  #hand(sink: Sink, count: number): void {
+    const batch = this.#batch;
+    let size = 0;
+    for (let i = 0; i < count; i++) size += align4(batch.length(i));
+    const owned = memory(size);
+    const view = viewOf(owned);
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const bytes = batch.bytes(i);
+      if (batch.truncated(i)) {
+        sink.truncated(bytes.length);
+        continue;
+      }
+      owned.set(bytes, at);
+      sink.datagram(view, at, at + bytes.length, batch.nsid(i));
+      at += align4(bytes.length);
+    }
+    batch.reset(count);
+  }
+}

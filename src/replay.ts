@@ -1,0 +1,52 @@
+import { Listener } from "./listen.ts";
+import { NetlinkSocket } from "./netlink_socket.ts";
+import { Receiver } from "./receiver.ts";
+import { loadSys } from "./sys/load.ts";
+import { NETLINK_USERSOCK, type Sys } from "./sys/sys.ts";
+import { align4, memory } from "./wire/native.ts";
+
+/** How to {@linkcode replay}. */
+export interface ReplayOptions {
+  /** Message type of the psample family in the recorded messages. */
+  family: number;
+  /** Pause between two messages in milliseconds; none unless given. */
+  intervalMs?: number | undefined;
+}
+
+/** Enough for any recording: the sender waits when it is full. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Sends recorded psample messages, whole netlink messages with their headers, through a real netlink socket and
+ * receives them as {@linkcode listen} does. It takes no privilege and no psample in the kernel: for
+ * demonstrations, and for testing a consumer. The iteration ends after the last message.
+ */
+export async function replay(messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
+  return await replayWith(await loadSys(), messages, options);
+}
+
+/** {@linkcode replay} on a given seam. */
+export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
+  const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+  const listener = new Listener(receiver, { samples: true, events: true }, options.family);
+  let sender: NetlinkSocket;
+  try {
+    sender = new NetlinkSocket(sys, NETLINK_USERSOCK);
+  } catch (error) {
+    await listener.close();
+    throw error;
+  }
+  send(sender, receiver.portId, messages, options.intervalMs ?? 0).then(() => listener.end(), (error) => listener.end(error))
+    .finally(() => sender.close());
+  return listener;
+}
+
+async function send(sender: NetlinkSocket, portId: number, messages: Iterable<Uint8Array>, intervalMs: number): Promise<void> {
+  for (const message of messages) {
+    const bytes = memory(align4(message.length));
+    bytes.set(message);
+    // A full receiver is a slow consumer: wait for it, so that nothing is lost.
+    while (!sender.send(bytes, "replay a message", portId)) await new Promise((resolve) => setTimeout(resolve, 5));
+    if (intervalMs > 0) await new Promise((resolve) => setTimeout(resolve, intervalMs));
+  }
+}

@@ -1,0 +1,195 @@
+/** The seam on Bun. The only file that says `bun:ffi` and `Bun`. */
+import { dlopen, ptr, read } from "bun:ffi";
+import { NetlinkError } from "../errors.ts";
+import { EBADF, type Memory, type Sys, type Watch } from "./sys.ts";
+
+// bun:ffi has no types outside Bun: this is what is used of it.
+interface Libc {
+  socket(domain: number, type: number, protocol: number): number;
+  bind(fd: number, address: Memory, size: number): number;
+  getsockname(fd: number, address: Memory, size: Uint32Array): number;
+  setsockopt(fd: number, level: number, name: number, value: Memory, size: number): number;
+  getsockopt(fd: number, level: number, name: number, value: Memory, size: Uint32Array): number;
+  sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number | bigint;
+  recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
+  close(fd: number): number;
+  readlink(path: Memory, into: Memory, size: number): number | bigint;
+  geteuid(): number;
+  __errno_location(): number;
+}
+
+const SYMBOLS = {
+  // int socket(int domain, int type, int protocol)
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  // int bind(int fd, const struct sockaddr *address, socklen_t size)
+  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  // int getsockname(int fd, struct sockaddr *address, socklen_t *size)
+  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  // int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
+  // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
+  recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
+  // int close(int fd)
+  close: { args: ["i32"], returns: "i32" },
+  // ssize_t readlink(const char *path, char *into, size_t size)
+  readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
+  // uid_t geteuid(void)
+  geteuid: { args: [], returns: "u32" },
+  // int *__errno_location(void)
+  __errno_location: { args: [], returns: "ptr" },
+};
+
+interface Handlers {
+  open(socket: BunSocket): void;
+  data(socket: BunSocket, datagram: Uint8Array): void;
+  close(socket: BunSocket): void;
+  error(socket: BunSocket, error: Error): void;
+  drain(socket: BunSocket): void;
+}
+
+interface BunSocket {
+  pause(): void;
+  resume(): void;
+  ref(): void;
+  unref(): void;
+  terminate(): void;
+}
+
+declare const Bun: { connect(options: { fd: number; socket: Handlers }): Promise<BunSocket> };
+
+/** Opens libc. */
+export function openSys(): Sys {
+  let failure: unknown;
+  for (const path of ["libc.so.6", `/lib/ld-musl-${machine()}.so.1`]) {
+    try {
+      return new BunSys(dlopen(path, SYMBOLS).symbols as Libc);
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  throw new TypeError("Cannot load the C library: neither glibc nor musl is found", { cause: failure });
+}
+
+function machine(): string {
+  const { process } = globalThis as unknown as { process: { arch: string } };
+  return process.arch === "arm64" ? "aarch64" : "x86_64";
+}
+
+class BunSys implements Sys {
+  readonly runtime = "bun";
+  readonly readsFirst = true;
+  readonly #libc: Libc;
+  readonly #size = new Uint32Array(new ArrayBuffer(4));
+  /** Of this thread; a Worker opens a backend of its own. */
+  readonly #errnoAddress: number;
+
+  constructor(libc: Libc) {
+    this.#libc = libc;
+    this.#errnoAddress = libc.__errno_location();
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    return this.#ok(this.#libc.socket(domain, type, protocol));
+  }
+
+  bind(fd: number, address: Memory): number {
+    return this.#ok(this.#libc.bind(fd, address, address.length));
+  }
+
+  getsockname(fd: number, address: Memory): number {
+    this.#size[0] = address.length;
+    return this.#ok(this.#libc.getsockname(fd, address, this.#size));
+  }
+
+  setsockopt(fd: number, level: number, name: number, value: Memory): number {
+    return this.#ok(this.#libc.setsockopt(fd, level, name, value, value.length));
+  }
+
+  getsockopt(fd: number, level: number, name: number, value: Memory): number {
+    this.#size[0] = value.length;
+    const result = this.#ok(this.#libc.getsockopt(fd, level, name, value, this.#size));
+    return result < 0 ? result : this.#size[0]!;
+  }
+
+  sendto(fd: number, bytes: Memory, flags: number, address: Memory): number {
+    return this.#ok(Number(this.#libc.sendto(fd, bytes, bytes.length, flags, address, address.length)));
+  }
+
+  recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {
+    return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, null));
+  }
+
+  close(fd: number): number {
+    return this.#ok(this.#libc.close(fd));
+  }
+
+  readlink(path: Memory, into: Memory): number {
+    return this.#ok(Number(this.#libc.readlink(path, into, into.length)));
+  }
+
+  geteuid(): number {
+    return this.#libc.geteuid();
+  }
+
+  addressOf(memory: Memory): bigint {
+    return BigInt(ptr(memory));
+  }
+
+  /**
+   * Bun's own epoll tells when the socket is readable, and reads a datagram for it. It closes the socket on
+   * any error, so the socket must not report ENOBUFS (NETLINK_NO_ENOBUFS).
+   */
+  async watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch> {
+    let closed: Promise<void> | undefined;
+    let gone = false;
+    let whenClosed = (): void => {};
+    const closing = new Promise<void>((resolve) => whenClosed = resolve);
+    let socket: BunSocket;
+    try {
+      socket = await Bun.connect({
+        fd,
+        socket: {
+          open: (socket) => socket.pause(),
+          data: (socket, datagram) => {
+            socket.pause();
+            if (!closed) ready(datagram);
+          },
+          close: () => {
+            gone = true;
+            whenClosed();
+            // Not by us: the reader will find the descriptor gone and say so.
+            if (!closed) ready();
+          },
+          error: () => {},
+          drain: () => {},
+        },
+      });
+    } catch (error) {
+      throw new NetlinkError("watch a socket", EBADF, { cause: error });
+    }
+    // A paused socket must not keep the process alive: only waiting does.
+    socket.unref();
+    return {
+      wait: () => {
+        if (gone) return ready();
+        if (closed) return;
+        socket.ref();
+        socket.resume();
+      },
+      close: () => {
+        closed ??= closing;
+        if (!gone) socket.terminate();
+        return closed;
+      },
+    };
+  }
+
+  /** Turns -1 into the negative error number, in the same breath: the next call may overwrite it. */
+  #ok(result: number): number {
+    return result < 0 ? -read.i32(this.#errnoAddress, 0) : result;
+  }
+}

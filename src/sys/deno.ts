@@ -1,0 +1,251 @@
+/** The seam on Deno. The only file that says `Deno.`. */
+import { memory, viewOf } from "../wire/native.ts";
+import { NetlinkError } from "../errors.ts";
+import { type Memory, type Sys, type Watch } from "./sys.ts";
+
+// Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
+// libc does not include. A u64 wants a bigint: with a number the call leaves the fast path (20 ns become 300).
+const SYMBOLS = {
+  // int socket(int domain, int type, int protocol)
+  socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
+  // int bind(int fd, const struct sockaddr *address, socklen_t size)
+  bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int getsockname(int fd, struct sockaddr *address, socklen_t *size)
+  getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  // int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+  setsockopt: { parameters: ["i32", "i32", "i32", "buffer", "u32"], result: "i32" },
+  // int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
+  getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
+  // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
+  sendto: { parameters: ["i32", "buffer", "u64", "i32", "buffer", "u32"], result: "i64" },
+  // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
+  recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
+  // int close(int fd)
+  close: { parameters: ["i32"], result: "i32" },
+  // ssize_t readlink(const char *path, char *into, size_t size)
+  readlink: { parameters: ["buffer", "buffer", "u64"], result: "i64" },
+  // uid_t geteuid(void)
+  geteuid: { parameters: [], result: "u32" },
+  // int eventfd(unsigned value, int flags)
+  eventfd: { parameters: ["u32", "i32"], result: "i32" },
+  // int eventfd_write(int fd, uint64_t value)
+  eventfd_write: { parameters: ["i32", "u64"], result: "i32" },
+  // int eventfd_read(int fd, uint64_t *value)
+  eventfd_read: { parameters: ["i32", "buffer"], result: "i32" },
+  // int poll(struct pollfd *fds, nfds_t count, int timeout), on a thread of its own
+  poll: { parameters: ["buffer", "u64", "i32"], result: "i32", nonblocking: true },
+  // int *__errno_location(void)
+  __errno_location: { parameters: [], result: "u64" },
+  // void *memcpy(void *to, const void *from, size_t size), in two readings
+  read: { name: "memcpy", parameters: ["buffer", "u64", "u64"], result: "u64" },
+  address: { name: "memcpy", parameters: ["buffer", "buffer", "u64"], result: "u64" },
+} as const satisfies Deno.ForeignLibraryInterface;
+
+type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
+
+const POLLIN = 1;
+const EFD_NONBLOCK_CLOEXEC = 0x80800;
+
+/** Opens libc. Refused permission stays Deno's own error. */
+export function openSys(): Sys {
+  return new DenoSys(openLibc().symbols);
+}
+
+function openLibc(): Library {
+  const paths = libcPaths();
+  let failure: unknown;
+  for (const path of paths) {
+    try {
+      return Deno.dlopen(path, SYMBOLS);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotCapable || error instanceof Deno.errors.PermissionDenied) throw error;
+      failure = error;
+    }
+  }
+  throw new TypeError(`Cannot load the C library: none of ${paths.join(", ")} opens`, { cause: failure });
+}
+
+/** Where libc may be, as far as the grant reaches. A grant for a path is for that spelling of it only. */
+function libcPaths(): string[] {
+  const machine = Deno.build.arch;
+  const loader = machine === "x86_64" ? "x86-64" : machine;
+  const absolute = [
+    `/lib/${machine}-linux-gnu/libc.so.6`,
+    `/usr/lib/${machine}-linux-gnu/libc.so.6`,
+    "/lib64/libc.so.6",
+    "/usr/lib64/libc.so.6",
+    "/lib/libc.so.6",
+    "/usr/lib/libc.so.6",
+    `/lib/ld-musl-${loader.replace("-", "_")}.so.1`,
+  ];
+  if (Deno.permissions.querySync({ name: "ffi" }).state === "granted") return ["libc.so.6", ...absolute];
+  const granted = absolute.filter((path) => Deno.permissions.querySync({ name: "ffi", path }).state === "granted");
+  // With no grant at all the first path is what Deno asks for, or names in its refusal.
+  return granted.length > 0 ? granted : absolute.slice(0, 1);
+}
+
+class DenoSys implements Sys {
+  readonly runtime = "deno";
+  readonly readsFirst = false;
+  readonly #libc: Library["symbols"];
+  readonly #size = new Uint32Array(1);
+  readonly #errno = new Int32Array(1);
+  /** Of this thread; a Worker opens a backend of its own. */
+  readonly #errnoAddress: bigint;
+  readonly #poller: Poller;
+
+  constructor(libc: Library["symbols"]) {
+    this.#libc = libc;
+    this.#errnoAddress = libc.__errno_location();
+    this.#poller = new Poller(libc, (result) => this.#ok(result));
+  }
+
+  socket(domain: number, type: number, protocol: number): number {
+    return this.#ok(this.#libc.socket(domain, type, protocol));
+  }
+
+  bind(fd: number, address: Memory): number {
+    return this.#ok(this.#libc.bind(fd, address, address.length));
+  }
+
+  getsockname(fd: number, address: Memory): number {
+    this.#size[0] = address.length;
+    return this.#ok(this.#libc.getsockname(fd, address, this.#size));
+  }
+
+  setsockopt(fd: number, level: number, name: number, value: Memory): number {
+    return this.#ok(this.#libc.setsockopt(fd, level, name, value, value.length));
+  }
+
+  getsockopt(fd: number, level: number, name: number, value: Memory): number {
+    this.#size[0] = value.length;
+    const result = this.#ok(this.#libc.getsockopt(fd, level, name, value, this.#size));
+    return result < 0 ? result : this.#size[0]!;
+  }
+
+  sendto(fd: number, bytes: Memory, flags: number, address: Memory): number {
+    return this.#ok(Number(this.#libc.sendto(fd, bytes, BigInt(bytes.length), flags, address, address.length)));
+  }
+
+  recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {
+    return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, 0n));
+  }
+
+  close(fd: number): number {
+    return this.#ok(this.#libc.close(fd));
+  }
+
+  readlink(path: Memory, into: Memory): number {
+    return this.#ok(Number(this.#libc.readlink(path, into, BigInt(into.length))));
+  }
+
+  geteuid(): number {
+    return this.#libc.geteuid();
+  }
+
+  addressOf(memory: Memory): bigint {
+    // memcpy returns where it copied to, and copying nothing onto itself changes nothing.
+    return this.#libc.address(memory, memory, 0n);
+  }
+
+  watch(fd: number, ready: () => void): Promise<Watch> {
+    return Promise.resolve(this.#poller.watch(fd, ready));
+  }
+
+  /** Turns -1 into the negative error number, in the same breath: the next call may overwrite it. */
+  #ok(result: number): number {
+    if (result >= 0) return result;
+    this.#libc.read(this.#errno, this.#errnoAddress, 4n);
+    return -this.#errno[0]!;
+  }
+}
+
+/**
+ * One poll(2) on a thread of Deno's pool for all watched descriptors of the process: that pool has 32 threads,
+ * and a thread parked for each would starve everything else. An eventfd is in the set, so that a change of
+ * the set takes effect at once.
+ */
+class Poller {
+  readonly #libc: Library["symbols"];
+  readonly #ok: (result: number) => number;
+  /** Descriptors that somebody waits for now. */
+  readonly #waiting = new Map<number, () => void>();
+  readonly #count = memory(8);
+  #watches = 0;
+  #wakeup = -1;
+  #polling: Promise<void> | undefined;
+  /** What happened since the last poll: the set in the kernel's hands is stale. */
+  #stale = false;
+
+  constructor(libc: Library["symbols"], ok: (result: number) => number) {
+    this.#libc = libc;
+    this.#ok = ok;
+  }
+
+  watch(fd: number, ready: () => void): Watch {
+    if (this.#watches === 0) {
+      const wakeup = this.#ok(this.#libc.eventfd(0, EFD_NONBLOCK_CLOEXEC));
+      if (wakeup < 0) {
+        this.#libc.close(fd);
+        throw new NetlinkError("watch a socket", -wakeup);
+      }
+      this.#wakeup = wakeup;
+    }
+    this.#watches++;
+    let closed: Promise<void> | undefined;
+    return {
+      wait: () => {
+        if (closed) return;
+        this.#waiting.set(fd, ready);
+        this.#change();
+      },
+      close: () => closed ??= this.#close(fd),
+    };
+  }
+
+  async #close(fd: number): Promise<void> {
+    if (this.#waiting.delete(fd)) this.#change();
+    // The number may be given to another file as soon as it is closed: not while the kernel polls it.
+    while (this.#stale && this.#polling) await this.#polling;
+    this.#libc.close(fd);
+    this.#watches--;
+    if (this.#watches > 0) return;
+    while (this.#polling) await this.#polling;
+    if (this.#watches > 0 || this.#wakeup < 0) return;
+    this.#libc.close(this.#wakeup);
+    this.#wakeup = -1;
+  }
+
+  #change(): void {
+    if (this.#polling) {
+      this.#stale = true;
+      this.#libc.eventfd_write(this.#wakeup, 1n);
+    } else {
+      this.#polling = this.#poll();
+    }
+  }
+
+  async #poll(): Promise<void> {
+    this.#stale = false;
+    const fds = [...this.#waiting.keys()];
+    // struct pollfd: int fd, short events, short revents
+    const set = memory(8 * (fds.length + 1));
+    const view = viewOf(set);
+    [this.#wakeup, ...fds].forEach((fd, i) => {
+      view.setInt32(8 * i, fd, true);
+      view.setInt16(8 * i + 4, POLLIN, true);
+    });
+    // Another thread made the call: its error number is out of reach, and EINTR is the only one there can be.
+    const ready = await this.#libc.poll(set, BigInt(fds.length + 1), -1);
+    if (ready > 0 && view.getInt16(6, true) !== 0) this.#libc.eventfd_read(this.#wakeup, this.#count);
+    this.#polling = undefined;
+    this.#stale = false;
+    for (let i = 0; ready > 0 && i < fds.length; i++) {
+      if (view.getInt16(8 * (i + 1) + 6, true) === 0) continue;
+      const call = this.#waiting.get(fds[i]!);
+      this.#waiting.delete(fds[i]!);
+      call?.();
+    }
+    if (this.#waiting.size > 0 && !this.#polling) this.#polling = this.#poll();
+  }
+}

@@ -1,0 +1,19 @@
+import type { Sys } from "./sys.ts";
+
+let loaded: Promise<Sys> | undefined;
+
+/** Opens the backend of the runtime that this runs on, at the first call: importing the package does nothing. */
+export function loadSys(): Promise<Sys> {
+  // A refused permission may be granted before the next attempt: only success is kept.
+  return loaded ??= load().catch((error) => {
+    loaded = undefined;
+    throw error;
+  });
+}
+
+async function load(): Promise<Sys> {
+  // Bun first: its users sometimes define `Deno` for the sake of other packages.
+  if ("Bun" in globalThis) return (await import("./bun.ts")).openSys();
+  if ("Deno" in globalThis) return (await import("./deno.ts")).openSys();
+  throw new TypeError("Cannot open a netlink socket: this runtime is neither Deno nor Bun");
+}

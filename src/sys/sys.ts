@@ -1,0 +1,96 @@
+/**
+ * The seam between this package and a runtime: system calls, not messages. Everything that can be decided is
+ * decided above it, once, so that a backend stays a table of C prototypes and a script can stand in for the
+ * kernel in tests.
+ *
+ * @module
+ */
+
+// include/linux/socket.h, include/uapi/asm-generic/socket.h
+export const AF_NETLINK = 16;
+export const SOCK_RAW = 3;
+export const SOCK_NONBLOCK = 0x800;
+export const SOCK_CLOEXEC = 0x80000;
+export const SOL_SOCKET = 1;
+export const SO_RCVBUF = 8;
+export const SO_ATTACH_FILTER = 26;
+export const SO_RCVBUFFORCE = 33;
+export const SO_MEMINFO = 55;
+export const MSG_TRUNC = 0x20;
+export const MSG_DONTWAIT = 0x40;
+
+// include/uapi/linux/netlink.h
+export const SOL_NETLINK = 270;
+export const NETLINK_ROUTE = 0;
+export const NETLINK_USERSOCK = 2;
+export const NETLINK_GENERIC = 16;
+export const NETLINK_ADD_MEMBERSHIP = 1;
+export const NETLINK_DROP_MEMBERSHIP = 2;
+export const NETLINK_NO_ENOBUFS = 5;
+export const NETLINK_LISTEN_ALL_NSID = 8;
+export const NETLINK_CAP_ACK = 10;
+export const NETLINK_EXT_ACK = 11;
+export const NETLINK_GET_STRICT_CHK = 12;
+
+// include/uapi/asm-generic/errno-base.h
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EINTR = 4;
+export const EBADF = 9;
+export const EAGAIN = 11;
+export const EBUSY = 16;
+export const EEXIST = 17;
+export const ENODEV = 19;
+export const EINVAL = 22;
+export const ENOBUFS = 105;
+export const ETIMEDOUT = 110;
+export const ECONNREFUSED = 111;
+
+/** Memory that is handed to the kernel: it has a buffer of its own and never moves. */
+export type Memory = Uint8Array<ArrayBuffer>;
+
+/** Tells when a descriptor can be read. It owns the descriptor: closing the watch closes it. */
+export interface Watch {
+  /** Asks for one call of the watch's `ready` as soon as there is something to read. */
+  wait(): void;
+  /** Stops waiting and closes the descriptor; resolved when it is closed. Calling it again does nothing. */
+  close(): Promise<void>;
+}
+
+/** The system calls that this package needs. A call that fails returns the negative error number. */
+export interface Sys {
+  /** Which runtime is below. */
+  readonly runtime: "deno" | "bun" | "fake";
+  /**
+   * True where the runtime itself reads one datagram to find out that there are any. `ready` gets it, but
+   * without its control messages.
+   */
+  readonly readsFirst: boolean;
+  /** socket(2) */
+  socket(domain: number, type: number, protocol: number): number;
+  /** bind(2) */
+  bind(fd: number, address: Memory): number;
+  /** getsockname(2): fills `address` and returns 0. */
+  getsockname(fd: number, address: Memory): number;
+  /** setsockopt(2) */
+  setsockopt(fd: number, level: number, name: number, value: Memory): number;
+  /** getsockopt(2): fills `value` and returns how many bytes were filled. */
+  getsockopt(fd: number, level: number, name: number, value: Memory): number;
+  /** sendto(2): returns how many bytes were sent. */
+  sendto(fd: number, bytes: Memory, flags: number, address: Memory): number;
+  /** recvmmsg(2) without a timeout: `headers` is the address of `count` times `struct mmsghdr`; returns how many were filled. */
+  recvmmsg(fd: number, headers: bigint, count: number, flags: number): number;
+  /** close(2) */
+  close(fd: number): number;
+  /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */
+  readlink(path: Memory, into: Memory): number;
+  /** geteuid(2) */
+  geteuid(): number;
+  /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */
+  addressOf(memory: Memory): bigint;
+  /**
+   * Watches a descriptor and takes it over. `ready` is called once for each `wait()`; where the runtime
+   * {@linkcode Sys.readsFirst}, with the datagram that it read, valid during the call.
+   */
+  watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch>;
+}

@@ -1,0 +1,192 @@
+import { DecodeError, NetlinkError } from "../errors.ts";
+import { AttrReader } from "./attr_reader.ts";
+import { AttrWriter } from "./attr_writer.ts";
+import { align4, LITTLE, memory, viewOf } from "./native.ts";
+
+// include/uapi/linux/netlink.h
+export const NLMSG_HDRLEN = 16;
+export const NLMSG_NOOP = 1;
+export const NLMSG_ERROR = 2;
+export const NLMSG_DONE = 3;
+export const NLMSG_OVERRUN = 4;
+
+export const NLM_F_REQUEST = 0x1;
+export const NLM_F_MULTI = 0x2;
+export const NLM_F_ACK = 0x4;
+export const NLM_F_ECHO = 0x8;
+export const NLM_F_DUMP_INTR = 0x10;
+export const NLM_F_DUMP = 0x300;
+// Flags of a NEW request.
+export const NLM_F_REPLACE = 0x100;
+export const NLM_F_EXCL = 0x200;
+export const NLM_F_CREATE = 0x400;
+export const NLM_F_APPEND = 0x800;
+// Flags of a DELETE request: all objects that match.
+export const NLM_F_ROOT = 0x100;
+// Flags of an acknowledgement: the request is not echoed whole, and attributes follow.
+export const NLM_F_CAPPED = 0x100;
+export const NLM_F_ACK_TLVS = 0x200;
+
+const NLMSGERR_ATTR_MSG = 1;
+const NLMSGERR_ATTR_OFFS = 2;
+
+/** One netlink message, its payload a view of the datagram it came in. */
+export interface Message {
+  /** `nlmsg_type`. */
+  readonly type: number;
+  /** `nlmsg_flags`, NLM_F_*. */
+  readonly flags: number;
+  /** `nlmsg_seq`: the number of the request that this answers. */
+  readonly sequence: number;
+  /** `nlmsg_pid`: the port id of whom the message is for (answers) or from (multicasts; 0 is the kernel). */
+  readonly portId: number;
+  /** What follows the header. */
+  readonly payload: Uint8Array;
+}
+
+/**
+ * A cursor over the messages of one datagram. It allocates nothing: the hot path uses it as it is,
+ * everybody else {@linkcode splitMessages}.
+ */
+export class MessageReader {
+  /** `nlmsg_type` of the message the cursor stands on. */
+  type = 0;
+  /** `nlmsg_flags`. */
+  flags = 0;
+  /** `nlmsg_seq`. */
+  sequence = 0;
+  /** `nlmsg_pid`. */
+  portId = 0;
+  /** Offset of the message's header. */
+  start = 0;
+  /** Offset behind the message's last byte, padding not counted. */
+  end = 0;
+  #view: DataView;
+  #at = 0;
+  #limit = 0;
+  #little: boolean;
+
+  /** Reads the messages between the offsets `start` and `end` of `view`. */
+  constructor(view: DataView, start = 0, end: number = view.byteLength, little: boolean = LITTLE) {
+    this.#view = view;
+    this.#at = start;
+    this.#limit = end;
+    this.#little = little;
+  }
+
+  /** Points the cursor at other bytes. */
+  reset(view: DataView, start: number, end: number): void {
+    this.#view = view;
+    this.#at = start;
+    this.#limit = end;
+  }
+
+  /** Steps to the next message; false at the end. */
+  next(): boolean {
+    const left = this.#limit - this.#at;
+    if (left <= 0) return false;
+    const view = this.#view;
+    const at = this.#at;
+    if (left < NLMSG_HDRLEN) throw new DecodeError("netlink message", at, `${left} bytes left, a header is ${NLMSG_HDRLEN}`);
+    const length = view.getUint32(at, this.#little);
+    if (length < NLMSG_HDRLEN || length > left) {
+      throw new DecodeError("netlink message", at, `length ${length}, ${left} bytes left`);
+    }
+    this.type = view.getUint16(at + 4, this.#little);
+    this.flags = view.getUint16(at + 6, this.#little);
+    this.sequence = view.getUint32(at + 8, this.#little);
+    this.portId = view.getUint32(at + 12, this.#little);
+    this.start = at;
+    this.end = at + length;
+    // The last message may lack its padding.
+    this.#at = at + align4(length);
+    return true;
+  }
+}
+
+/** The messages of one datagram. */
+export function splitMessages(datagram: Uint8Array, little: boolean = LITTLE): Message[] {
+  const messages: Message[] = [];
+  const reader = new MessageReader(viewOf(datagram), 0, datagram.length, little);
+  while (reader.next()) {
+    const { type, flags, sequence, portId } = reader;
+    messages.push({ type, flags, sequence, portId, payload: datagram.subarray(reader.start + NLMSG_HDRLEN, reader.end) });
+  }
+  return messages;
+}
+
+/** What {@linkcode encodeMessage} puts into the header. */
+export interface MessageHeader {
+  /** `nlmsg_type`. */
+  type: number;
+  /** `nlmsg_flags`, NLM_F_*. */
+  flags: number;
+  /** `nlmsg_seq`; 0 unless given. */
+  sequence?: number;
+  /** `nlmsg_pid`; 0 unless given. */
+  portId?: number;
+}
+
+/** One message: the header, the family's fixed struct, and the attributes that `fill` writes. */
+export function encodeMessage(header: MessageHeader, fixed: Uint8Array, fill?: (writer: AttrWriter) => void): Uint8Array<ArrayBuffer> {
+  const writer = new AttrWriter().raw(memory(NLMSG_HDRLEN)).raw(fixed);
+  fill?.(writer);
+  const bytes = writer.finish();
+  const view = viewOf(bytes);
+  view.setUint32(0, bytes.length, LITTLE);
+  view.setUint16(4, header.type, LITTLE);
+  view.setUint16(6, header.flags, LITTLE);
+  view.setUint32(8, header.sequence ?? 0, LITTLE);
+  view.setUint32(12, header.portId ?? 0, LITTLE);
+  return bytes;
+}
+
+/** What an acknowledgement says. */
+export interface Ack {
+  /** 0 for success, else the positive error number. */
+  readonly errno: number;
+  /** The kernel's sentence: the reason of a refusal, or a warning beside a success. */
+  readonly extack: string | undefined;
+  /** Offset of the refused attribute in the request. */
+  readonly extackOffset: number | undefined;
+}
+
+/**
+ * Reads `NLMSG_ERROR`, which is also the acknowledgement of success, and `NLMSG_DONE`, in which a dump
+ * reports the error that ended it. Malformed extended attributes never hide the error number.
+ */
+export function decodeAck(message: Message): Ack {
+  const { payload } = message;
+  if (payload.length < 4) {
+    // A DONE without a status is what some kernels send for an empty dump.
+    if (message.type === NLMSG_DONE) return { errno: 0, extack: undefined, extackOffset: undefined };
+    throw new DecodeError("acknowledgement", 0, `${payload.length} bytes, at least 4 expected`);
+  }
+  const view = viewOf(payload);
+  const errno = Math.abs(view.getInt32(0, LITTLE));
+  let extack: string | undefined;
+  let extackOffset: number | undefined;
+  if (message.flags & NLM_F_ACK_TLVS) {
+    try {
+      let at = 4;
+      if (message.type === NLMSG_ERROR) {
+        // The request's header follows, and unless capped its payload too.
+        at += message.flags & NLM_F_CAPPED || payload.length < 8 ? NLMSG_HDRLEN : align4(view.getUint32(4, LITTLE));
+      }
+      const attr = new AttrReader(view, at);
+      while (attr.next()) {
+        if (attr.type === NLMSGERR_ATTR_MSG) extack = attr.string();
+        else if (attr.type === NLMSGERR_ATTR_OFFS) extackOffset = attr.u32();
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+    }
+  }
+  return { errno, extack, extackOffset };
+}
+
+/** The error that an acknowledgement of `op` stands for; `undefined` for success. */
+export function ackError(op: string, ack: Ack, hint?: string): NetlinkError | undefined {
+  if (ack.errno === 0) return undefined;
+  return new NetlinkError(op, ack.errno, { extack: ack.extack, extackOffset: ack.extackOffset, hint });
+}

@@ -1,0 +1,47 @@
+/** Bytes as text: hexadecimal and IP addresses, both ways where it is needed. */
+
+const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
+
+/** Bytes as lower-case hexadecimal without separators. */
+export function toHex(bytes: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i]!]!;
+  return text;
+}
+
+/** The two hexadecimal digits of a byte. */
+export function hexByte(byte: number): string {
+  return HEX[byte & 0xff]!;
+}
+
+/** Hexadecimal digits as bytes; `undefined` where the text is not an even number of them. */
+export function fromHex(text: string): Uint8Array<ArrayBuffer> | undefined {
+  if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
+  const bytes = new Uint8Array(new ArrayBuffer(text.length / 2));
+  for (let i = 0; i < bytes.length; i++) bytes[i] = parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return bytes;
+}
+
+/** Four bytes as dotted decimal. */
+export function ipv4Text(bytes: Uint8Array): string {
+  return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+}
+
+/** Sixteen bytes as the canonical text of an IPv6 address (RFC 5952). */
+export function ipv6Text(bytes: Uint8Array): string {
+  const words: number[] = [];
+  for (let i = 0; i < 16; i += 2) words.push((bytes[i]! << 8) | bytes[i + 1]!);
+  // The longest run of two or more zero words becomes "::", the first of them where two are equal.
+  let best = -1;
+  let bestLength = 1;
+  for (let i = 0; i < 8; i++) {
+    let length = 0;
+    while (i + length < 8 && words[i + length] === 0) length++;
+    if (length > bestLength) [best, bestLength] = [i, length];
+    if (length > 0) i += length;
+  }
+  // RFC 5952 section 5: the well-known prefix ::ffff:0:0/96 is written with the IPv4 address.
+  if (best === 0 && bestLength === 5 && words[5] === 0xffff) return `::ffff:${ipv4Text(bytes.subarray(12))}`;
+  const text = (from: number, to: number): string => words.slice(from, to).map((word) => word.toString(16)).join(":");
+  return best < 0 ? text(0, 8) : `${text(0, best)}::${text(best + bestLength, 8)}`;
+}
