@@ -97,13 +97,9 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
     if (filter) receiver.filter(filter);
     receiver.join(GENL_GROUP_NOTIFY, "notify of nlctrl");
     const requests = new Requests(sys, NETLINK_GENERIC);
-    try {
-      const family = await findFamily(requests, PSAMPLE_GENL_NAME);
-      if (!family && !options.wait) throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or wait for it` });
-      await listener.join(family);
-    } finally {
-      requests.close();
-    }
+    const family = await findFamily(requests, PSAMPLE_GENL_NAME).finally(() => requests.close());
+    if (!family && !options.wait) throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or wait for it` });
+    await listener.join(family);
     signal?.throwIfAborted();
     return listener;
   } catch (error) {
@@ -147,6 +143,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   #reason: unknown;
   #last: Promise<unknown> = Promise.resolve();
   #closed: Promise<void> | undefined;
+  /** Closed by who uses this: nothing that is left over is wanted. */
+  #discard = false;
   #decodeOptions: DecodeOptions | undefined;
 
   /** For {@linkcode listen}: reads messages of type `family` from `receiver`. */
@@ -155,6 +153,11 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     this.#options = options;
     this.#family = family;
     options.signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** Message type of the psample family in this boot of this kernel; -1 while the kernel does not have it. */
+  get family(): number {
+    return this.#family;
   }
 
   /** The size of the receive buffer that the kernel granted, in bytes. Less than asked for where the privilege is missing. */
@@ -172,16 +175,32 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
     let batch: Entry[] = [];
     let at = 0;
-    const next = async (): Promise<IteratorResult<Entry, undefined>> => {
-      const more = await this.#next();
-      if (!more) return { done: true, value: undefined };
-      batch = more;
-      at = 1;
-      return { done: false, value: batch[0]! };
+    // Who asks for more before the last one got something queues behind it: each takes from the batch in turn.
+    let asking = 0;
+    let last: Promise<unknown> = Promise.resolve();
+    const next = async (before: Promise<unknown>): Promise<IteratorResult<Entry, undefined>> => {
+      asking++;
+      try {
+        await before.catch(() => {});
+        if (at === batch.length || this.#discard) {
+          const more = await this.#next();
+          if (!more) return { done: true, value: undefined };
+          batch = more;
+          at = 0;
+        }
+        return { done: false, value: batch[at++]! };
+      } finally {
+        asking--;
+      }
     };
     return {
       // By hand: an async generator costs more than decoding the sample.
-      next: () => at < batch.length ? Promise.resolve({ done: false, value: batch[at++]! }) : next(),
+      next: () => {
+        if (at < batch.length && asking === 0 && !this.#discard) return Promise.resolve({ done: false, value: batch[at++]! });
+        const turn = next(last);
+        last = turn;
+        return turn;
+      },
       return: async () => {
         await this.close();
         return { done: true, value: undefined };
@@ -192,7 +211,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   /** What each drain of the socket brought, in the order of arrival and never empty: the fast way. */
   batches(): AsyncIterableIterator<Entry[], undefined> {
     return {
-      [Symbol.asyncIterator]() {
+      [Symbol.asyncIterator](): AsyncIterableIterator<Entry[], undefined> {
         return this;
       },
       next: async () => {
@@ -217,6 +236,11 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
 
   /** Closes the socket, at once: what is queued is discarded and a waiting iteration ends. Closing again does nothing. */
   close(): Promise<void> {
+    this.#discard = true;
+    return this.#close();
+  }
+
+  #close(): Promise<void> {
     if (!this.#closed) {
       this.#countDrops();
       this.#options.signal?.removeEventListener("abort", this.#abort);
@@ -248,6 +272,10 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
 
   async #pull(): Promise<Entry[] | undefined> {
     for (;;) {
+      if (this.#discard) {
+        await this.#closed;
+        return undefined;
+      }
       const batch = this.#batch;
       if (batch.length > 0) {
         this.#batch = [];
@@ -256,7 +284,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       if (this.#failure !== undefined) {
         const failure = this.#failure;
         this.#failure = undefined;
-        await this.close();
+        await this.#close();
         throw failure;
       }
       if (this.#closed) {
@@ -268,7 +296,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       try {
         // Counted while the socket is open: a receiver that is ending closes it by itself.
         if (await this.#receiver.read(this.#sink)) this.#countDrops();
-        else void this.close();
+        else void this.#close();
       } catch (error) {
         this.#failure = error;
       }
@@ -338,13 +366,15 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
     const family = decodeFamily(message!);
     if (family.name !== PSAMPLE_GENL_NAME) return;
+    // The news may be older than the answer that the family's number is from.
     if (command === CTRL_CMD_DELFAMILY) {
+      if (family.id !== this.#family) return;
       this.#family = -1;
       if (this.#options.wait) return;
       const hint =
         "The kernel removed the psample family: its module was unloaded. With the option wait the listener goes on when it is back";
       this.#failure = new NetlinkError("receive samples", ENODEV, { hint });
-    } else if (this.#family < 0) {
+    } else if (family.id !== this.#family) {
       try {
         this.#join(family);
       } catch (error) {

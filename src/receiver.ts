@@ -38,6 +38,8 @@ export interface ReceiverOptions {
 export class Receiver {
   /** The size of the receive buffer that was granted, in bytes. */
   readonly receiveBufferBytes: number;
+  /** Called when this begins to close. */
+  onClose: (() => void) | undefined;
   readonly #socket: NetlinkSocket;
   /**
    * Where the runtime reads a datagram in order to wake us, the datagram's namespace is lost: then a second
@@ -55,9 +57,11 @@ export class Receiver {
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
-  #wake: ((first?: Uint8Array) => void) | undefined;
+  #wake: (() => void) | undefined;
+  /** The datagram that the runtime read in order to wake us, in memory of its own. */
+  #first: Memory | undefined;
 
-  private constructor(sys: Sys, socket: NetlinkSocket, bell: NetlinkSocket | undefined, options: ReceiverOptions) {
+  private constructor(socket: NetlinkSocket, bell: NetlinkSocket | undefined, options: ReceiverOptions) {
     this.#socket = socket;
     this.#bell = bell;
     this.#lowLatency = options.lowLatency ?? false;
@@ -77,9 +81,9 @@ export class Receiver {
     try {
       opened.push(new NetlinkSocket(sys, protocol));
       if (options.allNamespaces && sys.readsFirst) opened.push(new NetlinkSocket(sys, protocol));
-      const receiver = new Receiver(sys, opened[0]!, opened[1], options);
+      const receiver = new Receiver(opened[0]!, opened[1], options);
       const watched = receiver.#bell ?? receiver.#socket;
-      receiver.#watch = await sys.watch(watched.fd, (first) => receiver.#wake?.(receiver.#bell ? undefined : first?.slice()));
+      receiver.#watch = await sys.watch(watched.fd, (first) => receiver.#ready(first));
       return receiver;
     } catch (error) {
       for (const socket of opened) socket.close();
@@ -114,13 +118,14 @@ export class Receiver {
    */
   async read(sink: Sink): Promise<boolean> {
     while (!this.#closed) {
-      let first: Uint8Array | undefined;
+      let rung = false;
       if (this.#full) await new Promise<void>((resolve) => setImmediate(resolve));
       else if (this.#busy) await this.#tick();
-      else if (!this.#ending) first = await this.#arrival();
+      else if (!this.#ending) rung = await this.#arrival();
       if (this.#closed) break;
-      const taken = this.#drain(sink, first);
-      this.#busy = taken > 0 && !this.#lowLatency;
+      const taken = this.#drain(sink);
+      // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
+      this.#busy = taken > 0 ? !this.#lowLatency : rung;
       if (taken > 0) return true;
       if (this.#ending) await this.close();
     }
@@ -145,21 +150,32 @@ export class Receiver {
 
   async #close(): Promise<void> {
     this.#wake?.();
-    const watched = this.#bell ?? this.#socket;
-    await this.#watch?.close();
-    watched.fd = -1;
+    this.onClose?.();
+    // The watch closes the descriptor that it took over: from here on nobody else may use its number.
+    (this.#bell ?? this.#socket).fd = -1;
     this.#socket.close();
+    await this.#watch?.close();
   }
 
   #sockets(): NetlinkSocket[] {
     return this.#bell ? [this.#socket, this.#bell] : [this.#socket];
   }
 
-  #arrival(): Promise<Uint8Array | undefined> {
+  #ready(first: Uint8Array | undefined): void {
+    // A copy, since it is only lent; and kept, since it may come when nobody waits for it any more (after end).
+    if (first && !this.#bell) {
+      this.#first = memory(first.length);
+      this.#first.set(first);
+    }
+    this.#wake?.();
+  }
+
+  /** Waits for a datagram; true where it is the bell that tells of it. */
+  #arrival(): Promise<boolean> {
     return new Promise((resolve) => {
-      this.#wake = (first) => {
+      this.#wake = () => {
         this.#wake = undefined;
-        resolve(first);
+        resolve(this.#bell !== undefined);
       };
       this.#watch!.wait();
     });
@@ -177,9 +193,11 @@ export class Receiver {
     });
   }
 
-  #drain(sink: Sink, first: Uint8Array | undefined): number {
+  #drain(sink: Sink): number {
     let taken = 0;
+    const first = this.#first;
     if (first) {
+      this.#first = undefined;
       sink.datagram(viewOf(first), 0, first.length, undefined);
       taken++;
     }

@@ -29,24 +29,51 @@ export async function replay(messages: Iterable<Uint8Array>, options: ReplayOpti
 export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
   const listener = new Listener(receiver, { samples: true, events: true }, options.family);
-  let sender: NetlinkSocket;
+  let sender: Sender;
   try {
-    sender = new NetlinkSocket(sys, NETLINK_USERSOCK);
+    sender = new Sender(sys, receiver);
   } catch (error) {
     await listener.close();
     throw error;
   }
-  send(sender, receiver.portId, messages, options.intervalMs ?? 0).then(() => listener.end(), (error) => listener.end(error))
-    .finally(() => sender.close());
+  sender.send(messages, options.intervalMs ?? 0).then(() => listener.end(), (error) => listener.end(error));
   return listener;
 }
 
-async function send(sender: NetlinkSocket, portId: number, messages: Iterable<Uint8Array>, intervalMs: number): Promise<void> {
-  for (const message of messages) {
-    const bytes = memory(align4(message.length));
-    bytes.set(message);
-    // A full receiver is a slow consumer: wait for it, so that nothing is lost.
-    while (!sender.send(bytes, "replay a message", portId)) await new Promise((resolve) => setTimeout(resolve, 5));
-    if (intervalMs > 0) await new Promise((resolve) => setTimeout(resolve, intervalMs));
+/** Sends to a receiver, as fast as that reads, until it closes. */
+class Sender {
+  readonly #socket: NetlinkSocket;
+  readonly #portId: number;
+  #stopped = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #resume = (): void => {};
+
+  constructor(sys: Sys, receiver: Receiver) {
+    this.#socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
+    this.#portId = receiver.portId;
+    receiver.onClose = () => {
+      this.#stopped = true;
+      this.#socket.close();
+      clearTimeout(this.#timer);
+      this.#resume();
+    };
+  }
+
+  async send(messages: Iterable<Uint8Array>, intervalMs: number): Promise<void> {
+    for (const message of messages) {
+      const bytes = memory(align4(message.length));
+      bytes.set(message);
+      // A full receiver is a slow consumer: wait for it, so that nothing is lost.
+      while (!this.#stopped && !this.#socket.send(bytes, "replay a message", this.#portId)) await this.#pause(5);
+      if (intervalMs > 0 && !this.#stopped) await this.#pause(intervalMs);
+      if (this.#stopped) return;
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+      this.#timer = setTimeout(resolve, ms);
+    });
   }
 }

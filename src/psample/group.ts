@@ -40,6 +40,8 @@ export interface GroupEvent {
   readonly nsid: number | undefined;
   /** `nlmsg_pid`: 0 is the kernel. */
   readonly portId: number;
+  /** The whole netlink message that this was decoded from; not enumerable, so that it is not printed. */
+  readonly message?: Uint8Array;
 }
 
 /** Asks for the list of groups. */
@@ -88,10 +90,11 @@ export function decodeMessage(message: Uint8Array, options: DecodeOptions = {}):
   const command = message[NLMSG_HDRLEN];
   if (command === PSAMPLE_CMD_SAMPLE) return decodeSample(message, options);
   if (command !== PSAMPLE_CMD_NEW_GROUP && command !== PSAMPLE_CMD_DEL_GROUP) return undefined;
-  return {
+  const event: GroupEvent = {
     type: command === PSAMPLE_CMD_NEW_GROUP ? "group-created" : "group-deleted",
     ...decodeGroup(message, options),
     nsid: options.nsid,
     portId: viewOf(message).getUint32(12, options.littleEndian ?? LITTLE),
   };
+  return Object.defineProperty(event, "message", { value: message });
 }

@@ -1,6 +1,7 @@
 /** The seam on Bun. The only file that says `bun:ffi` and `Bun`. */
 import { dlopen, ptr, read } from "bun:ffi";
 import { NetlinkError } from "../errors.ts";
+import { pollfd } from "./pollfd.ts";
 import { EBADF, type Memory, type Sys, type Watch } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
@@ -13,6 +14,9 @@ interface Libc {
   sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number | bigint;
   recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
   close(fd: number): number;
+  write(fd: number, bytes: Memory, size: number): number | bigint;
+  poll(fds: Memory, count: number, timeout: number): number;
+  lseek(fd: number, offset: number, whence: number): number | bigint;
   readlink(path: Memory, into: Memory, size: number): number | bigint;
   geteuid(): number;
   __errno_location(): number;
@@ -35,6 +39,12 @@ const SYMBOLS = {
   recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
   // int close(int fd)
   close: { args: ["i32"], returns: "i32" },
+  // ssize_t write(int fd, const void *bytes, size_t size)
+  write: { args: ["i32", "ptr", "u64"], returns: "i64" },
+  // int poll(struct pollfd *fds, nfds_t count, int timeout)
+  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
+  // off_t lseek(int fd, off_t offset, int whence)
+  lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
   // ssize_t readlink(const char *path, char *into, size_t size)
   readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   // uid_t geteuid(void)
@@ -42,6 +52,9 @@ const SYMBOLS = {
   // int *__errno_location(void)
   __errno_location: { args: [], returns: "ptr" },
 };
+
+const POLLOUT = 4;
+const SEEK_CUR = 1;
 
 interface Handlers {
   open(socket: BunSocket): void;
@@ -127,6 +140,18 @@ class BunSys implements Sys {
     return this.#ok(this.#libc.close(fd));
   }
 
+  write(fd: number, bytes: Memory): number {
+    return this.#ok(Number(this.#libc.write(fd, bytes, bytes.length)));
+  }
+
+  writable(fd: number): boolean {
+    return this.#libc.poll(pollfd([fd], POLLOUT), 1, 0) > 0;
+  }
+
+  seekable(fd: number): boolean {
+    return Number(this.#libc.lseek(fd, 0, SEEK_CUR)) >= 0;
+  }
+
   readlink(path: Memory, into: Memory): number {
     return this.#ok(Number(this.#libc.readlink(path, into, into.length)));
   }
@@ -156,6 +181,7 @@ class BunSys implements Sys {
           open: (socket) => socket.pause(),
           data: (socket, datagram) => {
             socket.pause();
+            socket.unref();
             if (!closed) ready(datagram);
           },
           close: () => {

@@ -1,7 +1,8 @@
 /** The seam on Deno. The only file that says `Deno.`. */
-import { memory, viewOf } from "../wire/native.ts";
+import { pollfd } from "./pollfd.ts";
+import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { NetlinkError } from "../errors.ts";
-import { type Memory, type Sys, type Watch } from "./sys.ts";
+import type { Memory, Sys, Watch } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
 // libc does not include. A u64 wants a bigint: with a number the call leaves the fast path (20 ns become 300).
@@ -22,6 +23,12 @@ const SYMBOLS = {
   recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  // ssize_t write(int fd, const void *bytes, size_t size)
+  write: { parameters: ["i32", "buffer", "u64"], result: "i64" },
+  // int poll(struct pollfd *fds, nfds_t count, int timeout), on this thread
+  pollNow: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32" },
+  // off_t lseek(int fd, off_t offset, int whence)
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // ssize_t readlink(const char *path, char *into, size_t size)
   readlink: { parameters: ["buffer", "buffer", "u64"], result: "i64" },
   // uid_t geteuid(void)
@@ -44,6 +51,8 @@ const SYMBOLS = {
 type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
 
 const POLLIN = 1;
+const POLLOUT = 4;
+const SEEK_CUR = 1;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
 
 /** Opens libc. Refused permission stays Deno's own error. */
@@ -135,6 +144,18 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.close(fd));
   }
 
+  write(fd: number, bytes: Memory): number {
+    return this.#ok(Number(this.#libc.write(fd, bytes, BigInt(bytes.length))));
+  }
+
+  writable(fd: number): boolean {
+    return this.#libc.pollNow(pollfd([fd], POLLOUT), 1n, 0) > 0;
+  }
+
+  seekable(fd: number): boolean {
+    return this.#libc.lseek(fd, 0n, SEEK_CUR) >= 0;
+  }
+
   readlink(path: Memory, into: Memory): number {
     return this.#ok(Number(this.#libc.readlink(path, into, BigInt(into.length))));
   }
@@ -148,8 +169,9 @@ class DenoSys implements Sys {
     return this.#libc.address(memory, memory, 0n);
   }
 
-  watch(fd: number, ready: () => void): Promise<Watch> {
-    return Promise.resolve(this.#poller.watch(fd, ready));
+  // deno-lint-ignore require-await -- what the poller throws is a rejection here
+  async watch(fd: number, ready: () => void): Promise<Watch> {
+    return this.#poller.watch(fd, ready);
   }
 
   /** Turns -1 into the negative error number, in the same breath: the next call may overwrite it. */
@@ -185,10 +207,7 @@ class Poller {
   watch(fd: number, ready: () => void): Watch {
     if (this.#watches === 0) {
       const wakeup = this.#ok(this.#libc.eventfd(0, EFD_NONBLOCK_CLOEXEC));
-      if (wakeup < 0) {
-        this.#libc.close(fd);
-        throw new NetlinkError("watch a socket", -wakeup);
-      }
+      if (wakeup < 0) throw new NetlinkError("watch a socket", -wakeup);
       this.#wakeup = wakeup;
     }
     this.#watches++;
@@ -228,20 +247,15 @@ class Poller {
   async #poll(): Promise<void> {
     this.#stale = false;
     const fds = [...this.#waiting.keys()];
-    // struct pollfd: int fd, short events, short revents
-    const set = memory(8 * (fds.length + 1));
+    const set = pollfd([this.#wakeup, ...fds], POLLIN);
     const view = viewOf(set);
-    [this.#wakeup, ...fds].forEach((fd, i) => {
-      view.setInt32(8 * i, fd, true);
-      view.setInt16(8 * i + 4, POLLIN, true);
-    });
     // Another thread made the call: its error number is out of reach, and EINTR is the only one there can be.
     const ready = await this.#libc.poll(set, BigInt(fds.length + 1), -1);
-    if (ready > 0 && view.getInt16(6, true) !== 0) this.#libc.eventfd_read(this.#wakeup, this.#count);
+    if (ready > 0 && view.getInt16(6, LITTLE) !== 0) this.#libc.eventfd_read(this.#wakeup, this.#count);
     this.#polling = undefined;
     this.#stale = false;
     for (let i = 0; ready > 0 && i < fds.length; i++) {
-      if (view.getInt16(8 * (i + 1) + 6, true) === 0) continue;
+      if (view.getInt16(8 * (i + 1) + 6, LITTLE) === 0) continue;
       const call = this.#waiting.get(fds[i]!);
       this.#waiting.delete(fds[i]!);
       call?.();

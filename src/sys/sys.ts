@@ -82,6 +82,12 @@ export interface Sys {
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number;
   /** close(2) */
   close(fd: number): number;
+  /** write(2): returns how many bytes were written. */
+  write(fd: number, bytes: Memory): number;
+  /** poll(2) without waiting: whether a write of up to PIPE_BUF (4096) bytes goes through at once, or fails at once. */
+  writable(fd: number): boolean;
+  /** lseek(2) to where it is: whether this is a file, in which a write of any size goes through at once. */
+  seekable(fd: number): boolean;
   /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */
   readlink(path: Memory, into: Memory): number;
   /** geteuid(2) */
@@ -89,7 +95,7 @@ export interface Sys {
   /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */
   addressOf(memory: Memory): bigint;
   /**
-   * Watches a descriptor and takes it over. `ready` is called once for each `wait()`; where the runtime
+   * Watches a descriptor and takes it over; where that fails it stays the caller's. `ready` is called once for each `wait()`; where the runtime
    * {@linkcode Sys.readsFirst}, with the datagram that it read, valid during the call.
    */
   watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch>;

@@ -1,0 +1,132 @@
+/** What monitor, read and demo have in common: their output options, and the way from a source to the sinks. */
+import { type Entry, type ListenStats, NetlinkError } from "../mod.ts";
+import type { DetailSources } from "../src/format/text.ts";
+import { duration, type Option, type Parsed, UsageError, wholeNumber } from "./args.ts";
+import type { Io } from "./io.ts";
+import { jsonSink, pcapSink, type Sink, textSink } from "./sinks.ts";
+
+/** The options about what is printed, and how much of it. */
+export const OUTPUT_OPTIONS: readonly Option[] = [
+  { name: "verbose", letter: "v", help: "print each packet's bytes below its line" },
+  { name: "details", help: "add interface names, cookie, tunnel, probability, namespace, sender to each line" },
+  { name: "json", help: "print one JSON object a line instead of text" },
+  { name: "text", help: "print text also where --write is given" },
+  { name: "write", letter: "w", value: "FILE", help: "record the netlink messages (pcap); - is standard output" },
+  { name: "count", value: "N", help: "stop after N samples" },
+  { name: "duration", value: "TIME", help: "stop after TIME: 10s, 500ms, 2m, 1h" },
+  { name: "quiet", letter: "q", help: "no summary and no notices" },
+];
+
+/** Where entries come from. */
+export interface Source {
+  /** What came, a batch at a time. */
+  batches(): AsyncIterable<Entry[]>;
+  /** No more is wanted: what has come already is still given. */
+  end(): void;
+  /** No more is wanted, at once. */
+  close(): Promise<void>;
+}
+
+/** What is printed, and how much of it. */
+export interface OutputPlan {
+  readonly sinks: readonly Sink[];
+  readonly count: number;
+  readonly durationMs: number | undefined;
+  readonly quiet: boolean;
+}
+
+/** Opens what the options ask for. `family` is asked for the number that a recording of nothing names. */
+export function planOutput(parsed: Parsed, io: Io, details: () => DetailSources, family: () => number): OutputPlan {
+  const { switches, values } = parsed;
+  const file = values.get("write")?.[0];
+  if (switches.has("json") && switches.has("text")) throw new UsageError("--json and --text exclude each other");
+  const printed = switches.has("json") || switches.has("text") || switches.has("details") || switches.has("verbose");
+  if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: nothing can be printed beside it");
+  if (file === "-" && io.outIsTerminal) {
+    throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
+  }
+  // The limits first: a wrong one must not empty a file.
+  const count = values.has("count") ? wholeNumber(values.get("count")![0]!, "--count", Number.MAX_SAFE_INTEGER, 1) : Infinity;
+  const durationMs = values.has("duration") ? duration(values.get("duration")![0]!, "--duration") : undefined;
+  const sinks: Sink[] = [];
+  if (file === "-") {
+    sinks.push(pcapSink(io.out, family));
+  } else if (file !== undefined) {
+    const out = io.create(file);
+    sinks.push(pcapSink(out, family, () => out.close()));
+  }
+  if (switches.has("json")) {
+    sinks.push(jsonSink(io.out));
+  } else if (file === undefined || printed) {
+    sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? details() : undefined }));
+  }
+  return { sinks, count, durationMs, quiet: switches.has("quiet") };
+}
+
+/**
+ * Hands everything from the source to the sinks, until the source ends, a limit is reached, a signal comes, or
+ * nobody reads any more. True where the end is one that the user should be told the numbers of.
+ */
+export async function consume(source: Source, plan: OutputPlan, io: Io): Promise<boolean> {
+  let left = plan.count;
+  let signals = 0;
+  // The first signal lets what is queued through, the second does not.
+  const deaf = io.onSignal(() => ++signals === 1 ? source.end() : void source.close());
+  const timer = plan.durationMs === undefined ? undefined : setTimeout(() => source.end(), plan.durationMs);
+  try {
+    for await (let batch of source.batches()) {
+      if (left !== Infinity) {
+        batch = firstSamples(batch, left);
+        left -= batch.filter((entry) => entry.type === "sample").length;
+      }
+      for (const sink of plan.sinks) await sink.write(batch);
+      if (left === 0) break;
+    }
+    for (const sink of plan.sinks) await sink.close();
+    return true;
+  } catch (error) {
+    // Whoever reads has seen enough, as in "| head".
+    if (error instanceof NetlinkError && error.code === "EPIPE") return false;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    deaf();
+    await source.close();
+  }
+}
+
+/** The batch up to its `most`th sample. */
+function firstSamples(batch: Entry[], most: number): Entry[] {
+  let samples = 0;
+  for (let i = 0; i < batch.length; i++) {
+    if (batch[i]!.type === "sample" && ++samples === most) return batch.slice(0, i + 1);
+  }
+  return batch;
+}
+
+/** The line that says what was received and what was lost. */
+export function summary(stats: ListenStats, askedBytes?: number): string {
+  const parts = [`received ${plural(stats.received, "sample")}`];
+  if (stats.events > 0) parts.push(plural(stats.events, "group event"));
+  const lost = stats.groups.filter((group) => group.lost > 0);
+  const where = lost.map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);
+  parts.push(`lost ${stats.lost}${where.length > 0 ? ` by sequence number (${where.join(", ")})` : ""}`);
+  if (stats.dropped > 0) {
+    parts.push(`${plural(stats.dropped, "message")} dropped because the receive buffer of ${stats.receiveBufferBytes} bytes was full`);
+  }
+  if (stats.malformed > 0) parts.push(`${stats.malformed} malformed (the last: ${stats.lastMalformed})`);
+  if (stats.unknown > 0) parts.push(`${stats.unknown} of unknown kinds`);
+  const unnumbered = stats.groups.filter((group) => !group.numbered && group.received > 1);
+  if (unnumbered.length > 0) {
+    parts.push(`group ${unnumbered.map((group) => group.group).join(", ")} is not numbered: losses show only as drops`);
+  }
+  let line = `psample: ${parts.join("; ")}\n`;
+  if (stats.dropped > 0 && askedBytes !== undefined && stats.receiveBufferBytes < askedBytes) {
+    line += `psample: ${askedBytes} bytes were asked for: raise net.core.rmem_max (sysctl), or run as root\n`;
+  }
+  return line;
+}
+
+function plural(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}

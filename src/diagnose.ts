@@ -1,0 +1,163 @@
+/**
+ * Finding out why no samples come: each thing that receiving takes is tried by itself.
+ *
+ * @module
+ */
+import { NetlinkError } from "./errors.ts";
+import { findFamily } from "./family.ts";
+import type { Family } from "./genl/ctrl.ts";
+import { listGroupsWith } from "./groups.ts";
+import { NetlinkSocket, Requests } from "./netlink_socket.ts";
+import {
+  PSAMPLE_ATTR_PROTO,
+  PSAMPLE_ATTR_SAMPLE_PROBABILITY,
+  PSAMPLE_GENL_NAME,
+  PSAMPLE_NL_MCGRP_CONFIG_NAME,
+  PSAMPLE_NL_MCGRP_SAMPLE_NAME,
+} from "./psample/constants.ts";
+import { loadSys } from "./sys/load.ts";
+import { NETLINK_GENERIC, type Sys } from "./sys/sys.ts";
+import { memory } from "./wire/native.ts";
+
+/** One thing that was tried. */
+export interface Finding {
+  /** Good; worth knowing; or in the way of receiving samples. */
+  readonly verdict: "good" | "note" | "bad";
+  /** What was tried, and what came of it. */
+  readonly what: string;
+  /** What helps. */
+  readonly cure?: string;
+}
+
+const WANTED_BUFFER = 32 * 1024 * 1024;
+
+/** Tries what receiving samples takes, one thing after the other. It changes nothing. */
+export async function diagnose(): Promise<Finding[]> {
+  let sys: Sys;
+  try {
+    sys = await loadSys();
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    const cure = "under Deno the command needs --allow-ffi: deno run --allow-ffi ...";
+    return [{ verdict: "bad", what: `the C library cannot be called: ${why}`, cure }];
+  }
+  return await diagnoseWith(sys);
+}
+
+/** {@linkcode diagnose} on a given seam. */
+export async function diagnoseWith(sys: Sys): Promise<Finding[]> {
+  const findings: Finding[] = [{ verdict: "good", what: `the C library can be called from ${sys.runtime === "bun" ? "Bun" : "Deno"}` }];
+  findings.push({ verdict: "note", what: `effective user id ${sys.geteuid()}; ${namespaceText(sys)}` });
+  let requests: Requests;
+  try {
+    requests = new Requests(sys, NETLINK_GENERIC);
+  } catch (error) {
+    const cure = "this kernel or sandbox (seccomp, gVisor) has no generic netlink: run on the host, or allow AF_NETLINK sockets";
+    return [...findings, { verdict: "bad", what: message(error), cure }];
+  }
+  let family: Family | undefined;
+  try {
+    family = await findFamily(requests, PSAMPLE_GENL_NAME);
+  } finally {
+    requests.close();
+  }
+  if (!family) {
+    const cure = "modprobe psample (as root, on the host), or add a tc sample action, which loads it; the kernel needs CONFIG_PSAMPLE";
+    return [...findings, { verdict: "bad", what: "the kernel has no psample family: its module is not loaded", cure }];
+  }
+  findings.push({ verdict: "good", what: `the kernel has the psample family (number ${family.id}; ${featureText(family)})` });
+  findings.push(joining(sys, family, PSAMPLE_NL_MCGRP_CONFIG_NAME, "group events", "this kernel is older than psample's events"));
+  findings.push(
+    joining(
+      sys,
+      family,
+      PSAMPLE_NL_MCGRP_SAMPLE_NAME,
+      "samples",
+      "run as root, or with CAP_NET_ADMIN in the user namespace that owns this network namespace (unshare -Urn gives both without root)",
+    ),
+  );
+  findings.push(buffer(sys));
+  findings.push(namespaces(sys));
+  findings.push(await groups(sys));
+  return findings;
+}
+
+function joining(sys: Sys, family: Family, name: string, what: string, cure: string): Finding {
+  const group = family.groups.get(name);
+  if (group === undefined) return { verdict: "bad", what: `psample of this kernel has no multicast group ${name}`, cure };
+  return onSocket(sys, (socket) => {
+    socket.join(group, `${name} of psample`);
+    return { verdict: "good", what: `${what} can be received` };
+  }, (error) => ({ verdict: "bad", what: message(error), cure }));
+}
+
+function buffer(sys: Sys): Finding {
+  return onSocket(sys, (socket) => {
+    const granted = socket.setReceiveBuffer(WANTED_BUFFER);
+    if (granted >= WANTED_BUFFER) return { verdict: "good", what: `the kernel grants a receive buffer of ${granted} bytes` };
+    const what = `the kernel grants a receive buffer of ${granted} bytes, ${WANTED_BUFFER} are wanted: bursts may be lost`;
+    return { verdict: "note", what, cure: `sysctl net.core.rmem_max=${WANTED_BUFFER}, or run as root` };
+  }, (error) => ({ verdict: "note", what: message(error) }));
+}
+
+function namespaces(sys: Sys): Finding {
+  return onSocket(sys, (socket) => {
+    socket.listenAllNamespaces();
+    return { verdict: "good", what: "other network namespaces can be listened to (--all-namespaces)" };
+  }, () => {
+    const cure = "--all-namespaces takes CAP_NET_BROADCAST; or run in that namespace: ip netns exec NAME psample";
+    return { verdict: "note", what: "only this network namespace can be listened to", cure };
+  });
+}
+
+async function groups(sys: Sys): Promise<Finding> {
+  const list = await listGroupsWith(sys);
+  if (list.length > 0) {
+    const text = list.map((group) => `${group.group} (refcount ${group.refcount}, next sequence ${group.sequence})`).join(", ");
+    return { verdict: "good", what: `psample groups in this namespace: ${text}` };
+  }
+  const what = "nothing samples into a group in this network namespace (Open vSwitch and mlx5 do so without being listed)";
+  const cure = "tc qdisc add dev DEV clsact; tc filter add dev DEV ingress matchall action sample rate 1000 group 1";
+  return { verdict: "note", what, cure };
+}
+
+function onSocket(sys: Sys, good: (socket: NetlinkSocket) => Finding, bad: (error: NetlinkError) => Finding): Finding {
+  let socket: NetlinkSocket | undefined;
+  try {
+    socket = new NetlinkSocket(sys, NETLINK_GENERIC);
+    return good(socket);
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    return bad(error);
+  } finally {
+    socket?.close();
+  }
+}
+
+function featureText({ maxAttribute }: Family): string {
+  if (maxAttribute === undefined) return "this kernel does not say which attributes it knows";
+  if (maxAttribute >= PSAMPLE_ATTR_SAMPLE_PROBABILITY) return "with cookie and probability, as since Linux 6.11";
+  return maxAttribute >= PSAMPLE_ATTR_PROTO ? "with time stamps, as since Linux 5.13" : "without time stamps, as before Linux 5.13";
+}
+
+function namespaceText(sys: Sys): string {
+  const mine = link(sys, "/proc/self/ns/net");
+  if (mine === undefined) return "network namespace unknown: /proc is not mounted";
+  const first = link(sys, "/proc/1/ns/net");
+  if (first === undefined) return `network namespace ${mine}`;
+  return first === mine
+    ? `network namespace ${mine}, that of process 1`
+    : `network namespace ${mine}, not that of process 1 (${first}): what is sampled there does not come here`;
+}
+
+function link(sys: Sys, path: string): string | undefined {
+  const into = memory(128);
+  const name = memory(path.length + 1);
+  new TextEncoder().encodeInto(path, name);
+  const size = sys.readlink(name, into);
+  return size < 0 ? undefined : new TextDecoder().decode(into.slice(0, size));
+}
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,404 @@
+/**
+ * Recordings of netlink messages: pcap with link type 253 (`DLT_NETLINK`) written and read, pcapng read.
+ * What is written here opens in Wireshark, what `dumpcap` and libpsample record is read here.
+ * Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, and for the head of a record
+ * `struct sockaddr_ll` as drivers/net/nlmon.c and libpcap's pcap-linux.c make of it.
+ */
+import { DecodeError } from "../errors.ts";
+import type { Sample } from "../psample/sample.ts";
+import { PSAMPLE_GENL_NAME, PSAMPLE_GENL_VERSION } from "../psample/constants.ts";
+import { CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
+import { NLMSG_HDRLEN } from "../wire/message.ts";
+import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { Clock } from "./clock.ts";
+import { Output } from "./output.ts";
+
+/** `DLT_NETLINK`: each record is a cooked head and netlink messages. */
+export const DLT_NETLINK = 253;
+/** The cooked head: be16 packet type, be16 ARPHRD_NETLINK, 10 bytes, be16 netlink protocol. */
+export const COOKED_HDRLEN = 16;
+/** `ARPHRD_NETLINK`, include/uapi/linux/if_arp.h. */
+export const ARPHRD_NETLINK = 824;
+/** The netlink protocol that generic netlink is. */
+export const NETLINK_GENERIC = 16;
+
+const PACKET_OUTGOING = 4;
+
+const MAGIC_MICROSECONDS = 0xa1b2c3d4;
+const MAGIC_NANOSECONDS = 0xa1b23c4d;
+const FILE_HEADER = 24;
+const RECORD_HEADER = 16;
+
+/** What tcpdump and Wireshark take as the most; a message is at most 65535 + 20. */
+const SNAPLEN = 262144;
+/** No record is longer, whatever the file says: beyond this it is damage, not data. */
+const MOST = 256 * 1024 * 1024;
+
+/** How a recording is written. */
+export interface PcapOptions {
+  /** Byte order of the machine that the messages are from; this machine's unless given. */
+  littleEndian?: boolean | undefined;
+}
+
+/** Writes the header of a file. */
+export function writePcapHeader(output: Output, options: PcapOptions = {}): void {
+  const little = options.littleEndian ?? LITTLE;
+  output.reserve(FILE_HEADER);
+  const { view, length: at } = output;
+  view.setUint32(at, MAGIC_NANOSECONDS, little);
+  view.setUint16(at + 4, 2, little);
+  view.setUint16(at + 6, 4, little);
+  view.setUint32(at + 8, 0, little);
+  view.setUint32(at + 12, 0, little);
+  view.setUint32(at + 16, SNAPLEN, little);
+  view.setUint32(at + 20, DLT_NETLINK, little);
+  output.length = at + FILE_HEADER;
+}
+
+const clock = new Clock();
+
+/** Writes one record: a generic netlink message, headers included, and the time it stands for. */
+export function writePcapRecord(output: Output, message: Uint8Array, timestampNs: bigint, options: PcapOptions = {}): void {
+  writeRecord(output, message, timestampNs, options.littleEndian ?? LITTLE);
+}
+
+function writeRecord(output: Output, message: Uint8Array, timestampNs: bigint, little: boolean): void {
+  const size = COOKED_HDRLEN + message.length;
+  output.reserve(RECORD_HEADER + size);
+  clock.split(timestampNs);
+  const { view, length: at } = output;
+  view.setUint32(at, clock.seconds, little);
+  view.setUint32(at + 4, clock.nanoseconds, little);
+  view.setUint32(at + 8, size, little);
+  view.setUint32(at + 12, size, little);
+  view.setUint32(at + 16, PACKET_OUTGOING << 16 | ARPHRD_NETLINK);
+  view.setUint32(at + 20, 0);
+  view.setUint32(at + 24, 0);
+  view.setUint32(at + 28, NETLINK_GENERIC);
+  output.bytes.set(message, at + RECORD_HEADER + COOKED_HDRLEN);
+  output.length = at + RECORD_HEADER + size;
+}
+
+/**
+ * Writes one record a sample, at the time the packet was sampled, or at `clockNs` where the sample does not
+ * say.
+ */
+export function writePcapSamples(output: Output, samples: readonly Sample[], clockNs: bigint, options: PcapOptions = {}): void {
+  const little = options.littleEndian ?? LITTLE;
+  for (const sample of samples) writeRecord(output, sample.message, sample.timestampNs ?? clockNs, little);
+}
+
+/**
+ * What a file begins with: its header, and a record in which the controller names the psample family, so
+ * that readers know which messages are psample's. The number is that of the samples that follow: their
+ * messages' type.
+ */
+export function encodePcapStart(familyId: number, clockNs: bigint, options: PcapOptions = {}): Uint8Array<ArrayBuffer> {
+  const output = new Output(256);
+  writePcapHeader(output, options);
+  writePcapFamily(output, familyId, clockNs, options);
+  return output.written;
+}
+
+/** Writes the controller's message that names the psample family: before the first message with this number. */
+export function writePcapFamily(output: Output, familyId: number, clockNs: bigint, options: PcapOptions = {}): void {
+  writePcapRecord(output, encodeNewFamily(familyId, options.littleEndian ?? LITTLE), clockNs, options);
+}
+
+/** The controller's reply about the psample family, in either byte order. */
+function encodeNewFamily(id: number, little: boolean): Uint8Array<ArrayBuffer> {
+  const name = new TextEncoder().encode(`${PSAMPLE_GENL_NAME}\0`);
+  const nameAt = NLMSG_HDRLEN + GENL_HDRLEN;
+  const idAt = nameAt + align4(4 + name.length);
+  const versionAt = idAt + 8;
+  const bytes = memory(versionAt + 8);
+  const view = viewOf(bytes);
+  view.setUint32(0, bytes.length, little);
+  view.setUint16(4, GENL_ID_CTRL, little);
+  bytes.set([CTRL_CMD_NEWFAMILY, 2], NLMSG_HDRLEN);
+  view.setUint16(nameAt, 4 + name.length, little);
+  view.setUint16(nameAt + 2, 2, little); // CTRL_ATTR_FAMILY_NAME
+  bytes.set(name, nameAt + 4);
+  view.setUint16(idAt, 6, little);
+  view.setUint16(idAt + 2, 1, little); // CTRL_ATTR_FAMILY_ID
+  view.setUint16(idAt + 4, id, little);
+  view.setUint16(versionAt, 8, little);
+  view.setUint16(versionAt + 2, 3, little); // CTRL_ATTR_VERSION
+  view.setUint32(versionAt + 4, PSAMPLE_GENL_VERSION, little);
+  return bytes;
+}
+
+/** One record of a recording. */
+export interface PcapRecord {
+  /** What was captured: the cooked head and netlink messages. A view of memory of its own, never written again. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How long it was before the capture cut it. */
+  readonly originalBytes: number;
+  /** When it was captured, in nanoseconds since 1970; `undefined` where the file does not say. */
+  readonly timestampNs: bigint | undefined;
+  /** The byte order of the file, which is that of the machine that recorded. */
+  readonly littleEndian: boolean;
+}
+
+// The link types that people are likely to have instead.
+const LINK_TYPES: Record<number, string> = {
+  0: "BSD loopback",
+  1: "Ethernet",
+  12: "raw IP",
+  101: "raw IP",
+  105: "802.11",
+  113: "Linux cooked capture",
+  127: "802.11 with radiotap",
+  189: "USB",
+  220: "USB",
+  228: "raw IPv4",
+  229: "raw IPv6",
+  239: "nflog",
+  276: "Linux cooked capture, version 2",
+};
+
+function linkTypeText(linkType: number): string {
+  return `link type ${linkType}${LINK_TYPES[linkType] ? ` (${LINK_TYPES[linkType]})` : ""}`;
+}
+
+const WRONG_LINK = "not 253 (netlink): record on an nlmon device, or with psample -w";
+
+const BLOCK_SECTION = 0x0a0d0d0a;
+const BLOCK_INTERFACE = 1;
+const BLOCK_SIMPLE = 3;
+const BLOCK_ENHANCED = 6;
+const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+const OPTION_TSRESOL = 9;
+const OPTION_TSOFFSET = 14;
+
+/** An interface description of a pcapng section. */
+interface Interface {
+  readonly linkType: number;
+  readonly most: number;
+  readonly unitsPerSecond: bigint;
+  readonly offsetNs: bigint;
+}
+
+/**
+ * Reads a recording as it comes, in pieces of any size: pcap with microseconds or nanoseconds, or pcapng,
+ * of either byte order. Memory is bound by the longest record, however the file lies about it.
+ */
+export class PcapReader {
+  /** Packets of interfaces that are no netlink devices, which pcapng files can have beside them. */
+  skipped = 0;
+  #chunks: Uint8Array<ArrayBuffer>[] = [];
+  // How many bytes the chunks hold, and how many the next step needs.
+  #have = 0;
+  #need = 4;
+  // Where in the file the chunks begin.
+  #offset = 0;
+  #error: DecodeError | undefined;
+  #step: (view: DataView<ArrayBuffer>, at: number, records: PcapRecord[]) => number = this.#readFileHeader;
+  #little = LITTLE;
+  #nanoseconds = false;
+  #most = SNAPLEN;
+  #interfaces: Interface[] = [];
+  #netlinkSeen = false;
+  #otherSeen: number | undefined;
+
+  /**
+   * Takes the next piece of the file, and gives the records that it completes. The piece is kept and must not
+   * be written again.
+   *
+   * @throws {DecodeError} where the file is damaged or no recording of netlink; the records before the damage
+   * are given first, by the call before.
+   */
+  push(chunk: Uint8Array<ArrayBuffer>): PcapRecord[] {
+    if (this.#error) throw this.#error;
+    const records: PcapRecord[] = [];
+    this.#chunks.push(chunk);
+    this.#have += chunk.length;
+    if (this.#have < this.#need) return records;
+    const bytes = this.#chunks.length === 1 ? chunk : concatenate(this.#chunks, this.#have);
+    const view = viewOf(bytes) as DataView<ArrayBuffer>;
+    let at = 0;
+    try {
+      while (bytes.length - at >= this.#need) {
+        const used = this.#step(view, at, records);
+        at += used;
+        this.#offset += used;
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#error = error;
+      if (records.length === 0) throw error;
+    }
+    this.#have = bytes.length - at;
+    this.#chunks = this.#have === 0 ? [] : [bytes.subarray(at)];
+    return records;
+  }
+
+  /**
+   * To be called at the end of the file.
+   *
+   * @throws {DecodeError} where the file ends within a record, or is damaged, or has nothing of netlink.
+   */
+  end(): void {
+    if (this.#error) throw this.#error;
+    if (this.#offset === 0 && this.#have === 0) throw new DecodeError("recording", 0, "the file is empty");
+    if (this.#offset === 0 || this.#have > 0) {
+      throw this.#damage(`the file is cut off here: ${this.#have} bytes left, ${this.#need} expected`);
+    }
+    if (!this.#netlinkSeen && this.#otherSeen !== undefined) throw this.#damage(`${linkTypeText(this.#otherSeen)}, ${WRONG_LINK}`);
+  }
+
+  #damage(why: string): DecodeError {
+    return new DecodeError("recording", this.#offset, why);
+  }
+
+  // A step reads what stands at `at`, where at least #need bytes are, and returns how many it used; 0 where it
+  // found out that it needs more.
+
+  #readFileHeader(view: DataView<ArrayBuffer>, at: number): number {
+    const magic = view.getUint32(at, true);
+    if (magic === BLOCK_SECTION) {
+      this.#step = this.#readBlock;
+      this.#need = 12;
+      return 0;
+    }
+    const swapped = view.getUint32(at, false);
+    this.#little = magic === MAGIC_MICROSECONDS || magic === MAGIC_NANOSECONDS;
+    const inOrder = this.#little ? magic : swapped;
+    if (inOrder !== MAGIC_MICROSECONDS && inOrder !== MAGIC_NANOSECONDS) {
+      const packed = (magic & 0xffff) === 0x8b1f || swapped === 0x28b52ffd;
+      throw this.#damage(packed ? "the file is compressed: unpack it first" : "the file is neither pcap nor pcapng");
+    }
+    this.#nanoseconds = inOrder === MAGIC_NANOSECONDS;
+    if (view.byteLength - at < FILE_HEADER) {
+      this.#need = FILE_HEADER;
+      return 0;
+    }
+    // The upper bits of the word say how long the frame check sequence is.
+    const linkType = view.getUint32(at + 20, this.#little) & 0xffff;
+    if (linkType !== DLT_NETLINK) throw this.#damage(`${linkTypeText(linkType)}, ${WRONG_LINK}`);
+    this.#netlinkSeen = true;
+    this.#most = mostBytes(view.getUint32(at + 16, this.#little));
+    this.#step = this.#readRecord;
+    this.#need = RECORD_HEADER;
+    return FILE_HEADER;
+  }
+
+  #readRecord(view: DataView<ArrayBuffer>, at: number, records: PcapRecord[]): number {
+    const little = this.#little;
+    const size = view.getUint32(at + 8, little);
+    if (size > this.#most) throw this.#damage(`a record of ${size} bytes, the most is ${this.#most}`);
+    if (view.byteLength - at < RECORD_HEADER + size) {
+      this.#need = RECORD_HEADER + size;
+      return 0;
+    }
+    const fraction = view.getUint32(at + 4, little) * (this.#nanoseconds ? 1 : 1000);
+    records.push({
+      bytes: new Uint8Array(view.buffer, view.byteOffset + at + RECORD_HEADER, size),
+      originalBytes: view.getUint32(at + 12, little),
+      timestampNs: BigInt(view.getUint32(at, little)) * 1_000_000_000n + BigInt(fraction),
+      littleEndian: little,
+    });
+    this.#need = RECORD_HEADER;
+    return RECORD_HEADER + size;
+  }
+
+  #readBlock(view: DataView<ArrayBuffer>, at: number, records: PcapRecord[]): number {
+    // The type of a section's block reads the same in both byte orders, and what follows tells which it is.
+    const section = view.getUint32(at, true) === BLOCK_SECTION;
+    if (section) {
+      this.#little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
+      if (!this.#little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) throw this.#damage("a pcapng section of no byte order");
+    }
+    const little = this.#little;
+    const type = view.getUint32(at, little);
+    const size = view.getUint32(at + 4, little);
+    const least = section ? 28 : type === BLOCK_INTERFACE ? 20 : type === BLOCK_ENHANCED ? 32 : type === BLOCK_SIMPLE ? 16 : 12;
+    if (size < least || size % 4 !== 0 || size > MOST) throw this.#damage(`a pcapng block of type ${type} and ${size} bytes`);
+    if (view.byteLength - at < size) {
+      this.#need = size;
+      return 0;
+    }
+    if (view.getUint32(at + size - 4, little) !== size) throw this.#damage("a pcapng block whose two lengths differ");
+    if (section) this.#interfaces = [];
+    else if (type === BLOCK_INTERFACE) this.#addInterface(view, at, size);
+    else if (type === BLOCK_ENHANCED) this.#addPacket(view, at, size, records);
+    else if (type === BLOCK_SIMPLE) this.#addSimplePacket(view, at, size, records);
+    this.#need = 12;
+    return size;
+  }
+
+  #addInterface(view: DataView<ArrayBuffer>, at: number, size: number): void {
+    const little = this.#little;
+    const linkType = view.getUint16(at + 8, little);
+    let unitsPerSecond = 1_000_000n;
+    let offsetNs = 0n;
+    const end = at + size - 4;
+    for (let option = at + 16; option + 4 <= end;) {
+      const code = view.getUint16(option, little);
+      const length = view.getUint16(option + 2, little);
+      if (code === 0) break;
+      if (option + 4 + length > end) throw this.#damage("a pcapng option that is longer than its block");
+      if (code === OPTION_TSRESOL && length === 1) {
+        const resolution = view.getUint8(option + 4);
+        // Either a power of 10 or, with the upper bit, of 2.
+        unitsPerSecond = (resolution & 0x80 ? 2n : 10n) ** BigInt(resolution & 0x7f);
+      } else if (code === OPTION_TSOFFSET && length === 8) {
+        offsetNs = view.getBigInt64(option + 4, little) * 1_000_000_000n;
+      }
+      option += 4 + align4(length);
+    }
+    this.#interfaces.push({ linkType, most: mostBytes(view.getUint32(at + 12, little)), unitsPerSecond, offsetNs });
+    if (linkType === DLT_NETLINK) this.#netlinkSeen = true;
+    else this.#otherSeen ??= linkType;
+  }
+
+  #addPacket(view: DataView<ArrayBuffer>, at: number, size: number, records: PcapRecord[]): void {
+    const little = this.#little;
+    const captured = view.getUint32(at + 20, little);
+    if (captured > size - 32) throw this.#damage(`a packet of ${captured} bytes in a block of ${size}`);
+    const from = this.#interface(view.getUint32(at + 8, little), captured);
+    if (from === undefined) return;
+    const units = BigInt(view.getUint32(at + 12, little)) << 32n | BigInt(view.getUint32(at + 16, little));
+    records.push({
+      bytes: new Uint8Array(view.buffer, view.byteOffset + at + 28, captured),
+      originalBytes: view.getUint32(at + 24, little),
+      timestampNs: BigInt.asUintN(64, units * 1_000_000_000n / from.unitsPerSecond + from.offsetNs),
+      littleEndian: little,
+    });
+  }
+
+  #addSimplePacket(view: DataView<ArrayBuffer>, at: number, size: number, records: PcapRecord[]): void {
+    const original = view.getUint32(at + 8, this.#little);
+    const from = this.#interface(0, 0);
+    if (from === undefined) return;
+    const bytes = new Uint8Array(view.buffer, view.byteOffset + at + 12, Math.min(original, size - 16, from.most));
+    records.push({ bytes, originalBytes: original, timestampNs: undefined, littleEndian: this.#little });
+  }
+
+  /** The interface of a packet; `undefined` where it is none of netlink and the packet is passed over. */
+  #interface(index: number, captured: number): Interface | undefined {
+    const found = this.#interfaces[index];
+    if (found === undefined) throw this.#damage(`a packet of interface ${index}, which is not described`);
+    if (found.linkType !== DLT_NETLINK) {
+      this.skipped++;
+      return undefined;
+    }
+    if (captured > found.most) throw this.#damage(`a record of ${captured} bytes, the most is ${found.most}`);
+    return found;
+  }
+}
+
+/** Writers get their own limit wrong, so it counts only where it is larger than everybody's; 0 is no limit. */
+function mostBytes(snaplen: number): number {
+  return snaplen === 0 ? MOST : Math.min(MOST, Math.max(SNAPLEN, snaplen));
+}
+
+function concatenate(chunks: readonly Uint8Array[], size: number): Uint8Array<ArrayBuffer> {
+  const bytes = memory(size);
+  let at = 0;
+  for (const chunk of chunks) {
+    bytes.set(chunk, at);
+    at += chunk.length;
+  }
+  return bytes;
+}
