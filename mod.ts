@@ -19,6 +19,8 @@ export { DecodeError, NetlinkError, type NetlinkErrorInit } from "./src/errors.t
 export { listGroups } from "./src/groups.ts";
 export type { GroupStats, ListenStats } from "./src/ledger.ts";
 export { type Entry, listen, Listener, type ListenOptions } from "./src/listen.ts";
+export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
+export { listLinks, sampleLinkType } from "./src/links.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
 export type { GeneveOption, Tunnel, UnknownAttribute } from "./src/psample/tunnel.ts";

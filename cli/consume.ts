@@ -1,8 +1,8 @@
 /** What monitor, read and demo have in common: their output options, and the way from a source to the sinks. */
 import { type Entry, type ListenStats, NetlinkError } from "../mod.ts";
-import type { DetailSources } from "../src/format/text.ts";
 import { duration, type Option, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io } from "./io.ts";
+import type { Details } from "./names.ts";
 import { jsonSink, pcapSink, type Sink, textSink } from "./sinks.ts";
 
 /** The options about what is printed, and how much of it. */
@@ -36,7 +36,7 @@ export interface OutputPlan {
 }
 
 /** Opens what the options ask for. `family` is asked for the number that a recording of nothing names. */
-export function planOutput(parsed: Parsed, io: Io, details: () => DetailSources, family: () => number): OutputPlan {
+export function planOutput(parsed: Parsed, io: Io, details: () => Details, family: () => number): OutputPlan {
   const { switches, values } = parsed;
   const file = values.get("write")?.[0];
   if (switches.has("json") && switches.has("text")) throw new UsageError("--json and --text exclude each other");

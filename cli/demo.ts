@@ -4,6 +4,7 @@ import { fromHex } from "../src/wire/text.ts";
 import { type Option, parseCommand, UsageError } from "./args.ts";
 import type { Command } from "./command.ts";
 import { consume, OUTPUT_OPTIONS, planOutput, summary } from "./consume.ts";
+import { recordedDetails } from "./names.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "./demo_messages.ts";
 
 const DEMO_OPTIONS: readonly Option[] = [
@@ -32,7 +33,7 @@ export const demo: Command = {
     if (parsed.words.length > 0) throw new UsageError(`unexpected word ${JSON.stringify(parsed.words[0])}`);
     const loop = Number(parsed.values.get("loop")?.[0] ?? 1);
     if (!Number.isInteger(loop) || loop < 1) throw new UsageError("--loop takes a whole number from 1");
-    const details = { interfaceName: (ifindex: number) => DEMO_NAMES[ifindex] };
+    const details = { ...recordedDetails(), interfaceName: (ifindex: number) => DEMO_NAMES[ifindex] };
     const plan = planOutput(parsed, io, () => details, () => DEMO_FAMILY);
     if (!plan.quiet) io.err(`psample: recorded on ${DEMO_SOURCE}, sent through a netlink socket of this machine\n`);
     const messages = DEMO_MESSAGES.map((hex) => fromHex(hex)!);

@@ -15,6 +15,8 @@ import { monitor } from "./monitor.ts";
 import { read } from "./read.ts";
 import { VERSION } from "./version.ts";
 
+export type { Io, Out, OutFile } from "./io.ts";
+
 const COMMANDS: readonly Command[] = [read, demo, doctor];
 
 /** The exit statuses: done, a failure, a wrong call. */

@@ -3,7 +3,8 @@ import type { Entry } from "../mod.ts";
 import { writeJson } from "../src/format/json.ts";
 import { Output } from "../src/format/output.ts";
 import { writePcapFamily, writePcapHeader, writePcapRecord } from "../src/format/pcap.ts";
-import { type DetailSources, formatGroupEvent, writeText } from "../src/format/text.ts";
+import { formatGroupEvent, writeText } from "../src/format/text.ts";
+import type { Details } from "./names.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
 import type { Out } from "./io.ts";
 
@@ -20,16 +21,24 @@ export interface TextSinkOptions {
   /** Each packet's bytes below its line. */
   verbose: boolean;
   /** What libpsample does not print, behind its fields. */
-  details: DetailSources | undefined;
+  details: Details | undefined;
 }
 
 /** libpsample's lines. */
 export function textSink(out: Out, { verbose, details }: TextSinkOptions): Sink {
   const options = { verbose, details };
-  return lines(out, (output, entry) => {
+  const sink = lines(out, (output, entry) => {
     if (entry.type === "sample") writeText(output, entry, options);
     else output.text(formatGroupEvent(entry));
   });
+  if (!details?.prepare) return sink;
+  return {
+    ...sink,
+    write: async (batch) => {
+      await details.prepare!(batch);
+      await sink.write(batch);
+    },
+  };
 }
 
 /** One JSON object a line. */

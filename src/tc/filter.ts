@@ -1,0 +1,163 @@
+/**
+ * Filters: what stands in RTM_NEWTFILTER around the classifier's own attributes.
+ * Source: net/sched/cls_api.c.
+ */
+import { AttrReader } from "../wire/attr_reader.ts";
+import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST } from "../wire/message.ts";
+import { ETH_P_ALL } from "./ether_types.ts";
+import { type Flower, type FlowerSpec, readFlower, writeFlower } from "./flower.ts";
+import { type Matchall, type MatchallSpec, readMatchall, writeMatchall } from "./matchall.ts";
+import {
+  decodeTcHeader,
+  encodeTcHeader,
+  FILTER_FLAGS,
+  filterInfo,
+  keepUnknown,
+  RTM_DELTFILTER,
+  RTM_GETTFILTER,
+  RTM_NEWTFILTER,
+  splitFilterInfo,
+  TCA_CHAIN,
+  TCA_KIND,
+  TCA_OPTIONS,
+  type TcChange,
+  TCMSG_SIZE,
+  type UnknownAttribute,
+} from "./tcmsg.ts";
+import { readU32, type U32, type U32Spec, writeU32 } from "./u32.ts";
+
+/** What a filter of a kind that this package does not decode has. */
+export interface OtherClassifier {
+  /** Always `"other"`: the kind itself is in {@linkcode Filter.kind}. */
+  readonly kind: "other";
+  /** The attributes inside TCA_OPTIONS. */
+  readonly bytes: Uint8Array;
+}
+
+/** A filter as the kernel describes it. */
+export interface Filter {
+  /** The device. */
+  readonly ifindex: number;
+  /** The filter's own number among those with its preference; 0 for the entry that stands for all of them. */
+  readonly handle: number;
+  /** Where it hangs: {@linkcode TC_H_CLSACT_INGRESS}, {@linkcode TC_H_CLSACT_EGRESS} or a qdisc. */
+  readonly parent: number;
+  /** Lower ones come first. */
+  readonly preference: number;
+  /** The EtherType; {@linkcode ETH_P_ALL} for every one. */
+  readonly protocol: number;
+  /** Such as `"matchall"`. */
+  readonly kind: string;
+  /** The chain it is in. */
+  readonly chain: number | undefined;
+  /** What the classifier has; `undefined` in the entry that stands for a preference. */
+  readonly classifier: Matchall | Flower | U32 | OtherClassifier | undefined;
+  /** What else the kernel sent. */
+  readonly unknown: readonly UnknownAttribute[];
+}
+
+/** Which filter is meant. */
+export interface FilterKey {
+  /** The device. */
+  ifindex: number;
+  /** Where it hangs. */
+  parent: number;
+  /** 0 or none lets the kernel choose one, or means all of them in a delete. */
+  preference?: number | undefined;
+  /** The EtherType; {@linkcode ETH_P_ALL} unless given. */
+  protocol?: number | undefined;
+  /** 0 or none lets the kernel choose one, or means all of the preference in a delete. */
+  handle?: number | undefined;
+  /** The chain; 0 unless given. */
+  chain?: number | undefined;
+  /** The kind, needed for everything but a delete of all filters of a preference. */
+  kind?: string | undefined;
+}
+
+/** What a filter is to match, and to do. */
+export type ClassifierSpec = MatchallSpec | FlowerSpec | U32Spec;
+
+/** A request that changes a filter. Without a classifier only the key is sent, which is enough for a delete. */
+export function encodeFilter(change: TcChange, key: FilterKey, classifier?: ClassifierSpec): Uint8Array<ArrayBuffer> {
+  const type = change === "delete" ? RTM_DELTFILTER : RTM_NEWTFILTER;
+  return encode(type, FILTER_FLAGS[change], key, classifier);
+}
+
+/** A request for one filter. */
+export function encodeFilterGet(key: FilterKey, classifier?: ClassifierSpec): Uint8Array<ArrayBuffer> {
+  // Kernels before 4.20 answer a get only where it asks for an echo.
+  return encode(RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_ECHO, key, classifier);
+}
+
+/** A request for the filters of a device at a parent; those of a preference, protocol or chain where the key says so. */
+export function encodeFilterDump(key: Omit<FilterKey, "handle" | "kind">): Uint8Array<ArrayBuffer> {
+  const { ifindex, parent, preference = 0, protocol = 0, chain } = key;
+  const header = encodeTcHeader({ ifindex, handle: 0, parent, info: filterInfo(preference, protocol) });
+  return encodeMessage({ type: RTM_GETTFILTER, flags: NLM_F_REQUEST | NLM_F_DUMP }, header, (writer) => {
+    writer.u32(TCA_CHAIN, chain);
+  });
+}
+
+function encode(type: number, flags: number, key: FilterKey, classifier?: ClassifierSpec): Uint8Array<ArrayBuffer> {
+  const { ifindex, handle = 0, parent, preference = 0, protocol = ETH_P_ALL } = key;
+  const header = encodeTcHeader({ ifindex, handle, parent, info: filterInfo(preference, protocol) });
+  return encodeMessage({ type, flags }, header, (writer) => {
+    writer.u32(TCA_CHAIN, key.chain);
+    writer.string(TCA_KIND, key.kind ?? classifier?.kind);
+    if (!classifier) return;
+    writer.nest(TCA_OPTIONS, () => {
+      if (classifier.kind === "matchall") writeMatchall(writer, classifier);
+      else if (classifier.kind === "flower") writeFlower(writer, classifier);
+      else writeU32(writer, classifier);
+    });
+  });
+}
+
+/** Reads RTM_NEWTFILTER or RTM_DELTFILTER. */
+export function decodeFilter(message: Message): Filter {
+  const header = decodeTcHeader(message, "filter");
+  let kind = "";
+  let chain: number | undefined;
+  let options: AttrReader | undefined;
+  let bytes: Uint8Array = new Uint8Array();
+  const unknown: UnknownAttribute[] = [];
+  const attr = AttrReader.of(message.payload.subarray(TCMSG_SIZE));
+  while (attr.next()) {
+    switch (attr.type) {
+      case TCA_KIND:
+        kind = attr.string();
+        break;
+      case TCA_OPTIONS:
+        // Nothing promises that the kind comes first.
+        options = attr.nested();
+        bytes = attr.bytes();
+        break;
+      case TCA_CHAIN:
+        chain = attr.u32();
+        break;
+      default:
+        unknown.push(keepUnknown(attr));
+    }
+  }
+  const { ifindex, handle, parent, info } = header;
+  return { ifindex, handle, parent, ...splitFilterInfo(info), kind, chain, classifier: options && classify(kind, options, bytes), unknown };
+}
+
+function classify(kind: string, options: AttrReader, bytes: Uint8Array): Filter["classifier"] {
+  switch (kind) {
+    case "matchall":
+      return readMatchall(options);
+    case "flower":
+      return readFlower(options);
+    case "u32":
+      return readU32(options);
+    default:
+      return { kind: "other", bytes };
+  }
+}
+
+/** The actions of a filter, none where its kind is not decoded. */
+export function actionsOf(filter: Filter): NonNullable<Matchall["actions"]> {
+  const { classifier } = filter;
+  return classifier === undefined || classifier.kind === "other" ? [] : classifier.actions ?? [];
+}

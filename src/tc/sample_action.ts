@@ -1,0 +1,154 @@
+/**
+ * The action `sample`: the attributes inside TCA_ACT_OPTIONS of an action of that kind.
+ * Source: include/uapi/linux/tc_act/tc_sample.h, net/sched/act_sample.c.
+ */
+import type { AttrReader } from "../wire/attr_reader.ts";
+import type { AttrWriter } from "../wire/attr_writer.ts";
+import { LITTLE, memory, viewOf } from "../wire/native.ts";
+import { type Control, decodeControl, encodeControl } from "./control.ts";
+import { keepUnknown, type UnknownAttribute } from "./tcmsg.ts";
+
+// include/uapi/linux/tc_act/tc_sample.h
+export const TCA_SAMPLE_TM = 1;
+export const TCA_SAMPLE_PARMS = 2;
+export const TCA_SAMPLE_RATE = 3;
+export const TCA_SAMPLE_TRUNC_SIZE = 4;
+export const TCA_SAMPLE_PSAMPLE_GROUP = 5;
+export const TCA_SAMPLE_PAD = 6;
+
+/** The size of `tc_gen`, the five numbers with which every action begins. */
+export const TC_GEN_SIZE = 20;
+
+/** USER_HZ is 100 on every architecture that Linux offers to user space. */
+const MS_PER_TICK = 10n;
+
+/** `tc_gen`: what every kind of action has. */
+export interface ActionParameters {
+  /** The number of the action among those of its kind; filters may share it. */
+  readonly index: number;
+  /** `capab`; the kernel does not use it. */
+  readonly capabilities: number;
+  /** What becomes of the packet afterwards. */
+  readonly control: Control;
+  /** How many hold the action: the filters, and one more where it was made by itself. */
+  readonly referenceCount: number;
+  /** How many filters hold the action. */
+  readonly bindCount: number;
+}
+
+/** `struct tcf_t`: how long ago, when the message was made. */
+export interface ActionAges {
+  /** Since it was installed. */
+  readonly installedMs: bigint;
+  /** Since a packet came to it; since it was installed, where none came. */
+  readonly lastUsedMs: bigint;
+  /** Since the first packet came to it; 0 where none came. */
+  readonly firstUsedMs: bigint;
+  /** Until it expires; 0 for never. */
+  readonly expiresMs: bigint;
+}
+
+/** A sample action as the kernel describes it. */
+export interface SampleAction extends ActionParameters {
+  /** One packet in so many is sampled. */
+  readonly rate: number | undefined;
+  /** The psample group that the samples go to. */
+  readonly group: number | undefined;
+  /** To how many bytes packets are cut; `undefined` for not at all, 0 for samples without data. */
+  readonly truncateBytes: number | undefined;
+  /** Its ages. */
+  readonly ages: ActionAges | undefined;
+  /** What else the kernel sent. */
+  readonly unknown: readonly UnknownAttribute[];
+}
+
+/**
+ * What {@linkcode writeSampleAction} is told. A new action needs `rate` and `group`; with the `index` of an existing
+ * one alone that one is shared. In a replace, what is absent stays as it was, `rate`, `group` and
+ * `truncateBytes` included: no truncation can be had back only by removing the action and adding it anew.
+ */
+export interface SampleActionSpec {
+  /** Sample one packet in so many. */
+  rate?: number | undefined;
+  /** The psample group to send samples to. */
+  group?: number | undefined;
+  /** Cut packets to so many bytes. Absent is not 0: 0 cuts everything. */
+  truncateBytes?: number | undefined;
+  /** The number of the action; the kernel chooses one unless given. */
+  index?: number | undefined;
+  /** What becomes of the packet; `"pipe"` unless given. */
+  control?: Control | undefined;
+}
+
+/** Reads `tc_gen`. */
+export function readParameters(attr: AttrReader): ActionParameters {
+  const view = attr.atLeast(TC_GEN_SIZE);
+  return {
+    index: view.getUint32(0, LITTLE),
+    capabilities: view.getUint32(4, LITTLE),
+    control: decodeControl(view.getInt32(8, LITTLE)),
+    referenceCount: view.getInt32(12, LITTLE),
+    bindCount: view.getInt32(16, LITTLE),
+  };
+}
+
+/** Reads `struct tcf_t`: install, lastuse, expires, and since Linux 4.7 firstuse. */
+export function readAges(attr: AttrReader): ActionAges {
+  const view = attr.atLeast(24);
+  const ms = (at: number): bigint => view.getBigUint64(at, LITTLE) * MS_PER_TICK;
+  return { installedMs: ms(0), lastUsedMs: ms(8), expiresMs: ms(16), firstUsedMs: attr.size < 32 ? 0n : ms(24) };
+}
+
+/** Reads the attributes of a sample action; `undefined` where the one that every action has is missing. */
+export function readSampleAction(attr: AttrReader): SampleAction | undefined {
+  let parameters: ActionParameters | undefined;
+  let rate: number | undefined;
+  let group: number | undefined;
+  let truncateBytes: number | undefined;
+  let ages: ActionAges | undefined;
+  const unknown: UnknownAttribute[] = [];
+  while (attr.next()) {
+    switch (attr.type) {
+      case TCA_SAMPLE_TM:
+        ages = readAges(attr);
+        break;
+      case TCA_SAMPLE_PARMS:
+        parameters = readParameters(attr);
+        break;
+      case TCA_SAMPLE_RATE:
+        rate = attr.u32();
+        break;
+      case TCA_SAMPLE_TRUNC_SIZE:
+        truncateBytes = attr.u32();
+        break;
+      case TCA_SAMPLE_PSAMPLE_GROUP:
+        group = attr.u32();
+        break;
+      case TCA_SAMPLE_PAD:
+        break;
+      default:
+        unknown.push(keepUnknown(attr));
+    }
+  }
+  return parameters && { ...parameters, rate, group, truncateBytes, ages, unknown };
+}
+
+/** Writes the attributes of a sample action. */
+export function writeSampleAction(writer: AttrWriter, spec: SampleActionSpec): void {
+  const parameters = memory(TC_GEN_SIZE);
+  const view = viewOf(parameters);
+  view.setUint32(0, u32("index", spec.index) ?? 0, LITTLE);
+  view.setInt32(8, encodeControl(spec.control ?? "pipe"), LITTLE);
+  writer.bytes(TCA_SAMPLE_PARMS, parameters);
+  writer.u32(TCA_SAMPLE_RATE, u32("rate", spec.rate));
+  writer.u32(TCA_SAMPLE_PSAMPLE_GROUP, u32("group", spec.group));
+  writer.u32(TCA_SAMPLE_TRUNC_SIZE, u32("truncateBytes", spec.truncateBytes));
+}
+
+/** A DataView would wrap what does not fit: 4294967296 must not become a rate of 0. */
+function u32(name: string, value: number | undefined): number | undefined {
+  if (value !== undefined && (!Number.isInteger(value) || value < 0 || value > 0xffffffff)) {
+    throw new RangeError(`Cannot encode a sample action: ${name} ${value} is not between 0 and 4294967295`);
+  }
+  return value;
+}
