@@ -23,5 +23,24 @@ export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
 export { listLinks, sampleLinkType } from "./src/links.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
-export type { GeneveOption, Tunnel, UnknownAttribute } from "./src/psample/tunnel.ts";
+export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";
+export type { UnknownAttribute } from "./src/wire/attr_reader.ts";
 export { replay, type ReplayOptions } from "./src/replay.ts";
+export { addAction, deleteAction, flushActions, getAction, listActions, replaceAction } from "./src/actions.ts";
+export {
+  addSampling,
+  cleanUpSampling,
+  type Direction,
+  listLeftovers,
+  listSampling,
+  type Sampling,
+  SamplingHandle,
+  type SamplingOptions,
+} from "./src/sampling.ts";
+export type { Control, ControlName } from "./src/tc/control.ts";
+export type { ActionAges } from "./src/tc/sample_action.ts";
+export type { Action, ActionSpec } from "./src/tc/action.ts";
+export type { GactAction, GactProbability } from "./src/tc/gact_action.ts";
+export type { ActionParameters, SampleAction, SampleActionSpec } from "./src/tc/sample_action.ts";
+export type { Stats } from "./src/tc/stats.ts";
+export type { Bitfield32 } from "./src/tc/tcmsg.ts";

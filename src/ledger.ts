@@ -94,6 +94,7 @@ export class Ledger {
       account.numbered = false;
     } else if (sequence === account.next) {
       account.next = (sequence + 1) >>> 0;
+      account.numbered = true;
     } else {
       this.#gap(account, sequence, sample.rateIsProbability);
     }

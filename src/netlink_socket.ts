@@ -5,7 +5,7 @@
  * @module
  */
 import { NetlinkError } from "./errors.ts";
-import { Batch } from "./sys/batch.ts";
+import { Batch, type BatchOptions } from "./sys/batch.ts";
 import {
   AF_NETLINK,
   EAGAIN,
@@ -45,8 +45,8 @@ import {
 } from "./wire/message.ts";
 import { LITTLE, memory, viewOf } from "./wire/native.ts";
 
-/** A datagram may be 64 KiB of attributes and its headers: no slot is ever too small for one. */
-const SLOT_BYTES = 68 * 1024;
+/** A datagram may be 64 KiB of attributes and its headers. */
+const LARGEST_DATAGRAM = 68 * 1024;
 
 /** The offset of the drop counter in the u32 words of SO_MEMINFO (SK_MEMINFO_DROPS in linux/sock_diag.h). */
 const SK_MEMINFO_DROPS = 8;
@@ -78,14 +78,14 @@ export class NetlinkSocket {
   readonly portId: number;
   readonly #sys: Sys;
 
-  /** Opens a socket of a netlink protocol, NETLINK_*. */
-  constructor(sys: Sys, protocol: number) {
+  /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id unless one is given. */
+  constructor(sys: Sys, protocol: number, portId = 0) {
     this.#sys = sys;
     const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     if (fd < 0) throw new NetlinkError("open a netlink socket", -fd);
     this.fd = fd;
     try {
-      this.#check("bind a netlink socket", sys.bind(fd, socketAddress(0)));
+      this.#check("bind a netlink socket", sys.bind(fd, socketAddress(portId)));
       const address = socketAddress(0);
       this.#check("read the address of a netlink socket", sys.getsockname(fd, address));
       this.portId = viewOf(address).getUint32(4, LITTLE);
@@ -166,9 +166,9 @@ export class NetlinkSocket {
     }
   }
 
-  /** A batch for {@linkcode NetlinkSocket.receive}; `control` for the socket that listens to all namespaces. */
-  batch(count: number, control = false): Batch {
-    return new Batch(this.#sys, count, SLOT_BYTES, control);
+  /** A batch for {@linkcode NetlinkSocket.receive}. */
+  batch(count: number, options?: BatchOptions): Batch {
+    return new Batch(this.#sys, count, LARGEST_DATAGRAM, options);
   }
 
   /** Closes the descriptor, once. */
@@ -204,7 +204,7 @@ export class Requests {
     this.#socket.option(SOL_NETLINK, NETLINK_EXT_ACK, 1);
     this.#socket.option(SOL_NETLINK, NETLINK_CAP_ACK, 1);
     this.#socket.option(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
-    this.#batch = this.#socket.batch(8);
+    this.#batch = this.#socket.batch(8, { senders: true });
   }
 
   /**
@@ -243,11 +243,14 @@ export class Requests {
     let interrupted = false;
     const deadline = performance.now() + this.#deadlineMs;
     for (;;) {
-      const count = this.#socket.receive(this.#batch);
+      const batch = this.#batch;
+      const count = this.#socket.receive(batch);
+      const datagrams = batch.own(count);
       for (let i = 0; i < count; i++) {
         // Only the kernel answers; anybody may send to a netlink socket.
-        if (this.#batch.portId(i) !== 0) continue;
-        for (const reply of splitMessages(this.#batch.bytes(i).slice())) {
+        if (batch.portId(i) !== 0) continue;
+        const start = batch.start(i);
+        for (const reply of splitMessages(datagrams.subarray(start, start + batch.length(i)))) {
           if (reply.sequence !== sequence) continue;
           if (reply.flags & NLM_F_DUMP_INTR) interrupted = true;
           if (reply.type !== NLMSG_ERROR && reply.type !== NLMSG_DONE) {

@@ -7,7 +7,7 @@
 import { NetlinkSocket } from "./netlink_socket.ts";
 import type { Batch } from "./sys/batch.ts";
 import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "./sys/sys.ts";
-import { align4, memory, viewOf } from "./wire/native.ts";
+import { memory, viewOf } from "./wire/native.ts";
 
 /** Datagrams per recvmmsg. More gain nothing: the kernel's copy is what costs. */
 const BATCH = 64;
@@ -66,7 +66,7 @@ export class Receiver {
     this.#bell = bell;
     this.#lowLatency = options.lowLatency ?? false;
     this.receiveBufferBytes = socket.setReceiveBuffer(options.receiveBufferBytes);
-    this.#batch = socket.batch(BATCH, options.allNamespaces);
+    this.#batch = socket.batch(BATCH, { namespaces: options.allNamespaces });
     // The runtime closes a socket that reports ENOBUFS, and an overflowing one would stay deaf until it is empty.
     for (const one of this.#sockets()) {
       one.keepGoing();
@@ -214,23 +214,13 @@ export class Receiver {
     return taken;
   }
 
-  /** Copies a batch into memory of its own: one allocation for all, since a single one costs as much as decoding. */
   #hand(sink: Sink, count: number): void {
     const batch = this.#batch;
-    let size = 0;
-    for (let i = 0; i < count; i++) size += align4(batch.length(i));
-    const owned = memory(size);
-    const view = viewOf(owned);
-    let at = 0;
+    const view = viewOf(batch.own(count));
     for (let i = 0; i < count; i++) {
-      const bytes = batch.bytes(i);
-      if (batch.truncated(i)) {
-        sink.truncated(bytes.length);
-        continue;
-      }
-      owned.set(bytes, at);
-      sink.datagram(view, at, at + bytes.length, batch.nsid(i));
-      at += align4(bytes.length);
+      const start = batch.start(i);
+      if (batch.truncated(i)) sink.truncated(batch.length(i));
+      else sink.datagram(view, start, start + batch.length(i), batch.nsid(i));
     }
     batch.reset(count);
   }

@@ -14,7 +14,8 @@ export function ascii(text: string): Uint8Array {
  * A buffer that grows, is written by the batch and emptied by {@linkcode Output.clear}. Building lines as
  * bytes costs half of what building them as strings and encoding those does, in both runtimes.
  *
- * The writing methods below `reserve` do not reserve: whoever writes a line reserves for all of it, once.
+ * Only {@linkcode Output.append} and {@linkcode Output.text} make room by themselves. With the others, whoever
+ * writes a line reserves for all of it, once.
  */
 export class Output {
   /** The memory; what is written are its first {@linkcode Output.length} bytes. */
@@ -68,6 +69,13 @@ export class Output {
     let at = this.length;
     for (let i = 0; i < word.length; i++) bytes[at++] = word[i]!;
     this.length = at;
+  }
+
+  /** Bytes as they are, of any length; makes its own room. */
+  append(bytes: Uint8Array): void {
+    this.reserve(bytes.length);
+    this.bytes.set(bytes, this.length);
+    this.length += bytes.length;
   }
 
   /** A u32 in decimal; up to 10 bytes. */

@@ -22,4 +22,5 @@ export { encodeGroupFilter } from "./group_filter.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./group.ts";
 export { type DecodeOptions, decodeSample, decodeSampleAt, Sample, type SampleFields } from "./sample.ts";
 export { type Message, splitMessages } from "../wire/message.ts";
-export { type GeneveOption, type Tunnel, type UnknownAttribute } from "./tunnel.ts";
+export type { GeneveOption, Tunnel } from "./tunnel.ts";
+export type { UnknownAttribute } from "../wire/attr_reader.ts";

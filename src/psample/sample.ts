@@ -1,5 +1,5 @@
 import { DecodeError } from "../errors.ts";
-import { AttrReader } from "../wire/attr_reader.ts";
+import { AttrReader, type UnknownAttribute } from "../wire/attr_reader.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { LITTLE, viewOf } from "../wire/native.ts";
 import { toHex } from "../wire/text.ts";
@@ -23,7 +23,7 @@ import {
   PSAMPLE_ATTR_TUNNEL,
   PSAMPLE_ATTR_USER_COOKIE,
 } from "./constants.ts";
-import { decodeTunnel, type Tunnel, tunnelToJson, type UnknownAttribute, unknownToJson } from "./tunnel.ts";
+import { decodeTunnel, type Tunnel, tunnelToJson, unknownToJson } from "./tunnel.ts";
 
 /** Where a probability of 1 stands in the attribute SAMPLE_RATE when SAMPLE_PROBABILITY is there: the whole u32. */
 const PROBABILITY_ONE = 0xffffffff;

@@ -1,5 +1,5 @@
 import { DecodeError } from "../errors.ts";
-import type { AttrReader } from "../wire/attr_reader.ts";
+import type { AttrReader, UnknownAttribute } from "../wire/attr_reader.ts";
 import { toHex } from "../wire/text.ts";
 import {
   PSAMPLE_TUNNEL_KEY_ATTR_CSUM,
@@ -29,14 +29,6 @@ export interface GeneveOption {
   readonly type: number;
   /** The option's value: 0 to 124 bytes, a multiple of 4. */
   readonly data: Uint8Array;
-}
-
-/** An attribute that this package has no name for: a newer kernel's. */
-export interface UnknownAttribute {
-  /** Its number. */
-  readonly type: number;
-  /** Its value, undecoded. */
-  readonly value: Uint8Array;
 }
 
 /**

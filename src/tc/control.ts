@@ -20,7 +20,7 @@ export const TC_ACT_GOTO_CHAIN = 0x20000000;
 /** The bits of the number that goes with {@linkcode TC_ACT_JUMP} and {@linkcode TC_ACT_GOTO_CHAIN}. */
 export const TC_ACT_EXT_VAL_MASK = 0x0fffffff;
 
-const NAMES = {
+const NAMES: Readonly<Record<ControlName, number>> = {
   continue: TC_ACT_UNSPEC,
   pass: TC_ACT_OK,
   reclassify: TC_ACT_RECLASSIFY,
@@ -31,10 +31,20 @@ const NAMES = {
   repeat: TC_ACT_REPEAT,
   redirect: TC_ACT_REDIRECT,
   trap: TC_ACT_TRAP,
-} as const;
+};
 
 /** The controls that are a word: `pipe` goes on with the next action, `pass` accepts, `continue` tries the next filter. */
-export type ControlName = keyof typeof NAMES;
+export type ControlName =
+  | "continue"
+  | "pass"
+  | "reclassify"
+  | "drop"
+  | "pipe"
+  | "stolen"
+  | "queued"
+  | "repeat"
+  | "redirect"
+  | "trap";
 
 /** What becomes of a packet after an action. */
 export type Control =

@@ -5,7 +5,7 @@
  * Sources: include/uapi/linux/rtnetlink.h, include/uapi/linux/pkt_sched.h, include/uapi/linux/pkt_cls.h.
  */
 import { DecodeError } from "../errors.ts";
-import type { AttrReader } from "../wire/attr_reader.ts";
+import type { AttrReader, UnknownAttribute } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
 import { type Message, NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST } from "../wire/message.ts";
 import { htons, LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -132,13 +132,7 @@ export const QDISC_FLAGS: Readonly<Record<TcChange, number>> = {
   replace: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
 };
 
-/** An attribute that this package does not know, as the kernel sent it. */
-export interface UnknownAttribute {
-  /** The type, without its flag bits. */
-  readonly type: number;
-  /** The value: a view of the message. */
-  readonly value: Uint8Array;
-}
+export type { UnknownAttribute } from "../wire/attr_reader.ts";
 
 /** The attribute the cursor stands on, to be kept. */
 export function keepUnknown(attr: AttrReader): UnknownAttribute {

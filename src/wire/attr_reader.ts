@@ -5,6 +5,14 @@ import { ipv4Text, ipv6Text } from "./text.ts";
 /** `NLA_TYPE_MASK`: the upper two bits of a type are the flags NESTED and NET_BYTEORDER. */
 export const NLA_TYPE_MASK = 0x3fff;
 
+/** An attribute that this package has no name for, such as a newer kernel's: kept as it came. */
+export interface UnknownAttribute {
+  /** Its number, without flag bits. */
+  readonly type: number;
+  /** Its value, undecoded: a view of the message. */
+  readonly value: Uint8Array;
+}
+
 const text = new TextDecoder();
 
 /**

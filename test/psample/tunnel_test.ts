@@ -1,0 +1,93 @@
+import { test } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { DecodeError, decodeSample, type Tunnel } from "../../src/psample/mod.ts";
+import { type Attribute, attributes, bytes, message, number } from "./build.ts";
+
+function decode(list: readonly Attribute[], littleEndian = true): Tunnel | undefined {
+  return decodeSample(message([[8, attributes(list, littleEndian)]], { little: littleEndian }), { littleEndian }).tunnel;
+}
+
+const NOTHING: Tunnel = {
+  id: undefined,
+  source: undefined,
+  destination: undefined,
+  tos: undefined,
+  ttl: undefined,
+  dontFragment: false,
+  checksum: false,
+  oam: false,
+  sourcePort: undefined,
+  destinationPort: undefined,
+  geneveOptions: undefined,
+  vxlanOptions: undefined,
+  erspanOptions: undefined,
+  ipv4InfoBridge: false,
+  unknown: [],
+};
+
+test("a tunnel has every attribute, in both byte orders", () => {
+  for (const littleEndian of [true, false]) {
+    const tunnel = decode([
+      [0, number(8, 0x0102030405060708n, false)],
+      [1, bytes("c0000201")],
+      [2, bytes("c6336401")],
+      [3, number(1, 16)],
+      [4, number(1, 64)],
+      [5, bytes("")],
+      [6, bytes("")],
+      [7, bytes("")],
+      [8, bytes("0102 80 e1 00800022 0103 03 02 0011223344556677 ffff 00 00")],
+      [14, bytes("")],
+      [9, number(2, 50000, false)],
+      [10, number(2, 6081, false)],
+      [11, bytes("aa")],
+      [15, bytes("bbcc")],
+      [16, bytes("")],
+      [31, bytes("dd")],
+    ], littleEndian);
+    assertEquals(tunnel, {
+      id: 0x0102030405060708n,
+      source: "192.0.2.1",
+      destination: "198.51.100.1",
+      tos: 16,
+      ttl: 64,
+      dontFragment: true,
+      checksum: true,
+      oam: true,
+      sourcePort: 50000,
+      destinationPort: 6081,
+      geneveOptions: [
+        { optionClass: 0x0102, type: 0x80, data: bytes("00800022") },
+        { optionClass: 0x0103, type: 3, data: bytes("0011223344556677") },
+        { optionClass: 0xffff, type: 0, data: bytes("") },
+      ],
+      vxlanOptions: bytes("aa"),
+      erspanOptions: bytes("bbcc"),
+      ipv4InfoBridge: true,
+      unknown: [{ type: 31, value: bytes("dd") }],
+    });
+  }
+});
+
+test("a tunnel of IPv6 has its addresses as text", () => {
+  const tunnel = decode([[12, bytes("20010db8000000000000000000000001")], [13, bytes("fe80000000000000020000fffe000002")]]);
+  assertEquals(tunnel, { ...NOTHING, source: "2001:db8::1", destination: "fe80::200:ff:fe00:2" });
+});
+
+test("an empty tunnel is a tunnel", () => {
+  assertEquals(decode([]), NOTHING);
+});
+
+test("what is wrong in a tunnel is a DecodeError", () => {
+  const wrong: Attribute[] = [
+    [0, bytes("00")],
+    [1, bytes("0000")],
+    [3, bytes("")],
+    [9, bytes("00")],
+    [12, bytes("00000000")],
+    [8, bytes("0102")],
+    [8, bytes("0102 80 01")],
+    [8, bytes("0102 80 1f 00000000")],
+  ];
+  for (const attribute of wrong) assertThrows(() => decode([attribute]), DecodeError);
+});
