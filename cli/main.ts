@@ -7,17 +7,21 @@
 import process from "node:process";
 import { DecodeError, NetlinkError } from "../mod.ts";
 import { unknownWord, UsageError } from "./args.ts";
+import { capture } from "./capture.ts";
+import { cleanup } from "./cleanup.ts";
 import { type Command, commandHelp } from "./command.ts";
 import { demo } from "./demo.ts";
 import { doctor } from "./doctor.ts";
 import { type Io, processIo } from "./io.ts";
+import { list } from "./list.ts";
 import { monitor } from "./monitor.ts";
 import { read } from "./read.ts";
+import { tc } from "./tc_command.ts";
 import { VERSION } from "./version.ts";
 
 export type { Io, Out, OutFile } from "./io.ts";
 
-const COMMANDS: readonly Command[] = [read, demo, doctor];
+const COMMANDS: readonly Command[] = [capture, read, list, doctor, demo, cleanup, tc];
 
 /** The exit statuses: done, a failure, a wrong call. */
 const DONE = 0;

@@ -209,7 +209,7 @@ export class Requests {
 
   /**
    * Sends a request and returns the messages of its answer; none for a plain acknowledgement. `op` says in
-   * an error what was tried. `nlmsg_seq` and the flag NLM_F_ACK are filled in.
+   * an error what was tried; an acknowledgement with a warning is among the messages. `nlmsg_seq` and the flag NLM_F_ACK are filled in.
    *
    * @throws {NetlinkError} where the kernel refuses, or does not answer in time.
    */
@@ -260,6 +260,8 @@ export class Requests {
           const ack: Ack = decodeAck(reply);
           const error = ackError(op, ack);
           if (error) throw error;
+          // A success may come with a warning.
+          if (ack.extack) messages.push(reply);
           return { messages, interrupted };
         }
       }

@@ -135,7 +135,8 @@ export function decodeLink(message: Message): Link {
         mtu = attr.u32();
         break;
       case IFLA_LINK:
-        lowerIndex = attr.u32();
+        // 0 is how tunnels say that they have none.
+        lowerIndex = attr.u32() || undefined;
         break;
       case IFLA_IFALIAS:
         alias = attr.string();

@@ -1,0 +1,34 @@
+import { Requests } from "../src/netlink_socket.ts";
+import { loadSys } from "../src/sys/load.ts";
+import { NETLINK_ROUTE } from "../src/sys/sys.ts";
+import type { Command } from "./command.ts";
+import { runTc } from "./tc.ts";
+
+/** The command `tc`. */
+export const tc: Command = {
+  name: "tc",
+  summary: "iproute2's tc, for what concerns sampling",
+  usage: "tc [-s] [-d] [-j] [-p] OBJECT COMMAND ...",
+  about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress,\n" +
+    "filter matchall|flower|u32 with action sample, and actions of the kind sample.",
+  examples: [
+    ["psample tc qdisc add dev eth0 clsact", "where filters hang"],
+    ["psample tc filter add dev eth0 ingress matchall action sample rate 1000 group 5", "sample arriving packets"],
+    ["psample tc actions add action sample rate 100 group 6 trunc 128 index 19", "an action to share"],
+    ["psample tc filter add dev eth1 egress matchall action sample index 19", "share it"],
+    ["psample tc -s filter show dev eth0 ingress", "with counters"],
+  ],
+  options: [],
+  run: async (words, io) => {
+    let requests: Requests | undefined;
+    const text: string[] = [];
+    try {
+      const open = async (): Promise<Requests> => requests ??= new Requests(await loadSys(), NETLINK_ROUTE);
+      const status = await runTc(words, { out: (line) => void text.push(line), err: (line) => io.err(line) }, open);
+      if (text.length > 0) await io.out.write(text.join(""));
+      return status;
+    } finally {
+      requests?.close();
+    }
+  },
+};
