@@ -17,7 +17,12 @@ import {
 } from "./psample/constants.ts";
 import { loadSys } from "./sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "./sys/sys.ts";
-import { memory } from "./wire/native.ts";
+import type { Link } from "./link/link.ts";
+import type { Action } from "./tc/action.ts";
+import { actionsOf, type Filter } from "./tc/filter.ts";
+import { TCA_CLS_FLAGS_IN_HW } from "./tc/tcmsg.ts";
+import { PARENTS, TrafficControl } from "./traffic_control.ts";
+import { LITTLE, memory, viewOf } from "./wire/native.ts";
 
 /** One thing that was tried. */
 export interface Finding {
@@ -79,6 +84,7 @@ export async function diagnoseWith(sys: Sys): Promise<Finding[]> {
   findings.push(buffer(sys));
   findings.push(namespaces(sys));
   findings.push(await groups(sys));
+  findings.push(...await filters(sys));
   return findings;
 }
 
@@ -119,6 +125,68 @@ async function groups(sys: Sys): Promise<Finding> {
   const what = "nothing samples into a group in this network namespace (Open vSwitch and mlx5 do so without being listed)";
   const cure = "tc qdisc add dev DEV clsact; tc filter add dev DEV ingress matchall action sample rate 1000 group 1";
   return { verdict: "note", what, cure };
+}
+
+/** What stands between the packets of a device and its sample action. */
+async function filters(sys: Sys): Promise<Finding[]> {
+  const tc = new TrafficControl(sys);
+  try {
+    const links = await tc.links();
+    const all = await tc.allFilters();
+    const findings: Finding[] = [];
+    for (const filter of all) {
+      const action = actionsOf(filter).find((action) => action.sample);
+      if (action) findings.push(...hook(sys, filter, action, links.get(filter.ifindex), all));
+    }
+    return findings;
+  } finally {
+    tc.close();
+  }
+}
+
+function hook(sys: Sys, filter: Filter, action: Action, link: Link | undefined, all: readonly Filter[]): Finding[] {
+  const egress = filter.parent === PARENTS.egress;
+  const where = `${link?.name ?? `if${filter.ifindex}`} ${egress ? "egress" : "ingress"} pref ${filter.preference}`;
+  const packets = action.stats?.packets ?? 0n;
+  const hardware = filter.classifier && "flags" in filter.classifier && ((filter.classifier.flags ?? 0) & TCA_CLS_FLAGS_IN_HW) !== 0;
+  const what = `${where} samples 1 in ${action.sample?.rate} into group ${action.sample?.group}, ${
+    hardware ? "in hardware" : "in software"
+  }`;
+  if (packets > 0n) return [{ verdict: "good", what: `${what}: ${packets} packets came to it` }];
+  const findings: Finding[] = [{ verdict: "note", what: `${what}: no packet has come to it` }];
+  if (link && !link.up) {
+    findings.push({ verdict: "note", what: `${link.name} is down`, cure: `ip link set ${link.name} up` });
+  }
+  const before = all.filter((other) =>
+    other.ifindex === filter.ifindex && other.parent === filter.parent && (other.chain ?? 0) === (filter.chain ?? 0) &&
+    other.preference < filter.preference
+  );
+  if (before.length > 0) {
+    const list = before.map((other) => `pref ${other.preference} ${other.kind}`).join(", ");
+    const cure = "one that ends the chain hides the packets: let its last action continue, or sample with a lower preference";
+    findings.push({ verdict: "note", what: `filters stand before it: ${list}`, cure });
+  }
+  const programs = tcxPrograms(sys, filter.ifindex, egress);
+  if (programs > 0) {
+    const cure = "a program that does not return TCX_NEXT hides the packets from tc: see bpftool net";
+    findings.push({ verdict: "note", what: `${programs} tcx BPF program${programs === 1 ? "" : "s"} run before it`, cure });
+  }
+  return findings;
+}
+
+// include/uapi/linux/bpf.h
+const BPF_PROG_QUERY = 16;
+const BPF_TCX_INGRESS = 46;
+const BPF_TCX_EGRESS = 47;
+
+/** How many BPF programs see a device's packets before tc does (Linux 6.6); 0 where the kernel does not say. */
+function tcxPrograms(sys: Sys, ifindex: number, egress: boolean): number {
+  // union bpf_attr, query: u32 ifindex, attach type, query flags, attach flags, u64 ids, u32 count.
+  const attributes = memory(64);
+  const view = viewOf(attributes);
+  view.setUint32(0, ifindex, LITTLE);
+  view.setUint32(4, egress ? BPF_TCX_EGRESS : BPF_TCX_INGRESS, LITTLE);
+  return sys.bpf(BPF_PROG_QUERY, attributes) < 0 ? 0 : view.getUint32(24, LITTLE);
 }
 
 function onSocket(sys: Sys, good: (socket: NetlinkSocket) => Finding, bad: (error: NetlinkError) => Finding): Finding {

@@ -2,7 +2,7 @@
 import { dlopen, ptr, read } from "bun:ffi";
 import { NetlinkError } from "../errors.ts";
 import { pollfd } from "./pollfd.ts";
-import { EBADF, type Memory, type Sys, type Watch } from "./sys.ts";
+import { EBADF, ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
 interface Libc {
@@ -18,6 +18,7 @@ interface Libc {
   poll(fds: Memory, count: number, timeout: number): number;
   lseek(fd: number, offset: number, whence: number): number | bigint;
   readlink(path: Memory, into: Memory, size: number): number | bigint;
+  syscall(number: number, command: number, attributes: Memory, size: number): number | bigint;
   geteuid(): number;
   __errno_location(): number;
 }
@@ -47,6 +48,8 @@ const SYMBOLS = {
   lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
   // ssize_t readlink(const char *path, char *into, size_t size)
   readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
+  // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
+  syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i64" },
   // uid_t geteuid(void)
   geteuid: { args: [], returns: "u32" },
   // int *__errno_location(void)
@@ -77,7 +80,7 @@ declare const Bun: { connect(options: { fd: number; socket: Handlers }): Promise
 /** Opens libc. */
 export function openSys(): Sys {
   let failure: unknown;
-  for (const path of ["libc.so.6", `/lib/ld-musl-${machine()}.so.1`]) {
+  for (const path of ["libc.so.6", `/lib/ld-musl-${arch() === "arm64" ? "aarch64" : "x86_64"}.so.1`]) {
     try {
       return new BunSys(dlopen(path, SYMBOLS).symbols as Libc);
     } catch (error) {
@@ -87,9 +90,8 @@ export function openSys(): Sys {
   throw new TypeError("Cannot load the C library: neither glibc nor musl is found", { cause: failure });
 }
 
-function machine(): string {
-  const { process } = globalThis as unknown as { process: { arch: string } };
-  return process.arch === "arm64" ? "aarch64" : "x86_64";
+function arch(): string {
+  return (globalThis as unknown as { process: { arch: string } }).process.arch;
 }
 
 class BunSys implements Sys {
@@ -154,6 +156,12 @@ class BunSys implements Sys {
 
   readlink(path: Memory, into: Memory): number {
     return this.#ok(Number(this.#libc.readlink(path, into, into.length)));
+  }
+
+  bpf(command: number, attributes: Memory): number {
+    const number = SYS_BPF[arch()];
+    if (number === undefined) return -ENOSYS;
+    return this.#ok(Number(this.#libc.syscall(number, command, attributes, attributes.length)));
   }
 
   geteuid(): number {

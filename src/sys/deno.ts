@@ -2,7 +2,7 @@
 import { pollfd } from "./pollfd.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { NetlinkError } from "../errors.ts";
-import type { Memory, Sys, Watch } from "./sys.ts";
+import { ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
 // libc does not include. A u64 wants a bigint: with a number the call leaves the fast path (20 ns become 300).
@@ -31,6 +31,8 @@ const SYMBOLS = {
   lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   // ssize_t readlink(const char *path, char *into, size_t size)
   readlink: { parameters: ["buffer", "buffer", "u64"], result: "i64" },
+  // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
+  syscall: { parameters: ["i64", "i64", "buffer", "u64"], result: "i64" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
   // int eventfd(unsigned value, int flags)
@@ -158,6 +160,12 @@ class DenoSys implements Sys {
 
   readlink(path: Memory, into: Memory): number {
     return this.#ok(Number(this.#libc.readlink(path, into, BigInt(into.length))));
+  }
+
+  bpf(command: number, attributes: Memory): number {
+    const number = SYS_BPF[Deno.build.arch];
+    if (number === undefined) return -ENOSYS;
+    return this.#ok(Number(this.#libc.syscall(BigInt(number), BigInt(command), attributes, BigInt(attributes.length))));
   }
 
   geteuid(): number {

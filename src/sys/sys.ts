@@ -32,6 +32,9 @@ export const NETLINK_CAP_ACK = 10;
 export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
 
+// include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: bpf(2) has no function in libc.
+export const SYS_BPF: Readonly<Record<string, number>> = { x86_64: 321, x64: 321, aarch64: 280, arm64: 280 };
+
 // include/uapi/asm-generic/errno-base.h
 export const EPERM = 1;
 export const ENOENT = 2;
@@ -42,6 +45,7 @@ export const EBUSY = 16;
 export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EOPNOTSUPP = 95;
 export const EADDRINUSE = 98;
 export const ENOBUFS = 105;
@@ -92,6 +96,8 @@ export interface Sys {
   seekable(fd: number): boolean;
   /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */
   readlink(path: Memory, into: Memory): number;
+  /** bpf(2) */
+  bpf(command: number, attributes: Memory): number;
   /** geteuid(2) */
   geteuid(): number;
   /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */
