@@ -82,13 +82,17 @@ export class Ledger {
   // Samples come in runs of one group: looking there first saves building the key.
   #current: Account | undefined;
 
-  /** Enters a sample. */
-  sample(sample: Sample): void {
+  /**
+   * Enters a sample. How many more are missing than before it: below 0 where it came late and had been counted as lost;
+   * `undefined` where its producer numbers nothing.
+   */
+  sample(sample: Sample): number | undefined {
     let account = this.#current;
     if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
       account = this.#account(sample.group, sample.nsid);
     }
     account.received++;
+    const { lost } = account;
     const { sequence } = sample;
     if (sequence === undefined) {
       account.numbered = false;
@@ -98,6 +102,7 @@ export class Ledger {
     } else {
       this.#gap(account, sequence, sample.rateIsProbability);
     }
+    return account.numbered ? account.lost - lost : undefined;
   }
 
   /** Enters a group event: the numbering of a new group begins at 0. */
@@ -110,10 +115,12 @@ export class Ledger {
     account.lastLate = -1;
   }
 
-  /** Enters the socket's drop counter, a u32 that wraps. */
-  drops(counter: number): void {
-    this.#dropped += (counter - this.#drops) >>> 0;
+  /** Enters the socket's drop counter, a u32 that wraps; true where it has moved. */
+  drops(counter: number): boolean {
+    const more = (counter - this.#drops) >>> 0;
+    this.#dropped += more;
     this.#drops = counter;
+    return more > 0;
   }
 
   /** Enters a message that could not be decoded. */

@@ -90,14 +90,17 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   signal?.throwIfAborted();
   const { allNamespaces, latency } = options;
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
-  const listener = new Listener(receiver, { ...options, samples, events });
+  const lookUp = async (): Promise<Family | undefined> => {
+    const requests = new Requests(sys, NETLINK_GENERIC);
+    return await findFamily(requests, PSAMPLE_GENL_NAME).finally(() => requests.close());
+  };
+  const listener = new Listener(receiver, { ...options, samples, events, findFamily: lookUp });
   try {
     signal?.throwIfAborted();
     // Filter first, so that no foreign sample ever gets in; the controller's news before the look-up, so that none is missed.
     if (filter) receiver.filter(filter);
     receiver.join(GENL_GROUP_NOTIFY, "notify of nlctrl");
-    const requests = new Requests(sys, NETLINK_GENERIC);
-    const family = await findFamily(requests, PSAMPLE_GENL_NAME).finally(() => requests.close());
+    const family = await lookUp();
     if (!family && !options.wait) throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or wait for it` });
     await listener.join(family);
     signal?.throwIfAborted();
@@ -119,7 +122,12 @@ export interface ListenerOptions {
   wait?: boolean | undefined;
   /** Closes the listener when it aborts. */
   signal?: AbortSignal | undefined;
+  /** Looks the psample family up; where it is missing, only the controller's news tell that it came or went. */
+  findFamily?: (() => Promise<Family | undefined>) | undefined;
 }
+
+/** While messages are being dropped, how often to look whether the psample family is still there. */
+const CHECK_MS = 1000;
 
 /**
  * Samples and group events as they come, made by {@linkcode listen}.
@@ -146,6 +154,9 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   /** Closed by who uses this: nothing that is left over is wanted. */
   #discard = false;
   #decodeOptions: DecodeOptions | undefined;
+  /** Messages were dropped since the psample family was last known to be there. */
+  #unsure = false;
+  #checkedAt = -Infinity;
 
   /** For {@linkcode listen}: reads messages of type `family` from `receiver`. */
   constructor(receiver: Receiver, options: ListenerOptions, family = -1) {
@@ -294,6 +305,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
         continue;
       }
       try {
+        if (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS)) await this.#checkFamily();
         // Counted while the socket is open: a receiver that is ending closes it by itself.
         if (await this.#receiver.read(this.#sink)) this.#countDrops();
         else void this.#close();
@@ -306,11 +318,32 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   #countDrops(): void {
     if (this.#closed) return;
     try {
-      this.#ledger.drops(this.#receiver.drops());
+      if (this.#ledger.drops(this.#receiver.drops())) this.#unsure = true;
     } catch (error) {
       // A socket that is gone counts no more; reading from it says so.
       if (!(error instanceof NetlinkError)) throw error;
     }
+  }
+
+  /** The kernel has the psample family no more. */
+  #gone(): void {
+    this.#family = -1;
+    if (this.#options.wait) return;
+    const hint =
+      "The kernel removed the psample family: its module was unloaded. With the option wait the listener goes on when it is back";
+    this.#failure = new NetlinkError("receive samples", ENODEV, { hint });
+  }
+
+  /** News of the controller may be among what was dropped: ask, where otherwise it would be waited for in vain. */
+  async #checkFamily(): Promise<void> {
+    this.#unsure = false;
+    this.#checkedAt = performance.now();
+    const { findFamily } = this.#options;
+    if (!findFamily) return;
+    const family = await findFamily();
+    if (this.#closed || (family?.id ?? -1) === this.#family) return;
+    if (this.#family >= 0) this.#gone();
+    if (family && this.#failure === undefined) this.#join(family);
   }
 
   readonly #abort = (): void => void this.close();
@@ -369,11 +402,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     // The news may be older than the answer that the family's number is from.
     if (command === CTRL_CMD_DELFAMILY) {
       if (family.id !== this.#family) return;
-      this.#family = -1;
-      if (this.#options.wait) return;
-      const hint =
-        "The kernel removed the psample family: its module was unloaded. With the option wait the listener goes on when it is back";
-      this.#failure = new NetlinkError("receive samples", ENODEV, { hint });
+      this.#gone();
     } else if (family.id !== this.#family) {
       try {
         this.#join(family);

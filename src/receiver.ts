@@ -38,8 +38,8 @@ export interface ReceiverOptions {
 export class Receiver {
   /** The size of the receive buffer that was granted, in bytes. */
   readonly receiveBufferBytes: number;
-  /** Called when this begins to close. */
-  onClose: (() => void) | undefined;
+  /** Called when no more is wanted: at the end, or when this is closed before. */
+  onEnd: (() => void) | undefined;
   readonly #socket: NetlinkSocket;
   /**
    * Where the runtime reads a datagram in order to wake us, the datagram's namespace is lost: then a second
@@ -96,6 +96,11 @@ export class Receiver {
     return this.#socket.portId;
   }
 
+  /** True where the next {@linkcode Receiver.read} is going to wait for something to come, however long. */
+  get idle(): boolean {
+    return !this.#full && !this.#busy;
+  }
+
   /** Puts a classic BPF program before the queue. */
   filter(program: Memory): void {
     for (const socket of this.#sockets()) socket.attachFilter(program);
@@ -140,6 +145,7 @@ export class Receiver {
     for (const socket of this.#sockets()) {
       for (const group of this.#memberships.keys()) socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, group);
     }
+    this.onEnd?.();
     this.#wake?.();
   }
 
@@ -150,7 +156,7 @@ export class Receiver {
 
   async #close(): Promise<void> {
     this.#wake?.();
-    this.onClose?.();
+    this.onEnd?.();
     // The watch closes the descriptor that it took over: from here on nobody else may use its number.
     (this.#bell ?? this.#socket).fd = -1;
     this.#socket.close();

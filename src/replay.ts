@@ -40,7 +40,7 @@ export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, optio
   return listener;
 }
 
-/** Sends to a receiver, as fast as that reads, until it closes. */
+/** Sends to a receiver, as fast as that reads, for as long as it wants more. */
 class Sender {
   readonly #socket: NetlinkSocket;
   readonly #portId: number;
@@ -51,7 +51,7 @@ class Sender {
   constructor(sys: Sys, receiver: Receiver) {
     this.#socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
     this.#portId = receiver.portId;
-    receiver.onClose = () => {
+    receiver.onEnd = () => {
       this.#stopped = true;
       this.#socket.close();
       clearTimeout(this.#timer);

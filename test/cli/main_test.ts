@@ -1,0 +1,234 @@
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { DEMO_FAMILY, DEMO_MESSAGES } from "../../cli/demo_messages.ts";
+import { main } from "../../cli/main.ts";
+import { VERSION } from "../../cli/version.ts";
+import { decodeMessage, NetlinkError } from "../../mod.ts";
+import { fromHex } from "../../src/wire/text.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+
+const GOLDEN = new URL("../golden/", import.meta.url).pathname;
+
+async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { status: number }> {
+  const io = fakeIo(options);
+  return Object.assign(io, { status: await main(args, io) });
+}
+
+const demoEntries = DEMO_MESSAGES.map((hex) => decodeMessage(fromHex(hex)!)!);
+const demoSamples = demoEntries.filter((entry) => entry.type === "sample").length;
+
+test("every command has help with an example, and --help ends with 0", async () => {
+  const overview = await run(["--help"]);
+  assertEquals(overview.status, 0);
+  const names = [...overview.text().matchAll(/^ {2}psample ([a-z]+) {2,}\S/gm)].map((match) => match[1]!);
+  assertEquals(names, ["capture", "read", "list", "doctor", "demo", "cleanup", "tc"]);
+  for (const name of names) {
+    for (const args of [[name, "--help"], ["help", name]]) {
+      const help = await run(args);
+      assertEquals([help.status, help.errors()], [0, ""], name);
+      assertStringIncludes(help.text(), "Examples:\n  ", name);
+      assertStringIncludes(help.text(), `psample ${name}`);
+    }
+  }
+});
+
+test("--version says the version of deno.json", async () => {
+  const { version } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));
+  assertEquals(VERSION, version);
+  assertEquals((await run(["--version"])).text(), `psample ${version}\n`);
+});
+
+test("a wrong call ends with 2, says why and where help is, and prints nothing", async () => {
+  const wrong: [string[], RegExp][] = [
+    [["--jsn"], /unknown option --jsn; the nearest is --json/],
+    [["rede"], /unknown command "rede"; the nearest is read/],
+    [["-g", "4294967296"], /--group is "4294967296"/],
+    [["-g", "x"], /--group is "x"/],
+    [["--count", "0"], /--count is "0"/],
+    [["--duration", "soon"], /--duration is "soon"/],
+    [["--json", "--text"], /exclude each other/],
+    [["-w", "-", "--json"], /nothing can be printed beside it/],
+    [["read"], /which file/],
+    [["read", "a", "b"], /one file at a time/],
+    [["read", "--family-id", "3", "a"], /--family-id is "3"/],
+    [["demo", "x"], /unexpected word "x"/],
+    [["capture"], /which device/],
+    [["capture", "eth0"], /--rate N/],
+    [["capture", "eth0", "eth0", "--rate", "5"], /twice/],
+    [["capture", "eth0", "--rate", "0"], /--rate is "0"/],
+    [["capture", "eth0", "--rate", "5", "--direction", "up"], /--direction is "up"/],
+    [["capture", "eth0", "--rate", "5", "--cookie", "abc"], /--cookie is "abc"/],
+    [["capture", "eth0", "--rate", "5", "--match", "host 192.0.2.1"], /flower cannot say "host"/],
+  ];
+  for (const [args, why] of wrong) {
+    const result = await run(args);
+    assertEquals(result.status, 2, args.join(" "));
+    assertEquals(result.text(), "", args.join(" "));
+    assertMatch(result.errors(), why);
+    assertMatch(result.errors(), /\nTry: psample .*--help\n$/);
+  }
+});
+
+test("the pairs that libpsample's tool refuses are refused", async () => {
+  const pairs = [
+    ["-m", "-l"],
+    ["-m", "-w", "f"],
+    ["-l", "-w", "f"],
+    ["-c", "-s"],
+    ["-l", "-c"],
+    ["-l", "-s"],
+    ["-w", "f", "-c"],
+    ["-w", "f", "-s"],
+    ["-w", "f", "-v"],
+    ["-w", "f", "-g", "5"],
+  ];
+  for (const args of pairs) {
+    const result = await run(args);
+    assertEquals([result.status, result.text(), result.files.size], [2, "", 0], args.join(" "));
+    assertMatch(result.errors(), /exclude each other/);
+  }
+});
+
+test("demo prints a line for each recorded message, and then the account", async () => {
+  const result = await run(["demo"]);
+  assertEquals(result.status, 0);
+  const lines = result.text().split("\n").slice(0, -1);
+  assertEquals(lines.length, DEMO_MESSAGES.length);
+  demoEntries.forEach((entry, i) => {
+    const start = entry.type === "sample"
+      ? `group ${entry.group} `
+      : `${entry.type === "group-created" ? "created" : "deleted"} group ${entry.group} `;
+    assert(lines[i]!.startsWith(start), lines[i]);
+    assert(lines[i]!.endsWith(" "), "libpsample's trailing blank");
+  });
+  assertMatch(result.errors(), new RegExp(`received ${demoSamples} samples; 2 group events; lost 0`));
+});
+
+test("demo --json prints what the library decodes", async () => {
+  const result = await run(["demo", "--json", "--quiet"]);
+  assertEquals(result.errors(), "");
+  const objects = result.text().trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(objects, JSON.parse(JSON.stringify(demoEntries)));
+});
+
+test("demo --count stops after as many samples, events not counted", async () => {
+  const result = await run(["demo", "--count", "3"]);
+  assertEquals(result.status, 0);
+  const lines = result.text().trimEnd().split("\n");
+  assertEquals(lines.filter((line) => line.startsWith("group ")).length, 3);
+});
+
+test("demo -w makes a recording that read gives back", async () => {
+  const written = await run(["demo", "-w", "demo.pcap"]);
+  assertEquals([written.status, written.text()], [0, ""]);
+  const read = await run(["read", "--json", "demo.pcap"], { input: { "demo.pcap": written.files.get("demo.pcap")! } });
+  assertEquals(read.status, 0);
+  assertEquals(read.text().trimEnd().split("\n").map((line) => JSON.parse(line)), JSON.parse(JSON.stringify(demoEntries)));
+  const piped = await run(["demo", "-w", "-"]);
+  assertEquals(piped.bytes().length, written.files.get("demo.pcap")!.length);
+  assertEquals((await run(["read", "--json", "-"], { input: { "-": piped.bytes() } })).text(), read.text());
+});
+
+test("-w prints text as well where it is asked to", async () => {
+  const result = await run(["demo", "-w", "demo.pcap", "--text"]);
+  assertEquals(result.text().trimEnd().split("\n").length, DEMO_MESSAGES.length);
+  assert(result.files.get("demo.pcap")!.length > 1000);
+});
+
+test("-w - refuses a terminal", async () => {
+  const result = await run(["demo", "-w", "-"], { outIsTerminal: true });
+  assertEquals([result.status, result.text()], [2, ""]);
+  assertMatch(result.errors(), /standard output is a terminal/);
+});
+
+test("read takes a recording in pieces of any size", async () => {
+  const whole = await run(["read", `${GOLDEN}groups.new.pcap`]);
+  assertEquals(whole.status, 0);
+  assertMatch(whole.text(), /^created group 101 with current seq 0 \n/);
+  for (const pieceBytes of [1, 7, 1000]) {
+    assertEquals((await run(["read", `${GOLDEN}groups.new.pcap`], { pieceBytes })).text(), whole.text());
+  }
+});
+
+test("read -g keeps the groups that are named", async () => {
+  const result = await run(["read", "-g", "101", "-g", "4294967295", `${GOLDEN}groups.new.pcap`]);
+  const groups = new Set(result.text().trimEnd().split("\n").map((line) => /group (\d+)/.exec(line)![1]));
+  assertEquals(groups, new Set(["101", "4294967295"]));
+  assertMatch(result.errors(), /of other groups/);
+});
+
+test("read gives everything before a cut, then the error, and ends with 1", async () => {
+  const bytes = new Uint8Array(readFileSync(`${GOLDEN}ingress.new.pcap`));
+  const whole = (await run(["read", `${GOLDEN}ingress.new.pcap`])).text();
+  const cut = await run(["read", "-"], { input: { "-": bytes.subarray(0, bytes.length - 10) } });
+  assertEquals(cut.status, 1);
+  assertEquals(cut.text(), whole.split("\n").slice(0, -2).join("\n") + "\n");
+  assertMatch(cut.errors(), /cut off/);
+});
+
+test("read shows progress on a terminal only", async () => {
+  const quiet = await run(["read", `${GOLDEN}ingress.new.pcap`]);
+  assert(!quiet.errors().includes("%"));
+});
+
+test("a file that is not there is one sentence and status 1", async () => {
+  const result = await run(["read", "/nonexistent/file.pcap"]);
+  assertEquals([result.status, result.text()], [1, ""]);
+  assertMatch(result.errors(), /^psample: ENOENT.*\n$/);
+});
+
+test("a reader that goes away ends the command quietly, a full disk does not", async () => {
+  const gone = await run(["demo"], {
+    onWrite: () => {
+      throw new NetlinkError("write the output", 32);
+    },
+  });
+  assertEquals(gone.status, 0);
+  assert(!gone.errors().includes("Cannot"));
+  const full = await run(["demo"], {
+    onWrite: () => {
+      throw new NetlinkError("write the output", 28);
+    },
+  });
+  assertEquals(full.status, 1);
+  assertMatch(full.errors(), /no space left on device/);
+});
+
+test("a signal ends the command with its account", async () => {
+  const io = fakeIo();
+  const running = main(["demo", "--loop", "1000000"], io);
+  while (io.text() === "") await new Promise((resolve) => setTimeout(resolve, 5));
+  assert(io.signal("SIGINT"));
+  assertEquals(await running, 0);
+  assertMatch(io.errors(), /psample: received \d+ samples/);
+});
+
+test("capture --dry-run prints tc lines and touches nothing", async () => {
+  const args = [
+    "capture",
+    "eth0",
+    "--rate",
+    "100",
+    "--dry-run",
+    "--match",
+    "ip proto tcp dst 10.0.0.0/8 dport 80-90",
+    "--trunc",
+    "64",
+    "--group",
+    "5",
+  ];
+  const result = await run(args);
+  assertEquals(result.status, 0);
+  const filter = "flower ip_proto 6 dst_ip 10.0.0.0/8 dst_port 80-90 action sample rate 100 group 5 trunc 64 continue";
+  assertEquals(result.text().split("\n"), [
+    "tc qdisc add dev eth0 clsact",
+    `tc filter add dev eth0 ingress protocol ip ${filter}`,
+    `tc filter add dev eth0 egress protocol ip ${filter}`,
+    "",
+  ]);
+});
+
+test("the demo's messages are of the family that it says", () => {
+  for (const hex of DEMO_MESSAGES) assertEquals(new DataView(fromHex(hex)!.buffer).getUint16(4, true), DEMO_FAMILY);
+});

@@ -1,0 +1,473 @@
+/**
+ * A scripted kernel under the seam. Memory is what addresses point to, as in the real one: recvmmsg follows the
+ * headers to the slots. Sockets have queues, multicast groups, filters that are run, and errors on request; a
+ * small controller answers for the psample family, which can be absent, come and go.
+ *
+ * Every test ends with `sys.assertClean()`: all descriptors closed, each of them once.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { assertEquals } from "@std/assert";
+import { NetlinkError } from "../src/errors.ts";
+import {
+  EAGAIN,
+  EBADF,
+  ECONNREFUSED,
+  EINVAL,
+  ENOENT,
+  EPERM,
+  type Memory,
+  MSG_TRUNC,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_DROP_MEMBERSHIP,
+  NETLINK_GENERIC,
+  NETLINK_LISTEN_ALL_NSID,
+  SO_ATTACH_FILTER,
+  SO_MEMINFO,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOL_NETLINK,
+  SOL_SOCKET,
+  type Sys,
+  type Watch,
+} from "../src/sys/sys.ts";
+import { type Message, splitMessages } from "../src/wire/message.ts";
+import { LITTLE, viewOf } from "../src/wire/native.ts";
+import { runFilter } from "./support/classic_bpf.ts";
+import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
+
+/** What waits in a socket to be read: a datagram, or an error that the read gets in its place. */
+export type Queued = { bytes: Uint8Array; portId: number; nsid: number | undefined } | { errno: number };
+
+/** A socket of the fake kernel. */
+export class FakeSocket {
+  readonly queue: Queued[] = [];
+  readonly groups: Set<number> = new Set();
+  readonly fd: number;
+  readonly portId: number;
+  readonly protocol: number;
+  filter: Uint8Array | undefined;
+  allNamespaces = false;
+  receiveBuffer = 212992;
+  /** How many datagrams fit into the receive buffer. */
+  room = Infinity;
+  drops = 0;
+  /** How often it was read from, by recvmmsg or by the runtime. */
+  reads = 0;
+  /** The watch's callback, while one is there. */
+  ready: ((first?: Uint8Array) => void) | undefined;
+  waiting = false;
+  scheduled = false;
+
+  constructor(fd: number, protocol: number, portId: number) {
+    this.fd = fd;
+    this.protocol = protocol;
+    this.portId = portId;
+  }
+}
+
+/** How the fake behaves. */
+export interface FakeOptions {
+  /** As on Bun: the runtime reads a datagram to find out that there is one. */
+  readsFirst?: boolean;
+  /** The user has no capability. */
+  unprivileged?: boolean;
+  /** The kernel has no psample family at first. */
+  noFamily?: boolean;
+}
+
+/** The calls that {@linkcode FakeSys.fail} can make fail. */
+export type Call = "socket" | "bind" | "getsockname" | "setsockopt" | "getsockopt" | "sendto" | "recvmmsg" | "watch";
+
+const RMEM_MAX = 212992;
+
+/** The fake. */
+export class FakeSys implements Sys {
+  readonly runtime = "fake";
+  readonly readsFirst: boolean;
+  readonly unprivileged: boolean;
+  /** Open descriptors. */
+  readonly fds: Map<number, FakeSocket> = new Map();
+  /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
+  readonly log: string[] = [];
+  /** What a correct caller never does. */
+  readonly faults: string[] = [];
+  /** The psample family, while the kernel has it. */
+  family: { id: number; name: string; groups: Record<string, number> } | undefined;
+  /** What the dump of groups lists. */
+  groups: { group: number; refcount: number; sequence: number }[] = [];
+  /** How many groups fit into a datagram of the dump. */
+  groupsPerDatagram = 2;
+  /** The attribute number of a group's reference count. */
+  refcountType = 7;
+  /** Answers a request to the kernel; may be replaced. */
+  answer: (request: Message, socket: FakeSocket) => void = (request, socket) => this.#controller(request, socket);
+
+  readonly #memories: { start: bigint; bytes: Uint8Array }[] = [];
+  readonly #addresses = new Map<ArrayBuffer, bigint>();
+  #nextAddress = 0x7f00_0000_1000n;
+  #nextFd = 3;
+  #nextPort = 1000;
+  readonly #failures: { call: Call; errno: number }[] = [];
+  /** What the runtime reads into: overwritten as soon as the callback has returned. */
+  readonly #scratch = Buffer.from(new ArrayBuffer(128 * 1024));
+
+  constructor(options: FakeOptions = {}) {
+    this.readsFirst = options.readsFirst ?? false;
+    this.unprivileged = options.unprivileged ?? false;
+    if (!options.noFamily) this.family = { id: FAMILY, name: "psample", groups: { config: 40, packets: 41 } };
+  }
+
+  // ---- the script
+
+  /** Makes the next `call` fail with `errno`; several in a row are used up one by one. */
+  fail(call: Call, ...errnos: number[]): void {
+    for (const errno of errnos) this.#failures.push({ call, errno });
+  }
+
+  /** The sockets that have joined a multicast group of psample or of the controller. */
+  get listeners(): FakeSocket[] {
+    return [...this.fds.values()].filter((socket) => socket.groups.size > 0);
+  }
+
+  /** The one that listens; the first, where there are two. */
+  get listener(): FakeSocket {
+    const [socket] = this.listeners;
+    if (!socket) throw new Error("nobody listens");
+    return socket;
+  }
+
+  /** The kernel multicasts samples. */
+  sample(...messages: Uint8Array[]): void {
+    for (const bytes of messages) this.multicast(this.#group("packets"), bytes);
+  }
+
+  /** The kernel multicasts a group event. */
+  event(bytes: Uint8Array): void {
+    this.multicast(this.#group("config"), bytes);
+  }
+
+  /** The kernel multicasts to a group; `nsid` where the sender is in another namespace. */
+  multicast(group: number, bytes: Uint8Array, nsid?: number): void {
+    for (const socket of this.fds.values()) {
+      if (!socket.groups.has(group) || (nsid !== undefined && !socket.allNamespaces)) continue;
+      const kept = socket.filter ? runFilter(socket.filter, bytes) : bytes.length;
+      if (kept > 0) this.deliver(socket, { bytes: bytes.slice(0, kept), portId: 0, nsid });
+    }
+  }
+
+  /** Something arrives in a socket. */
+  deliver(socket: FakeSocket, what: Queued): void {
+    if (socket.queue.length >= socket.room) socket.drops++;
+    else socket.queue.push(what);
+    this.#poke(socket);
+  }
+
+  /** The kernel, or another process, sends to a socket. */
+  reply(socket: FakeSocket, bytes: Uint8Array, portId = 0): void {
+    this.deliver(socket, { bytes, portId, nsid: undefined });
+  }
+
+  /** The psample module is loaded. */
+  addFamily(id = FAMILY, groups: Record<string, number> = { config: 40, packets: 41 }): void {
+    this.family = { id, name: "psample", groups };
+    this.multicast(0x10, familyMessage(1, this.family));
+  }
+
+  /** The psample module is unloaded: memberships of its groups end. */
+  removeFamily(): void {
+    const family = this.family!;
+    this.family = undefined;
+    for (const socket of this.fds.values()) for (const group of Object.values(family.groups)) socket.groups.delete(group);
+    this.multicast(0x10, familyMessage(2, family));
+  }
+
+  /** Checks that every descriptor was closed, and nothing done twice. */
+  assertClean(): void {
+    assertEquals({ open: [...this.fds.keys()], faults: this.faults }, { open: [], faults: [] });
+  }
+
+  // ---- the calls
+
+  socket(_domain: number, _type: number, protocol: number): number {
+    const failure = this.#failure("socket");
+    if (failure) return failure;
+    const fd = this.#nextFd++;
+    this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++));
+    return fd;
+  }
+
+  bind(fd: number, _address: Memory): number {
+    return this.#failure("bind") || this.#with(fd, () => 0);
+  }
+
+  getsockname(fd: number, address: Memory): number {
+    return this.#failure("getsockname") || this.#with(fd, (socket) => {
+      viewOf(address).setUint32(4, socket.portId, LITTLE);
+      return 0;
+    });
+  }
+
+  setsockopt(fd: number, level: number, name: number, value: Memory): number {
+    return this.#failure("setsockopt") || this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
+  }
+
+  getsockopt(fd: number, level: number, name: number, value: Memory): number {
+    return this.#failure("getsockopt") || this.#with(fd, (socket) => {
+      const view = viewOf(value);
+      if (level === SOL_SOCKET && name === SO_RCVBUF) {
+        view.setInt32(0, 2 * socket.receiveBuffer, LITTLE);
+        return 4;
+      }
+      if (level !== SOL_SOCKET || name !== SO_MEMINFO) return -EINVAL;
+      view.setUint32(4 * 8, socket.drops, LITTLE);
+      return 36;
+    });
+  }
+
+  sendto(fd: number, bytes: Memory, _flags: number, address: Memory): number {
+    return this.#failure("sendto") || this.#with(fd, (socket) => {
+      const portId = viewOf(address).getUint32(4, LITTLE);
+      if (portId === 0) {
+        for (const request of splitMessages(bytes.slice())) this.answer(request, socket);
+        return bytes.length;
+      }
+      const to = [...this.fds.values()].find((one) => one.protocol === socket.protocol && one.portId === portId);
+      if (!to) return -ECONNREFUSED;
+      if (to.queue.length >= to.room) return -EAGAIN;
+      this.deliver(to, { bytes: bytes.slice(), portId: socket.portId, nsid: undefined });
+      return bytes.length;
+    });
+  }
+
+  recvmmsg(fd: number, headers: bigint, count: number, _flags: number): number {
+    return this.#failure("recvmmsg") || this.#with(fd, (socket) => {
+      socket.reads++;
+      for (let i = 0; i < count; i++) {
+        const next = socket.queue[0];
+        if (!next) return i > 0 ? i : -EAGAIN;
+        // As the kernel: an error is told by the call after the one that brought what came before it.
+        if ("errno" in next && i > 0) return i;
+        socket.queue.shift();
+        if ("errno" in next) return -next.errno;
+        this.#fill(headers + BigInt(64 * i), next, socket);
+      }
+      return count;
+    });
+  }
+
+  close(fd: number): number {
+    this.log.push(`${fd} close`);
+    if (this.fds.delete(fd)) return 0;
+    this.faults.push(`close of ${fd}, which is not open`);
+    return -EBADF;
+  }
+
+  write(_fd: number, bytes: Memory): number {
+    return bytes.length;
+  }
+
+  writable(_fd: number): boolean {
+    return true;
+  }
+
+  seekable(_fd: number): boolean {
+    return false;
+  }
+
+  readlink(_path: Memory, _into: Memory): number {
+    return -ENOENT;
+  }
+
+  geteuid(): number {
+    return this.unprivileged ? 1000 : 0;
+  }
+
+  bpf(_command: number, _attributes: Memory): number {
+    return -EPERM;
+  }
+
+  addressOf(memory: Memory): bigint {
+    let start = this.#addresses.get(memory.buffer);
+    if (start === undefined) {
+      start = this.#nextAddress;
+      this.#nextAddress += BigInt((memory.buffer.byteLength + 0x1fff) & ~0xfff);
+      this.#addresses.set(memory.buffer, start);
+      this.#memories.push({ start, bytes: new Uint8Array(memory.buffer) });
+    }
+    return start + BigInt(memory.byteOffset);
+  }
+
+  // deno-lint-ignore require-await -- a failure is a rejection
+  async watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch> {
+    const failure = this.#failure("watch");
+    if (failure) throw new NetlinkError("watch a socket", -failure);
+    const socket = this.fds.get(fd)!;
+    socket.ready = ready;
+    let closed: Promise<void> | undefined;
+    return {
+      wait: () => {
+        if (closed) return;
+        socket.waiting = true;
+        this.#poke(socket);
+      },
+      close: () =>
+        closed ??= new Promise((resolve) => {
+          socket.ready = undefined;
+          // Later, as in the real ones: the loop that watches it must let go first.
+          setImmediate(() => {
+            if (this.fds.has(fd) || !this.readsFirst) this.close(fd);
+            resolve();
+          });
+        }),
+    };
+  }
+
+  // ---- inside
+
+  /** Calls the watch's callback, in a later turn of the event loop, if it waits and there is something. */
+  #poke(socket: FakeSocket): void {
+    if (socket.scheduled || !socket.waiting || socket.queue.length === 0) return;
+    socket.scheduled = true;
+    setImmediate(() => {
+      socket.scheduled = false;
+      if (!socket.waiting || !socket.ready || socket.queue.length === 0) return;
+      socket.waiting = false;
+      if (!this.readsFirst) return socket.ready();
+      socket.reads++;
+      const first = socket.queue.shift()!;
+      if ("errno" in first) {
+        // The runtime closes a socket that reports an error.
+        this.close(socket.fd);
+        return socket.ready();
+      }
+      // A Buffer, as on Bun: its slice() is no copy.
+      const lent = this.#scratch.subarray(0, first.bytes.length);
+      lent.set(first.bytes);
+      socket.ready(lent);
+      this.#scratch.fill(0xee);
+    });
+  }
+
+  #setOption(socket: FakeSocket, option: string, value: Memory): number {
+    const number = viewOf(value).getInt32(0, LITTLE);
+    switch (option) {
+      case `${SOL_SOCKET}/${SO_ATTACH_FILTER}`: {
+        const view = viewOf(value);
+        const size = 8 * view.getUint16(0, LITTLE);
+        socket.filter = this.#at(view.getBigUint64(8, LITTLE), size).slice();
+        this.log.push(`${socket.fd} filter`);
+        return 0;
+      }
+      case `${SOL_SOCKET}/${SO_RCVBUFFORCE}`:
+        if (this.unprivileged) return -EPERM;
+        socket.receiveBuffer = number;
+        return 0;
+      case `${SOL_SOCKET}/${SO_RCVBUF}`:
+        socket.receiveBuffer = Math.min(number, RMEM_MAX);
+        return 0;
+      case `${SOL_NETLINK}/${NETLINK_ADD_MEMBERSHIP}`:
+        if (number === this.family?.groups["packets"] && this.unprivileged) return -EPERM;
+        if (number !== 0x10 && !Object.values(this.family?.groups ?? {}).includes(number)) return -ENOENT;
+        socket.groups.add(number);
+        this.log.push(`${socket.fd} join ${number}`);
+        return 0;
+      case `${SOL_NETLINK}/${NETLINK_DROP_MEMBERSHIP}`:
+        socket.groups.delete(number);
+        this.log.push(`${socket.fd} leave ${number}`);
+        return 0;
+      case `${SOL_NETLINK}/${NETLINK_LISTEN_ALL_NSID}`:
+        if (this.unprivileged) return -EPERM;
+        socket.allNamespaces = number !== 0;
+        this.log.push(`${socket.fd} all namespaces`);
+        return 0;
+      default:
+        this.log.push(`${socket.fd} option ${option} ${number}`);
+        return 0;
+    }
+  }
+
+  /** Writes what recvmmsg writes for one datagram: name, data, control, flags, length. */
+  #fill(header: bigint, datagram: { bytes: Uint8Array; portId: number; nsid: number | undefined }, socket: FakeSocket): void {
+    const msg = viewOf(this.#at(header, 64));
+    const nameAddress = msg.getBigUint64(0, LITTLE);
+    if (nameAddress !== 0n) {
+      const name = viewOf(this.#at(nameAddress, msg.getUint32(8, LITTLE)));
+      name.setUint16(0, 16, LITTLE);
+      name.setUint32(4, datagram.portId, LITTLE);
+      msg.setUint32(8, 12, LITTLE);
+    }
+
+    const vectors = Number(msg.getBigUint64(24, LITTLE));
+    const iovec = viewOf(this.#at(msg.getBigUint64(16, LITTLE), 16 * vectors));
+    let size = 0;
+    for (let i = 0; i < vectors && size < datagram.bytes.length; i++) {
+      const part = datagram.bytes.subarray(size, size + Number(iovec.getBigUint64(16 * i + 8, LITTLE)));
+      this.#at(iovec.getBigUint64(16 * i, LITTLE), part.length).set(part);
+      size += part.length;
+    }
+
+    const room = Number(msg.getBigUint64(40, LITTLE));
+    let used = 0;
+    if (socket.allNamespaces && datagram.nsid !== undefined && room >= 24) {
+      used = 24;
+      const control = viewOf(this.#at(msg.getBigUint64(32, LITTLE), used));
+      control.setBigUint64(0, 20n, LITTLE);
+      control.setInt32(8, SOL_NETLINK, LITTLE);
+      control.setInt32(12, NETLINK_LISTEN_ALL_NSID, LITTLE);
+      control.setInt32(16, datagram.nsid, LITTLE);
+    }
+    msg.setBigUint64(40, BigInt(used), LITTLE);
+    msg.setUint32(48, size < datagram.bytes.length ? MSG_TRUNC : 0, LITTLE);
+    msg.setUint32(56, size, LITTLE);
+  }
+
+  #at(address: bigint, size: number): Uint8Array {
+    // Addresses grow, and the newest memory is what is asked for most.
+    const memory = this.#memories.findLast(({ start }) => start <= address);
+    const at = memory ? Number(address - memory.start) : 0;
+    if (memory && at + size <= memory.bytes.length) return memory.bytes.subarray(at, at + size);
+    throw new Error(`nothing lies at ${address.toString(16)}`);
+  }
+
+  #controller(request: Message, socket: FakeSocket): void {
+    const { sequence, payload, type } = request;
+    const refuse = (errno: number): void => this.reply(socket, ackMessage(sequence, errno));
+    if (socket.protocol !== NETLINK_GENERIC) return refuse(EINVAL);
+    if (type === 0x10 && payload[0] === 3) {
+      if (!this.family) return refuse(ENOENT);
+      this.reply(socket, familyMessage(1, this.family, sequence));
+      return refuse(0);
+    }
+    if (type !== this.family?.id || payload[0] !== 1) return refuse(ENOENT);
+    const entries = this.groups.map((group) => groupEntry(group, sequence, this.refcountType));
+    for (let i = 0; i < entries.length; i += this.groupsPerDatagram) {
+      this.reply(socket, joined(...entries.slice(i, i + this.groupsPerDatagram)));
+    }
+    this.reply(socket, doneMessage(sequence));
+  }
+
+  #with(fd: number, call: (socket: FakeSocket) => number): number {
+    const socket = this.fds.get(fd);
+    return socket ? call(socket) : -EBADF;
+  }
+
+  #group(name: string): number {
+    const group = this.family?.groups[name];
+    if (group === undefined) throw new Error(`the kernel has no psample group ${name} now`);
+    return group;
+  }
+
+  #failure(call: Call): number {
+    const at = this.#failures.findIndex((failure) => failure.call === call);
+    return at < 0 ? 0 : -this.#failures.splice(at, 1)[0]!.errno;
+  }
+}
+
+/** Lets everything happen that is due: a few turns of the event loop, and the tick of a busy receiver. */
+export async function settle(): Promise<void> {
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setTimeout(resolve, 4));
+  for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
+}
