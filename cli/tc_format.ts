@@ -135,7 +135,7 @@ function writeQdisc(out: TcOutput, qdisc: Qdisc, options: TcOptions, view: TcVie
   out.open("options");
   if (qdisc.options) {
     if (kind === "ingress") out.text("---------------- ");
-    else if (qdisc.options.length > 0 && !BARE_QDISCS.has(kind)) out.text("[options: see tc] ");
+    else if (qdisc.options.length > 0 && !BARE_QDISCS.has(kind)) out.field("bytes", toHex(qdisc.options), "[options: see tc] ");
   }
   out.close();
   out.line();
@@ -225,7 +225,10 @@ function writeFilter(out: TcOutput, filter: Filter, options: TcOptions, view: Tc
     if (classifier.kind === "matchall") writeMatchall(out, classifier, filter.handle, options);
     else if (classifier.kind === "flower") writeFlower(out, classifier, filter.handle, options);
     else if (classifier.kind === "u32") writeU32(out, classifier, filter, options);
-    else out.text(`handle 0x${hex(filter.handle)} [options: see tc] `);
+    else {
+      writeHandle(out, filter.handle);
+      out.field("bytes", toHex(classifier.bytes), "[options: see tc] ");
+    }
     out.close();
   }
   out.line();
@@ -575,7 +578,7 @@ function writeAction(out: TcOutput, action: Action, options: TcOptions, bound: b
   if (sample) writeSample(out, sample, options);
   else if (gact) writeGact(out, gact, options);
   else if (action.options) {
-    out.text("[options: see tc]");
+    out.field("bytes", toHex(action.options), "[options: see tc]");
     out.line();
   }
   if (options.stats && stats) {

@@ -592,7 +592,7 @@ function checkFlags(flags: number): void {
   }
 }
 
-/** flower's keywords in the order in which iproute2 compares prefixes with them; those behind "=" have to be whole. */
+/** flower's keywords in the order in which iproute2 compares prefixes with them. */
 const FLOWER_WORDS = [
   "classid",
   "flowid",
@@ -645,6 +645,7 @@ const FLOWER_WORDS = [
   "erspan_opts",
   "action",
 ] as const;
+/** Those that it wants whole. */
 const FLOWER_WHOLE_WORDS: ReadonlySet<string> = new Set(["num_of_vlans", "pppoe_sid", "ppp_proto", "gtp_opts"]);
 
 function parseFlower(words: Words, protocol: number): ClassifierSpec {
@@ -803,6 +804,7 @@ function parseU32(words: Words): ClassifierSpec | undefined {
   return { kind: "u32", classId: id, keys, flags, actions };
 }
 
+/** Keywords of u32 that iproute2 wants whole, none of which is about sampling. */
 const U32_WHOLE_WORDS: ReadonlySet<string> = new Set(["link", "ht", "sample", "indev"]);
 
 /** Where the fields of IPv4 and IPv6 are, and how wide; the offset mask of an ICMPv6 code is iproute2's own. */

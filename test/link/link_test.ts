@@ -1,0 +1,112 @@
+/** Links against what `ip -json link` said of the same dump. */
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import {
+  ARPHRD_ETHER,
+  ARPHRD_INFINIBAND,
+  ARPHRD_IPGRE,
+  ARPHRD_LOOPBACK,
+  ARPHRD_NONE,
+  ARPHRD_TUNNEL,
+  encodeGetLink,
+  encodeLinkDump,
+  LinkTable,
+  linkTypeOf,
+} from "../../src/link/link.ts";
+import { toHex } from "../../src/wire/text.ts";
+import { linkMessages, readSessions } from "../tc/sessions.ts";
+
+interface IpLink {
+  ifindex: number;
+  ifname: string;
+  flags: string[];
+  mtu: number;
+  link_type: string;
+  address?: string;
+  ifalias?: string;
+  altnames?: string[];
+  link_index?: number;
+}
+
+const TYPES: Readonly<Record<string, number>> = {
+  ether: ARPHRD_ETHER,
+  loopback: ARPHRD_LOOPBACK,
+  gre: ARPHRD_IPGRE,
+  ipip: ARPHRD_TUNNEL,
+  netlink: 824,
+};
+
+test("decodeLink: says what ip says", () => {
+  const [session] = readSessions("links");
+  const table = LinkTable.of(linkMessages());
+  const real: IpLink[] = JSON.parse(session!.out);
+  assertEquals(table.size, real.length);
+  for (const link of real) {
+    const ours = table.get(link.ifindex)!;
+    assertEquals(ours.name, link.ifname);
+    assertEquals(ours.mtu, link.mtu);
+    assertEquals(ours.type, TYPES[link.link_type]);
+    assertEquals(ours.up, link.flags.includes("UP"));
+    assertEquals(ours.alias, link.ifalias);
+    assertEquals([...ours.alternativeNames], link.altnames ?? []);
+    assertEquals(ours.lowerIndex, link.link_index);
+    const address = link.address?.includes(":")
+      ? link.address.replaceAll(":", "")
+      : link.address?.split(".").map((part) => Number(part).toString(16).padStart(2, "0")).join("");
+    assertEquals(ours.address && toHex(ours.address), address);
+  }
+  assertEquals(table.byName("vx")!.kind, "vxlan");
+  assertEquals(table.indexOf("enp-very-long-name-of-d0"), table.indexOf("d0"));
+  assertEquals(table.nameOf(70001), "big");
+  assertEquals(table.indexOf("nosuch"), undefined);
+});
+
+test("LinkTable: finds devices by the low half of their index", () => {
+  const table = LinkTable.of(linkMessages());
+  assertEquals(table.resolveIfindex(70001 & 0xffff)?.name, "big");
+  // 3 and 65539 end in the same 16 bits.
+  assertEquals(table.candidates(3).map((link) => link.index), [3, 65539]);
+  assertEquals(table.resolveIfindex(3), undefined);
+  assertEquals(table.resolveIfindex(3, (link) => link.index === 65539)?.index, 65539);
+  assertEquals(table.resolveIfindex(3, () => true), undefined);
+  assertEquals(table.resolveIfindex(999), undefined);
+});
+
+test("LinkTable: a device that comes under another name, and one that goes", () => {
+  const table = LinkTable.of(linkMessages());
+  const d0 = table.byName("d0")!;
+  table.set({ ...d0, name: "uplink" });
+  assertEquals([table.indexOf("d0"), table.indexOf("uplink")], [undefined, d0.index]);
+  table.delete(d0.index);
+  table.delete(d0.index);
+  assertEquals([table.indexOf("uplink"), table.indexOf("enp-very-long-name-of-d0"), table.get(d0.index)], [
+    undefined,
+    undefined,
+    undefined,
+  ]);
+});
+
+test("encodeGetLink: by index, name and alternative name", () => {
+  assertEquals(toHex(encodeLinkDump()), "28000000120001030000000000000000" + "00".repeat(16) + "08001d0008000000");
+  assertEquals(toHex(encodeGetLink(7)).slice(40, 48), "07000000");
+  assertEquals(toHex(encodeGetLink("d0")).endsWith("0700030064300000"), true);
+  assertEquals(toHex(encodeGetLink("a-name-of-16-chr")).includes("15003500"), true);
+});
+
+const IPV4 = new Uint8Array(20).fill(0).fill(0x45, 0, 1);
+const IPV6 = new Uint8Array(40).fill(0).fill(0x60, 0, 1);
+const FRAME = new Uint8Array(34).fill(0x45, 0, 1).fill(0x08, 12, 13).fill(0x00, 13, 14);
+
+test("linkTypeOf: the device decides, then the protocol, then the first half byte", () => {
+  assertEquals(linkTypeOf(ARPHRD_ETHER, 0x0800, IPV4), "ethernet");
+  assertEquals(linkTypeOf(ARPHRD_LOOPBACK, undefined, IPV4), "ethernet");
+  for (const type of [ARPHRD_NONE, ARPHRD_TUNNEL, ARPHRD_IPGRE]) assertEquals(linkTypeOf(type, undefined, FRAME), "raw-ip");
+  assertEquals(linkTypeOf(undefined, 0x0800, IPV4), "raw-ip");
+  assertEquals(linkTypeOf(undefined, 0x86dd, IPV6), "raw-ip");
+  assertEquals(linkTypeOf(undefined, 0x0800, FRAME), "ethernet");
+  assertEquals(linkTypeOf(undefined, 0x0806, new Uint8Array(42)), "ethernet");
+  assertEquals([1, 11, 12].map((code) => linkTypeOf(undefined, code, IPV4)), ["ethernet", "raw-ip", "raw-ip"]);
+  assertEquals([IPV4, IPV6, new Uint8Array(14)].map((data) => linkTypeOf(undefined, undefined, data)), ["raw-ip", "raw-ip", "ethernet"]);
+  assertEquals(linkTypeOf(ARPHRD_INFINIBAND, 0x0800, IPV4), "raw-ip");
+  assertEquals(linkTypeOf(undefined, undefined, undefined), "ethernet");
+});

@@ -1,0 +1,195 @@
+/** Requests that tc does not make, and values that do not fit. */
+import { test } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { encodeActionDump, encodeActions, encodeActionsByIndex } from "../../src/tc/action.ts";
+import { ipv4Bytes, ipv6Bytes, prefixLength, prefixMask } from "../../src/tc/address.ts";
+import { type Control, decodeControl, encodeControl } from "../../src/tc/control.ts";
+import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
+import type { FlowerKeys } from "../../src/tc/flower.ts";
+import { withKey } from "../../src/tc/u32.ts";
+import { splitMessages } from "../../src/wire/message.ts";
+import { ipv6Text, toHex } from "../../src/wire/text.ts";
+import { classId, integer, qdiscHandle, strtoul, u32Handle, unsigned } from "../../cli/tc_words.ts";
+
+test("encodeControl: every control there and back", () => {
+  const controls: Control[] = [
+    "continue",
+    "pass",
+    "reclassify",
+    "drop",
+    "pipe",
+    "stolen",
+    "queued",
+    "repeat",
+    "redirect",
+    "trap",
+    { jump: 0 },
+    { jump: 0x0fffffff },
+    { gotoChain: 0 },
+    { gotoChain: 7 },
+    { value: 77 },
+  ];
+  for (const control of controls) assertEquals(decodeControl(encodeControl(control)), control);
+  assertThrows(() => encodeControl({ jump: 0x10000000 }), RangeError);
+  assertThrows(() => encodeControl({ gotoChain: -1 }), RangeError);
+  assertThrows(() => encodeControl("constructor" as Control), TypeError);
+});
+
+test("encodeActions: a number that does not fit is an error, never another number", () => {
+  for (const sample of [{ rate: 4294967296 }, { group: -1 }, { truncateBytes: 1.5 }, { index: NaN }]) {
+    assertThrows(() => encodeActions("add", [{ sample }]), RangeError);
+  }
+  assertThrows(() => encodeActions("add", [{ sample: { rate: 1 }, cookie: new Uint8Array(17) }]), RangeError);
+  assertThrows(() => encodeActions("add", Array(33).fill({ sample: { rate: 1, group: 1 } })), RangeError);
+});
+
+test("encodeActions: no truncation sends no attribute, 0 sends one", () => {
+  const without = toHex(encodeActions("add", [{ sample: { rate: 1, group: 1 } }]));
+  const zero = toHex(encodeActions("add", [{ sample: { rate: 1, group: 1, truncateBytes: 0 } }]));
+  assertEquals(without.includes("08000400"), false);
+  assertEquals(zero.includes("0800040000000000"), true);
+});
+
+test("encodeActionsByIndex: several in one request", () => {
+  const text = toHex(encodeActionsByIndex("delete", [5, 6]));
+  assertEquals([text.includes("0800030005000000"), text.includes("0800030006000000")], [true, true]);
+});
+
+test("encodeActionDump: asks for more than 32", () => {
+  assertEquals(toHex(encodeActionDump()).endsWith("0c0002000100000001000000"), true);
+});
+
+test("encodeFilter: all flower keys there and back", () => {
+  const mac = { address: new Uint8Array([2, 0, 0, 0, 0, 1]), mask: new Uint8Array(6).fill(255) };
+  const common: FlowerKeys = {
+    inputDevice: "v0",
+    vlanCount: 2,
+    vlanId: 5,
+    vlanPriority: 3,
+    vlanEtherType: 0x8100,
+    cvlanId: 6,
+    cvlanPriority: 4,
+    cvlanEtherType: 0x0800,
+    destinationMac: mac,
+    sourceMac: mac,
+    etherType: 0x88a8,
+    tos: { value: 4, mask: 0xfc },
+    ttl: { value: 64, mask: 0xff },
+    ipFlags: { value: 1, mask: 3 },
+  };
+  const four = (text: string): NonNullable<FlowerKeys["source"]> => ({ address: ipv4Bytes(text)!, mask: prefixMask(8, 4) });
+  const six = (text: string): NonNullable<FlowerKeys["source"]> => ({ address: ipv6Bytes(text)!, mask: prefixMask(33, 16) });
+  const all: FlowerKeys[] = [
+    { ...common, ipProtocol: 6, source: four("10.0.0.1"), destination: four("10.0.0.2"), tcpFlags: { value: 2, mask: 0xfff } },
+    { ipProtocol: 17, source: six("2001:db8::1"), sourcePort: { value: 53, mask: undefined }, destinationPorts: { from: 1, to: 65535 } },
+    { ipProtocol: 132, destination: six("::1"), destinationPort: { value: 80, mask: 0xfff0 }, sourcePorts: { from: 7, to: 9 } },
+    { ipProtocol: 1, icmpType: { value: 8, mask: 0xff }, icmpCode: { value: 0, mask: 0xff } },
+    { ipProtocol: 58, icmpType: { value: 128, mask: 240 } },
+    {
+      arpSource: four("10.0.0.1"),
+      arpTarget: four("10.0.0.2"),
+      arpOperation: { value: 1, mask: 255 },
+      arpSourceMac: mac,
+      arpTargetMac: mac,
+    },
+  ];
+  for (const keys of all) {
+    const [message] = splitMessages(encodeFilter("add", { ifindex: 1, parent: 1 }, { kind: "flower", keys }));
+    const { classifier } = decodeFilter(message!);
+    assertEquals(classifier?.kind === "flower" && classifier.keys, keys);
+    assertEquals(classifier?.kind === "flower" && classifier.unknown, []);
+  }
+});
+
+test("encodeFilter: a flower key that needs another is refused", () => {
+  const encode = (keys: FlowerKeys) => () => encodeFilter("add", { ifindex: 1, parent: 1 }, { kind: "flower", keys });
+  assertThrows(encode({ destinationPort: { value: 80, mask: undefined } }), TypeError, "destinationPort");
+  assertThrows(encode({ ipProtocol: 6, icmpType: { value: 8, mask: undefined } }), TypeError, "icmpType");
+  assertThrows(encode({ source: { address: new Uint8Array(5), mask: new Uint8Array(5) } }), TypeError, "source");
+});
+
+test("withKey: bits of one word are joined, contradictions refused", () => {
+  const key = { value: 0x00060000, mask: 0x00ff0000, offset: 8, offsetMask: 0 };
+  const keys = withKey([], key)!;
+  assertEquals(withKey(keys, { ...key, value: 0x40000000, mask: 0xff000000 })![0], { ...key, value: 0x40060000, mask: 0xffff0000 });
+  assertEquals(withKey(keys, { ...key, value: 0x00110000 }), undefined);
+  assertEquals(withKey(keys, { ...key, offset: 3 }), undefined);
+  assertEquals(withKey(keys, { ...key, offsetMask: -1 })!.length, 2);
+});
+
+test("ipv6Bytes: reads what inet_pton reads", () => {
+  for (const text of ["::", "::1", "1::", "2001:db8::1", "1:2:3:4:5:6:7:8", "ff02::1:ff00:0", "::ffff:10.0.0.1"]) {
+    assertEquals(ipv6Text(ipv6Bytes(text)!), text);
+  }
+  for (
+    const text of [
+      "",
+      ":",
+      "1",
+      ":::",
+      "1::2::3",
+      "1:2:3:4:5:6:7",
+      "1:2:3:4:5:6:7:8:9",
+      "1:2:3:4:5:6:7::8:9",
+      "12345::",
+      "g::",
+      "::10.0.0",
+      "10.0.0.1::",
+      "1.2.3.4",
+      "::1%lo",
+    ]
+  ) {
+    assertEquals(ipv6Bytes(text), undefined, text);
+  }
+});
+
+test("prefixMask and prefixLength: there and back", () => {
+  for (let bits = 1; bits <= 128; bits++) assertEquals(prefixLength(prefixMask(bits, 16)), bits);
+  assertEquals(prefixLength(new Uint8Array(4)), undefined);
+  assertEquals(prefixLength(new Uint8Array([255, 0, 255, 0])), undefined);
+});
+
+test("tc words: numbers as strtoul reads them", () => {
+  assertEquals(unsigned("4294967295", 10), 4294967295);
+  assertEquals(unsigned("4294967296", 10), undefined);
+  assertEquals(unsigned(" +5", 10), 5);
+  assertEquals(unsigned("-1", 10), undefined);
+  assertEquals(unsigned("-18446744073709551611", 10), 5);
+  assertEquals(unsigned("99999999999999999999999", 10), undefined);
+  assertEquals(unsigned("010", 0), 8);
+  assertEquals(unsigned("0x10", 0), 16);
+  assertEquals(unsigned("0x10", 10), undefined);
+  assertEquals(unsigned("08", 0), undefined);
+  assertEquals(unsigned("", 10), undefined);
+  assertEquals(unsigned("5 ", 10), undefined);
+  assertEquals(strtoul("12xyz", 0), { value: 12n, rest: "xyz" });
+  assertEquals([integer("-4"), integer("0x7fffffff"), integer("2147483648"), integer("x")], [-4, 0x7fffffff, undefined, undefined]);
+});
+
+test("tc words: handles", () => {
+  assertEquals([qdiscHandle("ffff:"), qdiscHandle("1"), qdiscHandle("10000:"), qdiscHandle("x")], [
+    0xffff0000,
+    0x10000,
+    undefined,
+    undefined,
+  ]);
+  assertEquals([classId("ffff:fff2"), classId("1:"), classId(":5"), classId("root"), classId("none"), classId("1:x")], [
+    0xfffffff2,
+    0x10000,
+    5,
+    0xffffffff,
+    0,
+    undefined,
+  ]);
+  assertEquals(
+    [u32Handle("800::800"), u32Handle("800:"), u32Handle("::7"), u32Handle("0x80000800"), u32Handle("zz"), u32Handle("1000::")],
+    [
+      0x80000800,
+      0x80000000,
+      7,
+      0x80000800,
+      undefined,
+      undefined,
+    ],
+  );
+});

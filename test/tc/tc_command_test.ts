@@ -1,0 +1,174 @@
+/** `psample tc` against recorded sessions of iproute2 6.1 on Linux 7.2: the same requests, output and exit status. */
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { runTc } from "../../cli/tc.ts";
+import { AttrReader } from "../../src/wire/attr_reader.ts";
+import { toHex } from "../../src/wire/text.ts";
+import { allSessions, linkMessages, ReplayedKernel, type Session } from "./sessions.ts";
+
+/** The status of what is left to tc. */
+const OUTSIDE = 2;
+
+/** Sessions in which psample tc does something else on purpose: their status, and why. */
+const EXCEPTIONS: readonly (readonly [pattern: RegExp, status: number, why: string])[] = [
+  [/flower .*\b(cvlan_id|dst_mac|type|tcp_flags|arp_op|enc_dst_ip|indev|num_of_vlans) /, OUTSIDE, "a flower key that match has not"],
+  [/filter add .* flower$/, OUTSIDE, "a filter that samples nothing"],
+  [/u32 (match ether|match mark|divisor) /, OUTSIDE, "a u32 selector that match has not"],
+  [/^tc actions (get|ls|flush) action nosuch/, OUTSIDE, "an action that is no sampling"],
+  [/dev abcdefghijklmnop /, 1, "a name of 16 characters, which tc cuts to find another device"],
+  [/dev abcdefghijklmnop$/, 1, "a name of 16 characters, which tc cuts to find another device"],
+];
+
+/** Sessions whose output has what this package does not decode, and says so. */
+const PARTLY_DECODED = /^(tc (-s |-j -s )?filter show dev d0 ingress|tc qdisc show dev d1)$/;
+
+async function run(session: Session): Promise<{ status: number; out: string; err: string; asked: string[] }> {
+  const kernel = new ReplayedKernel(session);
+  let out = "";
+  let err = "";
+  const io = { out: (text: string): void => void (out += text), err: (text: string): void => void (err += text) };
+  const status = await runTc(session.words, io, kernel);
+  return { status, out, err, asked: kernel.asked.map(comparable) };
+}
+
+/** A request as hexadecimal, without its sequence number, the attributes of flower in the order of their numbers. */
+function comparable(message: Uint8Array): string {
+  const bytes = message.slice();
+  bytes.fill(0, 8, 12);
+  const text = toHex(bytes);
+  if (!text.includes(toHex(new TextEncoder().encode("flower\0")))) return text;
+  const attr = AttrReader.of(bytes.subarray(36));
+  const parts: string[] = [toHex(bytes.subarray(0, 36))];
+  while (attr.next()) {
+    const list = attr.nested();
+    const inner: string[] = [];
+    if (attr.type === 2) { while (list.next()) inner.push(`${list.type.toString().padStart(3, "0")}=${toHex(list.bytes())}`); }
+    parts.push(`${attr.type}:${inner.length > 0 ? inner.sort().join(" ") : toHex(attr.bytes())}`);
+  }
+  return parts.join(" ");
+}
+
+function exceptionOf(session: Session): (typeof EXCEPTIONS)[number] | undefined {
+  return EXCEPTIONS.find(([pattern]) => pattern.test(session.command));
+}
+
+const sessions = allSessions();
+
+test("psample tc: sends what tc sends, attribute for attribute", async () => {
+  let requests = 0;
+  for (const session of sessions) {
+    if (exceptionOf(session) || session.command.endsWith(" stolen")) continue;
+    const { asked } = await run(session);
+    const real = session.frames.filter((frame) => frame.request).map((frame) => comparable(frame.bytes));
+    assertEquals(asked, real, session.command);
+    requests += asked.length;
+  }
+  assert(requests > 230, `${requests}`);
+});
+
+test("psample tc: prints what tc prints, text and JSON", async () => {
+  let printed = 0;
+  for (const session of sessions) {
+    if (session.status !== 0 || exceptionOf(session)) continue;
+    const { out } = await run(session);
+    if (PARTLY_DECODED.test(session.command) && ["flower", "strangers"].includes(session.file)) {
+      assert(/see tc|key_\d+|"bytes":/.test(out), session.command);
+      continue;
+    }
+    assertEquals(out, session.out, session.command);
+    if (out !== "") printed++;
+  }
+  assert(printed > 75, `${printed}`);
+});
+
+test("psample tc: exits as tc exits", async () => {
+  for (const session of sessions) {
+    // tc aborts on its own JSON of u32 keys in words; "stolen" it prints and does not read.
+    if (session.status < 0 || session.command.endsWith(" stolen")) continue;
+    const { status } = await run(session);
+    const exception = exceptionOf(session);
+    assertEquals(status, exception ? exception[1] : session.status, `${session.command}: ${exception?.[2] ?? ""}`);
+  }
+});
+
+test("psample tc: names the mistake as tc does, in one line", async () => {
+  const words = (text: string): string => text.replace(/try "(psample )?tc.*$/i, "");
+  for (const session of sessions) {
+    if (session.status <= 0 || exceptionOf(session) || session.command.endsWith(" stolen")) continue;
+    const [real = ""] = session.err.split("\n");
+    if (/^usage:/i.test(real)) continue;
+    const [ours = ""] = (await run(session)).err.split("\n");
+    assert(words(ours).startsWith(words(real)), `${session.command}: ${ours}, not ${real}`);
+  }
+});
+
+test("psample tc: what is not about sampling is left to tc, in one line", async () => {
+  const lines = [
+    "qdisc add dev d0 root fq",
+    "qdisc add dev d0 root",
+    "qdisc del dev d0 root",
+    "qdisc replace dev d0 parent 1:1 handle 2: netem delay 1ms",
+    "qdisc add dev d0 ingress_block 3 clsact",
+    "qdisc link dev d0",
+    "class add dev d0 parent 1: htb",
+    "chain add dev d0 ingress chain 3",
+    "monitor",
+    "exec bpf",
+    "filter add dev d0 ingress bpf da obj x.o",
+    "filter add block 3 matchall action sample rate 1 group 1",
+    "filter add dev d0 ingress matchall action drop",
+    "filter add dev d0 ingress matchall action sample rate 1 group 1 action mirred egress mirror dev d1",
+    "filter add dev d0 ingress matchall",
+    "filter add dev d0 ingress u32 match u32 0 0 link 1:",
+    "filter add dev d0 ingress u32 match u32 0 0 offset at 0",
+    "actions add action gact drop",
+    "actions list action gact",
+    "-batch file",
+    "-netns far qdisc show",
+    "-br filter show dev d0 ingress",
+  ];
+  for (const line of lines) {
+    let err = "";
+    const requester = { request: () => Promise.resolve(linkMessages()) };
+    const status = await runTc(line.split(" "), { out: () => {}, err: (text) => void (err += text) }, requester);
+    assertEquals(status, OUTSIDE, line);
+    assert(/^[^\n]*use tc for it\n$/.test(err), `${line}: ${err}`);
+  }
+});
+
+test("psample tc: mistakes are told without a socket", async () => {
+  for (
+    const line of ["filter add dev d0 ingress pref x matchall", "qdisc frob", "actions add action sample rate 1", "help", "", "filter help"]
+  ) {
+    let opened = false;
+    await runTc(line.split(" ").filter((word) => word !== ""), { out: () => {}, err: () => {} }, () => {
+      opened = true;
+      throw new TypeError("opened");
+    });
+    assert(!opened, line);
+  }
+});
+
+test("psample tc: the control stolen is sent, though tc has no word for it", async () => {
+  const sent: Uint8Array[] = [];
+  const requester = {
+    request: (bytes: Uint8Array<ArrayBuffer>) => {
+      sent.push(bytes);
+      return Promise.resolve([]);
+    },
+  };
+  const status = await runTc(
+    "actions add action sample rate 7 group 8 stolen index 9".split(" "),
+    { out: () => {}, err: () => {} },
+    requester,
+  );
+  assertEquals(status, 0);
+  assert(toHex(sent[0]!).includes("09000000" + "00000000" + "04000000"));
+});
+
+test("psample tc: u32 keys in words are whole JSON with -json -pretty", async () => {
+  const session = sessions.find((one) => one.status < 0)!;
+  const { status, out } = await run(session);
+  assertEquals(status, 0);
+  assertEquals(JSON.parse(out)[2].options.match, { dport: 80 });
+});
