@@ -23,7 +23,7 @@ export const cleanup: Command = {
     const found = dry ? await listLeftovers() : await cleanUpSampling();
     for (const { device, ifindex, direction, preference, rate, group } of found) {
       const what = `${device ?? `if${ifindex}`} ${direction} pref ${preference} (rate ${rate}, group ${group})`;
-      io.print(`${dry ? "would remove" : "removed"} ${what}\n`);
+      await io.print(`${dry ? "would remove" : "removed"} ${what}\n`);
     }
     if (found.length === 0) io.err("psample: nothing was left behind\n");
     return 0;

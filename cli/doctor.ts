@@ -21,7 +21,7 @@ export const doctor: Command = {
     if (parsed.words.length > 0) throw new UsageError(`unexpected word ${JSON.stringify(parsed.words[0])}`);
     const findings = await diagnose();
     const json = parsed.switches.has("json");
-    io.print(findings.map((finding) => json ? `${JSON.stringify(finding)}\n` : line(finding)).join(""));
+    await io.print(findings.map((finding) => json ? `${JSON.stringify(finding)}\n` : line(finding)).join(""));
     return findings.some((finding) => finding.verdict === "bad") ? 1 : 0;
   },
 };

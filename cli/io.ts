@@ -1,5 +1,5 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
-import { closeSync, createReadStream, openSync, statSync, writeSync } from "node:fs";
+import { closeSync, createReadStream, openSync, rmSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
 import { FdOutput } from "../src/sys/output.ts";
 import { loadSys } from "../src/sys/load.ts";
@@ -20,8 +20,11 @@ export interface OutFile extends Out {
 export interface Io {
   /** Standard output. */
   readonly out: Out;
-  /** A short text on standard output, such as a help: needs no permission. */
-  print(text: string): void;
+  /**
+   * A text for people on standard output, such as a help or a table: needs no permission. What could steer a
+   * terminal (strangers choose the names of devices) is escaped.
+   */
+  print(text: string): Promise<void>;
   /** Standard error: notices, errors, the summary. */
   err(text: string): void;
   /** Whether standard error is a terminal: somebody who would like to see progress. */
@@ -30,6 +33,8 @@ export interface Io {
   readonly outIsTerminal: boolean;
   /** Makes a file, or empties it. */
   create(path: string): OutFile;
+  /** Removes a file, where it still is. */
+  remove(path: string): void;
   /** Reads a file, or standard input where the path is `-`. */
   read(path: string): AsyncIterable<Uint8Array>;
   /** The size of a file in bytes; `undefined` where it has none. */
@@ -44,10 +49,16 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export function processIo(): Io {
   return {
     out: standardOutput(),
-    print: (text) => void process.stdout.write(text),
+    print: (text) =>
+      new Promise((resolve, reject) => {
+        process.stdout.write(escapeControls(text), (error?: Error | null) => {
+          if (error) reject(error);
+          else resolve();
+        });
+      }),
     err: (text) => {
       try {
-        process.stderr.write(text);
+        process.stderr.write(escapeControls(text));
       } catch {
         // Nobody reads the notices: that is no reason to stop.
       }
@@ -65,6 +76,7 @@ export function processIo(): Io {
         close: () => closeSync(fd),
       };
     },
+    remove: (path) => rmSync(path, { force: true }),
     read: (path) => path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 }),
     size: (path) => {
       const stat = path === "-" ? undefined : statSync(path);
@@ -78,6 +90,17 @@ export function processIo(): Io {
     },
   };
 }
+
+/** Control characters but tab, newline, and the carriage return and "erase line" of a progress line, as \\xNN. */
+export function escapeControls(text: string): string {
+  // deno-lint-ignore no-control-regex
+  return text.replace(/\r\x1b\[K|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, (match) => {
+    return match === ERASE_LINE ? match : `\\x${match.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  });
+}
+
+/** Back to the beginning of the line, and erase it: the end of a progress line. */
+const ERASE_LINE = "\r\x1b[K";
 
 /** Standard output through libc, opened at the first write: Deno's own would block the process while a reader is slow. */
 function standardOutput(): Out {

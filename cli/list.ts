@@ -30,8 +30,8 @@ export const list: Command = {
     if (before.samplings.length > 0) await new Promise((resolve) => setTimeout(resolve, interval));
     const now = before.samplings.length > 0 ? await look() : before;
     const rows = now.samplings.map((sampling) => ({ sampling, flow: flowOf(sampling, before, now) }));
-    if (parsed.switches.has("json")) await io.out.write(rows.map(({ sampling, flow }) => `${json(sampling, flow)}\n`).join(""));
-    else await io.out.write(table(rows));
+    if (parsed.switches.has("json")) await io.print(rows.map(({ sampling, flow }) => `${json(sampling, flow)}\n`).join(""));
+    else await io.print(table(rows));
     return 0;
   },
 };

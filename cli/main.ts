@@ -37,11 +37,11 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
   const rest = command === monitor ? args : args.slice(1);
   try {
     if (args[0] === "help" || rest.some((arg) => arg === "--help" || arg === "-h" || arg === "-?")) {
-      io.print(args[0] === "help" ? help(args[1]) : command === monitor ? overview() : commandHelp(command));
+      await io.print(args[0] === "help" ? help(args[1]) : command === monitor ? overview() : commandHelp(command));
       return DONE;
     }
     if (rest[0] === "--version" || rest[0] === "-V") {
-      io.print(`psample ${VERSION}\n`);
+      await io.print(`psample ${VERSION}\n`);
       return DONE;
     }
     if (command === monitor && args[0] !== undefined && /^[a-z]/.test(args[0])) {

@@ -25,7 +25,7 @@ export const tc: Command = {
     try {
       const open = async (): Promise<Requests> => requests ??= new Requests(await loadSys(), NETLINK_ROUTE);
       const status = await runTc(words, { out: (line) => void text.push(line), err: (line) => io.err(line) }, open);
-      if (text.length > 0) await io.out.write(text.join(""));
+      if (text.length > 0) await io.print(text.join(""));
       return status;
     } finally {
       requests?.close();

@@ -288,6 +288,43 @@ export class FakeSys implements Sys {
     return -EPERM;
   }
 
+  /** The users of the fake: `nobody`. */
+  getpwnam(name: Memory): { uid: number; gid: number } | undefined {
+    return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;
+  }
+
+  /** Calls that change privileges, in their order. */
+  readonly privileges: string[] = [];
+
+  initgroups(name: Memory, gid: number): number {
+    return this.#privilege(`initgroups ${new TextDecoder().decode(name).slice(0, -1)} ${gid}`);
+  }
+
+  setresgid(real: number, effective: number, saved: number): number {
+    return this.#privilege(`setresgid ${real} ${effective} ${saved}`);
+  }
+
+  setresuid(real: number, effective: number, saved: number): number {
+    return this.#privilege(`setresuid ${real} ${effective} ${saved}`);
+  }
+
+  prctl(option: number, argument: number): number {
+    return this.#privilege(`prctl ${option} ${argument}`);
+  }
+
+  capset(header: Memory, data: Memory): number {
+    const words = [...new Uint32Array(header.buffer), ...new Uint32Array(data.buffer)].map((word) => word.toString(16));
+    return this.#privilege(`capset ${words.join(" ")}`);
+  }
+
+  /** What the next calls that change privileges answer: 0 unless set. */
+  privilegeResult = 0;
+
+  #privilege(call: string): number {
+    this.privileges.push(call);
+    return this.privilegeResult;
+  }
+
   addressOf(memory: Memory): bigint {
     let start = this.#addresses.get(memory.buffer);
     if (start === undefined) {

@@ -1,7 +1,7 @@
 /** The seam on Bun. The only file that says `bun:ffi` and `Bun`. */
-import { dlopen, ptr, read } from "bun:ffi";
+import { dlopen, ptr, read, toArrayBuffer } from "bun:ffi";
 import { NetlinkError } from "../errors.ts";
-import { pollfd } from "./pollfd.ts";
+import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
 import { EBADF, ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
@@ -19,6 +19,12 @@ interface Libc {
   lseek(fd: number, offset: number, whence: number): number | bigint;
   readlink(path: Memory, into: Memory, size: number): number | bigint;
   syscall(number: number, command: number, attributes: Memory, size: number): number | bigint;
+  getpwnam(name: Memory): number | null;
+  initgroups(name: Memory, gid: number): number;
+  setresgid(real: number, effective: number, saved: number): number;
+  setresuid(real: number, effective: number, saved: number): number;
+  prctl(option: number, a: number, b: number, c: number, d: number): number;
+  capset(header: Memory, data: Memory): number;
   geteuid(): number;
   __errno_location(): number;
 }
@@ -50,6 +56,18 @@ const SYMBOLS = {
   readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
   syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i64" },
+  // struct passwd *getpwnam(const char *name)
+  getpwnam: { args: ["ptr"], returns: "ptr" },
+  // int initgroups(const char *user, gid_t group)
+  initgroups: { args: ["ptr", "u32"], returns: "i32" },
+  // int setresgid(gid_t real, gid_t effective, gid_t saved)
+  setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
+  // int setresuid(uid_t real, uid_t effective, uid_t saved)
+  setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },
+  // int prctl(int option, unsigned long argument, ...)
+  prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
+  // int capset(cap_user_header_t header, const cap_user_data_t data)
+  capset: { args: ["ptr", "ptr"], returns: "i32" },
   // uid_t geteuid(void)
   geteuid: { args: [], returns: "u32" },
   // int *__errno_location(void)
@@ -162,6 +180,31 @@ class BunSys implements Sys {
     const number = SYS_BPF[arch()];
     if (number === undefined) return -ENOSYS;
     return this.#ok(Number(this.#libc.syscall(number, command, attributes, attributes.length)));
+  }
+
+  getpwnam(name: Memory): { uid: number; gid: number } | undefined {
+    const address = this.#libc.getpwnam(name);
+    return address ? passwdIds(new Uint8Array(toArrayBuffer(address, 0, PASSWD_BYTES).slice(0))) : undefined;
+  }
+
+  initgroups(name: Memory, gid: number): number {
+    return this.#ok(this.#libc.initgroups(name, gid));
+  }
+
+  setresgid(real: number, effective: number, saved: number): number {
+    return this.#ok(this.#libc.setresgid(real, effective, saved));
+  }
+
+  setresuid(real: number, effective: number, saved: number): number {
+    return this.#ok(this.#libc.setresuid(real, effective, saved));
+  }
+
+  prctl(option: number, argument: number): number {
+    return this.#ok(this.#libc.prctl(option, argument, 0, 0, 0));
+  }
+
+  capset(header: Memory, data: Memory): number {
+    return this.#ok(this.#libc.capset(header, data));
   }
 
   geteuid(): number {

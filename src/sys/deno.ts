@@ -1,5 +1,5 @@
 /** The seam on Deno. The only file that says `Deno.`. */
-import { pollfd } from "./pollfd.ts";
+import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { NetlinkError } from "../errors.ts";
 import { ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
@@ -33,6 +33,18 @@ const SYMBOLS = {
   readlink: { parameters: ["buffer", "buffer", "u64"], result: "i64" },
   // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
   syscall: { parameters: ["i64", "i64", "buffer", "u64"], result: "i64" },
+  // struct passwd *getpwnam(const char *name)
+  getpwnam: { parameters: ["buffer"], result: "u64" },
+  // int initgroups(const char *user, gid_t group)
+  initgroups: { parameters: ["buffer", "u32"], result: "i32" },
+  // int setresgid(gid_t real, gid_t effective, gid_t saved)
+  setresgid: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  // int setresuid(uid_t real, uid_t effective, uid_t saved)
+  setresuid: { parameters: ["u32", "u32", "u32"], result: "i32" },
+  // int prctl(int option, unsigned long argument, ...)
+  prctl: { parameters: ["i32", "u64", "u64", "u64", "u64"], result: "i32" },
+  // int capset(cap_user_header_t header, const cap_user_data_t data)
+  capset: { parameters: ["buffer", "buffer"], result: "i32" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
   // int eventfd(unsigned value, int flags)
@@ -166,6 +178,34 @@ class DenoSys implements Sys {
     const number = SYS_BPF[Deno.build.arch];
     if (number === undefined) return -ENOSYS;
     return this.#ok(Number(this.#libc.syscall(BigInt(number), BigInt(command), attributes, BigInt(attributes.length))));
+  }
+
+  getpwnam(name: Memory): { uid: number; gid: number } | undefined {
+    const address = this.#libc.getpwnam(name);
+    if (address === 0n) return undefined;
+    const entry = memory(PASSWD_BYTES);
+    this.#libc.read(entry, address, BigInt(PASSWD_BYTES));
+    return passwdIds(entry);
+  }
+
+  initgroups(name: Memory, gid: number): number {
+    return this.#ok(this.#libc.initgroups(name, gid));
+  }
+
+  setresgid(real: number, effective: number, saved: number): number {
+    return this.#ok(this.#libc.setresgid(real, effective, saved));
+  }
+
+  setresuid(real: number, effective: number, saved: number): number {
+    return this.#ok(this.#libc.setresuid(real, effective, saved));
+  }
+
+  prctl(option: number, argument: number): number {
+    return this.#ok(this.#libc.prctl(option, BigInt(argument), 0n, 0n, 0n));
+  }
+
+  capset(header: Memory, data: Memory): number {
+    return this.#ok(this.#libc.capset(header, data));
   }
 
   geteuid(): number {

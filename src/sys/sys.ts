@@ -98,6 +98,18 @@ export interface Sys {
   readlink(path: Memory, into: Memory): number;
   /** bpf(2) */
   bpf(command: number, attributes: Memory): number;
+  /** getpwnam(3): the user and group ids of a user; `undefined` where there is none. `name` ends with NUL. */
+  getpwnam(name: Memory): { uid: number; gid: number } | undefined;
+  /** initgroups(3): takes the supplementary groups of a user. */
+  initgroups(name: Memory, gid: number): number;
+  /** setresgid(2), on all threads */
+  setresgid(real: number, effective: number, saved: number): number;
+  /** setresuid(2), on all threads */
+  setresuid(real: number, effective: number, saved: number): number;
+  /** prctl(2) with one argument, on this thread */
+  prctl(option: number, argument: number): number;
+  /** capset(2), on this thread */
+  capset(header: Memory, data: Memory): number;
   /** geteuid(2) */
   geteuid(): number;
   /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */

@@ -51,7 +51,10 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
         return Promise.resolve();
       },
     },
-    print: (text) => void out.push(encode(text)),
+    print: (text) => {
+      out.push(encode(text));
+      return Promise.resolve();
+    },
     err: (text) => void (err += text),
     errIsTerminal: options.errIsTerminal ?? false,
     outIsTerminal: options.outIsTerminal ?? false,
@@ -75,6 +78,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       const size = options.pieceBytes ?? 65536;
       for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
     },
+    remove: (path) => void files.delete(path),
     size: (path) => content(path).length,
     onSignal: (handler) => {
       handlers.add(handler);
