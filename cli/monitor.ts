@@ -2,7 +2,7 @@
 import { listen, listGroups } from "../mod.ts";
 import { formatGroups } from "../src/format/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
-import { type Command } from "./command.ts";
+import type { Command } from "./command.ts";
 import { consume, OUTPUT_OPTIONS, planOutput, summary } from "./consume.ts";
 import type { Io } from "./io.ts";
 import { liveDetails } from "./names.ts";

@@ -24,6 +24,10 @@ interface Count {
   skipped: number;
 }
 
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
 const total: Count = { passed: 0, failed: 0, skipped: 0 };
 
 /** Runs a program, shows what it prints, and resolves to its status and its output. */
@@ -62,20 +66,20 @@ function count(text: string): Count | undefined {
 
 /** Runs a suite and adds its count; a runner that fails without counting a failure is one. */
 async function suite(name: string, command: string, args: readonly string[], environment?: Record<string, string>): Promise<void> {
-  console.log(`\n=== ${name}`);
+  say(`\n=== ${name}`);
   const { status, output } = await run(command, args, environment);
   const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
   if (counted.passed + counted.failed === 0 || (status !== 0 && counted.failed === 0)) counted.failed++;
   total.passed += counted.passed;
   total.failed += counted.failed;
   total.skipped += counted.skipped;
-  console.log(`=== ${name}: ${counted.passed} passed, ${counted.failed} failed, ${counted.skipped} skipped (status ${status})`);
+  say(`=== ${name}: ${counted.passed} passed, ${counted.failed} failed, ${counted.skipped} skipped (status ${status})`);
 }
 
 function absent(name: string, why: string): void {
   if (REQUIRE) total.failed++;
   else total.skipped++;
-  console.log(`\n=== ${name}: ${REQUIRE ? "failed" : "skipped"}: ${why}`);
+  say(`\n=== ${name}: ${REQUIRE ? "failed" : "skipped"}: ${why}`);
 }
 
 if (!existsSync(BUN)) {
@@ -121,5 +125,5 @@ for (const kernel of KERNELS) {
   }
 }
 
-console.log(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 process.exit(total.failed > 0 ? 1 : 0);

@@ -1,0 +1,37 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { test } from "node:test";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { needsKernel, readmeCommands } from "./support/readme.ts";
+
+const ROOT = new URL("..", import.meta.url).pathname;
+const read = (path: string): string => readFileSync(ROOT + path, "utf8");
+const deno = JSON.parse(read("deno.json"));
+const DENO = `npx --yes deno@${JSON.parse(read("package.json")).devDependencies.deno}`;
+
+test("the first block of the README is the first command, which shows samples without a privilege", () => {
+  const [[first, ...more] = []] = readmeCommands();
+  assertEquals([first, more], [`${DENO} run --allow-ffi cli/main.ts demo`, []]);
+  // The runtime that runs this stands in for the one that npx would fetch.
+  const runtime = "Bun" in globalThis ? [] : ["run", "--no-check", "--allow-ffi"];
+  const { status, stdout, stderr } = spawnSync(process.execPath, [...runtime, "cli/main.ts", "demo"], { cwd: ROOT, encoding: "utf8" });
+  assertEquals(status, 0, stderr);
+  assert(stdout.split("\n").filter((line) => line.startsWith("group ")).length > 10, stdout);
+  assertStringIncludes(stderr, "lost 0");
+});
+
+test("the second block of the README is the test command, which is what CI runs", () => {
+  const [, [second, ...more] = []] = readmeCommands();
+  assertEquals([second, more], [`${DENO} task test`, []]);
+  assertStringIncludes(deno.tasks.test.command, "test/run.ts");
+  assertStringIncludes(read(".ci/run"), `\n${second}\n`);
+});
+
+test("the README's other commands are run by the tests too", () => {
+  const others = readmeCommands().slice(2).flat().filter((command) => !needsKernel(command));
+  // test/run.ts does both before it tests the compiled file.
+  assertEquals(others, ["npm ci --ignore-scripts", "npx bun build --compile cli/main.ts --outfile dist/psample"]);
+  assertStringIncludes(read("test/run.ts"), '["ci", "--ignore-scripts"');
+  assertStringIncludes(read("test/run.ts"), '["build", "--compile", "cli/main.ts", "--outfile", BINARY]');
+});
