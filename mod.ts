@@ -21,6 +21,7 @@ export type { GroupStats, ListenStats } from "./src/ledger.ts";
 export { type Entry, listen, Listener, type ListenOptions } from "./src/listen.ts";
 export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
 export { listLinks, sampleLinkType } from "./src/links.ts";
+export { type DropOptions, dropPrivileges } from "./src/privileges.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
 export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";

@@ -1,5 +1,5 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { listen, listGroups } from "../mod.ts";
+import { dropPrivileges, listen, listGroups } from "../mod.ts";
 import { formatGroups } from "../src/format/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -15,6 +15,7 @@ const MONITOR_OPTIONS: readonly Option[] = [
   { name: "group", letter: "g", value: "N", repeats: true, help: "only this group; may be repeated" },
   { name: "wait", help: "wait for the psample module where it is not loaded" },
   { name: "all-namespaces", help: "from every network namespace that has an nsid in this one" },
+  { name: "user", letter: "Z", value: "NAME", help: "once the sockets are open, give up root and become NAME" },
   { name: "buffer", value: "BYTES", help: "how much the kernel may queue; 33554432 unless given" },
   ...OUTPUT_OPTIONS,
 ];
@@ -114,6 +115,16 @@ async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receive
     deaf();
   }
   family = listener.family;
+  const user = parsed.values.get("user")?.[0];
+  if (user !== undefined) {
+    try {
+      await dropPrivileges(user);
+    } catch (error) {
+      // Rather nothing than with rights that nobody wanted.
+      await listener.close();
+      throw error;
+    }
+  }
   if (await consume(listener, plan, io) && !plan.quiet) io.err(summary(listener.stats(), receiveBufferBytes));
   return 0;
 }
