@@ -6,7 +6,7 @@
  * PSAMPLE_KERNELS="new old" chooses kernels, none for "".
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -82,11 +82,12 @@ function absent(name: string, why: string): void {
   say(`\n=== ${name}: ${REQUIRE ? "failed" : "skipped"}: ${why}`);
 }
 
-if (!existsSync(BUN)) {
-  // Binaries come inside the packages: no script of theirs has to run.
-  const { status } = await run("npm", ["ci", "--ignore-scripts", "--no-audit", "--no-fund"]);
-  if (status !== 0) throw new Error("Cannot install what the tests need: npm ci failed");
-}
+/** Whether the Bun of package.json is installed, and not only the file that stands in for it until its script has run. */
+const bunWorks = (): boolean => spawnSync(BUN, ["--version"]).status === 0;
+if (!bunWorks()) await run("npm", ["ci", "--no-audit", "--no-fund"]);
+// Where npm is told to run no scripts: Bun's puts the binary that is in the package to its place.
+if (!bunWorks()) await run("node", ["node_modules/bun/install.js"]);
+if (!bunWorks()) throw new Error("Cannot install what the tests need: npm ci has left no Bun that runs");
 
 /** Every test but those that need a kernel with psample. */
 const here = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
