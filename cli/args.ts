@@ -35,14 +35,17 @@ export interface Parsed {
 export function parseCommand(args: readonly string[], options: readonly Option[]): Parsed {
   const names = new Set(options.map((option) => option.name));
   const withValue = options.filter((option) => option.value !== undefined).map((option) => option.name);
+  const words: string[] = [];
   const parsed = parseArgs(joinValues(args, options), {
     boolean: options.filter((option) => option.value === undefined).map((option) => option.name),
-    string: [...withValue, "_"],
+    string: withValue,
     collect: withValue,
     alias: Object.fromEntries(options.filter((option) => option.letter).map((option) => [option.letter!, option.name])),
-    unknown: (arg: string): boolean => {
-      if (arg.startsWith("-") && arg !== "-") throw new UsageError(unknownOption(arg, [...names]));
-      return true;
+    // Called for words too, then without a key. They are kept here: the parser would make numbers of some, and "--_" its list of them.
+    unknown: (arg: string, key?: string): boolean => {
+      if (key !== undefined) throw new UsageError(unknownOption(arg, [...names]));
+      words.push(arg);
+      return false;
     },
   }) as Record<string, unknown> & { _: string[] };
   const switches = new Set<string>();
@@ -59,7 +62,8 @@ export function parseCommand(args: readonly string[], options: readonly Option[]
     if (list.length > 1 && !option.repeats) throw new UsageError(`--${option.name} was given ${list.length} times, it takes one value`);
     values.set(option.name, list);
   }
-  return { switches, values, words: parsed._ };
+  // What stands behind "--" comes last.
+  return { switches, values, words: [...words, ...parsed._] };
 }
 
 /** The parser takes "-" behind a long option for a word of its own: join what belongs together. */

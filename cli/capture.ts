@@ -1,5 +1,5 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
-import { addSampling, listen, listLeftovers, type SamplingHandle, type SamplingOptions } from "../mod.ts";
+import { addSampling, listen, listLeftovers, listLinks, type SamplingHandle, type SamplingOptions } from "../mod.ts";
 import { fromHex } from "../src/wire/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -20,6 +20,8 @@ const CAPTURE_OPTIONS: readonly Option[] = [
 ];
 
 const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
+/** How often it is looked whether the filters are still there. */
+const LOOK_MS = 1000;
 
 /** The command `capture`. */
 export const capture: Command = {
@@ -39,7 +41,7 @@ export const capture: Command = {
     const parsed = parseCommand(args, CAPTURE_OPTIONS);
     const plans = samplingOptions(parsed);
     if (parsed.switches.has("dry-run")) {
-      io.print(plans.flatMap(tcLines).map((line) => `${line}\n`).join(""));
+      await io.print(plans.flatMap(tcLines).map((line) => `${line}\n`).join(""));
       return 0;
     }
     return await run(parsed, plans, io);
@@ -86,8 +88,11 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
   // Until everything is removed a signal must not end the process: it only ends the capture.
   const deaf = io.onSignal(() => ended = true);
   const handles: SamplingHandle[] = [];
+  const sampled = new Map<SamplingHandle, string | number>();
+  let look: ReturnType<typeof setInterval> | undefined;
+  let gone = false;
   try {
-    const plan = planOutput(parsed, io, liveDetails, () => family);
+    const plan = planOutput(parsed, io, liveDetails, () => family, "pcapng");
     if (!plan.quiet) await tellLeftovers(io);
     let group = plans[0]!.group;
     for (const options of plans) {
@@ -100,10 +105,22 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
       const devices = plans.map((options) => options.device).join(", ");
       io.err(`psample: sampling ${devices}, 1 in ${plans[0]!.rate}, ${plans[0]!.direction}, group ${group}; Ctrl-C ends it\n`);
     }
+    if (!plan.quiet) await tellDown(handles, io);
+    handles.forEach((handle, i) => sampled.set(handle, plans[i]!.device));
+    look = setInterval(() => {
+      void tellGone(sampled, io).then((all) => {
+        if (!all) return;
+        gone = true;
+        listener.end();
+      });
+    }, LOOK_MS);
     if (ended) listener.end();
-    if (await consume(listener, plan, io) && !plan.quiet) io.err(summary(listener.stats(), RECEIVE_BUFFER_BYTES));
-    return 0;
+    const handed = await consume(listener, plan, io);
+    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, RECEIVE_BUFFER_BYTES));
+    return gone ? 1 : 0;
   } finally {
+    clearInterval(look);
+    sampled.clear();
     // One that fails must not keep the others.
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
     deaf();
@@ -111,6 +128,27 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
       if (removal.status === "rejected") io.err(`psample: ${removal.reason instanceof Error ? removal.reason.message : removal.reason}\n`);
     }
   }
+}
+
+/** Says which devices cannot have packets. */
+async function tellDown(handles: readonly SamplingHandle[], io: Io): Promise<void> {
+  const links = await listLinks();
+  for (const ifindex of new Set(handles.flatMap((handle) => handle.installed.map((sampling) => sampling.ifindex)))) {
+    const link = links.get(ifindex);
+    if (link && !link.up) io.err(`psample: ${link.name} is down, no packets pass: ip link set dev ${link.name} up\n`);
+  }
+}
+
+/** Says of which devices the sampling is gone, and forgets these; true when that was the last. */
+async function tellGone(sampled: Map<SamplingHandle, string | number>, io: Io): Promise<boolean> {
+  let last = false;
+  for (const [handle, device] of sampled) {
+    // A kernel that does not answer has not said that something is gone. It is forgotten already where we end.
+    if (await handle.isInstalled().catch(() => true) || !sampled.delete(handle)) continue;
+    io.err(`psample: ${device} is not sampled any more: the device, or the filter, was removed\n`);
+    last = sampled.size === 0;
+  }
+  return last;
 }
 
 async function tellLeftovers(io: Io): Promise<void> {

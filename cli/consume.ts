@@ -3,7 +3,8 @@ import { type Entry, type ListenStats, NetlinkError } from "../mod.ts";
 import { duration, type Option, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io } from "./io.ts";
 import type { Details } from "./names.ts";
-import { jsonSink, pcapSink, type Sink, textSink } from "./sinks.ts";
+import { fileTarget, pcapngRecorder, pcapRecorder, planRecording, type RecordingFormat } from "./recording.ts";
+import { type Account, jsonSink, recordingSink, type Sink, textSink } from "./sinks.ts";
 
 /** The options about what is printed, and how much of it. */
 export const OUTPUT_OPTIONS: readonly Option[] = [
@@ -11,14 +12,22 @@ export const OUTPUT_OPTIONS: readonly Option[] = [
   { name: "details", help: "add interface names, cookie, tunnel, probability, namespace, sender to each line" },
   { name: "json", help: "print one JSON object a line instead of text" },
   { name: "text", help: "print text also where --write is given" },
-  { name: "write", letter: "w", value: "FILE", help: "record the netlink messages (pcap); - is standard output" },
+  {
+    name: "write",
+    letter: "w",
+    value: "FILE",
+    help: "record: FILE.pcapng the packets, FILE.pcap the netlink messages; - is standard output",
+  },
+  { name: "format", value: "FORMAT", help: "what --write records, whatever the FILE is called: pcap or pcapng" },
+  { name: "rotate", value: "SIZE|TIME", repeats: true, help: "go on in FILE-00002 and so on, after 100MB or 1h of packets" },
+  { name: "keep", value: "N", help: "keep only the last N of the files that --rotate makes" },
   { name: "count", value: "N", help: "stop after N samples" },
   { name: "duration", value: "TIME", help: "stop after TIME: 10s, 500ms, 2m, 1h" },
   { name: "quiet", letter: "q", help: "no summary and no notices" },
 ];
 
 /** Where entries come from. */
-export interface Source {
+export interface Source extends Account {
   /** What came, a batch at a time. */
   batches(): AsyncIterable<Entry[]>;
   /** No more is wanted: what has come already is still given. */
@@ -35,8 +44,17 @@ export interface OutputPlan {
   readonly quiet: boolean;
 }
 
-/** Opens what the options ask for. `family` is asked for the number that a recording of nothing names. */
-export function planOutput(parsed: Parsed, io: Io, details: () => Details, family: () => number): OutputPlan {
+/**
+ * Opens what the options ask for. `family` is asked for the number that a recording of nothing names; `format` is that of
+ * a recording whose name does not tell.
+ */
+export function planOutput(
+  parsed: Parsed,
+  io: Io,
+  details: () => Details,
+  family: () => number,
+  format: RecordingFormat = "pcap",
+): OutputPlan {
   const { switches, values } = parsed;
   const file = values.get("write")?.[0];
   if (switches.has("json") && switches.has("text")) throw new UsageError("--json and --text exclude each other");
@@ -46,47 +64,52 @@ export function planOutput(parsed: Parsed, io: Io, details: () => Details, famil
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
   }
   // The limits first: a wrong one must not empty a file.
+  const recording = planRecording(parsed, file, format);
   const count = values.has("count") ? wholeNumber(values.get("count")![0]!, "--count", Number.MAX_SAFE_INTEGER, 1) : Infinity;
   const durationMs = values.has("duration") ? duration(values.get("duration")![0]!, "--duration") : undefined;
   const sinks: Sink[] = [];
-  if (file === "-") {
-    sinks.push(pcapSink(io.out, family));
-  } else if (file !== undefined) {
-    const out = io.create(file);
-    sinks.push(pcapSink(out, family, () => out.close()));
+  let known: Details | undefined;
+  const names = (): Details => known ??= details();
+  if (file !== undefined) {
+    const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder(family);
+    const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
+    sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
   }
   if (switches.has("json")) {
     sinks.push(jsonSink(io.out));
   } else if (file === undefined || printed) {
-    sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? details() : undefined }));
+    sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? names() : undefined }));
   }
   return { sinks, count, durationMs, quiet: switches.has("quiet") };
 }
 
 /**
  * Hands everything from the source to the sinks, until the source ends, a limit is reached, a signal comes, or
- * nobody reads any more. True where the end is one that the user should be told the numbers of.
+ * nobody reads any more. Returns how many samples were handed on; `undefined` where nobody reads any more: then nobody
+ * wants to know the numbers either.
  */
-export async function consume(source: Source, plan: OutputPlan, io: Io): Promise<boolean> {
+export async function consume(source: Source, plan: OutputPlan, io: Io): Promise<number | undefined> {
   let left = plan.count;
+  let handed = 0;
   let signals = 0;
   // The first signal lets what is queued through, the second does not.
   const deaf = io.onSignal(() => ++signals === 1 ? source.end() : void source.close());
   const timer = plan.durationMs === undefined ? undefined : setTimeout(() => source.end(), plan.durationMs);
   try {
     for await (let batch of source.batches()) {
-      if (left !== Infinity) {
-        batch = firstSamples(batch, left);
-        left -= batch.filter((entry) => entry.type === "sample").length;
-      }
-      for (const sink of plan.sinks) await sink.write(batch);
+      if (left !== Infinity) batch = firstSamples(batch, left);
+      for (const entry of batch) if (entry.type === "sample") handed++;
+      left = plan.count - handed;
+      for (const sink of plan.sinks) await sink.write(batch, source);
       if (left === 0) break;
     }
-    for (const sink of plan.sinks) await sink.close();
-    return true;
+    for (const sink of plan.sinks) await sink.close(source);
+    return handed;
   } catch (error) {
+    // What is recorded by now is whole nevertheless; that it fails too is not what went wrong first.
+    await Promise.allSettled(plan.sinks.map(async (sink) => await sink.close(source)));
     // Whoever reads has seen enough, as in "| head".
-    if (error instanceof NetlinkError && error.code === "EPIPE") return false;
+    if (error instanceof NetlinkError && error.code === "EPIPE") return undefined;
     throw error;
   } finally {
     clearTimeout(timer);
@@ -104,9 +127,11 @@ function firstSamples(batch: Entry[], most: number): Entry[] {
   return batch;
 }
 
-/** The line that says what was received and what was lost. */
-export function summary(stats: ListenStats, askedBytes?: number): string {
+/** The line that says what was received and what was lost; `handed` is how many samples were printed or recorded. */
+export function summary(stats: ListenStats, handed: number, askedBytes?: number): string {
   const parts = [`received ${plural(stats.received, "sample")}`];
+  // More had come by the time that the last one was wanted.
+  if (handed < stats.received) parts[0] += `, of which ${handed} were wanted`;
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   const lost = stats.groups.filter((group) => group.lost > 0);
   const where = lost.map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);

@@ -41,7 +41,8 @@ export const demo: Command = {
       for (let i = 0; i < loop; i++) yield* messages;
     };
     const listener = await replay(repeated(), { family: DEMO_FAMILY, intervalMs: loop === 1 ? INTERVAL_MS : 0 });
-    if (await consume(listener, plan, io) && !plan.quiet) io.err(summary(listener.stats()));
+    const handed = await consume(listener, plan, io);
+    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed));
     return 0;
   },
 };

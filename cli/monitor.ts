@@ -42,6 +42,8 @@ const MEANINGLESS = CONFLICTS.filter(([a, b]) => a.startsWith("no-") ? b !== "wr
 
 function checkConflicts({ switches, values }: Parsed): void {
   const given = new Set([...switches, ...values.keys()]);
+  // libpsample knows no pcapng: whoever names one wants what only we have.
+  if (/\.pcapng$/i.test(values.get("write")?.[0] ?? "")) given.add("format");
   const conflicts = [...given].every((name) => LIBPSAMPLE.has(name)) ? CONFLICTS : MEANINGLESS;
   for (const [a, b] of conflicts) {
     if (!given.has(a) || !given.has(b)) continue;
@@ -125,6 +127,7 @@ async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receive
       throw error;
     }
   }
-  if (await consume(listener, plan, io) && !plan.quiet) io.err(summary(listener.stats(), receiveBufferBytes));
+  const handed = await consume(listener, plan, io);
+  if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, receiveBufferBytes));
   return 0;
 }

@@ -1,16 +1,27 @@
 /** What `--details` adds that the sample itself does not have: names and types of devices. */
 import { type Entry, type LinkTable, listLinks, type Sample, sampleLinkType } from "../mod.ts";
+import type { PcapngDevice } from "../src/format/pcapng.ts";
 import type { DetailSources } from "../src/format/text.ts";
+import { linkTypeOf } from "../src/link/link.ts";
 
 /** {@linkcode DetailSources} that can be brought up to date before a batch is printed. */
 export interface Details extends DetailSources {
   /** Resolves when what the batch needs is known, as far as it can be. */
   prepare?(batch: readonly Entry[]): Promise<void>;
+  /** What is known of a device. */
+  device?(ifindex: number, nsid: number | undefined): PcapngDevice | undefined;
 }
 
-/** What is known of a recording: the machine that it was made on is not this one. */
-export function recordedDetails(): Details {
-  return { linkType: (sample) => sampleLinkType(sample) };
+/** What is known of a recording: the machine that it was made on is not this one. What it says itself is in `device`. */
+export function recordedDetails(device: NonNullable<Details["device"]> = () => undefined): Details {
+  return {
+    interfaceName: (index, nsid) => device(index, nsid)?.name,
+    linkType: (sample) => {
+      const index = sample.outIfindex ?? sample.inIfindex;
+      return linkTypeOf(index === undefined ? undefined : device(index, sample.nsid)?.type, sample.protocol, sample.data);
+    },
+    device,
+  };
 }
 
 /** How long names are believed: devices are renamed seldom. */
@@ -27,6 +38,7 @@ export function liveDetails(): Details {
   return {
     interfaceName: (index, nsid) => nsid === undefined ? links?.resolveIfindex(index)?.name : undefined,
     linkType: (sample) => sampleLinkType(sample, own(sample)),
+    device: (index, nsid) => nsid === undefined ? links?.resolveIfindex(index) : undefined,
     prepare: async (batch) => {
       const age = performance.now() - asked;
       const unknown = (): boolean =>

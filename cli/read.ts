@@ -1,12 +1,14 @@
 /** `psample read`: what a recording has. */
 import { DecodeError, type Entry } from "../mod.ts";
-import { PcapReader } from "../src/format/pcap.ts";
+import { PcapReader, type RecordedInterface } from "../src/format/pcap.ts";
 import { RecordDecoder } from "../src/format/netlink_record.ts";
+import { LITTLE } from "../src/wire/native.ts";
 import { type Option, parseCommand, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
 import { consume, OUTPUT_OPTIONS, planOutput, type Source } from "./consume.ts";
 import type { Io } from "./io.ts";
 import { recordedDetails } from "./names.ts";
+import { planRecording, writesTo } from "./recording.ts";
 
 const READ_OPTIONS: readonly Option[] = [
   { name: "group", letter: "g", value: "N", repeats: true, help: "only this group; may be repeated" },
@@ -19,13 +21,14 @@ export const read: Command = {
   name: "read",
   summary: "print what a recording has",
   usage: "read [OPTION]... FILE|-",
-  about: "Decodes a recording of netlink messages (pcap or pcapng, link type 253), as psample -w,\n" +
-    "libpsample, and tcpdump or dumpcap on an nlmon device write it. Other netlink traffic in it is\n" +
-    "passed over.",
+  about: "Decodes a recording: of packets, as psample -w FILE.pcapng writes it, or of netlink messages (pcap\n" +
+    "or pcapng, link type 253), as psample -w FILE.pcap, libpsample, and tcpdump or dumpcap on an nlmon\n" +
+    "device do. Other traffic in it is passed over.",
   examples: [
     ["psample read samples.pcap", "print its samples"],
     ["psample read --json samples.pcap", "as JSON"],
     ["psample read -g 5 -w five.pcap all.pcap", "keep group 5 only"],
+    ["psample read -w packets.pcapng messages.pcap", "the packets, for Wireshark"],
     ["tcpdump -i nlmon0 -w - | psample read -", "as it is recorded"],
   ],
   options: READ_OPTIONS,
@@ -37,12 +40,15 @@ export const read: Command = {
     const groups = parsed.values.get("group")?.map((group) => wholeNumber(group, "--group"));
     const family = parsed.values.get("family-id");
     const familyId = family && wholeNumber(family[0]!, "--family-id", 0xffff, 16);
-    if (path !== "-" && parsed.values.get("write")?.[0] === path) throw new UsageError("--write names the file that is read");
-    const source = new Recording(io, path, groups && new Set(groups), familyId);
-    const plan = planOutput(parsed, io, recordedDetails, () => source.decoder.familyId ?? 0);
-    const told = await consume(source, plan, io);
+    const file = parsed.values.get("write")?.[0];
+    if (file !== undefined && path !== "-" && writesTo(planRecording(parsed, file, "pcap"), file, path)) {
+      throw new UsageError("--write names the file that is read");
+    }
+    const source = new Recording(io, path, groups && new Set(groups), familyId, file !== undefined);
+    const plan = planOutput(parsed, io, () => recordedDetails(source.device), () => source.decoder.familyId ?? 0);
+    const handed = await consume(source, plan, io);
     if (source.error) throw source.error;
-    if (told && !plan.quiet) io.err(source.summary());
+    if (handed !== undefined && !plan.quiet) io.err(source.summary());
     return 0;
   },
 };
@@ -53,17 +59,23 @@ const PROGRESS_MS = 500;
 class Recording implements Source {
   readonly decoder: RecordDecoder;
   error: Error | undefined;
+  readonly device = (ifindex: number, nsid: number | undefined): RecordedInterface | undefined => {
+    return this.#reader.recordedInterface(ifindex, nsid);
+  };
   readonly #reader = new PcapReader();
+  readonly #times = new WeakMap<Entry, bigint>();
   readonly #io: Io;
   readonly #path: string;
   readonly #groups: ReadonlySet<number | undefined> | undefined;
+  readonly #rewrites: boolean;
   #ended = false;
   #filtered = 0;
 
-  constructor(io: Io, path: string, groups: ReadonlySet<number> | undefined, familyId: number | undefined) {
+  constructor(io: Io, path: string, groups: ReadonlySet<number> | undefined, familyId: number | undefined, rewrites: boolean) {
     this.#io = io;
     this.#path = path;
     this.#groups = groups;
+    this.#rewrites = rewrites;
     this.decoder = new RecordDecoder({ familyId });
   }
 
@@ -74,6 +86,10 @@ class Recording implements Source {
   close(): Promise<void> {
     this.#ended = true;
     return Promise.resolve();
+  }
+
+  recordedNs(entry: Entry): bigint | undefined {
+    return this.#times.get(entry);
   }
 
   async *batches(): AsyncGenerator<Entry[]> {
@@ -121,9 +137,15 @@ class Recording implements Source {
     const bytes = chunk.buffer instanceof ArrayBuffer ? chunk as Uint8Array<ArrayBuffer> : new Uint8Array(chunk);
     const batch: Entry[] = [];
     for (const record of this.#reader.push(bytes)) {
+      if (this.#rewrites && record.littleEndian !== LITTLE) {
+        throw new UsageError("the recording is of a machine of the other byte order: it can be printed, but --write is for this machine's");
+      }
       for (const entry of this.decoder.decode(record)) {
         if (!this.#groups || this.#groups.has(entry.group)) batch.push(entry);
         else this.#filtered++;
+        if (record.timestampNs !== undefined && (entry.type !== "sample" || entry.timestampNs === undefined)) {
+          this.#times.set(entry, record.timestampNs);
+        }
       }
     }
     return batch;

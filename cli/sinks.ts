@@ -1,19 +1,26 @@
 /** Where samples and events go: text, JSON, recordings. Each takes a batch and writes once. */
-import type { Entry } from "../mod.ts";
+import type { Entry, ListenStats } from "../mod.ts";
 import { writeJson } from "../src/format/json.ts";
 import { Output } from "../src/format/output.ts";
-import { writePcapFamily, writePcapHeader, writePcapRecord } from "../src/format/pcap.ts";
 import { formatGroupEvent, writeText } from "../src/format/text.ts";
 import type { Details } from "./names.ts";
-import { LITTLE, viewOf } from "../src/wire/native.ts";
-import type { Out } from "./io.ts";
+import { clock, pcapRecorder, type Recorder, type Target } from "./recording.ts";
+import type { Out, OutFile } from "./io.ts";
+
+/** What the source of a batch knows beside it. */
+export interface Account {
+  /** What was received and lost so far, of a source that receives now. */
+  stats?(): ListenStats;
+  /** When a sample without a time of its own was recorded. */
+  recordedNs?(entry: Entry): bigint | undefined;
+}
 
 /** Takes what was received, a batch at a time. */
 export interface Sink {
   /** Resolves when the batch is written. */
-  write(batch: readonly Entry[]): Promise<void>;
-  /** Called once at the end. */
-  close(): Promise<void> | void;
+  write(batch: readonly Entry[], account?: Account): Promise<void>;
+  /** Called at the end, also of what failed; again it does nothing. */
+  close(account?: Account): Promise<void> | void;
 }
 
 /** How {@linkcode textSink} prints. */
@@ -58,45 +65,86 @@ function lines(out: Out, write: (output: Output, entry: Entry) => void): Sink {
   };
 }
 
-/**
- * A recording of the netlink messages themselves (pcap, link type 253). `family` is asked for the number that a
- * recording without messages names.
- */
+/** A recording of the netlink messages themselves, see {@linkcode pcapRecorder}. */
 export function pcapSink(out: Out, family: () => number, close: () => void = () => {}): Sink {
-  const output = new Output();
-  let named = -1;
-  const name = (id: number, now: bigint): void => {
-    if (named < 0) writePcapHeader(output);
-    writePcapFamily(output, id, now);
-    named = id;
-  };
-  return {
-    write: async (batch) => {
-      const now = clock();
-      output.clear();
-      for (const entry of batch) {
-        const { message } = entry;
-        if (!message) continue;
-        // The number changes when the module is loaded anew.
-        const id = viewOf(message).getUint16(4, LITTLE);
-        if (id !== named) name(id, now);
-        writePcapRecord(output, message, (entry.type === "sample" ? entry.timestampNs : undefined) ?? now);
-      }
-      await out.write(output.written);
-    },
-    close: async () => {
-      // A recording of nothing is still a recording.
-      if (named < 0) {
-        output.clear();
-        name(Math.max(family(), 0), clock());
-        await out.write(output.written);
-      }
-      close();
-    },
-  };
+  const file: OutFile = { write: (data) => out.write(data), close };
+  return recordingSink({ next: () => file }, pcapRecorder(family));
 }
 
-/** Now, in nanoseconds since 1970, for messages without a time of their own. */
-function clock(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
+/** A recording. What a file begins with is written at once, so that one that is cut off early can be read. */
+export function recordingSink(target: Target, recorder: Recorder): Sink {
+  const { rotation } = target;
+  const output = new Output();
+  let file = target.next();
+  let closed = false;
+  // Of this file: what is written, when it was begun, and the time of its first sample.
+  let fileBytes = 0;
+  let entries = 0;
+  let startNs = clock();
+  let firstNs: bigint | undefined;
+
+  const flush = async (): Promise<void> => {
+    if (output.length === 0) return;
+    fileBytes += output.length;
+    await file.write(output.written);
+    output.clear();
+  };
+  const end = async (account: Account | undefined): Promise<void> => {
+    recorder.end(output, account?.stats && { startNs, endNs: clock() });
+    await flush();
+    file.close();
+  };
+  const rotate = async (account: Account | undefined): Promise<void> => {
+    await end(account);
+    file = target.next();
+    fileBytes = 0;
+    entries = 0;
+    startNs = clock();
+    firstNs = undefined;
+    recorder.begin(output);
+  };
+  const isFull = (entry: Entry, clockNs: bigint): boolean => {
+    const { bytes, periodNs } = rotation!;
+    if (bytes !== undefined && entries > 0 && fileBytes + output.length + recorder.mostBytes(entry) > bytes) return true;
+    if (periodNs === undefined || entry.type !== "sample") return false;
+    const timestampNs = entry.timestampNs ?? clockNs;
+    firstNs ??= timestampNs;
+    return timestampNs - firstNs >= periodNs;
+  };
+
+  recorder.begin(output);
+  let begun: Promise<void> | undefined = flush();
+  // Whoever writes next is told.
+  begun.catch(() => {});
+  return {
+    write: async (batch, account) => {
+      await begun;
+      begun = undefined;
+      await recorder.prepare?.(batch);
+      const now = clock();
+      if (recorder.drops && account?.stats) recorder.drops(account.stats().dropped);
+      for (const entry of batch) {
+        const clockNs = account?.recordedNs?.(entry) ?? now;
+        if (rotation && isFull(entry, clockNs)) {
+          await rotate(account);
+          if (entry.type === "sample") firstNs = entry.timestampNs ?? clockNs;
+        }
+        recorder.write(output, entry, clockNs);
+        entries++;
+      }
+      await flush();
+    },
+    close: async (account) => {
+      if (closed) return;
+      closed = true;
+      try {
+        await begun;
+        if (recorder.drops && account?.stats) recorder.drops(account.stats().dropped);
+      } catch (error) {
+        file.close();
+        throw error;
+      }
+      await end(account);
+    },
+  };
 }

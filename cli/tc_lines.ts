@@ -6,6 +6,12 @@ import type { PortRange } from "../src/tc/flower.ts";
 import { compileMatch, type Match } from "../src/tc/match.ts";
 import { ipv4Text, ipv6Text, toHex } from "../src/wire/text.ts";
 
+/** The first of the groups that are chosen where none is given. */
+const GROUP = 65536;
+
+/** The IP protocols that tc's flower knows by name. */
+const IP_PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp" };
+
 /** The lines that set up what the options say, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions): string[] {
   const { device, direction = "ingress" } = options;
@@ -39,12 +45,17 @@ function flowerWords({ keys = {} }: Match): string {
     one ? `${one.value}` : range && `${range.from}-${range.to}`;
   word("vlan_id", keys.vlanId);
   word("vlan_ethtype", keys.vlanEtherType === undefined ? undefined : etherType(keys.vlanEtherType));
-  word("ip_proto", keys.ipProtocol);
+  word("ip_proto", keys.ipProtocol === undefined ? undefined : ipProtocol(keys.ipProtocol));
   word("src_ip", address(keys.source));
   word("dst_ip", address(keys.destination));
   word("src_port", ports(keys.sourcePort, keys.sourcePorts));
   word("dst_port", ports(keys.destinationPort, keys.destinationPorts));
   return words;
+}
+
+/** tc takes a number for hexadecimal here. */
+function ipProtocol(number: number): string {
+  return IP_PROTOCOLS[number] ?? `0x${number.toString(16)}`;
 }
 
 function address(masked: MaskedAddress | undefined): string | undefined {
@@ -55,7 +66,7 @@ function address(masked: MaskedAddress | undefined): string | undefined {
 
 function actionWords({ rate, group, truncateBytes, index, cookie, control = "continue" }: SamplingOptions): string {
   const words: string[] = [];
-  if (rate !== undefined) words.push(`rate ${rate}`, `group ${group ?? "GROUP"}`);
+  if (rate !== undefined) words.push(`rate ${rate}`, `group ${group ?? GROUP}`);
   if (truncateBytes !== undefined) words.push(`trunc ${truncateBytes}`);
   words.push(controlText(control));
   if (index !== undefined) words.push(`index ${index}`);

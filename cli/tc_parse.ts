@@ -46,6 +46,7 @@ import {
   outside,
   prefixOf,
   qdiscHandle,
+  STATUS_OUTSIDE,
   STATUS_USAGE,
   strtoul,
   TcRefusal,
@@ -175,6 +176,10 @@ export function parseTc(words: readonly string[], links: TcLinks): TcCommand | T
     return { kind: "command", options, requests };
   } catch (error) {
     if (error instanceof TcRefusal) return { kind: "usage", status: error.status, text: error.message };
+    // Words that make sense one by one, and together no message: 33 actions, ports of a protocol without.
+    if ((error instanceof TypeError || error instanceof RangeError) && error.message.startsWith("Cannot encode ")) {
+      return { kind: "usage", status: STATUS_OUTSIDE, text: error.message };
+    }
     throw error;
   }
 }

@@ -96,6 +96,10 @@ export class RecordDecoder {
     const cut = record.originalBytes > bytes.length;
     counts.records++;
     if (cut) counts.truncated++;
+    if (record.psample) {
+      this.#decode(bytes, littleEndian, items, record.psample);
+      return items;
+    }
     if (bytes.length < COOKED_HDRLEN) {
       if (!cut) counts.malformed++;
       return items;
@@ -195,10 +199,10 @@ export class RecordDecoder {
     }
   }
 
-  #decode(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): void {
+  #decode(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[], psample?: { nsid: number | undefined }): void {
     let item: Sample | GroupEvent | undefined;
     try {
-      item = decodeMessage(message, { littleEndian });
+      item = decodeMessage(message, { littleEndian, nsid: psample?.nsid });
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.counts.malformed++;
@@ -207,8 +211,9 @@ export class RecordDecoder {
     if (item?.type === "sample") {
       this.counts.samples++;
       items.push(item);
-    } else if (item === undefined || item.portId !== 0) {
-      // An entry of a list of groups has the command of a creation, but somebody's port id: it answers a request.
+    } else if (item === undefined || (item.portId !== 0 && !psample)) {
+      // An entry of a list of groups has the command of a creation, but somebody's port id: it answers a request. What
+      // psample recorded as an event is one.
       this.counts.otherMessages++;
     } else {
       this.counts.events++;

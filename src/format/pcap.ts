@@ -1,10 +1,12 @@
 /**
- * Recordings of netlink messages: pcap with link type 253 (`DLT_NETLINK`) written and read, pcapng read.
+ * Recordings of netlink messages: pcap with link type 253 (`DLT_NETLINK`) written and read, pcapng read; also
+ * psample's own pcapng of packets, which pcapng.ts writes.
  * What is written here opens in Wireshark, what `dumpcap` and libpsample record is read here.
  * Sources: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng, and for the head of a record
  * `struct sockaddr_ll` as drivers/net/nlmon.c and libpcap's pcap-linux.c make of it.
  */
 import { DecodeError } from "../errors.ts";
+import { ARPHRD_ETHER, ARPHRD_NONE } from "../link/link.ts";
 import type { Sample } from "../psample/sample.ts";
 import { PSAMPLE_GENL_NAME, PSAMPLE_GENL_VERSION } from "../psample/constants.ts";
 import { CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
@@ -12,6 +14,27 @@ import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
 import { Clock } from "./clock.ts";
 import { Output } from "./output.ts";
+import {
+  BLOCK_ENHANCED,
+  BLOCK_EVENT,
+  BLOCK_INTERFACE,
+  BLOCK_SECTION,
+  BLOCK_SIMPLE,
+  BYTE_ORDER_MAGIC,
+  type Carried,
+  eachOption,
+  KIND_EVENT,
+  KIND_INTERFACE,
+  LINKTYPE_ETHERNET,
+  OPTION_CUSTOM,
+  OPTION_MAC,
+  OPTION_NAME,
+  OPTION_TSOFFSET,
+  OPTION_TSRESOL,
+  readCarried,
+  readPacketOptions,
+  restoreMessage,
+} from "./pcapng_block.ts";
 
 /** `DLT_NETLINK`: each record is a cooked head and netlink messages. */
 export const DLT_NETLINK = 253;
@@ -138,6 +161,21 @@ export interface PcapRecord {
   readonly timestampNs: bigint | undefined;
   /** The byte order of the file, which is that of the machine that recorded. */
   readonly littleEndian: boolean;
+  /**
+   * There where the record is one of psample's own pcapng: its bytes are then one psample message without a cooked
+   * head, and this is the network namespace that it came from.
+   */
+  readonly psample?: { readonly nsid: number | undefined };
+}
+
+/** What a recording of packets says of the interface that they were sampled on. */
+export interface RecordedInterface {
+  /** Its name; `undefined` where it was not known. */
+  readonly name: string | undefined;
+  /** Its type, ARPHRD_*, as far as the link type tells it; `undefined` where it has two. */
+  readonly type: number | undefined;
+  /** Its hardware address. */
+  readonly address: Uint8Array | undefined;
 }
 
 // The link types that people are likely to have instead.
@@ -163,13 +201,7 @@ function linkTypeText(linkType: number): string {
 
 const WRONG_LINK = "not 253 (netlink): record on an nlmon device, or with psample -w";
 
-const BLOCK_SECTION = 0x0a0d0d0a;
-const BLOCK_INTERFACE = 1;
-const BLOCK_SIMPLE = 3;
-const BLOCK_ENHANCED = 6;
-const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-const OPTION_TSRESOL = 9;
-const OPTION_TSOFFSET = 14;
+const utf8 = new TextDecoder();
 
 /** An interface description of a pcapng section. */
 interface Interface {
@@ -198,8 +230,10 @@ export class PcapReader {
   #nanoseconds = false;
   #most = SNAPLEN;
   #interfaces: Interface[] = [];
-  #netlinkSeen = false;
+  // Netlink messages, or packets with what psample says of them.
+  #knownSeen = false;
   #otherSeen: number | undefined;
+  #recorded = new Map<string, RecordedInterface>();
 
   /**
    * Takes the next piece of the file, and gives the records that it completes. The piece is kept and must not
@@ -244,7 +278,12 @@ export class PcapReader {
     if (this.#offset === 0 || this.#have > 0) {
       throw this.#damage(`the file is cut off here: ${this.#have} bytes left, ${this.#need} expected`);
     }
-    if (!this.#netlinkSeen && this.#otherSeen !== undefined) throw this.#damage(`${linkTypeText(this.#otherSeen)}, ${WRONG_LINK}`);
+    if (!this.#knownSeen && this.#otherSeen !== undefined) throw this.#damage(`${linkTypeText(this.#otherSeen)}, ${WRONG_LINK}`);
+  }
+
+  /** What a recording of packets says of an interface, as far as it was read. */
+  recordedInterface(ifindex: number | undefined, nsid: number | undefined): RecordedInterface | undefined {
+    return this.#recorded.get(`${nsid}/${ifindex}`);
   }
 
   #damage(why: string): DecodeError {
@@ -276,7 +315,7 @@ export class PcapReader {
     // The upper bits of the word say how long the frame check sequence is.
     const linkType = view.getUint32(at + 20, this.#little) & 0xffff;
     if (linkType !== DLT_NETLINK) throw this.#damage(`${linkTypeText(linkType)}, ${WRONG_LINK}`);
-    this.#netlinkSeen = true;
+    this.#knownSeen = true;
     this.#most = mostBytes(view.getUint32(at + 16, this.#little));
     this.#step = this.#readRecord;
     this.#need = RECORD_HEADER;
@@ -323,6 +362,7 @@ export class PcapReader {
     else if (type === BLOCK_INTERFACE) this.#addInterface(view, at, size);
     else if (type === BLOCK_ENHANCED) this.#addPacket(view, at, size, records);
     else if (type === BLOCK_SIMPLE) this.#addSimplePacket(view, at, size, records);
+    else if (type === BLOCK_EVENT) this.#addEvent(view, at, size, records);
     this.#need = 12;
     return size;
   }
@@ -332,24 +372,42 @@ export class PcapReader {
     const linkType = view.getUint16(at + 8, little);
     let unitsPerSecond = 1_000_000n;
     let offsetNs = 0n;
-    const end = at + size - 4;
-    for (let option = at + 16; option + 4 <= end;) {
-      const code = view.getUint16(option, little);
-      const length = view.getUint16(option + 2, little);
-      if (code === 0) break;
-      if (option + 4 + length > end) throw this.#damage("a pcapng option that is longer than its block");
+    let name: string | undefined;
+    let address: Uint8Array | undefined;
+    let described: Carried | undefined;
+    const whole = eachOption(view, at + 16, at + size - 4, little, (code, option, length) => {
       if (code === OPTION_TSRESOL && length === 1) {
-        const resolution = view.getUint8(option + 4);
+        const resolution = view.getUint8(option);
         // Either a power of 10 or, with the upper bit, of 2.
         unitsPerSecond = (resolution & 0x80 ? 2n : 10n) ** BigInt(resolution & 0x7f);
       } else if (code === OPTION_TSOFFSET && length === 8) {
-        offsetNs = view.getBigInt64(option + 4, little) * 1_000_000_000n;
+        offsetNs = view.getBigInt64(option, little) * 1_000_000_000n;
+      } else if (code === OPTION_NAME) {
+        name = utf8.decode(bytesAt(view, option, length));
+      } else if (code === OPTION_MAC && length === 6) {
+        address = bytesAt(view, option, length).slice();
+      } else if (code === OPTION_CUSTOM) {
+        const carried = readCarried(view, option, length, little);
+        if (carried?.kind === KIND_INTERFACE) described = carried;
       }
-      option += 4 + align4(length);
-    }
+    });
+    if (!whole) throw this.#damage("a pcapng option that is longer than its block");
+    if (described) this.#describe(described, name, address, linkType === LINKTYPE_ETHERNET ? ARPHRD_ETHER : ARPHRD_NONE);
     this.#interfaces.push({ linkType, most: mostBytes(view.getUint32(at + 12, little)), unitsPerSecond, offsetNs });
-    if (linkType === DLT_NETLINK) this.#netlinkSeen = true;
+    if (linkType === DLT_NETLINK) this.#knownSeen = true;
     else this.#otherSeen ??= linkType;
+  }
+
+  #describe({ nsid, number }: Carried, name: string | undefined, address: Uint8Array | undefined, type: number): void {
+    this.#knownSeen = true;
+    const key = `${nsid}/${number}`;
+    const before = this.#recorded.get(key);
+    this.#recorded.set(key, {
+      // That is what a device is called whose name was not known.
+      name: name === `if${number}` ? undefined : name,
+      type: before && before.type !== type ? undefined : type,
+      address,
+    });
   }
 
   #addPacket(view: DataView<ArrayBuffer>, at: number, size: number, records: PcapRecord[]): void {
@@ -357,35 +415,60 @@ export class PcapReader {
     const captured = view.getUint32(at + 20, little);
     if (captured > size - 32) throw this.#damage(`a packet of ${captured} bytes in a block of ${size}`);
     const from = this.#interface(view.getUint32(at + 8, little), captured);
-    if (from === undefined) return;
+    const netlink = from.linkType === DLT_NETLINK;
+    const carried = netlink ? undefined : readPacketOptions(view, at + 28 + align4(captured), at + size - 4, little);
+    if (!netlink && !carried) {
+      this.skipped++;
+      return;
+    }
     const units = BigInt(view.getUint32(at + 12, little)) << 32n | BigInt(view.getUint32(at + 16, little));
-    records.push({
-      bytes: new Uint8Array(view.buffer, view.byteOffset + at + 28, captured),
-      originalBytes: view.getUint32(at + 24, little),
-      timestampNs: BigInt.asUintN(64, units * 1_000_000_000n / from.unitsPerSecond + from.offsetNs),
-      littleEndian: little,
-    });
+    const timestampNs = BigInt.asUintN(64, units * 1_000_000_000n / from.unitsPerSecond + from.offsetNs);
+    const bytes = bytesAt(view, at + 28, captured);
+    if (!carried) {
+      records.push({ bytes, originalBytes: view.getUint32(at + 24, little), timestampNs, littleEndian: little });
+      return;
+    }
+    const message = restoreMessage(carried, bytes, (why) => this.#damage(why));
+    this.#knownSeen = true;
+    const { originalBytes, littleEndian, nsid } = message;
+    records.push({ bytes: message.bytes, originalBytes, timestampNs, littleEndian, psample: { nsid } });
+  }
+
+  #addEvent(view: DataView<ArrayBuffer>, at: number, size: number, records: PcapRecord[]): void {
+    const carried = readCarried(view, at + 8, size - 12, this.#little);
+    if (carried?.kind !== KIND_EVENT) return;
+    const { littleEndian, nsid, bytes: padded } = carried;
+    // The block has no length but its own, which is padded: the message has one.
+    const length = padded.length < 4 ? 0 : viewOf(padded).getUint32(0, littleEndian);
+    if (length < 4 || length > padded.length) throw this.#damage(`a group event of ${length} bytes in ${padded.length}`);
+    this.#knownSeen = true;
+    const bytes = padded.slice(0, length) as Uint8Array<ArrayBuffer>;
+    records.push({ bytes, originalBytes: length, timestampNs: undefined, littleEndian, psample: { nsid } });
   }
 
   #addSimplePacket(view: DataView<ArrayBuffer>, at: number, size: number, records: PcapRecord[]): void {
     const original = view.getUint32(at + 8, this.#little);
     const from = this.#interface(0, 0);
-    if (from === undefined) return;
-    const bytes = new Uint8Array(view.buffer, view.byteOffset + at + 12, Math.min(original, size - 16, from.most));
+    if (from.linkType !== DLT_NETLINK) {
+      this.skipped++;
+      return;
+    }
+    const bytes = bytesAt(view, at + 12, Math.min(original, size - 16, from.most));
     records.push({ bytes, originalBytes: original, timestampNs: undefined, littleEndian: this.#little });
   }
 
-  /** The interface of a packet; `undefined` where it is none of netlink and the packet is passed over. */
-  #interface(index: number, captured: number): Interface | undefined {
+  #interface(index: number, captured: number): Interface {
     const found = this.#interfaces[index];
     if (found === undefined) throw this.#damage(`a packet of interface ${index}, which is not described`);
-    if (found.linkType !== DLT_NETLINK) {
-      this.skipped++;
-      return undefined;
+    if (found.linkType === DLT_NETLINK && captured > found.most) {
+      throw this.#damage(`a record of ${captured} bytes, the most is ${found.most}`);
     }
-    if (captured > found.most) throw this.#damage(`a record of ${captured} bytes, the most is ${found.most}`);
     return found;
   }
+}
+
+function bytesAt(view: DataView<ArrayBuffer>, at: number, size: number): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer, view.byteOffset + at, size);
 }
 
 /** Writers get their own limit wrong, so it counts only where it is larger than everybody's; 0 is no limit. */

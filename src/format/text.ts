@@ -238,7 +238,7 @@ function short(value: number): number {
  * Strangers choose the names of interfaces, and the kernel lets them have all bytes but `/`, `:` and white
  * space: what could steer a terminal, break the line or hide becomes `\xNN`, and so does the backslash.
  */
-function printable(text: string | undefined): string | undefined {
+export function printable(text: string | undefined): string | undefined {
   return text?.replace(/[\\\p{C}\p{Z}]/gu, (character) => {
     let escaped = "";
     for (const byte of ascii(character)) escaped += `\\x${hexByte(byte)}`;

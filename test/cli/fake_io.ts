@@ -73,7 +73,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
         close: () => {},
       };
     },
-    async *read(path) {
+    async *read(path): AsyncGenerator<Uint8Array> {
       const bytes = content(path);
       const size = options.pieceBytes ?? 65536;
       for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);

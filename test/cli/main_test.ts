@@ -220,7 +220,7 @@ test("capture --dry-run prints tc lines and touches nothing", async () => {
   ];
   const result = await run(args);
   assertEquals(result.status, 0);
-  const filter = "flower ip_proto 6 dst_ip 10.0.0.0/8 dst_port 80-90 action sample rate 100 group 5 trunc 64 continue";
+  const filter = "flower ip_proto tcp dst_ip 10.0.0.0/8 dst_port 80-90 action sample rate 100 group 5 trunc 64 continue";
   assertEquals(result.text().split("\n"), [
     "tc qdisc add dev eth0 clsact",
     `tc filter add dev eth0 ingress protocol ip ${filter}`,

@@ -1,0 +1,194 @@
+/** Recordings: their formats, and files that follow one another. */
+import type { Entry } from "../mod.ts";
+import type { Output } from "../src/format/output.ts";
+import { writePcapFamily, writePcapHeader, writePcapRecord } from "../src/format/pcap.ts";
+import { PcapngWriter } from "../src/format/pcapng.ts";
+import { LITTLE, viewOf } from "../src/wire/native.ts";
+import process from "node:process";
+import { duration, type Parsed, UsageError, wholeNumber } from "./args.ts";
+import type { Io, OutFile } from "./io.ts";
+import type { Details } from "./names.ts";
+import { VERSION } from "./version.ts";
+
+/** `pcap` is the netlink messages, as libpsample records them; `pcapng` the packets themselves. */
+export type RecordingFormat = "pcap" | "pcapng";
+
+/** Writes files in one format, one after the other. */
+export interface Recorder {
+  /** What a file begins with. */
+  begin(output: Output): void;
+  /** Resolves when what the batch needs to be known is known; `undefined` where it is already. */
+  prepare?(batch: readonly Entry[]): Promise<void> | undefined;
+  /** Enters how many messages the socket has dropped so far. */
+  drops?(total: number): void;
+  /** By how much one entry and the end make the file longer, at most. */
+  mostBytes(entry: Entry): number;
+  /** Writes one entry; `clockNs` is the time of a sample that has none of its own. */
+  write(output: Output, entry: Entry, clockNs: bigint): void;
+  /** What a file ends with. `time` is from when to when it was recorded, where that is now. */
+  end(output: Output, time?: { readonly startNs: bigint; readonly endNs: bigint }): void;
+}
+
+/**
+ * The netlink messages themselves (pcap, link type 253). `family` is asked for the number that a recording without
+ * messages names.
+ */
+export function pcapRecorder(family: () => number): Recorder {
+  let named = -1;
+  const name = (output: Output, id: number, clockNs: bigint): void => {
+    if (named < 0) writePcapHeader(output);
+    writePcapFamily(output, id, clockNs);
+    named = id;
+  };
+  return {
+    begin: () => void (named = -1),
+    mostBytes: (entry) => 256 + (entry.message?.length ?? 0),
+    write: (output, entry, clockNs) => {
+      const { message } = entry;
+      if (!message) return;
+      // The number changes when the module is loaded anew.
+      const id = viewOf(message).getUint16(4, LITTLE);
+      if (id !== named) name(output, id, clockNs);
+      writePcapRecord(output, message, (entry.type === "sample" ? entry.timestampNs : undefined) ?? clockNs);
+    },
+    // A recording of nothing is still a recording.
+    end: (output) => {
+      if (named < 0) name(output, Math.max(family(), 0), clock());
+    },
+  };
+}
+
+/** The sampled packets (pcapng). */
+export function pcapngRecorder(details: Details): Recorder {
+  const writer = new PcapngWriter({
+    application: `psample ${VERSION}`,
+    hardware: process.arch,
+    os: "Linux",
+    device: (ifindex, nsid) => {
+      const device = details.device?.(ifindex, nsid);
+      if (device) return device;
+      const name = details.interfaceName?.(ifindex, nsid);
+      return name === undefined ? undefined : { name, type: undefined, address: undefined };
+    },
+  });
+  return {
+    begin: (output) => writer.begin(output),
+    prepare: (batch) => batch.some((entry) => entry.type === "sample" && !writer.knows(entry)) ? details.prepare?.(batch) : undefined,
+    drops: (total) => writer.drops(total),
+    mostBytes: (entry) => writer.mostBytes(entry) + writer.statisticsBytes,
+    write: (output, entry, clockNs) => writer.write(output, entry, clockNs),
+    end: (output, time) => writer.end(output, time),
+  };
+}
+
+/** When a recording goes on in a new file. */
+export interface Rotation {
+  /** No file gets longer, unless by its first packet. */
+  readonly bytes: number | undefined;
+  /** No file has packets that are farther apart. */
+  readonly periodNs: bigint | undefined;
+  /** So many files are kept, of those that this run wrote. */
+  readonly keep: number;
+}
+
+/** Where a recording goes. */
+export interface Target {
+  /** Opens the next file; the one before is closed. */
+  next(): OutFile;
+  /** When that is; never unless given. */
+  readonly rotation?: Rotation | undefined;
+}
+
+/** What the options say about a recording. */
+export interface RecordingPlan {
+  readonly format: RecordingFormat;
+  readonly rotation: Rotation | undefined;
+}
+
+/** Reads `--format`, `--rotate` and `--keep`. `file` is what is recorded to. */
+export function planRecording({ values }: Parsed, file: string | undefined, defaultFormat: RecordingFormat): RecordingPlan {
+  const format = values.get("format")?.[0];
+  const rotate = values.get("rotate");
+  const keep = values.get("keep")?.[0];
+  if (file === undefined) {
+    for (const name of ["format", "rotate", "keep"]) {
+      if (values.has(name)) throw new UsageError(`--${name} is about a recording: it takes --write FILE`);
+    }
+  }
+  if (format !== undefined && format !== "pcap" && format !== "pcapng") {
+    throw new UsageError(`--format is "${format}": expected pcap (netlink messages) or pcapng (packets)`);
+  }
+  if (rotate && file === "-") throw new UsageError("--rotate makes several files: standard output is one");
+  if (keep !== undefined && !rotate) throw new UsageError("--keep is about the files that --rotate makes");
+  const kept = keep === undefined ? Infinity : wholeNumber(keep, "--keep", 0xffffffff, 1);
+  return { format: format ?? formatOf(file) ?? defaultFormat, rotation: rotate && { ...rotateAt(rotate), keep: kept } };
+}
+
+function formatOf(file: string | undefined): RecordingFormat | undefined {
+  const extension = /\.(pcapng|pcap)$/i.exec(file ?? "")?.[1]?.toLowerCase();
+  return extension as RecordingFormat | undefined;
+}
+
+const UNITS: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };
+
+function rotateAt(texts: readonly string[]): { bytes: number | undefined; periodNs: bigint | undefined } {
+  let bytes: number | undefined;
+  let periodNs: bigint | undefined;
+  for (const text of texts) {
+    const size = /^(\d+(?:\.\d+)?)([kmg]b)$/i.exec(text);
+    if ((size ? bytes : periodNs) !== undefined) throw new UsageError(`--rotate was given two ${size ? "sizes" : "times"}`);
+    if (size) {
+      bytes = Math.floor(Number(size[1]) * UNITS[size[2]!.toLowerCase()]!);
+      if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`--rotate is "${text}": that is no size for a file`);
+    } else {
+      // A bare number is a time for other options: here it could as well be a size.
+      if (/^[\d.]*$/.test(text)) throw new UsageError(`--rotate is "${text}": expected a size such as 100MB or a time such as 1h`);
+      periodNs = BigInt(Math.round(duration(text, "--rotate") * 1e6));
+    }
+  }
+  return { bytes, periodNs };
+}
+
+/** The name of the file with this number, from 1: `FILE-00001.pcapng`. */
+export function rotatedName(file: string, number: number): string {
+  const [, stem, extension] = /^(.*?)(\.[^./]*)?$/s.exec(file)!;
+  return `${stem}-${String(number).padStart(5, "0")}${extension ?? ""}`;
+}
+
+/** Whether a recording to `file` writes to `path`. */
+export function writesTo({ rotation }: RecordingPlan, file: string, path: string): boolean {
+  if (!rotation) return file === path;
+  const [, number] = /-(\d{5,})(?:\.[^./]*)?$/.exec(path) ?? [];
+  return number !== undefined && rotatedName(file, Number(number)) === path;
+}
+
+/** The files of a recording. The first is made at once. */
+export function fileTarget(io: Io, file: string, rotation: Rotation | undefined): Target {
+  if (!rotation) {
+    const only = io.create(file);
+    return { next: () => only };
+  }
+  const names: string[] = [];
+  let number = 0;
+  const create = (): OutFile => {
+    const name = rotatedName(file, ++number);
+    const out = io.create(name);
+    names.push(name);
+    if (names.length > rotation.keep) io.remove(names.shift()!);
+    return out;
+  };
+  let first: OutFile | undefined = create();
+  return {
+    rotation,
+    next: () => {
+      const out = first ?? create();
+      first = undefined;
+      return out;
+    },
+  };
+}
+
+/** Now, in nanoseconds since 1970, for messages without a time of their own. */
+export function clock(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

@@ -1,0 +1,219 @@
+/**
+ * What writing and reading pcapng have in common: the numbers of draft-ietf-opsawg-pcapng, and what this package
+ * adds so that a sample comes back as it was.
+ *
+ * - Beside each packet a custom option (2989, "may be copied") has its netlink message without the packet, and beside
+ *   each interface one has its index. What does not know them passes them over, what filters or merges files copies them.
+ * - A group event is a block of its own. Wireshark counts custom blocks (0x0bad) as packets, so it is one of the types
+ *   that are for local use; tools that rewrite a file drop it. It never stands before the first interface: editcap takes
+ *   the link type of a file from what is there before anything else.
+ *
+ * Custom content is told apart by a Private Enterprise Number. This package has none: 32473 is the one that RFC 5612
+ * sets aside for examples, which nobody owns, so a signature follows it. What follows that is in network byte order
+ * whatever the order of the file, because tools that rewrite a file in their own order copy it as it is:
+ *
+ * ```
+ * u32 32473 in the byte order of the file
+ * be32 "psmp"
+ * u8 kind: 1 sample, 2 group event, 3 what did not fit into the sample's option, 4 interface
+ * u8 flags: 1 the message is little-endian, 2 there is an nsid, 4 there is a number
+ * be16 0
+ * be32 nsid
+ * be32 number: of a sample where in the message its data was, of an interface its index
+ * ... the netlink message, of a sample without its data
+ * ```
+ */
+import type { DecodeError } from "../errors.ts";
+import { align4, memory, viewOf } from "../wire/native.ts";
+
+export const BLOCK_SECTION = 0x0a0d0d0a;
+export const BLOCK_INTERFACE = 1;
+export const BLOCK_SIMPLE = 3;
+export const BLOCK_STATISTICS = 5;
+export const BLOCK_ENHANCED = 6;
+/** For local use, with "ps" in it. */
+export const BLOCK_EVENT = 0x80007073;
+export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+
+// Options of every block.
+export const OPTION_END = 0;
+export const OPTION_COMMENT = 1;
+export const OPTION_CUSTOM = 2989;
+// Of a section's header.
+export const OPTION_HARDWARE = 2;
+export const OPTION_OS = 3;
+export const OPTION_APPLICATION = 4;
+// Of an interface's description.
+export const OPTION_NAME = 2;
+export const OPTION_DESCRIPTION = 3;
+export const OPTION_MAC = 6;
+export const OPTION_EUI = 7;
+export const OPTION_TSRESOL = 9;
+export const OPTION_TSOFFSET = 14;
+// Of a packet.
+export const OPTION_FLAGS = 2;
+export const OPTION_DROPCOUNT = 4;
+export const OPTION_PACKETID = 5;
+export const OPTION_QUEUE = 6;
+// Of an interface's statistics.
+export const OPTION_STARTTIME = 2;
+export const OPTION_ENDTIME = 3;
+export const OPTION_IFRECV = 4;
+export const OPTION_IFDROP = 5;
+export const OPTION_OSDROP = 7;
+export const OPTION_USRDELIV = 8;
+
+export const LINKTYPE_ETHERNET = 1;
+export const LINKTYPE_RAW = 101;
+
+/** An option's value is at most so long. */
+export const OPTION_MOST = 0xffff;
+
+export const ENTERPRISE = 32473;
+const SIGNATURE = 0x70736d70;
+/** What stands before the message: the enterprise number and the fields above. */
+export const CARRIED_HEADER = 20;
+
+export const KIND_SAMPLE = 1;
+export const KIND_EVENT = 2;
+export const KIND_REST = 3;
+export const KIND_INTERFACE = 4;
+
+const FLAG_LITTLE = 1;
+const FLAG_NSID = 2;
+const FLAG_NUMBER = 4;
+
+/** What a custom option or block of ours has. */
+export interface Carried {
+  /** What it is about, KIND_*. */
+  readonly kind: number;
+  /** The byte order of the message. */
+  readonly littleEndian: boolean;
+  /** The network namespace. */
+  readonly nsid: number | undefined;
+  /** Where a sample's data was in its message, or the index of an interface. */
+  readonly number: number | undefined;
+  /** The message, or what is carried of it: a view. */
+  readonly bytes: Uint8Array;
+}
+
+/** Writes the header of a custom option or block at `at`, where {@linkcode CARRIED_HEADER} bytes are. */
+export function writeCarried(
+  view: DataView,
+  at: number,
+  little: boolean,
+  kind: number,
+  messageLittle: boolean,
+  nsid: number | undefined,
+  number: number | undefined,
+): void {
+  view.setUint32(at, ENTERPRISE, little);
+  view.setUint32(at + 4, SIGNATURE);
+  view.setUint8(at + 8, kind);
+  view.setUint8(
+    at + 9,
+    (messageLittle ? FLAG_LITTLE : 0) | (nsid === undefined ? 0 : FLAG_NSID) | (number === undefined ? 0 : FLAG_NUMBER),
+  );
+  view.setUint16(at + 10, 0);
+  view.setUint32(at + 12, nsid ?? 0);
+  view.setUint32(at + 16, number ?? 0);
+}
+
+/** What a custom option or block has, of which `size` bytes begin at `at`; `undefined` where it is somebody else's. */
+export function readCarried(view: DataView, at: number, size: number, little: boolean): Carried | undefined {
+  if (size < CARRIED_HEADER || view.getUint32(at, little) !== ENTERPRISE || view.getUint32(at + 4) !== SIGNATURE) return undefined;
+  const flags = view.getUint8(at + 9);
+  return {
+    kind: view.getUint8(at + 8),
+    littleEndian: (flags & FLAG_LITTLE) !== 0,
+    nsid: flags & FLAG_NSID ? view.getUint32(at + 12) : undefined,
+    number: flags & FLAG_NUMBER ? view.getUint32(at + 16) : undefined,
+    bytes: new Uint8Array(view.buffer, view.byteOffset + at + CARRIED_HEADER, size - CARRIED_HEADER),
+  };
+}
+
+/** Calls `take` with each option between the offsets `at` and `end`; false where they do not make sense to the end. */
+export function eachOption(
+  view: DataView,
+  at: number,
+  end: number,
+  little: boolean,
+  take: (code: number, at: number, length: number) => void,
+): boolean {
+  while (at + 4 <= end) {
+    const code = view.getUint16(at, little);
+    const length = view.getUint16(at + 2, little);
+    if (code === OPTION_END) break;
+    if (at + 4 + length > end) return false;
+    take(code, at + 4, length);
+    at += 4 + align4(length);
+  }
+  return true;
+}
+
+/** A sample's message as it was, or as it would be with the packet cut. */
+export interface Restored {
+  /** The message. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** How long it was when it was recorded. */
+  readonly originalBytes: number;
+  /** Its byte order. */
+  readonly littleEndian: boolean;
+  /** Its network namespace. */
+  readonly nsid: number | undefined;
+}
+
+/** What the options of a packet between the offsets `at` and `end` carry; `undefined` for a packet of somebody else. */
+export function readPacketOptions(view: DataView, at: number, end: number, little: boolean): Carried[] | undefined {
+  let parts: Carried[] | undefined;
+  eachOption(view, at, end, little, (code, value, length) => {
+    if (code !== OPTION_CUSTOM) return;
+    const carried = readCarried(view, value, length, little);
+    if (carried?.kind === KIND_SAMPLE) parts = [carried];
+    else if (carried?.kind === KIND_REST) parts?.push(carried);
+  });
+  return parts;
+}
+
+/**
+ * Puts a sample's message together: what the options carry, and the packet where its data was. A tool may have cut
+ * the packet, or changed its length otherwise: the message then says so. Where the two do not fit, it throws what
+ * `damage` makes of the reason.
+ */
+export function restoreMessage(parts: readonly Carried[], data: Uint8Array, damage: (why: string) => DecodeError): Restored {
+  const { littleEndian, nsid, number: dataAt } = parts[0]!;
+  const size = parts.reduce((sum, part) => sum + part.bytes.length, 0);
+  let carried = parts[0]!.bytes;
+  if (parts.length > 1) {
+    carried = memory(size);
+    let at = 0;
+    for (const part of parts) {
+      carried.set(part.bytes, at);
+      at += part.bytes.length;
+    }
+  }
+  if (dataAt === undefined) return { bytes: carried.slice() as Uint8Array<ArrayBuffer>, originalBytes: size, littleEndian, nsid };
+  // The attribute's header is before the data, and padding may be behind it.
+  if (dataAt < 4 || dataAt > size) throw damage(`a message of ${size} bytes with a packet at ${dataAt}`);
+  const view = viewOf(carried);
+  const before = view.getUint16(dataAt - 4, littleEndian) - 4;
+  if (before < 0) throw damage(`a message with an attribute of ${before + 4} bytes`);
+  const originalBytes = size + before;
+  if (before === data.length) {
+    const bytes = memory(originalBytes);
+    bytes.set(carried.subarray(0, dataAt));
+    bytes.set(data, dataAt);
+    bytes.set(carried.subarray(dataAt), dataAt + data.length);
+    return { bytes, originalBytes, littleEndian, nsid };
+  }
+  if (data.length + 4 > 0xffff) throw damage(`a packet of ${data.length} bytes, a message holds ${0xffff - 4}`);
+  const behind = carried.subarray(Math.min(size, dataAt + align4(before) - before));
+  const bytes = memory(dataAt + (behind.length > 0 ? align4(data.length) : data.length) + behind.length);
+  bytes.set(carried.subarray(0, dataAt));
+  bytes.set(data, dataAt);
+  bytes.set(behind, bytes.length - behind.length);
+  const restored = viewOf(bytes);
+  restored.setUint16(dataAt - 4, data.length + 4, littleEndian);
+  if (bytes.length >= 4) restored.setUint32(0, bytes.length, littleEndian);
+  return { bytes, originalBytes, littleEndian, nsid };
+}

@@ -1,0 +1,355 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { consume, OUTPUT_OPTIONS, planOutput, type Source } from "../../cli/consume.ts";
+import { parseCommand } from "../../cli/args.ts";
+import { processIo } from "../../cli/io.ts";
+import { recordedDetails } from "../../cli/names.ts";
+import { rotatedName, writesTo } from "../../cli/recording.ts";
+import { decodeSample, type Entry, type ListenStats, NetlinkError } from "../../mod.ts";
+import { message, number } from "../psample/build.ts";
+import { recordings } from "../psample/recordings.ts";
+import { optionNumber, optionText, type PcapngBlock, pcapngBlocks } from "../support/pcapng_blocks.ts";
+import { output, programs } from "../support/programs.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+
+const GOLDEN = new URL("../golden/", import.meta.url).pathname;
+
+async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { status: number }> {
+  const io = fakeIo(options);
+  return Object.assign(io, { status: await main(args, io) });
+}
+
+/** What read prints of a file. */
+async function json(io: FakeIo, path: string): Promise<string> {
+  const input = io.files.get(path);
+  const back = await run(["read", "--json", path], input && { input: { [path]: input } });
+  assertEquals([back.status, back.errors().includes("malformed")], [0, false], back.errors());
+  return back.text();
+}
+
+const ofType = (file: Uint8Array, type: number): PcapngBlock[] => pcapngBlocks(file).filter((block) => block.type === type);
+
+test("read -w FILE.pcapng records packets, and read gives the same samples", async () => {
+  for (const { name } of recordings()) {
+    const path = `${GOLDEN}${name}`;
+    const io = await run(["read", "-w", "x.pcapng", path]);
+    assertEquals([io.status, io.text()], [0, ""]);
+    assertEquals(await json(io, "x.pcapng"), await json(io, path), name);
+  }
+});
+
+test("the format is the name's, or what --format says", async () => {
+  const path = `${GOLDEN}ingress.new.pcap`;
+  const magic = async (...args: string[]): Promise<string> => {
+    const io = await run(["read", path, ...args]);
+    assertEquals(io.status, 0, io.errors());
+    const bytes = [...io.files.values()][0] ?? io.bytes();
+    return bytes[0] === 0x0a ? "pcapng" : "pcap";
+  };
+  assertEquals(await magic("-w", "x.pcapng"), "pcapng");
+  assertEquals(await magic("-w", "X.PCAPNG"), "pcapng");
+  assertEquals(await magic("-w", "x.pcap"), "pcap");
+  assertEquals(await magic("-w", "x"), "pcap");
+  assertEquals(await magic("-w", "-"), "pcap");
+  assertEquals(await magic("-w", "x", "--format", "pcapng"), "pcapng");
+  assertEquals(await magic("-w", "-", "--format=pcapng"), "pcapng");
+  assertEquals(await magic("-w", "x.pcapng", "--format", "pcap"), "pcap");
+});
+
+test("planOutput takes the format of a recording whose name does not tell", async () => {
+  for (const [file, first] of [["-", 0x0a], ["x", 0x0a], ["x.pcap", 0x4d]] as const) {
+    const io = fakeIo();
+    const plan = planOutput(parseCommand(["-w", file], OUTPUT_OPTIONS), io, () => recordedDetails(), () => 30, "pcapng");
+    for (const sink of plan.sinks) await sink.close();
+    assertEquals((io.files.get(file) ?? io.bytes())[0], first);
+  }
+});
+
+test("a recording of packets goes together with text and JSON", async () => {
+  const path = `${GOLDEN}forward.new.pcap`;
+  for (const form of ["--text", "--json", "--details"]) {
+    const alone = await run(["read", form, path]);
+    const both = await run(["read", form, "-w", "x.pcapng", path]);
+    assertEquals([both.status, both.text()], [0, alone.text()]);
+    assertEquals(ofType(both.files.get("x.pcapng")!, 6).length, 3);
+  }
+});
+
+test("names of interfaces go into the file, come back, and stay when it is recorded again", async () => {
+  const io = await run(["demo", "-q", "-w", "x.pcapng"]);
+  assertEquals(io.status, 0, io.errors());
+  const file = io.files.get("x.pcapng")!;
+  const names = (file: Uint8Array): (string | undefined)[] => ofType(file, 1).map((block) => optionText(block, 2));
+  assertEquals(names(file), ["tun0", "a", "c", "vxlan0"]);
+  const again = await run(["read", "--details", "-w", "y.pcapng", "x.pcapng"], { input: { "x.pcapng": file } });
+  assertMatch(again.text(), /in-name tun0 link-type raw-ip /);
+  assertMatch(again.text(), /in-name a out-name c link-type ethernet /);
+  assertEquals(names(again.files.get("y.pcapng")!), names(file));
+  assertEquals(ofType(again.files.get("y.pcapng")!, 1).map((block) => block.body), ofType(file, 1).map((block) => block.body));
+});
+
+test("a file of packets that psample did not record is an error", async () => {
+  const { files } = await run(["read", "-w", "x.pcapng", `${GOLDEN}ingress.new.pcap`]);
+  const foreign = files.get("x.pcapng")!.slice();
+  // The signature of everything of ours.
+  const text = new TextDecoder("latin1").decode(foreign);
+  for (let at = text.indexOf("psmp"); at >= 0; at = text.indexOf("psmp", at + 1)) foreign[at] = 0;
+  const io = await run(["read", "x.pcapng"], { input: { "x.pcapng": foreign } });
+  assertEquals([io.status, io.text()], [1, ""]);
+  assertMatch(io.errors(), /link type 1 \(Ethernet\), not 253 \(netlink\): .*psample -w/);
+});
+
+/** Samples of one group at these times, in seconds, of `bytes` bytes. */
+function samples(times: readonly number[], bytes = 100): Entry[] {
+  return times.map((time, i) =>
+    decodeSample(message([
+      [0, number(2, 3)],
+      [2, number(4, bytes)],
+      [3, number(4, 1)],
+      [4, number(4, i)],
+      [5, number(4, 1)],
+      [13, number(8, BigInt(time) * 1_000_000_000n)],
+      [6, new Uint8Array(bytes).fill(i & 0x3f)],
+    ]))
+  );
+}
+
+function stats(dropped: number): ListenStats {
+  return {
+    received: 0,
+    events: 0,
+    lost: 0,
+    dropped,
+    malformed: 0,
+    lastMalformed: undefined,
+    unknown: 0,
+    receiveBufferBytes: 0,
+    groups: [],
+  };
+}
+
+async function record(io: FakeIo, args: string[], batches: readonly Entry[][], account: Partial<Source> = {}): Promise<void> {
+  const source: Source = {
+    async *batches(): AsyncGenerator<Entry[]> {
+      for (const batch of batches) yield batch;
+    },
+    end: () => {},
+    close: () => Promise.resolve(),
+    ...account,
+  };
+  await consume(source, planOutput(parseCommand(args, OUTPUT_OPTIONS), io, () => recordedDetails(), () => 30), io);
+}
+
+test("--rotate SIZE: no file is longer, each is whole, and together they have everything", async () => {
+  for (const format of ["pcapng", "pcap"]) {
+    const entries = samples(Array.from({ length: 500 }, (_, i) => i));
+    const io = fakeIo();
+    await record(io, ["-w", `dir.d/x.${format}`, "--rotate", "20kB"], [entries.slice(0, 3), entries.slice(3)]);
+    const names = [...io.files.keys()];
+    assert(names.length > 5);
+    assertEquals(names, names.map((_, i) => `dir.d/x-${String(i + 1).padStart(5, "0")}.${format}`));
+    let all = "";
+    for (const name of names) {
+      const file = io.files.get(name)!;
+      assert(file.length <= 20_000 && (file.length > 15_000 || name === names.at(-1)), `${name}: ${file.length}`);
+      if (format === "pcapng") {
+        assertEquals(ofType(file, 1).length, 1);
+        assertEquals(optionNumber(ofType(file, 5)[0]!, 4), BigInt(ofType(file, 6).length));
+        assertEquals(optionNumber(ofType(file, 5)[0]!, 5), 0n);
+      }
+      all += await json(io, name);
+    }
+    const { text } = await (async (): Promise<{ text: string }> => {
+      const one = fakeIo();
+      await record(one, ["-w", "one.pcapng"], [entries]);
+      return { text: await json(one, "one.pcapng") };
+    })();
+    assertEquals(all, text);
+  }
+});
+
+test("--rotate TIME: by the time of the packets; --keep removes what this run wrote, the oldest first", async () => {
+  const entries = samples([0, 1, 3599, 3600, 3601, 7199, 7200, 20000, 20001, 19999]);
+  const io = fakeIo();
+  io.files.set("x-00000.pcapng", new Uint8Array());
+  await record(io, ["-w", "x.pcapng", "--rotate", "1h"], [entries]);
+  const seconds = (file: Uint8Array): number[] =>
+    ofType(file, 6).map(({ body, little }) => {
+      const view = new DataView(body.buffer, body.byteOffset);
+      return Number((BigInt(view.getUint32(4, little)) << 32n | BigInt(view.getUint32(8, little))) / 1_000_000_000n);
+    });
+  assertEquals([...io.files].filter(([name]) => name !== "x-00000.pcapng").map(([name, file]) => [name, seconds(file)]), [
+    ["x-00001.pcapng", [0, 1, 3599]],
+    ["x-00002.pcapng", [3600, 3601, 7199]],
+    ["x-00003.pcapng", [7200]],
+    ["x-00004.pcapng", [20000, 20001, 19999]],
+  ]);
+  const kept = fakeIo();
+  kept.files.set("x-00000.pcapng", new Uint8Array());
+  await record(kept, ["-w", "x.pcapng", "--rotate", "1h", "--keep", "2"], entries.map((entry) => [entry]));
+  assertEquals([...kept.files.keys()], ["x-00000.pcapng", "x-00003.pcapng", "x-00004.pcapng"]);
+  const both = fakeIo();
+  await record(both, ["-w", "x", "--format=pcapng", "--rotate", "1h", "--rotate", "2kB"], [entries]);
+  assert(both.files.size > 4);
+  assert([...both.files.keys()].every((name) => /^x-\d{5}$/.test(name)));
+});
+
+test("a file has the drops of the socket, and what it lost, also when it ends early", async () => {
+  const entries = samples([0, 1, 2, 3, 4, 5]);
+  let dropped = 0;
+  const io = fakeIo();
+  await record(io, ["-w", "x.pcapng"], [[entries[0]!, entries[3]!], [entries[4]!]], { stats: () => stats(dropped++) });
+  const [statistics] = ofType(io.files.get("x.pcapng")!, 5);
+  // Received, lost by number, dropped by the socket as it was at the end, delivered.
+  assertEquals([4, 5, 7, 8].map((code) => optionNumber(statistics!, code)), [3n, 2n, 2n, 3n]);
+  assertEquals(ofType(io.files.get("x.pcapng")!, 6).map((block) => optionNumber(block, 4)), [0n, 2n, 0n]);
+
+  // Nobody reads any more; something breaks.
+  let writes = 0;
+  const deaf = fakeIo({
+    onWrite: () => {
+      if (++writes === 2) throw new NetlinkError("write the output", 32);
+    },
+  });
+  await record(deaf, ["-w", "x.pcapng", "--text"], [[entries[0]!], [entries[1]!], [entries[2]!]]);
+  assertEquals(ofType(deaf.files.get("x.pcapng")!, 5).map((block) => optionNumber(block, 4)), [2n]);
+  const broken = fakeIo();
+  const failing = {
+    async *batches(): AsyncGenerator<Entry[]> {
+      yield [entries[0]!];
+      await Promise.resolve();
+      throw new NetlinkError("receive samples", 19);
+    },
+  };
+  const error = await record(broken, ["-w", "x.pcapng"], [], failing).catch((error) => error);
+  assertEquals((error as NetlinkError).code, "ENODEV");
+  assertEquals(ofType(broken.files.get("x.pcapng")!, 5).length, 1);
+});
+
+test("a wrong call says why, and makes no file", async () => {
+  const wrong: [string[], RegExp][] = [
+    [["--format", "pcapng"], /--format is about a recording: it takes --write FILE/],
+    [["--rotate", "1h"], /--rotate is about a recording/],
+    [["--keep", "1"], /--keep is about a recording/],
+    [["-w", "x", "--keep", "1"], /--keep is about the files that --rotate makes/],
+    [["-w", "x", "--format", "text"], /--format is "text": expected pcap .* or pcapng/],
+    [["-w", "-", "--rotate", "1h"], /standard output is one/],
+    [["-w", "x", "--rotate", "100"], /--rotate is "100": expected a size such as 100MB or a time such as 1h/],
+    [["-w", "x", "--rotate", "0MB"], /--rotate is "0MB"/],
+    [["-w", "x", "--rotate", "5 MB"], /--rotate is "5 MB"/],
+    [["-w", "x", "--rotate", "1MB", "--rotate", "2MB"], /two sizes/],
+    [["-w", "x", "--rotate", "1s", "--rotate", "2h"], /two times/],
+    [["-w", "x", "--rotate", "1MB", "--keep", "0"], /--keep is "0"/],
+  ];
+  for (const [args, why] of wrong) {
+    const io = await run(["read", ...args, `${GOLDEN}ingress.new.pcap`]);
+    assertEquals([io.status, io.files.size], [2, 0], args.join(" "));
+    assertMatch(io.errors(), why);
+  }
+  const same = await run(["read", "-w", "x.pcapng", "--rotate", "1MB", "x-00002.pcapng"]);
+  assertEquals(same.status, 2);
+  assertMatch(same.errors(), /names the file that is read/);
+});
+
+test("rotatedName and writesTo", () => {
+  assertEquals(["x.pcapng", "x", "a.b/x", ".pcapng", "a/b.c.pcap"].map((file) => rotatedName(file, 12)), [
+    "x-00012.pcapng",
+    "x-00012",
+    "a.b/x-00012",
+    "-00012.pcapng",
+    "a/b.c-00012.pcap",
+  ]);
+  assertEquals(rotatedName("x.pcapng", 1234567), "x-1234567.pcapng");
+  const plain = { format: "pcapng", rotation: undefined } as const;
+  const rotating = { format: "pcapng", rotation: { bytes: 1, periodNs: undefined, keep: 1 } } as const;
+  assertEquals([writesTo(plain, "x", "x"), writesTo(plain, "x", "y")], [true, false]);
+  assertEquals(
+    ["x.pcapng", "x-00007.pcapng", "x-7.pcapng", "x-1234567.pcapng", "x-0000007.pcapng"].map((path) =>
+      writesTo(rotating, "x.pcapng", path)
+    ),
+    [
+      false,
+      true,
+      false,
+      true,
+      false,
+    ],
+  );
+});
+
+/** The words that run the command in the runtime that the tests run in. */
+function command(...args: string[]): [string, string[]] {
+  const file = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+  return "Bun" in globalThis
+    ? [process.execPath, [file, ...args]]
+    : [process.execPath, ["run", "--no-check", "--allow-ffi", "--allow-write", "--allow-read", file, ...args]];
+}
+
+test("files that a killed psample leaves open in tshark, and read gives as many samples", programs("tshark"), async () => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-"));
+  try {
+    const [program, args] = command(
+      "demo",
+      "-q",
+      "--loop",
+      "1000000",
+      "-w",
+      join(directory, "x.pcapng"),
+      "--rotate",
+      "300kB",
+      "--keep",
+      "3",
+    );
+    const child = spawn(program, args, { stdio: "ignore" });
+    const ended = new Promise((resolve) => child.on("close", resolve));
+    try {
+      const files = (): string[] => readdirSync(directory).sort();
+      const until = Date.now() + 30_000;
+      while (!(files().length >= 3 && !files().includes("x-00001.pcapng"))) {
+        assert(Date.now() < until && child.exitCode === null, `after 30 s there are ${files()}`);
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    } finally {
+      child.kill("SIGKILL");
+      await ended;
+    }
+    const names = readdirSync(directory).sort();
+    assert(names.length === 3 || names.length === 4, names.join());
+    for (const [i, name] of names.entries()) {
+      const path = join(directory, name);
+      const io = fakeIo();
+      const status = await main(["read", "--json", path], io);
+      const lines = io.text().split("\n").filter((line) => line.startsWith('{"type":"sample"')).length;
+      assertEquals(
+        output("tshark", "-n", "-r", path, "-T", "fields", "-e", "frame.number").out.trim().split("\n").filter(Boolean).length,
+        lines,
+        name,
+      );
+      if (i < names.length - 1) assertEquals([status, readFileSync(path).length <= 300_000], [0, true], name);
+    }
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("the real files: made, rotated, removed", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-"));
+  try {
+    const entries = samples(Array.from({ length: 100 }, (_, i) => i));
+    const io = Object.assign(fakeIo(), { create: processIo().create, remove: processIo().remove });
+    await record(io, ["-w", join(directory, "x.pcapng"), "--rotate", "10s", "--keep", "4"], [entries]);
+    assertEquals(readdirSync(directory).sort(), [7, 8, 9, 10].map((i) => `x-000${String(i).padStart(2, "0")}.pcapng`));
+    for (const name of readdirSync(directory)) assertEquals(ofType(readFileSync(join(directory, name)), 6).length, 10);
+    // What is gone already is no error.
+    processIo().remove(join(directory, "gone"));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
