@@ -113,6 +113,28 @@ export function optionHelp(options: readonly Option[]): string {
     const value = option.value ? ` ${option.value}` : "";
     return [`${option.letter ? `-${option.letter}, ` : "    "}--${option.name}${value}`, option.help] as const;
   });
-  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
-  return rows.map(([left, right]) => `  ${left.padEnd(width)}${right}\n`).join("");
+  return table(rows);
+}
+
+/** Two columns, the second wrapped. */
+export function table(rows: readonly (readonly [string, string])[]): string {
+  const width = Math.max(...rows.map(([left]) => left.length)) + 4;
+  return rows.map(([left, right]) => `  ${left.padEnd(width - 2)}${wrap(right, width).trimStart()}`).join("");
+}
+
+const COLUMNS = 79;
+
+/** Text in lines of less than 80 columns, all of them indented. */
+export function wrap(text: string, indent = 0): string {
+  const margin = " ".repeat(indent);
+  const lines: string[] = [];
+  let line = margin;
+  for (const word of text.split(/\s+/)) {
+    if (line !== margin && line.length + 1 + word.length > COLUMNS) {
+      lines.push(line);
+      line = margin;
+    }
+    line += line === margin ? word : ` ${word}`;
+  }
+  return [...lines, line].map((line) => `${line}\n`).join("");
 }

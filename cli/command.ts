@@ -1,5 +1,5 @@
 import type { Io } from "./io.ts";
-import { type Option, optionHelp } from "./args.ts";
+import { type Option, optionHelp, wrap } from "./args.ts";
 
 /** One command of `psample`. */
 export interface Command {
@@ -19,10 +19,9 @@ export interface Command {
   run(args: readonly string[], io: Io): Promise<number>;
 }
 
-/** The help of a command. */
+/** The help of a command, for a terminal of 80 columns. */
 export function commandHelp(command: Command): string {
-  const width = Math.max(...command.examples.map(([line]) => line.length)) + 2;
-  const examples = command.examples.map(([line, what]) => `  ${line.padEnd(width)}${what}\n`).join("");
   const options = command.options.length > 0 ? `\nOptions:\n${optionHelp(command.options)}` : "";
-  return `Usage: psample ${command.usage}\n\n${command.about}\n${options}\nExamples:\n${examples}`;
+  const examples = command.examples.map(([line, what]) => `  ${line}\n${what ? wrap(what, 6) : ""}`).join("");
+  return `Usage: psample ${command.usage}\n\n${wrap(command.about)}${options}\nExamples:\n${examples}`;
 }

@@ -6,7 +6,7 @@
  */
 import process from "node:process";
 import { DecodeError, NetlinkError } from "../mod.ts";
-import { unknownWord, UsageError } from "./args.ts";
+import { table, unknownWord, UsageError } from "./args.ts";
 import { capture } from "./capture.ts";
 import { cleanup } from "./cleanup.ts";
 import { type Command, commandHelp } from "./command.ts";
@@ -75,7 +75,7 @@ function help(name: string | undefined): string {
 }
 
 function overview(): string {
-  const commands = COMMANDS.map((command) => `  psample ${command.name.padEnd(10)}${command.summary}\n`).join("");
+  const commands = table(COMMANDS.map((command) => [`psample ${command.name}`, command.summary]));
   return `${commandHelp(monitor)}\nCommands (psample COMMAND --help tells more):\n${commands}`;
 }
 

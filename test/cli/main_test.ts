@@ -29,6 +29,9 @@ test("every command has help with an example, and --help ends with 0", async () 
       assertEquals([help.status, help.errors()], [0, ""], name);
       assertStringIncludes(help.text(), "Examples:\n  ", name);
       assertStringIncludes(help.text(), `psample ${name}`);
+      // Lines to type stay whole; all else fits a terminal.
+      const wide = help.text().split("\n").filter((line) => line.length >= 80 && !line.startsWith("  psample "));
+      assertEquals(wide, [], name);
     }
   }
 });
