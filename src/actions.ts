@@ -6,19 +6,19 @@
  */
 import { NetlinkError } from "./errors.ts";
 import { loadSys } from "./sys/load.ts";
-import { EPERM } from "./sys/sys.ts";
-import { type Action, decodeActions, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "./tc/action.ts";
+import { EEXIST, EPERM } from "./sys/sys.ts";
+import { type Action, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "./tc/action.ts";
 import type { ActionSpec } from "./tc/action.ts";
-import { RTM_GETACTION, RTM_NEWACTION } from "./tc/tcmsg.ts";
 import { TrafficControl } from "./traffic_control.ts";
-import type { Message } from "./wire/message.ts";
+import { NLM_F_ECHO } from "./wire/message.ts";
+import { LITTLE, viewOf } from "./wire/native.ts";
 
 /** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "./tc/action.ts";
 
 /** All sample actions of this network namespace, those of filters included, more than 32 too. */
 export async function listActions(): Promise<Action[]> {
-  return await withTrafficControl(async (tc) => actionsIn(await tc.change(encodeActionDump(), "list sample actions")));
+  return await withTrafficControl((tc) => tc.sampleActions(encodeActionDump(), "list sample actions"));
 }
 
 /**
@@ -29,7 +29,7 @@ export async function listActions(): Promise<Action[]> {
 export async function getAction(index: number): Promise<Action> {
   checkIndex(index);
   const op = `get the sample action ${index}`;
-  return await withTrafficControl(async (tc) => actionsIn(await tc.change(encodeActionsByIndex("get", [index]), op))[0]!);
+  return await withTrafficControl(async (tc) => (await tc.sampleActions(encodeActionsByIndex("get", [index]), op))[0]!);
 }
 
 /**
@@ -40,18 +40,18 @@ export async function getAction(index: number): Promise<Action> {
  * @throws {NetlinkError} `EEXIST` where the index is taken.
  */
 export async function addAction(action: ActionSpec): Promise<Action | undefined> {
-  checkSpec(action, true);
+  checkSpec("add", action);
   return await change("add", action);
 }
 
 /**
- * Changes the sample action with this index for all filters that use it, or makes it.
+ * Changes the sample action with this index for all filters that use it, or makes it. It takes `rate` and `group`.
  *
- * What is absent keeps its old value, the kernel's rule: a truncation can be widened (4294967295 cuts nothing)
- * and a cookie changed, but neither taken away; for that delete the action and add it anew.
+ * An absent truncation or cookie keeps its old value, the kernel's rule: a truncation can be widened (4294967295 cuts
+ * nothing) and a cookie changed, but neither taken away; for that delete the action and add it anew.
  */
 export async function replaceAction(action: ActionSpec): Promise<Action | undefined> {
-  checkSpec(action, false);
+  checkSpec("replace", action);
   return await change("replace", action);
 }
 
@@ -64,7 +64,7 @@ export async function deleteAction(index: number): Promise<void> {
   checkIndex(index);
   const op = `delete the sample action ${index}`;
   const hint = "A filter uses it: remove that first (psample list shows which)";
-  await withTrafficControl((tc) => tc.change(encodeActionsByIndex("delete", [index]), op, hint));
+  await withTrafficControl((tc) => tc.change(encodeActionsByIndex("delete", [index]), op, { [EPERM]: hint }));
 }
 
 /** Removes all sample actions that no filter uses. */
@@ -78,7 +78,7 @@ export async function flushActions(): Promise<void> {
     }
     // The kernel stops at the first action that a filter uses, with or without an error: go on behind it. Without the
     // privilege the first of these is refused too.
-    for (const { sample } of actionsIn(await tc.change(encodeActionDump(), op))) {
+    for (const { sample } of await tc.sampleActions(encodeActionDump(), op)) {
       if (sample!.bindCount === 0) await tc.change(encodeActionsByIndex("delete", [sample!.index]), op);
     }
   });
@@ -88,18 +88,14 @@ async function change(how: "add" | "replace", action: ActionSpec): Promise<Actio
   const { index } = action.sample;
   const op = `${how} the sample action${index === undefined ? "" : ` ${index}`}`;
   const request = encodeActions(how, [action]);
+  const view = viewOf(request);
+  view.setUint16(6, view.getUint16(6, LITTLE) | NLM_F_ECHO, LITTLE);
   return await withTrafficControl(async (tc) => {
-    const [echoed] = actionsIn(await tc.echo(request, op));
-    if (echoed || index === undefined) return echoed;
-    return actionsIn(await tc.change(encodeActionsByIndex("get", [index]), op))[0];
+    const [echoed] = await tc.sampleActions(request, op, { [EEXIST]: "Choose another index, or replace the action" });
+    // The echo of a replace counts one who holds the action for the time of the change.
+    if (index === undefined) return echoed;
+    return (await tc.sampleActions(encodeActionsByIndex("get", [index]), op))[0];
   });
-}
-
-// A get is answered by its own type, everything else by NEWACTION or DELACTION.
-function actionsIn(messages: readonly Message[]): Action[] {
-  return messages.filter((message) => message.type >= RTM_NEWACTION && message.type <= RTM_GETACTION)
-    .flatMap((message) => decodeActions(message).actions)
-    .filter((action) => action.sample !== undefined);
 }
 
 async function withTrafficControl<T>(work: (tc: TrafficControl) => Promise<T>): Promise<T> {
@@ -111,12 +107,10 @@ async function withTrafficControl<T>(work: (tc: TrafficControl) => Promise<T>): 
   }
 }
 
-function checkSpec({ sample }: ActionSpec, complete: boolean): void {
+function checkSpec(how: "add" | "replace", { sample }: ActionSpec): void {
   const { rate, group, truncateBytes, index } = sample;
-  if (complete && (rate === undefined || group === undefined)) {
-    throw new TypeError("Cannot add a sample action: it takes a rate and a group");
-  }
-  if (!complete && index === undefined) throw new TypeError("Cannot replace a sample action: which index?");
+  if (rate === undefined || group === undefined) throw new TypeError(`Cannot ${how} a sample action: it takes a rate and a group`);
+  if (how === "replace" && index === undefined) throw new TypeError("Cannot replace a sample action: which index?");
   if (rate === 0) throw new RangeError("Cannot sample with rate 0: one packet in how many?");
   for (const [what, value] of Object.entries({ rate, group, truncateBytes, index })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 0 && value <= 0xffffffff)) {

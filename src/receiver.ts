@@ -15,6 +15,8 @@ const BATCH = 64;
 const RECEIVES = 16;
 /** While datagrams keep coming, how long to let them gather. */
 const TICK_MS = 1;
+/** Datagrams that are farther apart than this are waited for: letting them gather would only delay them. */
+const APART_MS = 1.5;
 
 /** Who takes the datagrams of a drain. */
 export interface Sink {
@@ -54,6 +56,8 @@ export class Receiver {
   #full = false;
   /** The last drain brought something: more is likely to be on its way. */
   #busy = false;
+  /** When datagrams came last. */
+  #last = 0;
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
@@ -130,7 +134,7 @@ export class Receiver {
       if (this.#closed) break;
       const taken = this.#drain(sink);
       // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
-      this.#busy = taken > 0 ? !this.#lowLatency : rung;
+      this.#busy = taken > 0 ? this.#isDense(taken) : rung;
       if (taken > 0) return true;
       if (this.#ending) await this.close();
     }
@@ -161,6 +165,14 @@ export class Receiver {
     (this.#bell ?? this.#socket).fd = -1;
     this.#socket.close();
     await this.#watch?.close();
+  }
+
+  /** True where what was taken came so fast that more is worth waiting a tick for. */
+  #isDense(taken: number): boolean {
+    const now = performance.now();
+    const since = now - this.#last;
+    this.#last = now;
+    return !this.#lowLatency && since < taken * APART_MS;
   }
 
   #sockets(): NetlinkSocket[] {

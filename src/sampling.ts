@@ -9,8 +9,8 @@ import { listGroupsWith } from "./groups.ts";
 import { IFNAME_MAX, type Link } from "./link/link.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 import { loadSys } from "./sys/load.ts";
-import { EADDRINUSE, EINVAL, ENOENT, EOPNOTSUPP, NETLINK_USERSOCK, type Sys } from "./sys/sys.ts";
-import { type Action, type ActionSpec, TC_COOKIE_MAX_SIZE } from "./tc/action.ts";
+import { EADDRINUSE, ECONNREFUSED, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, NETLINK_USERSOCK, type Sys } from "./sys/sys.ts";
+import { type Action, type ActionSpec, encodeActionsByIndex, TC_COOKIE_MAX_SIZE } from "./tc/action.ts";
 import type { Control } from "./tc/control.ts";
 import { actionsOf, type ClassifierSpec, encodeFilter, type Filter, type FilterKey } from "./tc/filter.ts";
 import { compileMatch } from "./tc/match.ts";
@@ -25,6 +25,7 @@ import {
   TCA_CLS_FLAGS_SKIP_SW,
 } from "./tc/tcmsg.ts";
 import { type Direction, PARENTS, TrafficControl } from "./traffic_control.ts";
+import { encodeMessage, NLMSG_NOOP } from "./wire/message.ts";
 import { memory } from "./wire/native.ts";
 
 export type { Direction } from "./traffic_control.ts";
@@ -43,7 +44,10 @@ export interface SamplingOptions {
    * Cut packets to so many bytes; the whole packet unless given. Absent is not 0: 0 gives samples without data.
    */
   truncateBytes?: number | undefined;
-  /** The number of the action, u32. Where an action with this number exists already, it is shared: leave out `rate` and `group` then. */
+  /**
+   * The number of the action, u32, for a new one. Without `rate` an existing action with this number is shared as it
+   * is: leave out `group`, `truncateBytes`, `cookie` and `control` too.
+   */
   index?: number | undefined;
   /** Up to 16 bytes that come with every sample since Linux 6.11; our own mark unless given. */
   cookie?: Uint8Array | undefined;
@@ -120,6 +124,11 @@ const PREFERENCE = 28787;
 /** Groups that are chosen for the user. */
 const FIRST_GROUP = 0x10000;
 const COOKIE_TEXT = "psample";
+// The port of whoever of us looks at a device and changes it then: the others wait. No instance has it.
+const LOCK = MARK | MADE_CLSACT;
+const LOCK_PATIENCE_MS = 5000;
+const LOCK_POLL_MS = 2;
+const NO_HARDWARE = "The device has no hardware that samples so: leave out hardware";
 
 /** Whether a filter carries our mark: its handle, and one action, which is `sample`. */
 function isOurs(filter: Filter): boolean {
@@ -146,9 +155,9 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
     instance = new Instance(sys);
     const link = await tc.link(options.device);
     const group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, instance.number));
-    const handle = new SamplingHandle(tc, instance, link, group);
+    const handle = new SamplingHandle(sys, tc, instance, link, group);
     try {
-      await install(handle, options, plan);
+      await exclusively(sys, () => install(handle, options, plan));
     } catch (error) {
       // Undo what is done; what went wrong first is what the user wants to know.
       await handle.remove().catch(() => {});
@@ -172,7 +181,7 @@ interface Plan {
 }
 
 function checkOptions(options: SamplingOptions): Plan {
-  const { device, direction = "ingress", rate, group, truncateBytes, index, cookie, match, hardware } = options;
+  const { device, direction = "ingress", rate, group, truncateBytes, index, cookie, control, match, hardware } = options;
   if (typeof device === "string") checkName(device);
   else checkNumber("device", device, 1, 0x7fffffff);
   if (!["ingress", "egress", "both"].includes(direction)) {
@@ -180,8 +189,10 @@ function checkOptions(options: SamplingOptions): Plan {
   }
   const shares = rate === undefined && index !== undefined;
   if (rate === undefined && !shares) throw new TypeError("Cannot sample without a rate: one packet in how many?");
-  if (shares && (group !== undefined || truncateBytes !== undefined)) {
-    throw new TypeError("Cannot share an action and change it: give rate too, or leave out group and truncateBytes");
+  for (const [what, value] of Object.entries(shares ? { group, truncateBytes, cookie, control } : {})) {
+    if (value !== undefined) {
+      throw new TypeError(`Cannot share an action and change it: leave out ${what}, or give a rate for a new action`);
+    }
   }
   if (rate !== undefined) checkNumber("rate", rate, 1);
   if (group !== undefined) checkNumber("group", group);
@@ -249,19 +260,49 @@ class Instance {
     }
   }
 
-  /** Whether the instance that made a filter still runs in this network namespace. */
+  /**
+   * Whether the instance that made a filter still runs in this network namespace. Knocks at its port: taking the port
+   * for a moment would make us look like it to another who asks at that moment.
+   */
   static runs(sys: Sys, handle: number): boolean {
+    const socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
     try {
-      new NetlinkSocket(sys, NETLINK_USERSOCK, (MARK | (handle & INSTANCE_MASK)) >>> 0).close();
-      return false;
+      // Nobody reads it. Once the buffer is full it is refused, in another way than where nobody is.
+      socket.send(encodeMessage({ type: NLMSG_NOOP, flags: 0 }, memory(0)), "ask whether a psample runs", MARK | (handle & INSTANCE_MASK));
+      return true;
     } catch (error) {
-      if (error instanceof NetlinkError && error.errno === EADDRINUSE) return true;
+      if (error instanceof NetlinkError && error.errno === ECONNREFUSED) return false;
       throw error;
+    } finally {
+      socket.close();
     }
   }
 
   close(): void {
     this.#socket.close();
+  }
+}
+
+/**
+ * Does something while no other psample of this network namespace does: between the look at a device and the change,
+ * another could take the preference, or the clsact away.
+ */
+async function exclusively<Result>(sys: Sys, work: () => Promise<Result>): Promise<Result> {
+  let lock: NetlinkSocket | undefined;
+  const deadline = performance.now() + LOCK_PATIENCE_MS;
+  // One that somebody stopped in the middle must not stop all others.
+  while (!lock && performance.now() < deadline) {
+    try {
+      lock = new NetlinkSocket(sys, NETLINK_USERSOCK, LOCK);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === EADDRINUSE)) throw error;
+      await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    lock?.close();
   }
 }
 
@@ -278,6 +319,7 @@ export class SamplingHandle implements AsyncDisposable {
   get installed(): readonly Sampling[] {
     return this.#installed;
   }
+  readonly #sys: Sys;
   readonly #tc: TrafficControl;
   readonly #instance: Instance;
   readonly #link: Link;
@@ -288,7 +330,8 @@ export class SamplingHandle implements AsyncDisposable {
   #removed: Promise<void> | undefined;
 
   /** For {@linkcode addSampling}. */
-  constructor(tc: TrafficControl, instance: Instance, link: Link, group: number | undefined) {
+  constructor(sys: Sys, tc: TrafficControl, instance: Instance, link: Link, group: number | undefined) {
+    this.#sys = sys;
     this.#tc = tc;
     this.#instance = instance;
     this.#link = link;
@@ -309,6 +352,7 @@ export class SamplingHandle implements AsyncDisposable {
           `tc qdisc add dev ${name} clsact), which removes the filters that it has`,
       });
     }
+    if (options.index !== undefined) await this.#checkIndex(options.index, plan.shares);
     if (!qdisc) {
       await tc.change(encodeQdisc("add", { ifindex, kind: "clsact" }), `add the clsact qdisc to ${name}`);
       this.#madeClsact = true;
@@ -333,9 +377,12 @@ export class SamplingHandle implements AsyncDisposable {
     };
     for (const direction of plan.directions) {
       const preference = freePreference(filters[direction]);
-      const key = { ifindex, parent: PARENTS[direction], preference, protocol: plan.protocol, handle };
+      // An ingress qdisc has two names for its only side, and from then on calls all filters' parent by that of the last one.
+      const parent = (qdisc?.kind === "ingress" ? filters[direction][0]?.parent : undefined) ?? PARENTS[direction];
+      const key = { ifindex, parent, preference, protocol: plan.protocol, handle };
       const classifier = plan.classifier([action]);
-      await tc.change(encodeFilter("add", key, classifier), `sample ${direction} packets of ${name}`);
+      const cures = options.hardware === "only" ? { [EOPNOTSUPP]: NO_HARDWARE } : {};
+      await tc.change(encodeFilter("add", key, classifier), `sample ${direction} packets of ${name}`, cures);
       this.#made.push({ ...key, kind: classifier.kind });
       // Of two directions the second shares the action only where the user gave it a number.
       if (options.index !== undefined) action.sample = { index: options.index, control: action.sample.control };
@@ -344,6 +391,36 @@ export class SamplingHandle implements AsyncDisposable {
       .filter((filter) => filter.handle === handle);
     this.#installed = made.flatMap((filter) => samplings(filter, name));
     this.#group ??= this.#installed[0]?.group;
+  }
+
+  /** The kernel would share an action that exists, whatever else is asked for, and give it our cookie. */
+  async #checkIndex(index: number, shares: boolean): Promise<void> {
+    const op = `${shares ? "share" : "make"} the sample action ${index}`;
+    const [action] = await this.#tc.sampleActions(encodeActionsByIndex("get", [index]), op).catch((error) => {
+      if (error instanceof NetlinkError && error.errno === ENOENT) return [];
+      throw error;
+    });
+    if (shares && !action) {
+      throw new NetlinkError(op, ENOENT, { hint: "There is none: give a rate and a group to make it" });
+    }
+    if (!shares && action) {
+      const { rate, group } = action.sample!;
+      const hint = `It is there (rate ${rate}, group ${group}): choose another index, or share it by its index alone, without a rate`;
+      throw new NetlinkError(op, EEXIST, { hint });
+    }
+  }
+
+  /**
+   * Whether the kernel still has all of it: a device that is removed takes it along, and whoever has the privilege may
+   * remove filters.
+   */
+  async isInstalled(): Promise<boolean> {
+    if (this.#removed) return false;
+    for (const { ifindex, parent, preference, handle } of this.#made) {
+      const filters = await this.#tc.filters(ifindex, parent, preference);
+      if (!filters.some((filter) => filter.handle === handle && filter.preference === preference)) return false;
+    }
+    return true;
   }
 
   /** Takes away what was installed, and the clsact where it was ours and nobody uses it. Again does nothing. */
@@ -359,8 +436,11 @@ export class SamplingHandle implements AsyncDisposable {
   async #remove(): Promise<void> {
     const tc = this.#tc;
     try {
-      for (const key of this.#made) await tc.removeFilter(key);
-      if (this.#madeClsact) await tc.removeUnusedClsact(this.#link.index);
+      await exclusively(this.#sys, async () => {
+        const results = await Promise.allSettled(this.#made.map((key) => tc.removeFilter(key)));
+        if (this.#madeClsact) await tc.removeUnusedClsact(this.#link.index);
+        for (const result of results) if (result.status === "rejected") throw result.reason;
+      });
     } finally {
       this.#instance.close();
       tc.close();
@@ -457,14 +537,16 @@ export async function cleanUpSamplingWith(sys: Sys): Promise<Sampling[]> {
   const tc = new TrafficControl(sys);
   try {
     const links = await tc.links();
-    const removed: Sampling[] = [];
-    for (const filter of await tc.allFilters()) {
-      if (!isOurs(filter) || Instance.runs(sys, filter.handle)) continue;
-      await tc.removeFilter(filter);
-      removed.push(...samplings(filter, links.nameOf(filter.ifindex)));
-      if (filter.handle & MADE_CLSACT) await tc.removeUnusedClsact(filter.ifindex);
-    }
-    return removed;
+    return await exclusively(sys, async () => {
+      const removed: Sampling[] = [];
+      for (const filter of await tc.allFilters()) {
+        if (!isOurs(filter) || Instance.runs(sys, filter.handle)) continue;
+        await tc.removeFilter(filter);
+        removed.push(...samplings(filter, links.nameOf(filter.ifindex)));
+        if (filter.handle & MADE_CLSACT) await tc.removeUnusedClsact(filter.ifindex);
+      }
+      return removed;
+    });
   } finally {
     tc.close();
   }

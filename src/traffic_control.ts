@@ -4,14 +4,14 @@
  * @module
  */
 import { NetlinkError } from "./errors.ts";
-import { decodeLink, encodeGetLink, encodeLinkDump, type Link, LinkTable, RTM_NEWLINK } from "./link/link.ts";
+import { decodeLink, encodeGetLink, encodeLinkDump, IFNAME_MAX, type Link, LinkTable, RTM_NEWLINK } from "./link/link.ts";
 import { Requests } from "./netlink_socket.ts";
-import { EINVAL, ENODEV, ENOENT, EPERM, NETLINK_ROUTE, type Sys } from "./sys/sys.ts";
+import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, NETLINK_ROUTE, type Sys } from "./sys/sys.ts";
+import { type Action, decodeActions } from "./tc/action.ts";
 import { decodeFilter, encodeFilter, encodeFilterDump, type Filter, type FilterKey } from "./tc/filter.ts";
 import { decodeQdisc, encodeQdisc, encodeQdiscDump, type Qdisc } from "./tc/qdisc.ts";
-import { RTM_NEWQDISC, RTM_NEWTFILTER, TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "./tc/tcmsg.ts";
-import { type Message, NLM_F_ECHO } from "./wire/message.ts";
-import { LITTLE, viewOf } from "./wire/native.ts";
+import { RTM_GETACTION, RTM_NEWACTION, RTM_NEWQDISC, RTM_NEWTFILTER, TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "./tc/tcmsg.ts";
+import type { Message } from "./wire/message.ts";
 
 /** Which packets of a device. */
 export type Direction = "ingress" | "egress";
@@ -23,8 +23,12 @@ const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
   [EPERM, undefined, "Changing traffic control takes CAP_NET_ADMIN in this network namespace: run it as root"],
   [ENOENT, /action module/i, "The kernel has no sample action: modprobe act_sample (CONFIG_NET_ACT_SAMPLE)"],
   [ENOENT, /classifier/i, "The kernel lacks the classifier: modprobe cls_matchall, or cls_flower for a match"],
+  [EOPNOTSUPP, /block is shared/i, "Its filters are a block that devices may share: tc filter add block NUMBER adds one for all of them"],
   [ENOENT, /qdisc kind/i, "The kernel has no clsact qdisc: modprobe sch_ingress (CONFIG_NET_SCH_INGRESS)"],
 ];
+
+/** What helps against a refusal, by error number. */
+export type Cures = Readonly<Partial<Record<number, string>>>;
 
 /** A socket for requests about traffic control. */
 export class TrafficControl {
@@ -43,9 +47,16 @@ export class TrafficControl {
   /** One device, by name or index. */
   async link(device: string | number): Promise<Link> {
     const op = `find the device ${device}`;
-    const [message] = await this.#requests.request(encodeGetLink(device), op);
-    if (!message || message.type !== RTM_NEWLINK) throw new NetlinkError(op, ENODEV);
-    return decodeLink(message);
+    try {
+      const [message] = await this.#requests.request(encodeGetLink(device), op);
+      if (message && message.type === RTM_NEWLINK) return decodeLink(message);
+    } catch (error) {
+      if (!(error instanceof NetlinkError && error.errno === ENODEV)) throw error;
+    }
+    const long = typeof device === "string" && new TextEncoder().encode(device).length > IFNAME_MAX;
+    const hint = `${long ? `Names have up to ${IFNAME_MAX} bytes, and it is no alternative name either. ` : ""}` +
+      "See ip link for the devices of this network namespace";
+    throw new NetlinkError(op, ENODEV, { hint });
   }
 
   /** All devices. */
@@ -59,9 +70,9 @@ export class TrafficControl {
     return messages.filter((message) => message.type === RTM_NEWQDISC).map(decodeQdisc);
   }
 
-  /** The filters at a parent, without the entries that stand for a whole preference. */
-  async filters(ifindex: number, parent: number): Promise<Filter[]> {
-    const messages = await this.#requests.request(encodeFilterDump({ ifindex, parent }), "list filters");
+  /** The filters at a parent, those of one preference where it is given, without the entries that stand for a whole preference. */
+  async filters(ifindex: number, parent: number, preference?: number): Promise<Filter[]> {
+    const messages = await this.#requests.request(encodeFilterDump({ ifindex, parent, preference }), "list filters");
     return messages.filter((message) => message.type === RTM_NEWTFILTER).map(decodeFilter).filter((filter) =>
       filter.classifier !== undefined
     );
@@ -71,10 +82,14 @@ export class TrafficControl {
   async allFilters(): Promise<Filter[]> {
     const filters: Filter[] = [];
     const seen = new Set<string>();
-    for (const { ifindex, kind, handle } of await this.qdiscs()) {
+    // The kernel's own order is that of a hash of names.
+    const qdiscs = (await this.qdiscs()).sort((a, b) => a.ifindex - b.ifindex);
+    for (const { ifindex, kind, handle, ingressBlock, egressBlock } of qdiscs) {
       const parents = kind === "clsact" ? [PARENTS.ingress, PARENTS.egress] : kind === "ingress" ? [PARENTS.ingress] : [handle];
       for (const parent of parents) {
-        const key = `${ifindex}/${parent}`;
+        const block = parent === PARENTS.egress ? egressBlock : ingressBlock;
+        // A block is the same at each of its devices.
+        const key = block === undefined ? `${ifindex}/${parent}` : `block ${block}`;
         // Default qdiscs have no handle, and hold no filters.
         if (parent === 0 || seen.has(key)) continue;
         seen.add(key);
@@ -84,20 +99,21 @@ export class TrafficControl {
     return filters;
   }
 
-  /** Sends a request and returns its answer. `denied` is the cure where EPERM has another reason than the privilege. */
-  async change(message: Uint8Array<ArrayBuffer>, op: string, denied?: string): Promise<Message[]> {
+  /** Sends a request and returns its answer. `cures` are those of this request, by error number. */
+  async change(message: Uint8Array<ArrayBuffer>, op: string, cures?: Cures): Promise<Message[]> {
     try {
       return await this.#requests.request(message, op);
     } catch (error) {
-      throw error instanceof NetlinkError ? withHint(error, denied) : error;
+      throw error instanceof NetlinkError ? withHint(error, cures) : error;
     }
   }
 
-  /** Sends a request that makes something, and returns what was made. */
-  async echo(message: Uint8Array<ArrayBuffer>, op: string): Promise<Message[]> {
-    const view = viewOf(message);
-    view.setUint16(6, view.getUint16(6, LITTLE) | NLM_F_ECHO, LITTLE);
-    return await this.change(message, op);
+  /** Sends a request about sample actions and returns those that its answer has. */
+  async sampleActions(message: Uint8Array<ArrayBuffer>, op: string, cures?: Cures): Promise<Action[]> {
+    // A get is answered by its own type, everything else by NEWACTION or DELACTION.
+    return (await this.change(message, op, cures)).filter(({ type }) => type >= RTM_NEWACTION && type <= RTM_GETACTION)
+      .flatMap((answer) => decodeActions(answer).actions)
+      .filter((action) => action.sample !== undefined);
   }
 
   /** Removes one filter; that it is gone already, or its device, is what was wanted. */
@@ -128,12 +144,10 @@ function isGone(error: unknown): boolean {
   return error instanceof NetlinkError && [ENOENT, ENODEV, EINVAL].includes(error.errno);
 }
 
-function withHint(error: NetlinkError, denied: string | undefined): NetlinkError {
-  // The kernel says EPERM also for what is in use, and then says more.
-  const found = error.errno === EPERM && error.extack && denied
-    ? [0, undefined, denied] as const
-    : HINTS.find(([errno, text]) => errno === error.errno && (!text || text.test(error.extack ?? "")));
-  if (!found) return error;
+function withHint(error: NetlinkError, cures: Cures = {}): NetlinkError {
   const { op, errno, extack, extackOffset } = error;
-  return new NetlinkError(op, errno, { extack, extackOffset, hint: found[2] });
+  // The kernel says EPERM also for what is in use, and then says more.
+  const own = errno === EPERM && !extack ? undefined : cures[errno];
+  const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
+  return hint === undefined ? error : new NetlinkError(op, errno, { extack, extackOffset, hint });
 }

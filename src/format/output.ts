@@ -1,5 +1,7 @@
 /** The bytes that a batch of samples becomes: text, JSON and recordings are all built in one of these. */
 
+import { toHex } from "../wire/text.ts";
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -123,14 +125,7 @@ export class Output {
 
   /** Bytes as hexadecimal digits. */
   hex(value: Uint8Array): void {
-    const bytes = this.bytes;
-    let at = this.length;
-    for (let i = 0; i < value.length; i++) {
-      const byte = value[i]!;
-      bytes[at++] = HEX_DIGITS[byte >>> 4]!;
-      bytes[at++] = HEX_DIGITS[byte & 15]!;
-    }
-    this.length = at;
+    this.length += encoder.encodeInto(toHex(value), this.bytes.subarray(this.length)).written;
   }
 
   /** Text as UTF-8; makes its own room. */

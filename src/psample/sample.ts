@@ -30,6 +30,11 @@ const PROBABILITY_ONE = 0xffffffff;
 /** Where the first attribute of a psample message begins. */
 const ATTRIBUTES = NLMSG_HDRLEN + GENL_HDRLEN;
 
+/** The first attribute number that this package has no name for. */
+const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
+
+const NOTHING = new DataView(new ArrayBuffer(0));
+
 /** How {@linkcode decodeSample} reads a message. */
 export interface DecodeOptions {
   /** Byte order of the machine that the message is from; this machine's unless given. */
@@ -99,67 +104,46 @@ export class Sample {
     return "sample";
   }
   /** The psample group, u32. */
-  group: number | undefined;
+  group: number | undefined = undefined;
   /**
    * Number of the sample in its group, u32, wraps. A gap is a loss. Open vSwitch and mlx5 send 0 in every
    * sample.
    */
-  sequence: number | undefined;
+  sequence: number | undefined = undefined;
   /**
    * What the kernel sent as rate, u32: N of "1 in N"; or, where {@linkcode Sample.rateIsProbability} is
    * true, the probability in units of 1/4294967295.
    */
-  rate: number | undefined;
+  rate: number | undefined = undefined;
   /** The flag SAMPLE_PROBABILITY (kernels since 6.11, Open vSwitch). */
-  rateIsProbability: boolean;
+  rateIsProbability = false;
   /** Interface the packet came in by. The kernel sends the lower 16 bits of the number. */
-  inIfindex: number | undefined;
+  inIfindex: number | undefined = undefined;
   /** Interface the packet goes out by; there for sampling on egress. */
-  outIfindex: number | undefined;
+  outIfindex: number | undefined = undefined;
   /** Size of the packet in bytes before truncation, without VLAN tag and frame check sequence. */
-  originalBytes: number | undefined;
+  originalBytes: number | undefined = undefined;
   /** Traffic class (queue) on the way out, from hardware that says so. */
-  outTc: number | undefined;
+  outTc: number | undefined = undefined;
   /** EtherType of the packet; producers in user space put other codes there. */
-  protocol: number | undefined;
+  protocol: number | undefined = undefined;
   /** The tunnel the packet came through or goes into. */
-  tunnel: Tunnel | undefined;
+  tunnel: Tunnel | undefined = undefined;
   /** `nsid` of the network namespace that the sample is from; `undefined` for the listener's own. */
-  nsid: number | undefined;
+  nsid: number | undefined = undefined;
   /** `nlmsg_pid`, the netlink port id that the message names as its sender: 0 is the kernel. */
-  portId: number;
+  portId = 0;
 
   // The rest is read when asked for: most readers want few of them, and each would cost as much as all above.
-  #view: DataView;
-  #end: number;
-  #start: number;
-  #data: number;
-  #dataSize: number;
-  #timestamp: number;
-  #little: boolean;
-
-  /** An empty sample, for {@linkcode decodeSample} to fill. */
-  constructor() {
-    this.group = undefined;
-    this.sequence = undefined;
-    this.rate = undefined;
-    this.rateIsProbability = false;
-    this.inIfindex = undefined;
-    this.outIfindex = undefined;
-    this.originalBytes = undefined;
-    this.outTc = undefined;
-    this.protocol = undefined;
-    this.tunnel = undefined;
-    this.nsid = undefined;
-    this.portId = 0;
-    this.#view = NOTHING;
-    this.#start = 0;
-    this.#end = 0;
-    this.#data = -1;
-    this.#dataSize = 0;
-    this.#timestamp = -1;
-    this.#little = LITTLE;
-  }
+  #view: DataView = NOTHING;
+  #start = 0;
+  #end = 0;
+  #data = -1;
+  #dataSize = 0;
+  #timestamp = -1;
+  /** A bit for each attribute that the message has; {@linkcode UNKNOWN} for those without a name. */
+  #present = 0;
+  #little = LITTLE;
 
   static {
     fill = (sample, view, start, end, little, nsid) => {
@@ -176,6 +160,7 @@ export class Sample {
       let data = -1;
       let dataSize = 0;
       let timestamp = -1;
+      let present = 0;
       if (end - start < ATTRIBUTES) throw new DecodeError("sample", start, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
       let at = start + ATTRIBUTES;
       while (at < end) {
@@ -184,6 +169,7 @@ export class Sample {
         if (size < 4 || size > left) throw new DecodeError("sample attribute", at, `length ${size}, ${left} bytes left`);
         const type = view.getUint16(at + 2, little) & 0x3fff;
         const value = at + 4;
+        present |= 1 << (type < UNKNOWN ? type : UNKNOWN);
         switch (type) {
           case PSAMPLE_ATTR_IIFINDEX:
             inIfindex = size === 6 ? view.getUint16(value, little) : u32(view, value, size, little, type);
@@ -253,6 +239,7 @@ export class Sample {
       sample.#data = data;
       sample.#dataSize = dataSize;
       sample.#timestamp = timestamp;
+      sample.#present = present;
       sample.#little = little;
     };
   }
@@ -291,9 +278,10 @@ export class Sample {
   /** Attributes that this package has no name for: a newer kernel's. */
   get unknown(): UnknownAttribute[] {
     const unknown: UnknownAttribute[] = [];
+    if ((this.#present & 1 << UNKNOWN) === 0) return unknown;
     const attr = this.#attributes();
     while (attr.next()) {
-      if (attr.type > PSAMPLE_ATTR_SAMPLE_PROBABILITY) unknown.push({ type: attr.type, value: attr.bytes() });
+      if (attr.type >= UNKNOWN) unknown.push({ type: attr.type, value: attr.bytes() });
     }
     return unknown;
   }
@@ -364,13 +352,12 @@ export class Sample {
   }
 
   #find(type: number): AttrReader | undefined {
+    if ((this.#present & 1 << type) === 0) return undefined;
     const attr = this.#attributes();
     while (attr.next()) if (attr.type === type) return attr;
     return undefined;
   }
 }
-
-const NOTHING = new DataView(new ArrayBuffer(0));
 
 function u32(view: DataView, at: number, size: number, little: boolean, type: number): number {
   if (size !== 8) throw wrong(type, at, size, 4);

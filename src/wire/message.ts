@@ -170,8 +170,9 @@ export function decodeAck(message: Message): Ack {
     try {
       let at = 4;
       if (message.type === NLMSG_ERROR) {
-        // The request's header follows, and unless capped its payload too.
-        at += message.flags & NLM_F_CAPPED || payload.length < 8 ? NLMSG_HDRLEN : align4(view.getUint32(4, LITTLE));
+        // The request's header follows, and unless capped its payload too, if it says the truth about its length.
+        const echoed = message.flags & NLM_F_CAPPED || payload.length < 8 ? NLMSG_HDRLEN : view.getUint32(4, LITTLE);
+        at += align4(Math.min(echoed, payload.length));
       }
       const attr = new AttrReader(view, at);
       while (attr.next()) {

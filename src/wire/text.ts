@@ -2,8 +2,12 @@
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
+/** The runtime's own, where it is new enough to have one: it takes a tenth of the time. */
+const native = (Uint8Array.prototype as { toHex?(): string }).toHex;
+
 /** Bytes as lower-case hexadecimal without separators. */
 export function toHex(bytes: Uint8Array): string {
+  if (native) return native.call(bytes);
   let text = "";
   for (let i = 0; i < bytes.length; i++) text += HEX[bytes[i]!]!;
   return text;

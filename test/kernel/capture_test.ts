@@ -1,0 +1,299 @@
+/** `psample capture`: however it ends, tc shows afterwards what it showed before. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { main } from "../../cli/main.ts";
+import { listSampling, NetlinkError } from "../../mod.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
+import { frameOut } from "./frames.ts";
+import { COMMANDS, Program } from "./runtime.ts";
+import { bareWire, ip, pause, scene, send, soon, tc, until } from "./scene.ts";
+import { tcActions, tcDump, tcFilters } from "./tc_dump.ts";
+
+/** A stranger's filter on each side of `a`, and what tc shows of it. */
+function stranger(): string {
+  tc(
+    "qdisc add dev a clsact",
+    "filter add dev a ingress pref 5 protocol ip flower ip_proto udp action sample rate 7 group 7 action continue",
+    "filter add dev a egress pref 5 protocol ip u32 match ip protocol 17 0xff action continue",
+  );
+  return tcDump("a");
+}
+
+/** The command within this process, for all that takes no signal: it starts at once. */
+class Capture {
+  readonly io: FakeIo;
+  readonly status: Promise<number>;
+
+  constructor(words: string, options?: FakeIoOptions) {
+    this.io = fakeIo(options);
+    this.status = soon(main(words.split(" "), this.io), () => `the end of ${words}; it said ${this.io.errors()}`);
+    this.status.catch(() => {});
+  }
+
+  /** Waits until it says that it samples. */
+  async samples(): Promise<void> {
+    await until(`it samples: ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
+  }
+}
+
+/** Sends until a condition holds: the listener may still be on its way. */
+async function sendUntil(what: string, yes: () => boolean): Promise<void> {
+  await until(what, async () => {
+    if (yes()) return true;
+    send("a", frameOut());
+    await pause(20);
+    return yes();
+  });
+}
+
+scene("it samples both ways, each device into one group, and --count, --duration and a signal end it", async () => {
+  bareWire();
+  ip("link add name down0 type dummy");
+  const [one, other] = [stranger(), tcDump("b", "down0")];
+  const capture = new Capture("capture a b down0 --rate 1 --trunc 20 --cookie c0ffee --json --count 4");
+  await capture.samples();
+  const ours = (await listSampling()).filter((sampling) => sampling.ours);
+  assertEquals(
+    ours.map(({ device, direction }) => `${device} ${direction}`).sort(),
+    ["a", "b", "down0"].flatMap((name) => [`${name} egress`, `${name} ingress`]),
+  );
+  assertEquals(new Set(ours.map(({ group }) => group)).size, 1);
+  assertEquals(ours.every(({ truncateBytes, rate, cookie }) => truncateBytes === 20 && rate === 1 && cookie?.[0] === 0xc0), true);
+  assertMatch(capture.io.errors(), /sampling a, b, down0, 1 in 1, both, group \d+; Ctrl-C ends it\n/);
+  assertMatch(capture.io.errors(), /psample: down0 is down, no packets pass: ip link set dev down0 up\n/);
+  // Out at a, in at b: two samples each.
+  send("a", frameOut(), frameOut());
+  assertEquals(await capture.status, 0);
+  assertEquals(capture.io.text().trim().split("\n").length, 4);
+  assertMatch(capture.io.errors(), /received 4 samples; lost 0\n$/);
+  assertEquals([tcDump("a"), tcDump("b", "down0")], [one, other]);
+
+  const timed = new Capture("capture a --rate 1 --duration 300ms -q");
+  assertEquals([await timed.status, timed.io.errors()], [0, ""]);
+  assertEquals(tcDump("a"), one);
+  const interrupted = new Capture("capture a --rate 1 --direction ingress");
+  await interrupted.samples();
+  assert(interrupted.io.signal("SIGINT"));
+  assertEquals(await interrupted.status, 0);
+  assertEquals(tcDump("a"), one);
+});
+
+scene("two at once on one device do not disturb each other, whichever ends first", async () => {
+  bareWire();
+  const before = tcDump("a");
+  for (const order of [[0, 1], [1, 0]]) {
+    const captures = [1, 2].map(() => new Capture("capture a --rate 1 --direction egress"));
+    for (const capture of captures) await capture.samples();
+    const [first, last] = order.map((i) => captures[i]!);
+    await sendUntil("both have samples", () => captures.every(({ io }) => io.text() !== ""));
+    first!.io.signal("SIGINT");
+    assertEquals(await first!.status, 0);
+    const heard = last!.io.text().length;
+    await sendUntil("the other goes on", () => last!.io.text().length > heard);
+    assertEquals(tcFilters(["a"]).length, 1);
+    last!.io.signal("SIGTERM");
+    assertEquals(await last!.status, 0);
+    // What is not theirs they did not hear: each has one line a packet.
+    for (const { io } of captures) assertEquals(new Set(io.text().trim().split("\n").map((line) => line.split(" ")[1])).size, 1);
+    assertEquals(tcDump("a"), before);
+  }
+});
+
+scene("what fails ends with status 1, says why, and leaves nothing", async () => {
+  bareWire();
+  const [before, other] = [stranger(), tcDump("b")];
+  const full = new Capture("capture a b --rate 1", {
+    onWrite: () => {
+      throw new NetlinkError("write", 28);
+    },
+  });
+  await full.samples();
+  await sendUntil("it has written", () => full.io.errors().includes("ENOSPC"));
+  assertEquals(await full.status, 1);
+  assertEquals([tcDump("a"), tcDump("b")], [before, other]);
+
+  const broken = new Capture("capture a --rate 1", {
+    onWrite: () => {
+      throw new TypeError("a bug of the consumer");
+    },
+  });
+  await broken.samples();
+  let thrown: unknown;
+  void broken.status.catch((error) => thrown = error);
+  await sendUntil("it has written", () => thrown !== undefined);
+  assertEquals(`${thrown}`, "TypeError: a bug of the consumer");
+  assertEquals(tcDump("a"), before);
+
+  tc("qdisc add dev b ingress");
+  for (const [words, said] of [["a nosuch", /find the device nosuch/], ["a b", /Its ingress qdisc has no egress side/]] as const) {
+    const second = new Capture(`capture ${words} --rate 1`);
+    assertEquals(await second.status, 1, words);
+    assertMatch(second.io.errors(), said);
+    assertEquals(tcDump("a"), before, words);
+  }
+});
+
+scene("a device that is removed, or a filter: it says so, goes on while there is another, and ends with status 1", async () => {
+  bareWire();
+  ip("link add name x type dummy", "link set dev x up");
+  const before = stranger();
+  const capture = new Capture("capture x a --rate 1 --group 5");
+  await capture.samples();
+  ip("link del dev x");
+  await until(
+    "it misses x",
+    () => capture.io.errors().includes("psample: x is not sampled any more: the device, or the filter, was removed\n"),
+  );
+  await sendUntil("it goes on", () => capture.io.text() !== "");
+  tc(`filter del dev a egress pref ${(await listSampling()).find(({ ours, direction }) => ours && direction === "egress")!.preference}`);
+  assertEquals(await capture.status, 1);
+  assertMatch(capture.io.errors(), /psample: a is not sampled any more/);
+  assertEquals(tcDump("a"), before);
+});
+
+scene("--dry-run changes nothing; its lines, typed into a shell, set up the same", async () => {
+  bareWire();
+  const clean = tcDump("a");
+  const words = "capture a --rate 100 --direction both --trunc 64 --cookie c0ffee --match";
+  const match = "ip proto udp src 192.0.2.0/24 dport 4789-4799";
+  const dry = fakeIo();
+  assertEquals(await main([...words.split(" "), match, "--dry-run"], dry), 0);
+  assertEquals(tcDump("a"), clean);
+  const script = spawnSync("sh", ["-e", "-c", dry.text()], { encoding: "utf8" });
+  assertEquals([script.status, script.stderr], [0, ""]);
+  const theirs = tcFilters(["a"]);
+  tc("qdisc del dev a clsact");
+  const io = fakeIo();
+  const running = main([...words.split(" "), match], io);
+  await until("it samples", () => io.errors().includes("Ctrl-C ends it"));
+  const ours = tcFilters(["a"]);
+  io.signal("SIGHUP");
+  assertEquals(await running, 0);
+  const plain = (filters: typeof ours): unknown =>
+    filters.map(({ direction, filter: { protocol, kind, chain, options } }) => {
+      const { keys, actions } = options!;
+      return { direction, protocol, kind, chain, keys, actions: actions!.map((action) => ({ ...action, index: 0, group: 0 })) };
+    });
+  assertEquals(plain(ours), plain(theirs));
+  assertEquals(theirs.length, 2);
+  assertEquals(tcDump("a"), clean);
+});
+
+scene("list says what is sampled, by whom, and whether samples flow", async () => {
+  bareWire();
+  stranger();
+  const capture = new Capture("capture a --rate 1 --direction egress --group 9");
+  await capture.samples();
+  const sending = setInterval(() => send("a", frameOut()), 5);
+  try {
+    const list = new Capture("list --interval 500ms");
+    assertEquals(await list.status, 0);
+    const rows = list.io.text().trim().split("\n").map((line) => line.split(/ {2,}/));
+    assertEquals(rows[0], [
+      "DEVICE",
+      "DIRECTION",
+      "PREF",
+      "KIND",
+      "RATE",
+      "GROUP",
+      "TRUNC",
+      "INDEX",
+      "CONTROL",
+      "PACKETS",
+      "WHERE",
+      "FLOW",
+      "BY",
+    ]);
+    const row = rows.slice(1).map(([device, direction, , kind, rate, group, trunc, , control, , where, flow, by]) =>
+      [device, direction, kind, rate, group, trunc, control, where, flow, by].join(" ")
+    );
+    assertEquals(row, ["a ingress flower 1/7 7 - pipe software idle -", "a egress matchall 1/1 9 - continue software flowing psample"]);
+    const json = new Capture("list --json --interval 10ms");
+    assertEquals(await json.status, 0);
+    const objects = json.io.text().trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(objects.map(({ device, group, ours }) => [device, group, ours]), [["a", 7, false], ["a", 9, true]]);
+  } finally {
+    clearInterval(sending);
+  }
+  capture.io.signal("SIGINT");
+  assertEquals(await capture.status, 0);
+});
+
+// --- real processes: they start slowly, so each scene starts all of its own at once ---------------------
+
+async function samplesSoon(...programs: Program[]): Promise<void> {
+  let over = false;
+  const look = (): void => void (over = true);
+  for (const program of programs) program.ended.then(look, look);
+  await until("all sample", () => {
+    if (over) throw new Error(`it ended at once: ${programs.map(({ err, out }) => err + out)}`);
+    return programs.every(({ err }) => err.includes("Ctrl-C ends it"));
+  });
+}
+
+for (const [i, { name, words }] of COMMANDS.entries()) {
+  // The compiled file is the same program: one signal and the pipe will do.
+  const signals = i === 0 ? ["SIGINT", "SIGTERM", "SIGHUP"] as const : ["SIGTERM"] as const;
+  scene(`${name} capture: ${signals.join(", ")}, | head -1 and a full disk, of which none leaves anything`, async () => {
+    bareWire();
+    const before = stranger();
+    const actions = tcActions();
+    const line = words().map((word) => `'${word}'`).join(" ");
+    const args = ["capture", "a", "--rate", "1", "--direction", "egress"];
+    await using stack = new AsyncDisposableStack();
+    const start = (...all: string[]): Program => stack.use(new Program(all));
+    const signalled = signals.map(() => start(...words(), ...args));
+    const head = start("sh", "-c", `{ ${line} ${args.join(" ")}; echo status $? >&2; } | head -1`);
+    const full = start("sh", "-c", `exec ${line} ${args.join(" ")} >/dev/full`);
+    await samplesSoon(...signalled, head, full);
+    const ours = tcFilters(["a"], ["egress"]).filter(({ filter }) => filter.kind === "matchall");
+    assertEquals(ours.length, signals.length + 2);
+    let over = 0;
+    for (const program of [head, full]) void program.ended.then(() => over++);
+    await sendUntil("head and the full disk have ended it", () => over === 2);
+    const [headEnd, fullEnd] = [await head.ended, await full.ended];
+    assertMatch(headEnd.out, /^group \d+ out-ifindex 101 [^\n]*\n$/);
+    assertMatch(headEnd.err, /status 0\n/);
+    assertEquals(fullEnd.status, 1);
+    assertMatch(fullEnd.err, /no space left on device \(ENOSPC\)/);
+    for (const [i, program] of signalled.entries()) {
+      program.signal(signals[i]!);
+      const { status, err } = await program.ended;
+      assertEquals(status, 0, signals[i]);
+      assertMatch(err, /received \d+ samples?; lost 0\n$/);
+    }
+    assertEquals(tcDump("a"), before);
+    await until("the actions are what they were", () => tcActions() === actions);
+  });
+}
+
+scene("SIGKILL: the next run tells, cleanup --dry-run only says, cleanup removes that and no more", async () => {
+  bareWire();
+  const before = tcDump("a", "b");
+  const words = COMMANDS[0]!.words();
+  await using killed = new Program([...words, "capture", "a", "b", "--rate", "1"]);
+  await using running = new Program([...words, "capture", "a", "--rate", "1", "--direction", "ingress"]);
+  await samplesSoon(killed, running);
+  killed.signal("SIGKILL");
+  await killed.ended;
+  const what = ["a ingress", "a egress", "b ingress", "b egress"];
+  const next = new Capture("capture a --rate 1 --duration 1ms");
+  assertEquals(await next.status, 0);
+  assertMatch(
+    next.io.errors(),
+    /left behind by a psample that was killed: (?:[ab] (?:in|e)gress pref \d+(?:, )?){4}\. Remove it with: psample cleanup\n/,
+  );
+  const filters = tcFilters(["a", "b"]).length;
+  for (const [command, verb, left] of [["cleanup --dry-run", "would remove", filters], ["cleanup", "removed", 1]] as const) {
+    const cleanup = new Capture(command);
+    assertEquals([await cleanup.status, cleanup.io.errors()], [0, ""]);
+    const lines = cleanup.io.text().trim().split("\n");
+    assertEquals(lines.map((line) => line.replace(/ pref \d+ \(rate 1, group \d+\)$/, "")), what.map((place) => `${verb} ${place}`));
+    assertEquals(tcFilters(["a", "b"]).length, left);
+  }
+  const again = new Capture("cleanup");
+  assertEquals([await again.status, again.io.text(), again.io.errors()], [0, "", "psample: nothing was left behind\n"]);
+  running.signal("SIGINT");
+  assertEquals((await running.ended).status, 0);
+  assertEquals(tcDump("a", "b"), before);
+});

@@ -1,0 +1,128 @@
+/**
+ * Network namespaces, by the thread: a scene plays in one that was made for it. It has no name and ends with
+ * the process, so a test that was killed leaves nothing behind.
+ *
+ * What the thread opens or starts belongs to the namespace it is in at that moment: sockets, programs, Workers.
+ */
+import { spawnSync } from "node:child_process";
+import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { encodeMessage, NLM_F_REQUEST } from "../../src/wire/message.ts";
+import { Requests } from "../../src/netlink_socket.ts";
+import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { loadSys } from "../../src/sys/load.ts";
+
+interface Libc {
+  unshare(flags: number): number;
+  setns(fd: number, kind: number): number;
+  ioctl(fd: number, request: bigint, argument: Uint8Array): number;
+}
+
+/** The three calls that the package itself has no use for. */
+export const libc: Libc = await load();
+
+async function load(): Promise<Libc> {
+  if ("Bun" in globalThis) {
+    const { dlopen } = await import("bun:ffi");
+    return dlopen("libc.so.6", {
+      unshare: { args: ["i32"], returns: "i32" },
+      setns: { args: ["i32", "i32"], returns: "i32" },
+      ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+    }).symbols as unknown as Libc;
+  }
+  return Deno.dlopen("libc.so.6", {
+    unshare: { parameters: ["i32"], result: "i32" },
+    setns: { parameters: ["i32", "i32"], result: "i32" },
+    ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  }).symbols as unknown as Libc;
+}
+
+const CLONE_NEWNET = 0x40000000;
+
+function current(): number {
+  return openSync("/proc/thread-self/ns/net", "r");
+}
+
+function enter(fd: number): void {
+  if (libc.setns(fd, CLONE_NEWNET) !== 0) throw new Error("setns failed: it takes CAP_SYS_ADMIN");
+}
+
+function enterFresh(): void {
+  if (libc.unshare(CLONE_NEWNET) !== 0) throw new Error("unshare failed: it takes CAP_SYS_ADMIN");
+  // Or each device that comes up would say hello by IPv6, right into the samples.
+  for (const which of ["all", "default"]) writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, "1");
+}
+
+/**
+ * Removes the devices of the namespace, and with them all sampling: the namespace itself stays for as long as a
+ * thread that the runtime has started meanwhile, and psample could not be unloaded for as long as it samples.
+ */
+function removeDevices(): void {
+  const lines = readFileSync("/proc/thread-self/net/dev", "utf8").trim().split("\n").slice(2);
+  const devices = lines.map((line) => line.trim().replace(/:.*/, "")).filter((name) => name !== "lo");
+  // Some go with their peer, and some only with the namespace.
+  if (devices.length > 0) spawnSync("ip", ["-force", "-batch", "-"], { input: devices.map((name) => `link del dev ${name}\n`).join("") });
+  // Actions may also stand by themselves.
+  spawnSync("tc", ["actions", "flush", "action", "sample"]);
+}
+
+/** Runs `work` in a network namespace of its own. */
+export async function inFreshNamespace(work: () => Promise<void>): Promise<void> {
+  const home = current();
+  try {
+    enterFresh();
+    try {
+      await work();
+    } finally {
+      removeDevices();
+    }
+  } finally {
+    enter(home);
+    closeSync(home);
+  }
+}
+
+/** Another network namespace beside the one the thread is in. */
+export class Neighbour implements Disposable {
+  readonly #fd: number;
+
+  constructor() {
+    const here = current();
+    try {
+      enterFresh();
+      this.#fd = current();
+    } finally {
+      enter(here);
+      closeSync(here);
+    }
+  }
+
+  /** Does something over there. Not asynchronous: the whole thread is there meanwhile. */
+  inside<Result>(work: () => Result): Result {
+    const here = current();
+    enter(this.#fd);
+    try {
+      return work();
+    } finally {
+      enter(here);
+      closeSync(here);
+    }
+  }
+
+  /** Gives it a number (`nsid`) by which the namespace that the thread is in knows it. */
+  async setNsid(nsid: number): Promise<void> {
+    const RTM_NEWNSID = 88;
+    const NETNSA_NSID = 1;
+    const NETNSA_FD = 3;
+    const requests = new Requests(await loadSys(), NETLINK_ROUTE);
+    // struct rtgenmsg: one byte of address family, and its padding.
+    const message = encodeMessage({ type: RTM_NEWNSID, flags: NLM_F_REQUEST }, new Uint8Array(4), (attr) => {
+      attr.u32(NETNSA_NSID, nsid).u32(NETNSA_FD, this.#fd);
+    });
+    await requests.request(message, "number a network namespace").finally(() => requests.close());
+  }
+
+  [Symbol.dispose](): void {
+    this.inside(removeDevices);
+    closeSync(this.#fd);
+  }
+}

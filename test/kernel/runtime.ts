@@ -1,0 +1,135 @@
+/** Starting programs: this runtime again, the command psample, and both without privilege. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { findFamily } from "../../src/family.ts";
+import { Requests } from "../../src/netlink_socket.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
+import { soon, until } from "./scene.ts";
+
+/** The directory of the project. */
+export const ROOT: string = join(dirname(fileURLToPath(import.meta.url)), "../..");
+
+/** True in Bun. */
+export const BUN: boolean = "Bun" in globalThis;
+
+/** The words that run a script of the project in the runtime that the tests run in. */
+export function script(path: string, ...permissions: string[]): string[] {
+  const file = join(ROOT, path);
+  const ffi = permissions.some((permission) => permission.startsWith("--allow-ffi")) ? [] : ["--allow-ffi"];
+  return BUN ? [process.execPath, file] : [process.execPath, "run", "--no-check", "--no-prompt", ...ffi, ...permissions, file];
+}
+
+/** The command: the script, and the compiled file where PSAMPLE_BINARY names one. */
+export const COMMANDS: readonly { name: string; words: (...permissions: string[]) => string[] }[] = [
+  { name: "psample", words: (...permissions) => script("cli/main.ts", ...permissions) },
+  ...(process.env.PSAMPLE_BINARY ? [{ name: "psample (compiled)", words: () => [process.env.PSAMPLE_BINARY!] }] : []),
+];
+
+/** How a program ended. */
+export interface Ended {
+  status: number | null;
+  out: string;
+  err: string;
+}
+
+/** A program that runs. */
+export class Program implements AsyncDisposable {
+  readonly ended: Promise<Ended>;
+  /** Its output so far. */
+  out = "";
+  err = "";
+  readonly #child: ChildProcess;
+
+  constructor(words: readonly string[], environment: Record<string, string> = {}) {
+    const [program, ...args] = words;
+    const env = { ...process.env, NO_COLOR: "1", ...environment };
+    const child = spawn(program!, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
+    this.#child = child;
+    const ended = new Promise<Ended>((resolve, reject) => {
+      child.on("error", reject);
+      child.on("close", (status) => resolve({ status, out: this.out, err: this.err }));
+    });
+    this.ended = soon(ended, () => `the end of ${words.join(" ")}; so far it said ${JSON.stringify(this.err + this.out)}`);
+    this.ended.catch(() => {});
+  }
+
+  /** Its process id. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
+  /** Sends it a signal. */
+  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL"): void {
+    // Not by child.kill: after that Deno reports the signal as how the child ended, whatever its exit status is.
+    process.kill(this.pid, name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.ended.catch(() => {});
+  }
+}
+
+/** Runs a program to its end. */
+export async function ending(words: readonly string[], environment?: Record<string, string>): Promise<Ended> {
+  await using program = new Program(words, environment);
+  return await program.ended;
+}
+
+/** Starts the command, and waits until it listens: to samples but for `-s`, to events but for `-c`. */
+export async function startListening(words: readonly string[]): Promise<Program> {
+  const [program] = await startAllListening(words);
+  return program!;
+}
+
+/** Starts several commands at once, and waits until all listen. */
+export async function startAllListening(...commands: readonly (readonly string[])[]): Promise<Program[]> {
+  const programs = commands.map((words) => new Program(words));
+  let ended: Ended | undefined;
+  for (const program of programs) program.ended.then((how) => ended ??= how, () => {});
+  const requests = new Requests(await loadSys(), NETLINK_GENERIC);
+  const family = await findFamily(requests, "psample").finally(() => requests.close());
+  const groups = commands.map((words) => [...words.includes("-s") ? [] : ["packets"], ...words.includes("-c") ? [] : ["config"]]);
+  await until(() => `all listen; so far they said ${JSON.stringify(programs.map(({ err }) => err))}`, () => {
+    if (ended) throw new Error(`a program ended with status ${ended.status} instead of listening: ${ended.err}${ended.out}`);
+    return programs.every(({ pid }, i) => groups[i]!.every((name) => isMember(pid, family!.groups.get(name)!)));
+  });
+  return programs;
+}
+
+/** Whether the first netlink socket of a process has joined a multicast group of generic netlink. */
+function isMember(pid: number, group: number): boolean {
+  if (group > 32) throw new Error(`the kernel shows members of the first 32 multicast groups only, this is ${group}`);
+  // sk, protocol, port id, groups in hexadecimal, ... The kernel gives the first socket of a process its process id.
+  const rows = readFileSync("/proc/thread-self/net/netlink", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
+  return rows.some(([, protocol, port, groups]) =>
+    Number(protocol) === NETLINK_GENERIC && Number(port) === pid && (BigInt(`0x${groups}`) >> BigInt(group - 1) & 1n) === 1n
+  );
+}
+
+/**
+ * Words before a program that take its privileges away: it runs as nobody, or, where nobody may not read the
+ * project, as the same user without capabilities, which is the same to the kernel.
+ */
+export const WITHOUT_PRIVILEGE: readonly string[] = ((): string[] => {
+  const nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"];
+  const readable = spawnSync(nobody[0]!, [...nobody.slice(1), "test", "-r", join(ROOT, "mod.ts"), "-a", "-x", process.execPath]);
+  return readable.status === 0 ? nobody : ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
+})();
+
+/** Words before a program that take only CAP_NET_ADMIN away: it can still read and write what root can. */
+export const WITHOUT_NET_ADMIN: readonly string[] = ["setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin"];
+
+/** A directory that everybody may write. */
+export function openDirectory(): string {
+  const path = mkdtempSync(join(tmpdir(), "psample-"));
+  spawnSync("chmod", ["777", path]);
+  return path;
+}

@@ -1,0 +1,279 @@
+/** What scenes are played with: devices, samplers, packets on the wire, and somebody who listens. */
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { type Entry, type GroupEvent, listen, type Listener, type ListenOptions, type Sample, type SampleFields } from "../../mod.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { type Memory, SOCK_CLOEXEC, SOCK_RAW } from "../../src/sys/sys.ts";
+import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { inFreshNamespace } from "./namespace.ts";
+import { type Need, needs } from "./needs.ts";
+
+/** Long enough for an emulated processor on a busy machine; nothing waits for it but a test that fails. */
+export const PATIENCE_MS = 90_000;
+
+/** A test that plays in a network namespace of its own, on a machine that has psample. */
+export function scene(name: string, ...rest: [...Need[], () => Promise<void>]): void {
+  const play = rest.pop() as () => Promise<void>;
+  const options = needs("psample", "net_admin", ...rest as Need[]);
+  test(name, { ...options, timeout: 2 * PATIENCE_MS }, () => inFreshNamespace(play));
+}
+
+// --- devices ------------------------------------------------------------------------------------
+
+/** Runs a program to its end; an exit status other than 0 is an error with what it said. */
+export function run(program: string, args: readonly string[], input = ""): string {
+  const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: "utf8" });
+  if (error) throw error;
+  if (status !== 0) throw new Error(`${program} ${args.join(" ")} ended with status ${status}: ${stderr}${stdout}\n${input}`);
+  return stdout;
+}
+
+/** Commands of `ip`, in one go. */
+export function ip(...lines: string[]): void {
+  run("ip", ["-batch", "-"], lines.map((line) => `${line}\n`).join(""));
+}
+
+/** Commands of `tc`, in one go. */
+export function tc(...lines: string[]): void {
+  run("tc", ["-batch", "-"], lines.map((line) => `${line}\n`).join(""));
+}
+
+/** The numbers of the devices that scenes make. */
+export const IFINDEX = { a: 101, b: 102, c: 103, d: 104, tun0: 110, tunnel0: 120 } as const;
+/** The name of such a device. */
+export type Device = keyof typeof IFINDEX;
+
+/**
+ * A wire from `a`, which is ours (192.0.2.1), to `b`, which is whoever sends. The peer 192.0.2.2 is made up of
+ * frames alone; its MAC address is not `b`'s, so that the stack takes nothing that comes out there for its own.
+ */
+export function wire(): void {
+  bareWire();
+  tc("qdisc add dev a clsact", "qdisc add dev b clsact");
+}
+
+/** The same wire, and no qdisc for filters. */
+export function bareWire(): void {
+  ip(
+    "link set dev lo up",
+    "link add name a index 101 address 02:00:00:00:00:01 type veth peer name b index 102 address 02:00:00:00:00:0b",
+    "address add 192.0.2.1/24 dev a",
+    "link set dev a up",
+    "link set dev b up",
+    "neighbour add 192.0.2.2 lladdr 02:00:00:00:00:02 dev a",
+  );
+}
+
+/** A second wire, behind which the network 198.51.100.0/24 is. */
+export function secondWire(): void {
+  ip(
+    "link add name c index 103 address 02:00:00:00:00:03 type veth peer name d index 104 address 02:00:00:00:00:0d",
+    "address add 198.51.100.1/24 dev c",
+    "link set dev c up",
+    "link set dev d up",
+    "neighbour add 198.51.100.2 lladdr 02:00:00:00:00:04 dev c",
+  );
+  tc("qdisc add dev c clsact");
+}
+
+/** Samples what passes: `sample("a ingress", "rate 1 group 5")`; of all packets, or of what `match` says. */
+export function sample(where: string, parameters: string, match = "matchall"): void {
+  tc(`filter add dev ${where} ${match} action sample ${parameters}`);
+}
+
+// --- packets --------------------------------------------------------------------------------------
+
+const AF_PACKET = 17;
+const sys = await loadSys();
+
+function checked(what: string, result: number): number {
+  if (result < 0) throw new Error(`${what} failed: errno ${-result}`);
+  return result;
+}
+
+function packetSocket<Result>(work: (fd: number) => Result): Result {
+  const fd = checked("socket", sys.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  try {
+    return work(fd);
+  } finally {
+    sys.close(fd);
+  }
+}
+
+function deviceAddress(device: Device | number): Memory {
+  // struct sockaddr_ll: u16 family, be16 protocol, int ifindex, and what only a receiver is told.
+  const address = memory(20);
+  viewOf(address).setUint16(0, AF_PACKET, LITTLE);
+  viewOf(address).setInt32(4, typeof device === "number" ? device : IFINDEX[device], LITTLE);
+  return address;
+}
+
+/** Puts frames on a device's transmit path, by its name or its number. On `b` they come in at `a`. */
+export function send(device: Device | number, ...frames: readonly Uint8Array[]): void {
+  const to = deviceAddress(device);
+  packetSocket((fd) => {
+    for (const frame of frames) checked(`sending ${frame.length} bytes on ${device}`, sys.sendto(fd, new Uint8Array(frame), 0, to));
+  });
+}
+
+/** Puts one frame on a device's transmit path that the card is to cut into segments (TCP over IPv4 without options). */
+export function sendToBeCut(device: Device, frame: Uint8Array, segmentBytes: number): void {
+  const SOL_PACKET = 263;
+  const PACKET_VNET_HDR = 15;
+  // struct virtio_net_hdr: the checksum is to be completed; TCP over IPv4; u16 head, segment, checksum from and at.
+  const bytes = memory(10 + frame.length);
+  const view = viewOf(bytes);
+  bytes.set([1, 1]);
+  [54, segmentBytes, 34, 16].forEach((value, i) => view.setUint16(2 + 2 * i, value, LITTLE));
+  bytes.set(frame, 10);
+  packetSocket((fd) => {
+    checked("PACKET_VNET_HDR", sys.setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, new Uint8Array([1, 0, 0, 0])));
+    checked("sending", sys.sendto(fd, bytes, 0, deviceAddress(device)));
+  });
+}
+
+// --- listening --------------------------------------------------------------------------------------
+
+/** Waits for something, and says what was missing where it does not come. */
+export async function soon<Result>(promise: Promise<Result>, what: string | (() => string), ms = PATIENCE_MS): Promise<Result> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Waited in vain for ${typeof what === "string" ? what : what()}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Asks again and again until the answer is yes. */
+export async function until(what: string | (() => string), yes: () => boolean | Promise<boolean>, ms = PATIENCE_MS): Promise<void> {
+  const deadline = Date.now() + ms;
+  while (!await yes()) {
+    if (Date.now() > deadline) throw new Error(`Waited in vain until ${typeof what === "string" ? what : what()}`);
+    await pause(20);
+  }
+}
+
+/** Lets time pass. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A listener, and the time since when it listens. */
+export class Ear implements AsyncDisposable {
+  readonly listener: Listener;
+  readonly #entries: AsyncIterator<Entry, undefined>;
+  readonly #since = Date.now();
+
+  constructor(listener: Listener) {
+    this.listener = listener;
+    this.#entries = listener[Symbol.asyncIterator]();
+  }
+
+  /** The next `count` entries. */
+  async take(count: number): Promise<Entry[]> {
+    const entries: Entry[] = [];
+    while (entries.length < count) {
+      const next = await soon(this.#entries.next(), () => `entry ${entries.length + 1} of ${count}`);
+      if (next.done) throw new Error(`The listener ended after ${entries.length} entries, ${count} were expected`);
+      entries.push(next.value);
+    }
+    return entries;
+  }
+
+  /** The next entries are these samples, in every field. Of the time it is known between which moments it lies. */
+  async hears(...expected: SampleFields[]): Promise<void> {
+    const samples = asSamples(await this.take(expected.length));
+    for (const sample of samples) this.#checkTime(sample);
+    assertEquals(samples.map(timeless), expected);
+  }
+
+  /** The next entries are these group events, in every field. */
+  async hearsEvents(...expected: Partial<GroupEvent>[]): Promise<void> {
+    const events = (await this.take(expected.length)).map((event) => ({ ...event }));
+    assertEquals(events as unknown, expected.map((event) => ({ refcount: 0, sequence: 0, nsid: undefined, portId: 0, ...event })));
+  }
+
+  /** Ends the listener: what is still queued. */
+  async rest(): Promise<Entry[]> {
+    this.listener.end();
+    const entries: Entry[] = [];
+    for (;;) {
+      const next = await soon(this.#entries.next(), "the end");
+      if (next.done) return entries;
+      entries.push(next.value);
+    }
+  }
+
+  /** Ends the listener: nothing else has come, and nothing was lost. */
+  async hearsNoMore(): Promise<void> {
+    const rest = await this.rest();
+    assertEquals(rest.map((entry) => entry.type === "sample" ? entry.toObject() : entry), []);
+    const { lost, dropped, malformed, unknown } = this.listener.stats();
+    assertEquals({ lost, dropped, malformed, unknown }, { lost: 0, dropped: 0, malformed: 0, unknown: 0 });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.listener.close();
+  }
+
+  #checkTime(sample: Sample): void {
+    const { timestampNs } = sample;
+    if (timestampNs === undefined) throw new Error("the sample has no timestamp");
+    const ms = Number(timestampNs / 1_000_000n);
+    assert(this.#since - 1 <= ms && ms <= Date.now() + 1, `the sample is of ${ms}, heard between ${this.#since} and ${Date.now()}`);
+  }
+}
+
+/** {@linkcode listen}, for a scene. */
+export async function hear(options: ListenOptions = {}): Promise<Ear> {
+  return new Ear(await soon(listen(options), "listen"));
+}
+
+/** Entries of which each is a sample. */
+export function asSamples(entries: readonly Entry[]): Sample[] {
+  return entries.map((entry) => {
+    if (entry.type !== "sample") throw new Error(`a sample was expected, this is ${entry.type} ${entry.group}`);
+    return entry;
+  });
+}
+
+/** Everything in a sample but when it was taken: that alone no scene can set. */
+export function timeless(sample: Sample): SampleFields {
+  return { ...sample.toObject(), timestampNs: undefined };
+}
+
+/** A sample in all its fields: what a scene says of it; else the whole of an IPv4 packet, one of one, the first of its group. */
+export function sampled(fields: Partial<SampleFields> & { group: number }): SampleFields {
+  const rate = fields.rate ?? 1;
+  return {
+    type: "sample",
+    sequence: 0,
+    rate,
+    rateIsProbability: false,
+    oneIn: rate,
+    inIfindex: undefined,
+    outIfindex: undefined,
+    originalBytes: fields.data?.length,
+    protocol: 0x0800,
+    timestampNs: undefined,
+    latencyNs: undefined,
+    outTc: undefined,
+    outTcOccupancyBytes: undefined,
+    cookie: undefined,
+    tunnel: undefined,
+    unknown: [],
+    nsid: undefined,
+    portId: 0,
+    data: undefined,
+    ...fields,
+  };
+}
+
+/** The samples of these packets, numbered from 0. */
+export function sampledInOrder(packets: readonly Uint8Array[], fields: Partial<SampleFields> & { group: number }): SampleFields[] {
+  return packets.map((data, sequence) => sampled({ sequence, data, ...fields }));
+}
