@@ -54,10 +54,12 @@ export class Receiver {
   #watch: Watch | undefined;
   /** The last drain stopped before the queue was empty. */
   #full = false;
-  /** The last drain brought something: more is likely to be on its way. */
+  /** The last drain brought so much that more is likely to be on its way. */
   #busy = false;
   /** When datagrams came last. */
   #last = 0;
+  /** How many drains in a row brought datagrams that were far apart. */
+  #sparse = 0;
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
@@ -167,12 +169,12 @@ export class Receiver {
     await this.#watch?.close();
   }
 
-  /** True where what was taken came so fast that more is worth waiting a tick for. */
+  /** True where datagrams come so fast that more is worth waiting a tick for. A single late one does not change that. */
   #isDense(taken: number): boolean {
     const now = performance.now();
-    const since = now - this.#last;
+    this.#sparse = now - this.#last < taken * APART_MS ? 0 : this.#sparse + 1;
     this.#last = now;
-    return !this.#lowLatency && since < taken * APART_MS;
+    return !this.#lowLatency && this.#sparse < 2;
   }
 
   #sockets(): NetlinkSocket[] {

@@ -4,6 +4,7 @@
  */
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST } from "../wire/message.ts";
+import { type Action, readActions } from "./action.ts";
 import { ETH_P_ALL } from "./ether_types.ts";
 import { type Flower, type FlowerSpec, readFlower, writeFlower } from "./flower.ts";
 import { type Matchall, type MatchallSpec, readMatchall, writeMatchall } from "./matchall.ts";
@@ -32,7 +33,12 @@ export interface OtherClassifier {
   readonly kind: "other";
   /** The attributes inside TCA_OPTIONS. */
   readonly bytes: Uint8Array;
+  /** What is done with the packets, in order; `undefined` where it is not known where they stand. */
+  readonly actions: readonly Action[] | undefined;
 }
+
+// include/uapi/linux/pkt_cls.h: TCA_BASIC_ACT, TCA_BPF_ACT and so on, of kinds that are not decoded otherwise.
+const ACTIONS_OF_KIND: Readonly<Record<string, number>> = { basic: 3, bpf: 1, cgroup: 1, flow: 9, fw: 4, route: 6 };
 
 /** A filter as the kernel describes it. */
 export interface Filter {
@@ -152,12 +158,19 @@ function classify(kind: string, options: AttrReader, bytes: Uint8Array): Filter[
     case "u32":
       return readU32(options);
     default:
-      return { kind: "other", bytes };
+      return { kind: "other", bytes, actions: otherActions(kind, options) };
   }
+}
+
+function otherActions(kind: string, options: AttrReader): Action[] | undefined {
+  const type = ACTIONS_OF_KIND[kind];
+  let actions: Action[] | undefined;
+  while (options.next()) if (options.type === type) actions = readActions(options.nested());
+  return actions;
 }
 
 /** The actions of a filter, none where its kind is not decoded. */
 export function actionsOf(filter: Filter): NonNullable<Matchall["actions"]> {
   const { classifier } = filter;
-  return classifier === undefined || classifier.kind === "other" ? [] : classifier.actions ?? [];
+  return classifier?.actions ?? [];
 }

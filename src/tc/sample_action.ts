@@ -64,8 +64,8 @@ export interface SampleAction extends ActionParameters {
 
 /**
  * What {@linkcode writeSampleAction} is told. A new action needs `rate` and `group`; with the `index` of an existing
- * one alone that one is shared. In a replace, what is absent stays as it was, `rate`, `group` and
- * `truncateBytes` included: no truncation can be had back only by removing the action and adding it anew.
+ * one alone that one is shared. A replace needs `rate` and `group` too, and keeps `truncateBytes` where it is absent:
+ * a truncation goes away only with the action.
  */
 export interface SampleActionSpec {
   /** Sample one packet in so many. */

@@ -486,3 +486,13 @@ scene("rate 100 over many packets: the samples are as many as chance allows, the
   assert(Math.abs(samples - sent / 100) <= spread, `${samples} samples of ${sent} packets at rate 100`);
   await handle.remove();
 });
+
+scene("listSampling lists the actions of classifiers that are not decoded otherwise", "module:cls_basic", "module:cls_fw", async () => {
+  wire();
+  tc("filter add dev a ingress pref 3 basic match 'u32(u8 0x40 0xf0 at 0)' action sample rate 11 group 1");
+  tc("filter add dev a egress pref 4 handle 5 fw action sample rate 12 group 2");
+  const found = (await listSampling()).map((
+    { device, direction, preference, kind, rate, group },
+  ) => [device, direction, preference, kind, rate, group]);
+  assertEquals(found, [["a", "ingress", 3, "basic", 11, 1], ["a", "egress", 4, "fw", 12, 2]]);
+});
