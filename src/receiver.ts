@@ -56,8 +56,8 @@ export class Receiver {
   #full = false;
   /** The last drain brought so much that more is likely to be on its way. */
   #busy = false;
-  /** When datagrams came last. */
-  #last = 0;
+  /** When datagrams came last; the first are as likely as not the first of many. */
+  #last = Infinity;
   /** How many drains in a row brought datagrams that were far apart. */
   #sparse = 0;
   /** No more is wanted: once the queue is empty this is closed. */

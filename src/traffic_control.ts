@@ -9,6 +9,7 @@ import { Requests } from "./netlink_socket.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, NETLINK_ROUTE, type Sys } from "./sys/sys.ts";
 import { type Action, decodeActions } from "./tc/action.ts";
 import { decodeFilter, encodeFilter, encodeFilterDump, type Filter, type FilterKey } from "./tc/filter.ts";
+import { refusedArgument } from "./tc/refused.ts";
 import { decodeQdisc, encodeQdisc, encodeQdiscDump, type Qdisc } from "./tc/qdisc.ts";
 import { RTM_GETACTION, RTM_NEWACTION, RTM_NEWQDISC, RTM_NEWTFILTER, TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "./tc/tcmsg.ts";
 import type { Message } from "./wire/message.ts";
@@ -104,7 +105,7 @@ export class TrafficControl {
     try {
       return await this.#requests.request(message, op);
     } catch (error) {
-      throw error instanceof NetlinkError ? withHint(error, cures) : error;
+      throw error instanceof NetlinkError ? withHint(error, message, cures) : error;
     }
   }
 
@@ -144,10 +145,12 @@ function isGone(error: unknown): boolean {
   return error instanceof NetlinkError && [ENOENT, ENODEV, EINVAL].includes(error.errno);
 }
 
-function withHint(error: NetlinkError, cures: Cures = {}): NetlinkError {
-  const { op, errno, extack, extackOffset } = error;
+function withHint(error: NetlinkError, request: Uint8Array, cures: Cures = {}): NetlinkError {
+  const { op, errno, extackOffset } = error;
+  const argument = extackOffset === undefined ? undefined : refusedArgument(request, extackOffset);
+  const extack = argument === undefined ? error.extack : `${error.extack ?? "refused"} (${argument})`;
   // The kernel says EPERM also for what is in use, and then says more.
   const own = errno === EPERM && !extack ? undefined : cures[errno];
   const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
-  return hint === undefined ? error : new NetlinkError(op, errno, { extack, extackOffset, hint });
+  return new NetlinkError(op, errno, { extack, extackOffset, hint });
 }
