@@ -6,7 +6,8 @@
  * PSAMPLE_KERNELS="new old" chooses kernels, none for "".
  */
 import { spawn, spawnSync } from "node:child_process";
-import { mkdirSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -111,6 +112,10 @@ const environment = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY };
 if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT }).status === 0) {
   for (const [runtime, command] of RUNTIMES) await suite(`${runtime}, this kernel`, "unshare", ["-n", ...command], environment);
 }
+/** A guest has a /tmp, /var/tmp and /run of its own: what the tests need of the host's is handed in. */
+const handedIn = [ROOT, dirname(DENO), process.env.DENO_DIR ?? join(homedir(), ".cache/deno")]
+  .filter((path) => /^\/(tmp|var\/tmp|run)\//.test(path) && existsSync(path))
+  .flatMap((path) => ["-w", path]);
 for (const kernel of KERNELS) {
   if (process.getuid?.() !== 0) {
     absent(`kernel ${kernel}`, "booting it takes root");
@@ -122,7 +127,7 @@ for (const kernel of KERNELS) {
     continue;
   }
   for (const [runtime, command] of RUNTIMES) {
-    await suite(`${runtime}, kernel ${kernel}`, "test/kernel/boot", [kernel, "-t", "1200", "--", ...command], environment);
+    await suite(`${runtime}, kernel ${kernel}`, "test/kernel/boot", [kernel, "-t", "1800", ...handedIn, "--", ...command], environment);
   }
 }
 
