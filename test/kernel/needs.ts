@@ -1,7 +1,7 @@
 /**
  * What a test takes that not every machine has. Where it is missing the test is skipped, and standard error says
- * why; with PSAMPLE_REQUIRE=1 that is a failure. Two things are a skip even then: what the kernel is too old for,
- * and what may only be done to a kernel that `boot` started.
+ * why; with PSAMPLE_REQUIRE=1 that is a failure. Three things are a skip even then: what the kernel is too old
+ * for, what may only be done to a kernel that `boot` started, and other people's readers of our recordings.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -42,13 +42,15 @@ export function needs(...all: Need[]): { skip: string | false } {
   return { skip: false };
 }
 
+const EXCUSED = /^(linux>=|guest$|program:tshark$)/;
+
 /** Runtimes keep the reason of a skip to themselves. */
 const toldAlready = new Set<string>();
 function told(need: Need, missing: string): void {
   if (toldAlready.has(need)) return;
   toldAlready.add(need);
   process.stderr.write(`test/kernel: skipping what needs ${need}: ${missing}\n`);
-  if (process.env.PSAMPLE_REQUIRE === "1" && need !== "guest" && !need.startsWith("linux>=")) {
+  if (process.env.PSAMPLE_REQUIRE === "1" && !EXCUSED.test(need)) {
     test(`this machine has what the tests need: ${need}`, () => {
       throw new Error(`PSAMPLE_REQUIRE=1 is set, but ${missing}`);
     });
