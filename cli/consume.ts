@@ -38,14 +38,15 @@ export interface Source extends Account {
 
 /** What is printed, and how much of it. */
 export interface OutputPlan {
-  readonly sinks: readonly Sink[];
+  /** Opens what is written to. Only once there is something to write: an old recording is not emptied by a start that fails. */
+  open(): readonly Sink[];
   readonly count: number;
   readonly durationMs: number | undefined;
   readonly quiet: boolean;
 }
 
 /**
- * Opens what the options ask for. `family` is asked for the number that a recording of nothing names; `format` is that of
+ * Checks what the options ask for. `family` is asked for the number that a recording of nothing names; `format` is that of
  * a recording whose name does not tell.
  */
 export function planOutput(
@@ -67,20 +68,23 @@ export function planOutput(
   const recording = planRecording(parsed, file, format);
   const count = values.has("count") ? wholeNumber(values.get("count")![0]!, "--count", Number.MAX_SAFE_INTEGER, 1) : Infinity;
   const durationMs = values.has("duration") ? duration(values.get("duration")![0]!, "--duration") : undefined;
-  const sinks: Sink[] = [];
   let known: Details | undefined;
   const names = (): Details => known ??= details();
-  if (file !== undefined) {
-    const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder(family);
-    const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
-    sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
-  }
-  if (switches.has("json")) {
-    sinks.push(jsonSink(io.out));
-  } else if (file === undefined || printed) {
-    sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? names() : undefined }));
-  }
-  return { sinks, count, durationMs, quiet: switches.has("quiet") };
+  const open = (): Sink[] => {
+    const sinks: Sink[] = [];
+    if (file !== undefined) {
+      const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder(family);
+      const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
+      sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
+    }
+    if (switches.has("json")) {
+      sinks.push(jsonSink(io.out));
+    } else if (file === undefined || printed) {
+      sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? names() : undefined }));
+    }
+    return sinks;
+  };
+  return { open, count, durationMs, quiet: switches.has("quiet") };
 }
 
 /**
@@ -91,23 +95,28 @@ export function planOutput(
 export async function consume(source: Source, plan: OutputPlan, io: Io): Promise<number | undefined> {
   let left = plan.count;
   let handed = 0;
+  let sinks: readonly Sink[] | undefined;
   let signals = 0;
   // The first signal lets what is queued through, the second does not.
   const deaf = io.onSignal(() => ++signals === 1 ? source.end() : void source.close());
   const timer = plan.durationMs === undefined ? undefined : setTimeout(() => source.end(), plan.durationMs);
   try {
+    // What is received now is received already: a file that cannot be written is better known at once.
+    if (source.stats) sinks = plan.open();
     for await (let batch of source.batches()) {
       if (left !== Infinity) batch = firstSamples(batch, left);
       for (const entry of batch) if (entry.type === "sample") handed++;
       left = plan.count - handed;
-      for (const sink of plan.sinks) await sink.write(batch, source);
+      sinks ??= plan.open();
+      for (const sink of sinks) await sink.write(batch, source);
       if (left === 0) break;
     }
-    for (const sink of plan.sinks) await sink.close(source);
+    // A recording of nothing is still a recording.
+    for (const sink of sinks ?? plan.open()) await sink.close(source);
     return handed;
   } catch (error) {
     // What is recorded by now is whole nevertheless; that it fails too is not what went wrong first.
-    await Promise.allSettled(plan.sinks.map(async (sink) => await sink.close(source)));
+    await Promise.allSettled((sinks ?? []).map(async (sink) => await sink.close(source)));
     // Whoever reads has seen enough, as in "| head".
     if (error instanceof NetlinkError && error.code === "EPIPE") return undefined;
     throw error;

@@ -1,5 +1,5 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { dropPrivileges, listen, listGroups } from "../mod.ts";
+import { dropPrivileges, listen, type Listener, listGroups } from "../mod.ts";
 import { formatGroups } from "../src/format/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -92,13 +92,16 @@ async function list(parsed: Parsed, io: Io): Promise<number> {
 async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receiveBufferBytes: number): Promise<number> {
   const { switches } = parsed;
   const abort = new AbortController();
-  let family = 0;
-  // The output first: a file that cannot be written is better known before than after the waiting.
-  const plan = planOutput(parsed, io, liveDetails, () => family);
+  let listener: Listener | undefined;
+  let ended = false;
+  const plan = planOutput(parsed, io, liveDetails, () => listener?.family ?? 0);
   const wait = switches.has("wait");
   if (wait && !plan.quiet) io.err("psample: waiting for the psample module, where it is not loaded yet\n");
-  const deaf = io.onSignal(() => abort.abort());
-  let listener;
+  // Until the end somebody hears signals: here what comes before there is anything to end.
+  const deaf = io.onSignal(() => {
+    ended = true;
+    if (!listener) abort.abort();
+  });
   try {
     listener = await listen({
       groups,
@@ -109,25 +112,17 @@ async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receive
       receiveBufferBytes,
       signal: abort.signal,
     });
-  } catch (error) {
-    if (!abort.signal.aborted) throw error;
-    for (const sink of plan.sinks) await sink.close();
+    const user = parsed.values.get("user")?.[0];
+    if (user !== undefined) await dropPrivileges(user);
+    if (ended) listener.end();
+    const handed = await consume(listener, plan, io);
+    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, receiveBufferBytes));
     return 0;
+  } catch (error) {
+    if (abort.signal.aborted) return 0;
+    throw error;
   } finally {
     deaf();
+    await listener?.close();
   }
-  family = listener.family;
-  const user = parsed.values.get("user")?.[0];
-  if (user !== undefined) {
-    try {
-      await dropPrivileges(user);
-    } catch (error) {
-      // Rather nothing than with rights that nobody wanted.
-      await listener.close();
-      throw error;
-    }
-  }
-  const handed = await consume(listener, plan, io);
-  if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, receiveBufferBytes));
-  return 0;
 }

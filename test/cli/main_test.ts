@@ -181,6 +181,13 @@ test("a file that is not there is one sentence and status 1", async () => {
   assertMatch(result.errors(), /^psample: ENOENT.*\n$/);
 });
 
+test("a start that fails leaves an old recording as it was", async () => {
+  const io = fakeIo();
+  await io.create("old.pcap").write("precious");
+  assertEquals(await main(["read", "/nonexistent/file.pcap", "-w", "old.pcap"], io), 1);
+  assertEquals(new TextDecoder().decode(io.files.get("old.pcap")), "precious");
+});
+
 test("a reader that goes away ends the command quietly, a full disk does not", async () => {
   const gone = await run(["demo"], {
     onWrite: () => {

@@ -67,7 +67,7 @@ test("planOutput takes the format of a recording whose name does not tell", asyn
   for (const [file, first] of [["-", 0x0a], ["x", 0x0a], ["x.pcap", 0x4d]] as const) {
     const io = fakeIo();
     const plan = planOutput(parseCommand(["-w", file], OUTPUT_OPTIONS), io, () => recordedDetails(), () => 30, "pcapng");
-    for (const sink of plan.sinks) await sink.close();
+    for (const sink of plan.open()) await sink.close();
     assertEquals((io.files.get(file) ?? io.bytes())[0], first);
   }
 });
