@@ -97,24 +97,36 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
   let handed = 0;
   let sinks: readonly Sink[] | undefined;
   let signals = 0;
-  // The first signal lets what is queued through, the second does not.
-  const deaf = io.onSignal(() => ++signals === 1 ? source.end() : void source.close());
+  let interrupt = (): void => {};
+  // Not Promise.race: a promise that is pending for months would keep every race that it was in.
+  const unlessInterrupted = (work: Promise<void> | void): Promise<void> =>
+    new Promise((resolve, reject) => {
+      interrupt = () => reject(new Interruption());
+      Promise.resolve(work).then(resolve, reject);
+    });
+  // The first signal lets what is queued through; the second does not, nor does it wait for a reader that does not read.
+  const deaf = io.onSignal(() => {
+    if (++signals === 1) return source.end();
+    void source.close();
+    interrupt();
+  });
   const timer = plan.durationMs === undefined ? undefined : setTimeout(() => source.end(), plan.durationMs);
   try {
     // What is received now is received already: a file that cannot be written is better known at once.
     if (source.stats) sinks = plan.open();
     for await (let batch of source.batches()) {
       if (left !== Infinity) batch = firstSamples(batch, left);
+      sinks ??= plan.open();
+      for (const sink of sinks) await unlessInterrupted(sink.write(batch, source));
       for (const entry of batch) if (entry.type === "sample") handed++;
       left = plan.count - handed;
-      sinks ??= plan.open();
-      for (const sink of sinks) await sink.write(batch, source);
       if (left === 0) break;
     }
     // A recording of nothing is still a recording.
-    for (const sink of sinks ?? plan.open()) await sink.close(source);
+    for (const sink of sinks ?? plan.open()) await unlessInterrupted(sink.close(source));
     return handed;
   } catch (error) {
+    if (error instanceof Interruption) return handed;
     // What is recorded by now is whole nevertheless; that it fails too is not what went wrong first.
     await Promise.allSettled((sinks ?? []).map(async (sink) => await sink.close(source)));
     // Whoever reads has seen enough, as in "| head".
@@ -126,6 +138,9 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
     await source.close();
   }
 }
+
+/** The second signal. */
+class Interruption extends Error {}
 
 /** The batch up to its `most`th sample. */
 function firstSamples(batch: Entry[], most: number): Entry[] {
@@ -139,8 +154,8 @@ function firstSamples(batch: Entry[], most: number): Entry[] {
 /** The line that says what was received and what was lost; `handed` is how many samples were printed or recorded. */
 export function summary(stats: ListenStats, handed: number, askedBytes?: number): string {
   const parts = [`received ${plural(stats.received, "sample")}`];
-  // More had come by the time that the last one was wanted.
-  if (handed < stats.received) parts[0] += `, of which ${handed} were wanted`;
+  // More had come by the time that the last one was wanted, or could be written.
+  if (handed < stats.received) parts[0] += `, ${handed} of them printed or recorded`;
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   const lost = stats.groups.filter((group) => group.lost > 0);
   const where = lost.map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);

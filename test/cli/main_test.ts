@@ -214,6 +214,25 @@ test("a signal ends the command with its account", async () => {
   assertMatch(io.errors(), /psample: received \d+ samples/);
 });
 
+test("a second signal ends the command though nobody reads what it prints", async () => {
+  const io = fakeIo();
+  let writing = false;
+  const blocked: typeof io = Object.assign(io, {
+    out: {
+      write: (): Promise<void> => {
+        writing = true;
+        return new Promise(() => {});
+      },
+    },
+  });
+  const running = main(["demo", "--loop", "1000"], blocked);
+  while (!writing) await new Promise((resolve) => setTimeout(resolve, 5));
+  io.signal("SIGINT");
+  io.signal("SIGINT");
+  assertEquals(await running, 0);
+  assertMatch(io.errors(), /received \d+ samples, 0 of them printed or recorded/);
+});
+
 test("capture --dry-run prints tc lines and touches nothing", async () => {
   const args = [
     "capture",
