@@ -16,7 +16,7 @@ import { type Io, processIo } from "./io.ts";
 import { list } from "./list.ts";
 import { monitor } from "./monitor.ts";
 import { read } from "./read.ts";
-import { tc } from "./tc_command.ts";
+import { tc } from "./tc/command.ts";
 import { VERSION } from "./version.ts";
 
 export type { Io, Out, OutFile } from "./io.ts";

@@ -5,12 +5,10 @@ import { etherTypeName } from "../src/tc/ether_types.ts";
 import type { PortRange } from "../src/tc/flower.ts";
 import { compileMatch, type Match } from "../src/tc/match.ts";
 import { ipv4Text, ipv6Text, toHex } from "../src/wire/text.ts";
+import { ipProtocolName } from "./tc/ip_protocols.ts";
 
 /** The first of the groups that are chosen where none is given. */
 const GROUP = 65536;
-
-/** The IP protocols that tc's flower knows by name. */
-const IP_PROTOCOLS: Readonly<Record<number, string>> = { 1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6", 132: "sctp" };
 
 /** The lines that set up what the options say, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions): string[] {
@@ -55,7 +53,7 @@ function flowerWords({ keys = {} }: Match): string {
 
 /** tc takes a number for hexadecimal here. */
 function ipProtocol(number: number): string {
-  return IP_PROTOCOLS[number] ?? `0x${number.toString(16)}`;
+  return ipProtocolName(number) ?? `0x${number.toString(16)}`;
 }
 
 function address(masked: MaskedAddress | undefined): string | undefined {

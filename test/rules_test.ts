@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "mod.ts": ["src/"],
   "cli/": COMMAND,
   // tc's own words become tc's own requests, which the library has no names for.
-  "cli/tc_command.ts": [...COMMAND, "src/netlink_socket.ts", "src/sys/sys.ts"],
+  "cli/tc/command.ts": [...COMMAND, "src/netlink_socket.ts", "src/sys/sys.ts"],
 };
 
 const root = fileURLToPath(new URL("..", import.meta.url));

@@ -9,7 +9,7 @@ import type { FlowerKeys } from "../../src/tc/flower.ts";
 import { withKey } from "../../src/tc/u32.ts";
 import { splitMessages } from "../../src/wire/message.ts";
 import { ipv6Text, toHex } from "../../src/wire/text.ts";
-import { classId, integer, qdiscHandle, strtoul, u32Handle, unsigned } from "../../cli/tc_words.ts";
+import { classId, integer, qdiscHandle, strtoul, u32Handle, unsigned } from "../../cli/tc/values.ts";
 
 test("encodeControl: every control there and back", () => {
   const controls: Control[] = [

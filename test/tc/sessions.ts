@@ -9,7 +9,7 @@
 import { readFileSync } from "node:fs";
 import { ackError, decodeAck, type Message, NLMSG_DONE, NLMSG_ERROR, splitMessages } from "../../src/wire/message.ts";
 import { fromHex } from "../../src/wire/text.ts";
-import type { TcRequester } from "../../cli/tc.ts";
+import type { TcRequester } from "../../cli/tc/run.ts";
 import { RTM_GETLINK } from "../../src/link/link.ts";
 
 /** A message of a session. */

@@ -1,8 +1,8 @@
-import { Requests } from "../src/netlink_socket.ts";
-import { loadSys } from "../src/sys/load.ts";
-import { NETLINK_ROUTE } from "../src/sys/sys.ts";
-import type { Command } from "./command.ts";
-import { runTc } from "./tc.ts";
+import { Requests } from "../../src/netlink_socket.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import type { Command } from "../command.ts";
+import { runTc } from "./run.ts";
 
 /** The command `tc`. */
 export const tc: Command = {

@@ -2,6 +2,7 @@
  * The two forms in which iproute2 prints one and the same thing: text made of pieces, and JSON made of names and values.
  * A format says both at once, field by field, so that neither forgets what the other has.
  */
+import type { TcOptions } from "./options.ts";
 
 /** Where a format goes to. */
 export interface TcOutput {
@@ -25,8 +26,13 @@ export interface TcOutput {
   finish(): string;
 }
 
+/** The form that the options ask for. */
+export function outputFor(options: TcOptions): TcOutput {
+  return options.json ? jsonOutput(options.pretty) : textOutput(options.oneline ? "\\" : "\n");
+}
+
 /** Text, with `newline` at the end of each line. */
-export function textOutput(newline: string): TcOutput {
+function textOutput(newline: string): TcOutput {
   let result = "";
   const nothing = (): void => {};
   return {
@@ -46,7 +52,7 @@ export function textOutput(newline: string): TcOutput {
  * JSON as lib/json_writer.c lays it out; `pretty` for many lines. It is not `JSON.stringify`, because iproute2 names
  * fields twice (`success` of u32), and lays the brackets of arrays out in its own way.
  */
-export function jsonOutput(pretty: boolean): TcOutput {
+function jsonOutput(pretty: boolean): TcOutput {
   let result = "";
   let depth = 0;
   let separator = "";

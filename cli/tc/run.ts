@@ -1,14 +1,17 @@
 /**
  * `psample tc`: iproute2's words for sampling, sent by this program itself.
  */
-import { NetlinkError } from "../src/errors.ts";
-import { encodeLinkDump, LinkTable } from "../src/link/link.ts";
-import { decodeActions } from "../src/tc/action.ts";
-import { decodeFilter } from "../src/tc/filter.ts";
-import { decodeQdisc } from "../src/tc/qdisc.ts";
-import { decodeAck, type Message, NLMSG_ERROR } from "../src/wire/message.ts";
-import { formatActions, formatFilters, formatQdiscs } from "./tc_format.ts";
-import { needsLinks, parseTc, type TcCommand, type TcRequest } from "./tc_parse.ts";
+import { NetlinkError } from "../../src/errors.ts";
+import { encodeLinkDump, LinkTable } from "../../src/link/link.ts";
+import { decodeActions } from "../../src/tc/action.ts";
+import { decodeFilter } from "../../src/tc/filter.ts";
+import { decodeQdisc } from "../../src/tc/qdisc.ts";
+import { decodeAck, type Message, NLMSG_ERROR } from "../../src/wire/message.ts";
+import { formatActions } from "./format_action.ts";
+import { formatFilters } from "./format_filter.ts";
+import { formatQdiscs } from "./format_qdisc.ts";
+import { needsLinks, parseTc, type TcCommand } from "./parse.ts";
+import type { TcRequest } from "./request.ts";
 
 /** Who asks the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */
 export interface TcRequester {

@@ -1,0 +1,60 @@
+/**
+ * Filters, as iproute2 6.1 prints them.
+ *
+ * What this package does not decode is said to be there, where iproute2 would print it: a list never looks complete
+ * when it is not.
+ */
+import type { Filter } from "../../src/tc/filter.ts";
+import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
+import { toHex } from "../../src/wire/text.ts";
+import { writeHandle } from "./format_classifier.ts";
+import { writeFlower } from "./format_flower.ts";
+import { writeMatchall } from "./format_matchall.ts";
+import { writeU32 } from "./format_u32.ts";
+import { classText, type NameOf, protocolText, writeDevice } from "./format_values.ts";
+import type { TcOptions } from "./options.ts";
+import { outputFor, type TcOutput } from "./output.ts";
+import type { TcView } from "./request.ts";
+
+/** Filters as `tc filter show` prints them. */
+export function formatFilters(filters: readonly Filter[], options: TcOptions, view: TcView, nameOf: NameOf): string {
+  const out = outputFor(options);
+  for (const filter of filters) writeFilter(out, filter, options, view, nameOf);
+  return out.finish();
+}
+
+function writeFilter(out: TcOutput, filter: Filter, options: TcOptions, view: TcView, nameOf: NameOf): void {
+  const { ifindex, parent, preference, protocol, kind, chain, classifier } = filter;
+  out.open();
+  out.text("filter ");
+  if (ifindex === TCM_IFINDEX_MAGIC_BLOCK) {
+    out.field("block", parent, `block ${parent} `);
+  } else {
+    if (!view.ifindex || view.ifindex !== ifindex) writeDevice(out, ifindex, nameOf);
+    if (!view.parent || view.parent !== parent) {
+      if (parent === TC_H_ROOT) out.field("root", true, "root ");
+      else if (parent === TC_H_CLSACT_INGRESS) out.field("ingress", true, "ingress ");
+      else if (parent === TC_H_CLSACT_EGRESS) out.field("egress", true, "egress ");
+      else out.field("parent", classText(parent), `parent ${classText(parent)} `);
+    }
+  }
+  if (protocol && view.protocol !== protocol) {
+    out.field("protocol", protocolText(protocol), `protocol ${protocolText(protocol)} `);
+  }
+  if (preference && view.preference !== preference) out.field("pref", preference, `pref ${preference} `);
+  out.field("kind", kind, `${kind} `);
+  if (chain !== undefined && view.chain !== chain) out.field("chain", chain, `chain ${chain} `);
+  if (classifier) {
+    out.open("options");
+    if (classifier.kind === "matchall") writeMatchall(out, classifier, filter.handle, options);
+    else if (classifier.kind === "flower") writeFlower(out, classifier, filter.handle, options);
+    else if (classifier.kind === "u32") writeU32(out, classifier, filter, options);
+    else {
+      writeHandle(out, filter.handle);
+      out.field("bytes", toHex(classifier.bytes), "[options: see tc] ");
+    }
+    out.close();
+  }
+  out.line();
+  out.close();
+}

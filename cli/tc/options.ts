@@ -1,0 +1,82 @@
+/** The options before the object. */
+import { outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
+import { help } from "./usage.ts";
+import { keywordOf, type Words } from "./words.ts";
+
+/** The options before the object. */
+export interface TcOptions {
+  /** `-s`: counters and ages. */
+  readonly stats: boolean;
+  /** `-d`. */
+  readonly details: boolean;
+  /** `-r`: handles as numbers too. */
+  readonly raw: boolean;
+  /** `-j`. */
+  readonly json: boolean;
+  /** `-p`: JSON on many lines, u32 keys in words. */
+  readonly pretty: boolean;
+  /** `-o`: a backslash in place of each line's end. */
+  readonly oneline: boolean;
+}
+
+const OPTIONS = [
+  "-stats",
+  "-statistics",
+  "-details",
+  "-raw",
+  "-pretty",
+  "-graph",
+  "-Version",
+  "-iec",
+  "-help",
+  "-force",
+  "-batch",
+  "-netns",
+  "-Numeric",
+  "-names",
+  "-nm",
+  "-cf",
+  "-conf",
+  "-color",
+  "-timestamp",
+  "-tshort",
+  "-json",
+  "-oneline",
+  "-brief",
+] as const;
+
+/** Reads them up to the object. */
+export function parseOptions(words: Words): TcOptions {
+  const options = { stats: false, details: false, raw: false, json: false, pretty: false, oneline: false };
+  for (; words.word?.startsWith("-"); words.skip()) {
+    const { word } = words;
+    switch (keywordOf(word, OPTIONS)) {
+      case "-stats":
+      case "-statistics":
+        options.stats = true;
+        break;
+      case "-details":
+        options.details = true;
+        break;
+      case "-raw":
+        options.raw = true;
+        break;
+      case "-pretty":
+        options.pretty = true;
+        break;
+      case "-json":
+        options.json = true;
+        break;
+      case "-oneline":
+        options.oneline = true;
+        break;
+      case "-help":
+        throw help(0);
+      case undefined:
+        throw new TcRefusal(`Option "${word}" is unknown, try "psample tc -help".`, STATUS_USAGE);
+      default:
+        throw outside(word);
+    }
+  }
+  return options;
+}

@@ -1,0 +1,186 @@
+/** The words of flower. */
+import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 } from "../../src/tc/ether_types.ts";
+import type { ClassifierSpec } from "../../src/tc/filter.ts";
+import { type FlowerKeys, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, type MaskedNumber, type PortRange } from "../../src/tc/flower.ts";
+import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../src/tc/tcmsg.ts";
+import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier_words.ts";
+import { IP_PROTOCOLS } from "./ip_protocols.ts";
+import { fail, illegal, invalidArgument, outside, TcRefusal } from "./refusal.ts";
+import { etherType, prefixOf, unsigned } from "./values.ts";
+import { isPrefix, keywordOf, type Words } from "./words.ts";
+
+/** flower's keywords in the order in which iproute2 compares prefixes with them. */
+const FLOWER_WORDS = [
+  "classid",
+  "flowid",
+  "hw_tc",
+  "ip_flags",
+  "verbose",
+  "skip_hw",
+  "skip_sw",
+  "ct_state",
+  "ct_zone",
+  "ct_mark",
+  "ct_label",
+  "indev",
+  "vlan_id",
+  "vlan_prio",
+  "vlan_ethtype",
+  "cvlan_id",
+  "cvlan_prio",
+  "cvlan_ethtype",
+  "mpls",
+  "mpls_label",
+  "mpls_tc",
+  "mpls_bos",
+  "mpls_ttl",
+  "dst_mac",
+  "src_mac",
+  "ip_proto",
+  "ip_tos",
+  "ip_ttl",
+  "dst_ip",
+  "src_ip",
+  "dst_port",
+  "src_port",
+  "tcp_flags",
+  "type",
+  "code",
+  "arp_tip",
+  "arp_sip",
+  "arp_op",
+  "arp_tha",
+  "arp_sha",
+  "enc_dst_ip",
+  "enc_src_ip",
+  "enc_key_id",
+  "enc_dst_port",
+  "enc_tos",
+  "enc_ttl",
+  "geneve_opts",
+  "vxlan_opts",
+  "erspan_opts",
+  "action",
+] as const;
+/** Those that it wants whole. */
+const FLOWER_WHOLE_WORDS: ReadonlySet<string> = new Set(["num_of_vlans", "pppoe_sid", "ppp_proto", "gtp_opts"]);
+
+/** Reads what follows `flower`. */
+export function parseFlower(words: Words, protocol: number): ClassifierSpec {
+  const found = noWords();
+  let innerType = protocol;
+  const keys: FlowerKeys = {};
+  const tagged = (what: string): void => {
+    if (protocol !== ETH_P_8021Q && protocol !== ETH_P_8021AD) {
+      throw new TcRefusal(`Can't set "${what}" if ethertype isn't 802.1Q or 802.1AD and num_of_vlans is 0`, 1);
+    }
+  };
+  while (words.left > 0) {
+    const word = words.word!;
+    const keyword = FLOWER_WHOLE_WORDS.has(word) ? word : keywordOf(word, FLOWER_WORDS);
+    switch (keyword) {
+      case "classid":
+      case "flowid":
+        takeClassId(words, found);
+        break;
+      case "verbose":
+        takeFlag(words, found, TCA_CLS_FLAGS_VERBOSE);
+        break;
+      case "skip_hw":
+        takeFlag(words, found, TCA_CLS_FLAGS_SKIP_HW);
+        break;
+      case "skip_sw":
+        takeFlag(words, found, TCA_CLS_FLAGS_SKIP_SW);
+        break;
+      case "vlan_id": {
+        const value = words.value();
+        tagged("vlan_id");
+        keys.vlanId = unsigned(value, 10, 0xfff) ?? fail(illegal("vlan_id"));
+        break;
+      }
+      case "vlan_prio": {
+        const value = words.value();
+        tagged("vlan_prio");
+        keys.vlanPriority = unsigned(value, 10, 7) ?? fail(illegal("vlan_prio"));
+        break;
+      }
+      case "vlan_ethtype": {
+        const value = words.value();
+        tagged("vlan_ethtype");
+        innerType = keys.vlanEtherType = etherType(value) ?? fail(invalidArgument("invalid vlan_ethtype", value));
+        break;
+      }
+      case "ip_proto":
+        keys.ipProtocol = flowerProtocol(words.value(), innerType) ?? fail(illegal("ip_proto"));
+        break;
+      case "dst_ip":
+        keys.destination = flowerAddress(words.value(), innerType) ?? fail(illegal("dst_ip"));
+        break;
+      case "src_ip":
+        keys.source = flowerAddress(words.value(), innerType) ?? fail(illegal("src_ip"));
+        break;
+      case "dst_port": {
+        const ports = flowerPorts(words.value(), keys.ipProtocol) ?? fail(illegal("dst_port"));
+        if ("from" in ports) keys.destinationPorts = ports;
+        else keys.destinationPort = ports;
+        break;
+      }
+      case "src_port": {
+        const ports = flowerPorts(words.value(), keys.ipProtocol) ?? fail(illegal("src_port"));
+        if ("from" in ports) keys.sourcePorts = ports;
+        else keys.sourcePort = ports;
+        break;
+      }
+      case "action":
+        takeActions(words, found);
+        break;
+      case undefined:
+        throw unknownWord(word);
+      default:
+        throw outside(`flower ${keyword}`);
+    }
+  }
+  if (protocol !== ETH_P_ALL) keys.etherType = protocol;
+  return { kind: "flower", keys, ...found };
+}
+
+function flowerProtocol(text: string, type: number): number | undefined {
+  const wrong = new TcRefusal('Illegal "eth_type" for ip proto', 1);
+  if (type !== ETH_P_IP && type !== ETH_P_IPV6) throw wrong;
+  const known = IP_PROTOCOLS.find(([name]) => isPrefix(text, name));
+  if (!known) return unsigned(text, 16, 0xff);
+  const [name, number] = known;
+  if ((name === "icmp" && type !== ETH_P_IP) || (name === "icmpv6" && type !== ETH_P_IPV6)) throw wrong;
+  return number;
+}
+
+function flowerAddress(text: string, type: number): FlowerKeys["source"] {
+  // Protocol 0, in a delete without one, takes either family.
+  const families: (4 | 6)[] = type === ETH_P_IP ? [4] : type === ETH_P_IPV6 ? [6] : type === 0 ? [4, 6] : [];
+  if (families.length === 0) return undefined;
+  for (const family of families) {
+    const address = prefixOf(text, family);
+    if (address) return address;
+  }
+  const name = families.length > 1 ? "any valid" : families[0] === 4 ? "inet" : "inet6";
+  throw new TcRefusal(`Error: ${name} prefix is expected rather than "${text}".`, 1);
+}
+
+function flowerPorts(text: string, protocol: number | undefined): MaskedNumber | PortRange | undefined {
+  const hasPorts = protocol === IPPROTO_TCP || protocol === IPPROTO_UDP || protocol === IPPROTO_SCTP;
+  const dash = text.indexOf("-");
+  const from = unsigned(dash < 0 ? text : text.slice(0, dash), 10, 0xffff);
+  const to = dash < 0 ? 0 : unsigned(text.slice(dash + 1), 10, 0xffff);
+  if (from !== undefined && to !== undefined) {
+    if (from && to) {
+      if (to <= from) throw new TcRefusal("max value should be greater than min value", 1);
+      return hasPorts ? { from, to } : undefined;
+    }
+    return from && hasPorts ? { value: from, mask: undefined } : undefined;
+  }
+  const slash = text.indexOf("/");
+  if (slash < 0 || !hasPorts) return undefined;
+  const value = unsigned(text.slice(0, slash), 0, 0xffff);
+  const mask = unsigned(text.slice(slash + 1), 0, 0xffff);
+  return value === undefined || mask === undefined ? undefined : { value, mask };
+}
