@@ -1,0 +1,125 @@
+/**
+ * Damaged input is a value or the documented error, in bounded steps and of bounded size: a short run with a fixed seed.
+ * `run.ts` beside this is the long one. What was found once stands at the end by name.
+ */
+import { test } from "node:test";
+import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
+import { DecodeError } from "../../src/errors.ts";
+import { decodeAck, NLMSG_ERROR } from "../../src/wire/message.ts";
+import { fromHex, toHex } from "../../src/wire/text.ts";
+import { UsageError } from "../../cli/args.ts";
+import { parseTc } from "../../cli/tc/parse.ts";
+import { devices } from "./corpus.ts";
+import { Found, type Target, truncations, tryMutations, tryOne, tryTruncations, weigh } from "./engine.ts";
+import { decodeWords, encodeWords, mutate, Random } from "./mutate.ts";
+import { TARGETS } from "./targets.ts";
+
+const SEED = 0x5eed;
+const MUTATIONS = 3000;
+/** Small recordings are cut everywhere here, until there are so many cuts; the long run cuts all of them. */
+const CUTS = 8000;
+
+function named(name: string): Target {
+  return TARGETS.find((target) => target.name === name)!;
+}
+
+for (const target of TARGETS) {
+  test(`${target.name}: every truncation of small recordings, and seeded mutations of all`, async () => {
+    const count = Math.min(truncations(target).count, CUTS);
+    assert(count > 0, "nothing is recorded");
+    const cut = await tryTruncations(target, { seed: SEED, from: 0, to: count });
+    assertEquals(cut.value + cut.refused, count);
+    const { value, refused } = await tryMutations(target, { seed: SEED, from: 0, to: MUTATIONS });
+    assertEquals(value + refused, MUTATIONS);
+    // Damage that is always refused at the door would reach nothing behind it.
+    assert(value > MUTATIONS / 20, `${value} of ${MUTATIONS} have a value`);
+  });
+}
+
+test("the same seed makes the same mutations, another makes others", () => {
+  for (const { mutate, recordings } of TARGETS) {
+    const made = (seed: number): string[] => Array.from({ length: 20 }, (_, i) => toHex(mutate(new Random(seed, i), recordings)));
+    assertEquals(made(7), made(7));
+    assertNotEquals(made(7), made(8));
+  }
+});
+
+/** A target that does what no decoder should. */
+function bad(run: (input: Uint8Array) => unknown): Target {
+  const recordings = [new Uint8Array(64).fill(7)];
+  return { name: "bad", recordings, mutate, run, refuses: (error) => error instanceof DecodeError };
+}
+
+test("a crash is found, and made smaller", async () => {
+  const target = bad((input) => {
+    if (input.length > 3 && input[2] === 0xff) throw new RangeError("Offset is outside the bounds of the DataView");
+  });
+  const found = await assertRejects(() => tryMutations(target, { seed: 1, from: 0, to: 100_000 }), Found, "Offset is outside");
+  assertEquals(toHex(found.input), "0000ff00");
+  assert(/seed 1, mutation \d+, 4 bytes: 0000ff00/.test(found.message), found.message);
+});
+
+test("an endless loop over the input is found", async () => {
+  const target = bad((input) => {
+    const view = new DataView(input.buffer, input.byteOffset, input.length);
+    for (let at = 0; at < input.length;) at += view.getUint8(at);
+  });
+  await tryOne(target, new Uint8Array(64).fill(1));
+  const restored = DataView.prototype.getUint8;
+  await assertRejects(() => tryOne(target, new Uint8Array(64)), Error, "steps");
+  // Counting is over when the run is.
+  assertEquals(DataView.prototype.getUint8, restored);
+});
+
+test("a value that is larger than its input can be worth is found", async () => {
+  await assertRejects(
+    () => tryOne(bad((input) => input.length === 0 ? new Uint8Array(1 << 20) : 0), new Uint8Array()),
+    Error,
+    "the most is",
+  );
+  await assertRejects(() => tryOne(bad(() => 1n << 200n), new Uint8Array()), Error, "128 bits");
+  assertEquals(weigh({ a: [1, "two"], b: new Map([[1, 2n]]), c: new Uint8Array(5) }), 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 6);
+});
+
+// What was found.
+
+test("decodeAck: an echoed request that says it is longer than 2 GiB", () => {
+  // The offset of what follows it was a negative number.
+  for (const length of ["ffffffff", "fdffffff", "00000080", "00000000", "10000000"]) {
+    const payload = fromHex(`eaffffff${length}` + "00".repeat(12) + "08000200" + "14000000")!;
+    const ack = decodeAck({ type: NLMSG_ERROR, flags: 0x200, sequence: 1, portId: 0, payload });
+    assertEquals(ack.errno, 22);
+    assert(ack.extackOffset === undefined || ack.extackOffset === 20);
+  }
+});
+
+test("arguments: -_ and --_ are options that there are not", async () => {
+  // The parser keeps its list of words under this name: the value of the option took its place.
+  for (const words of [["", "-_"], ["", "--_", "x", "y"], ["read", "--_=1", "file"], ["read", "-v_", "file"], ["demo", "--_"]]) {
+    assertEquals(await tryOne(named("arguments"), encodeWords(words)), "refused", words.join(" "));
+  }
+  assertEquals(await tryOne(named("arguments"), encodeWords(["read", "_", "--", "-_"])), "value");
+  await assertRejects(async () => await named("command").run(encodeWords(["read", "--_"])), UsageError, "unknown option --_");
+});
+
+test("tc: words that make no message together are refused", () => {
+  const sample = "action sample rate 1 group 1 ";
+  for (
+    const [line, why] of [
+      [`actions add ${sample.repeat(33)}`, "Cannot encode 33 actions: the kernel takes 32"],
+      [`filter add dev d0 ingress matchall ${sample.repeat(40)}`, "Cannot encode 40 actions: the kernel takes 32"],
+      [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Cannot encode attribute 1: 120004 bytes, an attribute holds 65535"],
+      [
+        `filter add dev d0 ingress protocol ip flower ip_proto tcp dst_port 80 ip_proto icmp ${sample}`,
+        "Cannot encode the flower key destinationPort: it does not go with the IP protocol or address family",
+      ],
+    ] as const
+  ) {
+    assertEquals(parseTc(line.trim().split(" "), devices), { kind: "usage", status: 2, text: why });
+  }
+});
+
+test("words are bytes, each behind a NUL", () => {
+  assertEquals(decodeWords(encodeWords(["a", "", "b c", "é"])), ["a", "", "b c", "é"]);
+  assertEquals(decodeWords(encodeWords([])), []);
+});

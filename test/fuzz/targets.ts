@@ -1,0 +1,436 @@
+/** Everything that takes what strangers send, and what has to be true of each. */
+import { DecodeError } from "../../src/errors.ts";
+import { formatJson } from "../../src/format/json.ts";
+import { RecordDecoder } from "../../src/format/netlink_record.ts";
+import { Output } from "../../src/format/output.ts";
+import { encodePcapStart, PcapReader, type PcapRecord, writePcapRecord } from "../../src/format/pcap.ts";
+import { PcapngWriter } from "../../src/format/pcapng.ts";
+import { formatText } from "../../src/format/text.ts";
+import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
+import { decodeLink, LinkTable, linkTypeOf, RTM_NEWLINK } from "../../src/link/link.ts";
+import { decodeGroup, decodeMessage, type GroupEvent } from "../../src/psample/group.ts";
+import { decodeSample, type Sample } from "../../src/psample/sample.ts";
+import { decodeActions } from "../../src/tc/action.ts";
+import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
+import { compileMatch } from "../../src/tc/match.ts";
+import { decodeQdisc } from "../../src/tc/qdisc.ts";
+import { TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
+import { ackError, decodeAck, splitMessages } from "../../src/wire/message.ts";
+import { toHex } from "../../src/wire/text.ts";
+import { duration, type Option, parseCommand, type Parsed, unknownWord, UsageError, wholeNumber } from "../../cli/args.ts";
+import { capture } from "../../cli/capture.ts";
+import { cleanup } from "../../cli/cleanup.ts";
+import type { Command } from "../../cli/command.ts";
+import { planOutput } from "../../cli/consume.ts";
+import { demo } from "../../cli/demo.ts";
+import { doctor } from "../../cli/doctor.ts";
+import type { Io } from "../../cli/io.ts";
+import { list } from "../../cli/list.ts";
+import { monitor } from "../../cli/monitor.ts";
+import { recordedDetails } from "../../cli/names.ts";
+import { read } from "../../cli/read.ts";
+import { formatActions } from "../../cli/tc/format_action.ts";
+import { formatFilters } from "../../cli/tc/format_filter.ts";
+import { formatQdiscs } from "../../cli/tc/format_qdisc.ts";
+import { needsLinks, parseTc } from "../../cli/tc/parse.ts";
+import { fakeIo } from "../cli/fake_io.ts";
+import {
+  acks,
+  actions,
+  asMessage,
+  datagrams,
+  devices,
+  families,
+  files,
+  filters,
+  links,
+  qdiscs,
+  samples,
+  smallFile,
+  tcLines,
+} from "./corpus.ts";
+import type { Target } from "./engine.ts";
+import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
+
+/** What a target found to be false. */
+class Broken extends Error {
+  override readonly name = "Broken";
+}
+
+function must(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Broken(what);
+}
+
+function decoder(name: string, recordings: readonly Uint8Array[], run: (input: Uint8Array) => unknown): Target {
+  return { name, recordings, mutate, run, refuses: (error) => error instanceof DecodeError };
+}
+
+/** Calls a decoder in both byte orders; where both refuse, so does this. */
+function inBothOrders<T>(run: (littleEndian: boolean) => T): T[] {
+  const values: T[] = [];
+  let refusal: unknown;
+  for (const littleEndian of [true, false]) {
+    try {
+      values.push(run(littleEndian));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      refusal = error;
+    }
+  }
+  if (values.length === 0) throw refusal;
+  return values;
+}
+
+const DETAILS = recordedDetails((ifindex) => ({ name: `d${ifindex}`, type: undefined, address: undefined }));
+
+/** Above this only what is not about every byte of the packet is printed. */
+const LARGE = 4096;
+
+/** Everything that is done with a sample. A getter must not throw: what is wrong is found when it is decoded. */
+function useSample(sample: Sample): unknown {
+  let fields: unknown;
+  try {
+    fields = sample.toObject();
+    if (sample.dataBytes > LARGE) return fields;
+    const json = JSON.stringify(sample);
+    must(formatJson(sample) === `${json}\n`, "the line of JSON differs from JSON.stringify");
+    const text = formatText(sample, { verbose: true, details: DETAILS });
+    const lines = text.split("\n").length - 1;
+    must(lines === 1 + (sample.data ? 1 + Math.ceil(sample.dataBytes / 16) : 0), "the text has not as many lines as it should");
+    return [fields, json, text];
+  } catch (error) {
+    throw error instanceof DecodeError ? new Broken(`a DecodeError that came late: ${error.message}`) : error;
+  }
+}
+
+const TC_OPTIONS = { stats: true, details: true, raw: true, json: false, pretty: true, oneline: false };
+const TC_FORMS = [TC_OPTIONS, { ...TC_OPTIONS, json: true }, { ...TC_OPTIONS, pretty: false, oneline: true, raw: false }];
+const TC_VIEW = { ifindex: 0, parent: 0, handle: 0, preference: 0, protocol: 0, chain: undefined };
+
+/** Sends what a recording becomes through its printers and writers. */
+function useItem(item: Sample | GroupEvent): unknown {
+  return item.type === "sample" ? [item.group, item.sequence, item.dataBytes, toHex(item.message.subarray(0, 256))] : item;
+}
+
+/** Sizes of the pieces in which a file is read: from the bytes themselves, so that they are the same in every run. */
+function* pieces(input: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
+  const sizes = [1, 2, 3, 4, 7, 13, 64, 1000, 4096];
+  let state = input.length;
+  for (let at = 0; at < input.length;) {
+    state = Math.imul(state ^ input[at]!, 0x01000193) >>> 0;
+    const size = sizes[state % sizes.length]!;
+    yield new Uint8Array(input.slice(at, at + size));
+    at += size;
+  }
+}
+
+interface Read {
+  readonly items: readonly unknown[];
+  readonly counts: unknown;
+  readonly error: string | undefined;
+}
+
+/** What a file has, given in these pieces, and why it ends where it does. */
+function readFile(given: Iterable<Uint8Array<ArrayBuffer>>): Read {
+  const reader = new PcapReader();
+  const records = new RecordDecoder();
+  const items: unknown[] = [];
+  let error: string | undefined;
+  const take = (record: PcapRecord): void => {
+    for (const item of records.decode(record)) items.push(useItem(item));
+  };
+  try {
+    for (const piece of given) reader.push(piece).forEach(take);
+    reader.end();
+    records.end();
+  } catch (caught) {
+    if (!(caught instanceof DecodeError)) throw caught;
+    error = caught.message;
+  }
+  return { items, counts: { ...records.counts, skipped: reader.skipped }, error };
+}
+
+const BYTES_OF_A_MESSAGE = 4;
+
+/** Writes a message as a recorder does, and reads it back. */
+function writeAndRead(item: Sample | GroupEvent, message: Uint8Array, form: "pcap" | "pcapng", littleEndian: boolean): unknown {
+  const output = new Output(64);
+  if (form === "pcapng") {
+    const writer = new PcapngWriter({ littleEndian, device: (index) => ({ name: `d${index}`, type: undefined, address: undefined }) });
+    writer.begin(output);
+    const most = writer.mostBytes(item);
+    const before = output.length;
+    writer.write(output, item, 1n);
+    must(output.length - before <= most, `${output.length - before} bytes were written, ${most} were promised`);
+    const rest = output.length + writer.statisticsBytes;
+    writer.end(output);
+    must(output.length <= rest, `${output.length - rest} bytes of statistics more than were promised`);
+  } else {
+    output.append(encodePcapStart(30, 0n));
+    writePcapRecord(output, message, 1n);
+  }
+  const reader = new PcapReader();
+  const records = reader.push(output.written.slice());
+  reader.end();
+  const last = records.at(-1);
+  must(last !== undefined, "nothing is in the file");
+  const read = form === "pcapng" ? last.bytes : last.bytes.subarray(16);
+  must(toHex(read) === toHex(message), `${toHex(read)} is read back`);
+  return output.length;
+}
+
+// The command line.
+
+const COMMANDS: readonly Command[] = [monitor, capture, read, list, doctor, demo, cleanup];
+
+const VALUES: readonly string[] = [
+  "0",
+  "1",
+  "5",
+  "65536",
+  "1000",
+  "10s",
+  "500ms",
+  "1h",
+  "100MB",
+  "1kb",
+  "x.pcap",
+  "x.pcapng",
+  "-",
+  "pcap",
+  "pcapng",
+  "ingress",
+  "egress",
+  "both",
+  "0102",
+  "arp",
+  "ip proto tcp dst 10.0.0.0/8 dport 80-90",
+  "vlan 5",
+  "nobody",
+  "eth0",
+];
+
+function optionWords(options: readonly Option[]): string[] {
+  return options.flatMap(({ name, letter, value }) => [
+    `--${name}`,
+    ...(letter ? [`-${letter}`] : []),
+    ...(value === undefined
+      ? [`--${name}=false`]
+      : VALUES.flatMap((text) => [`--${name}=${text}`, ...(letter ? [`-${letter}${text}`] : [])])),
+  ]);
+}
+
+/** The command lines of the help, and each option of each command alone and with a value. */
+const argumentLines: readonly Uint8Array[] = COMMANDS.flatMap((command) => [
+  ...command.examples.map(([line]) => {
+    const words = [...line.replace(/ \| .*/, "").replace(/^.* \| psample/, "psample").matchAll(/'([^']*)'|(\S+)/g)]
+      .map((match) => match[1] ?? match[2]!).slice(1);
+    return words[0] === command.name ? words : [command.name, ...words];
+  }),
+  ...command.options.map(({ name, value }) => [command.name, `--${name}`, ...(value === undefined ? [] : ["5"])]),
+  ...command.options.filter(({ letter }) => letter).map((
+    { letter, value },
+  ) => [command.name, `-${letter}${value === undefined ? "" : "5"}`]),
+]).map(encodeWords);
+
+const argumentWords: readonly string[] = [
+  ...new Set([...COMMANDS.flatMap(({ options }) => optionWords(options)), ...VALUES, ...COMMANDS.map(({ name }) => name)]),
+];
+
+/** A world in which nothing is on disk. */
+function io(): Io {
+  return { ...fakeIo({ input: new Proxy({}, { get: () => smallFile }) }) };
+}
+
+/** Every check that the commands do by themselves, on every value. */
+function checkValues({ values }: Parsed): void {
+  for (const list of values.values()) {
+    for (const text of list) {
+      for (const check of [wholeNumber, duration]) {
+        try {
+          const number = check(text, "it");
+          must(number >= 0 && number <= 0xffffffff, `${text} became ${number}`);
+        } catch (error) {
+          if (!(error instanceof UsageError)) throw error;
+        }
+      }
+      unknownWord(text, "word", ["one", "another"]);
+    }
+  }
+}
+
+function parseArguments(words: readonly string[]): unknown {
+  const command = COMMANDS.find(({ name }) => name === words[0]) ?? monitor;
+  const rest = words.slice(1);
+  const parsed = parseCommand(rest, command.options);
+  const names = new Set(command.options.map(({ name }) => name));
+  must(Array.isArray(parsed.words) && parsed.words.every((word) => typeof word === "string"), "the words are no words");
+  must([...parsed.switches].every((name) => names.has(name)), "a switch that there is not");
+  for (const [name, list] of parsed.values) {
+    const option = command.options.find((option) => option.name === name);
+    must(option?.value !== undefined && Array.isArray(list) && list.length > 0, `--${name} has no list of values`);
+    must(list.every((text) => typeof text === "string" && text !== ""), `--${name} has a value that is no text`);
+    must(option.repeats || list.length === 1, `--${name} has several values`);
+  }
+  checkValues(parsed);
+  if (names.has("write")) planOutput(parsed, io(), () => DETAILS, () => 0);
+  return [[...parsed.switches], [...parsed.values], parsed.words];
+}
+
+/** The commands that touch nothing but what they are given. */
+async function runCommand(words: readonly string[]): Promise<unknown> {
+  const world = io();
+  const rest = words.slice(1);
+  if (words[0] === "read") return await read.run(rest, world);
+  // Without this switch it would set sampling up.
+  return parseCommand(rest, capture.options).switches.has("dry-run") ? await capture.run(rest, world) : undefined;
+}
+
+const commandLines: readonly Uint8Array[] = argumentLines.flatMap((line) => {
+  const [name, ...rest] = decodeWords(line);
+  return name === "read" ? [line] : name === "capture" ? [encodeWords([name, "--dry-run", ...rest])] : [];
+});
+
+const tcWords: readonly string[] = [...new Set(tcLines.flat())];
+
+const MATCHES: readonly string[] = [
+  "arp",
+  "ip src 192.0.2.0/24",
+  "ip proto tcp dst 10.0.0.0/8 dport 80-90",
+  "udp dport 53",
+  "ipv6 udp sport 53 dst 2001:db8::/32",
+  "vlan 5 ip src 192.0.2.1",
+  "vlan 5",
+  "sctp and dport 1-65535",
+  "icmpv6",
+  "0x88b5",
+  "proto 47",
+  "src ::ffff:192.0.2.1/128",
+  "all",
+];
+
+const matchWords: readonly string[] = [
+  ...new Set(MATCHES.flatMap((match) => match.split(" "))),
+  ..."icmp ip6 protocol ip_proto src_ip dst_ip src_port dst_port vlan_id && or not host 0x10000 4096 65536 0 ::/0 0.0.0.0/0 802.1Q".split(
+    " ",
+  ),
+];
+
+/** All of them. */
+export const TARGETS: readonly Target[] = [
+  decoder("messages", datagrams, (input) =>
+    inBothOrders((littleEndian) => {
+      const messages = splitMessages(input, littleEndian);
+      must(messages.length <= input.length / 16, "more messages than there is room for");
+      must(messages.every(({ payload }) => payload.length <= input.length - 16), "a message that is longer than the datagram");
+      return messages;
+    })),
+  decoder("sample", samples, (input) => inBothOrders((littleEndian) => useSample(decodeSample(input, { littleEndian })))),
+  decoder("group", samples, (input) =>
+    inBothOrders((littleEndian) => {
+      const item = decodeMessage(input, { littleEndian, nsid: 7 });
+      if (item === undefined || item.type === "sample") return item?.toObject();
+      must(formatJson(item) === `${JSON.stringify(item)}\n`, "the line of JSON differs from JSON.stringify");
+      return [item, decodeGroup(input, { littleEndian })];
+    })),
+  decoder("controller", families, (input) => {
+    const message = asMessage(input);
+    genlCommand(message);
+    return inBothOrders((littleEndian) => decodeFamily(message, littleEndian));
+  }),
+  decoder("link", links, (input) => {
+    const message = asMessage(input);
+    const link = decodeLink(message);
+    const table = LinkTable.of([{ ...message, type: RTM_NEWLINK }, { ...message, type: RTM_NEWLINK }]);
+    must(table.size === 1 && table.byName(link.name)?.index === link.index, "the table lost the device");
+    return [link, table.resolveIfindex(link.index), linkTypeOf(link.type, message.sequence & 0xffff, message.payload)];
+  }),
+  decoder("qdisc", qdiscs, (input) => {
+    const qdisc = decodeQdisc(asMessage(input));
+    return [qdisc, TC_FORMS.map((form) => formatQdiscs([qdisc], form, TC_VIEW, () => "x"))];
+  }),
+  decoder("filter", filters, (input) => {
+    const filter = decodeFilter(asMessage(input));
+    return [filter, TC_FORMS.map((form) => formatFilters([filter], form, TC_VIEW, () => "x"))];
+  }),
+  decoder("action", actions, (input) => {
+    const message = decodeActions(asMessage(input));
+    return [message, TC_FORMS.map((form) => formatActions([message], form))];
+  }),
+  decoder("ack", acks, (input) => {
+    const ack = decodeAck(asMessage(input));
+    must(ack.errno >= 0, `a negative error number: ${ack.errno}`);
+    return [ack, ackError("do it", ack)?.message];
+  }),
+  decoder("file", files, (input) => {
+    const inPieces = readFile(pieces(input));
+    const atOnce = readFile([new Uint8Array(input)]);
+    must(JSON.stringify(inPieces) === JSON.stringify(atOnce), `in pieces ${JSON.stringify(inPieces)}, at once ${JSON.stringify(atOnce)}`);
+    return inPieces;
+  }),
+  decoder("written", samples.filter(({ length }) => length < LARGE), (input) =>
+    inBothOrders((littleEndian) => {
+      const item = decodeMessage(input, { littleEndian });
+      if (item === undefined) return undefined;
+      const message = item.message!;
+      // A file says in which byte order a message is, and the message's own length tells the writer.
+      const told = new DataView(message.buffer, message.byteOffset).getUint32(0, littleEndian) === message.length;
+      if (!told || message.length < BYTES_OF_A_MESSAGE) return undefined;
+      return [true, false].flatMap((order) => [
+        writeAndRead(item, message, "pcapng", order),
+        writeAndRead(item, message, "pcap", order),
+      ]);
+    })),
+  {
+    name: "arguments",
+    recordings: argumentLines,
+    mutate: (random, lines) => mutateWords(random, lines, argumentWords),
+    run: (input) => parseArguments(decodeWords(input)),
+    refuses: (error) => error instanceof UsageError,
+    describe: (input) => JSON.stringify(decodeWords(input)),
+  },
+  {
+    name: "command",
+    recordings: commandLines,
+    mutate: (random, lines) => mutateWords(random, lines, argumentWords),
+    run: (input) => runCommand(decodeWords(input)),
+    refuses: (error) => error instanceof UsageError || error instanceof DecodeError,
+    describe: (input) => JSON.stringify(decodeWords(input)),
+  },
+  {
+    name: "tc",
+    recordings: tcLines.map(encodeWords),
+    mutate: (random, lines) => mutateWords(random, lines, tcWords),
+    run: (input) => {
+      const words = decodeWords(input);
+      needsLinks(words);
+      const command = parseTc(words, devices);
+      if (command.kind === "command") {
+        for (const { bytes } of command.requests) {
+          must(splitMessages(bytes).length === 1, "a request that is not one message");
+        }
+      } else {
+        must(Number.isInteger(command.status) && command.status >= 0 && command.status <= 255, `the status ${command.status}`);
+      }
+      return command;
+    },
+    // It has no error to throw: a refusal is a value.
+    refuses: () => false,
+    describe: (input) => JSON.stringify(decodeWords(input)),
+  },
+  {
+    name: "match",
+    recordings: MATCHES.map((match) => encodeWords(match.split(" "))),
+    mutate: (random, lines) => mutateWords(random, lines, matchWords),
+    run: (input) => {
+      const match = compileMatch(decodeWords(input).join(" "));
+      if (match.keys === undefined) return match;
+      // What is accepted can be sent.
+      const key = { ifindex: 1, parent: TC_H_CLSACT_INGRESS, protocol: match.protocol };
+      const [message] = splitMessages(encodeFilter("add", key, { kind: "flower", keys: match.keys }));
+      return [match, decodeFilter(message!)];
+    },
+    refuses: (error) => (error instanceof TypeError || error instanceof RangeError) && error.message.startsWith("Cannot match"),
+    describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
+  },
+];

@@ -1,0 +1,54 @@
+/** What the Workers of edge_test.ts do: each has a backend, and a receiver, of its own. */
+import { Receiver } from "../../src/receiver.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { NETLINK_USERSOCK } from "../../src/sys/sys.ts";
+
+/** What a Worker is to do. */
+export interface Order {
+  /** How many datagrams are going to come. */
+  readonly count: number;
+  /** The byte that all of them are full of. */
+  readonly byte: number;
+  /** A domain and a protocol of which it is to fail to open a socket. */
+  readonly domain: number;
+  readonly protocol: number;
+  /** The negative error number that this gives. */
+  readonly error: number;
+}
+
+/** What a Worker says: where it can be reached, and then what came. */
+export type Report = { readonly portId: number } | {
+  readonly received: number;
+  readonly wrong: number;
+  readonly wrongErrors: readonly number[];
+};
+
+declare const self: {
+  postMessage(report: Report): void;
+  onmessage: ((event: { data: Order }) => void) | null;
+};
+
+self.onmessage = async ({ data: { count, byte, domain, protocol, error } }): Promise<void> => {
+  const sys = await loadSys();
+  const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 1 << 20 });
+  self.postMessage({ portId: receiver.portId });
+  let received = 0;
+  let wrong = 0;
+  const wrongErrors: number[] = [];
+  const sink = {
+    datagram: (view: DataView, start: number, end: number): void => {
+      received++;
+      for (let at = start; at < end; at++) if (view.getUint8(at) !== byte) wrong++;
+    },
+    truncated: (): void => void wrong++,
+  };
+  while (received < count && await receiver.read(sink)) {
+    // The error number is each thread's own.
+    for (let i = 0; i < 1000; i++) {
+      const result = sys.socket(domain, 3, protocol);
+      if (result !== error) wrongErrors.push(result);
+    }
+  }
+  await receiver.close();
+  self.postMessage({ received, wrong, wrongErrors });
+};
