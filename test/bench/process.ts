@@ -1,0 +1,113 @@
+/** Processes of the bench: C peers and the runtime's own, their results, and who sends to them. */
+import { spawn } from "node:child_process";
+import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** What a process measured: `"cpu"`, `"p99"` and so on. */
+export type Results = Map<string, number>;
+
+/** What is to be sent to a process as soon as it says on which port it listens. */
+export interface Load {
+  /** Bytes of data in a sample. */
+  bytes: number;
+  /** How many samples. */
+  count: number;
+  /** Samples a second. */
+  rate: number;
+  /** Samples at once. */
+  burst: number;
+}
+
+/** The runtime that this is run by. */
+export const RUNTIME: "deno" | "bun" = "Bun" in globalThis ? "bun" : "deno";
+
+/** The runtime's command and what comes before a script's name. */
+export const RUN: readonly string[] = RUNTIME === "bun" ? [process.execPath] : [process.execPath, "run", "-A", "--no-check"];
+
+/** A file of this repository, by its path below test/bench. */
+export function file(path: string): string {
+  return fileURLToPath(new URL(path, import.meta.url));
+}
+
+/** Where binaries and recordings go, until {@linkcode cleanUp}. */
+export const DIRECTORY: string = mkdtempSync(join(tmpdir(), "psample-bench-"));
+
+/** Removes what was built and written. */
+export function cleanUp(): void {
+  rmSync(DIRECTORY, { recursive: true, force: true });
+}
+
+/** Compiles the C peers. */
+export async function buildPeers(): Promise<void> {
+  for (const name of ["decode", "recv", "pcap", "send"]) {
+    try {
+      await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), "-lmnl"]);
+    } catch (error) {
+      const cure = "it takes a compiler and libmnl, on Debian and Ubuntu: apt-get install gcc libc6-dev libmnl-dev";
+      throw new TypeError(`Cannot compile peer/${name}.c: ${cure}`, { cause: error });
+    }
+  }
+}
+
+/** The command of a C peer. */
+export function peer(name: string, ...args: (string | number)[]): string[] {
+  return [join(DIRECTORY, name), ...args.map(String)];
+}
+
+/** The command of our own work, see subject.ts. */
+export function subject(...args: (string | number)[]): string[] {
+  return [...RUN, file("subject.ts"), ...args.map(String)];
+}
+
+/** Runs a command, its output to a file, and reads its results from standard error. */
+export function run(command: readonly string[], load?: Load): Promise<Results> {
+  const [program = "", ...args] = command;
+  const results: Results = new Map();
+  const path = join(DIRECTORY, "output");
+  const output = openSync(path, "w");
+  // Gone as soon as nobody has it open.
+  rmSync(path);
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, args, { stdio: ["ignore", output, "pipe"] });
+    closeSync(output);
+    let text = "";
+    let sending: Promise<unknown> = Promise.resolve();
+    child.stderr!.setEncoding("utf8").on("data", (piece: string) => {
+      text += piece;
+      const port = /^port (\d+)/m.exec(text)?.[1];
+      if (!port || !load) return;
+      const { bytes, count, rate, burst } = load;
+      load = undefined;
+      sending = run(peer("send", Math.trunc(Number(port)), bytes, count, rate, burst));
+      sending.catch(() => child.kill());
+    });
+    child.on("error", reject);
+    child.on("close", (status) => {
+      if (status !== 0) return reject(new TypeError(`Cannot run ${command.join(" ")}: status ${status}\n${text}`));
+      for (const line of text.split("\n")) {
+        const [name, value] = line.split(" ");
+        if (name && value) results.set(name, Number(value));
+      }
+      sending.then(() => resolve(results), reject);
+    });
+  });
+}
+
+/** Milliseconds until a command prints its first byte. It is then stopped. */
+export function firstByte(command: readonly string[]): Promise<number> {
+  const [program = "", ...args] = command;
+  return new Promise((resolve, reject) => {
+    const start = performance.now();
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "ignore"] });
+    let took = -1;
+    child.stdout.once("data", () => {
+      took = performance.now() - start;
+      child.kill();
+    }).resume();
+    child.on("error", reject);
+    child.on("close", () => took < 0 ? reject(new TypeError(`Cannot run ${command.join(" ")}: it prints nothing`)) : resolve(took));
+  });
+}

@@ -1,0 +1,122 @@
+/**
+ * This package against C, in one table: `deno run -A test/bench/run.ts` and `bun test/bench/run.ts`.
+ *
+ * Rounds of C and of ours alternate and what counts is the median of the ratios within a round, because a
+ * machine's speed changes from one second to the next; how far the rounds are apart stands beside it.
+ *
+ *   --quick        in a minute, with more noise
+ *   --only TEXT    rows whose name has TEXT in it; may be repeated
+ *   --rounds N     rounds of each row; 7, or 2 with --quick
+ *   --samples N    millions of samples for the row about memory; 20, or 0.5 with --quick
+ *   --json         as JSON
+ */
+import { cpus, release } from "node:os";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { buildPeers, cleanUp, type Results, RUNTIME } from "./process.ts";
+import { type Figure, type Row, ROWS, type Size } from "./rows.ts";
+
+/** One line of the table. */
+interface Line {
+  work: string;
+  unit: string;
+  c: number | undefined;
+  ours: number;
+  /** Median of the ratios of the rounds. */
+  ratio: number | undefined;
+  /** How far the rounds are apart, of what is compared with the target: (largest - smallest) / median. */
+  spread: number;
+  target: number | undefined;
+  met: boolean | undefined;
+}
+
+const { values: options } = parseArgs({
+  options: {
+    quick: { type: "boolean" },
+    only: { type: "string", multiple: true },
+    rounds: { type: "string" },
+    samples: { type: "string" },
+    json: { type: "boolean" },
+  },
+});
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+async function measure(row: Row, rounds: number, size: Size): Promise<Line[]> {
+  const c: Results[] = [];
+  const ours: Results[] = [];
+  for (let round = 0; round < (row.once ? 1 : rounds); round++) {
+    // Neither is always the first: the first one may find the machine warm, or cold.
+    if (round % 2 === 0 && row.c) c.push(await row.c(size));
+    ours.push(await row.ours(size));
+    if (round % 2 === 1 && row.c) c.push(await row.c(size));
+  }
+  return row.figures.map((figure) => line(row, figure, c, ours));
+}
+
+function line(row: Row, { label, name, target, ratio, unit, factor = 1 }: Figure, c: Results[], ours: Results[]): Line {
+  const values = ours.map((results) => results.get(name)! * factor);
+  const peers = c.map((results) => results.get(name)! * factor);
+  const ratios = peers.map((peer, i) => values[i]! / peer);
+  const compared = ratio ? ratios : values;
+  const result = median(compared);
+  return {
+    work: label ? `${row.work}: ${label}` : row.work,
+    unit,
+    c: peers.length > 0 ? median(peers) : undefined,
+    ours: median(values),
+    ratio: ratio ? result : undefined,
+    spread: (Math.max(...compared) - Math.min(...compared)) / result,
+    target,
+    met: target === undefined ? undefined : result <= target,
+  };
+}
+
+function cells({ work, unit, c, ours, ratio, spread, target, met }: Line): string[] {
+  const number = (value: number): string => value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0);
+  return [
+    work,
+    c === undefined ? "" : `${number(c)} ${unit}`,
+    `${number(ours)} ${unit}`,
+    ratio === undefined ? "" : ratio.toFixed(2),
+    `${Math.round(spread * 100)} %`,
+    target === undefined ? "" : ratio === undefined ? `${target} ${unit}` : target.toFixed(2),
+    met === undefined ? "" : met ? "yes" : "NO",
+  ];
+}
+
+const HEAD = ["work", "C", `ours (${RUNTIME})`, "ratio", "spread", "target", "met"];
+const WIDTHS = [50, 12, 18, 6, 7, 18, 4];
+
+function print(row: readonly string[]): void {
+  process.stdout.write(`| ${row.map((cell, i) => cell.padEnd(WIDTHS[i]!)).join(" | ")} |\n`);
+}
+
+const quick = options.quick ?? false;
+const rounds = Number(options.rounds ?? (quick ? 2 : 7));
+const size: Size = { scale: quick ? 0.25 : 1, memory: Number(options.samples ?? (quick ? 0.5 : 20)) * 1e6 };
+const only = options.only;
+const rows = ROWS.filter(({ work }) => !only || only.some((text) => work.includes(text)));
+const lines: Line[] = [];
+try {
+  await buildPeers();
+  if (!options.json) {
+    process.stdout.write(`${RUNTIME} ${process.versions[RUNTIME]}, Linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? "?"}, `);
+    process.stdout.write(`${rounds} rounds; CPU time of the whole process for one sample\n\n`);
+    print(HEAD);
+    print(WIDTHS.map((width) => "-".repeat(width)));
+  }
+  for (const row of rows) {
+    for (const line of await measure(row, rounds, size)) {
+      lines.push(line);
+      if (!options.json) print(cells(line));
+    }
+  }
+  if (options.json) process.stdout.write(`${JSON.stringify(lines, null, 2)}\n`);
+} finally {
+  cleanUp();
+}

@@ -1,0 +1,235 @@
+/**
+ * What this package does in the bench: one kind of work in a process of its own, so that neither the compiler's
+ * nor the collector's state is that of other work. Results are lines "NAME VALUE" on standard error, as the C
+ * peers have them; CPU is that of the whole process, its threads included.
+ *
+ *   decode reused|owned BYTES COUNT            messages that are in memory
+ *   drain batches|samples BYTES COUNT ROUNDS   its own full queue, again and again
+ *   drain text|json BYTES COUNT ROUNDS         the same, and a line for each sample on standard output
+ *   pcap FILE BYTES COUNT                      samples that are in memory, a record for each
+ *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
+ *   idle SECONDS                               nothing comes
+ */
+import { writeSync } from "node:fs";
+import process from "node:process";
+import { processIo } from "../../cli/io.ts";
+import { jsonSink, pcapSink, textSink } from "../../cli/sinks.ts";
+import { type Entry, Listener } from "../../src/listen.ts";
+import { NetlinkSocket } from "../../src/netlink_socket.ts";
+import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
+import { Receiver } from "../../src/receiver.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
+import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { memorySys } from "./memory_sys.ts";
+import { buildMessage, buildMessages, FAMILY, SEQUENCE_WORD } from "./message.ts";
+
+const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
+/** Rounds until the compilers are done. */
+const WARM_UP = 5;
+
+/** Made of all that is read, so that no reading can be left out. */
+let sum = 0;
+
+function report(name: string, value: number): void {
+  writeSync(2, `${name} ${value.toFixed(1)}\n`);
+}
+
+/** CPU time of this process so far, in nanoseconds. */
+function cpuNs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) * 1000;
+}
+
+/** What a program reads that wants all of a sample; the C peers read the same. */
+function readAll(sample: Sample): void {
+  sum += sample.group! + sample.sequence! + sample.rate! + sample.originalBytes! + sample.inIfindex! + sample.outIfindex! +
+    sample.protocol! + sample.portId + sample.dataBytes + (sample.outTc ?? 0);
+  if (sample.timestampNs === 0n) sum++;
+}
+
+function readBatch(batch: readonly Entry[]): void {
+  for (const entry of batch) if (entry.type === "sample") readAll(entry);
+}
+
+function decodeReused(bytes: number, count: number): void {
+  const messages = buildMessages(1024, bytes);
+  const all = new Uint8Array(messages.reduce((size, message) => size + message.length, 0));
+  messages.forEach((message, i) => all.set(message, i * message.length));
+  const stride = messages[0]!.length;
+  const view = viewOf(all);
+  const sample = new Sample();
+  const run = (count: number): void => {
+    for (let i = 0; i < count; i++) {
+      const at = (i & 1023) * stride;
+      readAll(decodeSampleAt(view, at, at + stride, sample));
+    }
+  };
+  run(count / 4);
+  const start = cpuNs();
+  run(count);
+  report("cpu", (cpuNs() - start) / count);
+}
+
+/** All of the receive path, but with messages that are in memory already in the place of the kernel. */
+async function decodeOwned(bytes: number, count: number): Promise<void> {
+  const { listener } = await open(memorySys(buildMessages(64, bytes)));
+  let taken = 0;
+  let start = -1;
+  for await (const batch of listener.batches()) {
+    readBatch(batch);
+    taken += batch.length;
+    if (taken >= count && start >= 0) break;
+    if (taken >= count / 4 && start < 0) {
+      start = cpuNs();
+      taken = 0;
+    }
+  }
+  report("cpu", (cpuNs() - start) / taken);
+}
+
+async function open(sys: Sys): Promise<{ listener: Listener; port: number }> {
+  const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+  return { listener: new Listener(receiver, { samples: true, events: true }, FAMILY), port: receiver.portId };
+}
+
+/** Takes all that is queued, `count` messages at a time, `rounds` times; rounds before the first warm up. */
+async function drain(form: string, bytes: number, count: number, rounds: number): Promise<void> {
+  const sys = await loadSys();
+  const { listener, port } = await open(sys);
+  const sender = new NetlinkSocket(sys, NETLINK_USERSOCK);
+  const message = buildMessage(0, bytes);
+  const words = new Uint32Array(message.buffer);
+  const address = memory(12);
+  new Uint32Array(address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
+  const take = taker(form);
+  const batches = listener.batches();
+  const samples = listener[Symbol.asyncIterator]();
+  let sequence = 0;
+  let spent = 0;
+  let messages = 0;
+  for (let round = -WARM_UP; round < rounds; round++) {
+    // Without an allocation: what a collection of sending costs is not to be paid by receiving.
+    let queued = 0;
+    for (; queued < count; queued++) {
+      words[SEQUENCE_WORD] = sequence++;
+      if (sys.sendto(sender.fd, message, MSG_DONTWAIT, address) < 0) break;
+    }
+    let taken = 0;
+    const start = cpuNs();
+    while (taken < queued) {
+      if (form === "samples") {
+        readAll((await samples.next()).value as Sample);
+        taken++;
+      } else {
+        const batch = (await batches.next()).value!;
+        await take(batch);
+        taken += batch.length;
+      }
+    }
+    if (round < 0) continue;
+    spent += cpuNs() - start;
+    messages += taken;
+  }
+  sender.close();
+  await listener.close();
+  report("cpu", spent / messages);
+}
+
+/** What is done with a batch: it is read, or goes where the command's batches go. */
+function taker(form: string): (batch: readonly Entry[]) => Promise<void> | void {
+  const { out } = processIo();
+  if (form === "text") return ((sink) => (batch) => sink.write(batch))(textSink(out, { verbose: false, details: undefined }));
+  if (form === "json") return ((sink) => (batch) => sink.write(batch))(jsonSink(out));
+  return readBatch;
+}
+
+/** By as many records as a batch of the receiver has. */
+async function pcap(path: string, bytes: number, count: number): Promise<void> {
+  const samples = buildMessages(1024, bytes).map((message) => decodeSample(message));
+  const file = processIo().create(path);
+  const sink = pcapSink(file, () => FAMILY);
+  const run = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i += samples.length) await sink.write(samples);
+  };
+  await run(count / 4);
+  const start = cpuNs();
+  await run(count);
+  report("cpu", (cpuNs() - start) / count);
+  file.close();
+}
+
+/** What comes at its own pace. The first tenth warms up. */
+async function wait(form: string, count: number): Promise<void> {
+  const { listener, port } = await open(await loadSys());
+  const take = taker(form);
+  const latencies: number[] = [];
+  const clock = form === "latency" ? realtimeMs() : 0;
+  let resident = 0;
+  let taken = 0;
+  let start = -1;
+  let since = 0;
+  report("port", port);
+  for await (const batch of listener.batches()) {
+    if (form === "latency") {
+      const now = clock + performance.now();
+      for (const entry of batch) latencies.push((now - Number((entry as Sample).timestampNs! / 1000n) / 1000) * 1e6);
+    }
+    await take(batch);
+    taken += batch.length;
+    if (taken >= count) break;
+    if (taken >= count / 10 && start < 0) {
+      start = cpuNs();
+      since = performance.now();
+      resident = process.memoryUsage().rss;
+    }
+  }
+  const spent = cpuNs() - start;
+  report("cpu", spent / (count * 0.9));
+  report("percent", spent / 1e4 / (performance.now() - since));
+  if (form === "latency") {
+    latencies.sort((a, b) => a - b);
+    report("p50", latencies[Math.floor(count / 2)]!);
+    report("p99", latencies[Math.floor(count * 0.99)]!);
+  }
+  if (form === "memory") {
+    const { rss } = process.memoryUsage();
+    report("growth", (rss - resident) / 1e6);
+    report("resident", rss / 1e6);
+  }
+}
+
+/** What the monotonic clock lacks to the realtime clock, in milliseconds: read where the latter steps to the next, as early as can be. */
+function realtimeMs(): number {
+  let best = -Infinity;
+  for (let i = 0; i < 20; i++) {
+    const before = Date.now();
+    while (Date.now() === before);
+    best = Math.max(best, Date.now() - performance.now());
+  }
+  return best;
+}
+
+async function idle(seconds: number): Promise<void> {
+  const { listener } = await open(await loadSys());
+  const ended = listener.batches().next();
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const start = cpuNs();
+  const switches = process.resourceUsage().voluntaryContextSwitches;
+  await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+  report("percent", (cpuNs() - start) / 1e7 / seconds);
+  report("switches", (process.resourceUsage().voluntaryContextSwitches - switches) / seconds);
+  await listener.close();
+  await ended;
+}
+
+const [work, form = "", ...rest] = process.argv.slice(2);
+const [first = 0, second = 0, third = 0] = rest.map(Number);
+if (work === "decode" && form === "reused") decodeReused(first, second);
+else if (work === "decode") await decodeOwned(first, second);
+else if (work === "drain") await drain(form, first, second, third);
+else if (work === "pcap") await pcap(form, first, second);
+else if (work === "wait") await wait(form, first);
+else if (work === "idle") await idle(Number(form));
+else throw new TypeError(`Cannot do ${work}: no such work`);
+report("sum", sum);
