@@ -1,5 +1,14 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
-import { addSampling, listen, listLeftovers, listLinks, type SamplingHandle, type SamplingOptions } from "../mod.ts";
+import {
+  addSampling,
+  dropPrivileges,
+  listen,
+  type Listener,
+  listLeftovers,
+  listLinks,
+  type SamplingHandle,
+  type SamplingOptions,
+} from "../mod.ts";
 import { fromHex } from "../src/wire/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -15,6 +24,12 @@ const CAPTURE_OPTIONS: readonly Option[] = [
   { name: "trunc", value: "BYTES", help: "cut packets to BYTES; the whole packet unless given" },
   { name: "group", letter: "g", value: "N", help: "the psample group; one that nobody uses unless given" },
   { name: "cookie", value: "HEX", help: "up to 16 bytes that come with every sample (Linux 6.11)" },
+  {
+    name: "user",
+    letter: "Z",
+    value: "NAME",
+    help: "become NAME once all is set up; of root's rights only CAP_NET_ADMIN is kept, to remove it",
+  },
   { name: "dry-run", help: "print the tc lines that this stands for, and do nothing" },
   ...OUTPUT_OPTIONS,
 ];
@@ -88,6 +103,7 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
   // Until everything is removed a signal must not end the process: it only ends the capture.
   const deaf = io.onSignal(() => ended = true);
   const handles: SamplingHandle[] = [];
+  let listener: Listener | undefined;
   const sampled = new Map<SamplingHandle, string | number>();
   let look: ReturnType<typeof setInterval> | undefined;
   let gone = false;
@@ -99,8 +115,10 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
       handles.push(await addSampling({ ...options, group }));
       group = handles[0]!.group;
     }
-    const listener = await listen({ groups: [group!], events: false, receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+    const listening = listener = await listen({ groups: [group!], events: false, receiveBufferBytes: RECEIVE_BUFFER_BYTES });
     family = listener.family;
+    const user = parsed.values.get("user")?.[0];
+    if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
     if (!plan.quiet) {
       const devices = plans.map((options) => options.device).join(", ");
       io.err(`psample: sampling ${devices}, 1 in ${plans[0]!.rate}, ${plans[0]!.direction}, group ${group}; Ctrl-C ends it\n`);
@@ -111,16 +129,17 @@ async function run(parsed: Parsed, plans: readonly SamplingOptions[], io: Io): P
       void tellGone(sampled, io).then((all) => {
         if (!all) return;
         gone = true;
-        listener.end();
+        listening.end();
       });
     }, LOOK_MS);
-    if (ended) listener.end();
-    const handed = await consume(listener, plan, io);
-    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, RECEIVE_BUFFER_BYTES));
+    if (ended) listening.end();
+    const handed = await consume(listening, plan, io);
+    if (handed !== undefined && !plan.quiet) io.err(summary(listening.stats(), handed, RECEIVE_BUFFER_BYTES));
     return gone ? 1 : 0;
   } finally {
     clearInterval(look);
     sampled.clear();
+    await listener?.close();
     // One that fails must not keep the others.
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
     deaf();

@@ -1,6 +1,7 @@
 /** `psample capture`: however it ends, tc shows afterwards what it showed before. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { main } from "../../cli/main.ts";
 import { listSampling, NetlinkError } from "../../mod.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
@@ -296,4 +297,21 @@ scene("SIGKILL: the next run tells, cleanup --dry-run only says, cleanup removes
   running.signal("SIGINT");
   assertEquals((await running.ended).status, 0);
   assertEquals(tcDump("a", "b"), before);
+});
+
+scene("--user: it becomes that user, keeps CAP_NET_ADMIN alone, and still removes what it added", async () => {
+  bareWire();
+  const before = tcDump("a");
+  await using program = new Program([...COMMANDS[0]!.words(), "capture", "a", "--rate", "1", "--count", "2", "--user", "nobody"]);
+  await until(`it samples: ${program.err}`, () => program.err.includes("Ctrl-C ends it"));
+  const status = readFileSync(`/proc/${program.pid}/status`, "utf8");
+  const field = (name: string): string => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)![1]!;
+  const { uid, gid } = { uid: "65534", gid: "65534" };
+  assertEquals([field("Uid"), field("Gid"), field("Groups").trim()], [`${uid}\t`.repeat(3) + uid, `${gid}\t`.repeat(3) + gid, gid]);
+  assertEquals(["CapInh", "CapPrm", "CapEff"].map((name) => BigInt(`0x${field(name)}`)), [0n, 1n << 12n, 1n << 12n]);
+  assertEquals(field("NoNewPrivs"), "1");
+  send("a", frameOut(), frameOut());
+  const ended = await program.ended;
+  assertEquals([ended.status, ended.out.trimEnd().split("\n").length], [0, 2], ended.err);
+  assertEquals(tcDump("a"), before);
 });

@@ -1,8 +1,9 @@
 /** A user without privilege: what is refused, with which words, and what works all the same. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
+import { frameOut } from "./frames.ts";
 import { ending, openDirectory, Program, script, startListening, WITHOUT_NET_ADMIN, WITHOUT_PRIVILEGE } from "./runtime.ts";
-import { sample, scene, tc, until, wire } from "./scene.ts";
+import { sample, scene, send, tc, until, wire } from "./scene.ts";
 
 scene("without privilege: samples are refused and the hint says why; events and the list work", "program:setpriv", async () => {
   wire();
@@ -50,4 +51,17 @@ scene("without CAP_NET_ADMIN the command says what is missing, with status 1; -s
   events.signal("SIGTERM");
   assertEquals((await events.ended).out, "deleted group 1 with current seq 0 \n");
   assertEquals((await events.ended).status, 0);
+});
+
+scene("--user: the command has joined as root, and receives as somebody without any right", async () => {
+  wire();
+  sample("a egress", "rate 1 group 5");
+  await using program = await startListening([...script("cli/main.ts"), "--user", "nobody", "--count", "2"]);
+  const status = (): string => readFileSync(`/proc/${program.pid}/status`, "utf8");
+  await until("it is nobody", () => /^NoNewPrivs:\s*1$/m.test(status()));
+  assertEquals(/^Uid:\s*(.*)$/m.exec(status())![1], "65534\t65534\t65534\t65534");
+  assertEquals(/^CapEff:\s*(.*)$/m.exec(status())![1], "0000000000000000");
+  send("a", frameOut(), frameOut());
+  const ended = await program.ended;
+  assertEquals([ended.status, ended.out.trimEnd().split("\n").length], [0, 2], ended.err);
 });
