@@ -148,8 +148,8 @@ export class RecordDecoder {
 
   #take(type: number, message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): void {
     if (type === GENL_ID_CTRL) {
-      this.counts.otherMessages++;
-      if (!this.#fixed) this.#learn(message, littleEndian, items);
+      // What names the psample family has been of use.
+      if (this.#fixed || !this.#learn(message, littleEndian, items)) this.counts.otherMessages++;
     } else if (this.#ids.has(type)) {
       this.#decode(message, littleEndian, items);
     } else if (this.#learnt || type < GENL_ID_CTRL) {
@@ -167,9 +167,9 @@ export class RecordDecoder {
   }
 
   /** The controller says which family has which number, and numbers are used again when a module goes. */
-  #learn(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): void {
+  #learn(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): boolean {
     const command = message[NLMSG_HDRLEN];
-    if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
+    if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return false;
     let id: number;
     let name: string;
     try {
@@ -178,15 +178,15 @@ export class RecordDecoder {
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.counts.malformed++;
-      return;
+      return false;
     }
     if (name !== PSAMPLE_GENL_NAME || command === CTRL_CMD_DELFAMILY) {
       this.#ids.delete(id);
-      return;
+      return name === PSAMPLE_GENL_NAME;
     }
     this.#ids.delete(id);
     this.#ids.add(id);
-    if (this.#learnt) return;
+    if (this.#learnt) return true;
     this.#learnt = true;
     for (const pending of this.#pending) {
       if (pending.type === id) this.#decode(pending.message, pending.littleEndian, items);
@@ -197,6 +197,7 @@ export class RecordDecoder {
       if (type === id) this.counts.lostBeforeFamily += count;
       else this.counts.otherMessages += count;
     }
+    return true;
   }
 
   #decode(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[], psample?: { nsid: number | undefined }): void {
