@@ -6,6 +6,7 @@ import {
   type Listener,
   listLeftovers,
   listLinks,
+  RECEIVE_BUFFER_BYTES,
   type SamplingHandle,
   type SamplingOptions,
 } from "../mod.ts";
@@ -34,7 +35,6 @@ const CAPTURE_OPTIONS: readonly Option[] = [
   ...OUTPUT_OPTIONS,
 ];
 
-const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
 /** How often it is looked whether the filters are still there. */
 const LOOK_MS = 1000;
 

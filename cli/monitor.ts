@@ -1,5 +1,5 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { dropPrivileges, listen, type Listener, listGroups } from "../mod.ts";
+import { dropPrivileges, listen, type Listener, listGroups, RECEIVE_BUFFER_BYTES } from "../mod.ts";
 import { formatGroups } from "../src/format/text.ts";
 import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Command } from "./command.ts";
@@ -19,8 +19,6 @@ const MONITOR_OPTIONS: readonly Option[] = [
   { name: "buffer", value: "BYTES", help: "how much the kernel may queue; 33554432 unless given" },
   ...OUTPUT_OPTIONS,
 ];
-
-const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
 
 /** The options that libpsample's tool has too: with only these, the same pairs of them are refused. */
 const LIBPSAMPLE = new Set(["monitor", "list-groups", "no-config", "no-sample", "group", "verbose", "write"]);

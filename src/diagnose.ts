@@ -7,6 +7,7 @@ import { NetlinkError } from "./errors.ts";
 import { findFamily } from "./family.ts";
 import type { Family } from "./genl/ctrl.ts";
 import { listGroupsWith } from "./groups.ts";
+import { RECEIVE_BUFFER_BYTES } from "./listen.ts";
 import { NetlinkSocket, Requests } from "./netlink_socket.ts";
 import {
   PSAMPLE_ATTR_PROTO,
@@ -33,8 +34,6 @@ export interface Finding {
   /** What helps. */
   readonly cure?: string;
 }
-
-const WANTED_BUFFER = 32 * 1024 * 1024;
 
 /** Tries what receiving samples takes, one thing after the other. It changes nothing. */
 export async function diagnose(): Promise<Finding[]> {
@@ -99,10 +98,10 @@ function joining(sys: Sys, family: Family, name: string, what: string, cure: str
 
 function buffer(sys: Sys): Finding {
   return onSocket(sys, (socket) => {
-    const granted = socket.setReceiveBuffer(WANTED_BUFFER);
-    if (granted >= WANTED_BUFFER) return { verdict: "good", what: `the kernel grants a receive buffer of ${granted} bytes` };
-    const what = `the kernel grants a receive buffer of ${granted} bytes, ${WANTED_BUFFER} are wanted: bursts may be lost`;
-    return { verdict: "note", what, cure: `sysctl net.core.rmem_max=${WANTED_BUFFER}, or run as root` };
+    const granted = socket.setReceiveBuffer(RECEIVE_BUFFER_BYTES);
+    if (granted >= RECEIVE_BUFFER_BYTES) return { verdict: "good", what: `the kernel grants a receive buffer of ${granted} bytes` };
+    const what = `the kernel grants a receive buffer of ${granted} bytes, ${RECEIVE_BUFFER_BYTES} are wanted: bursts may be lost`;
+    return { verdict: "note", what, cure: `sysctl net.core.rmem_max=${RECEIVE_BUFFER_BYTES}, or run as root` };
   }, (error) => ({ verdict: "note", what: message(error) }));
 }
 

@@ -97,13 +97,14 @@ export class NetlinkError extends Error {
   /** Makes the error of `op` failing with `errno`. */
   constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
     const known = ERRNO[errno];
-    let text = `Cannot ${op}: ${known ? `${known[1]} (${known[0]})` : `errno ${errno}`}`;
+    const code = errnoName(errno);
+    let text = `Cannot ${op}: ${known ? `${known[1]} (${code})` : code}`;
     if (init.extack) text += `: ${init.extack}`;
     if (init.hint) text += `. ${init.hint}`;
     super(text, init.cause === undefined ? undefined : { cause: init.cause });
     this.op = op;
     this.errno = errno;
-    this.code = known?.[0] ?? `errno ${errno}`;
+    this.code = code;
     this.extack = init.extack;
     this.extackOffset = init.extackOffset;
     this.hint = init.hint;

@@ -62,8 +62,8 @@ export interface ListenOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** 32 MiB ride out half a second of a busy process at 50,000 samples a second. */
-const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
+/** What a listener asks for unless told otherwise: 32 MiB ride out half a second of a busy process at 50,000 samples a second. */
+export const RECEIVE_BUFFER_BYTES: number = 32 * 1024 * 1024;
 
 const NO_RIGHT_HINT = "Receiving samples takes CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and " +
   "the stable kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run it as root. Group events take no privilege";
