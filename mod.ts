@@ -18,7 +18,7 @@
 export { DecodeError, NetlinkError, type NetlinkErrorInit } from "./src/errors.ts";
 export { listGroups } from "./src/groups.ts";
 export type { GroupStats, ListenStats } from "./src/ledger.ts";
-export { type Entry, listen, Listener, type ListenOptions, RECEIVE_BUFFER_BYTES } from "./src/listen.ts";
+export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions, RECEIVE_BUFFER_BYTES } from "./src/listen.ts";
 export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
 export { listLinks, sampleLinkType } from "./src/links.ts";
 export { type DropOptions, dropPrivileges } from "./src/privileges.ts";

@@ -28,8 +28,8 @@ export const OUTPUT_OPTIONS: readonly Option[] = [
 
 /** Where entries come from. */
 export interface Source extends Account {
-  /** What came, a batch at a time. */
-  batches(): AsyncIterable<Entry[]>;
+  /** What came, a batch at a time; lent until the next one is asked for. */
+  batches(options: { lend: true }): AsyncIterable<Entry[]>;
   /** No more is wanted: what has come already is still given. */
   end(): void;
   /** No more is wanted, at once. */
@@ -114,7 +114,7 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
   try {
     // What is received now is received already: a file that cannot be written is better known at once.
     if (source.stats) sinks = plan.open();
-    for await (let batch of source.batches()) {
+    for await (let batch of source.batches({ lend: true })) {
       if (left !== Infinity) batch = firstSamples(batch, left);
       sinks ??= plan.open();
       for (const sink of sinks) await unlessInterrupted(sink.write(batch, source));

@@ -53,13 +53,21 @@ export function jsonSink(out: Out): Sink {
   return lines(out, writeJson);
 }
 
+/** How much is gathered before it is written: what stays in the processor's cache until the kernel has copied it. */
+const MOST_AT_ONCE = 1 << 16;
+
 function lines(out: Out, write: (output: Output, entry: Entry) => void): Sink {
   const output = new Output();
   return {
     write: async (batch) => {
       output.clear();
-      for (const entry of batch) write(output, entry);
-      await out.write(output.written);
+      for (const entry of batch) {
+        write(output, entry);
+        if (output.length < MOST_AT_ONCE) continue;
+        await out.write(output.written);
+        output.clear();
+      }
+      if (output.length > 0) await out.write(output.written);
     },
     close: () => {},
   };

@@ -54,12 +54,22 @@ export interface ListenOptions {
   /** Receive from all network namespaces that have an nsid in this one. Takes CAP_NET_BROADCAST. */
   allNamespaces?: boolean | undefined;
   /**
-   * `"batch"`, the default: while samples keep coming look for more every millisecond, which is cheapest.
+   * `"batch"`, the default: while samples keep coming look for more every millisecond, or every 8 where they are few, which is cheapest.
    * `"low"`: wake up for each as soon as it is there.
    */
   latency?: "batch" | "low" | undefined;
   /** Closes the listener when it aborts: an iteration then ends as if there were no more. */
   signal?: AbortSignal | undefined;
+}
+
+/** How to take {@linkcode Listener.batches}. */
+export interface BatchesOptions {
+  /**
+   * Lend the samples instead of giving them away: they and their bytes hold until the next batch is asked for, and
+   * are then written to again. Nothing is allocated and nothing is copied that way, so it is the fastest; keep what
+   * you read from a sample, not the sample. Group events are not lent.
+   */
+  lend?: boolean | undefined;
 }
 
 /** What a listener asks for unless told otherwise: 32 MiB ride out half a second of a busy process at 50,000 samples a second. */
@@ -145,6 +155,11 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   #family: number;
   /** What the drain under way has brought so far. */
   #batch: Entry[] = [];
+  /** Samples to be filled again and again, and how many of them are lent now. */
+  readonly #lent: Sample[] = [];
+  #lentCount = 0;
+  /** {@linkcode #lent} while what is read is lent. */
+  #pool: Sample[] | undefined;
   /** Why the stream ends, where it does by itself. */
   #failure: unknown;
   /** What to throw when the stream has ended. */
@@ -194,7 +209,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       try {
         await before.catch(() => {});
         if (at === batch.length || this.#discard) {
-          const more = await this.#next();
+          const more = await this.#next(false);
           if (!more) return { done: true, value: undefined };
           batch = more;
           at = 0;
@@ -220,13 +235,14 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   }
 
   /** What each drain of the socket brought, in the order of arrival and never empty: the fast way. */
-  batches(): AsyncIterableIterator<Entry[], undefined> {
+  batches(options: BatchesOptions = {}): AsyncIterableIterator<Entry[], undefined> {
+    const { lend = false } = options;
     return {
       [Symbol.asyncIterator](): AsyncIterableIterator<Entry[], undefined> {
         return this;
       },
       next: async () => {
-        const value = await this.#next();
+        const value = await this.#next(lend);
         return value ? { done: false, value } : { done: true, value: undefined };
       },
       return: async () => {
@@ -275,13 +291,13 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   }
 
   /** One at a time, in the order of asking. */
-  #next(): Promise<Entry[] | undefined> {
-    const next = this.#last.then(() => this.#pull());
+  #next(lend: boolean): Promise<Entry[] | undefined> {
+    const next = this.#last.then(() => this.#pull(lend));
     this.#last = next.catch(() => {});
     return next;
   }
 
-  async #pull(): Promise<Entry[] | undefined> {
+  async #pull(lend: boolean): Promise<Entry[] | undefined> {
     for (;;) {
       if (this.#discard) {
         await this.#closed;
@@ -292,6 +308,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
         this.#batch = [];
         return batch;
       }
+      this.#pool = lend ? this.#lent : undefined;
+      this.#lentCount = 0;
       if (this.#failure !== undefined) {
         const failure = this.#failure;
         this.#failure = undefined;
@@ -307,7 +325,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       try {
         if (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS)) await this.#checkFamily();
         // Counted while the socket is open: a receiver that is ending closes it by itself.
-        if (await this.#receiver.read(this.#sink)) this.#countDrops();
+        if (await this.#receiver.read(this.#sink, lend)) this.#countDrops();
         else void this.#close();
       } catch (error) {
         this.#failure = error;
@@ -369,13 +387,15 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     if (type === this.#family) {
       const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? PSAMPLE_CMD_SAMPLE : view.getUint8(start + NLMSG_HDRLEN);
       if (command === PSAMPLE_CMD_SAMPLE) {
-        const sample = decodeSampleAt(view, start, end, new Sample(), nsid === undefined ? undefined : this.#from(nsid));
+        const sample = decodeSampleAt(view, start, end, this.#sample(), nsid === undefined ? undefined : this.#from(nsid));
         this.#ledger.sample(sample);
         this.#batch.push(sample);
         return;
       }
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
-        const event = decodeMessage(new Uint8Array(view.buffer, view.byteOffset + start, end - start), { nsid }) as GroupEvent;
+        // They are few: each gets memory of its own, whatever is lent.
+        const bytes = new Uint8Array(view.buffer, view.byteOffset + start, end - start).slice();
+        const event = decodeMessage(bytes, { nsid }) as GroupEvent;
         this.#ledger.event(event);
         this.#batch.push(event);
         return;
@@ -386,6 +406,12 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       return;
     }
     this.#ledger.unknown++;
+  }
+
+  /** A new one, or one that was lent before. */
+  #sample(): Sample {
+    const pool = this.#pool;
+    return pool ? pool[this.#lentCount++] ??= new Sample() : new Sample();
   }
 
   #from(nsid: number): DecodeOptions {

@@ -155,10 +155,11 @@ export class NetlinkSocket {
     }
   }
 
-  /** Receives what is there, up to a batch; 0 where there is nothing. */
-  receive(batch: Batch): number {
+  /** Receives what is there, up to `most` datagrams, or a batch; 0 where there is nothing. */
+  receive(batch: Batch, most: number = batch.count): number {
+    batch.prepare();
     for (;;) {
-      const result = this.#sys.recvmmsg(this.fd, batch.address, batch.count, MSG_DONTWAIT);
+      const result = this.#sys.recvmmsg(this.fd, batch.address, most, MSG_DONTWAIT);
       if (result >= 0) return result;
       if (result === -EAGAIN) return 0;
       // ENOBUFS tells of an overflow before what is queued can be read: the drop counter has the number.
@@ -250,7 +251,7 @@ export class Requests {
         // Only the kernel answers; anybody may send to a netlink socket.
         if (batch.portId(i) !== 0) continue;
         const start = batch.start(i);
-        for (const reply of splitMessages(datagrams.subarray(start, start + batch.length(i)))) {
+        for (const reply of splitMessages(new Uint8Array(datagrams.buffer, start, batch.length(i)))) {
           if (reply.sequence !== sequence) continue;
           if (reply.flags & NLM_F_DUMP_INTR) interrupted = true;
           if (reply.type !== NLMSG_ERROR && reply.type !== NLMSG_DONE) {

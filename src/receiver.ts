@@ -9,18 +9,24 @@ import type { Batch } from "./sys/batch.ts";
 import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "./sys/sys.ts";
 import { memory, viewOf } from "./wire/native.ts";
 
-/** Datagrams per recvmmsg. More gain nothing: the kernel's copy is what costs. */
-const BATCH = 64;
-/** Receives per drain: then the event loop gets its turn. */
-const RECEIVES = 16;
+/** Datagrams per recvmmsg where they are given away: all that one of them, kept for long, keeps alive. More would gain little. */
+const OWNED = 64;
+/** Datagrams per recvmmsg where they are lent: their slots stay in the processor's cache. */
+const LENT = 256;
+/** Datagrams per drain at most, and until the event loop gets its turn. */
+const DRAIN = 1024;
 /** While datagrams keep coming, how long to let them gather. */
 const TICK_MS = 1;
+/** The same where they have kept coming for some drains, but few at a time: what a wake-up costs is then most of it all. */
+const SLOW_TICK_MS = 8;
+const SLOW_AFTER = 8;
+const FEW = 64;
 /** Datagrams that are farther apart than this are waited for: letting them gather would only delay them. */
 const APART_MS = 1.5;
 
 /** Who takes the datagrams of a drain. */
 export interface Sink {
-  /** A datagram between two offsets of memory that is the sink's to keep; `nsid` where it is from another namespace. */
+  /** A datagram between two offsets of memory, which is the sink's to keep unless lent; `nsid` where it is from another namespace. */
   datagram(view: DataView, start: number, end: number, nsid: number | undefined): void;
   /** A datagram that was larger than any this socket can expect: it is lost. */
   truncated(bytes: number): void;
@@ -54,8 +60,12 @@ export class Receiver {
   #watch: Watch | undefined;
   /** The last drain stopped before the queue was empty. */
   #full = false;
+  /** Datagrams until the event loop has its turn. */
+  #untilTurn = DRAIN;
   /** The last drain brought so much that more is likely to be on its way. */
   #busy = false;
+  /** How many drains in a row brought few datagrams that were not far apart. */
+  #steady = 0;
   /** When datagrams came last; the first are as likely as not the first of many. */
   #last = Infinity;
   /** How many drains in a row brought datagrams that were far apart. */
@@ -72,7 +82,7 @@ export class Receiver {
     this.#bell = bell;
     this.#lowLatency = options.lowLatency ?? false;
     this.receiveBufferBytes = socket.setReceiveBuffer(options.receiveBufferBytes);
-    this.#batch = socket.batch(BATCH, { namespaces: options.allNamespaces });
+    this.#batch = socket.batch(LENT, { namespaces: options.allNamespaces });
     // The runtime closes a socket that reports ENOBUFS, and an overflowing one would stay deaf until it is empty.
     for (const one of this.#sockets()) {
       one.keepGoing();
@@ -125,16 +135,16 @@ export class Receiver {
 
   /**
    * Waits until there is something, and hands to `sink` what is there, up to about a thousand datagrams.
-   * False when this is closed.
+   * False when this is closed. With `lend` it is up to a quarter of that, in memory that the next read writes to.
    */
-  async read(sink: Sink): Promise<boolean> {
+  async read(sink: Sink, lend = false): Promise<boolean> {
     while (!this.#closed) {
       let rung = false;
-      if (this.#full) await new Promise<void>((resolve) => setImmediate(resolve));
+      if (this.#full) await this.#turn();
       else if (this.#busy) await this.#tick();
       else if (!this.#ending) rung = await this.#arrival();
       if (this.#closed) break;
-      const taken = this.#drain(sink);
+      const taken = this.#drain(sink, lend);
       // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
       this.#busy = taken > 0 ? this.#isDense(taken) : rung;
       if (taken > 0) return true;
@@ -174,6 +184,7 @@ export class Receiver {
     const now = performance.now();
     this.#sparse = now - this.#last < taken * APART_MS ? 0 : this.#sparse + 1;
     this.#last = now;
+    this.#steady = this.#sparse === 0 && taken < FEW ? this.#steady + 1 : 0;
     return !this.#lowLatency && this.#sparse < 2;
   }
 
@@ -208,12 +219,19 @@ export class Receiver {
         this.#wake = undefined;
         resolve();
       };
-      const timer = setTimeout(done, TICK_MS);
+      const timer = setTimeout(done, this.#steady > SLOW_AFTER ? SLOW_TICK_MS : TICK_MS);
       this.#wake = done;
     });
   }
 
-  #drain(sink: Sink): number {
+  /** Lets the event loop have its turn, where it is due. */
+  #turn(): Promise<void> | undefined {
+    if (this.#untilTurn > 0) return undefined;
+    this.#untilTurn = DRAIN;
+    return new Promise((resolve) => setImmediate(resolve));
+  }
+
+  #drain(sink: Sink, lend: boolean): number {
     let taken = 0;
     const first = this.#first;
     if (first) {
@@ -221,27 +239,25 @@ export class Receiver {
       sink.datagram(viewOf(first), 0, first.length, undefined);
       taken++;
     }
-    this.#full = true;
-    for (let i = 0; i < RECEIVES; i++) {
-      const count = this.#socket.receive(this.#batch);
-      if (count > 0) this.#hand(sink, count);
+    const batch = this.#batch;
+    const most = lend ? LENT : OWNED;
+    let count: number;
+    do {
+      count = this.#socket.receive(batch, most);
+      if (count > 0) hand(sink, batch, count, lend ? batch.lend(count) : batch.own(count));
       taken += count;
-      if (count < BATCH) {
-        this.#full = false;
-        break;
-      }
-    }
+      // What is lent would be written to by the next receive.
+    } while (count === most && !lend && taken < DRAIN);
+    this.#full = count === most;
+    this.#untilTurn -= taken;
     return taken;
   }
+}
 
-  #hand(sink: Sink, count: number): void {
-    const batch = this.#batch;
-    const view = viewOf(batch.own(count));
-    for (let i = 0; i < count; i++) {
-      const start = batch.start(i);
-      if (batch.truncated(i)) sink.truncated(batch.length(i));
-      else sink.datagram(view, start, start + batch.length(i), batch.nsid(i));
-    }
-    batch.reset(count);
+function hand(sink: Sink, batch: Batch, count: number, view: DataView): void {
+  for (let i = 0; i < count; i++) {
+    const start = batch.start(i);
+    if (batch.truncated(i)) sink.truncated(batch.length(i));
+    else sink.datagram(view, start, start + batch.length(i), batch.nsid(i));
   }
 }

@@ -2,16 +2,24 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type GroupStats, Ledger } from "../src/ledger.ts";
 import type { GroupEvent } from "../src/psample/group.ts";
-import { Sample } from "../src/psample/sample.ts";
+import { PSAMPLE_ATTR_GROUP_SEQ, PSAMPLE_ATTR_SAMPLE_GROUP, PSAMPLE_ATTR_SAMPLE_PROBABILITY } from "../src/psample/constants.ts";
+import { decodeSample, Sample } from "../src/psample/sample.ts";
+import { LITTLE } from "../src/wire/native.ts";
+import { type Attribute, message, number } from "./psample/build.ts";
 
 type Init = { group?: number; nsid?: number; rateIsProbability?: boolean };
+
+function sample(sequence: number | undefined, { group = 1, nsid, rateIsProbability }: Init): Sample {
+  const fields: Attribute[] = [[PSAMPLE_ATTR_SAMPLE_GROUP, number(4, group, LITTLE)]];
+  if (sequence !== undefined) fields.push([PSAMPLE_ATTR_GROUP_SEQ, number(4, sequence, LITTLE)]);
+  if (rateIsProbability) fields.push([PSAMPLE_ATTR_SAMPLE_PROBABILITY, new Uint8Array(0)]);
+  return decodeSample(message(fields, { little: LITTLE }), { nsid });
+}
 
 /** Enters samples with these sequence numbers. */
 function enter(ledger: Ledger, sequences: readonly (number | undefined)[], init: Init = {}): void {
   for (const sequence of sequences) {
-    const sample = Object.assign(new Sample(), { group: 1, ...init });
-    sample.sequence = sequence;
-    ledger.sample(sample);
+    ledger.sample(sample(sequence, init));
   }
 }
 

@@ -4,6 +4,7 @@ import { NetlinkError } from "../src/errors.ts";
 import { type Entry, Listener, type ListenOptions, listenWith } from "../src/listen.ts";
 import { Receiver } from "../src/receiver.ts";
 import { EBADF, EINTR, ENOBUFS, NETLINK_USERSOCK } from "../src/sys/sys.ts";
+import type { Sample } from "../src/psample/sample.ts";
 import { encodeMessage } from "../src/wire/message.ts";
 import { type FakeOptions, type FakeSocket, FakeSys, settle } from "./fake_sys.ts";
 import { familyMessage, groupMessage, joined, sampleMessage, sampleMessages } from "./support/messages.ts";
@@ -531,6 +532,53 @@ both("batches are never empty, and as large as a drain", {}, async (sys) => {
   sizes.push((await first).value!.length);
   while (sizes.reduce((sum, size) => sum + size, 0) < 2000) sizes.push((await batches.next()).value!.length);
   assert(sizes.every((size) => size > 0 && size <= 1025), `${sizes}`);
+  await listener.close();
+});
+
+both("lent batches have what came, in samples that are used again", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const batches = listener.batches({ lend: true });
+  const seen = new Set<Entry>();
+  const lines: string[] = [];
+  let most = 0;
+  // Sizes that change: larger than the slots, then smaller again, with events among them.
+  for (const [round, dataBytes] of [6, 1000, 5000, 30_000, 6, 6].entries()) {
+    sys.sample(...sampleMessages(300, 300 * round, { dataBytes }));
+    sys.event(groupMessage("created", 50 + round));
+    for (let left = 301; left > 0;) {
+      const batch = (await batches.next()).value!;
+      left -= batch.length;
+      most = Math.max(most, batch.length);
+      for (const entry of batch) {
+        lines.push(brief(entry));
+        if (entry.type !== "sample") continue;
+        seen.add(entry);
+        assertEquals([entry.data!.length, entry.data!.every((byte) => byte === 0xab)], [dataBytes, true]);
+      }
+    }
+  }
+  const expected = [0, 1, 2, 3, 4, 5].flatMap((round) => [
+    ...Array.from({ length: 300 }, (_, i) => `1:${300 * round + i}`),
+    `group-created ${50 + round}`,
+  ]);
+  assertEquals(lines, expected);
+  assert(seen.size <= most, `${seen.size} samples for batches of up to ${most}`);
+  assertEquals(listener.stats().received, 1800);
+  await listener.close();
+});
+
+both("what is given away stays as it was, whatever comes later, lent or not", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const owned = listener.batches();
+  const kept: Entry[] = [];
+  for (let round = 0; round < 4; round++) {
+    sys.sample(...sampleMessages(100, 100 * round, { dataBytes: 20 + round }));
+    while (kept.length < 100 * (round + 1)) kept.push(...(await owned.next()).value!);
+  }
+  const lent = listener.batches({ lend: true });
+  sys.sample(...sampleMessages(100, 400, { dataBytes: 500 }));
+  for (let left = 100; left > 0;) left -= (await lent.next()).value!.length;
+  kept.forEach((entry, i) => assertEquals((entry as Sample).message, sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) })));
   await listener.close();
 });
 

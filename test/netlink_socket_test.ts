@@ -84,7 +84,7 @@ test("NetlinkSocket.receive is 0 where there is nothing, and goes on after EINTR
   assertEquals(socket.receive(batch), 0);
   for (let i = 0; i < 6; i++) sys.reply(sys.fds.get(socket.fd)!, new Uint8Array(i + 1).fill(i), 70 + i);
   assertEquals(socket.receive(batch), 4);
-  const datagrams = batch.own(4);
+  const datagrams = new Uint8Array(batch.own(4).buffer);
   for (let i = 0; i < 4; i++) {
     assertEquals(datagrams.slice(batch.start(i), batch.start(i) + batch.length(i)), new Uint8Array(i + 1).fill(i));
     assertEquals([batch.length(i), batch.truncated(i), batch.portId(i), batch.nsid(i)], [i + 1, false, 70 + i, undefined]);

@@ -1,5 +1,7 @@
 /** Nanoseconds since 1970 as seconds and nanoseconds, without arithmetic on big integers in nearly every case. */
 
+import { readTimestamp, type Sample } from "../psample/sample.ts";
+
 const SECOND = 1_000_000_000;
 
 /**
@@ -14,23 +16,38 @@ export class Clock {
   // The second that is remembered begins at these two halves of its nanoseconds.
   #high = 0;
   #low = 0;
-  #halves = new DataView(new ArrayBuffer(8));
+  readonly #halves = new DataView(new ArrayBuffer(8));
+  readonly #sampled = { high: 0, low: 0 };
 
   /** Sets {@linkcode Clock.seconds} and {@linkcode Clock.nanoseconds}. */
   split(timestampNs: bigint): void {
     const halves = this.#halves;
     halves.setBigUint64(0, timestampNs);
-    const since = (halves.getUint32(0) - this.#high) * 0x1_0000_0000 + (halves.getUint32(4) - this.#low);
+    this.splitHalves(halves.getUint32(0), halves.getUint32(4));
+  }
+
+  /** {@linkcode Clock.split} of the upper and the lower 32 bits. */
+  splitHalves(high: number, low: number): void {
+    const since = (high - this.#high) * 0x1_0000_0000 + (low - this.#low);
     if (since >= 0 && since < SECOND) {
       this.nanoseconds = since;
       return;
     }
-    const seconds = BigInt.asUintN(64, timestampNs) / BigInt(SECOND);
+    const timestampNs = BigInt(high) << 32n | BigInt(low);
+    const seconds = timestampNs / BigInt(SECOND);
     const start = seconds * BigInt(SECOND);
     this.seconds = Number(seconds);
-    this.nanoseconds = Number(BigInt.asUintN(64, timestampNs) - start);
+    this.nanoseconds = Number(timestampNs - start);
+    const halves = this.#halves;
     halves.setBigUint64(0, start);
     this.#high = halves.getUint32(0);
     this.#low = halves.getUint32(4);
+  }
+
+  /** {@linkcode Clock.split} of when a sample was taken; false where it does not say. */
+  splitTimestamp(sample: Sample): boolean {
+    if (!readTimestamp(sample, this.#sampled)) return false;
+    this.splitHalves(this.#sampled.high, this.#sampled.low);
+    return true;
   }
 }

@@ -6,7 +6,7 @@ import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { tunnelToJson, unknownToJson } from "../psample/tunnel.ts";
 import { Clock } from "./clock.ts";
-import { ascii, Output } from "./output.ts";
+import { ascii, Output, Part } from "./output.ts";
 
 const QUOTE = 0x22;
 const CLOSE = ascii("}\n");
@@ -44,44 +44,63 @@ export function formatJson(item: Sample | GroupEvent): string {
   return output.takeText();
 }
 
+const groups = new Part();
+const rates = new Part();
+const interfaces = new Part();
+const protocols = new Part();
+const seconds = new Part();
+const ends = new Part();
+
 function writeSample(output: Output, sample: Sample): void {
   output.reserve(LONGEST_LINE);
-  output.put(TYPE);
-  if (sample.group !== undefined) writeNumber(output, GROUP, sample.group);
-  if (sample.sequence !== undefined) writeNumber(output, SEQUENCE, sample.sequence);
-  if (sample.rate !== undefined) writeNumber(output, RATE, sample.rate);
-  output.put(sample.rateIsProbability ? IS_PROBABILITY : IS_NO_PROBABILITY);
-  const oneIn = sample.oneIn;
-  if (oneIn !== undefined) {
-    if (oneIn === sample.rate) writeNumber(output, ONE_IN, oneIn);
-    else output.put(ascii(`,"oneIn":${oneIn}`));
+  const { group, sequence, rate, rateIsProbability, inIfindex, outIfindex, originalBytes, protocol, outTc, nsid, portId } = sample;
+  if (!groups.repeat(output, group)) {
+    const start = output.length;
+    output.put(TYPE);
+    if (group !== undefined) writeNumber(output, GROUP, group);
+    groups.keep(output, start, group);
   }
-  if (sample.inIfindex !== undefined) writeNumber(output, IN_IFINDEX, sample.inIfindex);
-  if (sample.outIfindex !== undefined) writeNumber(output, OUT_IFINDEX, sample.outIfindex);
-  if (sample.originalBytes !== undefined) writeNumber(output, ORIGINAL_BYTES, sample.originalBytes);
-  if (sample.protocol !== undefined) writeNumber(output, PROTOCOL, sample.protocol);
-  const timestamp = sample.timestampNs;
-  if (timestamp !== undefined) {
-    output.put(TIMESTAMP);
-    writeDecimal(output, timestamp);
-    output.byte(QUOTE);
+  if (sequence !== undefined) writeNumber(output, SEQUENCE, sequence);
+  if (!rates.repeat(output, rate, rateIsProbability)) {
+    const start = output.length;
+    if (rate !== undefined) writeNumber(output, RATE, rate);
+    output.put(rateIsProbability ? IS_PROBABILITY : IS_NO_PROBABILITY);
+    const { oneIn } = sample;
+    if (oneIn !== undefined) output.put(ascii(`,"oneIn":${oneIn}`));
+    rates.keep(output, start, rate, rateIsProbability);
   }
+  if (!interfaces.repeat(output, inIfindex, outIfindex)) {
+    const start = output.length;
+    if (inIfindex !== undefined) writeNumber(output, IN_IFINDEX, inIfindex);
+    if (outIfindex !== undefined) writeNumber(output, OUT_IFINDEX, outIfindex);
+    interfaces.keep(output, start, inIfindex, outIfindex);
+  }
+  if (originalBytes !== undefined) writeNumber(output, ORIGINAL_BYTES, originalBytes);
+  if (!protocols.repeat(output, protocol)) {
+    const start = output.length;
+    if (protocol !== undefined) writeNumber(output, PROTOCOL, protocol);
+    protocols.keep(output, start, protocol);
+  }
+  if (clock.splitTimestamp(sample)) writeTimestamp(output);
   const latency = sample.latencyNs;
   if (latency !== undefined) output.put(ascii(`,"latencyNs":"${latency}"`));
-  if (sample.outTc !== undefined) writeNumber(output, OUT_TC, sample.outTc);
+  if (outTc !== undefined) writeNumber(output, OUT_TC, outTc);
   const occupancy = sample.outTcOccupancyBytes;
   if (occupancy !== undefined) output.put(ascii(`,"outTcOccupancyBytes":"${occupancy}"`));
-  const cookie = sample.cookie;
+  const { cookie, tunnel, unknown } = sample;
   if (cookie !== undefined) writeHex(output, COOKIE, cookie);
   // Rare enough for the slow way.
-  if (sample.tunnel !== undefined) output.text(`,"tunnel":${JSON.stringify(tunnelToJson(sample.tunnel))}`);
-  const unknown = sample.unknown;
+  if (tunnel !== undefined) output.text(`,"tunnel":${JSON.stringify(tunnelToJson(tunnel))}`);
   if (unknown.length > 0) output.text(`,"unknown":${JSON.stringify(unknown.map(unknownToJson))}`);
   output.reserve(LONGEST_LINE);
-  if (unknown.length === 0) output.put(NO_UNKNOWN);
-  if (sample.nsid !== undefined) output.put(ascii(`,"nsid":${sample.nsid}`));
-  writeNumber(output, PORT_ID, sample.portId);
-  const data = sample.data;
+  if (!ends.repeat(output, unknown.length === 0, nsid, portId)) {
+    const start = output.length;
+    if (unknown.length === 0) output.put(NO_UNKNOWN);
+    if (nsid !== undefined) output.put(ascii(`,"nsid":${nsid}`));
+    writeNumber(output, PORT_ID, portId);
+    ends.keep(output, start, unknown.length === 0, nsid, portId);
+  }
+  const { data } = sample;
   if (data !== undefined) writeHex(output, DATA, data);
   output.reserve(CLOSE.length);
   output.put(CLOSE);
@@ -101,15 +120,16 @@ function writeHex(output: Output, key: Uint8Array, value: Uint8Array): void {
 
 const clock = new Clock();
 
-/** A u64 in decimal, without the division of big integers that its text would take. */
-function writeDecimal(output: Output, value: bigint): void {
-  clock.split(value);
-  if (clock.seconds === 0) {
-    output.u32(clock.nanoseconds);
-    return;
+/** The nanoseconds in decimal, without the division of big integers that their text would take. */
+function writeTimestamp(output: Output): void {
+  const { seconds: second, nanoseconds } = clock;
+  if (!seconds.repeat(output, second)) {
+    const start = output.length;
+    output.put(TIMESTAMP);
+    if (second > 0) output.put(ascii(String(second)));
+    seconds.keep(output, start, second);
   }
-  // 2^64 is less than 2e10 * 1e9: up to 11 digits, then exactly 9.
-  if (clock.seconds > 0xffffffff) output.put(ascii(String(clock.seconds)));
-  else output.u32(clock.seconds);
-  output.digits(clock.nanoseconds, 9);
+  if (second > 0) output.digits(nanoseconds, 9);
+  else output.u32(nanoseconds);
+  output.byte(QUOTE);
 }

@@ -6,6 +6,12 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 const HEX_DIGITS: Uint8Array = encoder.encode("0123456789abcdef");
+/** Both digits of each byte as they stand in memory, the first one in the lower half. */
+const HEX_PAIRS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => HEX_DIGITS[byte >>> 4]! | HEX_DIGITS[byte & 15]! << 8);
+/** Up to here a loop costs less than the runtime's own hexadecimal, which goes through a string. */
+const SHORT_HEX = 256;
+/** Up to here a loop costs less than a call of `set`. */
+const SHORT_WORD = 16;
 
 /** Text as bytes, once, for words that every line has. */
 export function ascii(text: string): Uint8Array {
@@ -65,10 +71,15 @@ export class Output {
     this.bytes[this.length++] = value;
   }
 
-  /** Bytes as they are. For short ones: the loop costs less than a call of `set`. */
+  /** Bytes as they are. */
   put(word: Uint8Array): void {
     const bytes = this.bytes;
     let at = this.length;
+    if (word.length > SHORT_WORD) {
+      bytes.set(word, at);
+      this.length = at + word.length;
+      return;
+    }
     for (let i = 0; i < word.length; i++) bytes[at++] = word[i]!;
     this.length = at;
   }
@@ -76,8 +87,7 @@ export class Output {
   /** Bytes as they are, of any length; makes its own room. */
   append(bytes: Uint8Array): void {
     this.reserve(bytes.length);
-    this.bytes.set(bytes, this.length);
-    this.length += bytes.length;
+    this.put(bytes);
   }
 
   /** A u32 in decimal; up to 10 bytes. */
@@ -125,6 +135,15 @@ export class Output {
 
   /** Bytes as hexadecimal digits. */
   hex(value: Uint8Array): void {
+    if (value.length <= SHORT_HEX) {
+      const { view } = this;
+      let at = this.length;
+      let i = 0;
+      for (; i + 1 < value.length; i += 2, at += 4) view.setUint32(at, HEX_PAIRS[value[i]!]! | HEX_PAIRS[value[i + 1]!]! << 16, true);
+      if (i < value.length) view.setUint16(at, HEX_PAIRS[value[i]!]!, true);
+      this.length += 2 * value.length;
+      return;
+    }
     this.length += encoder.encodeInto(toHex(value), this.bytes.subarray(this.length)).written;
   }
 
@@ -132,5 +151,28 @@ export class Output {
   text(text: string): void {
     this.reserve(3 * text.length);
     this.length += encoder.encodeInto(text, this.bytes.subarray(this.length)).written;
+  }
+}
+
+/** A piece of a line that most lines have alike: it is made anew only where one of the three values that it says has changed. */
+export class Part {
+  #bytes: Uint8Array = new Uint8Array(0);
+  #first: unknown = this;
+  #second: unknown = this;
+  #third: unknown = this;
+
+  /** Writes the piece once more, where it says this; else it is to be written, and kept. */
+  repeat(output: Output, first: unknown, second?: unknown, third?: unknown): boolean {
+    if (first !== this.#first || second !== this.#second || third !== this.#third) return false;
+    output.put(this.#bytes);
+    return true;
+  }
+
+  /** Keeps what was written since the length was `start`. */
+  keep(output: Output, start: number, first: unknown, second?: unknown, third?: unknown): void {
+    this.#bytes = output.bytes.slice(start, output.length);
+    this.#first = first;
+    this.#second = second;
+    this.#third = third;
   }
 }

@@ -8,7 +8,7 @@ import type { Sample } from "../psample/sample.ts";
 import type { Tunnel } from "../psample/tunnel.ts";
 import { hexByte, toHex } from "../wire/text.ts";
 import { Clock } from "./clock.ts";
-import { ascii, Output } from "./output.ts";
+import { ascii, Output, Part } from "./output.ts";
 
 /** What {@linkcode formatDetails} asks about things that are not in the sample itself. */
 export interface DetailSources {
@@ -42,23 +42,39 @@ const NSEC = ascii(" nsec ");
 /** More than the longest line without details: names, 5 u32, 4 u16, 2 u64 and a timestamp are 250 bytes. */
 const LONGEST_LINE = 512;
 
+const place = new Part();
+const rates = new Part();
+const protocols = new Part();
+
 /** Writes the line of one sample. */
 export function writeText(output: Output, sample: Sample, options: TextOptions | undefined = undefined): void {
   output.reserve(LONGEST_LINE);
-  if (sample.group !== undefined) writeField(output, GROUP, sample.group);
-  if (sample.inIfindex !== undefined) writeField(output, IN_IFINDEX, sample.inIfindex);
-  if (sample.outIfindex !== undefined) writeField(output, OUT_IFINDEX, sample.outIfindex);
-  if (sample.originalBytes !== undefined) writeField(output, ORIGSIZE, sample.originalBytes);
-  if (sample.rate !== undefined) writeField(output, SAMPLE_RATE, sample.rate);
-  if (sample.sequence !== undefined) writeField(output, SEQ, sample.sequence);
-  if (sample.outTc !== undefined) writeField(output, OUT_TC, sample.outTc);
+  const { group, inIfindex, outIfindex, originalBytes, rate, sequence, outTc, protocol } = sample;
+  if (!place.repeat(output, group, inIfindex, outIfindex)) {
+    const start = output.length;
+    if (group !== undefined) writeField(output, GROUP, group);
+    if (inIfindex !== undefined) writeField(output, IN_IFINDEX, inIfindex);
+    if (outIfindex !== undefined) writeField(output, OUT_IFINDEX, outIfindex);
+    place.keep(output, start, group, inIfindex, outIfindex);
+  }
+  if (originalBytes !== undefined) writeField(output, ORIGSIZE, originalBytes);
+  if (!rates.repeat(output, rate)) {
+    const start = output.length;
+    if (rate !== undefined) writeField(output, SAMPLE_RATE, rate);
+    rates.keep(output, start, rate);
+  }
+  if (sequence !== undefined) writeField(output, SEQ, sequence);
+  if (outTc !== undefined) writeField(output, OUT_TC, outTc);
   const occupancy = sample.outTcOccupancyBytes;
   if (occupancy !== undefined) output.put(ascii(`out-tc-occ ${occupancy} `));
   const latency = sample.latencyNs;
   if (latency !== undefined) output.put(ascii(`latency ${latency} `));
-  const timestamp = sample.timestampNs;
-  if (timestamp !== undefined) writeTimestamp(output, timestamp);
-  if (sample.protocol !== undefined) output.put(protocolWord(sample.protocol));
+  if (clock.splitTimestamp(sample)) writeTimestamp(output);
+  if (!protocols.repeat(output, protocol)) {
+    const start = output.length;
+    if (protocol !== undefined) output.put(ascii(`protocol 0x${protocol.toString(16)} `));
+    protocols.keep(output, start, protocol);
+  }
   if (options !== undefined) {
     if (options.details !== undefined) output.text(formatDetails(sample, options.details));
     if (options.verbose) {
@@ -99,33 +115,19 @@ function writeField(output: Output, name: Uint8Array, value: number): void {
   output.byte(BLANK);
 }
 
-// A handful of protocols is all that one machine sees, so their words are kept.
-const protocolWords = new Map<number, Uint8Array>();
-
-function protocolWord(protocol: number): Uint8Array {
-  let word = protocolWords.get(protocol);
-  if (word === undefined) {
-    word = ascii(`protocol 0x${protocol.toString(16)} `);
-    protocolWords.set(protocol, word);
-  }
-  return word;
-}
-
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 const clock = new Clock();
-let wordSecond = -1;
-let word = ascii("");
+/** The second in local time, as asctime(3) has it. */
+const seconds = new Part();
 
-/** The seconds as asctime(3) has them, in local time: looked up once a second, not once a line. */
-function writeTimestamp(output: Output, timestampNs: bigint): void {
-  clock.split(timestampNs);
-  if (clock.seconds !== wordSecond) {
-    wordSecond = clock.seconds;
-    word = ascii(`timestamp ${asctime(wordSecond)} `);
+function writeTimestamp(output: Output): void {
+  if (!seconds.repeat(output, clock.seconds)) {
+    const start = output.length;
+    output.put(ascii(`timestamp ${asctime(clock.seconds)} `));
+    seconds.keep(output, start, clock.seconds);
   }
-  output.put(word);
   output.digits(clock.nanoseconds, 9);
   output.put(NSEC);
 }

@@ -1,37 +1,17 @@
-import { DecodeError } from "../errors.ts";
 import { AttrReader, type UnknownAttribute } from "../wire/attr_reader.ts";
-import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { LITTLE, viewOf } from "../wire/native.ts";
 import { toHex } from "../wire/text.ts";
-import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import {
-  PSAMPLE_ATTR_DATA,
   PSAMPLE_ATTR_GROUP_REFCOUNT,
-  PSAMPLE_ATTR_GROUP_SEQ,
-  PSAMPLE_ATTR_IIFINDEX,
-  PSAMPLE_ATTR_LATENCY,
-  PSAMPLE_ATTR_OIFINDEX,
-  PSAMPLE_ATTR_ORIGSIZE,
-  PSAMPLE_ATTR_OUT_TC,
-  PSAMPLE_ATTR_OUT_TC_OCC,
-  PSAMPLE_ATTR_PROTO,
-  PSAMPLE_ATTR_SAMPLE_GROUP,
   PSAMPLE_ATTR_SAMPLE_PROBABILITY,
-  PSAMPLE_ATTR_SAMPLE_RATE,
-  PSAMPLE_ATTR_TIMESTAMP,
   PSAMPLE_ATTR_TUNNEL,
   PSAMPLE_ATTR_USER_COOKIE,
 } from "./constants.ts";
+import { ATTRIBUTES, Layout, UNKNOWN } from "./layout.ts";
 import { decodeTunnel, type Tunnel, tunnelToJson, unknownToJson } from "./tunnel.ts";
 
 /** Where a probability of 1 stands in the attribute SAMPLE_RATE when SAMPLE_PROBABILITY is there: the whole u32. */
 const PROBABILITY_ONE = 0xffffffff;
-
-/** Where the first attribute of a psample message begins. */
-const ATTRIBUTES = NLMSG_HDRLEN + GENL_HDRLEN;
-
-/** The first attribute number that this package has no name for. */
-const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
 
 const NOTHING = new DataView(new ArrayBuffer(0));
 
@@ -87,203 +67,113 @@ export interface SampleFields {
   data: Uint8Array | undefined;
 }
 
+const EMPTY = new Layout(LITTLE);
+
+/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
+const KEPT = 8;
+const kept: Layout[] = [];
+/** The layout of the message before. */
+let recent = EMPTY;
+let oldest = 0;
+
+/** Data size of the message, whose layout is {@linkcode recent} from now on. */
+function lookUp(view: DataView, start: number, end: number, little: boolean): number {
+  for (const layout of kept) {
+    const size = layout.little === little ? layout.match(view, start, end) : -1;
+    if (size >= 0) {
+      recent = layout;
+      return size;
+    }
+  }
+  const layout = Layout.learn(view, start, end, little);
+  if (layout.isGeneral) kept[oldest++ % KEPT] = layout;
+  recent = layout;
+  return layout.dataBytes;
+}
+
 let fill: (sample: Sample, view: DataView, start: number, end: number, little: boolean, nsid: number | undefined) => void;
+
+/** The two halves of {@linkcode Sample.timestampNs}, without a big integer; false where there is none. */
+export let readTimestamp: (sample: Sample, halves: { high: number; low: number }) => boolean;
 
 /**
  * One sampled packet and what the kernel says about it.
  *
- * What a message does not have is `undefined`, never 0. Byte arrays are views of the memory that the
- * message was decoded from: it is yours and never written again, but shared between the samples of one
- * batch, so `slice()` what you keep for long if memory matters.
+ * What a message does not have is `undefined`, never 0. Everything is read from the memory that the message
+ * was decoded from when it is asked for, and byte arrays are views of that memory. A sample that a listener
+ * yields owns it: it is never written again, but shared between the samples of one batch, so `slice()` what
+ * you keep for long if memory matters.
  *
  * Source of the fields: `psample_sample_packet` in net/psample/psample.c.
  */
 export class Sample {
+  #view: DataView = NOTHING;
+  #start = 0;
+  #end = 0;
+  #layout: Layout = EMPTY;
+  #dataBytes = 0;
+  #tunnel: Tunnel | undefined = undefined;
+  #nsid: number | undefined = undefined;
+
+  static {
+    fill = (sample, view, start, end, little, nsid) => {
+      let layout = recent;
+      let dataBytes = layout.little === little && layout.isGeneral ? layout.match(view, start, end) : -1;
+      if (dataBytes < 0) {
+        dataBytes = lookUp(view, start, end, little);
+        layout = recent;
+      }
+      const tunnel = layout.hasTunnel ? findTunnel(view, start, end, little) : undefined;
+      sample.#view = view;
+      sample.#start = start;
+      sample.#end = end;
+      sample.#layout = layout;
+      sample.#dataBytes = dataBytes;
+      sample.#tunnel = tunnel;
+      sample.#nsid = nsid;
+    };
+    readTimestamp = (sample, halves) => {
+      const { timestamp, little } = sample.#layout;
+      if (timestamp < 0) return false;
+      const at = sample.#start + timestamp;
+      halves.high = sample.#view.getUint32(little ? at + 4 : at, little);
+      halves.low = sample.#view.getUint32(little ? at : at + 4, little);
+      return true;
+    };
+  }
+
   /** Tells samples from group events. */
   get type(): "sample" {
     return "sample";
   }
+
   /** The psample group, u32. */
-  group: number | undefined = undefined;
+  get group(): number | undefined {
+    const layout = this.#layout;
+    return layout.group < 0 ? undefined : this.#view.getUint32(this.#start + layout.group, layout.little);
+  }
+
   /**
    * Number of the sample in its group, u32, wraps. A gap is a loss. Open vSwitch and mlx5 send 0 in every
    * sample.
    */
-  sequence: number | undefined = undefined;
+  get sequence(): number | undefined {
+    const layout = this.#layout;
+    return layout.sequence < 0 ? undefined : this.#view.getUint32(this.#start + layout.sequence, layout.little);
+  }
+
   /**
    * What the kernel sent as rate, u32: N of "1 in N"; or, where {@linkcode Sample.rateIsProbability} is
    * true, the probability in units of 1/4294967295.
    */
-  rate: number | undefined = undefined;
+  get rate(): number | undefined {
+    const layout = this.#layout;
+    return layout.rate < 0 ? undefined : this.#view.getUint32(this.#start + layout.rate, layout.little);
+  }
+
   /** The flag SAMPLE_PROBABILITY (kernels since 6.11, Open vSwitch). */
-  rateIsProbability = false;
-  /** Interface the packet came in by. The kernel sends the lower 16 bits of the number. */
-  inIfindex: number | undefined = undefined;
-  /** Interface the packet goes out by; there for sampling on egress. */
-  outIfindex: number | undefined = undefined;
-  /** Size of the packet in bytes before truncation, without VLAN tag and frame check sequence. */
-  originalBytes: number | undefined = undefined;
-  /** Traffic class (queue) on the way out, from hardware that says so. */
-  outTc: number | undefined = undefined;
-  /** EtherType of the packet; producers in user space put other codes there. */
-  protocol: number | undefined = undefined;
-  /** The tunnel the packet came through or goes into. */
-  tunnel: Tunnel | undefined = undefined;
-  /** `nsid` of the network namespace that the sample is from; `undefined` for the listener's own. */
-  nsid: number | undefined = undefined;
-  /** `nlmsg_pid`, the netlink port id that the message names as its sender: 0 is the kernel. */
-  portId = 0;
-
-  // The rest is read when asked for: most readers want few of them, and each would cost as much as all above.
-  #view: DataView = NOTHING;
-  #start = 0;
-  #end = 0;
-  #data = -1;
-  #dataSize = 0;
-  #timestamp = -1;
-  /** A bit for each attribute that the message has; {@linkcode UNKNOWN} for those without a name. */
-  #present = 0;
-  #little = LITTLE;
-
-  static {
-    fill = (sample, view, start, end, little, nsid) => {
-      let group: number | undefined;
-      let sequence: number | undefined;
-      let rate: number | undefined;
-      let rateIsProbability = false;
-      let inIfindex: number | undefined;
-      let outIfindex: number | undefined;
-      let originalBytes: number | undefined;
-      let outTc: number | undefined;
-      let protocol: number | undefined;
-      let tunnel: Tunnel | undefined;
-      let data = -1;
-      let dataSize = 0;
-      let timestamp = -1;
-      let present = 0;
-      if (end - start < ATTRIBUTES) throw new DecodeError("sample", start, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
-      let at = start + ATTRIBUTES;
-      while (at < end) {
-        const left = end - at;
-        const size = left < 4 ? 0 : view.getUint16(at, little);
-        if (size < 4 || size > left) throw new DecodeError("sample attribute", at, `length ${size}, ${left} bytes left`);
-        const type = view.getUint16(at + 2, little) & 0x3fff;
-        const value = at + 4;
-        present |= 1 << (type < UNKNOWN ? type : UNKNOWN);
-        switch (type) {
-          case PSAMPLE_ATTR_IIFINDEX:
-            inIfindex = size === 6 ? view.getUint16(value, little) : u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_OIFINDEX:
-            outIfindex = size === 6 ? view.getUint16(value, little) : u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_ORIGSIZE:
-            originalBytes = u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_SAMPLE_GROUP:
-            group = u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_GROUP_SEQ:
-            sequence = u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_SAMPLE_RATE:
-            rate = u32(view, value, size, little, type);
-            break;
-          case PSAMPLE_ATTR_DATA:
-            data = value;
-            dataSize = size - 4;
-            break;
-          case PSAMPLE_ATTR_OUT_TC:
-            if (size !== 6) throw wrong(type, value, size, 2);
-            outTc = view.getUint16(value, little);
-            break;
-          case PSAMPLE_ATTR_PROTO:
-            if (size !== 6) throw wrong(type, value, size, 2);
-            protocol = view.getUint16(value, little);
-            break;
-          case PSAMPLE_ATTR_TIMESTAMP:
-            if (size !== 12) throw wrong(type, value, size, 8);
-            timestamp = value;
-            break;
-          case PSAMPLE_ATTR_OUT_TC_OCC:
-          case PSAMPLE_ATTR_LATENCY:
-            // Read when asked for, but a wrong width is an error now: a getter must not throw later.
-            if (size !== 12) throw wrong(type, value, size, 8);
-            break;
-          case PSAMPLE_ATTR_GROUP_REFCOUNT:
-          case PSAMPLE_ATTR_TUNNEL:
-            // Kernels 5.8 to 5.11 had these two numbers swapped; a sample never carries a reference count.
-            tunnel = decodeTunnel(new AttrReader(view, value, at + size, little));
-            break;
-          case PSAMPLE_ATTR_SAMPLE_PROBABILITY:
-            rateIsProbability = true;
-            break;
-        }
-        at += (size + 3) & ~3;
-      }
-      sample.group = group;
-      sample.sequence = sequence;
-      sample.rate = rate;
-      sample.rateIsProbability = rateIsProbability;
-      sample.inIfindex = inIfindex;
-      sample.outIfindex = outIfindex;
-      sample.originalBytes = originalBytes;
-      sample.outTc = outTc;
-      sample.protocol = protocol;
-      sample.tunnel = tunnel;
-      sample.nsid = nsid;
-      sample.portId = view.getUint32(start + 12, little);
-      sample.#view = view;
-      sample.#start = start;
-      sample.#end = end;
-      sample.#data = data;
-      sample.#dataSize = dataSize;
-      sample.#timestamp = timestamp;
-      sample.#present = present;
-      sample.#little = little;
-    };
-  }
-
-  /** The packet's first bytes, as many as the sampler left; `undefined` where it was truncated to nothing. */
-  get data(): Uint8Array | undefined {
-    if (this.#data < 0) return undefined;
-    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#data, this.#dataSize);
-  }
-
-  /** How many bytes {@linkcode Sample.data} has: 0 where there is none. */
-  get dataBytes(): number {
-    return this.#dataSize;
-  }
-
-  /** When the packet was sampled: nanoseconds since 1970 of the realtime clock. Kernels since 5.13. */
-  get timestampNs(): bigint | undefined {
-    return this.#timestamp < 0 ? undefined : this.#view.getBigUint64(this.#timestamp, this.#little);
-  }
-
-  /** How long the packet was in the device, in nanoseconds, from hardware that says so. */
-  get latencyNs(): bigint | undefined {
-    return this.#find(PSAMPLE_ATTR_LATENCY)?.u64();
-  }
-
-  /** How full the queue {@linkcode Sample.outTc} was, in bytes, from hardware that says so. */
-  get outTcOccupancyBytes(): bigint | undefined {
-    return this.#find(PSAMPLE_ATTR_OUT_TC_OCC)?.u64();
-  }
-
-  /** The cookie of the tc action or of the Open vSwitch action, up to 16 bytes. Kernels since 6.11. */
-  get cookie(): Uint8Array | undefined {
-    return this.#find(PSAMPLE_ATTR_USER_COOKIE)?.bytes();
-  }
-
-  /** Attributes that this package has no name for: a newer kernel's. */
-  get unknown(): UnknownAttribute[] {
-    const unknown: UnknownAttribute[] = [];
-    if ((this.#present & 1 << UNKNOWN) === 0) return unknown;
-    const attr = this.#attributes();
-    while (attr.next()) {
-      if (attr.type >= UNKNOWN) unknown.push({ type: attr.type, value: attr.bytes() });
-    }
-    return unknown;
+  get rateIsProbability(): boolean {
+    return (this.#layout.present & 1 << PSAMPLE_ATTR_SAMPLE_PROBABILITY) !== 0;
   }
 
   /**
@@ -291,9 +181,105 @@ export class Sample {
    * probability is 0.
    */
   get oneIn(): number | undefined {
-    if (this.rate === undefined) return undefined;
-    if (!this.rateIsProbability) return this.rate;
-    return this.rate === 0 ? undefined : PROBABILITY_ONE / this.rate;
+    const { rate } = this;
+    if (rate === undefined) return undefined;
+    if (!this.rateIsProbability) return rate;
+    return rate === 0 ? undefined : PROBABILITY_ONE / rate;
+  }
+
+  /** Interface the packet came in by. The kernel sends the lower 16 bits of the number. */
+  get inIfindex(): number | undefined {
+    const { inIfindex, inIfindexIsWide } = this.#layout;
+    return inIfindexIsWide ? this.#u32(inIfindex) : this.#u16(inIfindex);
+  }
+
+  /** Interface the packet goes out by; there for sampling on egress. */
+  get outIfindex(): number | undefined {
+    const { outIfindex, outIfindexIsWide } = this.#layout;
+    return outIfindexIsWide ? this.#u32(outIfindex) : this.#u16(outIfindex);
+  }
+
+  /** Size of the packet in bytes before truncation, without VLAN tag and frame check sequence. */
+  get originalBytes(): number | undefined {
+    const layout = this.#layout;
+    return layout.originalBytes < 0 ? undefined : this.#view.getUint32(this.#start + layout.originalBytes, layout.little);
+  }
+
+  /** EtherType of the packet; producers in user space put other codes there. */
+  get protocol(): number | undefined {
+    const layout = this.#layout;
+    return layout.protocol < 0 ? undefined : this.#view.getUint16(this.#start + layout.protocol, layout.little);
+  }
+
+  /** When the packet was sampled: nanoseconds since 1970 of the realtime clock. Kernels since 5.13. */
+  get timestampNs(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.timestamp < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.timestamp, layout.little);
+  }
+
+  /** How long the packet was in the device, in nanoseconds, from hardware that says so. */
+  get latencyNs(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.latency < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.latency, layout.little);
+  }
+
+  /** Traffic class (queue) on the way out, from hardware that says so. */
+  get outTc(): number | undefined {
+    const layout = this.#layout;
+    return layout.outTc < 0 ? undefined : this.#view.getUint16(this.#start + layout.outTc, layout.little);
+  }
+
+  /** How full the queue {@linkcode Sample.outTc} was, in bytes, from hardware that says so. */
+  get outTcOccupancyBytes(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.outTcOccupancy < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.outTcOccupancy, layout.little);
+  }
+
+  /** The cookie of the tc action or of the Open vSwitch action, up to 16 bytes. Kernels since 6.11. */
+  get cookie(): Uint8Array | undefined {
+    if ((this.#layout.present & 1 << PSAMPLE_ATTR_USER_COOKIE) === 0) return undefined;
+    let cookie: Uint8Array | undefined;
+    const attr = this.#attributes();
+    while (attr.next()) if (attr.type === PSAMPLE_ATTR_USER_COOKIE) cookie ??= attr.bytes();
+    return cookie;
+  }
+
+  /** The tunnel the packet came through or goes into. */
+  get tunnel(): Tunnel | undefined {
+    return this.#tunnel;
+  }
+
+  /** Attributes that this package has no name for: a newer kernel's. */
+  get unknown(): UnknownAttribute[] {
+    const unknown: UnknownAttribute[] = [];
+    if ((this.#layout.present & 1 << UNKNOWN) === 0) return unknown;
+    const attr = this.#attributes();
+    while (attr.next()) {
+      if (attr.type >= UNKNOWN) unknown.push({ type: attr.type, value: attr.bytes() });
+    }
+    return unknown;
+  }
+
+  /** `nsid` of the network namespace that the sample is from; `undefined` for the listener's own. */
+  get nsid(): number | undefined {
+    return this.#nsid;
+  }
+
+  /** `nlmsg_pid`, the netlink port id that the message names as its sender: 0 is the kernel. */
+  get portId(): number {
+    return this.#end === 0 ? 0 : this.#view.getUint32(this.#start + 12, this.#layout.little);
+  }
+
+  /** The packet's first bytes, as many as the sampler left; `undefined` where it was truncated to nothing. */
+  get data(): Uint8Array | undefined {
+    const { data } = this.#layout;
+    if (data < 0) return undefined;
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#start + data, this.#dataBytes);
+  }
+
+  /** How many bytes {@linkcode Sample.data} has: 0 where there is none. */
+  get dataBytes(): number {
+    return this.#dataBytes;
   }
 
   /** The whole netlink message that this was decoded from, headers included. */
@@ -347,25 +333,31 @@ export class Sample {
     return this.toObject();
   }
 
+  #u16(at: number): number | undefined {
+    return at < 0 ? undefined : this.#view.getUint16(this.#start + at, this.#layout.little);
+  }
+
+  #u32(at: number): number | undefined {
+    return at < 0 ? undefined : this.#view.getUint32(this.#start + at, this.#layout.little);
+  }
+
+  #u64(at: number): bigint | undefined {
+    return at < 0 ? undefined : this.#view.getBigUint64(this.#start + at, this.#layout.little);
+  }
+
   #attributes(): AttrReader {
-    return new AttrReader(this.#view, Math.min(this.#start + ATTRIBUTES, this.#end), this.#end, this.#little);
-  }
-
-  #find(type: number): AttrReader | undefined {
-    if ((this.#present & 1 << type) === 0) return undefined;
-    const attr = this.#attributes();
-    while (attr.next()) if (attr.type === type) return attr;
-    return undefined;
+    return new AttrReader(this.#view, this.#start + ATTRIBUTES, this.#end, this.#layout.little);
   }
 }
 
-function u32(view: DataView, at: number, size: number, little: boolean, type: number): number {
-  if (size !== 8) throw wrong(type, at, size, 4);
-  return view.getUint32(at, little);
-}
-
-function wrong(type: number, at: number, size: number, expected: number): DecodeError {
-  return new DecodeError(`sample attribute ${type}`, at, `${size - 4} bytes, not ${expected}`);
+/** The tunnel of a message that has one. Decoded at once: what is wrong inside is an error now, a getter must not throw later. */
+function findTunnel(view: DataView, start: number, end: number, little: boolean): Tunnel | undefined {
+  let tunnel: Tunnel | undefined;
+  const attr = new AttrReader(view, start + ATTRIBUTES, end, little);
+  while (attr.next()) {
+    if (attr.type === PSAMPLE_ATTR_TUNNEL || attr.type === PSAMPLE_ATTR_GROUP_REFCOUNT) tunnel = decodeTunnel(attr.nested());
+  }
+  return tunnel;
 }
 
 /**

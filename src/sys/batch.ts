@@ -21,8 +21,8 @@ const CONTROL = 64;
 const CMSG_VALUE = 16;
 
 const FIRST_SLOT = 256;
-/** Datagrams that are larger than this are copied: an arena of such slots would keep too much memory alive. */
-const LARGEST_SLOT = 2048;
+/** What is larger than this goes on in the reserve for good: slots stay small enough for the processor's cache. */
+const LARGEST_SLOT = 4096;
 
 /** What a {@linkcode Batch} is to know beside the datagrams themselves. */
 export interface BatchOptions {
@@ -35,9 +35,9 @@ export interface BatchOptions {
 /**
  * Room for what one recvmmsg(2) receives, and the headers that tell the kernel where it is.
  *
- * The kernel writes right into memory that then goes with the datagrams, an arena of slots as large as
- * datagrams have been lately, so that nothing is copied in the usual case. What exceeds its slot goes on in a
- * reserve, and is copied. An arena that has been given away is never written again: it may be gone by then.
+ * The kernel writes into slots side by side that are as large as datagrams have been lately: what is used again
+ * and again stays in the processor's cache, and one copy takes all of them away. What exceeds its slot goes on
+ * in a reserve, and is put together.
  *
  * The kernel writes to the addresses in the headers, so the arrays stay in fields for as long as this lives.
  */
@@ -57,10 +57,15 @@ export class Batch {
   readonly #names: Memory | undefined;
   readonly #controls: Memory | undefined;
   readonly #controlView: DataView | undefined;
-  /** Where each datagram begins in what {@linkcode Batch.own} gave last. */
+  /** Where each datagram begins in what was given last. */
   readonly #starts: Uint32Array<ArrayBuffer>;
-  #arena!: Memory;
+  #slots!: Memory;
   #slotBytes = 0;
+  #view!: DataView<ArrayBuffer>;
+  /** How large the slots of the next receive are to be. */
+  #wanted = 0;
+  /** How many headers the last receive filled. */
+  #used: number;
 
   /** Room for `count` datagrams of up to `largest` bytes. */
   constructor(sys: Sys, count: number, largest: number, options: BatchOptions = {}) {
@@ -93,14 +98,15 @@ export class Batch {
       if (controls !== undefined) headers.setBigUint64(header + MSG_CONTROL, controls + BigInt(i * CONTROL), LITTLE);
     }
     this.address = sys.addressOf(this.#headers);
+    this.#used = count;
     this.#renew(FIRST_SLOT);
-    this.reset(count);
   }
 
-  /** Gives the kernel back the room that the last `used` datagrams took in the headers. */
-  reset(used: number): void {
-    if (!this.#controls) return;
-    for (let i = 0; i < used; i++) this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2] = CONTROL;
+  /** Makes room for the next receive: what was lent is written to from here on. */
+  prepare(): void {
+    if (this.#wanted !== this.#slotBytes) this.#renew(this.#wanted);
+    if (this.#controls) { for (let i = 0; i < this.#used; i++) this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2] = CONTROL; }
+    this.#used = 0;
   }
 
   /** Size of datagram `i`; never more than there is room for, see {@linkcode Batch.truncated}. */
@@ -114,32 +120,24 @@ export class Batch {
   }
 
   /**
-   * The first `count` datagrams, as they were received last, in memory that is the caller's from now on. They
-   * begin at {@linkcode Batch.start}. To be called once for each receive.
+   * The first `count` datagrams of the last receive, in memory that is the caller's from now on. They begin at
+   * {@linkcode Batch.start}.
    */
-  own(count: number): Memory {
-    const slotBytes = this.#slotBytes;
-    let size = 0;
-    let longest = 0;
-    for (let i = 0; i < count; i++) {
-      const length = this.length(i);
-      if (length > longest) longest = length;
-      size += align4(length);
-      this.#starts[i] = i * slotBytes;
-    }
-    const wanted = Math.min((longest + 63) & ~63, LARGEST_SLOT);
-    const arena = this.#arena;
-    // A copy too where much of the arena is empty: what is given away may be kept for long.
-    if (longest <= slotBytes && size >= arena.length / 2) {
-      this.#renew(wanted);
-      return arena;
-    }
-    const owned = this.#gather(count, size);
-    if (wanted > slotBytes || (count === this.count && wanted < slotBytes)) this.#renew(wanted);
-    return owned;
+  own(count: number): DataView<ArrayBuffer> {
+    const size = this.#locate(count);
+    const used = count * this.#slotBytes;
+    // Together, unless what is kept would be half empty. Slicing is what does not clear the memory first.
+    if (size > 0 && size >= used / 2) return new DataView(this.#slots.buffer.slice(0, used));
+    return this.#gather(count, Math.abs(size));
   }
 
-  /** Where datagram `i` begins in what {@linkcode Batch.own} gave. */
+  /** As {@linkcode Batch.own}, but in memory that the next receive into this batch writes to. */
+  lend(count: number): DataView<ArrayBuffer> {
+    const size = this.#locate(count);
+    return size > 0 ? this.#view : this.#gather(count, Math.abs(size));
+  }
+
+  /** Where datagram `i` begins in what was given. */
   start(i: number): number {
     return this.#starts[i]!;
   }
@@ -158,30 +156,51 @@ export class Batch {
     return view.getInt32(at + CMSG_VALUE, LITTLE);
   }
 
-  /** Copies datagrams together from the arena and the reserve. */
-  #gather(count: number, size: number): Memory {
+  /** Finds the datagrams in their slots, and how many bytes they are together; less than 0 where one exceeds its slot. */
+  #locate(count: number): number {
+    const words = this.#words;
     const slotBytes = this.#slotBytes;
-    const owned = memory(size);
+    let size = 0;
+    let longest = 0;
+    this.#used = count;
+    for (let i = 0; i < count; i++) {
+      const length = words[(i * MMSGHDR + MSG_LEN) >> 2]!;
+      if (length > longest) longest = length;
+      size += align4(length);
+      this.#starts[i] = i * slotBytes;
+    }
+    const wanted = Math.min((longest + 63) & ~63, LARGEST_SLOT);
+    // For the next receive. Smaller only where it is worth it: traffic comes and goes.
+    this.#wanted = wanted > slotBytes || (4 * count >= this.count && wanted <= slotBytes / 2) ? wanted : slotBytes;
+    return longest <= slotBytes ? size : -size;
+  }
+
+  /** Copies datagrams together from their slots and the reserve. */
+  #gather(count: number, size: number): DataView<ArrayBuffer> {
+    const slotBytes = this.#slotBytes;
+    const gathered = memory(size);
     let at = 0;
     for (let i = 0; i < count; i++) {
       const length = this.length(i);
       const slot = i * slotBytes;
       const reserve = i * this.#reserveBytes;
-      owned.set(this.#arena.subarray(slot, slot + Math.min(length, slotBytes)), at);
-      if (length > slotBytes) owned.set(this.#reserve.subarray(reserve, reserve + length - slotBytes), at + slotBytes);
+      gathered.set(this.#slots.subarray(slot, slot + Math.min(length, slotBytes)), at);
+      if (length > slotBytes) gathered.set(this.#reserve.subarray(reserve, reserve + length - slotBytes), at + slotBytes);
       this.#starts[i] = at;
       at += align4(length);
     }
-    return owned;
+    return viewOf(gathered);
   }
 
-  /** Takes an arena of slots of `slotBytes` for the next receive. */
+  /** Makes slots of `slotBytes`. */
   #renew(slotBytes: number): void {
     const words = this.#iovecWords;
     this.#slotBytes = slotBytes;
-    this.#arena = memory(this.count * slotBytes);
-    // Addresses have 47 bits, which a number holds: 64 big integers would take longer than the rest.
-    let address = Number(this.#sys.addressOf(this.#arena));
+    this.#wanted = slotBytes;
+    this.#slots = memory(this.count * slotBytes);
+    this.#view = viewOf(this.#slots);
+    // Addresses have 47 bits, which a number holds: big integers would take longer than the rest.
+    let address = Number(this.#sys.addressOf(this.#slots));
     for (let word = 0; word < words.length; word += IOVECS / 4) {
       words[word + LOW] = address >>> 0;
       words[word + 1 - LOW] = address / 0x1_0000_0000;

@@ -51,12 +51,6 @@ export interface Message {
 export class MessageReader {
   /** `nlmsg_type` of the message the cursor stands on. */
   type = 0;
-  /** `nlmsg_flags`. */
-  flags = 0;
-  /** `nlmsg_seq`. */
-  sequence = 0;
-  /** `nlmsg_pid`. */
-  portId = 0;
   /** Offset of the message's header. */
   start = 0;
   /** Offset behind the message's last byte, padding not counted. */
@@ -81,6 +75,21 @@ export class MessageReader {
     this.#limit = end;
   }
 
+  /** `nlmsg_flags`. */
+  get flags(): number {
+    return this.#view.getUint16(this.start + 6, this.#little);
+  }
+
+  /** `nlmsg_seq`. */
+  get sequence(): number {
+    return this.#view.getUint32(this.start + 8, this.#little);
+  }
+
+  /** `nlmsg_pid`. */
+  get portId(): number {
+    return this.#view.getUint32(this.start + 12, this.#little);
+  }
+
   /** Steps to the next message; false at the end. */
   next(): boolean {
     const left = this.#limit - this.#at;
@@ -93,9 +102,6 @@ export class MessageReader {
       throw new DecodeError("netlink message", at, `length ${length}, ${left} bytes left`);
     }
     this.type = view.getUint16(at + 4, this.#little);
-    this.flags = view.getUint16(at + 6, this.#little);
-    this.sequence = view.getUint32(at + 8, this.#little);
-    this.portId = view.getUint32(at + 12, this.#little);
     this.start = at;
     this.end = at + length;
     // The last message may lack its padding.

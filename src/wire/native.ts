@@ -18,7 +18,7 @@ export function htonl(value: number): number {
 }
 
 /** A DataView over exactly the bytes of `bytes`. */
-export function viewOf(bytes: Uint8Array): DataView {
+export function viewOf<Memory extends ArrayBufferLike>(bytes: Uint8Array<Memory>): DataView<Memory> {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 

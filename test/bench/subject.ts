@@ -42,14 +42,15 @@ function cpuNs(): number {
 }
 
 /** What a program reads that wants all of a sample; the C peers read the same. */
-function readAll(sample: Sample): void {
-  sum += sample.group! + sample.sequence! + sample.rate! + sample.originalBytes! + sample.inIfindex! + sample.outIfindex! +
-    sample.protocol! + sample.portId + sample.dataBytes + (sample.outTc ?? 0);
-  if (sample.timestampNs === 0n) sum++;
+function readAll(sample: Sample): number {
+  return (sample.group! + sample.sequence! + sample.rate! + sample.originalBytes! + sample.inIfindex! + sample.outIfindex! +
+    sample.protocol! + sample.portId + sample.dataBytes + (sample.outTc ?? 0) + (sample.timestampNs === 0n ? 1 : 0)) | 0;
 }
 
 function readBatch(batch: readonly Entry[]): void {
-  for (const entry of batch) if (entry.type === "sample") readAll(entry);
+  let read = 0;
+  for (const entry of batch) if (entry.type === "sample") read = (read + readAll(entry)) | 0;
+  sum += read;
 }
 
 function decodeReused(bytes: number, count: number): void {
@@ -60,10 +61,12 @@ function decodeReused(bytes: number, count: number): void {
   const view = viewOf(all);
   const sample = new Sample();
   const run = (count: number): void => {
+    let read = 0;
     for (let i = 0; i < count; i++) {
       const at = (i & 1023) * stride;
-      readAll(decodeSampleAt(view, at, at + stride, sample));
+      read = (read + readAll(decodeSampleAt(view, at, at + stride, sample))) | 0;
     }
+    sum += read;
   };
   run(count / 4);
   const start = cpuNs();
@@ -103,7 +106,7 @@ async function drain(form: string, bytes: number, count: number, rounds: number)
   const address = memory(12);
   new Uint32Array(address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
   const take = taker(form);
-  const batches = listener.batches();
+  const batches = listener.batches({ lend: true });
   const samples = listener[Symbol.asyncIterator]();
   let sequence = 0;
   let spent = 0;
@@ -119,7 +122,7 @@ async function drain(form: string, bytes: number, count: number, rounds: number)
     const start = cpuNs();
     while (taken < queued) {
       if (form === "samples") {
-        readAll((await samples.next()).value as Sample);
+        sum += readAll((await samples.next()).value as Sample);
         taken++;
       } else {
         const batch = (await batches.next()).value!;
@@ -170,7 +173,7 @@ async function wait(form: string, count: number): Promise<void> {
   let start = -1;
   let since = 0;
   report("port", port);
-  for await (const batch of listener.batches()) {
+  for await (const batch of listener.batches({ lend: true })) {
     if (form === "latency") {
       const now = clock + performance.now();
       for (const entry of batch) latencies.push((now - Number((entry as Sample).timestampNs! / 1000n) / 1000) * 1e6);
@@ -212,7 +215,7 @@ function realtimeMs(): number {
 
 async function idle(seconds: number): Promise<void> {
   const { listener } = await open(await loadSys());
-  const ended = listener.batches().next();
+  const ended = listener.batches({ lend: true }).next();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const start = cpuNs();
   const switches = process.resourceUsage().voluntaryContextSwitches;

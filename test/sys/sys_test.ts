@@ -165,7 +165,7 @@ test("recvmmsg fills a batch: bytes, sizes, senders, and the rest of a large one
     assertEquals(to.receive(batch), 0);
     sizes.forEach((size, i) => assert(from.send(bytes(size, i + 1), "send", to.portId)));
     assertEquals(to.receive(batch), 8);
-    const datagrams = batch.own(8);
+    const datagrams = new Uint8Array(batch.own(8).buffer);
     sizes.forEach((size, i) => {
       const datagram = datagrams.subarray(batch.start(i), batch.start(i) + batch.length(i));
       assertEquals([datagram.length, batch.portId(i), batch.truncated(i), batch.nsid(i)], [size, from.portId, false, undefined]);
@@ -212,7 +212,7 @@ test("watch calls once for each wait, when there is something", async () => {
   });
   const drain = (): void => {
     const count = to.receive(batch);
-    const datagrams = batch.own(count);
+    const datagrams = new Uint8Array(batch.own(count).buffer);
     for (let i = 0; i < count; i++) read.push(datagrams[batch.start(i)]!);
   };
   from.send(bytes(20, 1), "send", to.portId);
