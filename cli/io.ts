@@ -70,7 +70,12 @@ export function processIo(): Io {
       return {
         write: (data) => {
           const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-          for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
+          try {
+            for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
+          } catch (error) {
+            const { code, message } = error as NodeJS.ErrnoException;
+            return Promise.reject(Object.assign(new Error(`Cannot write ${path}: ${message}`, { cause: error }), { code }));
+          }
           return Promise.resolve();
         },
         close: () => closeSync(fd),

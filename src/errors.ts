@@ -63,6 +63,12 @@ export function errnoName(errno: number): string {
   return ERRNO[errno]?.[0] ?? `errno ${errno}`;
 }
 
+/** What to do about what is not the fault of what was tried. */
+const CURES: Readonly<Record<number, string>> = {
+  23: "The system has no more open files to give: raise fs.file-max (sysctl)",
+  24: "This process may not open more files: raise its limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
+};
+
 /** What the kernel said beside the error number, and what is known about the cure. */
 export interface NetlinkErrorInit {
   /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
@@ -98,16 +104,17 @@ export class NetlinkError extends Error {
   constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
     const known = ERRNO[errno];
     const code = errnoName(errno);
+    const hint = init.hint ?? CURES[errno];
     let text = `Cannot ${op}: ${known ? `${known[1]} (${code})` : code}`;
     if (init.extack) text += `: ${init.extack}`;
-    if (init.hint) text += `. ${init.hint}`;
+    if (hint) text += `. ${hint}`;
     super(text, init.cause === undefined ? undefined : { cause: init.cause });
     this.op = op;
     this.errno = errno;
     this.code = code;
     this.extack = init.extack;
     this.extackOffset = init.extackOffset;
-    this.hint = init.hint;
+    this.hint = hint;
   }
 }
 

@@ -136,6 +136,9 @@ export interface ListenerOptions {
   findFamily?: (() => Promise<Family | undefined>) | undefined;
 }
 
+/** What a process or a machine can be short of for a while. */
+const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
+
 /** While messages are being dropped, how often to look whether the psample family is still there. */
 const CHECK_MS = 1000;
 
@@ -358,7 +361,15 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     this.#checkedAt = performance.now();
     const { findFamily } = this.#options;
     if (!findFamily) return;
-    const family = await findFamily();
+    let family: Family | undefined;
+    try {
+      family = await findFamily();
+    } catch (error) {
+      // Nothing is wrong with what is received: asked again later.
+      if (!(error instanceof NetlinkError) || !SHORTAGES.has(error.code)) throw error;
+      this.#unsure = true;
+      return;
+    }
     if (this.#closed || (family?.id ?? -1) === this.#family) return;
     if (this.#family >= 0) this.#gone();
     if (family && this.#failure === undefined) this.#join(family);

@@ -16,7 +16,6 @@ const SEQUENCE = ascii(',"sequence":');
 const RATE = ascii(',"rate":');
 const IS_PROBABILITY = ascii(',"rateIsProbability":true');
 const IS_NO_PROBABILITY = ascii(',"rateIsProbability":false');
-const ONE_IN = ascii(',"oneIn":');
 const IN_IFINDEX = ascii(',"inIfindex":');
 const OUT_IFINDEX = ascii(',"outIfindex":');
 const ORIGINAL_BYTES = ascii(',"originalBytes":');

@@ -1,7 +1,8 @@
 /**
  * What a test takes that not every machine has. Where it is missing the test is skipped, and standard error says
  * why; with PSAMPLE_REQUIRE=1 that is a failure. Three things are a skip even then: what the kernel is too old
- * for, what may only be done to a kernel that `boot` started, and other people's readers of our recordings.
+ * for, or built without, what may only be done to a kernel that `boot` started, and other people's readers of our
+ * recordings.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -9,6 +10,7 @@ import { release } from "node:os";
 import process from "node:process";
 import { test } from "node:test";
 import { listGroups } from "../../mod.ts";
+import { controllers } from "./cgroup.ts";
 
 /**
  * - `psample`: the kernel has psample, or can load it
@@ -18,6 +20,7 @@ import { listGroups } from "../../mod.ts";
  * - `linux>=6.11`: a feature of that kernel
  * - `program:NAME`: a program in PATH
  * - `module:NAME`: a kernel module besides psample's own
+ * - `controller:NAME`: a controller of control groups, in a kernel that `boot` started: elsewhere somebody else manages them
  */
 export type Need =
   | "psample"
@@ -26,7 +29,8 @@ export type Need =
   | "guest"
   | `linux>=${number}.${number}`
   | `program:${string}`
-  | `module:${string}`;
+  | `module:${string}`
+  | `controller:${string}`;
 
 const CAP_NET_ADMIN = 12n;
 const CAP_SYS_ADMIN = 21n;
@@ -42,7 +46,7 @@ export function needs(...all: Need[]): { skip: string | false } {
   return { skip: false };
 }
 
-const EXCUSED = /^(linux>=|guest$|program:tshark$)/;
+const EXCUSED = /^(linux>=|guest$|controller:|program:tshark$)/;
 
 /** Runtimes keep the reason of a skip to themselves. */
 const toldAlready = new Set<string>();
@@ -82,6 +86,9 @@ function examine(need: Need): string | undefined {
         : "nobody wants modules unloaded from a kernel in use: run it in one that test/kernel/boot starts";
     case "linux":
       return atLeast(release(), name) ? undefined : `this kernel is ${release()}`;
+    case "controller":
+      return unmet("guest") ??
+        (controllers().includes(name) ? undefined : `this kernel is built without the controller ${name} of control groups`);
     case "program":
       return has(name) ? undefined : `the program ${name} is missing`;
     default:

@@ -9,7 +9,7 @@ import { findFamily } from "../../src/family.ts";
 import { Requests } from "../../src/netlink_socket.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
-import { soon, until } from "./scene.ts";
+import { PATIENCE_MS, soon, until } from "./scene.ts";
 
 /** The directory of the project. */
 export const ROOT: string = join(dirname(fileURLToPath(import.meta.url)), "../..");
@@ -29,6 +29,11 @@ export const COMMANDS: readonly { name: string; words: (...permissions: string[]
   { name: "psample", words: (...permissions) => script("cli/main.ts", ...permissions) },
   ...(process.env.PSAMPLE_BINARY ? [{ name: "psample (compiled)", words: () => [process.env.PSAMPLE_BINARY!] }] : []),
 ];
+
+/** Words that run a program with its standard output in a file, or in a pipe that has a name. It keeps the process id. */
+export function writingTo(file: string, words: readonly string[]): string[] {
+  return ["sh", "-c", 'exec "$@" >"$0"', file, ...words];
+}
 
 /** How a program ended. */
 export interface Ended {
@@ -56,7 +61,8 @@ export class Program implements AsyncDisposable {
       child.on("error", reject);
       child.on("close", (status) => resolve({ status, out: this.out, err: this.err }));
     });
-    this.ended = soon(ended, () => `the end of ${words.join(" ")}; so far it said ${JSON.stringify(this.err + this.out)}`);
+    // Some scenes take as long as others may at most.
+    this.ended = soon(ended, () => `the end of ${words.join(" ")}; so far it said ${JSON.stringify(this.err + this.out)}`, 2 * PATIENCE_MS);
     this.ended.catch(() => {});
   }
 
@@ -66,7 +72,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Sends it a signal. */
-  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL"): void {
+  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGUSR2"): void {
     // Not by child.kill: after that Deno reports the signal as how the child ended, whatever its exit status is.
     process.kill(this.pid, name);
   }
@@ -104,14 +110,27 @@ export async function startAllListening(...commands: readonly (readonly string[]
   return programs;
 }
 
-/** Whether the first netlink socket of a process has joined a multicast group of generic netlink. */
+/** Whether the first generic netlink socket of a process has joined a multicast group of generic netlink. */
 function isMember(pid: number, group: number): boolean {
   if (group > 32) throw new Error(`the kernel shows members of the first 32 multicast groups only, this is ${group}`);
-  // sk, protocol, port id, groups in hexadecimal, ... The kernel gives the first socket of a process its process id.
-  const rows = readFileSync("/proc/thread-self/net/netlink", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
-  return rows.some(([, protocol, port, groups]) =>
-    Number(protocol) === NETLINK_GENERIC && Number(port) === pid && (BigInt(`0x${groups}`) >> BigInt(group - 1) & 1n) === 1n
-  );
+  const groups = genericSocket(pid)?.groups ?? 0n;
+  return (groups >> BigInt(group - 1) & 1n) === 1n;
+}
+
+/** What the kernel shows of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops. */
+export function genericSocket(pid: number): { groups: bigint; queued: number; drops: number } | undefined {
+  let table: string;
+  try {
+    table = readFileSync(`/proc/${pid}/net/netlink`, "utf8");
+  } catch {
+    // The process is gone.
+    return undefined;
+  }
+  // In its own network namespace: sk, protocol, port id, groups in hexadecimal, Rmem, Wmem, Dump, Locks, Drops, inode.
+  const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
+  // The kernel gives the first socket of a process its process id.
+  const row = rows.find(([, protocol, port]) => Number(protocol) === NETLINK_GENERIC && Number(port) === pid);
+  return row && { groups: BigInt(`0x${row[3]}`), queued: Number(row[4]), drops: Number(row[8]) };
 }
 
 /**

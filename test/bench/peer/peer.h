@@ -60,7 +60,7 @@ UNUSED static uint64_t cpu_ns(void)
 }
 
 /* A sample of `bytes` bytes as psample_sample_packet of net/psample/psample.c writes it, attributes in its order. */
-static struct nlmsghdr *build(void *buffer, uint32_t sequence, uint32_t bytes)
+UNUSED static struct nlmsghdr *build(void *buffer, uint32_t sequence, uint32_t bytes)
 {
 	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
 	struct genlmsghdr *generic;
@@ -151,6 +151,39 @@ UNUSED static bool parse(const struct nlmsghdr *message, struct sample *sample, 
 		sample->data_bytes = mnl_attr_get_payload_len(table[DATA]);
 	}
 	return true;
+}
+
+/* Prints a sample as libpsample's tool does: what is there, and each line at once. */
+UNUSED static void print_sample(const struct sample *sample, const struct nlattr **table)
+{
+	if (table[SAMPLE_GROUP])
+		printf("group %u ", sample->group);
+	if (table[IIFINDEX])
+		printf("in-ifindex %u ", sample->in_ifindex);
+	if (table[OIFINDEX])
+		printf("out-ifindex %u ", sample->out_ifindex);
+	if (table[ORIGSIZE])
+		printf("origsize %u ", sample->original_bytes);
+	if (table[SAMPLE_RATE])
+		printf("sample-rate %u ", sample->rate);
+	if (table[GROUP_SEQ])
+		printf("seq %u ", sample->sequence);
+	if (table[OUT_TC])
+		printf("out-tc %u ", sample->out_tc);
+	if (table[OUT_TC_OCC])
+		printf("out-tc-occ %lu ", sample->out_tc_occupancy);
+	if (table[LATENCY])
+		printf("latency %lu ", sample->latency);
+	if (table[TIMESTAMP]) {
+		time_t seconds = sample->timestamp / 1000000000;
+		char text[64];
+		strftime(text, sizeof(text), "%a %b %d %H:%M:%S %Y", localtime(&seconds));
+		printf("timestamp %s %09lu nsec ", text, sample->timestamp % 1000000000);
+	}
+	if (table[PROTO])
+		printf("protocol 0x%x ", sample->protocol);
+	printf("\n");
+	fflush(stdout);
 }
 
 /* A socket that needs no privilege: whoever knows the port id may send to it. */

@@ -25,36 +25,8 @@ static void take(const void *datagram, ssize_t size, bool print, uint64_t *laten
 		sum += sample.sequence + sample.timestamp + sample.data_bytes;
 		if (latency)
 			*latency = now_ns(CLOCK_REALTIME) - sample.timestamp;
-		if (!print)
-			continue;
-		if (table[SAMPLE_GROUP])
-			printf("group %u ", sample.group);
-		if (table[IIFINDEX])
-			printf("in-ifindex %u ", sample.in_ifindex);
-		if (table[OIFINDEX])
-			printf("out-ifindex %u ", sample.out_ifindex);
-		if (table[ORIGSIZE])
-			printf("origsize %u ", sample.original_bytes);
-		if (table[SAMPLE_RATE])
-			printf("sample-rate %u ", sample.rate);
-		if (table[GROUP_SEQ])
-			printf("seq %u ", sample.sequence);
-		if (table[OUT_TC])
-			printf("out-tc %u ", sample.out_tc);
-		if (table[OUT_TC_OCC])
-			printf("out-tc-occ %lu ", sample.out_tc_occupancy);
-		if (table[LATENCY])
-			printf("latency %lu ", sample.latency);
-		if (table[TIMESTAMP]) {
-			time_t seconds = sample.timestamp / 1000000000;
-			char text[64];
-			strftime(text, sizeof(text), "%a %b %d %H:%M:%S %Y", localtime(&seconds));
-			printf("timestamp %s %09lu nsec ", text, sample.timestamp % 1000000000);
-		}
-		if (table[PROTO])
-			printf("protocol 0x%x ", sample.protocol);
-		printf("\n");
-		fflush(stdout);
+		if (print)
+			print_sample(&sample, table);
 	}
 }
 

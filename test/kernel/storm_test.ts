@@ -1,0 +1,74 @@
+/** More samples than any process can take: it takes what it can, counts the rest, and is afterwards what it was before. */
+import process from "node:process";
+import { assert, assertEquals } from "@std/assert";
+import { loadSys } from "../../src/sys/load.ts";
+import { MemoryGroup } from "./cgroup.ts";
+import { accountsFor, hearsOneMore, holdings, Load } from "./load.ts";
+import { COMMANDS, startListening, writingTo } from "./runtime.ts";
+import { scene, until, wire } from "./scene.ts";
+
+/** As many as the kernels can make with the help of a chain of actions, on a machine with nothing else to do. */
+const STORM_RATE = 300_000;
+/** An emulated processor makes a tenth of that, and takes its time. */
+const STORM_SECONDS = Number(process.env.PSAMPLE_STORM_SECONDS ?? (process.env.PSAMPLE_GUEST === "new" ? 60 : 10));
+/** What the process may hold: the runtime is half of that. */
+const MEMORY_BYTES = 150_000_000;
+/** By how much it may be larger after a storm: the compiler's code, and a heap that has not given back what it had. */
+const GROWTH_KIB = 48 * 1024;
+
+/** Four groups, and each packet is sampled eight times into each. */
+function storm(): Load {
+  return new Load([5, 6, 7, 4294967295], 32, "trunc 128");
+}
+
+const sys = await loadSys();
+
+/** Says on standard error what was measured. By the descriptor itself: a quiet test runner keeps what goes through the runtime. */
+function say(text: string): void {
+  sys.write(2, new TextEncoder().encode(`test/kernel: ${text}\n`));
+}
+
+scene("a storm: received and lost are what was sent, and the process is what it was", async () => {
+  wire();
+  using load = storm();
+  await using program = await startListening(writingTo("/dev/null", [...COMMANDS[0]!.words(), "-c"]));
+  // Warm: what a process makes at its first samples it keeps.
+  await load.offer(STORM_RATE / 10, 1);
+  await hearsOneMore(program, load);
+  const before = holdings(program.pid);
+  const sent = load.sent;
+  const rate = await load.offer(STORM_RATE, STORM_SECONDS);
+  const took = await hearsOneMore(program, load);
+  // The runtime's own threads come and go.
+  await until("it has no more threads than before", () => holdings(program.pid).threads <= before.threads);
+  const after = holdings(program.pid);
+  assertEquals(after.descriptors, before.descriptors);
+  assert(after.residentKiB <= before.residentKiB + GROWTH_KIB, `${before.residentKiB} KiB before, ${after.residentKiB} after`);
+  assert(after.peakKiB * 1024 <= MEMORY_BYTES, `it had ${after.peakKiB} KiB in between`);
+  // Idle processes are woken within milliseconds; a second is for one that is not.
+  assert(took < 1000, `one more sample took ${took} ms`);
+  const { received, lost } = await accountsFor(program, load);
+  say(
+    `${Math.round(rate)} samples a second for ${STORM_SECONDS} s, ${load.sent - sent} in all; received ${received}, lost ${lost}; ` +
+      `${before.residentKiB} KiB before, ${after.peakKiB} at most, ${after.residentKiB} after; one more took ${Math.round(took)} ms`,
+  );
+});
+
+scene(
+  "150 MB of memory and no more: a fast load does not kill it, and received and lost are what was sent",
+  "controller:memory",
+  async () => {
+    wire();
+    using load = storm();
+    using group = new MemoryGroup(MEMORY_BYTES);
+    await using program = await startListening(group.inside(writingTo("/dev/null", [...COMMANDS[0]!.words(), "-c"])));
+    await hearsOneMore(program, load);
+    const rate = await load.offer(STORM_RATE, 10);
+    await hearsOneMore(program, load);
+    assertEquals(group.killed(), 0);
+    const used = group.usedBytes();
+    assert(used > 10_000_000, `it has ${used} bytes of the group's memory: it is not inside`);
+    const { received, lost } = await accountsFor(program, load);
+    say(`${Math.round(rate)} samples a second to a process that has ${used} bytes; received ${received}, lost ${lost}`);
+  },
+);
