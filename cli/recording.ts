@@ -1,7 +1,7 @@
 /** Recordings: their formats, and files that follow one another. */
 import type { Entry } from "../mod.ts";
 import type { Output } from "../src/format/output.ts";
-import { writePcapFamily, writePcapHeader, writePcapRecord } from "../src/format/pcap.ts";
+import { writePcapFamily, writePcapHeader, writePcapRecord, writePcapSample } from "../src/format/pcap.ts";
 import { PcapngWriter } from "../src/format/pcapng.ts";
 import { LITTLE } from "../src/wire/native.ts";
 import process from "node:process";
@@ -49,7 +49,8 @@ export function pcapRecorder(family: () => number): Recorder {
       // The number changes when the module is loaded anew.
       const id = messageType(message);
       if (id !== named) name(output, id, clockNs);
-      writePcapRecord(output, message, (entry.type === "sample" ? entry.timestampNs : undefined) ?? clockNs);
+      if (entry.type === "sample") writePcapSample(output, entry, message, clockNs);
+      else writePcapRecord(output, message, clockNs);
     },
     // A recording of nothing is still a recording.
     end: (output) => {

@@ -1,11 +1,11 @@
-/** Where samples and events go: text, JSON, recordings. Each takes a batch and writes once. */
+/** Where samples and events go: text, JSON, recordings. Each takes a batch at a time. */
 import type { Entry, ListenStats } from "../mod.ts";
 import { writeJson } from "../src/format/json.ts";
 import { Output } from "../src/format/output.ts";
 import { formatGroupEvent, writeText } from "../src/format/text.ts";
 import type { Details } from "./names.ts";
-import { clock, pcapRecorder, type Recorder, type Target } from "./recording.ts";
-import type { Out, OutFile } from "./io.ts";
+import { clock, type Recorder, type Target } from "./recording.ts";
+import type { Out } from "./io.ts";
 
 /** What the source of a batch knows beside it. */
 export interface Account {
@@ -73,12 +73,6 @@ function lines(out: Out, write: (output: Output, entry: Entry) => void): Sink {
   };
 }
 
-/** A recording of the netlink messages themselves, see {@linkcode pcapRecorder}. */
-export function pcapSink(out: Out, family: () => number, close: () => void = () => {}): Sink {
-  const file: OutFile = { write: (data) => out.write(data), close };
-  return recordingSink({ next: () => file }, pcapRecorder(family));
-}
-
 /** A recording. What a file begins with is written at once, so that one that is cut off early can be read. */
 export function recordingSink(target: Target, recorder: Recorder): Sink {
   const { rotation } = target;
@@ -139,6 +133,7 @@ export function recordingSink(target: Target, recorder: Recorder): Sink {
         }
         recorder.write(output, entry, clockNs);
         entries++;
+        if (output.length >= MOST_AT_ONCE) await flush();
       }
       await flush();
     },

@@ -12,7 +12,7 @@ import { memory, viewOf } from "./wire/native.ts";
 /** Datagrams per recvmmsg where they are given away: all that one of them, kept for long, keeps alive. More would gain little. */
 const OWNED = 64;
 /** Datagrams per recvmmsg where they are lent: their slots stay in the processor's cache. */
-const LENT = 256;
+const LENT = 128;
 /** Datagrams per drain at most, and until the event loop gets its turn. */
 const DRAIN = 1024;
 /** While datagrams keep coming, how long to let them gather. */
@@ -135,7 +135,7 @@ export class Receiver {
 
   /**
    * Waits until there is something, and hands to `sink` what is there, up to about a thousand datagrams.
-   * False when this is closed. With `lend` it is up to a quarter of that, in memory that the next read writes to.
+   * False when this is closed. With `lend` it is up to an eighth of that, in memory that the next read writes to.
    */
   async read(sink: Sink, lend = false): Promise<boolean> {
     while (!this.#closed) {

@@ -13,7 +13,7 @@ import { CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
 import { Clock } from "./clock.ts";
-import { Output } from "./output.ts";
+import type { Output } from "./output.ts";
 import {
   BLOCK_ENHANCED,
   BLOCK_EVENT,
@@ -82,13 +82,20 @@ const clock = new Clock();
 
 /** Writes one record: a generic netlink message, headers included, and the time it stands for. */
 export function writePcapRecord(output: Output, message: Uint8Array, timestampNs: bigint, options: PcapOptions = {}): void {
-  writeRecord(output, message, timestampNs, options.littleEndian ?? LITTLE);
+  clock.split(timestampNs);
+  writeRecord(output, message, options.littleEndian ?? LITTLE);
 }
 
-function writeRecord(output: Output, message: Uint8Array, timestampNs: bigint, little: boolean): void {
+/** Writes one record: a sample, at the time the packet was sampled, or at `clockNs` where it does not say. */
+export function writePcapSample(output: Output, sample: Sample, message: Uint8Array, clockNs: bigint): void {
+  if (!clock.splitTimestamp(sample)) clock.split(clockNs);
+  writeRecord(output, message, LITTLE);
+}
+
+/** Writes a message at the time on the clock. */
+function writeRecord(output: Output, message: Uint8Array, little: boolean): void {
   const size = COOKED_HDRLEN + message.length;
   output.reserve(RECORD_HEADER + size);
-  clock.split(timestampNs);
   const { view, length: at } = output;
   view.setUint32(at, clock.seconds, little);
   view.setUint32(at + 4, clock.nanoseconds, little);
@@ -100,27 +107,6 @@ function writeRecord(output: Output, message: Uint8Array, timestampNs: bigint, l
   view.setUint32(at + 28, NETLINK_GENERIC);
   output.bytes.set(message, at + RECORD_HEADER + COOKED_HDRLEN);
   output.length = at + RECORD_HEADER + size;
-}
-
-/**
- * Writes one record a sample, at the time the packet was sampled, or at `clockNs` where the sample does not
- * say.
- */
-export function writePcapSamples(output: Output, samples: readonly Sample[], clockNs: bigint, options: PcapOptions = {}): void {
-  const little = options.littleEndian ?? LITTLE;
-  for (const sample of samples) writeRecord(output, sample.message, sample.timestampNs ?? clockNs, little);
-}
-
-/**
- * What a file begins with: its header, and a record in which the controller names the psample family, so
- * that readers know which messages are psample's. The number is that of the samples that follow: their
- * messages' type.
- */
-export function encodePcapStart(familyId: number, clockNs: bigint, options: PcapOptions = {}): Uint8Array<ArrayBuffer> {
-  const output = new Output(256);
-  writePcapHeader(output, options);
-  writePcapFamily(output, familyId, clockNs, options);
-  return output.written;
 }
 
 /** Writes the controller's message that names the psample family: before the first message with this number. */

@@ -13,7 +13,8 @@
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { processIo } from "../../cli/io.ts";
-import { jsonSink, pcapSink, textSink } from "../../cli/sinks.ts";
+import { pcapRecorder } from "../../cli/recording.ts";
+import { jsonSink, recordingSink, textSink } from "../../cli/sinks.ts";
 import { type Entry, Listener } from "../../src/listen.ts";
 import { NetlinkSocket } from "../../src/netlink_socket.ts";
 import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
@@ -151,7 +152,7 @@ function taker(form: string): (batch: readonly Entry[]) => Promise<void> | void 
 async function pcap(path: string, bytes: number, count: number): Promise<void> {
   const samples = buildMessages(1024, bytes).map((message) => decodeSample(message));
   const file = processIo().create(path);
-  const sink = pcapSink(file, () => FAMILY);
+  const sink = recordingSink({ next: () => file }, pcapRecorder(() => FAMILY));
   const run = async (count: number): Promise<void> => {
     for (let i = 0; i < count; i += samples.length) await sink.write(samples);
   };

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
-import { encodePcapStart, PcapReader, type PcapRecord, writePcapRecord, writePcapSamples } from "../../src/format/pcap.ts";
+import { PcapReader, type PcapRecord, writePcapFamily, writePcapHeader, writePcapRecord, writePcapSample } from "../../src/format/pcap.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
 import { bytes, join, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
@@ -188,11 +188,13 @@ test("PcapReader takes any bytes: records or a DecodeError", () => {
   }
 });
 
-test("encodePcapStart and writePcapRecord write these bytes", () => {
+test("header, family and record are these bytes", () => {
   const output = new Output(16);
+  writePcapHeader(output, { littleEndian: true });
+  writePcapFamily(output, 0x1e, 1784000000_999999999n, { littleEndian: true });
   writePcapRecord(output, bytes("14000000 1e00 0000 01000000 00000000 00010000"), 1784000000_000000042n, { littleEndian: true });
   assertEquals(
-    join(encodePcapStart(0x1e, 1784000000_999999999n, { littleEndian: true }), output.written),
+    output.written,
     bytes(
       "4d3cb2a1 0200 0400 00000000 00000000 00000400 fd000000" +
         "00ae556a ffc99a3b 40000000 40000000 0004 0338 00000000000000000000 0010" +
@@ -210,9 +212,10 @@ test("what is written is read again, in both byte orders", () => {
     const output = new Output();
     // Messages of a little-endian machine in a file of a big-endian one would be nonsense, so those are made by hand.
     const one = message([[3, number(4, 9, littleEndian)]], { little: littleEndian });
-    output.append(encodePcapStart(30, 5n, { littleEndian }));
+    writePcapHeader(output, { littleEndian });
+    writePcapFamily(output, 30, 5n, { littleEndian });
     writePcapRecord(output, one, 7n, { littleEndian });
-    if (littleEndian) writePcapSamples(output, samples, 8n, { littleEndian });
+    if (littleEndian) { for (const sample of samples) writePcapSample(output, sample, sample.message, 8n); }
     const { records, error } = read(output.written.slice(), 1000);
     assertEquals(error, undefined);
     const decoder = new RecordDecoder();
