@@ -54,7 +54,7 @@ export interface ListenOptions {
   /** Receive from all network namespaces that have an nsid in this one. Takes CAP_NET_BROADCAST. */
   allNamespaces?: boolean | undefined;
   /**
-   * `"batch"`, the default: while samples keep coming look for more every millisecond, or every 8 where they are few, which is cheapest.
+   * `"batch"`, the default: while samples keep coming look for more every millisecond, or every 10 where they are few, which is cheapest.
    * `"low"`: wake up for each as soon as it is there.
    */
   latency?: "batch" | "low" | undefined;

@@ -5,6 +5,7 @@
  * @module
  */
 import { NetlinkSocket } from "./netlink_socket.ts";
+import { Pace } from "./pace.ts";
 import type { Batch } from "./sys/batch.ts";
 import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "./sys/sys.ts";
 import { memory, viewOf } from "./wire/native.ts";
@@ -15,14 +16,8 @@ const OWNED = 64;
 const LENT = 128;
 /** Datagrams per drain at most, and until the event loop gets its turn. */
 const DRAIN = 1024;
-/** While datagrams keep coming, how long to let them gather. */
-const TICK_MS = 1;
-/** The same where they have kept coming for some drains, but few at a time: what a wake-up costs is then most of it all. */
-const SLOW_TICK_MS = 8;
-const SLOW_AFTER = 8;
-const FEW = 64;
-/** Datagrams that are farther apart than this are waited for: letting them gather would only delay them. */
-const APART_MS = 1.5;
+/** How long to look for a datagram whose bell has rung. */
+const BELL_MS = 1;
 
 /** Who takes the datagrams of a drain. */
 export interface Sink {
@@ -62,14 +57,9 @@ export class Receiver {
   #full = false;
   /** Datagrams until the event loop has its turn. */
   #untilTurn = DRAIN;
-  /** The last drain brought so much that more is likely to be on its way. */
-  #busy = false;
-  /** How many drains in a row brought few datagrams that were not far apart. */
-  #steady = 0;
-  /** When datagrams came last; the first are as likely as not the first of many. */
-  #last = Infinity;
-  /** How many drains in a row brought datagrams that were far apart. */
-  #sparse = 0;
+  readonly #pace = new Pace();
+  /** How long to let datagrams gather before the next drain; 0 where the next one is to be waited for. */
+  #tickMs = 0;
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
@@ -114,7 +104,7 @@ export class Receiver {
 
   /** True where the next {@linkcode Receiver.read} is going to wait for something to come, however long. */
   get idle(): boolean {
-    return !this.#full && !this.#busy;
+    return !this.#full && this.#tickMs === 0;
   }
 
   /** Puts a classic BPF program before the queue. */
@@ -141,12 +131,13 @@ export class Receiver {
     while (!this.#closed) {
       let rung = false;
       if (this.#full) await this.#turn();
-      else if (this.#busy) await this.#tick();
+      else if (this.#tickMs > 0) await this.#tick();
       else if (!this.#ending) rung = await this.#arrival();
       if (this.#closed) break;
       const taken = this.#drain(sink, lend);
       // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
-      this.#busy = taken > 0 ? this.#isDense(taken) : rung;
+      if (taken > 0) this.#tickMs = this.#lowLatency ? 0 : this.#pace.after(taken, performance.now());
+      else this.#tickMs = rung ? BELL_MS : 0;
       if (taken > 0) return true;
       if (this.#ending) await this.close();
     }
@@ -177,15 +168,6 @@ export class Receiver {
     (this.#bell ?? this.#socket).fd = -1;
     this.#socket.close();
     await this.#watch?.close();
-  }
-
-  /** True where datagrams come so fast that more is worth waiting a tick for. A single late one does not change that. */
-  #isDense(taken: number): boolean {
-    const now = performance.now();
-    this.#sparse = now - this.#last < taken * APART_MS ? 0 : this.#sparse + 1;
-    this.#last = now;
-    this.#steady = this.#sparse === 0 && taken < FEW ? this.#steady + 1 : 0;
-    return !this.#lowLatency && this.#sparse < 2;
   }
 
   #sockets(): NetlinkSocket[] {
@@ -219,7 +201,7 @@ export class Receiver {
         this.#wake = undefined;
         resolve();
       };
-      const timer = setTimeout(done, this.#steady > SLOW_AFTER ? SLOW_TICK_MS : TICK_MS);
+      const timer = setTimeout(done, this.#tickMs);
       this.#wake = done;
     });
   }
