@@ -136,6 +136,9 @@ export interface ListenerOptions {
   findFamily?: (() => Promise<Family | undefined>) | undefined;
 }
 
+/** While the queue never empties, how often the socket's drops are counted: a system call each time. */
+const READS_PER_COUNT = 8;
+
 /** What a process or a machine can be short of for a while. */
 const SHORTAGES: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]);
 
@@ -175,6 +178,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   /** Messages were dropped since the psample family was last known to be there. */
   #unsure = false;
   #checkedAt = -Infinity;
+  /** Reads since the socket's drops were counted. */
+  #uncounted = 0;
 
   /** For {@linkcode listen}: reads messages of type `family` from `receiver`. */
   constructor(receiver: Receiver, options: ListenerOptions, family = -1) {
@@ -328,8 +333,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       try {
         if (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS)) await this.#checkFamily();
         // Counted while the socket is open: a receiver that is ending closes it by itself.
-        if (await this.#receiver.read(this.#sink, lend)) this.#countDrops();
-        else void this.#close();
+        if (!await this.#receiver.read(this.#sink, lend)) void this.#close();
+        else if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
       } catch (error) {
         this.#failure = error;
       }
@@ -338,6 +343,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
 
   #countDrops(): void {
     if (this.#closed) return;
+    this.#uncounted = 0;
     try {
       if (this.#ledger.drops(this.#receiver.drops())) this.#unsure = true;
     } catch (error) {

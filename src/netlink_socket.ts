@@ -77,6 +77,8 @@ export class NetlinkSocket {
   /** The number by which others on this protocol reach the socket. */
   readonly portId: number;
   readonly #sys: Sys;
+  readonly #memInfo = memory(4 * SK_MEMINFO_VARS);
+  readonly #memInfoWords = new Uint32Array(this.#memInfo.buffer);
 
   /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id unless one is given. */
   constructor(sys: Sys, protocol: number, portId = 0) {
@@ -138,10 +140,10 @@ export class NetlinkSocket {
 
   /** How many messages the kernel dropped because the receive buffer was full; u32, wraps. */
   drops(): number {
-    const info = memory(4 * SK_MEMINFO_VARS);
+    const info = this.#memInfo;
     const size = this.#sys.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, info);
     this.#check("read the socket's drop counter", size);
-    return size < info.length ? 0 : viewOf(info).getUint32(4 * SK_MEMINFO_DROPS, LITTLE);
+    return size < info.length ? 0 : this.#memInfoWords[SK_MEMINFO_DROPS]!;
   }
 
   /** Sends to a socket by its port id; 0 is the kernel. False where the receiver's buffer is full. */

@@ -102,6 +102,11 @@ export class Receiver {
     return this.#socket.portId;
   }
 
+  /** True where the last {@linkcode Receiver.read} left something in the queue. */
+  get full(): boolean {
+    return this.#full;
+  }
+
   /** True where the next {@linkcode Receiver.read} is going to wait for something to come, however long. */
   get idle(): boolean {
     return !this.#full && this.#tickMs === 0;
