@@ -10,10 +10,8 @@ import type { Batch } from "./sys/batch.ts";
 import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "./sys/sys.ts";
 import { memory, viewOf } from "./wire/native.ts";
 
-/** Datagrams per recvmmsg where they are given away: all that one of them, kept for long, keeps alive. More would gain little. */
-const OWNED = 64;
-/** Datagrams per recvmmsg where they are lent: their slots stay in the processor's cache. */
-const LENT = 128;
+/** Datagrams per recvmmsg, at most. */
+const BATCH = 128;
 /** Datagrams per drain at most, and until the event loop gets its turn. */
 const DRAIN = 1024;
 /** How long to look for a datagram whose bell has rung. */
@@ -72,7 +70,7 @@ export class Receiver {
     this.#bell = bell;
     this.#lowLatency = options.lowLatency ?? false;
     this.receiveBufferBytes = socket.setReceiveBuffer(options.receiveBufferBytes);
-    this.#batch = socket.batch(LENT, { namespaces: options.allNamespaces });
+    this.#batch = socket.batch(BATCH, { namespaces: options.allNamespaces });
     // The runtime closes a socket that reports ENOBUFS, and an overflowing one would stay deaf until it is empty.
     for (const one of this.#sockets()) {
       one.keepGoing();
@@ -130,7 +128,7 @@ export class Receiver {
 
   /**
    * Waits until there is something, and hands to `sink` what is there, up to about a thousand datagrams.
-   * False when this is closed. With `lend` it is up to an eighth of that, in memory that the next read writes to.
+   * False when this is closed. With `lend` it is up to a batch, in memory that the next read writes to.
    */
   async read(sink: Sink, lend = false): Promise<boolean> {
     while (!this.#closed) {
@@ -227,9 +225,10 @@ export class Receiver {
       taken++;
     }
     const batch = this.#batch;
-    const most = lend ? LENT : OWNED;
+    let most: number;
     let count: number;
     do {
+      most = batch.together;
       count = this.#socket.receive(batch, most);
       if (count > 0) hand(sink, batch, count, lend ? batch.lend(count) : batch.own(count));
       taken += count;

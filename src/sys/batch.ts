@@ -24,6 +24,10 @@ const FIRST_SLOT = 256;
 /** What is larger than this goes on in the reserve for good: slots stay small enough for the processor's cache. */
 const LARGEST_SLOT = 4096;
 
+/** What {@linkcode Batch.together} aims at, and how many it is at least: few make recvmmsg worth little. */
+const TOGETHER_BYTES = 1 << 16;
+const FEWEST = 32;
+
 /** What a {@linkcode Batch} is to know beside the datagrams themselves. */
 export interface BatchOptions {
   /** Who sent each: {@linkcode Batch.portId}. */
@@ -102,6 +106,14 @@ export class Batch {
     this.#renew(FIRST_SLOT);
   }
 
+  /**
+   * How many datagrams to receive at once: as many as fill some pages of slots. More would not stay in the processor's
+   * cache where they are lent; given away, one that is kept would keep more memory alive.
+   */
+  get together(): number {
+    return Math.min(Math.max(TOGETHER_BYTES / this.#wanted | 0, FEWEST), this.count);
+  }
+
   /** Makes room for the next receive: what was lent is written to from here on. */
   prepare(): void {
     if (this.#wanted !== this.#slotBytes) this.#renew(this.#wanted);
@@ -171,7 +183,7 @@ export class Batch {
     }
     const wanted = Math.min((longest + 63) & ~63, LARGEST_SLOT);
     // For the next receive. Smaller only where it is worth it: traffic comes and goes.
-    this.#wanted = wanted > slotBytes || (4 * count >= this.count && wanted <= slotBytes / 2) ? wanted : slotBytes;
+    this.#wanted = wanted > slotBytes || (count >= FEWEST && wanted <= slotBytes / 2) ? wanted : slotBytes;
     return longest <= slotBytes ? size : -size;
   }
 
