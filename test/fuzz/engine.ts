@@ -5,6 +5,10 @@
 import { toHex } from "../../src/wire/text.ts";
 import { Random } from "./mutate.ts";
 
+/** A class that is derived from an error. */
+// deno-lint-ignore no-explicit-any
+export type ErrorClass = new (...args: any[]) => Error;
+
 /** Something that takes what strangers send. */
 export interface Target {
   /** How it is called. */
@@ -17,6 +21,8 @@ export interface Target {
   run(input: Uint8Array): unknown;
   /** Whether this is how it says that the bytes make no sense. */
   refuses(error: unknown): boolean;
+  /** Classes of errors that it makes for every other input: see {@linkcode withoutStacks}. */
+  readonly lean?: readonly ErrorClass[];
   /** Input as people write it, for a report. */
   describe?(input: Uint8Array): string;
 }
@@ -67,24 +73,43 @@ function countReads(): () => void {
   return () => READS.forEach((name, i) => Object.defineProperty(prototype, name, before[i]!));
 }
 
+/** What takes the place of `Error` below. */
+class Lean {
+  declare cause: unknown;
+  constructor(readonly message: string, options?: { cause?: unknown }) {
+    if (options && "cause" in options) this.cause = options.cause;
+  }
+}
+
+/**
+ * From now on these errors have no stack, which takes more time to note than all else that is done with most inputs. What
+ * they say and which classes they are of stays as it was. Returns what ends it.
+ */
+function withoutStacks(classes: readonly ErrorClass[]): () => void {
+  const before = classes.map((error) => Object.getPrototypeOf(error));
+  // What `super()` calls; `instanceof` looks at the prototypes of their prototypes.
+  for (const error of classes) Object.setPrototypeOf(error, Lean);
+  return () => classes.forEach((error, i) => Object.setPrototypeOf(error, before[i]));
+}
+
+const I128_MAX = (1n << 127n) - 1n;
+const I128_MIN = -I128_MAX - 1n;
+
 /** How much memory a value takes, roughly: numbers, letters and bytes count one. Numbers are at most 128 bits wide. */
 export function weigh(value: unknown, depth = 0): number {
-  if (depth > 40) throw new TooMany("a value that is more than 40 deep");
   switch (typeof value) {
     case "string":
       return value.length + 1;
     case "bigint":
-      if (BigInt.asIntN(128, value) !== value) throw new TooMany("a number of more than 128 bits");
+      if (value > I128_MAX || value < I128_MIN) throw new TooMany("a number of more than 128 bits");
       return 1;
     case "object": {
       if (value === null) return 1;
       if (ArrayBuffer.isView(value)) return value.byteLength + 1;
+      if (depth >= 40) throw new TooMany("a value that is more than 40 deep");
+      const entries = Array.isArray(value) ? value : value instanceof Map || value instanceof Set ? [...value] : Object.values(value);
       let weight = 1;
-      if (value instanceof Map || value instanceof Set) {
-        for (const entry of value) weight += weigh(entry, depth + 1);
-        return weight;
-      }
-      for (const key in value) weight += weigh((value as Record<string, unknown>)[key], depth + 1);
+      for (let i = 0; i < entries.length; i++) weight += weigh(entries[i], depth + 1);
       return weight;
     }
     default:
@@ -95,21 +120,27 @@ export function weigh(value: unknown, depth = 0): number {
 /** What became of an input. */
 export type Outcome = "value" | "refused";
 
-async function attempt(target: Target, input: Uint8Array): Promise<Outcome> {
+/** Tries one input. Only what gives a promise is waited for: that alone takes as long as a small message does. */
+function attempt(target: Target, input: Uint8Array): Outcome | Promise<Outcome> {
   steps = 0;
   limit = STEPS + STEPS_PER_BYTE * input.length;
-  try {
-    let value = target.run(input);
-    if (value instanceof Promise) value = await value;
+  const accept = (value: unknown): Outcome => {
+    limit = Infinity;
     const weight = weigh(value);
     const most = WEIGHT + WEIGHT_PER_BYTE * input.length;
     if (weight > most) throw new TooMany(`a value of ${weight}, the most is ${most}`);
     return "value";
-  } catch (error) {
+  };
+  const refuse = (error: unknown): Outcome => {
+    limit = Infinity;
     if (error instanceof TooMany || !target.refuses(error)) throw error;
     return "refused";
-  } finally {
-    limit = Infinity;
+  };
+  try {
+    const value = target.run(input);
+    return value instanceof Promise ? value.then(accept).catch(refuse) : accept(value);
+  } catch (error) {
+    return refuse(error);
   }
 }
 
@@ -127,8 +158,8 @@ export interface Plan {
   /** The first mutation, and the one behind the last. */
   readonly from: number;
   readonly to: number;
-  /** Called before each input, with its number. */
-  readonly before?: ((index: number) => void) | undefined;
+  /** Called before each input, with its number: true ends the run there. */
+  readonly stop?: ((index: number) => boolean) | undefined;
 }
 
 /** Tries mutations. */
@@ -170,20 +201,24 @@ export async function tryTruncations(target: Target, plan: Plan): Promise<Tally>
 
 async function tryAll(target: Target, plan: Plan, input: (index: number) => Uint8Array, where: (index: number) => string): Promise<Tally> {
   const tally: Tally = { value: 0, refused: 0 };
-  const restore = countReads();
+  const uncount = countReads();
+  const restoreStacks = withoutStacks(target.lean ?? []);
   try {
     for (let index = plan.from; index < plan.to; index++) {
-      plan.before?.(index);
+      if (plan.stop?.(index)) break;
       const bytes = input(index);
       try {
-        tally[await attempt(target, bytes)]++;
+        const outcome = attempt(target, bytes);
+        tally[typeof outcome === "string" ? outcome : await outcome]++;
       } catch (error) {
+        restoreStacks();
         const least = await minimize(target, bytes, error);
         throw new Found(target, least.input, least.error, where(index));
       }
     }
   } finally {
-    restore();
+    restoreStacks();
+    uncount();
   }
   return tally;
 }

@@ -71,6 +71,27 @@ test("an endless loop over the input is found", async () => {
   assertEquals(DataView.prototype.getUint8, restored);
 });
 
+test("errors lack a stack while inputs are tried, and nothing else", async () => {
+  const seen: DecodeError[] = [];
+  const make = (): DecodeError => new DecodeError("it", 3, "it is wrong");
+  const target: Target = {
+    ...bad((input) => {
+      seen.push(make());
+      if (input.length === 0) throw new TypeError(seen.at(-1)!.message);
+      throw seen.at(-1)!;
+    }),
+    lean: [DecodeError],
+  };
+  assertEquals(await tryTruncations({ ...target, recordings: [new Uint8Array(2)] }, { seed: 1, from: 1, to: 2 }), { value: 0, refused: 1 });
+  const [lean] = seen;
+  assertEquals([lean!.name, lean!.message, lean!.offset, lean!.stack], ["DecodeError", make().message, 3, undefined]);
+  assert(lean instanceof DecodeError && lean instanceof RangeError);
+  // A report has them all, and afterwards everything is as it was.
+  await assertRejects(() => tryTruncations(target, { seed: 1, from: 0, to: 1 }), Found, "TypeError: Cannot decode it");
+  assert(make().stack !== undefined);
+  assertEquals(Object.getPrototypeOf(DecodeError), RangeError);
+});
+
 test("a value that is larger than its input can be worth is found", async () => {
   await assertRejects(
     () => tryOne(bad((input) => input.length === 0 ? new Uint8Array(1 << 20) : 0), new Uint8Array()),

@@ -23,28 +23,22 @@ declare const self: {
   onmessage: ((event: { data: Order }) => void) | null;
 };
 
-/** How many inputs between two looks at the clock. */
-const PIECE = 2000;
+/** How many inputs between two looks at the clock: a power of two. */
+const LOOK = 1024;
 
 self.onmessage = async ({ data: { target: name, seed, mutations, seconds, position } }): Promise<void> => {
   const target = TARGETS.find((target) => target.name === name)!;
   const began = performance.now();
-  const before = (index: number): void => void Atomics.store(position, 0, index);
-  const pieces = async (count: number, until: number, one: (from: number, to: number) => Promise<Tally>): Promise<Tally> => {
-    const sum: Tally = { value: 0, refused: 0 };
-    for (let from = 0; from < count; from += PIECE) {
-      if (until > 0 && performance.now() - began > 1000 * until) break;
-      const { value, refused } = await one(from, Math.min(from + PIECE, count));
-      sum.value += value;
-      sum.refused += refused;
-    }
-    return sum;
+  const until = (share: number) => (index: number): boolean => {
+    Atomics.store(position, 0, index);
+    return seconds > 0 && index % LOOK === 0 && performance.now() - began > 1000 * seconds * share;
   };
   try {
     const all = truncations(target).count;
-    const truncated = await pieces(all, seconds / 2, (from, to) => tryTruncations(target, { seed, from, to, before }));
+    // Each in one go: what the engine changes at the beginning of a run makes the runtime forget what it has compiled.
+    const truncated = await tryTruncations(target, { seed, from: 0, to: all, stop: until(0.5) });
     Atomics.store(position, 1, 1);
-    const mutated = await pieces(mutations, seconds, (from, to) => tryMutations(target, { seed, from, to, before }));
+    const mutated = await tryMutations(target, { seed, from: 0, to: mutations, stop: until(1) });
     self.postMessage({ kind: "done", truncated, mutated });
   } catch (error) {
     if (!(error instanceof Found)) throw error;

@@ -1,0 +1,168 @@
+/** What has to be true of samples and of files, whatever they were made from. */
+import { DecodeError } from "../../src/errors.ts";
+import { formatJson } from "../../src/format/json.ts";
+import { RecordDecoder } from "../../src/format/netlink_record.ts";
+import { Output } from "../../src/format/output.ts";
+import { PcapReader, type PcapRecord, writePcapFamily, writePcapHeader, writePcapRecord } from "../../src/format/pcap.ts";
+import { PcapngWriter } from "../../src/format/pcapng.ts";
+import { formatText } from "../../src/format/text.ts";
+import type { GroupEvent } from "../../src/psample/group.ts";
+import { decodeSample, type Sample } from "../../src/psample/sample.ts";
+import { AttrReader } from "../../src/wire/attr_reader.ts";
+import { viewOf } from "../../src/wire/native.ts";
+import { toHex } from "../../src/wire/text.ts";
+import { type Details, recordedDetails } from "../../cli/names.ts";
+
+/** What a target found to be false. */
+export class Broken extends Error {
+  override readonly name = "Broken";
+}
+
+export function must(condition: boolean, what: string): asserts condition {
+  if (!condition) throw new Broken(what);
+}
+
+/** Names of devices. */
+export const DETAILS: Details = recordedDetails((ifindex) => ({ name: `d${ifindex}`, type: undefined, address: undefined }));
+
+/** Above this only what is not about every byte of the packet is printed. */
+export const LARGE = 4096;
+
+/** Where the first attribute of a sample is: behind the headers of netlink and of generic netlink. */
+const ATTRIBUTES = 20;
+
+/**
+ * The decoder may know of a message what earlier ones have taught it, so that mutation after mutation is also a test of that.
+ * Here each message is walked anew, the last attribute of each number counts, and the sample must say the same.
+ */
+function checkFields(sample: Sample, input: Uint8Array, littleEndian: boolean): void {
+  const same = (name: keyof Sample, value: unknown): void => {
+    if (sample[name] !== value) throw new Broken(`${name} is ${sample[name]}, the message has ${value}`);
+  };
+  const last = new Map<number, number | bigint>();
+  let data: Uint8Array | undefined;
+  const attr = new AttrReader(viewOf(input), ATTRIBUTES, input.length, littleEndian);
+  while (attr.next()) {
+    const { type, size } = attr;
+    if (type === 6) data = attr.bytes();
+    else if (type <= 14) last.set(type, size === 2 ? attr.u16() : size === 4 ? attr.u32() : size === 8 ? attr.u64() : -1);
+    else if (type === 16) last.set(type, 1);
+  }
+  same("inIfindex", last.get(0));
+  same("outIfindex", last.get(1));
+  same("originalBytes", last.get(2));
+  same("group", last.get(3));
+  same("sequence", last.get(4));
+  same("rate", last.get(5));
+  same("outTc", last.get(10));
+  same("outTcOccupancyBytes", last.get(11));
+  same("latencyNs", last.get(12));
+  same("timestampNs", last.get(13));
+  same("protocol", last.get(14));
+  same("rateIsProbability", last.has(16));
+  same("dataBytes", data?.length ?? 0);
+  must(sample.data?.byteOffset === data?.byteOffset, "the data is elsewhere");
+}
+
+/** Everything that is done with a sample. A getter must not throw: what is wrong is found when it is decoded. */
+export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
+  checkFields(decodeSample(input, { littleEndian }), input, littleEndian);
+  // Once more: it may be known by now.
+  const sample = decodeSample(input, { littleEndian });
+  checkFields(sample, input, littleEndian);
+  let fields: unknown;
+  try {
+    fields = sample.toObject();
+    if (sample.dataBytes > LARGE) return fields;
+    const json = JSON.stringify(sample);
+    must(formatJson(sample) === `${json}\n`, "the line of JSON differs from JSON.stringify");
+    const text = formatText(sample, { verbose: true, details: DETAILS });
+    const lines = text.split("\n").length - 1;
+    must(lines === 1 + (sample.data ? 1 + Math.ceil(sample.dataBytes / 16) : 0), "the text has not as many lines as it should");
+    return [fields, json, text];
+  } catch (error) {
+    throw error instanceof DecodeError ? new Broken(`a DecodeError that came late: ${error.message}`) : error;
+  }
+}
+
+/** What a recording has, as text: two readings of it are compared. */
+function itemText(item: Sample | GroupEvent): string {
+  if (item.type !== "sample") return JSON.stringify(item);
+  return `${item.group} ${item.sequence} ${item.dataBytes} ${toHex(item.message.subarray(0, 256))}`;
+}
+
+const SIZES = [1, 2, 3, 4, 7, 13, 64, 1000, 4096];
+
+/** A file in pieces of sizes that come from the bytes themselves, so that they are the same in every run. */
+export function* pieces(input: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
+  let state = input.length;
+  for (let at = 0; at < input.length;) {
+    state = Math.imul(state ^ input[at]!, 0x01000193) >>> 0;
+    const size = SIZES[state % SIZES.length]!;
+    // A copy, so that it has no neighbours.
+    yield input.slice(at, at + size) as Uint8Array<ArrayBuffer>;
+    at += size;
+  }
+}
+
+/** What was read of a file. */
+export interface Read {
+  readonly items: readonly string[];
+  readonly counts: unknown;
+  readonly error: string | undefined;
+}
+
+/** Whether two readings of a file are the same. */
+export function sameRead(one: Read, other: Read): boolean {
+  return one.items.length === other.items.length && one.items.every((item, i) => item === other.items[i]) && one.error === other.error &&
+    JSON.stringify(one.counts) === JSON.stringify(other.counts);
+}
+
+/** What a file has, given in these pieces, and why it ends where it does. */
+export function readFile(given: Iterable<Uint8Array<ArrayBuffer>>): Read {
+  const reader = new PcapReader();
+  const records = new RecordDecoder();
+  const items: string[] = [];
+  let error: string | undefined;
+  const take = (record: PcapRecord): void => {
+    for (const item of records.decode(record)) items.push(itemText(item));
+  };
+  try {
+    for (const piece of given) reader.push(piece).forEach(take);
+    reader.end();
+    records.end();
+  } catch (caught) {
+    if (!(caught instanceof DecodeError)) throw caught;
+    error = caught.message;
+  }
+  return { items, counts: { ...records.counts, skipped: reader.skipped }, error };
+}
+
+/** Writes a message as a recorder does, and reads it back: pcapng in a byte order, or pcap, which has the machine's own. */
+export function writeAndRead(item: Sample | GroupEvent, message: Uint8Array, littleEndian: boolean | undefined): unknown {
+  const output = new Output(64);
+  if (littleEndian !== undefined) {
+    const writer = new PcapngWriter({ littleEndian, device: (index) => ({ name: `d${index}`, type: undefined, address: undefined }) });
+    writer.begin(output);
+    const most = writer.mostBytes(item);
+    const before = output.length;
+    writer.write(output, item, 1n);
+    if (output.length - before > most) throw new Broken(`${output.length - before} bytes were written, ${most} were promised`);
+    const rest = output.length + writer.statisticsBytes;
+    writer.end(output);
+    if (output.length > rest) throw new Broken(`${output.length - rest} bytes of statistics more than were promised`);
+  } else {
+    writePcapHeader(output);
+    writePcapFamily(output, 30, 0n);
+    writePcapRecord(output, message, 1n);
+  }
+  const reader = new PcapReader();
+  const records = reader.push(output.written.slice());
+  reader.end();
+  const last = records.at(-1);
+  must(last !== undefined, "nothing is in the file");
+  const read = littleEndian !== undefined ? last.bytes : last.bytes.subarray(16);
+  const hex = toHex(read);
+  if (hex !== toHex(message)) throw new Broken(`${hex} is read back`);
+  return output.length;
+}
