@@ -70,7 +70,7 @@ function line(row: Row, { label, name, target, ratio, unit, factor = 1 }: Figure
     c: peers.length > 0 ? median(peers) : undefined,
     ours: median(values),
     ratio: ratio ? result : undefined,
-    spread: (Math.max(...compared) - Math.min(...compared)) / result,
+    spread: result === 0 ? 0 : (Math.max(...compared) - Math.min(...compared)) / result,
     target,
     met: target === undefined ? undefined : result <= target,
   };
