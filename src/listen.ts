@@ -332,7 +332,6 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       }
       try {
         if (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS)) await this.#checkFamily();
-        // Counted while the socket is open: a receiver that is ending closes it by itself.
         if (!await this.#receiver.read(this.#sink, lend)) void this.#close();
         else if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
       } catch (error) {
@@ -342,14 +341,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   }
 
   #countDrops(): void {
-    if (this.#closed) return;
     this.#uncounted = 0;
-    try {
-      if (this.#ledger.drops(this.#receiver.drops())) this.#unsure = true;
-    } catch (error) {
-      // A socket that is gone counts no more; reading from it says so.
-      if (!(error instanceof NetlinkError)) throw error;
-    }
+    if (this.#ledger.drops(this.#receiver.drops())) this.#unsure = true;
   }
 
   /** The kernel has the psample family no more. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { NetlinkError } from "./errors.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 import { Pace } from "./pace.ts";
 import type { Batch } from "./sys/batch.ts";
@@ -58,6 +59,8 @@ export class Receiver {
   readonly #pace = new Pace();
   /** How long to let datagrams gather before the next drain; 0 where the next one is to be waited for. */
   #tickMs = 0;
+  /** The drops when they were read last. */
+  #drops = 0;
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
@@ -121,9 +124,16 @@ export class Receiver {
     this.#memberships.set(group, name);
   }
 
-  /** The kernel's count of what it dropped because the buffer was full; u32, wraps. */
+  /** The kernel's count of what it dropped because the buffer was full; u32, wraps. When this is closed, what it was then. */
   drops(): number {
-    return this.#socket.drops();
+    if (this.#closed) return this.#drops;
+    try {
+      this.#drops = this.#socket.drops();
+    } catch (error) {
+      // A socket that is gone counts no more; reading from it says so.
+      if (!(error instanceof NetlinkError)) throw error;
+    }
+    return this.#drops;
   }
 
   /**
@@ -165,6 +175,7 @@ export class Receiver {
   }
 
   async #close(): Promise<void> {
+    this.drops();
     this.#wake?.();
     this.onEnd?.();
     // The watch closes the descriptor that it took over: from here on nobody else may use its number.

@@ -789,6 +789,24 @@ both("what the kernel dropped until the close is counted by it", {}, async (sys)
   assertEquals(listener.stats().dropped, 4294967295);
 });
 
+both("what was dropped while the queue never emptied is counted, also where the last read just emptied it", {}, async (sys) => {
+  for (const lend of [false, true]) {
+    const listener = await listenWith(sys);
+    const batches = listener.batches({ lend });
+    sys.sample(...sampleMessages(1));
+    await batches.next();
+    // As many as some reads take, to the last one: none of them finds the queue empty.
+    sys.sample(...sampleMessages(1024, 1));
+    sys.listener.drops = 7;
+    listener.end();
+    let taken = 1;
+    for (let batch = await batches.next(); !batch.done; batch = await batches.next()) taken += batch.value.length;
+    const { received, dropped } = listener.stats();
+    assertEquals([taken, received, dropped], [1025, 1025, 7]);
+    await listener.close();
+  }
+});
+
 both("stats do not fail where the kernel does not tell its drops", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.fail("getsockopt", 92);
