@@ -9,7 +9,7 @@ import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import { NLA_TYPE_MASK } from "../wire/attr_reader.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
-import { align4 } from "../wire/native.ts";
+import { align4, LITTLE } from "../wire/native.ts";
 import {
   PSAMPLE_ATTR_DATA,
   PSAMPLE_ATTR_GROUP_REFCOUNT,
@@ -72,10 +72,8 @@ export class Layout {
   latency = -1;
   /** u64 */
   outTcOccupancy = -1;
-  /** The packet's bytes. */
+  /** The packet's bytes; their number stands in the attribute's header. */
   data = -1;
-  /** Size of the data of the message that this was learnt from. */
-  dataBytes = 0;
   /** False where the offsets hold for nothing but data of the same size. */
   isGeneral = true;
 
@@ -127,28 +125,27 @@ export class Layout {
     return layout;
   }
 
-  /** Size of the data of a message that has this layout; -1 where it has another one. */
-  match(view: DataView, start: number, end: number): number {
-    if (start + this.#headBytes > end) return -1;
-    const { little } = this;
+  /** Whether a message of a machine of this byte order has this layout. */
+  fits(view: DataView, start: number, end: number, little: boolean): boolean {
+    if (little !== this.little || start + this.#headBytes > end) return false;
     const head = this.#head;
     const headSteps = this.#headSteps;
     let at = start + ATTRIBUTES;
     for (let i = 0; i < head.length; i++) {
-      if (view.getInt32(at, little) !== head[i]) return -1;
+      if (view.getInt32(at, little) !== head[i]) return false;
       at += headSteps[i]!;
     }
-    if (this.data < 0) return at === end ? 0 : -1;
+    if (this.data < 0) return at === end;
     const size = view.getUint16(at, little);
-    if (view.getUint16(at + 2, little) !== PSAMPLE_ATTR_DATA || size < 4 || size > end - at) return -1;
+    if (view.getUint16(at + 2, little) !== PSAMPLE_ATTR_DATA || size < 4 || size > end - at) return false;
     at += align4(size);
     const tail = this.#tail;
     for (let i = 0; i < tail.length; i++) {
-      if (at + this.#tailSteps[i]! > end || view.getInt32(at, little) !== tail[i]) return -1;
+      if (at + this.#tailSteps[i]! > end || view.getInt32(at, little) !== tail[i]) return false;
       at += this.#tailSteps[i]!;
     }
     // The last attribute may lack its padding.
-    return at >= end ? size - 4 : -1;
+    return at >= end;
   }
 
   #enter(type: number, value: number, size: number, start: number): void {
@@ -180,7 +177,6 @@ export class Layout {
         break;
       case PSAMPLE_ATTR_DATA:
         this.data = value - start;
-        this.dataBytes = size - 4;
         break;
       case PSAMPLE_ATTR_OUT_TC:
         this.outTc = expect(2, type, value, size) - start;
@@ -199,6 +195,27 @@ export class Layout {
         break;
     }
   }
+}
+
+/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
+const KEPT = 8;
+const kept: Layout[] = [];
+/** The one of the message before. */
+let recent = new Layout(LITTLE);
+let oldest = 0;
+
+/**
+ * The layout of a message: one that is kept, or learnt from this message.
+ *
+ * @throws {DecodeError} where it is no psample message.
+ */
+export function layoutOf(view: DataView, start: number, end: number, little: boolean): Layout {
+  if (recent.fits(view, start, end, little)) return recent;
+  for (const layout of kept) if (layout.fits(view, start, end, little)) return recent = layout;
+  const layout = Layout.learn(view, start, end, little);
+  // What holds only for this size of data is not worth a place.
+  if (layout.isGeneral) recent = kept[oldest++ % KEPT] = layout;
+  return layout;
 }
 
 function expect(bytes: number, type: number, value: number, size: number): number {

@@ -7,7 +7,7 @@ import {
   PSAMPLE_ATTR_TUNNEL,
   PSAMPLE_ATTR_USER_COOKIE,
 } from "./constants.ts";
-import { ATTRIBUTES, Layout, UNKNOWN } from "./layout.ts";
+import { ATTRIBUTES, Layout, layoutOf, UNKNOWN } from "./layout.ts";
 import { decodeTunnel, type Tunnel, tunnelToJson, unknownToJson } from "./tunnel.ts";
 
 /** Where a probability of 1 stands in the attribute SAMPLE_RATE when SAMPLE_PROBABILITY is there: the whole u32. */
@@ -69,28 +69,6 @@ export interface SampleFields {
 
 const EMPTY = new Layout(LITTLE);
 
-/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
-const KEPT = 8;
-const kept: Layout[] = [];
-/** The layout of the message before. */
-let recent = EMPTY;
-let oldest = 0;
-
-/** Data size of the message, whose layout is {@linkcode recent} from now on. */
-function lookUp(view: DataView, start: number, end: number, little: boolean): number {
-  for (const layout of kept) {
-    const size = layout.little === little ? layout.match(view, start, end) : -1;
-    if (size >= 0) {
-      recent = layout;
-      return size;
-    }
-  }
-  const layout = Layout.learn(view, start, end, little);
-  if (layout.isGeneral) kept[oldest++ % KEPT] = layout;
-  recent = layout;
-  return layout.dataBytes;
-}
-
 let fill: (sample: Sample, view: DataView, start: number, end: number, little: boolean, nsid: number | undefined) => void;
 
 /** The two halves of {@linkcode Sample.timestampNs}, without a big integer; false where there is none. */
@@ -101,8 +79,8 @@ export let readTimestamp: (sample: Sample, halves: { high: number; low: number }
  *
  * What a message does not have is `undefined`, never 0. Everything is read from the memory that the message
  * was decoded from when it is asked for, and byte arrays are views of that memory. A sample that a listener
- * yields owns it: it is never written again, but shared between the samples of one batch, so `slice()` what
- * you keep for long if memory matters.
+ * yields owns it, unless it is lent: it is never written again, but shared between the samples of one batch, so
+ * `slice()` what you keep for long if memory matters.
  *
  * Source of the fields: `psample_sample_packet` in net/psample/psample.c.
  */
@@ -111,24 +89,17 @@ export class Sample {
   #start = 0;
   #end = 0;
   #layout: Layout = EMPTY;
-  #dataBytes = 0;
   #tunnel: Tunnel | undefined = undefined;
   #nsid: number | undefined = undefined;
 
   static {
     fill = (sample, view, start, end, little, nsid) => {
-      let layout = recent;
-      let dataBytes = layout.little === little && layout.isGeneral ? layout.match(view, start, end) : -1;
-      if (dataBytes < 0) {
-        dataBytes = lookUp(view, start, end, little);
-        layout = recent;
-      }
+      const layout = layoutOf(view, start, end, little);
       const tunnel = layout.hasTunnel ? findTunnel(view, start, end, little) : undefined;
       sample.#view = view;
       sample.#start = start;
       sample.#end = end;
       sample.#layout = layout;
-      sample.#dataBytes = dataBytes;
       sample.#tunnel = tunnel;
       sample.#nsid = nsid;
     };
@@ -274,12 +245,13 @@ export class Sample {
   get data(): Uint8Array | undefined {
     const { data } = this.#layout;
     if (data < 0) return undefined;
-    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#start + data, this.#dataBytes);
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#start + data, this.dataBytes);
   }
 
   /** How many bytes {@linkcode Sample.data} has: 0 where there is none. */
   get dataBytes(): number {
-    return this.#dataBytes;
+    const { data, little } = this.#layout;
+    return data < 0 ? 0 : this.#view.getUint16(this.#start + data - 4, little) - 4;
   }
 
   /** The whole netlink message that this was decoded from, headers included. */
