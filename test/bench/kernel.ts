@@ -19,6 +19,7 @@ import { inFreshNamespace } from "../kernel/namespace.ts";
 import { genericSocket, ROOT, startListening, writingTo } from "../kernel/runtime.ts";
 import { tc, wire } from "../kernel/scene.ts";
 import { buildPeers, cleanUp, peer } from "./process.ts";
+import { median, printRow } from "./table.ts";
 
 const { rates, seconds, rounds } = parseArgs(process.argv.slice(2), {
   string: ["rates"],
@@ -67,29 +68,18 @@ async function turn({ name, words }: Tool, rate: number): Promise<Turn> {
   }
 }
 
-function median(turns: readonly Turn[], field: keyof Turn): number {
-  return turns.map((turn) => turn[field]).sort((a, b) => a - b)[turns.length >> 1]!;
-}
-
-function print(...cells: readonly (string | number)[]): void {
-  process.stdout.write(`| ${cells.join(" | ")} |\n`);
-}
-
 async function bench(tools: readonly Tool[]): Promise<void> {
   wire();
-  print("tool", "offered/s", "lost", "CPU us a sample", "of C");
-  print(...new Array(5).fill("---"));
+  printRow("tool", "offered/s", "lost", "CPU us a sample", "of C");
+  printRow(...new Array(5).fill("---"));
   for (const rate of rates.split(",").map(Number)) {
     const turns: Turn[][] = tools.map(() => []);
     for (let round = 0; round < rounds; round++) for (const [i, tool] of tools.entries()) turns[i]!.push(await turn(tool, rate));
-    const c = median(turns[0]!, "cpu");
+    const c = median(turns[0]!.map(({ cpu }) => cpu));
     for (const [i, { name }] of tools.entries()) {
-      const [offered, lost, cpu] = (["offered", "lost", "cpu"] as const).map((field) => median(turns[i]!, field)) as [
-        number,
-        number,
-        number,
-      ];
-      print(name, Math.round(offered).toLocaleString("en"), `${lost.toFixed(2)} %`, cpu.toFixed(2), (cpu / c).toFixed(2));
+      const middle = (field: keyof Turn): number => median(turns[i]!.map((turn) => turn[field]));
+      const [offered, lost, cpu] = [middle("offered"), middle("lost"), middle("cpu")];
+      printRow(name, Math.round(offered).toLocaleString("en"), `${lost.toFixed(2)} %`, cpu.toFixed(2), (cpu / c).toFixed(2));
     }
   }
 }

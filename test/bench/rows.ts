@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { DIRECTORY, file, firstByte, type Load, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import { median } from "./table.ts";
 
 /** How much is measured: `1` for the whole table. */
 export interface Size {
@@ -156,7 +157,7 @@ export const ROWS: readonly Row[] = [
       const demo = await command();
       const times: number[] = [];
       for (let i = 0; i < 5; i++) times.push(await firstByte(demo));
-      return new Map([["ms", times.sort((a, b) => a - b)[2]!]]);
+      return new Map([["ms", median(times)]]);
     },
   },
   {

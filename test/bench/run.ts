@@ -15,6 +15,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { buildPeers, cleanUp, type Results, RUNTIME } from "./process.ts";
 import { type Figure, type Row, ROWS, type Size } from "./rows.ts";
+import { median, printRow } from "./table.ts";
 
 /** One line of the table. */
 interface Line {
@@ -39,12 +40,6 @@ const { values: options } = parseArgs({
     json: { type: "boolean" },
   },
 });
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
 
 async function measure(row: Row, rounds: number, size: Size): Promise<Line[]> {
   const c: Results[] = [];
@@ -93,7 +88,7 @@ const HEAD = ["work", "C", `ours (${RUNTIME})`, "ratio", "spread", "target", "me
 const WIDTHS = [50, 12, 18, 6, 7, 18, 4];
 
 function print(row: readonly string[]): void {
-  process.stdout.write(`| ${row.map((cell, i) => cell.padEnd(WIDTHS[i]!)).join(" | ")} |\n`);
+  printRow(...row.map((cell, i) => cell.padEnd(WIDTHS[i]!)));
 }
 
 const quick = options.quick ?? false;

@@ -5,14 +5,16 @@
  *   test/kernel/boot new -t 4000 -- deno run -A --no-check test/bench/soak.ts --minutes 60 --rate 2000
  */
 import { spawn } from "node:child_process";
-import { openSync, readFileSync } from "node:fs";
+import { openSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "@std/cli/parse-args";
 import { frameOut } from "../kernel/frames.ts";
+import { cpuSeconds, holdings } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
 import { ROOT } from "../kernel/runtime.ts";
 import { run, sample, send, wire } from "../kernel/scene.ts";
+import { printRow } from "./table.ts";
 
 const { minutes, rate } = parseArgs(process.argv.slice(2), { default: { minutes: 60, rate: 2000 } });
 /** How often frames are sent: in bursts, as traffic is. */
@@ -34,19 +36,6 @@ function start(name: string, words: readonly string[]): Subject {
   return { name, pid: child.pid!, summary: () => err.trim(), ended };
 }
 
-function residentKiB({ pid }: Subject): number {
-  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
-}
-
-function cpuSeconds({ pid }: Subject): number {
-  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-function print(...cells: readonly (string | number)[]): void {
-  process.stdout.write(`| ${cells.join(" | ")} |\n`);
-}
-
 async function soak(): Promise<boolean> {
   wire();
   const subjects = [
@@ -56,12 +45,12 @@ async function soak(): Promise<boolean> {
   await new Promise((resolve) => setTimeout(resolve, 5000));
   sample("a egress", "rate 1 group 5 trunc 128");
   const burst = new Array(Math.round(rate * TICK_MS / 1000)).fill(frameOut());
-  print("minute", "sent", ...subjects.flatMap(({ name }) => [`${name} MB`, `${name} CPU s`]));
-  print(...new Array(2 + 2 * subjects.length).fill("---"));
+  printRow("minute", "sent", ...subjects.flatMap(({ name }) => [`${name} MB`, `${name} CPU s`]));
+  printRow(...new Array(2 + 2 * subjects.length).fill("---"));
   let sent = 0;
   const begin = performance.now();
   for (let minute = 0; minute <= minutes; minute++) {
-    print(minute, sent, ...subjects.flatMap((subject) => [(residentKiB(subject) / 1024).toFixed(1), cpuSeconds(subject).toFixed(1)]));
+    printRow(minute, sent, ...subjects.flatMap(({ pid }) => [(holdings(pid).residentKiB / 1024).toFixed(1), cpuSeconds(pid).toFixed(1)]));
     while (minute < minutes && performance.now() - begin < (minute + 1) * 60_000) {
       send("a", ...burst);
       sent += burst.length;

@@ -7,6 +7,7 @@ import { PcapReader, type PcapRecord, writePcapFamily, writePcapHeader, writePca
 import { PcapngWriter } from "../../src/format/pcapng.ts";
 import { formatText } from "../../src/format/text.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
+import { ATTRIBUTES } from "../../src/psample/layout.ts";
 import { decodeSample, type Sample } from "../../src/psample/sample.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { viewOf } from "../../src/wire/native.ts";
@@ -27,9 +28,6 @@ export const DETAILS: Details = recordedDetails((ifindex) => ({ name: `d${ifinde
 
 /** Above this only what is not about every byte of the packet is printed. */
 export const LARGE = 4096;
-
-/** Where the first attribute of a sample is: behind the headers of netlink and of generic netlink. */
-const ATTRIBUTES = 20;
 
 /**
  * The decoder may know of a message what earlier ones have taught it, so that mutation after mutation is also a test of that.

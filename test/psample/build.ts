@@ -48,3 +48,18 @@ export function message(list: readonly Attribute[], headers: Headers = {}, padLa
     body,
   );
 }
+
+/** How many bytes the value of an attribute of a sample has, where not as many as it likes. */
+export const WIDTHS: Readonly<Record<number, readonly number[]>> = {
+  0: [2, 4],
+  1: [2, 4],
+  2: [4],
+  3: [4],
+  4: [4],
+  5: [4],
+  10: [2],
+  11: [8],
+  12: [8],
+  13: [8],
+  14: [2],
+};

@@ -5,23 +5,8 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { DecodeError, decodeSample, decodeSampleAt, Sample } from "../../src/psample/mod.ts";
-import { type Attribute, bytes, message, number } from "./build.ts";
+import { type Attribute, bytes, message, number, WIDTHS } from "./build.ts";
 import { recordedSamples } from "./recordings.ts";
-
-/** How large the values are, where not of any size. */
-const SIZES: Record<number, readonly number[]> = {
-  0: [2, 4],
-  1: [2, 4],
-  2: [4],
-  3: [4],
-  4: [4],
-  5: [4],
-  10: [2],
-  11: [8],
-  12: [8],
-  13: [8],
-  14: [2],
-};
 
 /** The last value of each attribute, and the first cookie; `undefined` where something is wrong. */
 function plain(message: Uint8Array, little: boolean): Record<string, unknown> | undefined {
@@ -33,7 +18,7 @@ function plain(message: Uint8Array, little: boolean): Record<string, unknown> | 
     const size = view.getUint16(at, little);
     if (size < 4 || size > message.length - at) return undefined;
     const type = view.getUint16(at + 2, little) & 0x3fff;
-    if (SIZES[type]?.includes(size - 4) === false) return undefined;
+    if (WIDTHS[type]?.includes(size - 4) === false) return undefined;
     if (type !== 15 || !values.has(15)) values.set(type, message.slice(at + 4, at + size));
     if (type > 16) unknown.push(type);
     at += Math.ceil(size / 4) * 4;

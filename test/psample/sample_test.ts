@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { DecodeError, decodeMessage, decodeSample, decodeSampleAt, Sample } from "../../src/psample/mod.ts";
-import { type Attribute, attributes, bytes, message, number } from "./build.ts";
+import { type Attribute, attributes, bytes, message, number, WIDTHS } from "./build.ts";
 import { recordings } from "./recordings.ts";
 
 const NOTHING = {
@@ -158,20 +158,7 @@ test("the last attribute may lack its padding", () => {
 });
 
 test("a wrong width is a DecodeError", () => {
-  const widths: Record<number, number[]> = {
-    0: [2, 4],
-    1: [2, 4],
-    2: [4],
-    3: [4],
-    4: [4],
-    5: [4],
-    10: [2],
-    11: [8],
-    12: [8],
-    13: [8],
-    14: [2],
-  };
-  for (const [type, good] of Object.entries(widths)) {
+  for (const [type, good] of Object.entries(WIDTHS)) {
     for (let size = 0; size <= 9; size++) {
       const one = message([[Number(type), new Uint8Array(size)]]);
       if (good.includes(size)) decodeSample(one, little);
