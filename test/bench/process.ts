@@ -1,9 +1,11 @@
 /** Processes of the bench: C peers and the runtime's own, their results, and who sends to them. */
-import { spawn } from "node:child_process";
-import { closeSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 
 /** What a process measured: `"cpu"`, `"p99"` and so on. */
@@ -62,14 +64,19 @@ export function subject(...args: (string | number)[]): string[] {
   return [...RUN, file("subject.ts"), ...args.map(String)];
 }
 
+/** A file that is gone as soon as nobody has it open. What is written to it goes to its end. */
+function outputFile(): number {
+  const path = join(DIRECTORY, "output");
+  const output = openSync(path, "a");
+  rmSync(path);
+  return output;
+}
+
 /** Runs a command, its output to a file, and reads its results from standard error. */
 export function run(command: readonly string[], load?: Load): Promise<Results> {
   const [program = "", ...args] = command;
   const results: Results = new Map();
-  const path = join(DIRECTORY, "output");
-  const output = openSync(path, "w");
-  // Gone as soon as nobody has it open.
-  rmSync(path);
+  const output = outputFile();
   return new Promise((resolve, reject) => {
     const child = spawn(program, args, { stdio: ["ignore", output, "pipe"] });
     closeSync(output);
@@ -94,6 +101,73 @@ export function run(command: readonly string[], load?: Load): Promise<Results> {
       sending.then(() => resolve(results), reject);
     });
   });
+}
+
+/** A process that works in rounds: it says when it is warm, and then does one for each byte that it is sent. */
+class Rounds {
+  readonly #command: readonly string[];
+  readonly #child: ChildProcess;
+  readonly #output = outputFile();
+  #line: ((line: string) => void) | undefined;
+  #failed: (error: Error) => void = () => {};
+
+  constructor(command: readonly string[]) {
+    const [program = "", ...args] = command;
+    this.#command = command;
+    this.#child = spawn(program, args, { stdio: ["pipe", this.#output, "pipe"] });
+    this.#child.stdin!.on("error", () => {});
+    createInterface({ input: this.#child.stderr! }).on("line", (line) => this.#line?.(line));
+    this.#child.on("error", (error) => this.#failed(error));
+    this.#child.on("close", () => this.#failed(new TypeError(`Cannot run ${command.join(" ")}: it ended`)));
+  }
+
+  /** What it says next of `name`. */
+  #next(name: string): Promise<number> {
+    return new Promise((resolve, reject) => {
+      let text = "";
+      this.#failed = (error) => reject(text ? new TypeError(`${error.message}\n${text}`) : error);
+      this.#line = (line) => {
+        if (line.startsWith(`${name} `)) resolve(Number(line.slice(name.length)));
+        else text += `${line}\n`;
+      };
+    });
+  }
+
+  async ready(): Promise<void> {
+    await this.#next("ready");
+  }
+
+  async round(): Promise<Results> {
+    // What was printed before would make the disk busy.
+    ftruncateSync(this.#output);
+    const cpu = this.#next("cpu");
+    this.#child.stdin!.write("\n");
+    return new Map([["cpu", await cpu]]);
+  }
+
+  async end(): Promise<void> {
+    this.#child.stdin!.end();
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "close");
+    closeSync(this.#output);
+    if (this.#child.exitCode !== 0) throw new TypeError(`Cannot run ${this.#command.join(" ")}: status ${this.#child.exitCode}`);
+  }
+}
+
+/** Runs two commands that work in rounds: first one round of one, then one of the other, again and again. */
+export async function alternate(commands: readonly [string[], string[]], rounds: number): Promise<[Results, Results][]> {
+  const processes: Rounds[] = [];
+  const results: [Results, Results][] = [];
+  try {
+    for (const command of commands) {
+      const process = new Rounds(command);
+      processes.push(process);
+      await process.ready();
+    }
+    for (let i = 0; i < rounds; i++) results.push([await processes[0]!.round(), await processes[1]!.round()]);
+  } finally {
+    for (const process of processes) await process.end();
+  }
+  return results;
 }
 
 /** Milliseconds until a command prints its first byte. It is then stopped. */

@@ -1,12 +1,12 @@
 /** What is measured, against what, and what is to be reached. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { DIRECTORY, file, firstByte, type Load, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import { alternate, DIRECTORY, file, firstByte, type Load, peer, type Results, run, RUNTIME, subject } from "./process.ts";
 import { median } from "./table.ts";
 
 /** How much is measured: `1` for the whole table. */
 export interface Size {
-  /** Multiplies the number of messages. */
+  /** Multiplies the number of messages or of rounds. */
   scale: number;
   /** Samples for the row about memory. */
   memory: number;
@@ -33,16 +33,23 @@ export interface Row {
   work: string;
   /** What comes out. */
   figures: Figure[];
-  /** The same by C. */
-  c?: ((size: Size) => Promise<Results>) | undefined;
-  /** By this package. */
-  ours: (size: Size) => Promise<Results>;
-  /** How often, where not in each round: what takes long. */
+  /** Measures it; whose turn is first is the caller's to change, since the first one may find the machine warm, or cold. */
+  measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
+  /** Only once, whatever was asked for: what takes long. */
   once?: boolean;
 }
 
+/** What was measured one after the other, within as little time as can be. */
+export interface Pair {
+  /** By C, where there is such. */
+  c: Results | undefined;
+  /** By this package. */
+  ours: Results;
+}
+
+/** Rounds of two processes that take turns. */
+const ROUNDS = 20;
 const DRAIN = { 128: 20_000, 1500: 8_000 } as const;
-const ROUNDS = { 128: 12, 1500: 20 } as const;
 
 function ratio(target: number): Figure[] {
   return [{ name: "cpu", target, ratio: true, unit: "ns" }];
@@ -52,41 +59,59 @@ function n(count: number, { scale }: Size): number {
   return Math.max(1, Math.round(count * scale));
 }
 
-function decode(form: string, bytes: number, target: number): Row {
+/** Two processes that take turns. */
+function turns(work: string, target: number, c: string[], ours: string[]): Row {
   return {
-    work: form === "owned" ? `decode, owned, ${bytes} B` : `decode, reused view, ${bytes} B`,
+    work,
     figures: ratio(target),
-    c: (size) => run(peer("decode", bytes, n(4_000_000, size))),
-    ours: (size) => run(subject("decode", form, bytes, n(form === "owned" && bytes > 1000 ? 1_000_000 : 4_000_000, size))),
+    measure: async (size, cFirst) => {
+      const both = await alternate(cFirst ? [c, ours] : [ours, c], n(ROUNDS, size));
+      return both.map(([first, second]) => cFirst ? { c: first, ours: second } : { c: second, ours: first });
+    },
   };
 }
 
+/** Two processes, one after the other. */
+function runs(c: (size: Size) => Promise<Results>, ours: (size: Size) => Promise<Results>): Row["measure"] {
+  return async (size, cFirst) => {
+    const before = cFirst ? await c(size) : undefined;
+    const result = await ours(size);
+    return [{ c: before ?? await c(size), ours: result }];
+  };
+}
+
+/** This package alone. */
+function alone(ours: (size: Size) => Promise<Results>): Row["measure"] {
+  return async (size) => [{ c: undefined, ours: await ours(size) }];
+}
+
+function decode(form: string, bytes: number, target: number): Row {
+  const count = form === "reused" ? 500_000 : 100_000;
+  const work = form === "owned" ? "decode, owned" : "decode, reused view";
+  return turns(`${work}, ${bytes} B`, target, peer("decode", bytes, count), subject("decode", form, bytes, count));
+}
+
 function drain(form: string, bytes: 128 | 1500, target: number): Row {
-  const printed = form === "text" || form === "json";
   const work = {
     batches: "drain a full socket, batches",
     samples: "drain a full socket, for await",
     text: "text lines",
     json: "JSON lines",
   };
-  return {
-    work: `${work[form as keyof typeof work]}, ${bytes} B`,
-    figures: ratio(target),
-    c: (size) =>
-      run(peer("recv", ...(printed ? ["print"] : ["drain", "one"]), bytes, DRAIN[bytes], n(ROUNDS[bytes] / (printed ? 2 : 1), size))),
-    ours: (size) => run(subject("drain", form, bytes, DRAIN[bytes], n(ROUNDS[bytes], size))),
-  };
+  const c = form === "text" || form === "json" ? ["print"] : ["drain", "one"];
+  const count = DRAIN[bytes];
+  return turns(
+    `${work[form as keyof typeof work]}, ${bytes} B`,
+    target,
+    peer("recv", ...c, bytes, count),
+    subject("drain", form, bytes, count),
+  );
 }
 
 function pcap(bytes: number, target: number): Row {
-  const count = bytes > 1000 ? 60_000 : 400_000;
+  const count = bytes > 1000 ? 10_000 : 50_000;
   const path = join(DIRECTORY, "bench.pcap");
-  return {
-    work: `pcap records to a file, ${bytes} B`,
-    figures: ratio(target),
-    c: (size) => run(peer("pcap", path, bytes, n(count, size))),
-    ours: (size) => run(subject("pcap", path, bytes, n(count, size))),
-  };
+  return turns(`pcap records to a file, ${bytes} B`, target, peer("pcap", path, bytes, count), subject("pcap", path, bytes, count));
 }
 
 function wait(rate: number, target: number): Row {
@@ -94,8 +119,10 @@ function wait(rate: number, target: number): Row {
   return {
     work: `wait and receive at ${rate.toLocaleString("en")}/s`,
     figures: ratio(target),
-    c: (size) => run(peer("recv", "wait", load(size).count), load(size)),
-    ours: (size) => run(subject("wait", "batches", load(size).count), load(size)),
+    measure: runs(
+      (size) => run(peer("recv", "wait", load(size).count), load(size)),
+      (size) => run(subject("wait", "batches", load(size).count), load(size)),
+    ),
   };
 }
 
@@ -133,13 +160,15 @@ export const ROWS: readonly Row[] = [
       { label: "p50", name: "p50", target: 100, unit: "us", factor: 1e-3 },
       { label: "p99", name: "p99", target: 1000, unit: "us", factor: 1e-3 },
     ],
-    c: (size) => run(peer("recv", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
-    ours: (size) => run(subject("wait", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
+    measure: runs(
+      (size) => run(peer("recv", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
+      (size) => run(subject("wait", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
+    ),
   },
   {
     work: "whole process, text lines at 1,000/s",
     figures: [{ name: "percent", target: RUNTIME === "deno" ? 6 : 4, unit: "% of a core" }],
-    ours: (size) => run(subject("wait", "text", n(5000, size)), { bytes: 128, count: n(5000, size), rate: 1000, burst: 1 }),
+    measure: alone((size) => run(subject("wait", "text", n(5000, size)), { bytes: 128, count: n(5000, size), rate: 1000, burst: 1 })),
   },
   {
     work: "idle",
@@ -147,18 +176,18 @@ export const ROWS: readonly Row[] = [
       { label: "CPU", name: "percent", target: 0.2, unit: "% of a core" },
       { label: "context switches", name: "switches", target: undefined, unit: "/s" },
     ],
-    ours: (size) => run(subject("idle", n(5, size))),
+    measure: alone((size) => run(subject("idle", n(5, size)))),
     once: true,
   },
   {
     work: RUNTIME === "deno" ? "start to first sample printed, warm cache" : "start to first sample printed, compiled file",
     figures: [{ name: "ms", target: RUNTIME === "deno" ? 150 : 60, unit: "ms" }],
-    ours: async () => {
+    measure: alone(async () => {
       const demo = await command();
       const times: number[] = [];
       for (let i = 0; i < 5; i++) times.push(await firstByte(demo));
       return new Map([["ms", median(times)]]);
-    },
+    }),
   },
   {
     work: "memory at 100,000/s",
@@ -166,7 +195,7 @@ export const ROWS: readonly Row[] = [
       { label: "growth", name: "growth", target: 5, unit: "MB" },
       { label: "resident", name: "resident", target: 90, unit: "MB" },
     ],
-    ours: (size) => run(subject("wait", "memory", size.memory), { bytes: 128, count: size.memory, rate: 100_000, burst: 10 }),
+    measure: alone((size) => run(subject("wait", "memory", size.memory), { bytes: 128, count: size.memory, rate: 100_000, burst: 10 })),
     once: true,
   },
 ];

@@ -14,7 +14,7 @@ import { cpus, release } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { buildPeers, cleanUp, type Results, RUNTIME } from "./process.ts";
-import { type Figure, type Row, ROWS, type Size } from "./rows.ts";
+import { type Figure, type Pair, type Row, ROWS, type Size } from "./rows.ts";
 import { median, printRow } from "./table.ts";
 
 /** One line of the table. */
@@ -42,27 +42,23 @@ const { values: options } = parseArgs({
 });
 
 async function measure(row: Row, rounds: number, size: Size): Promise<Line[]> {
-  const c: Results[] = [];
-  const ours: Results[] = [];
-  for (let round = 0; round < (row.once ? 1 : rounds); round++) {
-    // Neither is always the first: the first one may find the machine warm, or cold.
-    if (round % 2 === 0 && row.c) c.push(await row.c(size));
-    ours.push(await row.ours(size));
-    if (round % 2 === 1 && row.c) c.push(await row.c(size));
-  }
-  return row.figures.map((figure) => line(row, figure, c, ours));
+  const measured: Pair[][] = [];
+  for (let round = 0; round < (row.once ? 1 : rounds); round++) measured.push(await row.measure(size, round % 2 === 0));
+  return row.figures.map((figure) => line(row, figure, measured));
 }
 
-function line(row: Row, { label, name, target, ratio, unit, factor = 1 }: Figure, c: Results[], ours: Results[]): Line {
-  const values = ours.map((results) => results.get(name)! * factor);
-  const peers = c.map((results) => results.get(name)! * factor);
-  const ratios = peers.map((peer, i) => values[i]! / peer);
-  const compared = ratio ? ratios : values;
+function line(row: Row, { label, name, target, ratio, unit, factor = 1 }: Figure, measured: readonly Pair[][]): Line {
+  const value = (results: Results | undefined): number => (results?.get(name) ?? NaN) * factor;
+  // The processes of a round are like each other, so the median is that of rounds, each by its median.
+  const middle = (of: (pair: Pair) => number): number[] => measured.map((pairs) => median(pairs.map(of)));
+  const peers = middle(({ c }) => value(c));
+  const values = middle(({ ours }) => value(ours));
+  const compared = ratio ? middle(({ c, ours }) => value(ours) / value(c)) : values;
   const result = median(compared);
   return {
     work: label ? `${row.work}: ${label}` : row.work,
     unit,
-    c: peers.length > 0 ? median(peers) : undefined,
+    c: Number.isNaN(peers[0]) ? undefined : median(peers),
     ours: median(values),
     ratio: ratio ? result : undefined,
     spread: result === 0 ? 0 : (Math.max(...compared) - Math.min(...compared)) / result,

@@ -1,16 +1,17 @@
 /**
  * What this package does in the bench: one kind of work in a process of its own, so that neither the compiler's
  * nor the collector's state is that of other work. Results are lines "NAME VALUE" on standard error, as the C
- * peers have them; CPU is that of the whole process, its threads included.
+ * peers have them; CPU is that of the whole process, its threads included. What works in rounds does COUNT messages
+ * for each byte on standard input, after it was ready.
  *
- *   decode reused|owned BYTES COUNT            messages that are in memory
- *   drain batches|samples BYTES COUNT ROUNDS   its own full queue, again and again
- *   drain text|json BYTES COUNT ROUNDS         the same, and a line for each sample on standard output
- *   pcap FILE BYTES COUNT                      samples that are in memory, a record for each
+ *   decode reused|owned BYTES COUNT            messages that are in memory, in rounds
+ *   drain batches|samples BYTES COUNT          its own full queue, in rounds
+ *   drain text|json BYTES COUNT                the same, and a line for each sample on standard output
+ *   pcap FILE BYTES COUNT                      samples that are in memory, a record for each, in rounds
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
  *   idle SECONDS                               nothing comes
  */
-import { writeSync } from "node:fs";
+import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { processIo } from "../../cli/io.ts";
 import { pcapRecorder } from "../../cli/recording.ts";
@@ -26,8 +27,9 @@ import { memorySys } from "./memory_sys.ts";
 import { buildMessage, buildMessages, FAMILY, SEQUENCE_WORD } from "./message.ts";
 
 const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
-/** Rounds until the compilers are done. */
-const WARM_UP = 5;
+/** Messages, and rounds at least, until the compilers are done. */
+const WARM_UP = 400_000;
+const WARM_UP_ROUNDS = 3;
 
 /** Made of all that is read, so that no reading can be left out. */
 let sum = 0;
@@ -42,6 +44,14 @@ function cpuNs(): number {
   return (user + system) * 1000;
 }
 
+/** Does what takes nanoseconds a message, `count` messages a round: until it is warm, and then as often as it is told to. */
+async function inRounds(count: number, round: () => Promise<number> | number): Promise<void> {
+  for (let i = 0; i < Math.max(WARM_UP_ROUNDS, WARM_UP / count); i++) await round();
+  report("ready", 1);
+  const word = new Uint8Array(1);
+  while (readSync(0, word) === 1) report("cpu", await round());
+}
+
 /** What a program reads that wants all of a sample; the C peers read the same. */
 function readAll(sample: Sample): number {
   return (sample.group! + sample.sequence! + sample.rate! + sample.originalBytes! + sample.inIfindex! + sample.outIfindex! +
@@ -54,42 +64,40 @@ function readBatch(batch: readonly Entry[]): void {
   sum += read;
 }
 
-function decodeReused(bytes: number, count: number): void {
+async function decodeReused(bytes: number, count: number): Promise<void> {
   const messages = buildMessages(1024, bytes);
   const all = new Uint8Array(messages.reduce((size, message) => size + message.length, 0));
   messages.forEach((message, i) => all.set(message, i * message.length));
   const stride = messages[0]!.length;
   const view = viewOf(all);
   const sample = new Sample();
-  const run = (count: number): void => {
+  await inRounds(count, () => {
+    const start = cpuNs();
     let read = 0;
     for (let i = 0; i < count; i++) {
       const at = (i & 1023) * stride;
       read = (read + readAll(decodeSampleAt(view, at, at + stride, sample))) | 0;
     }
     sum += read;
-  };
-  run(count / 4);
-  const start = cpuNs();
-  run(count);
-  report("cpu", (cpuNs() - start) / count);
+    return (cpuNs() - start) / count;
+  });
 }
 
 /** All of the receive path, but with messages that are in memory already in the place of the kernel. */
 async function decodeOwned(bytes: number, count: number): Promise<void> {
   const { listener } = await open(memorySys(buildMessages(64, bytes)));
-  let taken = 0;
-  let start = -1;
-  for await (const batch of listener.batches()) {
-    readBatch(batch);
-    taken += batch.length;
-    if (taken >= count && start >= 0) break;
-    if (taken >= count / 4 && start < 0) {
-      start = cpuNs();
-      taken = 0;
+  const batches = listener.batches();
+  await inRounds(count, async () => {
+    const start = cpuNs();
+    let taken = 0;
+    while (taken < count) {
+      const batch = (await batches.next()).value!;
+      readBatch(batch);
+      taken += batch.length;
     }
-  }
-  report("cpu", (cpuNs() - start) / taken);
+    return (cpuNs() - start) / taken;
+  });
+  await listener.close();
 }
 
 async function open(sys: Sys): Promise<{ listener: Listener; port: number }> {
@@ -97,8 +105,8 @@ async function open(sys: Sys): Promise<{ listener: Listener; port: number }> {
   return { listener: new Listener(receiver, { samples: true, events: true }, FAMILY), port: receiver.portId };
 }
 
-/** Takes all that is queued, `count` messages at a time, `rounds` times; rounds before the first warm up. */
-async function drain(form: string, bytes: number, count: number, rounds: number): Promise<void> {
+/** Takes all that is queued, `count` messages a round. */
+async function drain(form: string, bytes: number, count: number): Promise<void> {
   const sys = await loadSys();
   const { listener, port } = await open(sys);
   const sender = new NetlinkSocket(sys, NETLINK_USERSOCK);
@@ -110,9 +118,7 @@ async function drain(form: string, bytes: number, count: number, rounds: number)
   const batches = listener.batches({ lend: true });
   const samples = listener[Symbol.asyncIterator]();
   let sequence = 0;
-  let spent = 0;
-  let messages = 0;
-  for (let round = -WARM_UP; round < rounds; round++) {
+  await inRounds(count, async () => {
     // Without an allocation: what a collection of sending costs is not to be paid by receiving.
     let queued = 0;
     for (; queued < count; queued++) {
@@ -131,13 +137,10 @@ async function drain(form: string, bytes: number, count: number, rounds: number)
         taken += batch.length;
       }
     }
-    if (round < 0) continue;
-    spent += cpuNs() - start;
-    messages += taken;
-  }
+    return (cpuNs() - start) / taken;
+  });
   sender.close();
   await listener.close();
-  report("cpu", spent / messages);
 }
 
 /** What is done with a batch: it is read, or goes where the command's batches go. */
@@ -151,16 +154,14 @@ function taker(form: string): (batch: readonly Entry[]) => Promise<void> | void 
 /** By as many records as a batch of the receiver has. */
 async function pcap(path: string, bytes: number, count: number): Promise<void> {
   const samples = buildMessages(1024, bytes).map((message) => decodeSample(message));
-  const file = processIo().create(path);
-  const sink = recordingSink({ next: () => file }, pcapRecorder(() => FAMILY));
-  const run = async (count: number): Promise<void> => {
-    for (let i = 0; i < count; i += samples.length) await sink.write(samples);
-  };
-  await run(count / 4);
-  const start = cpuNs();
-  await run(count);
-  report("cpu", (cpuNs() - start) / count);
-  file.close();
+  await inRounds(count, async () => {
+    const sink = recordingSink({ next: () => processIo().create(path) }, pcapRecorder(() => FAMILY));
+    const start = cpuNs();
+    let written = 0;
+    for (; written < count; written += samples.length) await sink.write(samples);
+    await sink.close();
+    return (cpuNs() - start) / written;
+  });
 }
 
 /** What comes at its own pace. The first tenth warms up. */
@@ -228,10 +229,10 @@ async function idle(seconds: number): Promise<void> {
 }
 
 const [work, form = "", ...rest] = process.argv.slice(2);
-const [first = 0, second = 0, third = 0] = rest.map(Number);
-if (work === "decode" && form === "reused") decodeReused(first, second);
+const [first = 0, second = 0] = rest.map(Number);
+if (work === "decode" && form === "reused") await decodeReused(first, second);
 else if (work === "decode") await decodeOwned(first, second);
-else if (work === "drain") await drain(form, first, second, third);
+else if (work === "drain") await drain(form, first, second);
 else if (work === "pcap") await pcap(form, first, second);
 else if (work === "wait") await wait(form, first);
 else if (work === "idle") await idle(Number(form));

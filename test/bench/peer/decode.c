@@ -3,12 +3,23 @@
 
 #define MESSAGES 1024
 
-int main(int argc, char **argv)
+static uint32_t sum;
+
+static void decode(const char *memory, uint32_t stride, uint32_t count)
 {
-	uint32_t bytes = atoi(argv[1]), count = atoi(argv[2]), sum = 0, stride;
 	const struct nlattr *table[ATTRIBUTES];
 	struct sample sample;
-	uint64_t start = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		if (!parse((const struct nlmsghdr *)(memory + i % MESSAGES * stride), &sample, table))
+			fail("parse");
+		sum += sample.sequence + sample.timestamp + sample.data_bytes;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	uint32_t bytes = atoi(argv[1]), count = atoi(argv[2]), stride;
 	char *memory;
 
 	(void)argc;
@@ -16,13 +27,13 @@ int main(int argc, char **argv)
 	memory = malloc(MESSAGES * stride);
 	for (uint32_t i = 0; i < MESSAGES; i++)
 		build(memory + i * stride, i, bytes);
-	for (uint32_t i = 0; i < count + count / 10; i++) {
-		if (i == count / 10)
-			start = cpu_ns();
-		if (!parse((struct nlmsghdr *)(memory + i % MESSAGES * stride), &sample, table))
-			fail("parse");
-		sum += sample.sequence + sample.timestamp + sample.data_bytes;
+	decode(memory, stride, count);
+	while (next_round()) {
+		uint64_t start = cpu_ns();
+
+		decode(memory, stride, count);
+		report(start, count);
 	}
-	fprintf(stderr, "cpu %.1f\nsum %u\n", (double)(cpu_ns() - start) / count, sum);
+	fprintf(stderr, "sum %u\n", sum);
 	return 0;
 }

@@ -59,6 +59,24 @@ UNUSED static uint64_t cpu_ns(void)
 	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000ull + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ull;
 }
 
+/* Whether the bench wants another round: what is warm says so, and waits for its word, a byte for each. */
+UNUSED static bool next_round(void)
+{
+	static bool ready;
+	char word;
+
+	if (!ready)
+		fprintf(stderr, "ready 1\n");
+	ready = true;
+	return read(STDIN_FILENO, &word, 1) == 1;
+}
+
+/* Reports CPU time per message. */
+UNUSED static void report(uint64_t start, uint32_t count)
+{
+	fprintf(stderr, "cpu %.1f\n", (double)(cpu_ns() - start) / count);
+}
+
 /* A sample of `bytes` bytes as psample_sample_packet of net/psample/psample.c writes it, attributes in its order. */
 UNUSED static struct nlmsghdr *build(void *buffer, uint32_t sequence, uint32_t bytes)
 {

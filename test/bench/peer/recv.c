@@ -1,10 +1,10 @@
 /*
- * A receiver as one writes it in C. It prints "port N" and, in the end, CPU nanoseconds per message.
+ * A receiver as one writes it in C. It prints CPU nanoseconds per message.
  *
- *   recv drain one|many BYTES COUNT ROUNDS   its own full queue, again and again; recv(2) or recvmmsg(2) by 64
- *   recv wait COUNT                          what somebody else sends to the port, up to COUNT messages, blocking
- *   recv print BYTES COUNT ROUNDS            as drain one, and each sample printed as libpsample does
- *   recv latency COUNT                       as wait, and prints how long each message took, by its timestamp
+ *   recv drain one|many BYTES COUNT   its own full queue, in rounds; recv(2) or recvmmsg(2) by 64
+ *   recv print BYTES COUNT            as drain one, and each sample printed as libpsample does
+ *   recv wait COUNT                   what somebody else sends to the port that it names, up to COUNT messages, blocking
+ *   recv latency COUNT                as wait, and prints how long each message took, by its timestamp
  */
 #include "peer.h"
 
@@ -63,31 +63,23 @@ static uint32_t receive_many(int fd)
 	return count;
 }
 
-static void report(uint64_t start, uint32_t count)
+static void drain(bool many, bool print, uint32_t bytes, uint32_t count)
 {
-	fprintf(stderr, "cpu %.1f\n", (double)(cpu_ns() - start) / count);
-}
-
-static void drain(bool many, bool print, uint32_t bytes, uint32_t count, int rounds)
-{
-	uint64_t spent = 0, messages = 0;
-	uint32_t port, other;
+	uint32_t port, other, sequence = 0;
 	int fd = open_socket(&port), sender = open_socket(&other);
 	struct nlmsghdr *message = build(malloc(MESSAGE_MAX * 2), 0, bytes);
 
-	/* The first round warms up. */
-	for (int round = 0; round <= rounds; round++) {
-		uint32_t queued = fill(sender, port, message, count, round * count), taken = 0;
+	do {
+		uint32_t queued = fill(sender, port, message, count, sequence), taken = 0;
 		uint64_t start = cpu_ns();
 
 		while (taken < queued)
 			taken += many ? receive_many(fd) : receive_one(fd, print, NULL);
-		if (round == 0)
-			continue;
-		spent += cpu_ns() - start;
-		messages += taken;
-	}
-	fprintf(stderr, "cpu %.1f\n", (double)spent / messages);
+		/* The first round warms up. */
+		if (sequence > 0)
+			report(start, taken);
+		sequence += queued;
+	} while (next_round());
 }
 
 static int compare(const void *a, const void *b)
@@ -100,10 +92,10 @@ int main(int argc, char **argv)
 {
 	const char *work = argc > 1 ? argv[1] : "";
 
-	if (!strcmp(work, "drain") && argc == 6) {
-		drain(!strcmp(argv[2], "many"), false, atoi(argv[3]), atoi(argv[4]), atoi(argv[5]));
-	} else if (!strcmp(work, "print") && argc == 5) {
-		drain(false, true, atoi(argv[2]), atoi(argv[3]), atoi(argv[4]));
+	if (!strcmp(work, "drain") && argc == 5) {
+		drain(!strcmp(argv[2], "many"), false, atoi(argv[3]), atoi(argv[4]));
+	} else if (!strcmp(work, "print") && argc == 4) {
+		drain(false, true, atoi(argv[2]), atoi(argv[3]));
 	} else if ((!strcmp(work, "wait") || !strcmp(work, "latency")) && argc == 3) {
 		bool latency = work[0] == 'l';
 		uint32_t count = atoi(argv[2]), port;
