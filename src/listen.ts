@@ -32,6 +32,7 @@ import { Receiver } from "./receiver.ts";
 import { loadSys } from "./sys/load.ts";
 import { ENODEV, ENOENT, EPERM, NETLINK_GENERIC, type Sys } from "./sys/sys.ts";
 import { MessageReader, NLMSG_HDRLEN, splitMessages } from "./wire/message.ts";
+import { LITTLE } from "./wire/native.ts";
 
 /** What a listener yields: `type` tells the two apart. */
 export type Entry = Sample | GroupEvent;
@@ -171,6 +172,8 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   /** What to throw when the stream has ended. */
   #reason: unknown;
   #last: Promise<unknown> = Promise.resolve();
+  /** How many wait for {@linkcode #last}. */
+  #asking = 0;
   #closed: Promise<void> | undefined;
   /** Closed by who uses this: nothing that is left over is wanted. */
   #discard = false;
@@ -197,6 +200,11 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   /** The size of the receive buffer that the kernel granted, in bytes. Less than asked for where the privilege is missing. */
   get receiveBufferBytes(): number {
     return this.#receiver.receiveBufferBytes;
+  }
+
+  /** True where what was yielded last left something in the kernel's queue: then more is there at once. Who gathers output writes it when this is false. */
+  get more(): boolean {
+    return this.#receiver.full;
   }
 
   /** What was received and lost so far; still there when the listener is closed. */
@@ -230,7 +238,13 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     return {
       // By hand: an async generator costs more than decoding the sample.
       next: () => {
-        if (at < batch.length && asking === 0 && !this.#discard) return Promise.resolve({ done: false, value: batch[at++]! });
+        if (asking === 0 && !this.#discard) {
+          if (at === batch.length) {
+            batch = this.#nextNow(false) ?? [];
+            at = 0;
+          }
+          if (at < batch.length) return Promise.resolve({ done: false, value: batch[at++]! });
+        }
         const turn = next(last);
         last = turn;
         return turn;
@@ -249,9 +263,10 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       [Symbol.asyncIterator](): AsyncIterableIterator<Entry[], undefined> {
         return this;
       },
-      next: async () => {
-        const value = await this.#next(lend);
-        return value ? { done: false, value } : { done: true, value: undefined };
+      next: () => {
+        const value = this.#nextNow(lend);
+        if (value) return Promise.resolve({ done: false, value });
+        return this.#next(lend).then((value) => value ? { done: false, value } : { done: true, value: undefined });
       },
       return: async () => {
         await this.close();
@@ -300,9 +315,22 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
 
   /** One at a time, in the order of asking. */
   #next(lend: boolean): Promise<Entry[] | undefined> {
-    const next = this.#last.then(() => this.#pull(lend));
+    this.#asking++;
+    const next = this.#last.then(() => this.#pull(lend)).finally(() => this.#asking--);
     this.#last = next.catch(() => {});
     return next;
+  }
+
+  /** {@linkcode Listener.#next} where there is nothing to wait for: while a queue is long, promises would cost more than receiving. */
+  #nextNow(lend: boolean): Entry[] | undefined {
+    if (this.#asking > 0 || this.#closed || this.#failure !== undefined || this.#unsure || this.#batch.length > 0) return undefined;
+    this.#reuse(lend);
+    try {
+      if (this.#receiver.readNow(this.#sink, lend)) this.#afterRead();
+    } catch (error) {
+      this.#failure = error;
+    }
+    return this.#takeBatch();
   }
 
   async #pull(lend: boolean): Promise<Entry[] | undefined> {
@@ -311,13 +339,9 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
         await this.#closed;
         return undefined;
       }
-      const batch = this.#batch;
-      if (batch.length > 0) {
-        this.#batch = [];
-        return batch;
-      }
-      this.#pool = lend ? this.#lent : undefined;
-      this.#lentCount = 0;
+      const batch = this.#takeBatch();
+      if (batch) return batch;
+      this.#reuse(lend);
       if (this.#failure !== undefined) {
         const failure = this.#failure;
         this.#failure = undefined;
@@ -332,12 +356,29 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
       }
       try {
         if (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS)) await this.#checkFamily();
-        if (!await this.#receiver.read(this.#sink, lend)) void this.#close();
-        else if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
+        if (await this.#receiver.read(this.#sink, lend)) this.#afterRead();
+        else void this.#close();
       } catch (error) {
         this.#failure = error;
       }
     }
+  }
+
+  #takeBatch(): Entry[] | undefined {
+    const batch = this.#batch;
+    if (batch.length === 0) return undefined;
+    this.#batch = [];
+    return batch;
+  }
+
+  /** Makes what was lent ready for the next read. */
+  #reuse(lend: boolean): void {
+    this.#pool = lend ? this.#lent : undefined;
+    this.#lentCount = 0;
+  }
+
+  #afterRead(): void {
+    if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
   }
 
   #countDrops(): void {
@@ -378,9 +419,11 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
 
   readonly #sink = {
     datagram: (view: DataView, start: number, end: number, nsid: number | undefined): void => {
-      const reader = this.#reader;
-      reader.reset(view, start, end);
       try {
+        // What nearly every datagram is needs no cursor.
+        if (this.#isSample(view, start, end)) return this.#sample(view, start, end, nsid);
+        const reader = this.#reader;
+        reader.reset(view, start, end);
         while (reader.next()) this.#message(view, nsid);
       } catch (error) {
         if (!(error instanceof DecodeError)) throw error;
@@ -392,16 +435,23 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
     },
   };
 
+  /** True for one whole sample and nothing else. */
+  #isSample(view: DataView, start: number, end: number): boolean {
+    return end - start >= NLMSG_HDRLEN + GENL_HDRLEN && view.getUint32(start, LITTLE) === end - start &&
+      view.getUint16(start + 4, LITTLE) === this.#family && view.getUint8(start + NLMSG_HDRLEN) === PSAMPLE_CMD_SAMPLE;
+  }
+
+  #sample(view: DataView, start: number, end: number, nsid: number | undefined): void {
+    const sample = decodeSampleAt(view, start, end, this.#blank(), nsid === undefined ? undefined : this.#from(nsid));
+    this.#ledger.sample(sample);
+    this.#batch.push(sample);
+  }
+
   #message(view: DataView, nsid: number | undefined): void {
     const { type, start, end } = this.#reader;
     if (type === this.#family) {
       const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? PSAMPLE_CMD_SAMPLE : view.getUint8(start + NLMSG_HDRLEN);
-      if (command === PSAMPLE_CMD_SAMPLE) {
-        const sample = decodeSampleAt(view, start, end, this.#sample(), nsid === undefined ? undefined : this.#from(nsid));
-        this.#ledger.sample(sample);
-        this.#batch.push(sample);
-        return;
-      }
+      if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
         // They are few: each gets memory of its own, whatever is lent.
         const bytes = new Uint8Array(view.buffer, view.byteOffset + start, end - start).slice();
@@ -419,7 +469,7 @@ export class Listener implements AsyncIterable<Entry>, AsyncDisposable {
   }
 
   /** A new one, or one that was lent before. */
-  #sample(): Sample {
+  #blank(): Sample {
     const pool = this.#pool;
     return pool ? pool[this.#lentCount++] ??= new Sample() : new Sample();
   }

@@ -13,8 +13,10 @@ import { memory, viewOf } from "./wire/native.ts";
 
 /** Datagrams per recvmmsg, at most. */
 const BATCH = 128;
-/** Datagrams per drain at most, and until the event loop gets its turn. */
+/** Datagrams per drain, at most. */
 const DRAIN = 1024;
+/** While the queue never empties, how long the event loop waits for its turn: giving it costs as much as some thirty datagrams. */
+const TURN_MS = 4;
 /** How long to look for a datagram whose bell has rung. */
 const BELL_MS = 1;
 
@@ -54,8 +56,9 @@ export class Receiver {
   #watch: Watch | undefined;
   /** The last drain stopped before the queue was empty. */
   #full = false;
-  /** Datagrams until the event loop has its turn. */
-  #untilTurn = DRAIN;
+  /** When the event loop had its turn, and whether it is due again. */
+  #turnedMs = 0;
+  #turnDue = false;
   readonly #pace = new Pace();
   /** How long to let datagrams gather before the next drain; 0 where the next one is to be waited for. */
   #tickMs = 0;
@@ -142,20 +145,22 @@ export class Receiver {
    */
   async read(sink: Sink, lend = false): Promise<boolean> {
     while (!this.#closed) {
-      let rung = false;
-      if (this.#full) await this.#turn();
-      else if (this.#tickMs > 0) await this.#tick();
-      else if (!this.#ending) rung = await this.#arrival();
+      const waited = this.#wait();
+      const rung = waited !== undefined && await waited;
+      if (waited) this.#turnedMs = performance.now();
       if (this.#closed) break;
-      const taken = this.#drain(sink, lend);
+      if (this.#take(sink, lend)) return true;
       // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
-      if (taken > 0) this.#tickMs = this.#lowLatency ? 0 : this.#pace.after(taken, performance.now());
-      else this.#tickMs = rung ? BELL_MS : 0;
-      if (taken > 0) return true;
+      if (rung) this.#tickMs = BELL_MS;
       if (this.#ending) await this.close();
     }
     await this.#closed;
     return false;
+  }
+
+  /** {@linkcode Receiver.read} where there is something and nothing to wait for; false where that is not known, or the event loop's turn is due. */
+  readNow(sink: Sink, lend = false): boolean {
+    return this.#full && !this.#turnDue && !this.#closed && this.#take(sink, lend);
   }
 
   /** Leaves all groups: {@linkcode Receiver.read} hands on what is queued, and then says that this is closed. */
@@ -197,7 +202,14 @@ export class Receiver {
     this.#wake?.();
   }
 
-  /** Waits for a datagram; true where it is the bell that tells of it. */
+  /** What the next drain is to wait for; true comes out where it was the bell. */
+  #wait(): Promise<boolean> | undefined {
+    if (this.#full) return this.#turnDue ? new Promise((resolve) => setImmediate(() => resolve(false))) : undefined;
+    if (this.#tickMs > 0) return this.#tick();
+    return this.#ending ? undefined : this.#arrival();
+  }
+
+  /** Waits for a datagram. */
   #arrival(): Promise<boolean> {
     return new Promise((resolve) => {
       this.#wake = () => {
@@ -208,23 +220,25 @@ export class Receiver {
     });
   }
 
-  #tick(): Promise<void> {
+  #tick(): Promise<boolean> {
     return new Promise((resolve) => {
       const done = (): void => {
         clearTimeout(timer);
         this.#wake = undefined;
-        resolve();
+        resolve(false);
       };
       const timer = setTimeout(done, this.#tickMs);
       this.#wake = done;
     });
   }
 
-  /** Lets the event loop have its turn, where it is due. */
-  #turn(): Promise<void> | undefined {
-    if (this.#untilTurn > 0) return undefined;
-    this.#untilTurn = DRAIN;
-    return new Promise((resolve) => setImmediate(resolve));
+  /** Hands on what is there, and decides what to wait for then. */
+  #take(sink: Sink, lend: boolean): boolean {
+    const taken = this.#drain(sink, lend);
+    const now = performance.now();
+    this.#turnDue = now - this.#turnedMs >= TURN_MS;
+    this.#tickMs = taken === 0 || this.#lowLatency ? 0 : this.#pace.after(taken, now);
+    return taken > 0;
   }
 
   #drain(sink: Sink, lend: boolean): number {
@@ -246,7 +260,6 @@ export class Receiver {
       // What is lent would be written to by the next receive.
     } while (count === most && !lend && taken < DRAIN);
     this.#full = count === most;
-    this.#untilTurn -= taken;
     return taken;
   }
 }

@@ -535,6 +535,60 @@ both("batches are never empty, and as large as a drain", {}, async (sys) => {
   await listener.close();
 });
 
+both("a listener says whether more is there at once", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const batches = listener.batches({ lend: true });
+  sys.sample(...sampleMessages(300));
+  const more: boolean[] = [];
+  for (let left = 300; left > 0;) {
+    left -= (await batches.next()).value!.length;
+    more.push(listener.more);
+  }
+  assertEquals(more, [...new Array(more.length - 1).fill(true), false]);
+  assert(more.length > 2, `${more}`);
+  await listener.close();
+});
+
+both("while the queue never empties the event loop has its turn nevertheless", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  let turned = false;
+  sys.sample(...sampleMessages(500));
+  let sequence = 500;
+  let batches = 0;
+  for await (const batch of listener.batches({ lend: true })) {
+    if (batches++ === 0) setTimeout(() => turned = true, 0);
+    // Here, because closing waits too.
+    if (turned) break;
+    assert(batches < 1000, `no turn in ${batches} batches`);
+    sys.sample(...sampleMessages(batch.length, sequence));
+    sequence += batch.length;
+  }
+});
+
+both("who asks without waiting gets each entry of a long queue once, and in order", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  sys.sample(...sampleMessages(30_000));
+  listener.end();
+  const batches = listener.batches();
+  const each = listener[Symbol.asyncIterator]();
+  // Three that ask as soon as they are answered: what came, in the order of asking.
+  const takeAll = async (ask: () => Promise<Entry[]>): Promise<number[]> => {
+    const answers: Promise<Entry[]>[] = [];
+    const askAgain = async (): Promise<void> => {
+      do answers.push(ask()); while ((await answers.at(-1)!).length > 0);
+    };
+    await Promise.all([askAgain(), askAgain(), askAgain()]);
+    return (await Promise.all(answers)).flat().map((entry) => (entry as Sample).sequence!);
+  };
+  const numbers = await Promise.all([
+    takeAll(async () => (await batches.next()).value ?? []),
+    takeAll(async () => ((entry) => entry ? [entry] : [])((await each.next()).value)),
+  ]);
+  for (const list of numbers) assertEquals(list, list.toSorted((a, b) => a - b));
+  assert(numbers.every((list) => list.length > 100), `${numbers.map((list) => list.length)}`);
+  assertEquals(numbers.flat().sort((a, b) => a - b), Array.from({ length: 30_000 }, (_, i) => i));
+});
+
 both("lent batches have what came, in samples that are used again", {}, async (sys) => {
   const listener = await listenWith(sys);
   const batches = listener.batches({ lend: true });

@@ -42,6 +42,8 @@ const LOOKED_UP = 1 << PSAMPLE_ATTR_TUNNEL | 1 << PSAMPLE_ATTR_GROUP_REFCOUNT | 
 /** Either number may be a tunnel's: kernels 5.8 to 5.11 had the two swapped, and a sample never carries a reference count. */
 const TUNNEL = 1 << PSAMPLE_ATTR_TUNNEL | 1 << PSAMPLE_ATTR_GROUP_REFCOUNT;
 
+const NO_HEADERS = new Int32Array(0);
+
 /** Which attributes a message has, in which order and of which size; values by their offset from its start, -1 where absent. */
 export class Layout {
   /** Byte order of the machine that the message is from. */
@@ -77,13 +79,12 @@ export class Layout {
   /** False where the offsets hold for nothing but data of the same size. */
   isGeneral = true;
 
-  // The headers, as 32-bit words, of the attributes before the data and of those behind it, and how far it is from one to the next.
-  readonly #head: number[] = [];
-  readonly #headSteps: number[] = [];
-  readonly #tail: number[] = [];
-  readonly #tailSteps: number[] = [];
-  /** Size of all before the data, the data's header included. */
-  #headBytes = ATTRIBUTES;
+  /** Of each attribute before the data where its header stands, from the message's start, and the header, as a 32-bit word. */
+  #head: Int32Array = NO_HEADERS;
+  /** Of each attribute behind the data how far it is to the next one, and its header. */
+  #tail: Int32Array = NO_HEADERS;
+  /** Where the data's header stands, or the message ends. */
+  #headEnd = ATTRIBUTES;
 
   constructor(little: boolean) {
     this.little = little;
@@ -102,6 +103,8 @@ export class Layout {
   static learn(view: DataView, start: number, end: number, little: boolean): Layout {
     if (end - start < ATTRIBUTES) throw new DecodeError("sample", start, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
     const layout = new Layout(little);
+    const head: number[] = [];
+    const tail: number[] = [];
     let at = start + ATTRIBUTES;
     while (at < end) {
       const left = end - at;
@@ -109,40 +112,33 @@ export class Layout {
       if (size < 4 || size > left) throw new DecodeError("sample attribute", at, `length ${size}, ${left} bytes left`);
       const type = view.getUint16(at + 2, little) & NLA_TYPE_MASK;
       const step = align4(size);
-      if (layout.data >= 0) {
-        layout.#tail.push(view.getInt32(at, little));
-        layout.#tailSteps.push(step);
-      } else if (type === PSAMPLE_ATTR_DATA) {
-        layout.#headBytes = at + 4 - start;
-      } else {
-        layout.#head.push(view.getInt32(at, little));
-        layout.#headSteps.push(step);
-        layout.#headBytes = at + step - start;
-      }
+      if (layout.data >= 0) tail.push(step, view.getInt32(at, little));
+      else if (type !== PSAMPLE_ATTR_DATA) head.push(at - start, view.getInt32(at, little));
       layout.#enter(type, at + 4, size, start);
       at += step;
     }
+    layout.#head = Int32Array.from(head);
+    layout.#tail = Int32Array.from(tail);
+    layout.#headEnd = layout.data < 0 ? at - start : layout.data - 4;
     return layout;
   }
 
   /** Whether a message of a machine of this byte order has this layout. */
   fits(view: DataView, start: number, end: number, little: boolean): boolean {
-    if (little !== this.little || start + this.#headBytes > end) return false;
+    let at = start + this.#headEnd;
+    if (little !== this.little || at + (this.data < 0 ? 0 : 4) > end) return false;
     const head = this.#head;
-    const headSteps = this.#headSteps;
-    let at = start + ATTRIBUTES;
-    for (let i = 0; i < head.length; i++) {
-      if (view.getInt32(at, little) !== head[i]) return false;
-      at += headSteps[i]!;
+    for (let i = 0; i < head.length; i += 2) {
+      if (view.getInt32(start + head[i]!, little) !== head[i + 1]) return false;
     }
     if (this.data < 0) return at === end;
     const size = view.getUint16(at, little);
     if (view.getUint16(at + 2, little) !== PSAMPLE_ATTR_DATA || size < 4 || size > end - at) return false;
     at += align4(size);
     const tail = this.#tail;
-    for (let i = 0; i < tail.length; i++) {
-      if (at + this.#tailSteps[i]! > end || view.getInt32(at, little) !== tail[i]) return false;
-      at += this.#tailSteps[i]!;
+    for (let i = 0; i < tail.length; i += 2) {
+      if (at + tail[i]! > end || view.getInt32(at, little) !== tail[i + 1]) return false;
+      at += tail[i]!;
     }
     // The last attribute may lack its padding.
     return at >= end;
