@@ -89,12 +89,11 @@ export function planOutput(
 
 /**
  * Hands everything from the source to the sinks, until the source ends, a limit is reached, a signal comes, or
- * nobody reads any more. Returns how many samples were handed on; `undefined` where nobody reads any more: then nobody
+ * nobody reads any more. Returns how many samples were written; `undefined` where nobody reads any more: then nobody
  * wants to know the numbers either.
  */
 export async function consume(source: Source, plan: OutputPlan, io: Io): Promise<number | undefined> {
   let left = plan.count;
-  let handed = 0;
   let sinks: readonly Sink[] | undefined;
   let signals = 0;
   let interrupt = (): void => {};
@@ -118,15 +117,16 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
       if (left !== Infinity) batch = firstSamples(batch, left);
       sinks ??= plan.open();
       for (const sink of sinks) await unlessInterrupted(sink.write(batch, source));
-      for (const entry of batch) if (entry.type === "sample") handed++;
-      left = plan.count - handed;
+      if (left === Infinity) continue;
+      for (const entry of batch) if (entry.type === "sample") left--;
       if (left === 0) break;
     }
     // A recording of nothing is still a recording.
-    for (const sink of sinks ?? plan.open()) await unlessInterrupted(sink.close(source));
-    return handed;
+    sinks ??= plan.open();
+    for (const sink of sinks) await unlessInterrupted(sink.close(source));
+    return written(sinks);
   } catch (error) {
-    if (error instanceof Interruption) return handed;
+    if (error instanceof Interruption) return written(sinks ?? []);
     // What is recorded by now is whole nevertheless; that it fails too is not what went wrong first.
     await Promise.allSettled((sinks ?? []).map(async (sink) => await sink.close(source)));
     // Whoever reads has seen enough, as in "| head".
@@ -137,6 +137,11 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
     deaf();
     await source.close();
   }
+}
+
+/** How many samples each of the sinks has written. */
+function written(sinks: readonly Sink[]): number {
+  return sinks.length === 0 ? 0 : Math.min(...sinks.map(({ samples }) => samples));
 }
 
 /** The second signal. */

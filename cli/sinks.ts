@@ -1,11 +1,12 @@
 /** Where samples and events go: text, JSON, recordings. Each takes a batch at a time. */
 import type { Entry, ListenStats } from "../mod.ts";
 import { writeJson } from "../src/format/json.ts";
-import { Output } from "../src/format/output.ts";
+import type { Output } from "../src/format/output.ts";
 import { formatGroupEvent, writeText } from "../src/format/text.ts";
 import type { Details } from "./names.ts";
 import { clock, type Recorder, type Target } from "./recording.ts";
 import type { Out } from "./io.ts";
+import { Spool } from "./spool.ts";
 
 /** What the source of a batch knows beside it. */
 export interface Account {
@@ -13,11 +14,15 @@ export interface Account {
   stats?(): ListenStats;
   /** When a sample without a time of its own was recorded. */
   recordedNs?(entry: Entry): bigint | undefined;
+  /** True while more is there at once: what is gathered need not be written yet. */
+  readonly more?: boolean;
 }
 
 /** Takes what was received, a batch at a time. */
 export interface Sink {
-  /** Resolves when the batch is written. */
+  /** How many samples are written. */
+  readonly samples: number;
+  /** Resolves when the batch is written, or gathered where more is there at once. */
   write(batch: readonly Entry[], account?: Account): Promise<void>;
   /** Called at the end, also of what failed; again it does nothing. */
   close(account?: Account): Promise<void> | void;
@@ -40,11 +45,14 @@ export function textSink(out: Out, { verbose, details }: TextSinkOptions): Sink 
   });
   if (!details?.prepare) return sink;
   return {
-    ...sink,
-    write: async (batch) => {
-      await details.prepare!(batch);
-      await sink.write(batch);
+    get samples() {
+      return sink.samples;
     },
+    write: async (batch, account) => {
+      await details.prepare!(batch);
+      await sink.write(batch, account);
+    },
+    close: () => sink.close(),
   };
 }
 
@@ -53,53 +61,45 @@ export function jsonSink(out: Out): Sink {
   return lines(out, writeJson);
 }
 
-/** How much is gathered before it is written: what stays in the processor's cache until the kernel has copied it. */
-const MOST_AT_ONCE = 1 << 16;
-
 function lines(out: Out, write: (output: Output, entry: Entry) => void): Sink {
-  const output = new Output();
+  const spool = new Spool(out);
   return {
-    write: async (batch) => {
-      output.clear();
-      for (const entry of batch) {
-        write(output, entry);
-        if (output.length < MOST_AT_ONCE) continue;
-        await out.write(output.written);
-        output.clear();
-      }
-      if (output.length > 0) await out.write(output.written);
+    get samples() {
+      return spool.samples;
     },
-    close: () => {},
+    write: async (batch, account) => {
+      for (const entry of batch) {
+        write(spool.output, entry);
+        if (spool.gathered(entry.type === "sample" ? 1 : 0)) await spool.writeBlocks();
+      }
+      if (account?.more) spool.writeSoon();
+      else await spool.writeAll();
+    },
+    close: () => spool.writeAll(),
   };
 }
 
 /** A recording. What a file begins with is written at once, so that one that is cut off early can be read. */
 export function recordingSink(target: Target, recorder: Recorder): Sink {
   const { rotation } = target;
-  const output = new Output();
   let file = target.next();
+  const spool = new Spool(file);
+  const { output } = spool;
   let closed = false;
-  // Of this file: what is written, when it was begun, and the time of its first sample.
-  let fileBytes = 0;
+  // Of this file: how many entries it has, when it was begun, and the time of its first sample.
   let entries = 0;
   let startNs = clock();
   let firstNs: bigint | undefined;
 
-  const flush = async (): Promise<void> => {
-    if (output.length === 0) return;
-    fileBytes += output.length;
-    await file.write(output.written);
-    output.clear();
-  };
   const end = async (account: Account | undefined): Promise<void> => {
     recorder.end(output, account?.stats && { startNs, endNs: clock() });
-    await flush();
+    await spool.writeAll();
     file.close();
   };
   const rotate = async (account: Account | undefined): Promise<void> => {
     await end(account);
     file = target.next();
-    fileBytes = 0;
+    spool.changeTo(file);
     entries = 0;
     startNs = clock();
     firstNs = undefined;
@@ -107,7 +107,7 @@ export function recordingSink(target: Target, recorder: Recorder): Sink {
   };
   const isFull = (entry: Entry, clockNs: bigint): boolean => {
     const { bytes, periodNs } = rotation!;
-    if (bytes !== undefined && entries > 0 && fileBytes + output.length + recorder.mostBytes(entry) > bytes) return true;
+    if (bytes !== undefined && entries > 0 && spool.bytes + output.length + recorder.mostBytes(entry) > bytes) return true;
     if (periodNs === undefined || entry.type !== "sample") return false;
     const timestampNs = entry.timestampNs ?? clockNs;
     firstNs ??= timestampNs;
@@ -115,10 +115,13 @@ export function recordingSink(target: Target, recorder: Recorder): Sink {
   };
 
   recorder.begin(output);
-  let begun: Promise<void> | undefined = flush();
+  let begun: Promise<void> | undefined = spool.writeAll();
   // Whoever writes next is told.
   begun.catch(() => {});
   return {
+    get samples() {
+      return spool.samples;
+    },
     write: async (batch, account) => {
       await begun;
       begun = undefined;
@@ -133,9 +136,10 @@ export function recordingSink(target: Target, recorder: Recorder): Sink {
         }
         recorder.write(output, entry, clockNs);
         entries++;
-        if (output.length >= MOST_AT_ONCE) await flush();
+        if (spool.gathered(entry.type === "sample" ? 1 : 0)) await spool.writeBlocks();
       }
-      await flush();
+      if (account?.more) spool.writeSoon();
+      else await spool.writeAll();
     },
     close: async (account) => {
       if (closed) return;

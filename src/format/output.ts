@@ -44,6 +44,12 @@ export class Output {
     return this.bytes.subarray(0, this.length);
   }
 
+  /** Forgets the first `size` bytes of what is written. */
+  drop(size: number): void {
+    if (size < this.length) this.bytes.copyWithin(0, size, this.length);
+    this.length -= size;
+  }
+
   /** Forgets what is written, and keeps the memory. */
   clear(): void {
     this.length = 0;

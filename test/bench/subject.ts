@@ -114,7 +114,7 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
   const words = new Uint32Array(message.buffer);
   const address = memory(12);
   new Uint32Array(address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
-  const take = taker(form);
+  const take = taker(form, listener);
   const batches = listener.batches({ lend: true });
   const samples = listener[Symbol.asyncIterator]();
   let sequence = 0;
@@ -144,10 +144,10 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
 }
 
 /** What is done with a batch: it is read, or goes where the command's batches go. */
-function taker(form: string): (batch: readonly Entry[]) => Promise<void> | void {
+function taker(form: string, listener: Listener): (batch: readonly Entry[]) => Promise<void> | void {
   const { out } = processIo();
-  if (form === "text") return ((sink) => (batch) => sink.write(batch))(textSink(out, { verbose: false, details: undefined }));
-  if (form === "json") return ((sink) => (batch) => sink.write(batch))(jsonSink(out));
+  if (form === "text") return ((sink) => (batch) => sink.write(batch, listener))(textSink(out, { verbose: false, details: undefined }));
+  if (form === "json") return ((sink) => (batch) => sink.write(batch, listener))(jsonSink(out));
   return readBatch;
 }
 
@@ -158,7 +158,7 @@ async function pcap(path: string, bytes: number, count: number): Promise<void> {
     const sink = recordingSink({ next: () => processIo().create(path) }, pcapRecorder(() => FAMILY));
     const start = cpuNs();
     let written = 0;
-    for (; written < count; written += samples.length) await sink.write(samples);
+    for (; written < count; written += samples.length) await sink.write(samples, { more: true });
     await sink.close();
     return (cpuNs() - start) / written;
   });
@@ -167,7 +167,7 @@ async function pcap(path: string, bytes: number, count: number): Promise<void> {
 /** What comes at its own pace. The first tenth warms up. */
 async function wait(form: string, count: number): Promise<void> {
   const { listener, port } = await open(await loadSys());
-  const take = taker(form);
+  const take = taker(form, listener);
   const latencies: number[] = [];
   const clock = form === "latency" ? realtimeMs() : 0;
   let resident = 0;
