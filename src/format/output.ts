@@ -1,15 +1,11 @@
 /** The bytes that a batch of samples becomes: text, JSON and recordings are all built in one of these. */
 
-import { toHex } from "../wire/text.ts";
+import { writeHex } from "./hex.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 const HEX_DIGITS: Uint8Array = encoder.encode("0123456789abcdef");
-/** Both digits of each byte as they stand in memory, the first one in the lower half. */
-const HEX_PAIRS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => HEX_DIGITS[byte >>> 4]! | HEX_DIGITS[byte & 15]! << 8);
-/** Up to here a loop costs less than the runtime's own hexadecimal, which goes through a string. */
-const SHORT_HEX = 256;
 /** Up to here a loop costs less than a call of `set`. */
 const SHORT_WORD = 16;
 
@@ -141,16 +137,8 @@ export class Output {
 
   /** Bytes as hexadecimal digits. */
   hex(value: Uint8Array): void {
-    if (value.length <= SHORT_HEX) {
-      const { view } = this;
-      let at = this.length;
-      let i = 0;
-      for (; i + 1 < value.length; i += 2, at += 4) view.setUint32(at, HEX_PAIRS[value[i]!]! | HEX_PAIRS[value[i + 1]!]! << 16, true);
-      if (i < value.length) view.setUint16(at, HEX_PAIRS[value[i]!]!, true);
-      this.length += 2 * value.length;
-      return;
-    }
-    this.length += encoder.encodeInto(toHex(value), this.bytes.subarray(this.length)).written;
+    writeHex(value, this.bytes, this.view, this.length);
+    this.length += 2 * value.length;
   }
 
   /** Text as UTF-8; makes its own room. */
