@@ -1,6 +1,7 @@
 /** The command line: words in, checked options out, or a sentence that says what is wrong with them. */
 import { parseArgs } from "@std/cli/parse-args";
 import { closestString } from "@std/text/closest-string";
+import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /** The command was called wrongly: exit status 2. */
 export class UsageError extends Error {
@@ -79,8 +80,14 @@ function joinValues(args: readonly string[], options: readonly Option[]): string
 
 function unknownOption(arg: string, names: string[]): string {
   const name = arg.replace(/^-+/, "").replace(/=.*/, "");
-  const near = arg.startsWith("--") && name !== "" ? `; the nearest is --${closestString(name, names)}` : "";
-  return `unknown option ${arg}${near}`;
+  const near = arg.startsWith("--") && name !== "" ? nearest(name, names) : undefined;
+  return `unknown option ${arg}${near ? `; the nearest is --${near}` : ""}`;
+}
+
+/** The one that is likely to be meant, where there is one. */
+function nearest(word: string, known: readonly string[]): string | undefined {
+  const near = closestString(word, [...known]);
+  return 2 * levenshteinDistance(word, near) <= Math.max(word.length, near.length) ? near : undefined;
 }
 
 /** A whole number from 0 to `most`. */
@@ -104,7 +111,8 @@ export function duration(text: string, what: string): number {
 
 /** A word that a command does not know, and the nearest that it does. */
 export function unknownWord(word: string, what: string, known: readonly string[]): string {
-  return `unknown ${what} ${JSON.stringify(word)}; the nearest is ${closestString(word, [...known])}`;
+  const near = nearest(word, known);
+  return `unknown ${what} ${JSON.stringify(word)}${near ? `; the nearest is ${near}` : ""}`;
 }
 
 /** The options of a command as lines of its help. */

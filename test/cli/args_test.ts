@@ -39,6 +39,7 @@ test("parseCommand takes - for standard output, behind a short and a long option
 test("parseCommand names the option nearest to an unknown one", () => {
   assertEquals(refusal("--verbos"), "unknown option --verbos; the nearest is --verbose");
   assertEquals(refusal("--gruop=5"), "unknown option --gruop=5; the nearest is --group");
+  assertEquals(refusal("--color"), "unknown option --color");
   assertEquals(refusal("-x"), "unknown option -x");
 });
 

@@ -46,6 +46,7 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
   const wrong: [string[], RegExp][] = [
     [["--jsn"], /unknown option --jsn; the nearest is --json/],
     [["rede"], /unknown command "rede"; the nearest is read/],
+    [["foo"], /unknown command "foo"$/m],
     [["-g", "4294967296"], /--group is "4294967296"/],
     [["-g", "x"], /--group is "x"/],
     [["--count", "0"], /--count is "0"/],
