@@ -5,7 +5,7 @@ import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
 import { needsKernel, readmeCommands } from "../support/readme.ts";
 import { ethernet, PEER } from "./frames.ts";
-import { COMMANDS, openDirectory, script } from "./runtime.ts";
+import { COMMANDS, listensToSamples, openDirectory, script } from "./runtime.ts";
 import { ip, pause, scene, send, tc, until } from "./scene.ts";
 
 const ETH0 = 150;
@@ -28,13 +28,15 @@ async function type(line: string, directory: string): Promise<{ status: number |
   child.stderr.on("data", (chunk) => err += chunk);
   child.on("close", (code) => status = code);
   let told = false;
-  let looks = 0;
   await until(`${line} ends; so far it said ${err}${out}`, async () => {
     // Somebody has to use the network, or there is nothing to sample.
     for (let i = 0; i < 3; i++) send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
     // One in a thousand, by hand and by capture: nobody waits for that.
-    const seen = line.includes("capture") ? err.includes("sampling eth0") : line.includes("--details") ? looks++ > 50 : out.includes("\n");
-    if (ENDLESS.test(line) && seen && !told) {
+    const seen = async (): Promise<boolean> => {
+      if (line.includes("capture")) return err.includes("sampling eth0");
+      return line.includes("--details") ? await listensToSamples(child.pid!) : out.includes("\n");
+    };
+    if (ENDLESS.test(line) && !told && await seen()) {
       told = true;
       await pause(500);
       if (status === undefined) process.kill(child.pid!, "SIGINT");

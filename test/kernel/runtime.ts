@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { findFamily } from "../../src/family.ts";
+import type { Family } from "../../src/genl/ctrl.ts";
 import { Requests } from "../../src/netlink_socket.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
@@ -100,14 +101,24 @@ export async function startAllListening(...commands: readonly (readonly string[]
   const programs = commands.map((words) => new Program(words));
   let ended: Ended | undefined;
   for (const program of programs) program.ended.then((how) => ended ??= how, () => {});
-  const requests = new Requests(await loadSys(), NETLINK_GENERIC);
-  const family = await findFamily(requests, "psample").finally(() => requests.close());
+  const family = await psampleFamily();
   const groups = commands.map((words) => [...words.includes("-s") ? [] : ["packets"], ...words.includes("-c") ? [] : ["config"]]);
   await until(() => `all listen; so far they said ${JSON.stringify(programs.map(({ err }) => err))}`, () => {
     if (ended) throw new Error(`a program ended with status ${ended.status} instead of listening: ${ended.err}${ended.out}`);
     return programs.every(({ pid }, i) => groups[i]!.every((name) => isMember(pid, family!.groups.get(name)!)));
   });
   return programs;
+}
+
+/** Whether a process listens to samples. Signals are heard by then. */
+export async function listensToSamples(pid: number): Promise<boolean> {
+  const group = (await psampleFamily())?.groups.get("packets");
+  return group !== undefined && isMember(pid, group);
+}
+
+async function psampleFamily(): Promise<Family | undefined> {
+  const requests = new Requests(await loadSys(), NETLINK_GENERIC);
+  return await findFamily(requests, "psample").finally(() => requests.close());
 }
 
 /** Whether the first generic netlink socket of a process has joined a multicast group of generic netlink. */
