@@ -39,21 +39,11 @@ export interface TextSinkOptions {
 /** libpsample's lines. */
 export function textSink(out: Out, { verbose, details }: TextSinkOptions): Sink {
   const options = { verbose, details };
-  const sink = lines(out, (output, entry) => {
+  const write = (output: Output, entry: Entry): void => {
     if (entry.type === "sample") writeText(output, entry, options);
     else output.text(formatGroupEvent(entry));
-  });
-  if (!details?.prepare) return sink;
-  return {
-    get samples() {
-      return sink.samples;
-    },
-    write: async (batch, account) => {
-      await details.prepare!(batch);
-      await sink.write(batch, account);
-    },
-    close: () => sink.close(),
   };
+  return lines(out, write, details?.prepare && ((batch) => details.prepare!(batch)));
 }
 
 /** One JSON object a line. */
@@ -61,19 +51,23 @@ export function jsonSink(out: Out): Sink {
   return lines(out, writeJson);
 }
 
-function lines(out: Out, write: (output: Output, entry: Entry) => void): Sink {
+function lines(
+  out: Out,
+  write: (output: Output, entry: Entry) => void,
+  prepare?: (batch: readonly Entry[]) => Promise<void> | undefined,
+): Sink {
   const spool = new Spool(out);
   return {
     get samples() {
       return spool.samples;
     },
     write: async (batch, account) => {
+      await prepare?.(batch);
       for (const entry of batch) {
         write(spool.output, entry);
-        if (spool.gathered(entry.type === "sample" ? 1 : 0)) await spool.writeBlocks();
+        if (spool.gathered(entry)) await spool.writeBlocks();
       }
-      if (account?.more) spool.writeSoon();
-      else await spool.writeAll();
+      await spool.settle(account?.more);
     },
     close: () => spool.writeAll(),
   };
@@ -136,10 +130,9 @@ export function recordingSink(target: Target, recorder: Recorder): Sink {
         }
         recorder.write(output, entry, clockNs);
         entries++;
-        if (spool.gathered(entry.type === "sample" ? 1 : 0)) await spool.writeBlocks();
+        if (spool.gathered(entry)) await spool.writeBlocks();
       }
-      if (account?.more) spool.writeSoon();
-      else await spool.writeAll();
+      await spool.settle(account?.more);
     },
     close: async (account) => {
       if (closed) return;

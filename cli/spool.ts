@@ -36,10 +36,16 @@ export class Spool {
     this.#room = BLOCK;
   }
 
-  /** Enters that an entry has been gathered, which is so many samples: 0 or 1. True where it is time for {@linkcode Spool.writeBlocks}. */
-  gathered(samples: number): boolean {
-    this.#gathered += samples;
+  /** Enters that an entry has been gathered. True where it is time for {@linkcode Spool.writeBlocks}. */
+  gathered({ type }: { readonly type: string }): boolean {
+    if (type === "sample") this.#gathered++;
     return this.output.length >= this.#room;
+  }
+
+  /** To be called behind a batch: writes everything, or leaves that for later where more is there at once. */
+  async settle(more = false): Promise<void> {
+    if (more) this.writeSoon();
+    else await this.writeAll();
   }
 
   /** Writes what fills blocks. */

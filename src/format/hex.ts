@@ -7,7 +7,8 @@ import { toHex } from "../wire/text.ts";
 
 const encoder = new TextEncoder();
 
-const DIGITS: Uint8Array = encoder.encode("0123456789abcdef");
+/** The hexadecimal digits. */
+export const DIGITS: Uint8Array = encoder.encode("0123456789abcdef");
 /** Both digits of each byte as they stand in memory, the first one in the lower half. */
 const PAIRS: Uint16Array = Uint16Array.from({ length: 256 }, (_, byte) => DIGITS[byte >>> 4]! | DIGITS[byte & 15]! << 8);
 

@@ -1,11 +1,10 @@
 /** The bytes that a batch of samples becomes: text, JSON and recordings are all built in one of these. */
 
-import { writeHex } from "./hex.ts";
+import { DIGITS, writeHex } from "./hex.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-const HEX_DIGITS: Uint8Array = encoder.encode("0123456789abcdef");
 /** Up to here a loop costs less than a call of `set`. */
 const SHORT_WORD = 16;
 
@@ -131,8 +130,8 @@ export class Output {
 
   /** One byte as two hexadecimal digits. */
   hexByte(value: number): void {
-    this.bytes[this.length++] = HEX_DIGITS[value >>> 4]!;
-    this.bytes[this.length++] = HEX_DIGITS[value & 15]!;
+    this.bytes[this.length++] = DIGITS[value >>> 4]!;
+    this.bytes[this.length++] = DIGITS[value & 15]!;
   }
 
   /** Bytes as hexadecimal digits. */

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { Spool } from "../../cli/spool.ts";
 
 const BLOCK = 1 << 17;
+const SAMPLE = { type: "sample" };
 /** Larger than some blocks, smaller than others, and of no round size. */
 const SIZES = [10, 70_001, 300_003, 1, 131_072, 64_000];
 
@@ -34,7 +35,7 @@ test("a spool writes whole blocks while more is coming, and then the rest", asyn
   for (let i = 0; i < 50; i++) {
     spool.output.text(entry(i));
     expected += entry(i);
-    if (spool.gathered(1)) await spool.writeBlocks();
+    if (spool.gathered(SAMPLE)) await spool.writeBlocks();
     assertEquals(spool.bytes % BLOCK, 0);
     // All but the last one, the end of which may not have filled a block.
     const whole = expected.length - spool.bytes;
@@ -51,10 +52,10 @@ test("after a rest a spool finds the next block again", async () => {
   const out = collector();
   const spool = new Spool(out);
   spool.output.text("a".repeat(1000));
-  assertEquals(spool.gathered(1), false);
+  assertEquals(spool.gathered(SAMPLE), false);
   await spool.writeAll();
   spool.output.text("b".repeat(BLOCK));
-  assertEquals(spool.gathered(1), true);
+  assertEquals(spool.gathered(SAMPLE), true);
   await spool.writeBlocks();
   assertEquals([spool.bytes, spool.samples], [BLOCK, 1]);
   await spool.writeAll();
@@ -70,10 +71,10 @@ test("a spool writes everything when the event loop has its turn", async () => {
   const out = collector();
   const spool = new Spool(out);
   spool.output.text("one");
-  spool.gathered(1);
+  spool.gathered(SAMPLE);
   spool.writeSoon();
   spool.output.text("two");
-  spool.gathered(1);
+  spool.gathered(SAMPLE);
   spool.writeSoon();
   assertEquals(out.text(), "");
   await turn();
@@ -91,11 +92,11 @@ test("what is gathered while a spool writes is written once, behind it", async (
   };
   const spool = new Spool(slow);
   spool.output.text("one");
-  spool.gathered(1);
+  spool.gathered(SAMPLE);
   spool.writeSoon();
   await turn();
   spool.output.text("two");
-  spool.gathered(1);
+  spool.gathered(SAMPLE);
   const all = spool.writeAll();
   await turn();
   go();
@@ -111,7 +112,7 @@ test("a spool tells a failure once, also one that nobody waited for, and writes 
     let writes = 0;
     const spool = new Spool({ write: () => Promise.reject(new Error(`disk full ${++writes}`)) });
     spool.output.text("one");
-    spool.gathered(1);
+    spool.gathered(SAMPLE);
     if (soon) spool.writeSoon();
     if (soon) await turn();
     await assertRejects(() => spool.writeAll(), Error, "disk full 1");

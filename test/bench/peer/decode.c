@@ -1,8 +1,6 @@
 /* decode BYTES COUNT: CPU nanoseconds to parse one message and read all its fields, over many different messages in memory. */
 #include "peer.h"
 
-#define MESSAGES 1024
-
 static uint32_t sum;
 
 static void decode(const char *memory, uint32_t stride, uint32_t count)
@@ -19,14 +17,10 @@ static void decode(const char *memory, uint32_t stride, uint32_t count)
 
 int main(int argc, char **argv)
 {
-	uint32_t bytes = atoi(argv[1]), count = atoi(argv[2]), stride;
-	char *memory;
+	uint32_t count = atoi(argv[2]), stride;
+	const char *memory = build_all(atoi(argv[1]), &stride);
 
 	(void)argc;
-	stride = build(malloc(MESSAGE_MAX * 2), 0, bytes)->nlmsg_len;
-	memory = malloc(MESSAGES * stride);
-	for (uint32_t i = 0; i < MESSAGES; i++)
-		build(memory + i * stride, i, bytes);
 	decode(memory, stride, count);
 	while (next_round()) {
 		uint64_t start = cpu_ns();

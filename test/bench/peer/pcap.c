@@ -1,8 +1,6 @@
 /* pcap FILE BYTES COUNT: CPU nanoseconds to write one message from memory as a record of a pcap file, with fwrite(3). */
 #include "peer.h"
 
-#define MESSAGES 1024
-
 static void write_file(const char *path, const char *memory, uint32_t stride, uint32_t count)
 {
 	/* DLT_NETLINK: u16 packet type, u16 ARPHRD_NETLINK, 10 bytes of nothing, u16 protocol; all big-endian. */
@@ -30,14 +28,10 @@ static void write_file(const char *path, const char *memory, uint32_t stride, ui
 
 int main(int argc, char **argv)
 {
-	uint32_t bytes = atoi(argv[2]), count = atoi(argv[3]), stride;
-	char *memory;
+	uint32_t count = atoi(argv[3]), stride;
+	const char *memory = build_all(atoi(argv[2]), &stride);
 
 	(void)argc;
-	stride = build(malloc(MESSAGE_MAX * 2), 0, bytes)->nlmsg_len;
-	memory = malloc(MESSAGES * stride);
-	for (uint32_t i = 0; i < MESSAGES; i++)
-		build(memory + i * stride, i, bytes);
 	while (next_round())
 		write_file(argv[1], memory, stride, count);
 	return 0;

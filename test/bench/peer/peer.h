@@ -102,6 +102,20 @@ UNUSED static struct nlmsghdr *build(void *buffer, uint32_t sequence, uint32_t b
 	return message;
 }
 
+#define MESSAGES 1024
+
+/* So many different messages, one behind the other. */
+UNUSED static const char *build_all(uint32_t bytes, uint32_t *stride)
+{
+	char *memory;
+
+	*stride = build(malloc(MESSAGE_MAX * 2), 0, bytes)->nlmsg_len;
+	memory = malloc(MESSAGES * *stride);
+	for (uint32_t i = 0; i < MESSAGES; i++)
+		build(memory + i * *stride, i, bytes);
+	return memory;
+}
+
 /* Where `build` puts the values that differ from message to message. */
 #define SEQUENCE_AT (20 + 5 * 8 + 4)
 #define TIMESTAMP_AT (20 + 6 * 8 + 4)
