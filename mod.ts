@@ -16,18 +16,19 @@
  * @module
  */
 export { DecodeError, NetlinkError, type NetlinkErrorInit } from "./src/errors.ts";
-export { listGroups } from "./src/groups.ts";
-export type { GroupStats, ListenStats } from "./src/ledger.ts";
-export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions, RECEIVE_BUFFER_BYTES } from "./src/listen.ts";
+export { listGroups } from "./src/control/groups.ts";
+export type { GroupStats, ListenStats } from "./src/receive/ledger.ts";
+export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions } from "./src/receive/listen.ts";
+export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
-export { listLinks, sampleLinkType } from "./src/links.ts";
-export { type DropOptions, dropPrivileges } from "./src/privileges.ts";
+export { listLinks, sampleLinkType } from "./src/control/links.ts";
+export { type DropOptions, dropPrivileges } from "./src/control/privileges.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
 export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";
 export type { UnknownAttribute } from "./src/wire/attr_reader.ts";
-export { replay, type ReplayOptions } from "./src/replay.ts";
-export { addAction, deleteAction, flushActions, getAction, listActions, replaceAction } from "./src/actions.ts";
+export { replay, type ReplayOptions } from "./src/receive/replay.ts";
+export { addAction, deleteAction, flushActions, getAction, listActions, replaceAction } from "./src/control/actions.ts";
 export {
   addSampling,
   cleanUpSampling,
@@ -37,7 +38,7 @@ export {
   type Sampling,
   SamplingHandle,
   type SamplingOptions,
-} from "./src/sampling.ts";
+} from "./src/control/sampling.ts";
 export type { Control, ControlName } from "./src/tc/control.ts";
 export type { ActionAges } from "./src/tc/sample_action.ts";
 export type { Action, ActionSpec } from "./src/tc/action.ts";

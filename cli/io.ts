@@ -1,7 +1,7 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
 import { closeSync, createReadStream, openSync, rmSync, statSync, writeSync } from "node:fs";
 import process from "node:process";
-import { FdOutput } from "../src/sys/output.ts";
+import { FdOutput } from "../src/sink/descriptor.ts";
 import { loadSys } from "../src/sys/load.ts";
 
 /** Where bytes go. */

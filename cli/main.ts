@@ -7,15 +7,15 @@
 import process from "node:process";
 import { DecodeError, NetlinkError } from "../mod.ts";
 import { table, unknownWord, UsageError } from "./args.ts";
-import { capture } from "./capture.ts";
-import { cleanup } from "./cleanup.ts";
+import { capture } from "./commands/capture.ts";
+import { cleanup } from "./commands/cleanup.ts";
 import { type Command, commandHelp } from "./command.ts";
-import { demo } from "./demo.ts";
-import { doctor } from "./doctor.ts";
+import { demo } from "./commands/demo.ts";
+import { doctor } from "./commands/doctor.ts";
 import { type Io, processIo } from "./io.ts";
-import { list } from "./list.ts";
-import { monitor } from "./monitor.ts";
-import { read } from "./read.ts";
+import { list } from "./commands/list.ts";
+import { monitor } from "./commands/monitor.ts";
+import { read } from "./commands/read.ts";
 import { tc } from "./tc/command.ts";
 import { VERSION } from "./version.ts";
 

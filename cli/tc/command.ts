@@ -1,4 +1,4 @@
-import { Requests } from "../../src/netlink_socket.ts";
+import { Requests } from "../../src/socket/requests.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import type { Command } from "../command.ts";

@@ -1,11 +1,11 @@
 /** flower, as iproute2 6.1 prints it. */
 import { type MaskedAddress, prefixLength } from "../../src/tc/address.ts";
-import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../src/tc/ether_types.ts";
+import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../src/wire/ether_types.ts";
 import type { Flower, MaskedNumber, PortRange } from "../../src/tc/flower.ts";
 import { ipv4Text, ipv6Text, toHex } from "../../src/wire/text.ts";
 import { flagWords, writeFilterActions, writeHandle } from "./format_classifier.ts";
 import { classText, hex, protocolText } from "./format_values.ts";
-import { ipProtocolName } from "./ip_protocols.ts";
+import { ipProtocolName } from "../../src/wire/ip_protocols.ts";
 import type { TcOptions } from "./options.ts";
 import type { TcOutput } from "./output.ts";
 

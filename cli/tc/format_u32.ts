@@ -1,5 +1,5 @@
 /** u32, as iproute2 6.1 prints it. */
-import { ETH_P_IP, ETH_P_IPV6 } from "../../src/tc/ether_types.ts";
+import { ETH_P_IP, ETH_P_IPV6 } from "../../src/wire/ether_types.ts";
 import type { Filter } from "../../src/tc/filter.ts";
 import { TC_U32_EAT, TC_U32_OFFSET, TC_U32_TERMINAL, TC_U32_VAROFFSET, type U32, type U32Key } from "../../src/tc/u32.ts";
 import { ipv4Text, toHex } from "../../src/wire/text.ts";

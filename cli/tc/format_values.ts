@@ -1,5 +1,5 @@
 /** Pieces that several formats have. */
-import { etherTypeName } from "../../src/tc/ether_types.ts";
+import { etherTypeName } from "../../src/wire/ether_types.ts";
 import { TC_H_ROOT, TC_H_UNSPEC } from "../../src/tc/tcmsg.ts";
 import type { TcOutput } from "./output.ts";
 

@@ -1,5 +1,5 @@
 /** `psample tc filter`: what comes before the classifier, and what the classifier is. */
-import { ETH_P_ALL } from "../../src/tc/ether_types.ts";
+import { ETH_P_ALL } from "../../src/wire/ether_types.ts";
 import { type ClassifierSpec, encodeFilter, encodeFilterDump, encodeFilterGet, type FilterKey } from "../../src/tc/filter.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, type TcChange } from "../../src/tc/tcmsg.ts";
 import { device, type TcLinks } from "./devices.ts";

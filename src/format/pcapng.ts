@@ -18,7 +18,7 @@
  * | received and lost         | interface statistics at the end: received, dropped by sequence, delivered; what the   |
  * |                           | socket dropped has no interface, it stands at the first one                           |
  */
-import { Ledger } from "../ledger.ts";
+import { Ledger } from "../receive/ledger.ts";
 import { linkTypeOf } from "../link/link.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import {

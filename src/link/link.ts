@@ -5,6 +5,7 @@
  * devices has indexes above that. Source: include/uapi/linux/if_link.h, net/core/rtnetlink.c.
  */
 import { DecodeError } from "../errors.ts";
+import { ETH_P_IP, ETH_P_IPV6, ETH_P_TEB } from "../wire/ether_types.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -271,10 +272,6 @@ const SFLOW_IPV4 = 11;
 const SFLOW_IPV6 = 12;
 
 const ETHERTYPE_OFFSET = 12;
-const ETH_P_IP = 0x0800;
-const ETH_P_IPV6 = 0x86dd;
-/** Transparent Ethernet bridging: the packet is a frame. */
-const ETH_P_TEB = 0x6558;
 
 /**
  * What a sampled packet begins with: by the type of its device where that is known and decides, else by the sample's

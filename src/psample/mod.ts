@@ -18,7 +18,6 @@
 export * from "./constants.ts";
 export { decodeFamily, type Family } from "../genl/ctrl.ts";
 export { DecodeError } from "../errors.ts";
-export { encodeGroupFilter } from "./group_filter.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./group.ts";
 export { type DecodeOptions, decodeSample, decodeSampleAt, Sample, type SampleFields } from "./sample.ts";
 export { type Message, splitMessages } from "../wire/message.ts";

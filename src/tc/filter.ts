@@ -5,7 +5,7 @@
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST } from "../wire/message.ts";
 import { type Action, readActions } from "./action.ts";
-import { ETH_P_ALL } from "./ether_types.ts";
+import { ETH_P_ALL } from "../wire/ether_types.ts";
 import { type Flower, type FlowerSpec, readFlower, writeFlower } from "./flower.ts";
 import { type Matchall, type MatchallSpec, readMatchall, writeMatchall } from "./matchall.ts";
 import {

@@ -2,6 +2,7 @@
  * The classifier `flower`: header fields by name. It knows more keys than these; others are kept as they come.
  * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_flower.c.
  */
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import type { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
 import { type Action, type ActionSpec, readActions, writeActions } from "./action.ts";
@@ -77,12 +78,6 @@ export const TCA_FLOWER_KEY_PORT_SRC_MAX = 88;
 export const TCA_FLOWER_KEY_PORT_DST_MIN = 89;
 export const TCA_FLOWER_KEY_PORT_DST_MAX = 90;
 export const TCA_FLOWER_KEY_NUM_OF_VLANS = 102;
-
-export const IPPROTO_ICMP = 1;
-export const IPPROTO_TCP = 6;
-export const IPPROTO_UDP = 17;
-export const IPPROTO_ICMPV6 = 58;
-export const IPPROTO_SCTP = 132;
 
 /** A number, and which bits of it are meant. */
 export interface MaskedNumber {

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { DecodeError } from "../../src/errors.ts";
-import { Ledger } from "../../src/ledger.ts";
+import { Ledger } from "../../src/receive/ledger.ts";
 import { Output } from "../../src/format/output.ts";
 import { PcapReader } from "../../src/format/pcap.ts";
 import { type PcapngOptions, PcapngWriter } from "../../src/format/pcapng.ts";

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Ledger } from "../../src/ledger.ts";
+import { Ledger } from "../../src/receive/ledger.ts";
 import { linkTypeOf } from "../../src/link/link.ts";
 import { Output } from "../../src/format/output.ts";
 import { PcapReader } from "../../src/format/pcap.ts";

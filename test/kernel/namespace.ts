@@ -7,7 +7,7 @@
 import { spawnSync } from "node:child_process";
 import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
 import { encodeMessage, NLM_F_REQUEST } from "../../src/wire/message.ts";
-import { Requests } from "../../src/netlink_socket.ts";
+import { Requests } from "../../src/socket/requests.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { loadSys } from "../../src/sys/load.ts";
 

@@ -1,7 +1,7 @@
 /** Open vSwitch's datapath with a port and flows that sample, set up as its daemon does it: by generic netlink. */
-import { findFamily } from "../../src/family.ts";
+import { findFamily } from "../../src/socket/family.ts";
 import { genlHeader } from "../../src/genl/ctrl.ts";
-import { Requests } from "../../src/netlink_socket.ts";
+import { Requests } from "../../src/socket/requests.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
 import { type AttrWriter, NLA_F_NESTED } from "../../src/wire/attr_writer.ts";

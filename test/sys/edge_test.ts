@@ -8,9 +8,9 @@ import process from "node:process";
 import v8 from "node:v8";
 import vm from "node:vm";
 import { assert, assertEquals } from "@std/assert";
-import { Listener } from "../../src/listen.ts";
-import { NetlinkSocket } from "../../src/netlink_socket.ts";
-import { Receiver } from "../../src/receiver.ts";
+import { Listener } from "../../src/receive/listen.ts";
+import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
+import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, EBADF, type Memory, NETLINK_USERSOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
@@ -170,7 +170,7 @@ for (const count of [1, 16]) {
       const watched = new WatchedSys();
       await receiveWhileCollecting(watched, count);
       assertEquals(watched.checked, 13 * 2 * count);
-      // That it stayed is the Batch's doing: with it all is gone. A runtime may take a pointer on its stack for one more.
+      // That it stayed is the doing of Datagrams: with it all is gone. A runtime may take a pointer on its stack for one more.
       let left = watched.known.length;
       for (let i = 0; i < 20 && left > 2; i++) {
         await collected();

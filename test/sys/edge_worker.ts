@@ -1,5 +1,5 @@
 /** What the Workers of edge_test.ts do: each has a backend, and a receiver, of its own. */
-import { Receiver } from "../../src/receiver.ts";
+import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 

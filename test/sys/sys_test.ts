@@ -4,9 +4,10 @@ import { test } from "node:test";
 import process from "node:process";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { NetlinkError } from "../../src/errors.ts";
-import { findFamily } from "../../src/family.ts";
-import { NetlinkSocket, Requests } from "../../src/netlink_socket.ts";
-import { Receiver } from "../../src/receiver.ts";
+import { findFamily } from "../../src/socket/family.ts";
+import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
+import { Requests } from "../../src/socket/requests.ts";
+import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import {
   AF_NETLINK,

@@ -1,0 +1,31 @@
+import { NetlinkError } from "../errors.ts";
+import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
+import { Requests } from "../socket/requests.ts";
+import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
+import { decodeGroup, encodeGetGroups, type Group } from "../psample/group.ts";
+import { loadSys } from "../sys/load.ts";
+import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { encodeMessage } from "../wire/message.ts";
+
+/**
+ * The psample groups of this network namespace, in the kernel's order; empty where there are none. It takes no
+ * privilege. Groups of Open vSwitch and mlx5 are never listed: the kernel makes those for each sample anew.
+ *
+ * @throws {NetlinkError} `ENOENT` where the kernel has no psample family.
+ */
+export async function listGroups(): Promise<Group[]> {
+  return await listGroupsWith(await loadSys());
+}
+
+/** {@linkcode listGroups} on a given seam. */
+export async function listGroupsWith(sys: Sys): Promise<Group[]> {
+  const requests = new Requests(sys, NETLINK_GENERIC);
+  try {
+    const family = await findFamily(requests, PSAMPLE_GENL_NAME);
+    if (!family) throw new NetlinkError("list psample groups", ENOENT, { hint: NO_FAMILY_HINT });
+    const replies = await requests.request(encodeGetGroups(family.id), "list psample groups");
+    return replies.filter((reply) => reply.type === family.id).map((reply) => decodeGroup(encodeMessage(reply, reply.payload)));
+  } finally {
+    requests.close();
+  }
+}

@@ -1,0 +1,31 @@
+import { encodeLinkDump, LinkTable, type LinkType, linkTypeOf } from "../link/link.ts";
+import { Requests } from "../socket/requests.ts";
+import type { Sample } from "../psample/sample.ts";
+import { loadSys } from "../sys/load.ts";
+import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
+
+/** The network devices of this namespace as they are now. It takes no privilege. */
+export async function listLinks(): Promise<LinkTable> {
+  return await listLinksWith(await loadSys());
+}
+
+/** {@linkcode listLinks} on a given seam. */
+export async function listLinksWith(sys: Sys): Promise<LinkTable> {
+  const requests = new Requests(sys, NETLINK_ROUTE);
+  try {
+    return LinkTable.of(await requests.request(encodeLinkDump(), "list network devices"));
+  } finally {
+    requests.close();
+  }
+}
+
+/**
+ * What a sample's data begins with: by the type of the device that it was sampled on where `links` has it, else by
+ * the sample's protocol, else by the first half byte. `links` are the devices of the sample's own namespace.
+ */
+export function sampleLinkType(sample: Sample, links?: LinkTable): LinkType {
+  // On egress the packet is already as the device that it leaves by has it.
+  const index = sample.outIfindex ?? sample.inIfindex;
+  const link = index === undefined ? undefined : links?.resolveIfindex(index);
+  return linkTypeOf(link?.type, sample.protocol, sample.data);
+}

@@ -1,0 +1,79 @@
+import { Listener } from "./listen.ts";
+import { NetlinkSocket } from "../socket/netlink_socket.ts";
+import { Receiver } from "../socket/receiver.ts";
+import { loadSys } from "../sys/load.ts";
+import { NETLINK_USERSOCK, type Sys } from "../sys/sys.ts";
+import { align4, memory } from "../wire/native.ts";
+
+/** How to {@linkcode replay}. */
+export interface ReplayOptions {
+  /** Message type of the psample family in the recorded messages. */
+  family: number;
+  /** Pause between two messages in milliseconds; none unless given. */
+  intervalMs?: number | undefined;
+}
+
+/** Enough for any recording: the sender waits when it is full. */
+const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
+
+/**
+ * Sends recorded psample messages, whole netlink messages with their headers, through a real netlink socket and
+ * receives them as {@linkcode listen} does. It takes no privilege and no psample in the kernel: for
+ * demonstrations, and for testing a consumer. The iteration ends after the last message.
+ */
+export async function replay(messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
+  return await replayWith(await loadSys(), messages, options);
+}
+
+/** {@linkcode replay} on a given seam. */
+export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
+  const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
+  const listener = new Listener(receiver, { samples: true, events: true }, options.family);
+  let sender: Sender;
+  try {
+    sender = new Sender(sys, receiver);
+  } catch (error) {
+    await listener.close();
+    throw error;
+  }
+  sender.send(messages, options.intervalMs ?? 0).then(() => listener.end(), (error) => listener.end(error));
+  return listener;
+}
+
+/** Sends to a receiver, as fast as that reads, for as long as it wants more. */
+class Sender {
+  readonly #socket: NetlinkSocket;
+  readonly #portId: number;
+  #stopped = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #resume = (): void => {};
+
+  constructor(sys: Sys, receiver: Receiver) {
+    this.#socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
+    this.#portId = receiver.portId;
+    receiver.onEnd = () => {
+      this.#stopped = true;
+      this.#socket.close();
+      clearTimeout(this.#timer);
+      this.#resume();
+    };
+  }
+
+  async send(messages: Iterable<Uint8Array>, intervalMs: number): Promise<void> {
+    for (const message of messages) {
+      const bytes = memory(align4(message.length));
+      bytes.set(message);
+      // A full receiver is a slow consumer: wait for it, so that nothing is lost.
+      while (!this.#stopped && !this.#socket.send(bytes, "replay a message", this.#portId)) await this.#pause(5);
+      if (intervalMs > 0 && !this.#stopped) await this.#pause(intervalMs);
+      if (this.#stopped) return;
+    }
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#resume = resolve;
+      this.#timer = setTimeout(resolve, ms);
+    });
+  }
+}

@@ -1,0 +1,223 @@
+import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { type Memory, MSG_TRUNC, NETLINK_LISTEN_ALL_NSID, SOL_NETLINK, type Sys } from "../sys/sys.ts";
+
+// struct mmsghdr on the 64-bit machines that both runtimes are made for: struct msghdr (56 bytes), u32 msg_len, padding.
+const MMSGHDR = 64;
+const MSG_NAME = 0;
+const MSG_NAMELEN = 8;
+const MSG_IOV = 16;
+const MSG_IOVLEN = 24;
+const MSG_CONTROL = 32;
+const MSG_CONTROLLEN = 40;
+const MSG_FLAGS = 48;
+const MSG_LEN = 56;
+// struct iovec: u64 address, u64 size; a datagram has two of them.
+const IOVEC = 16;
+const IOVECS = 2 * IOVEC;
+const LOW = LITTLE ? 0 : 1;
+const SOCKADDR_NL = 16;
+const CONTROL = 64;
+// struct cmsghdr: u64 length, int level, int type, then the value.
+const CMSG_VALUE = 16;
+
+const FIRST_SLOT = 256;
+/** What is larger than this goes on in the reserve for good: slots stay small enough for the processor's cache. */
+const LARGEST_SLOT = 4096;
+
+/** What {@linkcode Datagrams.together} aims at, and how many it is at least: few make recvmmsg worth little. */
+const TOGETHER_BYTES = 1 << 16;
+const FEWEST = 32;
+
+/** What a {@linkcode Datagrams} is to know beside the datagrams themselves. */
+export interface DatagramOptions {
+  /** Who sent each: {@linkcode Datagrams.portId}. */
+  senders?: boolean | undefined;
+  /** The namespace each came from: {@linkcode Datagrams.nsid}. */
+  namespaces?: boolean | undefined;
+}
+
+/**
+ * Room for what one recvmmsg(2) receives, and the headers that tell the kernel where it is.
+ *
+ * The kernel writes into slots side by side that are as large as datagrams have been lately: what is used again
+ * and again stays in the processor's cache, and one copy takes all of them away. What exceeds its slot goes on
+ * in a reserve, and is put together.
+ *
+ * The kernel writes to the addresses in the headers, so the arrays stay in fields for as long as this lives.
+ */
+export class Datagrams {
+  /** How many datagrams fit. */
+  readonly count: number;
+  /** Address of the headers, for recvmmsg. */
+  readonly address: bigint;
+  readonly #sys: Sys;
+  readonly #headers: Memory;
+  readonly #words: Uint32Array<ArrayBuffer>;
+  readonly #iovecs: Memory;
+  readonly #iovecWords: Uint32Array<ArrayBuffer>;
+  /** Pages of it that no datagram reached are never resident. */
+  readonly #reserve: Memory;
+  readonly #reserveBytes: number;
+  readonly #names: Memory | undefined;
+  readonly #controls: Memory | undefined;
+  readonly #controlView: DataView | undefined;
+  /** Where each datagram begins in what was given last. */
+  readonly #starts: Uint32Array<ArrayBuffer>;
+  #slots!: Memory;
+  #slotBytes = 0;
+  #view!: DataView<ArrayBuffer>;
+  /** How large the slots of the next receive are to be. */
+  #wanted = 0;
+  /** How many headers the last receive filled. */
+  #used: number;
+
+  /** Room for `count` datagrams of up to `largest` bytes. */
+  constructor(sys: Sys, count: number, largest: number, options: DatagramOptions = {}) {
+    this.#sys = sys;
+    this.count = count;
+    this.#headers = memory(count * MMSGHDR);
+    this.#words = new Uint32Array(this.#headers.buffer);
+    this.#iovecs = memory(count * IOVECS);
+    this.#iovecWords = new Uint32Array(this.#iovecs.buffer);
+    this.#reserve = memory(count * largest);
+    this.#reserveBytes = largest;
+    this.#names = options.senders ? memory(count * SOCKADDR_NL) : undefined;
+    this.#controls = options.namespaces ? memory(count * CONTROL) : undefined;
+    this.#controlView = this.#controls && viewOf(this.#controls);
+    this.#starts = new Uint32Array(count);
+    const headers = viewOf(this.#headers);
+    const iovecs = viewOf(this.#iovecs);
+    const reserve = sys.addressOf(this.#reserve);
+    const vectors = sys.addressOf(this.#iovecs);
+    const names = this.#names && sys.addressOf(this.#names);
+    const controls = this.#controls && sys.addressOf(this.#controls);
+    for (let i = 0; i < count; i++) {
+      const header = i * MMSGHDR;
+      iovecs.setBigUint64(i * IOVECS + IOVEC, reserve + BigInt(i * largest), LITTLE);
+      iovecs.setBigUint64(i * IOVECS + IOVEC + 8, BigInt(largest), LITTLE);
+      headers.setBigUint64(header + MSG_IOV, vectors + BigInt(i * IOVECS), LITTLE);
+      headers.setBigUint64(header + MSG_IOVLEN, 2n, LITTLE);
+      if (names !== undefined) headers.setBigUint64(header + MSG_NAME, names + BigInt(i * SOCKADDR_NL), LITTLE);
+      if (names !== undefined) headers.setUint32(header + MSG_NAMELEN, SOCKADDR_NL, LITTLE);
+      if (controls !== undefined) headers.setBigUint64(header + MSG_CONTROL, controls + BigInt(i * CONTROL), LITTLE);
+    }
+    this.address = sys.addressOf(this.#headers);
+    this.#used = count;
+    this.#renew(FIRST_SLOT);
+  }
+
+  /**
+   * How many datagrams to receive at once: as many as fill some pages of slots. More would not stay in the processor's
+   * cache where they are lent; given away, one that is kept would keep more memory alive.
+   */
+  get together(): number {
+    return Math.min(Math.max(TOGETHER_BYTES / this.#wanted | 0, FEWEST), this.count);
+  }
+
+  /** Makes room for the next receive: what was lent is written to from here on. */
+  prepare(): void {
+    if (this.#wanted !== this.#slotBytes) this.#renew(this.#wanted);
+    if (this.#controls) { for (let i = 0; i < this.#used; i++) this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2] = CONTROL; }
+    this.#used = 0;
+  }
+
+  /** Size of datagram `i`; never more than there is room for, see {@linkcode Datagrams.truncated}. */
+  length(i: number): number {
+    return this.#words[(i * MMSGHDR + MSG_LEN) >> 2]!;
+  }
+
+  /** True where datagram `i` was larger than there is room for. */
+  truncated(i: number): boolean {
+    return (this.#words[(i * MMSGHDR + MSG_FLAGS) >> 2]! & MSG_TRUNC) !== 0;
+  }
+
+  /**
+   * The first `count` datagrams of the last receive, in memory that is the caller's from now on. They begin at
+   * {@linkcode Datagrams.start}.
+   */
+  own(count: number): DataView<ArrayBuffer> {
+    const size = this.#locate(count);
+    const used = count * this.#slotBytes;
+    // Together, unless what is kept would be half empty. Slicing is what does not clear the memory first.
+    if (size > 0 && size >= used / 2) return new DataView(this.#slots.buffer.slice(0, used));
+    return this.#gather(count, Math.abs(size));
+  }
+
+  /** As {@linkcode Datagrams.own}, but in memory that the next receive into this batch writes to. */
+  lend(count: number): DataView<ArrayBuffer> {
+    const size = this.#locate(count);
+    return size > 0 ? this.#view : this.#gather(count, Math.abs(size));
+  }
+
+  /** Where datagram `i` begins in what was given. */
+  start(i: number): number {
+    return this.#starts[i]!;
+  }
+
+  /** Port id of the socket that sent datagram `i`; 0 is the kernel. */
+  portId(i: number): number {
+    return viewOf(this.#names!).getUint32(i * SOCKADDR_NL + 4, LITTLE);
+  }
+
+  /** The namespace that datagram `i` came from, where it is another than the socket's own (NETLINK_LISTEN_ALL_NSID). */
+  nsid(i: number): number | undefined {
+    const view = this.#controlView;
+    if (!view || this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2]! < CMSG_VALUE + 4) return undefined;
+    const at = i * CONTROL;
+    if (view.getInt32(at + 8, LITTLE) !== SOL_NETLINK || view.getInt32(at + 12, LITTLE) !== NETLINK_LISTEN_ALL_NSID) return undefined;
+    return view.getInt32(at + CMSG_VALUE, LITTLE);
+  }
+
+  /** Finds the datagrams in their slots, and how many bytes they are together; less than 0 where one exceeds its slot. */
+  #locate(count: number): number {
+    const words = this.#words;
+    const slotBytes = this.#slotBytes;
+    let size = 0;
+    let longest = 0;
+    this.#used = count;
+    for (let i = 0; i < count; i++) {
+      const length = words[(i * MMSGHDR + MSG_LEN) >> 2]!;
+      if (length > longest) longest = length;
+      size += align4(length);
+      this.#starts[i] = i * slotBytes;
+    }
+    const wanted = Math.min((longest + 63) & ~63, LARGEST_SLOT);
+    // For the next receive. Smaller only where it is worth it: traffic comes and goes.
+    this.#wanted = wanted > slotBytes || (count >= FEWEST && wanted <= slotBytes / 2) ? wanted : slotBytes;
+    return longest <= slotBytes ? size : -size;
+  }
+
+  /** Copies datagrams together from their slots and the reserve. */
+  #gather(count: number, size: number): DataView<ArrayBuffer> {
+    const slotBytes = this.#slotBytes;
+    const gathered = memory(size);
+    let at = 0;
+    for (let i = 0; i < count; i++) {
+      const length = this.length(i);
+      const slot = i * slotBytes;
+      const reserve = i * this.#reserveBytes;
+      gathered.set(this.#slots.subarray(slot, slot + Math.min(length, slotBytes)), at);
+      if (length > slotBytes) gathered.set(this.#reserve.subarray(reserve, reserve + length - slotBytes), at + slotBytes);
+      this.#starts[i] = at;
+      at += align4(length);
+    }
+    return viewOf(gathered);
+  }
+
+  /** Makes slots of `slotBytes`. */
+  #renew(slotBytes: number): void {
+    const words = this.#iovecWords;
+    this.#slotBytes = slotBytes;
+    this.#wanted = slotBytes;
+    this.#slots = memory(this.count * slotBytes);
+    this.#view = viewOf(this.#slots);
+    // Addresses have 47 bits, which a number holds: big integers would take longer than the rest.
+    let address = Number(this.#sys.addressOf(this.#slots));
+    for (let word = 0; word < words.length; word += IOVECS / 4) {
+      words[word + LOW] = address >>> 0;
+      words[word + 1 - LOW] = address / 0x1_0000_0000;
+      words[word + 2 + LOW] = slotBytes;
+      address += slotBytes;
+    }
+  }
+}

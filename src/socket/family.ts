@@ -1,0 +1,20 @@
+import { NetlinkError } from "../errors.ts";
+import { CTRL_CMD_NEWFAMILY, decodeFamily, encodeGetFamily, type Family, GENL_ID_CTRL, genlCommand } from "../genl/ctrl.ts";
+import type { Requests } from "./requests.ts";
+import { ENOENT } from "../sys/sys.ts";
+
+/** What to do where the psample family is missing. */
+export const NO_FAMILY_HINT = "Load the kernel's module: modprobe psample (adding a tc sample action loads it too)";
+
+/** Asks the controller for a generic netlink family; `undefined` where this kernel does not have it now. */
+export async function findFamily(requests: Requests, name: string): Promise<Family | undefined> {
+  const op = `look up the generic netlink family ${name}`;
+  try {
+    for (const reply of await requests.request(encodeGetFamily(name), op)) {
+      if (reply.type === GENL_ID_CTRL && genlCommand(reply) === CTRL_CMD_NEWFAMILY) return decodeFamily(reply);
+    }
+  } catch (error) {
+    if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error;
+  }
+  return undefined;
+}

@@ -1,0 +1,166 @@
+/** A netlink socket: opening, options, sending and receiving. */
+import { NetlinkError } from "../errors.ts";
+import { type DatagramOptions, Datagrams } from "./datagrams.ts";
+import {
+  AF_NETLINK,
+  EAGAIN,
+  EINTR,
+  ENOBUFS,
+  type Memory,
+  MSG_DONTWAIT,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_LISTEN_ALL_NSID,
+  NETLINK_NO_ENOBUFS,
+  SO_ATTACH_FILTER,
+  SO_MEMINFO,
+  SO_RCVBUF,
+  SO_RCVBUFFORCE,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  SOL_NETLINK,
+  SOL_SOCKET,
+  type Sys,
+} from "../sys/sys.ts";
+import { LITTLE, memory, viewOf } from "../wire/native.ts";
+
+/** A datagram may be 64 KiB of attributes and its headers. */
+const LARGEST_DATAGRAM = 68 * 1024;
+
+/** The offset of the drop counter in the u32 words of SO_MEMINFO (SK_MEMINFO_DROPS in linux/sock_diag.h). */
+const SK_MEMINFO_DROPS = 8;
+const SK_MEMINFO_VARS = 9;
+
+/** `struct sockaddr_nl`: u16 family, u16 padding, u32 port id, u32 groups. */
+function socketAddress(portId: number): Memory {
+  const address = memory(12);
+  const view = viewOf(address);
+  view.setUint16(0, AF_NETLINK, LITTLE);
+  view.setUint32(4, portId, LITTLE);
+  return address;
+}
+
+const KERNEL = socketAddress(0);
+
+/** The bytes of an int, as socket options take it. */
+function int(value: number): Memory {
+  const bytes = memory(4);
+  viewOf(bytes).setInt32(0, value, LITTLE);
+  return bytes;
+}
+
+/** A netlink socket, open from the moment it exists. */
+export class NetlinkSocket {
+  /** The descriptor; -1 when closed or handed to a watch. */
+  fd: number;
+  /** The number by which others on this protocol reach the socket. */
+  readonly portId: number;
+  readonly #sys: Sys;
+  readonly #memInfo = memory(4 * SK_MEMINFO_VARS);
+  readonly #memInfoWords = new Uint32Array(this.#memInfo.buffer);
+
+  /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id unless one is given. */
+  constructor(sys: Sys, protocol: number, portId = 0) {
+    this.#sys = sys;
+    const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    if (fd < 0) throw new NetlinkError("open a netlink socket", -fd);
+    this.fd = fd;
+    try {
+      this.#check("bind a netlink socket", sys.bind(fd, socketAddress(portId)));
+      const address = socketAddress(0);
+      this.#check("read the address of a netlink socket", sys.getsockname(fd, address));
+      this.portId = viewOf(address).getUint32(4, LITTLE);
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Sets an integer option; false where the kernel does not know it. */
+  option(level: number, name: number, value: number): boolean {
+    return this.#sys.setsockopt(this.fd, level, name, int(value)) >= 0;
+  }
+
+  /** After an overflow, go on at once instead of refusing everything until the queue is empty; drops are counted all the same. */
+  keepGoing(): void {
+    this.#check("set the socket option NETLINK_NO_ENOBUFS", this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, int(1)));
+  }
+
+  /** Receives the multicasts of all network namespaces that have an nsid in this one. */
+  listenAllNamespaces(): void {
+    const result = this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, int(1));
+    this.#check("listen to all network namespaces", result, "It takes CAP_NET_BROADCAST: run as root");
+  }
+
+  /** Joins a multicast group by its number. */
+  join(group: number, name: string, hint?: (errno: number) => string | undefined): void {
+    const result = this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group));
+    this.#check(`join the multicast group ${name}`, result, hint?.(-result));
+  }
+
+  /** Puts a classic BPF program before the queue; it replaces one that is there without a gap. */
+  attachFilter(program: Memory): void {
+    // struct sock_fprog: u16 count of instructions, padding, address.
+    const fprog = memory(16);
+    const view = viewOf(fprog);
+    view.setUint16(0, program.length / 8, LITTLE);
+    view.setBigUint64(8, this.#sys.addressOf(program), LITTLE);
+    this.#check("attach a socket filter", this.#sys.setsockopt(this.fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog));
+  }
+
+  /** Asks for a receive buffer of `bytes` and returns what was granted: less, without CAP_NET_ADMIN, than net.core.rmem_max. */
+  setReceiveBuffer(bytes: number): number {
+    if (!this.option(SOL_SOCKET, SO_RCVBUFFORCE, bytes)) this.option(SOL_SOCKET, SO_RCVBUF, bytes);
+    const value = memory(4);
+    this.#check("read the size of the receive buffer", this.#sys.getsockopt(this.fd, SOL_SOCKET, SO_RCVBUF, value));
+    // The kernel doubles what it is asked for, and answers with the double (socket(7)).
+    return viewOf(value).getInt32(0, LITTLE) / 2;
+  }
+
+  /** How many messages the kernel dropped because the receive buffer was full; u32, wraps. */
+  drops(): number {
+    const info = this.#memInfo;
+    const size = this.#sys.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, info);
+    this.#check("read the socket's drop counter", size);
+    return size < info.length ? 0 : this.#memInfoWords[SK_MEMINFO_DROPS]!;
+  }
+
+  /** Sends to a socket by its port id; 0 is the kernel. False where the receiver's buffer is full. */
+  send(bytes: Memory, op: string, portId = 0): boolean {
+    const address = portId === 0 ? KERNEL : socketAddress(portId);
+    for (;;) {
+      const result = this.#sys.sendto(this.fd, bytes, MSG_DONTWAIT, address);
+      if (result >= 0) return true;
+      if (result === -EAGAIN) return false;
+      if (result !== -EINTR) throw new NetlinkError(op, -result);
+    }
+  }
+
+  /** Receives what is there, up to `most` datagrams, or a batch; 0 where there is nothing. */
+  receive(batch: Datagrams, most: number = batch.count): number {
+    batch.prepare();
+    for (;;) {
+      const result = this.#sys.recvmmsg(this.fd, batch.address, most, MSG_DONTWAIT);
+      if (result >= 0) return result;
+      if (result === -EAGAIN) return 0;
+      // ENOBUFS tells of an overflow before what is queued can be read: the drop counter has the number.
+      if (result !== -EINTR && result !== -ENOBUFS) throw new NetlinkError("receive from a netlink socket", -result);
+    }
+  }
+
+  /** A batch for {@linkcode NetlinkSocket.receive}. */
+  batch(count: number, options?: DatagramOptions): Datagrams {
+    return new Datagrams(this.#sys, count, LARGEST_DATAGRAM, options);
+  }
+
+  /** Closes the descriptor, once. */
+  close(): void {
+    const { fd } = this;
+    this.fd = -1;
+    if (fd >= 0) this.#sys.close(fd);
+  }
+
+  #check(op: string, result: number, hint?: string): void {
+    if (result < 0) throw new NetlinkError(op, -result, { hint });
+  }
+}
