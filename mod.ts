@@ -15,7 +15,7 @@
  *
  * @module
  */
-export { DecodeError, NetlinkError, type NetlinkErrorInit } from "./src/errors.ts";
+export { ArgumentError, DecodeError, NetlinkError, type NetlinkErrorInit, SystemError, type SystemErrorInit } from "./src/errors.ts";
 export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats } from "./src/receive/ledger.ts";
 export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions } from "./src/receive/listen.ts";

@@ -1,5 +1,5 @@
 /** What monitor, read and demo have in common: their output options, and the way from a source to the sinks. */
-import { type Entry, type ListenStats, NetlinkError } from "../mod.ts";
+import { type Entry, type ListenStats, SystemError } from "../mod.ts";
 import { duration, type Option, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io } from "./io.ts";
 import type { Details } from "./names.ts";
@@ -130,7 +130,7 @@ export async function consume(source: Source, plan: OutputPlan, io: Io): Promise
     // What is recorded by now is whole nevertheless; that it fails too is not what went wrong first.
     await Promise.allSettled((sinks ?? []).map(async (sink) => await sink.close(source)));
     // Whoever reads has seen enough, as in "| head".
-    if (error instanceof NetlinkError && error.code === "EPIPE") return undefined;
+    if (error instanceof SystemError && error.code === "EPIPE") return undefined;
     throw error;
   } finally {
     clearTimeout(timer);

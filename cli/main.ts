@@ -5,7 +5,7 @@
  * @module
  */
 import process from "node:process";
-import { DecodeError, NetlinkError } from "../mod.ts";
+import { DecodeError, SystemError } from "../mod.ts";
 import { table, unknownWord, UsageError } from "./args.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
@@ -53,8 +53,8 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
       io.err(`psample: ${error.message}\nTry: psample ${command.name ? `${command.name} ` : ""}--help\n`);
       return USAGE;
     }
-    if (error instanceof NetlinkError && error.code === "EPIPE") return DONE;
-    if (error instanceof NetlinkError || error instanceof DecodeError) {
+    if (error instanceof SystemError && error.code === "EPIPE") return DONE;
+    if (error instanceof SystemError || error instanceof DecodeError) {
       io.err(`psample: ${error.message}\n`);
       return FAILURE;
     }

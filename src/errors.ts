@@ -1,6 +1,7 @@
 /**
- * The two errors of this package. A refusal of the kernel is a {@linkcode NetlinkError}, bytes that
- * make no sense are a {@linkcode DecodeError}; wrong arguments are the built-in `TypeError` and `RangeError`.
+ * The errors of this package: a system call that failed is a {@linkcode SystemError}, a request that the kernel
+ * rejected a {@linkcode NetlinkError}, malformed input a {@linkcode DecodeError}, and a wrong argument an
+ * {@linkcode ArgumentError}. Anything else that is thrown is a bug.
  *
  * @module
  */
@@ -63,63 +64,86 @@ export function errnoName(errno: number): string {
   return ERRNO[errno]?.[0] ?? `errno ${errno}`;
 }
 
-/** What to do about what is not the fault of what was tried. */
+/** The text of a Linux error number as strerror(3) has it, without a capital: `"operation not permitted"` for 1. */
+export function errnoText(errno: number): string {
+  return ERRNO[errno]?.[1] ?? `errno ${errno}`;
+}
+
+/** Cures for shortages that any call can meet. */
 const CURES: Readonly<Record<number, string>> = {
   23: "The system has no more open files to give: raise fs.file-max (sysctl)",
   24: "This process may not open more files: raise its limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
 };
 
-/** What the kernel said beside the error number, and what is known about the cure. */
-export interface NetlinkErrorInit {
-  /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
-  extack?: string | undefined;
-  /** Where in the request the attribute that the kernel refused begins, in bytes. */
-  extackOffset?: number | undefined;
+/** What is known about a failure beside its number. */
+export interface SystemErrorInit {
   /** What to do about it. */
   hint?: string | undefined;
   /** The error below this one. */
   cause?: unknown;
 }
 
-/**
- * The kernel refused something. Branch on {@linkcode NetlinkError.code}; the message is for people.
- */
-export class NetlinkError extends Error {
-  /** Always `"NetlinkError"`. */
-  override readonly name = "NetlinkError";
+/** What the kernel said beside the error number, and what is known about the cure. */
+export interface NetlinkErrorInit extends SystemErrorInit {
+  /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
+  extack?: string | undefined;
+  /** Offset in the request of the attribute that the kernel rejected, in bytes. */
+  extackOffset?: number | undefined;
+}
+
+/** A system call that failed. Check {@linkcode SystemError.code}; the message is for people. */
+export class SystemError extends Error {
+  /** The class's own name. */
+  override readonly name: string = "SystemError";
   /** What was tried, as a verb phrase: `"join the multicast group packets"`. */
   readonly op: string;
   /** The error number, positive: 1 for `EPERM`. */
   readonly errno: number;
   /** The symbolic name of the error number: `"EPERM"`. */
   readonly code: string;
-  /** The kernel's own sentence about the refusal, where it gave one. */
-  readonly extack: string | undefined;
-  /** Offset in bytes of the refused attribute in the request, where the kernel gave it. */
-  readonly extackOffset: number | undefined;
-  /** What to do about it, where that is known. */
+  /** What to do about it, if that is known. */
   readonly hint: string | undefined;
 
   /** Makes the error of `op` failing with `errno`. */
   constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
-    const known = ERRNO[errno];
     const code = errnoName(errno);
     const hint = init.hint ?? CURES[errno];
-    let text = `Cannot ${op}: ${known ? `${known[1]} (${code})` : code}`;
+    let text = `Cannot ${op}: ${ERRNO[errno] ? `${errnoText(errno)} (${code})` : code}`;
     if (init.extack) text += `: ${init.extack}`;
     if (hint) text += `. ${hint}`;
     super(text, init.cause === undefined ? undefined : { cause: init.cause });
     this.op = op;
     this.errno = errno;
     this.code = code;
-    this.extack = init.extack;
-    this.extackOffset = init.extackOffset;
     this.hint = hint;
   }
 }
 
-/** Bytes that are not what their format says. */
-export class DecodeError extends RangeError {
+/** A request that the kernel rejected, or a netlink socket that failed. */
+export class NetlinkError extends SystemError {
+  /** Always `"NetlinkError"`. */
+  override readonly name = "NetlinkError";
+  /** The kernel's own sentence about the refusal, if it gave one. */
+  readonly extack: string | undefined;
+  /** Offset in bytes of the rejected attribute in the request, if the kernel gave it. */
+  readonly extackOffset: number | undefined;
+
+  /** Makes the error of `op` failing with `errno`. */
+  constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
+    super(op, errno, init);
+    this.extack = init.extack;
+    this.extackOffset = init.extackOffset;
+  }
+}
+
+/** An argument that makes no sense: nothing was tried yet. */
+export class ArgumentError extends Error {
+  /** Always `"ArgumentError"`. */
+  override readonly name = "ArgumentError";
+}
+
+/** Malformed input. */
+export class DecodeError extends Error {
   /** Always `"DecodeError"`. */
   override readonly name = "DecodeError";
   /** Where in the bytes the trouble begins. */

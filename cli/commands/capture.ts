@@ -1,6 +1,7 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
 import {
   addSampling,
+  ArgumentError,
   dropPrivileges,
   listen,
   type Listener,
@@ -91,7 +92,7 @@ function samplingOptions(parsed: Parsed): SamplingOptions[] {
   try {
     tcLines(plans[0]!);
   } catch (error) {
-    if (error instanceof TypeError || error instanceof RangeError) throw new UsageError(error.message);
+    if (error instanceof ArgumentError) throw new UsageError(error.message);
     throw error;
   }
   return plans;

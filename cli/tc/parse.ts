@@ -4,6 +4,7 @@
  * The order in which mistakes are found is iproute2's, because it decides the exit status: a mistake in the words
  * exits with 255, one in a classifier's words with 1, the kernel's refusal with 2, of `actions` with 255.
  */
+import { ArgumentError } from "../../src/errors.ts";
 import type { TcLinks } from "./devices.ts";
 import { parseOptions, type TcOptions } from "./options.ts";
 import { parseActions } from "./parse_actions.ts";
@@ -66,7 +67,7 @@ export function parseTc(words: readonly string[], links: TcLinks): TcCommand | T
   } catch (error) {
     if (error instanceof TcRefusal) return { kind: "usage", status: error.status, text: error.message };
     // Words that make sense one by one, and together no message: 33 actions, ports of a protocol without.
-    if ((error instanceof TypeError || error instanceof RangeError) && error.message.startsWith("Cannot encode ")) {
+    if (error instanceof ArgumentError) {
       return { kind: "usage", status: STATUS_OUTSIDE, text: error.message };
     }
     throw error;

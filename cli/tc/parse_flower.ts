@@ -1,7 +1,7 @@
 /** The words of flower. */
 import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 } from "../../src/wire/ether_types.ts";
 import type { ClassifierSpec } from "../../src/tc/filter.ts";
-import { type FlowerKeys, type MaskedNumber, type PortRange } from "../../src/tc/flower.ts";
+import type { FlowerKeys, MaskedNumber, PortRange } from "../../src/tc/flower.ts";
 import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../src/wire/ip_protocols.ts";
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../src/tc/tcmsg.ts";
 import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier_words.ts";

@@ -1,7 +1,7 @@
 /**
  * `psample tc`: iproute2's words for sampling, sent by this program itself.
  */
-import { NetlinkError } from "../../src/errors.ts";
+import { errnoText, NetlinkError } from "../../src/errors.ts";
 import { encodeLinkDump, LinkTable } from "../../src/link/link.ts";
 import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter } from "../../src/tc/filter.ts";
@@ -106,7 +106,7 @@ const STRERROR: Readonly<Record<number, string>> = {
 /** A refusal in iproute2's words: the kernel's sentence, or else the name of the error. */
 function refusalText(error: NetlinkError): string {
   if (error.extack) return `Error: ${sentence(error.extack)}`;
-  const plain = new NetlinkError("", error.errno).message.replace(/^Cannot : /, "").replace(/ \(\w+\)$/, "");
+  const plain = errnoText(error.errno);
   return `RTNETLINK answers: ${STRERROR[error.errno] ?? plain.charAt(0).toUpperCase() + plain.slice(1)}`;
 }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { NetlinkError } from "../errors.ts";
+import { ArgumentError, NetlinkError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
 import { EEXIST, EPERM } from "../sys/sys.ts";
 import { type Action, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
@@ -109,18 +109,18 @@ async function withTrafficControl<T>(work: (tc: TrafficControl) => Promise<T>): 
 
 function checkSpec(how: "add" | "replace", { sample }: ActionSpec): void {
   const { rate, group, truncateBytes, index } = sample;
-  if (rate === undefined || group === undefined) throw new TypeError(`Cannot ${how} a sample action: it takes a rate and a group`);
-  if (how === "replace" && index === undefined) throw new TypeError("Cannot replace a sample action: which index?");
-  if (rate === 0) throw new RangeError("Cannot sample with rate 0: one packet in how many?");
+  if (rate === undefined || group === undefined) throw new ArgumentError(`Cannot ${how} a sample action: it takes a rate and a group`);
+  if (how === "replace" && index === undefined) throw new ArgumentError("Cannot replace a sample action: which index?");
+  if (rate === 0) throw new ArgumentError("Cannot sample with rate 0: one packet in how many?");
   for (const [what, value] of Object.entries({ rate, group, truncateBytes, index })) {
     if (value !== undefined && !(Number.isInteger(value) && value >= 0 && value <= 0xffffffff)) {
-      throw new RangeError(`Cannot make a sample action with ${what} ${value}: expected a whole number from 0 to 4294967295`);
+      throw new ArgumentError(`Cannot make a sample action with ${what} ${value}: expected a whole number from 0 to 4294967295`);
     }
   }
 }
 
 function checkIndex(index: number): void {
   if (!Number.isInteger(index) || index < 1 || index > 0xffffffff) {
-    throw new RangeError(`There is no sample action ${index}: an index is a whole number from 1 to 4294967295`);
+    throw new ArgumentError(`There is no sample action ${index}: an index is a whole number from 1 to 4294967295`);
   }
 }

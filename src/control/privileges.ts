@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { NetlinkError } from "../errors.ts";
+import { SystemError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
 import { ENOENT, type Sys } from "../sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -27,7 +27,7 @@ export interface DropOptions {
  *
  * The ids change on all threads of the process; capabilities and no_new_privs are a thread's own, and change on this one.
  *
- * @throws {NetlinkError} `ENOENT` for an unknown user, `EPERM` without the right.
+ * @throws {SystemError} `ENOENT` for an unknown user, `EPERM` without the right.
  */
 export async function dropPrivileges(name: string, options: DropOptions = {}): Promise<void> {
   dropPrivilegesWith(await loadSys(), name, options);
@@ -39,9 +39,9 @@ export function dropPrivilegesWith(sys: Sys, name: string, { keepNetAdmin = fals
   new TextEncoder().encodeInto(name, text);
   const user = sys.getpwnam(text);
   const op = `become the user ${name}`;
-  if (!user) throw new NetlinkError(op, ENOENT, { hint: "There is no such user" });
+  if (!user) throw new SystemError(op, ENOENT, { hint: "There is no such user" });
   const check = (result: number): void => {
-    if (result < 0) throw new NetlinkError(op, -result, { hint: "Only root can become another user" });
+    if (result < 0) throw new SystemError(op, -result, { hint: "Only root can become another user" });
   };
   const { uid, gid } = user;
   // In this order: each step takes the right that the next one gives up.

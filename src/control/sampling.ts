@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { NetlinkError } from "../errors.ts";
+import { ArgumentError, NetlinkError } from "../errors.ts";
 import { listGroupsWith } from "./groups.ts";
 import { IFNAME_MAX, type Link } from "../link/link.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
@@ -144,7 +144,7 @@ export async function addSampling(options: SamplingOptions): Promise<SamplingHan
 /**
  * {@linkcode addSampling} on a given seam.
  *
- * @throws {RangeError | TypeError} for options that make no sense, before anything is touched.
+ * @throws {ArgumentError} for options that make no sense, before anything is touched.
  * @throws {NetlinkError} where the kernel refuses; what was done until then is undone.
  */
 export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promise<SamplingHandle> {
@@ -185,13 +185,13 @@ function checkOptions(options: SamplingOptions): Plan {
   if (typeof device === "string") checkName(device);
   else checkNumber("device", device, 1, 0x7fffffff);
   if (!["ingress", "egress", "both"].includes(direction)) {
-    throw new TypeError(`Cannot sample the direction ${direction}: it is ingress, egress or both`);
+    throw new ArgumentError(`Cannot sample the direction ${direction}: it is ingress, egress or both`);
   }
   const shares = rate === undefined && index !== undefined;
-  if (rate === undefined && !shares) throw new TypeError("Cannot sample without a rate: one packet in how many?");
+  if (rate === undefined && !shares) throw new ArgumentError("Cannot sample without a rate: one packet in how many?");
   for (const [what, value] of Object.entries(shares ? { group, truncateBytes, cookie, control } : {})) {
     if (value !== undefined) {
-      throw new TypeError(`Cannot share an action and change it: leave out ${what}, or give a rate for a new action`);
+      throw new ArgumentError(`Cannot share an action and change it: leave out ${what}, or give a rate for a new action`);
     }
   }
   if (rate !== undefined) checkNumber("rate", rate, 1);
@@ -199,7 +199,7 @@ function checkOptions(options: SamplingOptions): Plan {
   if (truncateBytes !== undefined) checkNumber("truncateBytes", truncateBytes);
   if (index !== undefined) checkNumber("index", index, 1);
   if (cookie && (cookie.length < 1 || cookie.length > TC_COOKIE_MAX_SIZE)) {
-    throw new RangeError(`Cannot sample with a cookie of ${cookie.length} bytes: 1 to ${TC_COOKIE_MAX_SIZE} are possible`);
+    throw new ArgumentError(`Cannot sample with a cookie of ${cookie.length} bytes: 1 to ${TC_COOKIE_MAX_SIZE} are possible`);
   }
   const compiled = match === undefined ? undefined : compileMatch(match);
   const flags = hardware === "only" ? TCA_CLS_FLAGS_SKIP_SW : hardware === "never" ? TCA_CLS_FLAGS_SKIP_HW : undefined;
@@ -215,13 +215,13 @@ function checkOptions(options: SamplingOptions): Plan {
 function checkName(name: string): void {
   const size = new TextEncoder().encode(name).length;
   if (size < 1 || size > 127) {
-    throw new RangeError(`Cannot sample on the device ${JSON.stringify(name)}: a name has 1 to ${IFNAME_MAX} bytes`);
+    throw new ArgumentError(`Cannot sample on the device ${JSON.stringify(name)}: a name has 1 to ${IFNAME_MAX} bytes`);
   }
 }
 
 function checkNumber(what: string, value: number, least = 0, most = 0xffffffff): void {
   if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`Cannot sample with ${what} ${value}: expected a whole number from ${least} to ${most}`);
+    throw new ArgumentError(`Cannot sample with ${what} ${value}: expected a whole number from ${least} to ${most}`);
   }
 }
 

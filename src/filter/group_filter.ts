@@ -1,3 +1,4 @@
+import { ArgumentError } from "../errors.ts";
 import { GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { htonl, htons, LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -26,7 +27,7 @@ const MOST_GROUPS = 2040;
  * @param keepBytes How much of a passing message is kept; the whole unless given.
  */
 export function encodeGroupFilter(groups: readonly number[], keepBytes: number = PASS): Uint8Array<ArrayBuffer> {
-  if (groups.length > MOST_GROUPS) throw new RangeError(`Cannot filter ${groups.length} groups: the kernel takes up to ${MOST_GROUPS}`);
+  if (groups.length > MOST_GROUPS) throw new ArgumentError(`Cannot filter ${groups.length} groups: the kernel takes up to ${MOST_GROUPS}`);
   // [code, jump if true, jump if false, constant]
   const program: [number, number, number, number][] = [
     // Loads are big-endian, the message is not: compare with the swapped value.
@@ -43,7 +44,7 @@ export function encodeGroupFilter(groups: readonly number[], keepBytes: number =
   ];
   for (const group of groups) {
     if (!Number.isInteger(group) || group < 0 || group > 0xffffffff) {
-      throw new RangeError(`Cannot filter group ${group}: a group is a whole number from 0 to 4294967295`);
+      throw new ArgumentError(`Cannot filter group ${group}: a group is a whole number from 0 to 4294967295`);
     }
     program.push([JUMP_EQUAL, 0, 1, htonl(group)], [RETURN, 0, 0, keepBytes]);
   }

@@ -12,6 +12,7 @@
  * All words have to hold at once: flower has no "or", no "not" and no "either end". A filter without `vlan`
  * takes untagged packets.
  */
+import { ArgumentError } from "../errors.ts";
 import { ipv4Bytes, ipv6Bytes, type MaskedAddress, prefixMask } from "../tc/address.ts";
 import { ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, etherTypeName, etherTypeOf } from "../wire/ether_types.ts";
 import type { FlowerKeys, PortRange } from "../tc/flower.ts";
@@ -55,8 +56,8 @@ const HAS_PORTS: ReadonlySet<number | undefined> = new Set([IPPROTO_TCP, IPPROTO
 /**
  * Compiles a match.
  *
- * @throws {TypeError} where a word makes no sense, or flower cannot say it.
- * @throws {RangeError} where a number is too large.
+ * @throws {ArgumentError} where a word makes no sense, or flower cannot say it.
+ * @throws {ArgumentError} where a number is too large.
  */
 export function compileMatch(text: string): Match {
   const words = text.split(/\s+/).filter((word) => word !== "");
@@ -65,7 +66,7 @@ export function compileMatch(text: string): Match {
   const keys: FlowerKeys = {};
   let at = 0;
 
-  const refuse = (why: string): TypeError => new TypeError(`Cannot match "${text}": ${why}`);
+  const refuse = (why: string): ArgumentError => new ArgumentError(`Cannot match "${text}": ${why}`);
   const argument = (word: string): string => {
     const value = words[at++];
     if (value === undefined) throw refuse(`${word} needs a value`);
@@ -100,7 +101,7 @@ export function compileMatch(text: string): Match {
       const value = argument(word);
       const number = PROTOCOLS.get(value) ?? numberOf(value);
       if (number === undefined) throw refuse(`${value} is no IP protocol: tcp, udp, sctp, icmp, icmpv6 or a number`);
-      if (number > 255) throw new RangeError(`Cannot match "${text}": the IP protocol ${value} is not between 0 and 255`);
+      if (number > 255) throw new ArgumentError(`Cannot match "${text}": the IP protocol ${value} is not between 0 and 255`);
       setProtocol(value, number);
     } else if (word === "src" || word === "src_ip") {
       once(word, keys.source);
@@ -125,14 +126,14 @@ export function compileMatch(text: string): Match {
       const value = argument(word);
       const number = numberOf(value);
       if (number === undefined) throw refuse(`${value} is no VLAN number`);
-      if (number > 4095) throw new RangeError(`Cannot match "${text}": the VLAN ${value} is not between 0 and 4095`);
+      if (number > 4095) throw new ArgumentError(`Cannot match "${text}": the VLAN ${value} is not between 0 and 4095`);
       vlanId = number;
     } else if (impossible !== undefined) {
       throw refuse(`flower cannot say "${word}": ${impossible}`);
     } else if (protocol !== undefined) {
       setProtocol(word, protocol);
     } else if (etherTypeWord !== undefined) {
-      if (etherTypeWord > 0xffff) throw new RangeError(`Cannot match "${text}": the EtherType ${word} is not between 0 and 65535`);
+      if (etherTypeWord > 0xffff) throw new ArgumentError(`Cannot match "${text}": the EtherType ${word} is not between 0 and 65535`);
       if (etherTypeWord === ETH_P_8021Q) throw refuse(`${word} says no VLAN; say vlan and its number`);
       setEtherType(word, etherTypeWord);
     } else if (word !== "all") {
@@ -166,25 +167,25 @@ function numberOf(text: string): number | undefined {
   return /^(\d{1,10}|0x[0-9a-fA-F]{1,8})$/.test(text) ? Number(text) : undefined;
 }
 
-function prefix(text: string, refuse: (why: string) => TypeError): MaskedAddress {
+function prefix(text: string, refuse: (why: string) => ArgumentError): MaskedAddress {
   const [head = "", bits, ...rest] = text.split("/");
   const address = head.includes(":") ? ipv6Bytes(head) : ipv4Bytes(head);
   if (!address || rest.length > 0) throw refuse(`${text} is no IP address`);
   const all = 8 * address.length;
   const length = bits === undefined ? all : /^\d{1,3}$/.test(bits) ? Number(bits) : undefined;
   if (length === undefined) throw refuse(`${text} has no prefix length behind the slash`);
-  if (length > all) throw new RangeError(`Cannot match ${text}: the prefix length ${length} is not between 0 and ${all}`);
+  if (length > all) throw new ArgumentError(`Cannot match ${text}: the prefix length ${length} is not between 0 and ${all}`);
   return { address, mask: prefixMask(length, address.length) };
 }
 
-function portsOf(match: string, text: string, refuse: (why: string) => TypeError): number | PortRange {
+function portsOf(match: string, text: string, refuse: (why: string) => ArgumentError): number | PortRange {
   const ends = /^(\d+)(?:-(\d+))?$/.exec(text);
   if (!ends) throw refuse(`${text} is no port and no range of ports`);
   const from = Number(ends[1]);
   const to = ends[2] === undefined ? from : Number(ends[2]);
-  if (from > 65535 || to > 65535) throw new RangeError(`Cannot match "${match}": the port ${text} is not between 1 and 65535`);
+  if (from > 65535 || to > 65535) throw new ArgumentError(`Cannot match "${match}": the port ${text} is not between 1 and 65535`);
   // Flower takes 0 for "no port given", and no range that ends where it begins.
-  if (from === 0) throw new RangeError(`Cannot match "${match}": flower cannot say port 0`);
-  if (to < from) throw new RangeError(`Cannot match "${match}": the ports ${text} end before they begin`);
+  if (from === 0) throw new ArgumentError(`Cannot match "${match}": flower cannot say port 0`);
+  if (to < from) throw new ArgumentError(`Cannot match "${match}": the ports ${text} end before they begin`);
   return to === from ? from : { from, to };
 }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { DecodeError, NetlinkError } from "../errors.ts";
+import { ArgumentError, DecodeError, NetlinkError } from "../errors.ts";
 import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
 import {
   CTRL_CMD_DELFAMILY,
@@ -88,9 +88,9 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
 /** {@linkcode listen} on a given seam. */
 export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise<Listener> {
   const { samples = true, events = true, receiveBufferBytes = RECEIVE_BUFFER_BYTES, groups, signal } = options;
-  if (!samples && !events) throw new TypeError("Cannot listen to nothing: one of samples and events must be on");
+  if (!samples && !events) throw new ArgumentError("Cannot listen to nothing: one of samples and events must be on");
   if (!Number.isInteger(receiveBufferBytes) || receiveBufferBytes < 1 || receiveBufferBytes > 0x3fffffff) {
-    throw new RangeError(`Cannot set a receive buffer of ${receiveBufferBytes} bytes: expected a whole number from 1 to 1073741823`);
+    throw new ArgumentError(`Cannot set a receive buffer of ${receiveBufferBytes} bytes: expected a whole number from 1 to 1073741823`);
   }
   // Before the socket: a wrong group is the caller's mistake, whatever the kernel can do.
   const filter = groups && encodeGroupFilter(groups);

@@ -1,4 +1,4 @@
-import { NetlinkError } from "../errors.ts";
+import { SystemError } from "../errors.ts";
 import { memory } from "../wire/native.ts";
 import { EAGAIN, EINTR, type Memory, type Sys } from "../sys/sys.ts";
 
@@ -28,7 +28,7 @@ export class FdOutput {
   /**
    * Writes everything; resolves when the kernel has it.
    *
-   * @throws {NetlinkError} `EPIPE` where nobody reads any more, `ENOSPC` where the disk is full.
+   * @throws {SystemError} `EPIPE` where nobody reads any more, `ENOSPC` where the disk is full.
    */
   async write(data: Uint8Array | string): Promise<void> {
     const bytes = own(typeof data === "string" ? encoder.encode(data) : data);
@@ -42,7 +42,7 @@ export class FdOutput {
         await new Promise((resolve) => setTimeout(resolve, wait));
         wait = Math.min(2 * wait, LONGEST_WAIT_MS);
       } else if (written !== -EINTR) {
-        throw new NetlinkError("write the output", -written);
+        throw new SystemError("write the output", -written);
       }
     }
   }

@@ -1,6 +1,6 @@
 /** The seam on Bun. The only file that says `bun:ffi` and `Bun`. */
 import { dlopen, ptr, read, toArrayBuffer } from "bun:ffi";
-import { NetlinkError } from "../errors.ts";
+import { SystemError } from "../errors.ts";
 import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
 import { EBADF, ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
@@ -246,7 +246,7 @@ class BunSys implements Sys {
         },
       });
     } catch (error) {
-      throw new NetlinkError("watch a socket", EBADF, { cause: error });
+      throw new SystemError("watch a socket", EBADF, { cause: error });
     }
     // A paused socket must not keep the process alive: only waiting does.
     socket.unref();

@@ -1,7 +1,7 @@
 /** The seam on Deno. The only file that says `Deno.`. */
 import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
-import { NetlinkError } from "../errors.ts";
+import { SystemError } from "../errors.ts";
 import { ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
@@ -255,7 +255,7 @@ class Poller {
   watch(fd: number, ready: () => void): Watch {
     if (this.#watches === 0) {
       const wakeup = this.#ok(this.#libc.eventfd(0, EFD_NONBLOCK_CLOEXEC));
-      if (wakeup < 0) throw new NetlinkError("watch a socket", -wakeup);
+      if (wakeup < 0) throw new SystemError("watch a socket", -wakeup);
       this.#wakeup = wakeup;
     }
     this.#watches++;

@@ -2,7 +2,7 @@
  * Actions of any kind: the list inside a filter, and the messages about actions that exist by themselves.
  * Source: include/uapi/linux/pkt_cls.h, include/uapi/linux/rtnetlink.h (struct tcamsg), net/sched/act_api.c.
  */
-import { DecodeError } from "../errors.ts";
+import { ArgumentError, DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { type AttrWriter, NLA_F_NESTED } from "../wire/attr_writer.ts";
 import {
@@ -202,12 +202,12 @@ function readAction(order: number, attr: AttrReader): Action {
 /**
  * Writes a list of sample actions as the attribute `type`; nothing for `undefined`.
  *
- * @throws {RangeError} where there are more than 32, or a cookie is longer than 16 bytes.
+ * @throws {ArgumentError} where there are more than 32, or a cookie is longer than 16 bytes.
  */
 export function writeActions(writer: AttrWriter, type: number, actions: readonly ActionSpec[] | undefined): void {
   if (actions === undefined) return;
   if (actions.length > TCA_ACT_MAX_PRIO) {
-    throw new RangeError(`Cannot encode ${actions.length} actions: the kernel takes ${TCA_ACT_MAX_PRIO}`);
+    throw new ArgumentError(`Cannot encode ${actions.length} actions: the kernel takes ${TCA_ACT_MAX_PRIO}`);
   }
   writer.nest(type, () => {
     actions.forEach((action, i) => writer.nest(i + 1, () => writeAction(writer, action)));
@@ -223,7 +223,7 @@ const HARDWARE_STATS = {
 function writeAction(writer: AttrWriter, action: ActionSpec): void {
   const { cookie, hardwareStats } = action;
   if (cookie && cookie.length > TC_COOKIE_MAX_SIZE) {
-    throw new RangeError(`Cannot encode a cookie: ${cookie.length} bytes, the kernel takes ${TC_COOKIE_MAX_SIZE}`);
+    throw new ArgumentError(`Cannot encode a cookie: ${cookie.length} bytes, the kernel takes ${TC_COOKIE_MAX_SIZE}`);
   }
   writer.string(TCA_ACT_KIND, "sample");
   writer.nest(TCA_ACT_OPTIONS | NLA_F_NESTED, () => writeSampleAction(writer, action.sample));

@@ -1,3 +1,4 @@
+import { ArgumentError } from "../errors.ts";
 /**
  * What becomes of a packet after an action: TC_ACT_*, include/uapi/linux/pkt_cls.h.
  */
@@ -67,12 +68,12 @@ const BY_NUMBER: ReadonlyMap<number, ControlName> = new Map(Object.entries(NAMES
 /**
  * The number of a control.
  *
- * @throws {RangeError} where a jump or a chain does not fit 28 bits.
+ * @throws {ArgumentError} where a jump or a chain does not fit 28 bits.
  */
 export function encodeControl(control: Control): number {
   if (typeof control === "string") {
     const number: number | undefined = Object.hasOwn(NAMES, control) ? NAMES[control] : undefined;
-    if (number === undefined) throw new TypeError(`Cannot encode the control ${control}: there is no such control`);
+    if (number === undefined) throw new ArgumentError(`Cannot encode the control ${control}: there is no such control`);
     return number;
   }
   if ("jump" in control) return TC_ACT_JUMP | extended("jump", control.jump);
@@ -90,7 +91,7 @@ export function decodeControl(number: number): Control {
 
 function extended(what: string, value: number): number {
   if (!Number.isInteger(value) || value < 0 || value > TC_ACT_EXT_VAL_MASK) {
-    throw new RangeError(`Cannot encode the control ${what}: ${value} is not between 0 and ${TC_ACT_EXT_VAL_MASK}`);
+    throw new ArgumentError(`Cannot encode the control ${what}: ${value} is not between 0 and ${TC_ACT_EXT_VAL_MASK}`);
   }
   return value;
 }

@@ -2,6 +2,7 @@
  * The classifier `flower`: header fields by name. It knows more keys than these; others are kept as they come.
  * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_flower.c.
  */
+import { ArgumentError } from "../errors.ts";
 import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import type { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
@@ -261,7 +262,7 @@ export function readFlower(attr: AttrReader): Flower {
 /**
  * Writes the attributes inside TCA_OPTIONS, in the order in which iproute2's manual names them.
  *
- * @throws {TypeError} where a key needs another one that is not there: ports an IP protocol, ICMP types their protocol.
+ * @throws {ArgumentError} where a key needs another one that is not there: ports an IP protocol, ICMP types their protocol.
  */
 export function writeFlower(writer: AttrWriter, spec: FlowerSpec): void {
   const keys = spec.keys ?? {};
@@ -293,7 +294,7 @@ export function writeFlower(writer: AttrWriter, spec: FlowerSpec): void {
   for (const [name, value] of Object.entries(keys)) {
     const key = name as keyof FlowerKeys;
     if (value === undefined || written.has(key) || key === "inputDevice" || key === "etherType" || key === "ipFlags") continue;
-    throw new TypeError(
+    throw new ArgumentError(
       `Cannot encode the flower key ${name}: ${
         keys.ipProtocol === undefined ? "it needs an IP protocol" : "it does not go with the IP protocol or address family"
       }`,

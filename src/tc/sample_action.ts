@@ -2,6 +2,7 @@
  * The action `sample`: the attributes inside TCA_ACT_OPTIONS of an action of that kind.
  * Source: include/uapi/linux/tc_act/tc_sample.h, net/sched/act_sample.c.
  */
+import { ArgumentError } from "../errors.ts";
 import type { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -148,7 +149,7 @@ export function writeSampleAction(writer: AttrWriter, spec: SampleActionSpec): v
 /** A DataView would wrap what does not fit: 4294967296 must not become a rate of 0. */
 function u32(name: string, value: number | undefined): number | undefined {
   if (value !== undefined && (!Number.isInteger(value) || value < 0 || value > 0xffffffff)) {
-    throw new RangeError(`Cannot encode a sample action: ${name} ${value} is not between 0 and 4294967295`);
+    throw new ArgumentError(`Cannot encode a sample action: ${name} ${value} is not between 0 and 4294967295`);
   }
   return value;
 }

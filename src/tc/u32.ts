@@ -2,7 +2,7 @@
  * The classifier `u32`: masked 32-bit words at offsets in the packet. Source: include/uapi/linux/pkt_cls.h,
  * net/sched/cls_u32.c.
  */
-import { DecodeError } from "../errors.ts";
+import { ArgumentError, DecodeError } from "../errors.ts";
 import type { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -222,7 +222,7 @@ export function writeU32(writer: AttrWriter, spec: U32Spec): void {
   writer.u32(TCA_U32_CLASSID, classId);
   writeActions(writer, TCA_U32_ACT, actions);
   if (keys) {
-    if (keys.length > U32_MAX_KEYS) throw new RangeError(`Cannot encode ${keys.length} u32 keys: ${U32_MAX_KEYS} is the most`);
+    if (keys.length > U32_MAX_KEYS) throw new ArgumentError(`Cannot encode ${keys.length} u32 keys: ${U32_MAX_KEYS} is the most`);
     const bytes = memory(SEL_SIZE + keys.length * KEY_SIZE);
     const view = viewOf(bytes);
     // A filter that is not terminal only leads on to others.

@@ -1,3 +1,4 @@
+import { ArgumentError } from "../errors.ts";
 import { align4, LITTLE, memory, viewOf } from "./native.ts";
 
 const text = new TextEncoder();
@@ -111,13 +112,13 @@ export class AttrWriter {
     const start = this.#header(type, 0) - 4;
     fill(this);
     const size = this.#length - start;
-    if (size > 0xffff) throw new RangeError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65535`);
+    if (size > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65535`);
     this.#view.setUint16(start, size, LITTLE);
     return this;
   }
 
   #header(type: number, size: number): number {
-    if (size + 4 > 0xffff) throw new RangeError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65531`);
+    if (size + 4 > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65531`);
     const at = this.#grow(4 + align4(size));
     this.#view.setUint16(at, size + 4, LITTLE);
     this.#view.setUint16(at + 2, type, LITTLE);

@@ -1,4 +1,5 @@
 /** Processes of the bench: C peers and the runtime's own, their results, and who sends to them. */
+import { ArgumentError } from "../../src/errors.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
@@ -49,7 +50,7 @@ export async function buildPeers(names: readonly string[] = ["decode", "recv", "
       await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), "-lmnl"]);
     } catch (error) {
       const cure = "it takes a compiler and libmnl, on Debian and Ubuntu: apt-get install gcc libc6-dev libmnl-dev";
-      throw new TypeError(`Cannot compile peer/${name}.c: ${cure}`, { cause: error });
+      throw new ArgumentError(`Cannot compile peer/${name}.c: ${cure}`, { cause: error });
     }
   }
 }
@@ -93,7 +94,7 @@ export function run(command: readonly string[], load?: Load): Promise<Results> {
     });
     child.on("error", reject);
     child.on("close", (status) => {
-      if (status !== 0) return reject(new TypeError(`Cannot run ${command.join(" ")}: status ${status}\n${text}`));
+      if (status !== 0) return reject(new ArgumentError(`Cannot run ${command.join(" ")}: status ${status}\n${text}`));
       for (const line of text.split("\n")) {
         const [name, value] = line.split(" ");
         if (name && value) results.set(name, Number(value));
@@ -118,14 +119,14 @@ class Rounds {
     this.#child.stdin!.on("error", () => {});
     createInterface({ input: this.#child.stderr! }).on("line", (line) => this.#line?.(line));
     this.#child.on("error", (error) => this.#failed(error));
-    this.#child.on("close", () => this.#failed(new TypeError(`Cannot run ${command.join(" ")}: it ended`)));
+    this.#child.on("close", () => this.#failed(new ArgumentError(`Cannot run ${command.join(" ")}: it ended`)));
   }
 
   /** What it says next of `name`. */
   #next(name: string): Promise<number> {
     return new Promise((resolve, reject) => {
       let text = "";
-      this.#failed = (error) => reject(text ? new TypeError(`${error.message}\n${text}`) : error);
+      this.#failed = (error) => reject(text ? new ArgumentError(`${error.message}\n${text}`) : error);
       this.#line = (line) => {
         if (line.startsWith(`${name} `)) resolve(Number(line.slice(name.length)));
         else text += `${line}\n`;
@@ -149,7 +150,7 @@ class Rounds {
     this.#child.stdin!.end();
     if (this.#child.exitCode === null && this.#child.signalCode === null) await once(this.#child, "close");
     closeSync(this.#output);
-    if (this.#child.exitCode !== 0) throw new TypeError(`Cannot run ${this.#command.join(" ")}: status ${this.#child.exitCode}`);
+    if (this.#child.exitCode !== 0) throw new ArgumentError(`Cannot run ${this.#command.join(" ")}: status ${this.#child.exitCode}`);
   }
 }
 
@@ -182,6 +183,6 @@ export function firstByte(command: readonly string[]): Promise<number> {
       child.kill();
     }).resume();
     child.on("error", reject);
-    child.on("close", () => took < 0 ? reject(new TypeError(`Cannot run ${command.join(" ")}: it prints nothing`)) : resolve(took));
+    child.on("close", () => took < 0 ? reject(new ArgumentError(`Cannot run ${command.join(" ")}: it prints nothing`)) : resolve(took));
   });
 }

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { NetlinkError } from "../../mod.ts";
+import { SystemError } from "../../mod.ts";
 import { dropPrivilegesWith } from "../../src/control/privileges.ts";
 import { FakeSys } from "../fake_sys.ts";
 
@@ -24,13 +24,13 @@ test("dropPrivileges keeps CAP_NET_ADMIN where asked: the capabilities outlive t
 
 test("dropPrivileges refuses an unknown user before it changes anything", () => {
   const sys = new FakeSys();
-  const error = assertThrows(() => dropPrivilegesWith(sys, "nosuchuser"), NetlinkError);
+  const error = assertThrows(() => dropPrivilegesWith(sys, "nosuchuser"), SystemError);
   assertEquals([error.code, sys.privileges.length], ["ENOENT", 0]);
 });
 
 test("dropPrivileges stops at the first refusal", () => {
   const sys = new FakeSys();
   sys.privilegeResult = -1;
-  const error = assertThrows(() => dropPrivilegesWith(sys, "nobody"), NetlinkError);
+  const error = assertThrows(() => dropPrivilegesWith(sys, "nobody"), SystemError);
   assertEquals([error.code, sys.privileges], ["EPERM", ["initgroups nobody 65534"]]);
 });

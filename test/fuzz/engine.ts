@@ -86,10 +86,14 @@ class Lean {
  * they say and which classes they are of stays as it was. Returns what ends it.
  */
 function withoutStacks(classes: readonly ErrorClass[]): () => void {
-  const before = classes.map((error) => Object.getPrototypeOf(error));
+  const lowest = new Set(classes.map((error) => {
+    let known: unknown = error;
+    while (Object.getPrototypeOf(known) !== Error) known = Object.getPrototypeOf(known);
+    return known;
+  }));
   // What `super()` calls; `instanceof` looks at the prototypes of their prototypes.
-  for (const error of classes) Object.setPrototypeOf(error, Lean);
-  return () => classes.forEach((error, i) => Object.setPrototypeOf(error, before[i]));
+  for (const error of lowest) Object.setPrototypeOf(error, Lean);
+  return () => lowest.forEach((error) => Object.setPrototypeOf(error, Error));
 }
 
 const I128_MAX = (1n << 127n) - 1n;

@@ -1,4 +1,5 @@
 /** Everything that takes what strangers send, and what has to be true of each. */
+import { ArgumentError } from "../../src/errors.ts";
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
@@ -321,7 +322,7 @@ export const TARGETS: readonly Target[] = [
       const [message] = splitMessages(encodeFilter("add", key, { kind: "flower", keys: match.keys }));
       return [match, decodeFilter(message!)];
     },
-    refuses: (error) => (error instanceof TypeError || error instanceof RangeError) && error.message.startsWith("Cannot match"),
+    refuses: (error) => error instanceof ArgumentError && error.message.startsWith("Cannot match"),
     describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
   },
 ];

@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { main } from "../../cli/main.ts";
+import { ArgumentError } from "../../src/errors.ts";
 import { listSampling, NetlinkError } from "../../mod.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
@@ -115,14 +116,14 @@ scene("what fails ends with status 1, says why, and leaves nothing", async () =>
 
   const broken = new Capture("capture a --rate 1", {
     onWrite: () => {
-      throw new TypeError("a bug of the consumer");
+      throw new ArgumentError("a bug of the consumer");
     },
   });
   await broken.samples();
   let thrown: unknown;
   void broken.status.catch((error) => thrown = error);
   await sendUntil("it has written", () => thrown !== undefined);
-  assertEquals(`${thrown}`, "TypeError: a bug of the consumer");
+  assertEquals(`${thrown}`, "ArgumentError: a bug of the consumer");
   assertEquals(tcDump("a"), before);
 
   tc("qdisc add dev b ingress");

@@ -1,6 +1,7 @@
 /** Samples in great number: who makes them, and what the kernel says of them and of the process that takes them. */
 import { readdirSync, readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
+import { ArgumentError } from "../../src/errors.ts";
 import { listGroups } from "../../mod.ts";
 import { frameOut } from "./frames.ts";
 import { genericSocket, type Program } from "./runtime.ts";
@@ -26,7 +27,7 @@ export class Load implements Disposable {
 
   constructor(groups: readonly number[], perPacket: number = groups.length, parameters = "") {
     if (perPacket > MOST_ACTIONS || perPacket % groups.length !== 0) {
-      throw new RangeError(`${perPacket} actions for ${groups.length} groups`);
+      throw new ArgumentError(`${perPacket} actions for ${groups.length} groups`);
     }
     this.#groups = groups;
     this.perPacket = perPacket;

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
-import { NetlinkError } from "../../src/errors.ts";
+import { SystemError } from "../../src/errors.ts";
 import { FdOutput } from "../../src/sink/descriptor.ts";
 import type { Memory } from "../../src/sys/sys.ts";
 import { FakeSys } from "../fake_sys.ts";
@@ -63,7 +63,7 @@ test("FdOutput waits for a reader that does not read", async () => {
 
 for (const [code, errno] of Object.entries({ EPIPE, ENOSPC })) {
   test(`FdOutput fails with ${code}`, async () => {
-    const error = await assertRejects(() => new FdOutput(new FakeOutput(true, -errno), 1).write("text"), NetlinkError);
+    const error = await assertRejects(() => new FdOutput(new FakeOutput(true, -errno), 1).write("text"), SystemError);
     assertEquals(error.code, code);
   });
 }

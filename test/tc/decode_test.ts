@@ -1,6 +1,7 @@
 /** The codecs of traffic control against what a real kernel sent, and against what nobody should send. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { ArgumentError } from "../../src/errors.ts";
 import { DecodeError } from "../../src/errors.ts";
 import { decodeLink, RTM_NEWLINK } from "../../src/link/link.ts";
 import { decodeActions } from "../../src/tc/action.ts";
@@ -34,7 +35,7 @@ function answers(file: string, command: string): Message[] {
 type Classifier = NonNullable<Filter["classifier"]>;
 
 function classifierOf<K extends Classifier["kind"]>(filter: Filter, kind: K): Extract<Classifier, { kind: K }> {
-  if (filter.classifier?.kind !== kind) throw new TypeError(`${filter.kind} is not ${kind}`);
+  if (filter.classifier?.kind !== kind) throw new ArgumentError(`${filter.kind} is not ${kind}`);
   return filter.classifier as Extract<Classifier, { kind: K }>;
 }
 

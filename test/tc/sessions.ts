@@ -7,6 +7,7 @@
  * that has no newline.
  */
 import { readFileSync } from "node:fs";
+import { ArgumentError } from "../../src/errors.ts";
 import { ackError, decodeAck, type Message, NLMSG_DONE, NLMSG_ERROR, splitMessages } from "../../src/wire/message.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import type { TcRequester } from "../../cli/tc/run.ts";
@@ -103,7 +104,7 @@ export class ReplayedKernel implements TcRequester {
     if (splitMessages(bytes)[0]!.type === RTM_GETLINK) return Promise.resolve(linkMessages());
     const frames = this.#answers[this.asked.length];
     this.asked.push(bytes);
-    if (!frames) return Promise.reject(new RangeError(`tc did not ask: ${op}`));
+    if (!frames) return Promise.reject(new ArgumentError(`tc did not ask: ${op}`));
     const messages: Message[] = [];
     for (const message of frames.flatMap((frame) => splitMessages(frame.bytes))) {
       if (message.type === NLMSG_ERROR || message.type === NLMSG_DONE) {

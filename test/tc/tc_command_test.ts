@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { runTc } from "../../cli/tc/run.ts";
+import { ArgumentError } from "../../src/errors.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { allSessions, linkMessages, ReplayedKernel, type Session } from "./sessions.ts";
@@ -143,7 +144,7 @@ test("psample tc: mistakes are told without a socket", async () => {
     let opened = false;
     await runTc(line.split(" ").filter((word) => word !== ""), { out: () => {}, err: () => {} }, () => {
       opened = true;
-      throw new TypeError("opened");
+      throw new ArgumentError("opened");
     });
     assert(!opened, line);
   }

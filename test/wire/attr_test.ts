@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
+import { ArgumentError } from "../../src/errors.ts";
 import { DecodeError } from "../../src/errors.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { AttrWriter, NLA_F_NESTED } from "../../src/wire/attr_writer.ts";
@@ -138,10 +139,10 @@ test("AttrWriter grows, within an attribute too, and leaves no old bytes in the 
 
 test("AttrWriter refuses what an attribute cannot hold", () => {
   assertEquals(new AttrWriter().bytes(1, new Uint8Array(65531)).length, 65536);
-  assertThrows(() => new AttrWriter().bytes(1, new Uint8Array(65532)), RangeError, "65532 bytes");
+  assertThrows(() => new AttrWriter().bytes(1, new Uint8Array(65532)), ArgumentError, "65532 bytes");
   assertThrows(
     () => new AttrWriter().nest(1, (nest) => nest.bytes(1, new Uint8Array(65000)).bytes(1, new Uint8Array(1000))),
-    RangeError,
+    ArgumentError,
     "an attribute holds",
   );
 });
