@@ -16,7 +16,7 @@ import { type Io, processIo } from "./io.ts";
 import { list } from "./commands/list.ts";
 import { monitor } from "./commands/monitor.ts";
 import { read } from "./commands/read.ts";
-import { tc } from "./tc/command.ts";
+import { tc } from "./commands/tc.ts";
 import { VERSION } from "./version.ts";
 
 export type { Io, Out, OutFile } from "./io.ts";

@@ -17,7 +17,7 @@ import type { Command } from "../command.ts";
 import { consume, OUTPUT_OPTIONS, planOutput, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
 import { liveDetails } from "../names.ts";
-import { tcLines } from "../tc_lines.ts";
+import { tcLines } from "../tc/mod.ts";
 
 const CAPTURE_OPTIONS: readonly Option[] = [
   { name: "rate", letter: "r", value: "N", help: "sample one packet in N" },

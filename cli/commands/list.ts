@@ -3,7 +3,7 @@ import { type Group, listGroups, listSampling, NetlinkError, type Sampling } fro
 import { toHex } from "../../src/wire/text.ts";
 import { duration, type Option, parseCommand, UsageError } from "../args.ts";
 import type { Command } from "../command.ts";
-import { controlText } from "../tc_lines.ts";
+import { controlText } from "../tc/mod.ts";
 
 const LIST_OPTIONS: readonly Option[] = [
   { name: "json", help: "print one JSON object a line" },

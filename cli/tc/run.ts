@@ -7,10 +7,10 @@ import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter } from "../../src/tc/filter.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
 import { decodeAck, type Message, NLMSG_ERROR } from "../../src/wire/message.ts";
-import { formatActions } from "./format_action.ts";
-import { formatFilters } from "./format_filter.ts";
-import { formatQdiscs } from "./format_qdisc.ts";
-import { needsLinks, parseTc, type TcCommand } from "./parse.ts";
+import { formatActions } from "./format/action.ts";
+import { formatFilters } from "./format/filter.ts";
+import { formatQdiscs } from "./format/qdisc.ts";
+import { needsLinks, parseTc, type TcCommand } from "./parse/command.ts";
 import type { TcRequest } from "./request.ts";
 
 /** Who asks the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */

@@ -8,7 +8,7 @@ import { DecodeError } from "../../src/errors.ts";
 import { decodeAck, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
 import { UsageError } from "../../cli/args.ts";
-import { parseTc } from "../../cli/tc/parse.ts";
+import { parseTc } from "../../cli/tc/parse/command.ts";
 import { devices } from "./corpus.ts";
 import { Found, type Target, truncations, tryMutations, tryOne, tryTruncations, weigh } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, Random } from "./mutate.ts";

@@ -22,11 +22,11 @@ import type { Io } from "../../cli/io.ts";
 import { list } from "../../cli/commands/list.ts";
 import { monitor } from "../../cli/commands/monitor.ts";
 import { read } from "../../cli/commands/read.ts";
-import { formatActions } from "../../cli/tc/format_action.ts";
-import { formatFilters } from "../../cli/tc/format_filter.ts";
-import { formatQdiscs } from "../../cli/tc/format_qdisc.ts";
-import { needsLinks, parseTc } from "../../cli/tc/parse.ts";
-import { TcRefusal } from "../../cli/tc/refusal.ts";
+import { formatActions } from "../../cli/tc/format/action.ts";
+import { formatFilters } from "../../cli/tc/format/filter.ts";
+import { formatQdiscs } from "../../cli/tc/format/qdisc.ts";
+import { needsLinks, parseTc } from "../../cli/tc/parse/command.ts";
+import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { Broken, DETAILS, LARGE, must, pieces, readFile, sameRead, useSample, writeAndRead } from "./checks.ts";
 import {

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import process from "node:process";
-import { tcLines } from "../../cli/tc_lines.ts";
+import { tcLines } from "../../cli/tc/mod.ts";
 import {
   addAction,
   addSampling,

@@ -19,9 +19,9 @@ import {
 } from "../../src/tc/tcmsg.ts";
 import { type Message, splitMessages } from "../../src/wire/message.ts";
 import { toHex } from "../../src/wire/text.ts";
-import { formatActions } from "../../cli/tc/format_action.ts";
-import { formatFilters } from "../../cli/tc/format_filter.ts";
-import { formatQdiscs } from "../../cli/tc/format_qdisc.ts";
+import { formatActions } from "../../cli/tc/format/action.ts";
+import { formatFilters } from "../../cli/tc/format/filter.ts";
+import { formatQdiscs } from "../../cli/tc/format/qdisc.ts";
 import { allSessions, linkMessages, readSessions } from "./sessions.ts";
 
 const OPTIONS = { stats: true, details: true, raw: true, json: true, pretty: true, oneline: false };

@@ -10,7 +10,7 @@ import type { FlowerKeys } from "../../src/tc/flower.ts";
 import { withKey } from "../../src/tc/u32.ts";
 import { splitMessages } from "../../src/wire/message.ts";
 import { ipv6Text, toHex } from "../../src/wire/text.ts";
-import { classId, integer, qdiscHandle, strtoul, u32Handle, unsigned } from "../../cli/tc/values.ts";
+import { classId, integer, qdiscHandle, strtoul, u32Handle, unsigned } from "../../cli/tc/parse/values.ts";
 
 test("encodeControl: every control there and back", () => {
   const controls: Control[] = [

@@ -10,7 +10,7 @@ import { readFileSync } from "node:fs";
 import { ArgumentError } from "../../src/errors.ts";
 import { ackError, decodeAck, type Message, NLMSG_DONE, NLMSG_ERROR, splitMessages } from "../../src/wire/message.ts";
 import { fromHex } from "../../src/wire/text.ts";
-import type { TcRequester } from "../../cli/tc/run.ts";
+import type { TcRequester } from "../../cli/tc/mod.ts";
 import { RTM_GETLINK } from "../../src/link/link.ts";
 
 /** A message of a session. */

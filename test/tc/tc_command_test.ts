@@ -1,7 +1,7 @@
 /** `psample tc` against recorded sessions of iproute2 6.1 on Linux 7.2: the same requests, output and exit status. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { runTc } from "../../cli/tc/run.ts";
+import { runTc } from "../../cli/tc/mod.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { toHex } from "../../src/wire/text.ts";

@@ -2,7 +2,7 @@ import { Requests } from "../../src/socket/requests.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import type { Command } from "../command.ts";
-import { runTc } from "./run.ts";
+import { runTc } from "../tc/mod.ts";
 
 /** The command `tc`. */
 export const tc: Command = {

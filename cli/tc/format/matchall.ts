@@ -1,12 +1,12 @@
 /** matchall, as iproute2 6.1 prints it. */
-import type { Matchall } from "../../src/tc/matchall.ts";
-import { flagWords, writeFilterActions, writeHandle } from "./format_classifier.ts";
-import { classText } from "./format_values.ts";
-import type { TcOptions } from "./options.ts";
-import type { TcOutput } from "./output.ts";
+import type { Matchall } from "../../../src/tc/matchall.ts";
+import { flagWords, writeFilterActions, writeHandle } from "./classifier.ts";
+import { classText } from "./values.ts";
+import type { TcOptions } from "../parse/options.ts";
+import type { DocumentWriter } from "./document.ts";
 
 /** What follows `matchall`. */
-export function writeMatchall(out: TcOutput, matchall: Matchall, handle: number, options: TcOptions): void {
+export function writeMatchall(out: DocumentWriter, matchall: Matchall, handle: number, options: TcOptions): void {
   const { classId, flags = 0, hits, actions } = matchall;
   writeHandle(out, handle);
   if (classId !== undefined) out.field("flowid", classText(classId), `flowid ${classText(classId)} `);

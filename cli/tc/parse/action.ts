@@ -1,8 +1,8 @@
 /** The words of an action, wherever actions stand. */
-import type { ActionSpec } from "../../src/tc/action.ts";
-import type { SampleActionSpec } from "../../src/tc/sample_action.ts";
-import { fromHex } from "../../src/wire/text.ts";
-import { CONTROL_WORDS, parseControl } from "./parse_control.ts";
+import type { ActionSpec } from "../../../src/tc/action.ts";
+import type { SampleActionSpec } from "../../../src/tc/sample_action.ts";
+import { fromHex } from "../../../src/wire/text.ts";
+import { CONTROL_WORDS, parseControl } from "./control.ts";
 import { fail, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { help } from "./usage.ts";
 import { unsigned } from "./values.ts";

@@ -4,26 +4,26 @@
  * What this package does not decode is said to be there, where iproute2 would print it: a list never looks complete
  * when it is not.
  */
-import type { Filter } from "../../src/tc/filter.ts";
-import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
-import { toHex } from "../../src/wire/text.ts";
-import { writeHandle } from "./format_classifier.ts";
-import { writeFlower } from "./format_flower.ts";
-import { writeMatchall } from "./format_matchall.ts";
-import { writeU32 } from "./format_u32.ts";
-import { classText, type NameOf, protocolText, writeDevice } from "./format_values.ts";
-import type { TcOptions } from "./options.ts";
-import { outputFor, type TcOutput } from "./output.ts";
-import type { TcView } from "./request.ts";
+import type { Filter } from "../../../src/tc/filter.ts";
+import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, TCM_IFINDEX_MAGIC_BLOCK } from "../../../src/tc/tcmsg.ts";
+import { toHex } from "../../../src/wire/text.ts";
+import { writeHandle } from "./classifier.ts";
+import { writeFlower } from "./flower.ts";
+import { writeMatchall } from "./matchall.ts";
+import { writeU32 } from "./u32.ts";
+import { classText, type NameOf, protocolText, writeDevice } from "./values.ts";
+import type { TcOptions } from "../parse/options.ts";
+import { type DocumentWriter, documentWriter } from "./document.ts";
+import type { TcView } from "../request.ts";
 
 /** Filters as `tc filter show` prints them. */
 export function formatFilters(filters: readonly Filter[], options: TcOptions, view: TcView, nameOf: NameOf): string {
-  const out = outputFor(options);
+  const out = documentWriter(options);
   for (const filter of filters) writeFilter(out, filter, options, view, nameOf);
   return out.finish();
 }
 
-function writeFilter(out: TcOutput, filter: Filter, options: TcOptions, view: TcView, nameOf: NameOf): void {
+function writeFilter(out: DocumentWriter, filter: Filter, options: TcOptions, view: TcView, nameOf: NameOf): void {
   const { ifindex, parent, preference, protocol, kind, chain, classifier } = filter;
   out.open();
   out.text("filter ");

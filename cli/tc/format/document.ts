@@ -2,10 +2,10 @@
  * The two forms in which iproute2 prints one and the same thing: text made of pieces, and JSON made of names and values.
  * A format says both at once, field by field, so that neither forgets what the other has.
  */
-import type { TcOptions } from "./options.ts";
+import type { TcOptions } from "../parse/options.ts";
 
 /** Where a format goes to. */
-export interface TcOutput {
+export interface DocumentWriter {
   /** A piece of text; nothing in JSON. */
   text(piece: string): void;
   /** The end of a line; nothing in JSON. */
@@ -27,12 +27,12 @@ export interface TcOutput {
 }
 
 /** The form that the options ask for. */
-export function outputFor(options: TcOptions): TcOutput {
+export function documentWriter(options: TcOptions): DocumentWriter {
   return options.json ? jsonOutput(options.pretty) : textOutput(options.oneline ? "\\" : "\n");
 }
 
 /** Text, with `newline` at the end of each line. */
-function textOutput(newline: string): TcOutput {
+function textOutput(newline: string): DocumentWriter {
   let result = "";
   const nothing = (): void => {};
   return {
@@ -52,7 +52,7 @@ function textOutput(newline: string): TcOutput {
  * JSON as lib/json_writer.c lays it out; `pretty` for many lines. It is not `JSON.stringify`, because iproute2 names
  * fields twice (`success` of u32), and lays the brackets of arrays out in its own way.
  */
-function jsonOutput(pretty: boolean): TcOutput {
+function jsonOutput(pretty: boolean): DocumentWriter {
   let result = "";
   let depth = 0;
   let separator = "";

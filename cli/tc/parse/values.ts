@@ -2,9 +2,9 @@
  * How iproute2 reads values: numbers as strtoul(3) takes them, handles, addresses. The quirks are kept, because whoever
  * types iproute2's words means what iproute2 makes of them.
  */
-import { etherTypeOf } from "../../src/wire/ether_types.ts";
-import { ipv6Bytes, type MaskedAddress, prefixLength, prefixMask } from "../../src/tc/address.ts";
-import { TC_H_ROOT, TC_H_UNSPEC } from "../../src/tc/tcmsg.ts";
+import { etherTypeOf } from "../../../src/wire/ether_types.ts";
+import { ipv6Bytes, type MaskedAddress, prefixLength, prefixMask } from "../../../src/tc/address.ts";
+import { TC_H_ROOT, TC_H_UNSPEC } from "../../../src/tc/tcmsg.ts";
 
 const ULONG = 1n << 64n;
 

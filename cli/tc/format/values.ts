@@ -1,7 +1,7 @@
 /** Pieces that several formats have. */
-import { etherTypeName } from "../../src/wire/ether_types.ts";
-import { TC_H_ROOT, TC_H_UNSPEC } from "../../src/tc/tcmsg.ts";
-import type { TcOutput } from "./output.ts";
+import { etherTypeName } from "../../../src/wire/ether_types.ts";
+import { TC_H_ROOT, TC_H_UNSPEC } from "../../../src/tc/tcmsg.ts";
+import type { DocumentWriter } from "./document.ts";
 
 /** The name of a device. */
 export type NameOf = (ifindex: number) => string | undefined;
@@ -31,7 +31,7 @@ export function protocolText(protocol: number): string {
 }
 
 /** The name of a device; 0 is any. */
-export function writeDevice(out: TcOutput, ifindex: number, nameOf: NameOf): void {
+export function writeDevice(out: DocumentWriter, ifindex: number, nameOf: NameOf): void {
   const name = ifindex === 0 ? "*" : nameOf(ifindex) ?? `if${ifindex}`;
   out.field("dev", name, `dev ${name} `);
 }

@@ -1,11 +1,11 @@
 /** What `psample capture` does, in the words of tc(8), for people who want to know or to do it by hand. */
-import type { Control, SamplingOptions } from "../mod.ts";
-import { type MaskedAddress, prefixLength } from "../src/tc/address.ts";
-import { etherTypeName } from "../src/wire/ether_types.ts";
-import type { PortRange } from "../src/tc/flower.ts";
-import { compileMatch, type Match } from "../src/filter/match.ts";
-import { ipv4Text, ipv6Text, toHex } from "../src/wire/text.ts";
-import { ipProtocolName } from "../src/wire/ip_protocols.ts";
+import type { Control, SamplingOptions } from "../../mod.ts";
+import { type MaskedAddress, prefixLength } from "../../src/tc/address.ts";
+import { etherTypeName } from "../../src/wire/ether_types.ts";
+import type { PortRange } from "../../src/tc/flower.ts";
+import { compileMatch, type Match } from "../../src/filter/match.ts";
+import { ipv4Text, ipv6Text, toHex } from "../../src/wire/text.ts";
+import { ipProtocolName } from "../../src/wire/ip_protocols.ts";
 
 /** The first of the groups that are chosen where none is given. */
 const GROUP = 65536;

@@ -4,14 +4,14 @@
  * The order in which mistakes are found is iproute2's, because it decides the exit status: a mistake in the words
  * exits with 255, one in a classifier's words with 1, the kernel's refusal with 2, of `actions` with 255.
  */
-import { ArgumentError } from "../../src/errors.ts";
+import { ArgumentError } from "../../../src/errors.ts";
 import type { TcLinks } from "./devices.ts";
 import { parseOptions, type TcOptions } from "./options.ts";
-import { parseActions } from "./parse_actions.ts";
-import { parseFilter } from "./parse_filter.ts";
-import { parseQdisc } from "./parse_qdisc.ts";
+import { parseActions } from "./actions.ts";
+import { parseFilter } from "./filter.ts";
+import { parseQdisc } from "./qdisc.ts";
 import { outside, STATUS_OUTSIDE, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import type { TcRequest } from "./request.ts";
+import type { TcRequest } from "../request.ts";
 import { help, TC_HELP } from "./usage.ts";
 import { keywordOf, Words } from "./words.ts";
 

@@ -1,11 +1,11 @@
 /** The words of flower. */
-import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 } from "../../src/wire/ether_types.ts";
-import type { ClassifierSpec } from "../../src/tc/filter.ts";
-import type { FlowerKeys, MaskedNumber, PortRange } from "../../src/tc/flower.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../src/wire/ip_protocols.ts";
-import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../src/tc/tcmsg.ts";
-import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier_words.ts";
-import { IP_PROTOCOLS } from "../../src/wire/ip_protocols.ts";
+import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 } from "../../../src/wire/ether_types.ts";
+import type { ClassifierSpec } from "../../../src/tc/filter.ts";
+import type { FlowerKeys, MaskedNumber, PortRange } from "../../../src/tc/flower.ts";
+import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_protocols.ts";
+import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../../src/tc/tcmsg.ts";
+import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier.ts";
+import { IP_PROTOCOLS } from "../../../src/wire/ip_protocols.ts";
 import { fail, illegal, invalidArgument, outside, TcRefusal } from "./refusal.ts";
 import { etherType, prefixOf, unsigned } from "./values.ts";
 import { isPrefix, keywordOf, type Words } from "./words.ts";

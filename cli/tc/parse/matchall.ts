@@ -1,6 +1,6 @@
 /** The words of matchall. */
-import type { ClassifierSpec } from "../../src/tc/filter.ts";
-import { checkFlags, noWords, takeCommon, unknownWord } from "./classifier_words.ts";
+import type { ClassifierSpec } from "../../../src/tc/filter.ts";
+import { checkFlags, noWords, takeCommon, unknownWord } from "./classifier.ts";
 import { TcRefusal } from "./refusal.ts";
 import { strtoul } from "./values.ts";
 import type { Words } from "./words.ts";

@@ -1,5 +1,5 @@
 /** What happens to a packet behind an action. */
-import { type Control, TC_ACT_EXT_VAL_MASK } from "../../src/tc/control.ts";
+import { type Control, TC_ACT_EXT_VAL_MASK } from "../../../src/tc/control.ts";
 import { fail, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { unsigned } from "./values.ts";
 import { isPrefix, keywordOf, type Words } from "./words.ts";

@@ -1,12 +1,12 @@
 /** u32, as iproute2 6.1 prints it. */
-import { ETH_P_IP, ETH_P_IPV6 } from "../../src/wire/ether_types.ts";
-import type { Filter } from "../../src/tc/filter.ts";
-import { TC_U32_EAT, TC_U32_OFFSET, TC_U32_TERMINAL, TC_U32_VAROFFSET, type U32, type U32Key } from "../../src/tc/u32.ts";
-import { ipv4Text, toHex } from "../../src/wire/text.ts";
-import { flagWords, writeFilterActions } from "./format_classifier.ts";
-import { classText, hex, hex8 } from "./format_values.ts";
-import type { TcOptions } from "./options.ts";
-import type { TcOutput } from "./output.ts";
+import { ETH_P_IP, ETH_P_IPV6 } from "../../../src/wire/ether_types.ts";
+import type { Filter } from "../../../src/tc/filter.ts";
+import { TC_U32_EAT, TC_U32_OFFSET, TC_U32_TERMINAL, TC_U32_VAROFFSET, type U32, type U32Key } from "../../../src/tc/u32.ts";
+import { ipv4Text, toHex } from "../../../src/wire/text.ts";
+import { flagWords, writeFilterActions } from "./classifier.ts";
+import { classText, hex, hex8 } from "./values.ts";
+import type { TcOptions } from "../parse/options.ts";
+import type { DocumentWriter } from "./document.ts";
 
 function u32HandleText(handle: number, raw: boolean): string {
   if (handle === 0) return "none";
@@ -17,7 +17,7 @@ function u32HandleText(handle: number, raw: boolean): string {
 }
 
 /** What follows `u32`. */
-export function writeU32(out: TcOutput, u32: U32, filter: Filter, options: TcOptions): void {
+export function writeU32(out: DocumentWriter, u32: U32, filter: Filter, options: TcOptions): void {
   const { handle } = filter;
   const { selector, flags = 0, tries, hits } = u32;
   const terminal = selector !== undefined && (selector.flags & TC_U32_TERMINAL) !== 0;
@@ -74,7 +74,7 @@ function alternateHex(value: number): string {
   return value === 0 ? "0" : `0x${hex(value)}`;
 }
 
-function writeU32Offsets(out: TcOutput, selector: NonNullable<U32["selector"]>): void {
+function writeU32Offsets(out: DocumentWriter, selector: NonNullable<U32["selector"]>): void {
   const { flags, headerMask, headerShift, headerOffset, plus, hashMask, hashOffset } = selector;
   if (flags & (TC_U32_VAROFFSET | TC_U32_OFFSET)) {
     out.line();
@@ -98,14 +98,14 @@ function writeU32Offsets(out: TcOutput, selector: NonNullable<U32["selector"]>):
  * A key as numbers, or with -pretty in words. The words are iproute2's, oddities included: what it has no word for it
  * leaves out, and it reads IPv6 as IPv4. Its JSON in words, which it does not finish, is finished here.
  */
-function writeU32Key(out: TcOutput, key: U32Key, protocol: number, options: TcOptions): void {
+function writeU32Key(out: DocumentWriter, key: U32Key, protocol: number, options: TcOptions): void {
   out.open("match");
   if (options.pretty && (protocol === ETH_P_IP || protocol === ETH_P_IPV6)) writeU32Words(out, key, protocol);
   else writeU32Numbers(out, key);
   out.close();
 }
 
-function writeU32Numbers(out: TcOutput, key: U32Key): void {
+function writeU32Numbers(out: DocumentWriter, key: U32Key): void {
   const next = key.offsetMask ? "nexthdr+" : "";
   out.line();
   out.field("value", hex(key.value), `  match ${hex8(key.value)}`);
@@ -114,7 +114,7 @@ function writeU32Numbers(out: TcOutput, key: U32Key): void {
   out.field("off", key.offset, `${key.offset}`);
 }
 
-function writeU32Words(out: TcOutput, key: U32Key, protocol: number): void {
+function writeU32Words(out: DocumentWriter, key: U32Key, protocol: number): void {
   const { mask, value, offset } = key;
   if (offset === 0 && mask === 0x0f000000) {
     out.line();
@@ -142,7 +142,7 @@ function writeU32Words(out: TcOutput, key: U32Key, protocol: number): void {
 }
 
 /** iproute2 takes the two ports for each other in IPv6. */
-function writeU32Ports(out: TcOutput, value: number, mask: number, ipv4: boolean): void {
+function writeU32Ports(out: DocumentWriter, value: number, mask: number, ipv4: boolean): void {
   const [low, high] = ipv4 ? ["dport", "sport"] : ["sport", "dport"];
   const lowPort = value & 0xffff;
   const highPort = value >>> 16;

@@ -1,7 +1,7 @@
 /** The words of u32. */
-import type { ClassifierSpec } from "../../src/tc/filter.ts";
-import { type U32Key, withKey } from "../../src/tc/u32.ts";
-import { checkFlags, noWords, takeCommon, unknownWord } from "./classifier_words.ts";
+import type { ClassifierSpec } from "../../../src/tc/filter.ts";
+import { type U32Key, withKey } from "../../../src/tc/u32.ts";
+import { checkFlags, noWords, takeCommon, unknownWord } from "./classifier.ts";
 import { fail, illegal, outside } from "./refusal.ts";
 import { integer, prefixOf, unsigned } from "./values.ts";
 import { isPrefix, keywordOf, type Words } from "./words.ts";

@@ -4,18 +4,18 @@
  * What this package does not decode is said to be there, where iproute2 would print it: a list never looks complete
  * when it is not.
  */
-import type { Qdisc } from "../../src/tc/qdisc.ts";
-import { TC_H_ROOT } from "../../src/tc/tcmsg.ts";
-import { toHex } from "../../src/wire/text.ts";
-import { writeStats } from "./format_stats.ts";
-import { classText, hex, hex8, type NameOf, writeDevice } from "./format_values.ts";
-import type { TcOptions } from "./options.ts";
-import { outputFor, type TcOutput } from "./output.ts";
-import type { TcView } from "./request.ts";
+import type { Qdisc } from "../../../src/tc/qdisc.ts";
+import { TC_H_ROOT } from "../../../src/tc/tcmsg.ts";
+import { toHex } from "../../../src/wire/text.ts";
+import { writeStats } from "./stats.ts";
+import { classText, hex, hex8, type NameOf, writeDevice } from "./values.ts";
+import type { TcOptions } from "../parse/options.ts";
+import { type DocumentWriter, documentWriter } from "./document.ts";
+import type { TcView } from "../request.ts";
 
 /** Qdiscs as `tc qdisc show` prints them, those that the view leaves out left out. */
 export function formatQdiscs(qdiscs: readonly Qdisc[], options: TcOptions, view: TcView, nameOf: NameOf): string {
-  const out = outputFor(options);
+  const out = documentWriter(options);
   for (const qdisc of qdiscs) {
     if (view.ifindex && view.ifindex !== qdisc.ifindex) continue;
     if (view.handle && view.handle !== qdisc.handle) continue;
@@ -28,7 +28,7 @@ export function formatQdiscs(qdiscs: readonly Qdisc[], options: TcOptions, view:
 /** Kinds without options of their own to print. */
 const BARE_QDISCS: ReadonlySet<string> = new Set(["clsact", "ingress", "noqueue", "mq"]);
 
-function writeQdisc(out: TcOutput, qdisc: Qdisc, options: TcOptions, view: TcView, nameOf: NameOf): void {
+function writeQdisc(out: DocumentWriter, qdisc: Qdisc, options: TcOptions, view: TcView, nameOf: NameOf): void {
   const { kind, handle, parent, referenceCount } = qdisc;
   out.open();
   out.field("kind", kind, `qdisc ${kind}`);

@@ -1,7 +1,7 @@
 /** The words that all classifiers have. */
-import type { ActionSpec } from "../../src/tc/action.ts";
-import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../src/tc/tcmsg.ts";
-import { parseActionWords } from "./parse_action.ts";
+import type { ActionSpec } from "../../../src/tc/action.ts";
+import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../../src/tc/tcmsg.ts";
+import { parseActionWords } from "./action.ts";
 import { fail, illegal, TcRefusal } from "./refusal.ts";
 import { help } from "./usage.ts";
 import { classId } from "./values.ts";

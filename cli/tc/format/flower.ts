@@ -1,13 +1,13 @@
 /** flower, as iproute2 6.1 prints it. */
-import { type MaskedAddress, prefixLength } from "../../src/tc/address.ts";
-import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../src/wire/ether_types.ts";
-import type { Flower, MaskedNumber, PortRange } from "../../src/tc/flower.ts";
-import { ipv4Text, ipv6Text, toHex } from "../../src/wire/text.ts";
-import { flagWords, writeFilterActions, writeHandle } from "./format_classifier.ts";
-import { classText, hex, protocolText } from "./format_values.ts";
-import { ipProtocolName } from "../../src/wire/ip_protocols.ts";
-import type { TcOptions } from "./options.ts";
-import type { TcOutput } from "./output.ts";
+import { type MaskedAddress, prefixLength } from "../../../src/tc/address.ts";
+import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../../src/wire/ether_types.ts";
+import type { Flower, MaskedNumber, PortRange } from "../../../src/tc/flower.ts";
+import { ipv4Text, ipv6Text, toHex } from "../../../src/wire/text.ts";
+import { flagWords, writeFilterActions, writeHandle } from "./classifier.ts";
+import { classText, hex, protocolText } from "./values.ts";
+import { ipProtocolName } from "../../../src/wire/ip_protocols.ts";
+import type { TcOptions } from "../parse/options.ts";
+import type { DocumentWriter } from "./document.ts";
 
 /** TC_H_MIN_PRIORITY and the 16 hardware queues behind it: a class that stands for a traffic class of the device. */
 const FIRST_HARDWARE_TC = 0xffe0;
@@ -20,7 +20,7 @@ const ETH_TYPE_NAMES: ReadonlyMap<number, string> = new Map([
 ]);
 
 /** What follows `flower`. */
-export function writeFlower(out: TcOutput, flower: Flower, handle: number, options: TcOptions): void {
+export function writeFlower(out: DocumentWriter, flower: Flower, handle: number, options: TcOptions): void {
   const { keys, flags = 0, classId, inHardwareCount, actions } = flower;
   const line = (name: string, value: string | number, text = `${value}`): void => {
     out.line();
@@ -113,7 +113,7 @@ const ARP_OPERATIONS: ReadonlyMap<number, string> = new Map([[1, "request"], [2,
 
 const FRAGMENTS = [[1, "frag"], [2, "firstfrag"]] as const;
 
-function writeFragments(out: TcOutput, flags: MaskedNumber | undefined): void {
+function writeFragments(out: DocumentWriter, flags: MaskedNumber | undefined): void {
   if (!flags) return;
   const meant = FRAGMENTS.filter(([bit]) => (flags.mask ?? 0xffffffff) & bit);
   if (meant.length === 0) return;

@@ -4,7 +4,7 @@
  * What this package does not decode is said to be there, where iproute2 would print it: a list never looks complete
  * when it is not.
  */
-import type { Action, ActionMessage } from "../../src/tc/action.ts";
+import type { Action, ActionMessage } from "../../../src/tc/action.ts";
 import {
   TCA_ACT_FLAGS_NO_PERCPU_STATS,
   TCA_ACT_FLAGS_SKIP_HW,
@@ -12,19 +12,19 @@ import {
   TCA_ACT_HW_STATS_DELAYED,
   TCA_ACT_HW_STATS_IMMEDIATE,
   TCA_ACT_MAX_PRIO,
-} from "../../src/tc/action.ts";
-import { type Control, encodeControl } from "../../src/tc/control.ts";
-import type { GactAction } from "../../src/tc/gact_action.ts";
-import type { ActionAges, ActionParameters, SampleAction } from "../../src/tc/sample_action.ts";
-import type { Bitfield32 } from "../../src/tc/tcmsg.ts";
-import { toHex } from "../../src/wire/text.ts";
-import { writeStats } from "./format_stats.ts";
-import type { TcOptions } from "./options.ts";
-import { outputFor, type TcOutput } from "./output.ts";
+} from "../../../src/tc/action.ts";
+import { type Control, encodeControl } from "../../../src/tc/control.ts";
+import type { GactAction } from "../../../src/tc/gact_action.ts";
+import type { ActionAges, ActionParameters, SampleAction } from "../../../src/tc/sample_action.ts";
+import type { Bitfield32 } from "../../../src/tc/tcmsg.ts";
+import { toHex } from "../../../src/wire/text.ts";
+import { writeStats } from "./stats.ts";
+import type { TcOptions } from "../parse/options.ts";
+import { type DocumentWriter, documentWriter } from "./document.ts";
 
 /** Actions as `tc actions list` and `tc actions get` print them. */
 export function formatActions(messages: readonly ActionMessage[], options: TcOptions): string {
-  const out = outputFor(options);
+  const out = documentWriter(options);
   for (const message of messages) {
     out.open();
     out.field("total acts", message.count ?? 0, `total acts ${message.count ?? 0}`);
@@ -39,7 +39,7 @@ export function formatActions(messages: readonly ActionMessage[], options: TcOpt
 }
 
 /** Actions in their order, up to the order `most`; `bound` for those of a filter. */
-export function writeActions(out: TcOutput, actions: readonly Action[], most: number, options: TcOptions, bound: boolean): void {
+export function writeActions(out: DocumentWriter, actions: readonly Action[], most: number, options: TcOptions, bound: boolean): void {
   out.openArray("actions");
   const inOrder = [...new Map(actions.map((action) => [action.order, action])).values()].sort((a, b) => a.order - b.order);
   for (const action of inOrder) {
@@ -53,7 +53,7 @@ export function writeActions(out: TcOutput, actions: readonly Action[], most: nu
   out.closeArray();
 }
 
-function writeAction(out: TcOutput, action: Action, options: TcOptions, bound: boolean): void {
+function writeAction(out: DocumentWriter, action: Action, options: TcOptions, bound: boolean): void {
   const { kind, sample, gact, cookie, stats, flags, hardwareStats, usedHardwareStats, inHardwareCount } = action;
   out.field("kind", kind, `${kind} `);
   if (sample) writeSample(out, sample, options);
@@ -79,7 +79,7 @@ function writeAction(out: TcOutput, action: Action, options: TcOptions, bound: b
   if (usedHardwareStats) writeHardwareStats(out, "used_hw_stats", usedHardwareStats);
 }
 
-function writeFlags(out: TcOutput, flags: Bitfield32 | undefined, inHardwareCount: number | undefined, bound: boolean): boolean {
+function writeFlags(out: DocumentWriter, flags: Bitfield32 | undefined, inHardwareCount: number | undefined, bound: boolean): boolean {
   let written = false;
   const flag = (bit: number, name: string): void => {
     if (!flags || !(flags.selector & bit)) return;
@@ -101,7 +101,7 @@ function writeFlags(out: TcOutput, flags: Bitfield32 | undefined, inHardwareCoun
   return true;
 }
 
-function writeHardwareStats(out: TcOutput, name: string, field: Bitfield32): void {
+function writeHardwareStats(out: DocumentWriter, name: string, field: Bitfield32): void {
   const bits = field.value & field.selector;
   out.text(`\t${name}`);
   out.openArray(name);
@@ -112,7 +112,7 @@ function writeHardwareStats(out: TcOutput, name: string, field: Bitfield32): voi
   out.line();
 }
 
-function writeSample(out: TcOutput, sample: SampleAction, options: TcOptions): void {
+function writeSample(out: DocumentWriter, sample: SampleAction, options: TcOptions): void {
   const { rate, group, truncateBytes } = sample;
   if (rate !== undefined) out.field("rate", rate, `rate 1/${rate} `);
   if (group !== undefined) out.field("group", group, `group ${group}`);
@@ -124,7 +124,7 @@ function writeSample(out: TcOutput, sample: SampleAction, options: TcOptions): v
 
 const RANDOM_TYPES = ["none", "netrand", "determ"] as const;
 
-function writeGact(out: TcOutput, gact: GactAction, options: TcOptions): void {
+function writeGact(out: DocumentWriter, gact: GactAction, options: TcOptions): void {
   const probability = gact.probability ?? { type: 0, value: 0, control: "pass" as const };
   const random = RANDOM_TYPES[probability.type] ?? `${probability.type}`;
   writeControl(out, "action ", gact.control, "");
@@ -138,7 +138,11 @@ function writeGact(out: TcOutput, gact: GactAction, options: TcOptions): void {
   writeParameters(out, gact, options);
 }
 
-function writeParameters(out: TcOutput, action: ActionParameters & { readonly ages: ActionAges | undefined }, options: TcOptions): void {
+function writeParameters(
+  out: DocumentWriter,
+  action: ActionParameters & { readonly ages: ActionAges | undefined },
+  options: TcOptions,
+): void {
   const { index, referenceCount, bindCount, ages } = action;
   out.field("index", index, `\t index ${index}`);
   out.field("ref", referenceCount, ` ref ${referenceCount}`);
@@ -158,7 +162,7 @@ function writeParameters(out: TcOutput, action: ActionParameters & { readonly ag
 /** The controls for which iproute2 has no word. */
 const UNNAMED: ReadonlySet<string> = new Set(["queued", "repeat", "redirect"]);
 
-function writeControl(out: TcOutput, prefix: string, control: Control, suffix: string): void {
+function writeControl(out: DocumentWriter, prefix: string, control: Control, suffix: string): void {
   out.text(prefix);
   out.open("control_action");
   if (typeof control === "string") {

@@ -1,9 +1,9 @@
 /** `psample tc qdisc`: clsact and ingress. */
-import { encodeQdisc, encodeQdiscDump } from "../../src/tc/qdisc.ts";
-import { TC_H_CLSACT, TC_H_FFFF, TC_H_INGRESS, TC_H_ROOT, TC_H_UNSPEC, type TcChange } from "../../src/tc/tcmsg.ts";
+import { encodeQdisc, encodeQdiscDump } from "../../../src/tc/qdisc.ts";
+import { TC_H_CLSACT, TC_H_FFFF, TC_H_INGRESS, TC_H_ROOT, TC_H_UNSPEC, type TcChange } from "../../../src/tc/tcmsg.ts";
 import { device, type TcLinks } from "./devices.ts";
 import { duplicateArgument, fail, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import { DUMP_FAILED, NO_VIEW, type TcRequest } from "./request.ts";
+import { DUMP_FAILED, NO_VIEW, type TcRequest } from "../request.ts";
 import { help } from "./usage.ts";
 import { classId, qdiscHandle } from "./values.ts";
 import { takeVerb } from "./verbs.ts";

@@ -1,8 +1,8 @@
 /** `psample tc actions`. */
-import { encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../../src/tc/action.ts";
-import { parseActionList } from "./parse_action.ts";
+import { encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../../../src/tc/action.ts";
+import { parseActionList } from "./action.ts";
 import { fail, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import { DUMP_FAILED, NO_VIEW, TALK_FAILED, type TcRequest } from "./request.ts";
+import { DUMP_FAILED, NO_VIEW, TALK_FAILED, type TcRequest } from "../request.ts";
 import { help } from "./usage.ts";
 import { unsigned } from "./values.ts";
 import { takeVerb } from "./verbs.ts";

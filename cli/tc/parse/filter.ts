@@ -1,13 +1,13 @@
 /** `psample tc filter`: what comes before the classifier, and what the classifier is. */
-import { ETH_P_ALL } from "../../src/wire/ether_types.ts";
-import { type ClassifierSpec, encodeFilter, encodeFilterDump, encodeFilterGet, type FilterKey } from "../../src/tc/filter.ts";
-import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, type TcChange } from "../../src/tc/tcmsg.ts";
+import { ETH_P_ALL } from "../../../src/wire/ether_types.ts";
+import { type ClassifierSpec, encodeFilter, encodeFilterDump, encodeFilterGet, type FilterKey } from "../../../src/tc/filter.ts";
+import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, type TcChange } from "../../../src/tc/tcmsg.ts";
 import { device, type TcLinks } from "./devices.ts";
-import { parseFlower } from "./parse_flower.ts";
-import { matchallHandle, parseMatchall } from "./parse_matchall.ts";
-import { parseU32 } from "./parse_u32.ts";
+import { parseFlower } from "./flower.ts";
+import { matchallHandle, parseMatchall } from "./matchall.ts";
+import { parseU32 } from "./u32.ts";
 import { fail, illegal, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import { DUMP_FAILED, NO_VIEW, TALK_FAILED, type TcRequest } from "./request.ts";
+import { DUMP_FAILED, NO_VIEW, TALK_FAILED, type TcRequest } from "../request.ts";
 import { help } from "./usage.ts";
 import { classId, etherType, u32Handle, unsigned } from "./values.ts";
 import { takeVerb } from "./verbs.ts";

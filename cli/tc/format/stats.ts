@@ -1,6 +1,6 @@
 /** Counters. */
-import type { Stats } from "../../src/tc/stats.ts";
-import type { TcOutput } from "./output.ts";
+import type { Stats } from "../../../src/tc/stats.ts";
+import type { DocumentWriter } from "./document.ts";
 
 /** A number of bytes, as iproute2 shortens it: only where next to nothing is lost. */
 function sizeText(bytes: number): string {
@@ -12,7 +12,7 @@ function sizeText(bytes: number): string {
 }
 
 /** Counters, with `prefix` before each line. */
-export function writeStats(out: TcOutput, stats: Stats, prefix: string): void {
+export function writeStats(out: DocumentWriter, stats: Stats, prefix: string): void {
   const { bytes, packets, hardwareBytes, hardwarePackets, drops, overlimits, requeues, backlogBytes, queueLength } = stats;
   if (bytes !== undefined && packets !== undefined) {
     out.text(prefix);

@@ -1,14 +1,14 @@
 /** What all classifiers print. */
-import type { Action } from "../../src/tc/action.ts";
-import { TCA_ACT_MAX_PRIO } from "../../src/tc/action.ts";
-import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW, TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../src/tc/tcmsg.ts";
-import { writeActions } from "./format_action.ts";
-import { hex } from "./format_values.ts";
-import type { TcOptions } from "./options.ts";
-import type { TcOutput } from "./output.ts";
+import type { Action } from "../../../src/tc/action.ts";
+import { TCA_ACT_MAX_PRIO } from "../../../src/tc/action.ts";
+import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW, TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../../src/tc/tcmsg.ts";
+import { writeActions } from "./action.ts";
+import { hex } from "./values.ts";
+import type { TcOptions } from "../parse/options.ts";
+import type { DocumentWriter } from "./document.ts";
 
 /** The handle, unless it is 0. */
-export function writeHandle(out: TcOutput, handle: number): void {
+export function writeHandle(out: DocumentWriter, handle: number): void {
   if (handle) out.field("handle", handle, `handle 0x${hex(handle)} `);
 }
 
@@ -23,6 +23,6 @@ export function flagWords(flags: number): string[] {
 }
 
 /** The actions of a filter, if it has any. */
-export function writeFilterActions(out: TcOutput, actions: readonly Action[] | undefined, options: TcOptions): void {
+export function writeFilterActions(out: DocumentWriter, actions: readonly Action[] | undefined, options: TcOptions): void {
   if (actions) writeActions(out, actions, TCA_ACT_MAX_PRIO, options, true);
 }
