@@ -25,6 +25,7 @@ export { listLinks, sampleLinkType } from "./src/control/links.ts";
 export { type DropOptions, dropPrivileges } from "./src/control/privileges.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";
+export { type Message, messageOf, splitMessages } from "./src/wire/message.ts";
 export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";
 export type { UnknownAttribute } from "./src/wire/attr_reader.ts";
 export { replay, type ReplayOptions } from "./src/receive/replay.ts";

@@ -3,7 +3,7 @@ import type { Entry } from "../mod.ts";
 import type { Output } from "../src/format/output.ts";
 import { writePcapFamily, writePcapHeader, writePcapRecord, writePcapSample } from "../src/format/pcap.ts";
 import { PcapngWriter } from "../src/format/pcapng.ts";
-import { LITTLE } from "../src/wire/native.ts";
+import { messageType } from "../src/wire/message.ts";
 import process from "node:process";
 import { duration, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io, OutFile } from "./io.ts";
@@ -192,9 +192,4 @@ export function fileTarget(io: Io, file: string, rotation: Rotation | undefined)
 /** Now, in nanoseconds since 1970, for messages without a time of their own. */
 export function clock(): bigint {
   return BigInt(Date.now()) * 1_000_000n;
-}
-
-/** `nlmsg_type`; by its bytes, because a view of each message would take longer than writing it. */
-function messageType(message: Uint8Array): number {
-  return LITTLE ? message[4]! | message[5]! << 8 : message[4]! << 8 | message[5]!;
 }

@@ -10,8 +10,7 @@ import { EEXIST, EPERM } from "../sys/sys.ts";
 import { type Action, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
 import type { ActionSpec } from "../tc/action.ts";
 import { TrafficControl } from "./traffic_control.ts";
-import { NLM_F_ECHO } from "../wire/message.ts";
-import { LITTLE, viewOf } from "../wire/native.ts";
+import { addFlags, NLM_F_ECHO } from "../wire/message.ts";
 
 /** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "../tc/action.ts";
@@ -88,8 +87,7 @@ async function change(how: "add" | "replace", action: ActionSpec): Promise<Actio
   const { index } = action.sample;
   const op = `${how} the sample action${index === undefined ? "" : ` ${index}`}`;
   const request = encodeActions(how, [action]);
-  const view = viewOf(request);
-  view.setUint16(6, view.getUint16(6, LITTLE) | NLM_F_ECHO, LITTLE);
+  addFlags(request, NLM_F_ECHO);
   return await withTrafficControl(async (tc) => {
     const [echoed] = await tc.sampleActions(request, op, { [EEXIST]: "Choose another index, or replace the action" });
     // The echo of a replace counts one who holds the action for the time of the change.

@@ -5,7 +5,6 @@ import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { decodeGroup, encodeGetGroups, type Group } from "../psample/group.ts";
 import { loadSys } from "../sys/load.ts";
 import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
-import { encodeMessage } from "../wire/message.ts";
 
 /**
  * The psample groups of this network namespace, in the kernel's order; empty where there are none. It takes no
@@ -24,7 +23,7 @@ export async function listGroupsWith(sys: Sys): Promise<Group[]> {
     const family = await findFamily(requests, PSAMPLE_GENL_NAME);
     if (!family) throw new NetlinkError("list psample groups", ENOENT, { hint: NO_FAMILY_HINT });
     const replies = await requests.request(encodeGetGroups(family.id), "list psample groups");
-    return replies.filter((reply) => reply.type === family.id).map((reply) => decodeGroup(encodeMessage(reply, reply.payload)));
+    return replies.filter((reply) => reply.type === family.id).map((reply) => decodeGroup(reply));
   } finally {
     requests.close();
   }

@@ -8,7 +8,7 @@ import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, GENL_ID_CTRL } fr
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { decodeMessage, type GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
-import { MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
+import { messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { viewOf } from "../wire/native.ts";
 import { ARPHRD_NETLINK, COOKED_HDRLEN, NETLINK_GENERIC, type PcapRecord } from "./pcap.ts";
 
@@ -173,8 +173,7 @@ export class RecordDecoder {
     let id: number;
     let name: string;
     try {
-      const payload = message.subarray(NLMSG_HDRLEN);
-      ({ id, name } = decodeFamily({ type: GENL_ID_CTRL, flags: 0, sequence: 0, portId: 0, payload }, littleEndian));
+      ({ id, name } = decodeFamily(messageOf(message, littleEndian)));
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.counts.malformed++;

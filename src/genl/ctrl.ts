@@ -5,7 +5,6 @@
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_REQUEST } from "../wire/message.ts";
-import { LITTLE } from "../wire/native.ts";
 
 /** `struct genlmsghdr`: u8 cmd, u8 version, u16 reserved. */
 export const GENL_HDRLEN = 4;
@@ -62,14 +61,14 @@ export function encodeGetFamily(name: string, sequence = 0): Uint8Array<ArrayBuf
 }
 
 /** Reads the controller's description of a family (a reply, or a notification that one came or went). */
-export function decodeFamily(message: Message, little: boolean = LITTLE): Family {
+export function decodeFamily(message: Message): Family {
   genlCommand(message);
   let id: number | undefined;
   let name: string | undefined;
   let version: number | undefined;
   let maxAttribute: number | undefined;
   const groups = new Map<string, number>();
-  const attr = AttrReader.of(message.payload.subarray(GENL_HDRLEN), little);
+  const attr = AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian);
   while (attr.next()) {
     switch (attr.type) {
       case CTRL_ATTR_FAMILY_ID:

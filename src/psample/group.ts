@@ -1,8 +1,8 @@
 import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN, genlHeader } from "../genl/ctrl.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
-import { encodeMessage, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
-import { LITTLE, viewOf } from "../wire/native.ts";
+import { encodeMessage, type Message, messageOf, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
+import { viewOf } from "../wire/native.ts";
 import {
   PSAMPLE_ATTR_GROUP_REFCOUNT,
   PSAMPLE_ATTR_GROUP_SEQ,
@@ -50,14 +50,15 @@ export function encodeGetGroups(family: number, sequence = 0): Uint8Array<ArrayB
   return encodeMessage({ type: family, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }, header);
 }
 
-/** Decodes an entry of the list of groups from a whole netlink message. */
-export function decodeGroup(message: Uint8Array, options: DecodeOptions = {}): Group {
+/** Decodes an entry of the list of groups. */
+export function decodeGroup(message: Message): Group {
+  const { bytes, littleEndian } = message;
   let group: number | undefined;
   let refcount: number | undefined;
   let sequence: number | undefined;
   const start = NLMSG_HDRLEN + GENL_HDRLEN;
-  if (message.length < start) throw new DecodeError("psample group", 0, `${message.length} bytes, the headers are ${start}`);
-  const attr = new AttrReader(viewOf(message), start, message.length, options.littleEndian ?? LITTLE);
+  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, the headers are ${start}`);
+  const attr = new AttrReader(viewOf(bytes), start, bytes.length, littleEndian);
   while (attr.next()) {
     switch (attr.type) {
       case PSAMPLE_ATTR_SAMPLE_GROUP:
@@ -90,11 +91,12 @@ export function decodeMessage(message: Uint8Array, options: DecodeOptions = {}):
   const command = message[NLMSG_HDRLEN];
   if (command === PSAMPLE_CMD_SAMPLE) return decodeSample(message, options);
   if (command !== PSAMPLE_CMD_NEW_GROUP && command !== PSAMPLE_CMD_DEL_GROUP) return undefined;
+  const whole = messageOf(message, options.littleEndian);
   const event: GroupEvent = {
     type: command === PSAMPLE_CMD_NEW_GROUP ? "group-created" : "group-deleted",
-    ...decodeGroup(message, options),
+    ...decodeGroup(whole),
     nsid: options.nsid,
-    portId: viewOf(message).getUint32(12, options.littleEndian ?? LITTLE),
+    portId: whole.portId,
   };
   return Object.defineProperty(event, "message", { value: message });
 }

@@ -20,6 +20,6 @@ export { decodeFamily, type Family } from "../genl/ctrl.ts";
 export { DecodeError } from "../errors.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./group.ts";
 export { type DecodeOptions, decodeSample, decodeSampleAt, Sample, type SampleFields } from "./sample.ts";
-export { type Message, splitMessages } from "../wire/message.ts";
+export { type Message, messageOf, splitMessages } from "../wire/message.ts";
 export type { GeneveOption, Tunnel } from "./tunnel.ts";
 export type { UnknownAttribute } from "../wire/attr_reader.ts";

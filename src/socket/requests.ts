@@ -13,16 +13,18 @@ import {
 import {
   type Ack,
   ackError,
+  addFlags,
   decodeAck,
   type Message,
+  messageFlags,
   NLM_F_ACK,
   NLM_F_DUMP,
   NLM_F_DUMP_INTR,
   NLMSG_DONE,
   NLMSG_ERROR,
+  setSequence,
   splitMessages,
 } from "../wire/message.ts";
-import { LITTLE, viewOf } from "../wire/native.ts";
 import type { Datagrams } from "./datagrams.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 
@@ -76,11 +78,9 @@ export class Requests {
   }
 
   async #once(message: Memory, op: string): Promise<{ messages: Message[]; interrupted: boolean }> {
-    const view = viewOf(message);
     const sequence = this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    const flags = view.getUint16(6, LITTLE);
-    if ((flags & NLM_F_DUMP) !== NLM_F_DUMP) view.setUint16(6, flags | NLM_F_ACK, LITTLE);
-    view.setUint32(8, sequence, LITTLE);
+    if ((messageFlags(message) & NLM_F_DUMP) !== NLM_F_DUMP) addFlags(message, NLM_F_ACK);
+    setSequence(message, sequence);
     if (!this.#socket.send(message, op)) throw new NetlinkError(op, EAGAIN);
     const messages: Message[] = [];
     let interrupted = false;

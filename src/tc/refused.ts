@@ -1,8 +1,8 @@
 /** Which argument of a request the kernel refused: it tells the attribute by where it stands. */
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
-import { NLMSG_HDRLEN } from "../wire/message.ts";
-import { LITTLE, viewOf } from "../wire/native.ts";
+import { messageType, NLMSG_HDRLEN } from "../wire/message.ts";
+import { viewOf } from "../wire/native.ts";
 import { TCAMSG_SIZE } from "./action.ts";
 import { RTM_GETACTION, RTM_NEWACTION, TCMSG_SIZE } from "./tcmsg.ts";
 
@@ -23,7 +23,7 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
  */
 export function refusedArgument(request: Uint8Array, offset: number): string | undefined {
   const view = viewOf(request);
-  const type = view.getUint16(4, LITTLE);
+  const type = messageType(request);
   const isAction = type >= RTM_NEWACTION && type <= RTM_GETACTION;
   const path = findAttribute(view, NLMSG_HDRLEN + (isAction ? TCAMSG_SIZE : TCMSG_SIZE), request.length, offset);
   if (!path) return undefined;

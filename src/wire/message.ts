@@ -30,7 +30,7 @@ export const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 
-/** One netlink message, its payload a view of the datagram it came in. */
+/** One netlink message: its header read, its bytes views of the datagram it came in. It is what every decoder takes. */
 export interface Message {
   /** `nlmsg_type`. */
   readonly type: number;
@@ -40,8 +40,52 @@ export interface Message {
   readonly sequence: number;
   /** `nlmsg_pid`: the port id of whom the message is for (answers) or from (multicasts; 0 is the kernel). */
   readonly portId: number;
+  /** The byte order of the machine that the message is from. */
+  readonly littleEndian: boolean;
+  /** The whole message, header included. */
+  readonly bytes: Uint8Array;
   /** What follows the header. */
   readonly payload: Uint8Array;
+}
+
+/**
+ * The message that `bytes` are, whatever its own length field says.
+ *
+ * @param littleEndian The byte order of the machine that the message is from; defaults to this machine's.
+ * @throws {DecodeError} if `bytes` are shorter than a header.
+ */
+export function messageOf(bytes: Uint8Array, littleEndian: boolean = LITTLE): Message {
+  if (bytes.length < NLMSG_HDRLEN) throw new DecodeError("netlink message", 0, `${bytes.length} bytes, a header is ${NLMSG_HDRLEN}`);
+  const view = viewOf(bytes);
+  return {
+    type: view.getUint16(4, littleEndian),
+    flags: view.getUint16(6, littleEndian),
+    sequence: view.getUint32(8, littleEndian),
+    portId: view.getUint32(12, littleEndian),
+    littleEndian,
+    bytes,
+    payload: bytes.subarray(NLMSG_HDRLEN),
+  };
+}
+
+/** `nlmsg_type` of a whole message. Read by the byte: a view of each message would cost more than writing it to a file. */
+export function messageType(message: Uint8Array): number {
+  return LITTLE ? message[4]! | message[5]! << 8 : message[4]! << 8 | message[5]!;
+}
+
+/** `nlmsg_flags` of a request. */
+export function messageFlags(request: Uint8Array): number {
+  return viewOf(request).getUint16(6, LITTLE);
+}
+
+/** Adds to `nlmsg_flags` of a request. */
+export function addFlags(request: Uint8Array, flags: number): void {
+  viewOf(request).setUint16(6, messageFlags(request) | flags, LITTLE);
+}
+
+/** Sets `nlmsg_seq` of a request. */
+export function setSequence(request: Uint8Array, sequence: number): void {
+  viewOf(request).setUint32(8, sequence, LITTLE);
 }
 
 /**
@@ -114,10 +158,7 @@ export class MessageReader {
 export function splitMessages(datagram: Uint8Array, little: boolean = LITTLE): Message[] {
   const messages: Message[] = [];
   const reader = new MessageReader(viewOf(datagram), 0, datagram.length, little);
-  while (reader.next()) {
-    const { type, flags, sequence, portId } = reader;
-    messages.push({ type, flags, sequence, portId, payload: datagram.subarray(reader.start + NLMSG_HDRLEN, reader.end) });
-  }
+  while (reader.next()) messages.push(messageOf(datagram.subarray(reader.start, reader.end), little));
   return messages;
 }
 

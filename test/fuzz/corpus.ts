@@ -3,7 +3,7 @@ import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
 import { PcapngWriter } from "../../src/format/pcapng.ts";
 import { LinkTable } from "../../src/link/link.ts";
-import { type Message, MessageReader } from "../../src/wire/message.ts";
+import { MessageReader, messageType } from "../../src/wire/message.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { type Recording, recordings } from "../psample/recordings.ts";
@@ -35,7 +35,7 @@ const tcMessages = unique(tcDatagrams.flatMap(whole));
 
 function ofType(from: number, to: number): Uint8Array[] {
   return tcMessages.filter((message) => {
-    const type = viewOf(message).getUint16(4, true);
+    const type = messageType(message);
     return type >= from && type <= to;
   });
 }
@@ -53,7 +53,7 @@ export const samples: readonly Uint8Array[] = unique([...psampleMessages, ...psa
 
 /** What the controller said. */
 export const families: readonly Uint8Array[] = unique(
-  datagrams.flatMap((bytes) => whole(bytes)).filter((message) => viewOf(message).getUint16(4, true) === 0x10 && message[16] === 1),
+  datagrams.flatMap((bytes) => whole(bytes)).filter((message) => messageType(message) === 0x10 && message[16] === 1),
 );
 
 /** Devices. */
@@ -150,18 +150,4 @@ function captured({ records }: Recording): Uint8Array {
     output.append(records[0]!.bytes);
   });
   return output.written.slice();
-}
-
-/** The first message of bytes, its payload whatever is behind the header: what a decoder gets that looks at a message. */
-export function asMessage(bytes: Uint8Array): Message {
-  const padded = new Uint8Array(16);
-  padded.set(bytes.subarray(0, 16));
-  const view = viewOf(padded);
-  return {
-    type: view.getUint16(4, true),
-    flags: view.getUint16(6, true),
-    sequence: view.getUint32(8, true),
-    portId: view.getUint32(12, true),
-    payload: bytes.subarray(Math.min(16, bytes.length)),
-  };
 }

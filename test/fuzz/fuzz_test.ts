@@ -5,7 +5,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { DecodeError } from "../../src/errors.ts";
-import { decodeAck, NLMSG_ERROR } from "../../src/wire/message.ts";
+import { decodeAck, encodeMessage, messageOf, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
 import { UsageError } from "../../cli/args.ts";
 import { parseTc } from "../../cli/tc/parse/command.ts";
@@ -108,7 +108,7 @@ test("decodeAck: an echoed request that says it is longer than 2 GiB", () => {
   // The offset of what follows it was a negative number.
   for (const length of ["ffffffff", "fdffffff", "00000080", "00000000", "10000000"]) {
     const payload = fromHex(`eaffffff${length}` + "00".repeat(12) + "08000200" + "14000000")!;
-    const ack = decodeAck({ type: NLMSG_ERROR, flags: 0x200, sequence: 1, portId: 0, payload });
+    const ack = decodeAck(messageOf(encodeMessage({ type: NLMSG_ERROR, flags: 0x200, sequence: 1 }, payload)));
     assertEquals(ack.errno, 22);
     assert(ack.extackOffset === undefined || ack.extackOffset === 20);
   }

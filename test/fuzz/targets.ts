@@ -10,7 +10,7 @@ import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
 import { TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
-import { ackError, decodeAck, splitMessages } from "../../src/wire/message.ts";
+import { ackError, decodeAck, messageOf, splitMessages } from "../../src/wire/message.ts";
 import { duration, type Option, parseCommand, type Parsed, unknownWord, UsageError, wholeNumber } from "../../cli/args.ts";
 import { capture } from "../../cli/commands/capture.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
@@ -29,21 +29,7 @@ import { needsLinks, parseTc } from "../../cli/tc/parse/command.ts";
 import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { Broken, DETAILS, LARGE, must, pieces, readFile, sameRead, useSample, writeAndRead } from "./checks.ts";
-import {
-  acks,
-  actions,
-  asMessage,
-  datagrams,
-  devices,
-  families,
-  files,
-  filters,
-  links,
-  qdiscs,
-  samples,
-  smallFile,
-  tcLines,
-} from "./corpus.ts";
+import { acks, actions, datagrams, devices, families, files, filters, links, qdiscs, samples, smallFile, tcLines } from "./corpus.ts";
 import type { Target } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
@@ -223,34 +209,33 @@ export const TARGETS: readonly Target[] = [
       const item = decodeMessage(input, { littleEndian, nsid: 7 });
       if (item === undefined || item.type === "sample") return item?.toObject();
       must(formatJson(item) === `${JSON.stringify(item)}\n`, "the line of JSON differs from JSON.stringify");
-      return [item, decodeGroup(input, { littleEndian })];
+      return [item, decodeGroup(messageOf(input, littleEndian))];
     })),
   decoder("controller", families, (input) => {
-    const message = asMessage(input);
-    genlCommand(message);
-    return inBothOrders((littleEndian) => decodeFamily(message, littleEndian));
+    genlCommand(messageOf(input));
+    return inBothOrders((littleEndian) => decodeFamily(messageOf(input, littleEndian)));
   }),
   decoder("link", links, (input) => {
-    const message = asMessage(input);
+    const message = messageOf(input);
     const link = decodeLink(message);
     const table = LinkTable.of([{ ...message, type: RTM_NEWLINK }, { ...message, type: RTM_NEWLINK }]);
     must(table.size === 1 && table.byName(link.name)?.index === link.index, "the table lost the device");
     return [link, table.resolveIfindex(link.index), linkTypeOf(link.type, message.sequence & 0xffff, message.payload)];
   }),
   decoder("qdisc", qdiscs, (input) => {
-    const qdisc = decodeQdisc(asMessage(input));
+    const qdisc = decodeQdisc(messageOf(input));
     return [qdisc, TC_FORMS.map((form) => formatQdiscs([qdisc], form, TC_VIEW, () => "x"))];
   }),
   decoder("filter", filters, (input) => {
-    const filter = decodeFilter(asMessage(input));
+    const filter = decodeFilter(messageOf(input));
     return [filter, TC_FORMS.map((form) => formatFilters([filter], form, TC_VIEW, () => "x"))];
   }),
   decoder("action", actions, (input) => {
-    const message = decodeActions(asMessage(input));
+    const message = decodeActions(messageOf(input));
     return [message, TC_FORMS.map((form) => formatActions([message], form))];
   }),
   decoder("ack", acks, (input) => {
-    const ack = decodeAck(asMessage(input));
+    const ack = decodeAck(messageOf(input));
     must(ack.errno >= 0, `a negative error number: ${ack.errno}`);
     return [ack, ackError("do it", ack)?.message];
   }),

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { DecodeError, decodeGroup, decodeMessage } from "../../src/psample/mod.ts";
+import { DecodeError, decodeGroup, decodeMessage, type Group, messageOf } from "../../src/psample/mod.ts";
 import { encodeGetGroups } from "../../src/psample/group.ts";
 import { LITTLE } from "../../src/wire/native.ts";
 import { type Attribute, bytes, message, number } from "./build.ts";
@@ -12,21 +12,21 @@ test("decodeGroup reads an entry of the list, in both byte orders", () => {
       command: 2,
       little: littleEndian,
     });
-    assertEquals(decodeGroup(entry, { littleEndian }), { group: 0xffffffff, refcount: 2, sequence: 9 });
+    assertEquals(decodeGroup(messageOf(entry, littleEndian)), { group: 0xffffffff, refcount: 2, sequence: 9 });
   }
 });
 
 test("decodeGroup reads 8 as the reference count too: kernels 5.8 to 5.11", () => {
   const list: Attribute[] = [[3, number(4, 1)], [8, number(4, 2)], [4, number(4, 9)]];
-  assertEquals(decodeGroup(message(list, { command: 2 }), { littleEndian: true }), { group: 1, refcount: 2, sequence: 9 });
+  assertEquals(decodeGroup(messageOf(message(list, { command: 2 }), true)), { group: 1, refcount: 2, sequence: 9 });
 });
 
 test("decodeGroup demands a group, and nothing else", () => {
-  const options = { littleEndian: true };
-  assertEquals(decodeGroup(message([[3, number(4, 0)]]), options), { group: 0, refcount: undefined, sequence: undefined });
-  assertThrows(() => decodeGroup(message([[4, number(4, 0)]]), options), DecodeError, "no group number");
-  assertThrows(() => decodeGroup(message([[3, number(2, 0)]]), options), DecodeError, "2 bytes, not 4");
-  assertThrows(() => decodeGroup(new Uint8Array(19), options), DecodeError, "19 bytes");
+  const decode = (bytes: Uint8Array): Group => decodeGroup(messageOf(bytes, true));
+  assertEquals(decode(message([[3, number(4, 0)]])), { group: 0, refcount: undefined, sequence: undefined });
+  assertThrows(() => decode(message([[4, number(4, 0)]])), DecodeError, "no group number");
+  assertThrows(() => decode(message([[3, number(2, 0)]])), DecodeError, "2 bytes, not 4");
+  assertThrows(() => decode(new Uint8Array(19)), DecodeError, "19 bytes");
 });
 
 test("decodeMessage tells samples and events by the command", () => {
