@@ -17,7 +17,7 @@
  */
 export { ArgumentError, DecodeError, NetlinkError, type NetlinkErrorInit, SystemError, type SystemErrorInit } from "./src/errors.ts";
 export { listGroups } from "./src/control/groups.ts";
-export type { GroupStats, ListenStats } from "./src/receive/ledger.ts";
+export type { GroupStats, ListenStats } from "./src/stream/stats.ts";
 export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions } from "./src/receive/listen.ts";
 export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";

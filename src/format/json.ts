@@ -5,7 +5,7 @@
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { tunnelToJson, unknownToJson } from "../psample/tunnel.ts";
-import { Clock } from "./clock.ts";
+import { Clock } from "../stream/clock.ts";
 import { ascii, Output, Part } from "./output.ts";
 
 const QUOTE = 0x22;

@@ -12,7 +12,7 @@ import { PSAMPLE_GENL_NAME, PSAMPLE_GENL_VERSION } from "../psample/constants.ts
 import { CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
-import { Clock } from "./clock.ts";
+import { Clock } from "../stream/clock.ts";
 import type { Output } from "./output.ts";
 import {
   BLOCK_ENHANCED,

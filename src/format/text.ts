@@ -7,7 +7,7 @@ import type { Group, GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import type { Tunnel } from "../psample/tunnel.ts";
 import { hexByte, toHex } from "../wire/text.ts";
-import { Clock } from "./clock.ts";
+import { Clock } from "../stream/clock.ts";
 import { ascii, Output, Part } from "./output.ts";
 
 /** What {@linkcode formatDetails} asks about things that are not in the sample itself. */

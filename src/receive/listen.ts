@@ -14,7 +14,8 @@ import {
   GENL_HDRLEN,
   GENL_ID_CTRL,
 } from "../genl/ctrl.ts";
-import { Ledger, type ListenStats } from "./ledger.ts";
+import type { ListenStats } from "../stream/stats.ts";
+import { Ledger } from "./ledger.ts";
 import { Requests } from "../socket/requests.ts";
 import {
   PSAMPLE_CMD_DEL_GROUP,

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { Clock } from "../../src/format/clock.ts";
+import { Clock } from "../../src/stream/clock.ts";
 import { ascii, Output } from "../../src/format/output.ts";
 
 test("Output writes decimals of every length", () => {

@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { type GroupStats, Ledger } from "../../src/receive/ledger.ts";
+import { Ledger } from "../../src/receive/ledger.ts";
+import type { GroupStats } from "../../src/stream/stats.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
 import { PSAMPLE_ATTR_GROUP_SEQ, PSAMPLE_ATTR_SAMPLE_GROUP, PSAMPLE_ATTR_SAMPLE_PROBABILITY } from "../../src/psample/constants.ts";
 import { decodeSample, Sample } from "../../src/psample/sample.ts";

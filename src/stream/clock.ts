@@ -44,6 +44,14 @@ export class Clock {
     this.#low = halves.getUint32(4);
   }
 
+  /** Sets the time as it is. */
+  set(seconds: number, nanoseconds: number): void {
+    this.seconds = seconds;
+    this.nanoseconds = nanoseconds;
+    // What was remembered belongs to another second.
+    this.#high = this.#low = 0x7fff_ffff;
+  }
+
   /** {@linkcode Clock.split} of when a sample was taken; false where it does not say. */
   splitTimestamp(sample: Sample): boolean {
     if (!readTimestamp(sample, this.#sampled)) return false;

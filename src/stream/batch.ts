@@ -1,0 +1,203 @@
+/**
+ * A batch: what one read of a source returned, with everything that is known beside it.
+ *
+ * It is borrowed. The objects in it are reused as soon as the source is asked for the next one, so a sink copies
+ * what it keeps into memory of its own.
+ *
+ * @module
+ */
+import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
+import type { GroupEvent } from "../psample/group.ts";
+import type { Sample } from "../psample/sample.ts";
+import type { Clock } from "./clock.ts";
+
+/** A sample that is lent, or a group event. */
+export type EntryView = Sample | GroupEvent;
+
+/** What one read of a source returned. Valid until the source is asked for the next batch. */
+export interface Batch {
+  /** Samples and group events in the order of arrival, the first {@linkcode Batch.count} of them. */
+  readonly entries: readonly EntryView[];
+  /** Number of entries. */
+  readonly count: number;
+  /** Number of samples among the entries. */
+  readonly samples: number;
+  /** Whether more data was already queued behind this batch: flush buffered output when this is false. */
+  readonly more: boolean;
+  /** Whether the entries come from a recording: their times, devices and namespaces are another machine's. */
+  readonly recorded: boolean;
+  /** When the batch was read, in nanoseconds since 1970. */
+  readonly readAtNs: bigint;
+  /** Samples that are certain to be lost, as this batch shows: all entries together, also those that a stage left out. */
+  readonly lost: number;
+  /** Messages that the kernel dropped since the batch before because the receive buffer was full. */
+  readonly dropped: number;
+  /** The devices that the samples name. */
+  readonly devices: Devices;
+  /** When entry `i` was sampled: its own time stamp, else that of its record, else when it was read. In nanoseconds since 1970. */
+  timeNs(i: number): bigint;
+  /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
+  readTime(i: number, clock: Clock): void;
+  /**
+   * Samples of the same group and producer that are missing right before entry `i`; negative for a sample that came late and
+   * had been counted as lost. `undefined` if its producer numbers nothing.
+   */
+  lostBefore(i: number): number | undefined;
+  /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
+  device(i: number): Device | undefined;
+}
+
+/** Index of the device that a sample was sampled on: on egress the packet is already as the device that it leaves by has it. */
+export function sampledIfindex(
+  sample: { readonly inIfindex: number | undefined; readonly outIfindex: number | undefined },
+): number | undefined {
+  return sample.outIfindex ?? sample.inIfindex;
+}
+
+/** Stands for "numbers nothing" among the losses. */
+const UNNUMBERED = -0x8000_0000;
+
+/** A batch that a source fills, again and again. */
+export class BatchBuffer implements Batch {
+  readonly entries: EntryView[] = [];
+  samples = 0;
+  more = false;
+  recorded = false;
+  readAtNs = 0n;
+  lost = 0;
+  dropped = 0;
+  devices: Devices = NO_DEVICES;
+  #lostBefore = new Int32Array(1024);
+  /** Times of records, which only recordings have: pairs of seconds and nanoseconds. */
+  #times = new Float64Array(0);
+
+  get count(): number {
+    return this.entries.length;
+  }
+
+  /** Forgets all entries. */
+  clear(): void {
+    this.entries.length = 0;
+    this.samples = 0;
+    this.more = false;
+    this.lost = 0;
+    this.dropped = 0;
+  }
+
+  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it; not for group events. */
+  add(entry: EntryView, lostBefore: number | undefined = 0): void {
+    const i = this.entries.length;
+    if (i === this.#lostBefore.length) {
+      const larger = new Int32Array(2 * i);
+      larger.set(this.#lostBefore);
+      this.#lostBefore = larger;
+    }
+    this.entries.push(entry);
+    this.#lostBefore[i] = lostBefore ?? UNNUMBERED;
+    if (lostBefore !== undefined) this.lost += lostBefore;
+    if (entry.type === "sample") this.samples++;
+  }
+
+  /** Sets the time of the record that the entry added last came from. */
+  recordedAt(seconds: number, nanoseconds: number): void {
+    const at = 2 * (this.entries.length - 1);
+    if (at + 2 > this.#times.length) {
+      const larger = new Float64Array(Math.max(2048, 2 * this.#times.length));
+      larger.set(this.#times);
+      this.#times = larger;
+    }
+    this.#times[at] = seconds;
+    this.#times[at + 1] = nanoseconds;
+  }
+
+  timeNs(i: number): bigint {
+    const entry = this.entries[i]!;
+    const own = entry.type === "sample" ? entry.timestampNs : undefined;
+    if (own !== undefined) return own;
+    if (!this.recorded) return this.readAtNs;
+    return BigInt(this.#times[2 * i]!) * 1_000_000_000n + BigInt(this.#times[2 * i + 1]!);
+  }
+
+  readTime(i: number, clock: Clock): void {
+    const entry = this.entries[i]!;
+    if (entry.type === "sample" && clock.splitTimestamp(entry)) return;
+    if (this.recorded) clock.set(this.#times[2 * i]!, this.#times[2 * i + 1]!);
+    else clock.split(this.readAtNs);
+  }
+
+  lostBefore(i: number): number | undefined {
+    const lost = this.#lostBefore[i]!;
+    return lost === UNNUMBERED ? undefined : lost;
+  }
+
+  device(i: number): Device | undefined {
+    const entry = this.entries[i]!;
+    const ifindex = entry.type === "sample" ? sampledIfindex(entry) : undefined;
+    return ifindex === undefined ? undefined : this.devices.find(ifindex, (entry as Sample).nsid);
+  }
+}
+
+const NOTHING: Batch = new BatchBuffer();
+
+/** Some entries of a batch, in their order: what a stage lets through. Copies none of them. */
+export class Selection implements Batch {
+  readonly entries: EntryView[] = [];
+  samples = 0;
+  #batch: Batch = NOTHING;
+  #picked = new Uint32Array(1024);
+
+  /** Empties the selection, to pick from `batch`. */
+  from(batch: Batch): void {
+    this.#batch = batch;
+    this.entries.length = 0;
+    this.samples = 0;
+  }
+
+  /** Lets entry `i` of the batch through. */
+  pick(i: number): void {
+    const entry = this.#batch.entries[i]!;
+    const at = this.entries.length;
+    if (at === this.#picked.length) {
+      const larger = new Uint32Array(2 * at);
+      larger.set(this.#picked);
+      this.#picked = larger;
+    }
+    this.#picked[at] = i;
+    this.entries.push(entry);
+    if (entry.type === "sample") this.samples++;
+  }
+
+  get count(): number {
+    return this.entries.length;
+  }
+  get more(): boolean {
+    return this.#batch.more;
+  }
+  get recorded(): boolean {
+    return this.#batch.recorded;
+  }
+  get readAtNs(): bigint {
+    return this.#batch.readAtNs;
+  }
+  get lost(): number {
+    return this.#batch.lost;
+  }
+  get dropped(): number {
+    return this.#batch.dropped;
+  }
+  get devices(): Devices {
+    return this.#batch.devices;
+  }
+  timeNs(i: number): bigint {
+    return this.#batch.timeNs(this.#picked[i]!);
+  }
+  readTime(i: number, clock: Clock): void {
+    this.#batch.readTime(this.#picked[i]!, clock);
+  }
+  lostBefore(i: number): number | undefined {
+    return this.#batch.lostBefore(this.#picked[i]!);
+  }
+  device(i: number): Device | undefined {
+    return this.#batch.device(this.#picked[i]!);
+  }
+}

@@ -1,0 +1,322 @@
+/**
+ * The pump: moves batches from a source through stages to sinks, and is the one place that knows about limits,
+ * interruption, readers that have gone, and failures.
+ *
+ * @module
+ */
+import { ArgumentError } from "../errors.ts";
+import { type Batch, Selection } from "./batch.ts";
+import type { Closing, Sink } from "./sink.ts";
+import type { Source } from "./source.ts";
+import type { Stage } from "./stage.ts";
+import type { ListenStats } from "./stats.ts";
+
+/** How to {@linkcode pump}. */
+export interface PumpOptions {
+  /** Ends the stream when it aborts: what the source has queued is still delivered, within {@linkcode PumpOptions.deliverMs}. */
+  signal?: AbortSignal | undefined;
+  /** Ends everything at once when it aborts: nothing more is waited for. */
+  cut?: AbortSignal | undefined;
+  /** Stop after this many samples. Defaults to no limit. */
+  count?: number | undefined;
+  /** Stop after this many milliseconds. Defaults to no limit. */
+  durationMs?: number | undefined;
+  /**
+   * How long delivering may take after `signal`, and how long it may stand still after `durationMs`, in milliseconds: then
+   * everything ends at once. Defaults to 5000.
+   */
+  deliverMs?: number | undefined;
+  /** Called when a sink ends before the stream does: without an error if whoever reads it has gone. */
+  onSinkEnd?: ((sink: Sink, error: unknown) => void) | undefined;
+}
+
+/** Why a {@linkcode pump} stopped. */
+export type PumpEnd =
+  /** The source had no more. */
+  | "source"
+  /** {@linkcode PumpOptions.count} samples were handed on. */
+  | "count"
+  /** {@linkcode PumpOptions.durationMs} is over. */
+  | "duration"
+  /** {@linkcode PumpOptions.signal} aborted. */
+  | "signal"
+  /** {@linkcode PumpOptions.cut} aborted, or delivering took longer than {@linkcode PumpOptions.deliverMs}. */
+  | "cut"
+  /** No sink is left. */
+  | "sinks";
+
+/** What became of one sink. */
+export interface SinkSummary {
+  /** {@linkcode Sink.name} */
+  readonly name: string;
+  /** Samples delivered completely. */
+  readonly written: number;
+  /** Samples left out because delivery could not keep up. */
+  readonly skipped: number;
+  /** What went wrong; `undefined` if nothing did. */
+  readonly error: unknown;
+  /** Whether whoever read it went away before the end. */
+  readonly left: boolean;
+}
+
+/** What a {@linkcode pump} did. */
+export interface Summary {
+  /** Why it stopped. */
+  readonly end: PumpEnd;
+  /** Samples handed to the sinks, after stages and limits. */
+  readonly samples: number;
+  /** What the source received and lost. */
+  readonly stats: ListenStats;
+  /** What became of each sink, in the order given. */
+  readonly sinks: readonly SinkSummary[];
+}
+
+const DELIVER_MS = 5000;
+/** The longest time that a timer can be set to. */
+const LONGEST_MS = 0x7fff_ffff;
+
+/**
+ * Moves everything from a source through stages to sinks until the source ends, a limit is reached, it is interrupted, or no
+ * sink is left. Closes the source and the sinks.
+ *
+ * A sink that fails, or whose reader has gone, does not stop the others; the summary tells.
+ *
+ * @returns What was moved and what became of each sink.
+ * @throws What the source threw, after the sinks have delivered what they had; the first sink's error if every sink failed.
+ */
+export async function pump(
+  source: Source,
+  stages: readonly Stage[],
+  sinks: readonly Sink[],
+  options: PumpOptions = {},
+): Promise<Summary> {
+  const { count = Infinity, durationMs, deliverMs = DELIVER_MS } = options;
+  try {
+    if (sinks.length === 0) throw new ArgumentError("Cannot pump: there is no sink");
+    if (count !== Infinity && (!Number.isInteger(count) || count < 1)) {
+      throw new ArgumentError(`Cannot pump ${count} samples: expected a whole number from 1`);
+    }
+    for (const [what, ms] of [["durationMs", durationMs], ["deliverMs", deliverMs]] as const) {
+      if (ms !== undefined && !(ms >= 0 && ms <= LONGEST_MS)) {
+        throw new ArgumentError(`Cannot pump: ${what} ${ms} is not between 0 and ${LONGEST_MS}`);
+      }
+    }
+  } catch (error) {
+    for (const sink of sinks) sink.abort();
+    await source.close();
+    throw error;
+  }
+  return await new Pump(source, stages, sinks, { ...options, count, deliverMs }).run();
+}
+
+/** {@linkcode PumpOptions} with their defaults. */
+interface Limits extends PumpOptions {
+  readonly count: number;
+  readonly deliverMs: number;
+}
+
+/** One sink and what became of it. */
+interface Line {
+  readonly sink: Sink;
+  open: boolean;
+  /** Whoever read it has gone. */
+  left: boolean;
+  error: unknown;
+}
+
+/** What {@linkcode Pump.wait} resolves to if something else came first. */
+const INTERRUPTED = Symbol("interrupted");
+
+class Pump {
+  readonly #source: Source;
+  readonly #stages: readonly (readonly [Stage, Selection])[];
+  readonly #lines: readonly Line[];
+  readonly #options: Limits;
+  readonly #firstOnes = new Selection();
+  /** Samples still wanted. */
+  #left: number;
+  #samples = 0;
+  #end: PumpEnd | undefined;
+  #cut = false;
+  /** End the waits under way. Not `Promise.race`: a promise pending for months would keep every race that it was in. */
+  readonly #waits = new Set<() => void>();
+  readonly #timers: ReturnType<typeof setTimeout>[] = [];
+
+  constructor(source: Source, stages: readonly Stage[], sinks: readonly Sink[], options: Limits) {
+    this.#source = source;
+    this.#stages = stages.map((stage) => [stage, new Selection()]);
+    this.#options = options;
+    this.#left = options.count;
+    this.#lines = sinks.map((sink) => ({ sink, open: true, left: false, error: undefined }));
+    for (const line of this.#lines) line.sink.ended.then((error) => this.#sinkEnded(line, error));
+  }
+
+  async run(): Promise<Summary> {
+    const { signal, cut, durationMs } = this.#options;
+    const onSignal = (): void => this.#stop("signal");
+    const onCut = (): void => this.#cutOff();
+    signal?.addEventListener("abort", onSignal, { once: true });
+    cut?.addEventListener("abort", onCut, { once: true });
+    if (durationMs !== undefined) this.#timers.push(setTimeout(() => this.#stop("duration"), durationMs));
+    if (signal?.aborted) onSignal();
+    if (cut?.aborted) onCut();
+    try {
+      const startNs = now();
+      let failure: { readonly error: unknown } | undefined;
+      try {
+        await this.#move();
+      } catch (error) {
+        failure = { error };
+      }
+      this.#end ??= this.#anyOpen() ? "source" : "sinks";
+      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: now() } });
+      if (failure) throw failure.error;
+    } finally {
+      for (const timer of this.#timers) clearTimeout(timer);
+      signal?.removeEventListener("abort", onSignal);
+      cut?.removeEventListener("abort", onCut);
+      await this.#source.close();
+    }
+    const errors = this.#lines.map(({ error }) => error).filter((error) => error !== undefined);
+    if (errors.length === this.#lines.length) throw errors[0];
+    return {
+      end: this.#end,
+      samples: this.#samples,
+      stats: this.#source.stats(),
+      sinks: this.#lines.map(({ sink: { name, written, skipped }, error, left }) => ({ name, written, skipped, error, left })),
+    };
+  }
+
+  async #move(): Promise<void> {
+    while (!this.#cut && this.#left > 0 && this.#anyOpen()) {
+      const batch = await this.#next();
+      if (!batch) return;
+      const chosen = this.#choose(batch);
+      for (const line of this.#lines) {
+        if (!line.open) continue;
+        try {
+          line.sink.take(chosen);
+        } catch (error) {
+          this.#sinkEnded(line, error);
+        }
+      }
+      this.#samples += chosen.samples;
+      this.#left -= chosen.samples;
+      for (const line of this.#lines) {
+        while (line.open && !this.#cut) {
+          const full = line.sink.full();
+          if (!full) break;
+          await this.#wait(full);
+        }
+      }
+    }
+    if (this.#left <= 0) this.#stop("count");
+  }
+
+  /** The next batch; `undefined` at the end, or if no more is wanted. */
+  async #next(): Promise<Batch | undefined> {
+    const coming = this.#source.read();
+    if (!(coming instanceof Promise)) return coming;
+    for (;;) {
+      const batch = await this.#wait(coming);
+      if (batch !== INTERRUPTED) return batch;
+      // If only a sink has ended, the others still want what comes.
+      if (this.#cut || !this.#anyOpen()) return undefined;
+    }
+  }
+
+  /** What the stages and the limit let through. */
+  #choose(batch: Batch): Batch {
+    let chosen = batch;
+    for (const [stage, selection] of this.#stages) {
+      selection.from(chosen);
+      stage.select(chosen, (i) => selection.pick(i));
+      chosen = selection;
+    }
+    if (chosen.samples <= this.#left) return chosen;
+    const firstOnes = this.#firstOnes;
+    firstOnes.from(chosen);
+    for (let i = 0; firstOnes.samples < this.#left; i++) firstOnes.pick(i);
+    return firstOnes;
+  }
+
+  async #close(closing: Closing): Promise<void> {
+    await Promise.all(this.#lines.map(async (line) => {
+      if (!line.open) return;
+      try {
+        const closed = line.sink.close(closing);
+        while (line.open && !this.#cut && await this.#wait(closed) === INTERRUPTED);
+        if (this.#cut) line.sink.abort();
+      } catch (error) {
+        this.#sinkEnded(line, error);
+      }
+    }));
+  }
+
+  /** Resolves with the work, or to {@linkcode INTERRUPTED} if the pump is cut off or a sink ends first. */
+  #wait<Result>(work: Promise<Result>): Promise<Result | typeof INTERRUPTED> {
+    return new Promise((resolve, reject) => {
+      const interrupt = (): void => {
+        this.#waits.delete(interrupt);
+        resolve(INTERRUPTED);
+      };
+      this.#waits.add(interrupt);
+      work.then((result) => {
+        this.#waits.delete(interrupt);
+        resolve(result);
+      }, (error) => {
+        this.#waits.delete(interrupt);
+        reject(error);
+      });
+    });
+  }
+
+  #interrupt(): void {
+    for (const interrupt of [...this.#waits]) interrupt();
+  }
+
+  #anyOpen(): boolean {
+    return this.#lines.some(({ open }) => open);
+  }
+
+  /** The stream is to end: what the source has queued still comes. */
+  #stop(why: PumpEnd): void {
+    if (this.#end !== undefined) return;
+    this.#end = why;
+    this.#source.end();
+    if (why !== "count") this.#boundDelivery(why === "signal");
+  }
+
+  /** Cuts off when the time to deliver is over; or, unless `strictly`, when nothing was delivered for so long. */
+  #boundDelivery(strictly: boolean): void {
+    const before = this.#delivered();
+    this.#timers.push(setTimeout(() => {
+      if (!strictly && this.#delivered() > before) this.#boundDelivery(strictly);
+      else this.#cutOff();
+    }, this.#options.deliverMs));
+  }
+
+  #delivered(): number {
+    return this.#lines.reduce((sum, { sink }) => sum + sink.written, 0);
+  }
+
+  #cutOff(): void {
+    this.#cut = true;
+    this.#end = "cut";
+    this.#interrupt();
+  }
+
+  #sinkEnded(line: Line, error: unknown): void {
+    if (!line.open) return;
+    line.open = false;
+    line.error = error;
+    line.left = error === undefined;
+    line.sink.abort();
+    this.#options.onSinkEnd?.(line.sink, error);
+    this.#interrupt();
+  }
+}
+
+function now(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

@@ -1,0 +1,40 @@
+import type { Batch } from "./batch.ts";
+import type { ListenStats } from "./stats.ts";
+
+/** What a sink is told at the end. */
+export interface Closing {
+  /** What the source received and lost. */
+  readonly stats: ListenStats;
+  /** When the first batch was asked for and when the source ended, in nanoseconds since 1970; `undefined` for a recording. */
+  readonly period: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
+}
+
+/**
+ * Takes batches now and delivers them in its own time.
+ *
+ * {@linkcode Sink.take} is synchronous: it reads the batch, writes bytes or numbers into memory of its own and keeps no
+ * entry. So lending is safe by construction, and no sink can hold up another.
+ */
+export interface Sink {
+  /** What it writes to, as messages name it: `"samples.pcapng"`, `"standard output"`. */
+  readonly name: string;
+  /** Number of samples delivered completely. */
+  readonly written: number;
+  /** Number of samples left out because delivery could not keep up; 0 for sinks that make the source wait. */
+  readonly skipped: number;
+  /**
+   * Resolves when the sink can deliver nothing more: to `undefined` if whoever reads it has gone, which is no failure
+   * ("| head"), else to what went wrong.
+   */
+  readonly ended: Promise<unknown>;
+  /** Takes a batch. */
+  take(batch: Batch): void;
+  /** If the sink has reached its bound and would like the pump to wait: resolves when it has room again. */
+  full(): Promise<void> | undefined;
+  /** Delivers everything taken so far. */
+  flush(): Promise<void>;
+  /** Writes what a file ends with, delivers everything and lets go of what is open. */
+  close(closing: Closing): Promise<void>;
+  /** Lets go of what is open at once; what is not delivered never will be. */
+  abort(): void;
+}

@@ -1,0 +1,17 @@
+import type { Batch } from "./batch.ts";
+import type { ListenStats } from "./stats.ts";
+
+/** Where batches come from: a socket, a recording, a test. */
+export interface Source {
+  /**
+   * The next batch, or `undefined` at the end. A promise only if there is something to wait for: while a queue is long,
+   * promises would cost more than reading it. The batch before is given back by asking.
+   */
+  read(): Batch | undefined | Promise<Batch | undefined>;
+  /** Stops: what is queued already still comes, then the end. */
+  end(): void;
+  /** Stops at once: a waiting {@linkcode Source.read} resolves to the end. Idempotent. */
+  close(): Promise<void>;
+  /** What was received and lost so far; still there after the end. */
+  stats(): ListenStats;
+}
