@@ -30,16 +30,13 @@ export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";
 export type { UnknownAttribute } from "./src/wire/attr_reader.ts";
 export { replay, type ReplayOptions } from "./src/receive/replay.ts";
 export { addAction, deleteAction, flushActions, getAction, listActions, replaceAction } from "./src/control/actions.ts";
-export {
-  addSampling,
-  cleanUpSampling,
-  type Direction,
-  listLeftovers,
-  listSampling,
-  type Sampling,
-  SamplingHandle,
-  type SamplingOptions,
-} from "./src/control/sampling.ts";
+export type { SamplingOptions } from "./src/control/sampling/options.ts";
+export type { SamplingHandle } from "./src/control/sampling/handle.ts";
+export type { Sampling } from "./src/control/sampling/sampling.ts";
+export { addSampling } from "./src/control/sampling/install.ts";
+export { listSampling } from "./src/control/sampling/list.ts";
+export { cleanUpSampling, listLeftovers } from "./src/control/sampling/cleanup.ts";
+export type { Direction } from "./src/control/traffic_control.ts";
 export type { Control, ControlName } from "./src/tc/control.ts";
 export type { ActionAges } from "./src/tc/sample_action.ts";
 export type { Action, ActionSpec } from "./src/tc/action.ts";

@@ -12,7 +12,7 @@ const GROUP = 65536;
 
 /** The lines that set up what the options say, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions): string[] {
-  const { device, direction = "ingress" } = options;
+  const { device, direction = "both" } = options;
   const directions = direction === "both" ? ["ingress", "egress"] : [direction];
   const match = options.match === undefined ? undefined : compileMatch(options.match);
   const filter = `${protocolWords(match)}${match?.keys ? `flower${flowerWords(match)}` : "matchall"}${hardwareWord(options)}`;

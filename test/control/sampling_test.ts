@@ -2,7 +2,10 @@
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import { NetlinkError } from "../../src/errors.ts";
-import { addSamplingWith, cleanUpSamplingWith, listSamplingWith, type SamplingOptions } from "../../src/control/sampling.ts";
+import { cleanUpSamplingWith } from "../../src/control/sampling/cleanup.ts";
+import { addSamplingWith } from "../../src/control/sampling/install.ts";
+import { listSamplingWith } from "../../src/control/sampling/list.ts";
+import type { SamplingOptions } from "../../src/control/sampling/options.ts";
 import {
   EADDRINUSE,
   EEXIST,

@@ -60,7 +60,7 @@ scene("each option is what iproute2 reads back, and a removal leaves nothing", a
     const what = JSON.stringify(options);
     const handle = handles[i]!;
     const mine = filters.filter(({ device }) => device === devices[i]);
-    const directions = options.direction === "both" ? ["ingress", "egress"] : [options.direction ?? "ingress"];
+    const directions = (options.direction ?? "both") === "both" ? ["ingress", "egress"] : [options.direction!];
     assertEquals(mine.map(({ direction }) => direction), directions, what);
     assertEquals(handle.installed.map((sampling) => sampling.direction as string), directions, what);
     for (const [side, { filter }] of mine.entries()) {
@@ -125,11 +125,12 @@ scene("each match is the flower filter that tc makes of its words", async () => 
     "vlan 4095 arp",
   ];
   const devices = dummies(2 * matches.length);
-  const handles = await Promise.all(matches.map((match, i) => addSampling({ device: devices[i]!, rate: 10, group: 5, match })));
+  const handles = await Promise.all(
+    matches.map((match, i) => addSampling({ device: devices[i]!, direction: "ingress", rate: 10, group: 5, match })),
+  );
   tc(
-    ...matches.flatMap((match, i) => tcLines({ device: devices[matches.length + i]!, rate: 10, group: 5, match })).map((line) =>
-      line.slice(3)
-    ),
+    ...matches.flatMap((match, i) => tcLines({ device: devices[matches.length + i]!, direction: "ingress", rate: 10, group: 5, match }))
+      .map((line) => line.slice(3)),
   );
   const filters = tcFilters(devices);
   assertEquals(filters.length, devices.length);
@@ -254,7 +255,7 @@ scene("a stranger with preference 1: ours is the first that is free", async () =
   bareWire();
   tc("qdisc add dev a clsact", ...[1, 2, 4].map((pref) => `filter add dev a ingress pref ${pref} matchall action continue`));
   const before = tcDump("a");
-  const handle = await addSampling({ device: "a", rate: 1 });
+  const handle = await addSampling({ device: "a", direction: "ingress", rate: 1 });
   assertEquals(handle.installed.map(({ preference }) => preference), [3]);
   await handle.remove();
   assertEquals(tcDump("a"), before);
@@ -269,11 +270,11 @@ scene("an ingress qdisc is used as it stands; egress, or both, is refused and ch
   const before = tcDump("a");
   for (const direction of ["egress", "both"] as const) {
     const error = await assertRejects(() => addSampling({ device: "a", direction, rate: 1 }), Error);
-    assertStringIncludes(error.message, "Cannot sample leaving packets of a: operation not supported (EOPNOTSUPP)");
-    assertStringIncludes(error.message, "Its ingress qdisc has no egress side: sample on ingress, or make it clsact");
+    assertStringIncludes(error.message, "Cannot sample egress traffic on a: operation not supported (EOPNOTSUPP)");
+    assertStringIncludes(error.message, "It has an ingress qdisc, which cannot hold egress filters");
     assertEquals(tcDump("a"), before);
   }
-  const handle = await addSampling({ device: "a", rate: 1 });
+  const handle = await addSampling({ device: "a", direction: "ingress", rate: 1 });
   await using ear = await hear({ events: false });
   send("b", frameIn());
   assertEquals(asSamples(await ear.take(1)).map(({ inIfindex }) => inIfindex), [101]);
@@ -293,7 +294,7 @@ scene("all or nothing: where the second direction is refused the first is undone
   assertEquals(tcDump("a"), before);
   // And where we made the clsact, it goes too.
   const clean = tcDump("b");
-  await assertRejects(() => addSampling({ device: "b", rate: 1, hardware: "only" }), Error, "leave out hardware");
+  await assertRejects(() => addSampling({ device: "b", direction: "ingress", rate: 1, hardware: "only" }), Error, "leave out hardware");
   assertEquals(tcDump("b"), clean);
 });
 
@@ -333,7 +334,7 @@ scene("eight at once on one device, begun and ended at once", async () => {
     assertEquals(new Set(handles.map(({ group }) => group)).size, 8);
     await Promise.all([
       ...handles.slice(0, 7).map((handle) => handle.remove()),
-      ...(round === 0 ? [addSampling({ device, rate: 1 }).then((handle) => handles.push(handle))] : []),
+      ...(round === 0 ? [addSampling({ device, direction: "ingress", rate: 1 }).then((handle) => handles.push(handle))] : []),
     ]);
     assertEquals(tcFilters([device]).length, round === 0 ? 3 : 2);
     await Promise.all(handles.map((handle) => handle.remove()));
@@ -406,7 +407,7 @@ scene("a clsact that a killed one made goes when the next one has ended and it i
       `qdisc add dev ${device} clsact`,
       `filter add dev ${device} ingress pref 28787 handle 0x70738123 matchall action sample rate 5 group 70000`,
     );
-    const handle = await addSampling({ device, rate: 1 });
+    const handle = await addSampling({ device, direction: "ingress", rate: 1 });
     const ends = [cleanUpSampling, () => handle.remove()];
     for (const end of cleanFirst ? ends : ends.reverse()) await end();
     assertEquals(tcDump(device), before);

@@ -1,0 +1,48 @@
+/**
+ * How filters of ours are told from others: by their handle, the one number of a filter that its owner chooses.
+ *
+ * | bits   | meaning                                                                                      |
+ * | ------ | -------------------------------------------------------------------------------------------- |
+ * | 31..16 | `"ps"`, 0x7073                                                                               |
+ * | 15     | this filter's clsact qdisc was made by us, for the last of us to remove                      |
+ * | 14..0  | the instance that installed it, see {@linkcode import("./instance.ts").Instance}             |
+ */
+import { actionsOf, type Filter } from "../../tc/filter.ts";
+import { memory } from "../../wire/native.ts";
+
+/** `"ps"`, in the upper half. */
+export const MARK = 0x70730000;
+const MARK_MASK = 0xffff0000;
+const MADE_CLSACT = 0x8000;
+/** The bits that number an instance. */
+export const INSTANCE_MASK = 0x7fff;
+const COOKIE_TEXT = "psample";
+
+/** The handle of the filters of an instance. */
+export function markedHandle(instance: number, madeClsact: boolean): number {
+  return (MARK | (madeClsact ? MADE_CLSACT : 0) | instance) >>> 0;
+}
+
+/** The instance that installed a filter with this handle. */
+export function instanceOf(handle: number): number {
+  return handle & INSTANCE_MASK;
+}
+
+/** Whether a filter is marked as ours: its handle, and one action, which is `sample`. */
+export function isOurs(filter: Filter): boolean {
+  const actions = actionsOf(filter);
+  return (filter.handle & MARK_MASK) === MARK && actions.length === 1 && actions[0]!.kind === "sample";
+}
+
+/** Whether a filter of ours is in a clsact qdisc that one of us made. */
+export function madeClsact(filter: Filter): boolean {
+  return isOurs(filter) && (filter.handle & MADE_CLSACT) !== 0;
+}
+
+/** The default cookie: our name and the filter's handle, in network byte order. */
+export function markCookie(handle: number): Uint8Array<ArrayBuffer> {
+  const cookie = memory(COOKIE_TEXT.length + 4);
+  new TextEncoder().encodeInto(COOKIE_TEXT, cookie);
+  new DataView(cookie.buffer).setUint32(COOKIE_TEXT.length, handle);
+  return cookie;
+}
