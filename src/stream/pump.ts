@@ -243,24 +243,28 @@ class Pump {
   async #close(closing: Closing): Promise<void> {
     await Promise.all(this.#lines.map(async (line) => {
       if (!line.open) return;
+      let closed = false;
       try {
-        const closed = line.sink.close(closing);
-        while (line.open && !this.#cut && await this.#wait(closed) === INTERRUPTED);
-        if (this.#cut) line.sink.abort();
+        const ending = line.sink.close(closing).then(() => closed = true);
+        while (!closed && line.open && !this.#cut) await this.#wait(ending);
+        // What needs nobody to read it, as a file, gets its end even now: it takes no longer than a turn of the event loop.
+        if (!closed && this.#cut) await this.#wait(ending, new Promise((resolve) => setTimeout(resolve, 0)));
+        if (!closed) line.sink.abort();
       } catch (error) {
         this.#sinkEnded(line, error);
       }
     }));
   }
 
-  /** Resolves with the work, or to {@linkcode INTERRUPTED} if the pump is cut off or a sink ends first. */
-  #wait<Result>(work: Promise<Result>): Promise<Result | typeof INTERRUPTED> {
+  /** Resolves with the work, or to {@linkcode INTERRUPTED} if the pump is cut off, a sink ends, or the `turn` is over first. */
+  #wait<Result>(work: Promise<Result>, turn?: Promise<void>): Promise<Result | typeof INTERRUPTED> {
     return new Promise((resolve, reject) => {
       const interrupt = (): void => {
         this.#waits.delete(interrupt);
         resolve(INTERRUPTED);
       };
       this.#waits.add(interrupt);
+      turn?.then(interrupt);
       work.then((result) => {
         this.#waits.delete(interrupt);
         resolve(result);

@@ -1,0 +1,272 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import { ArgumentError } from "../../mod.ts";
+import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+import { pump } from "../../src/stream/pump.ts";
+import type { Sink } from "../../src/stream/sink.ts";
+import type { Source } from "../../src/stream/source.ts";
+import type { Stage } from "../../src/stream/stage.ts";
+import type { ListenStats } from "../../src/stream/stats.ts";
+
+/** What is in it is not the pump's business. */
+const STATS = {} as ListenStats;
+
+/** A source of batches given beforehand, or of what `push` brings. */
+class TestSource implements Source {
+  closed = 0;
+  ended = 0;
+  reads = 0;
+  readonly #batches: Batch[];
+  readonly #waits: boolean;
+  #resolve: ((batch: Batch | undefined) => void) | undefined;
+  failure: unknown;
+
+  /** With `waits` it stays open when it has no more, until it is ended. */
+  constructor(batches: Batch[], waits = false) {
+    this.#batches = batches;
+    this.#waits = waits;
+  }
+  read(): Batch | undefined | Promise<Batch | undefined> {
+    this.reads++;
+    if (this.failure) return Promise.reject(this.failure);
+    const batch = this.#batches.shift();
+    if (batch || !this.#waits || this.ended || this.closed) return batch;
+    return new Promise((resolve) => this.#resolve = resolve);
+  }
+  push(batch: Batch): void {
+    const resolve = this.#resolve;
+    this.#resolve = undefined;
+    if (resolve) resolve(batch);
+    else this.#batches.push(batch);
+  }
+  end(): void {
+    this.ended++;
+    this.#resolve?.(undefined);
+  }
+  close(): Promise<void> {
+    this.closed++;
+    this.#resolve?.(undefined);
+    return Promise.resolve();
+  }
+  stats(): ListenStats {
+    return STATS;
+  }
+}
+
+/** A sink that remembers the sequence numbers it took. */
+class TestSink implements Sink {
+  readonly taken: (number | undefined)[] = [];
+  written = 0;
+  skipped = 0;
+  closed = 0;
+  aborted = 0;
+  end!: (error?: unknown) => void;
+  readonly ended: Promise<unknown> = new Promise((resolve) => this.end = resolve);
+  room: Promise<void> | undefined;
+  closing: Promise<void> = Promise.resolve();
+  failTake: unknown;
+
+  constructor(readonly name = "test") {}
+  take(batch: Batch): void {
+    if (this.failTake) throw this.failTake;
+    for (let i = 0; i < batch.count; i++) this.taken.push(batch.entries[i]!.sequence);
+    this.written += batch.samples;
+  }
+  full(): Promise<void> | undefined {
+    return this.room;
+  }
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+  close(): Promise<void> {
+    this.closed++;
+    return this.closing;
+  }
+  abort(): void {
+    this.aborted++;
+  }
+}
+
+function batchOf(...sequences: number[]): Batch {
+  const batch = new BatchBuffer();
+  for (const sequence of sequences) batch.add({ type: "sample", sequence } as EntryView);
+  return batch;
+}
+
+/** Long enough for every promise that is settled to have told so. */
+const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+test("pump() moves every batch to every sink, and closes all", async () => {
+  const source = new TestSource([batchOf(1, 2), batchOf(3)]);
+  const sinks = [new TestSink("a"), new TestSink("b")];
+  const summary = await pump(source, [], sinks);
+  for (const sink of sinks) {
+    assertEquals(sink.taken, [1, 2, 3]);
+    assertEquals([sink.closed, sink.aborted], [1, 0]);
+  }
+  assertEquals([summary.end, summary.samples, source.closed], ["source", 3, 1]);
+  assertEquals(summary.sinks[1], { name: "b", written: 3, skipped: 0, error: undefined, left: false });
+});
+
+test("pump() lets through what every stage picks, in order", async () => {
+  const odd: Stage = { select: (batch, pick) => batch.entries.forEach((entry, i) => entry.sequence! % 2 && pick(i)) };
+  const large: Stage = { select: (batch, pick) => batch.entries.forEach((entry, i) => entry.sequence! > 2 && pick(i)) };
+  const sink = new TestSink();
+  const summary = await pump(new TestSource([batchOf(1, 2, 3, 4, 5), batchOf(6, 7)]), [odd, large], [sink]);
+  assertEquals(sink.taken, [3, 5, 7]);
+  assertEquals(summary.samples, 3);
+});
+
+test("pump() stops after `count` samples, in the middle of a batch, and asks for no more", async () => {
+  const source = new TestSource([batchOf(1, 2), batchOf(3, 4, 5), batchOf(6)]);
+  const sink = new TestSink();
+  const summary = await pump(source, [], [sink], { count: 4 });
+  assertEquals([sink.taken, summary.end, source.reads, sink.closed], [[1, 2, 3, 4], "count", 2, 1]);
+});
+
+test("pump() ends by a signal: what is queued is still delivered", async () => {
+  const source = new TestSource([], true);
+  const sink = new TestSink();
+  const ending = new AbortController();
+  const pumping = pump(source, [], [sink], { signal: ending.signal });
+  await turn();
+  source.push(batchOf(1));
+  await turn();
+  ending.abort();
+  const summary = await pumping;
+  assertEquals([summary.end, sink.taken, sink.closed, source.ended, source.closed], ["signal", [1], 1, 1, 1]);
+});
+
+test("pump() ends after its duration, also while nothing comes", async () => {
+  const summary = await pump(new TestSource([], true), [], [new TestSink()], { durationMs: 1 });
+  assertEquals(summary.end, "duration");
+});
+
+test("a sink that never has room is cut off after the time to deliver", async () => {
+  const ending = new AbortController();
+  const sink = new TestSink();
+  sink.room = new Promise(() => {});
+  const source = new TestSource([batchOf(1), batchOf(2)], true);
+  const pumping = pump(source, [], [sink], { signal: ending.signal, deliverMs: 1 });
+  await turn();
+  ending.abort();
+  const summary = await pumping;
+  assertEquals([summary.end, sink.taken, sink.closed, sink.aborted, source.closed], ["cut", [1], 1, 1, 1]);
+});
+
+test("`cut` ends at once what waits: for the source, for room, for the end of a sink", async () => {
+  const scenes: [string, TestSource, (sink: TestSink) => void][] = [
+    ["the source", new TestSource([], true), () => {}],
+    ["room", new TestSource([batchOf(1)], true), (sink) => sink.room = new Promise(() => {})],
+    ["closing", new TestSource([batchOf(1)]), (sink) => sink.closing = new Promise(() => {})],
+  ];
+  for (const [what, source, prepare] of scenes) {
+    const sink = new TestSink();
+    prepare(sink);
+    const file = new TestSink();
+    const cut = new AbortController();
+    const pumping = pump(source, [], [sink, file], { cut: cut.signal });
+    await turn();
+    cut.abort();
+    const summary = await pumping;
+    assertEquals([summary.end, sink.closed, file.closed, file.aborted, source.closed], ["cut", 1, 1, 0, 1], what);
+  }
+});
+
+test("a sink that waits does not keep the others from a batch; reading pauses until it has room", async () => {
+  const source = new TestSource([batchOf(1), batchOf(2)]);
+  const [slow, quick] = [new TestSink(), new TestSink()];
+  let makeRoom = (): void => {};
+  slow.room = new Promise((resolve) => makeRoom = resolve);
+  const pumping = pump(source, [], [slow, quick]);
+  await turn();
+  assertEquals([slow.taken, quick.taken, source.reads], [[1], [1], 1]);
+  slow.room = undefined;
+  makeRoom();
+  await pumping;
+  assertEquals([slow.taken, quick.taken], [[1, 2], [1, 2]]);
+});
+
+test("a sink whose reader has gone is let go, and the others go on", async () => {
+  const source = new TestSource([batchOf(1)], true);
+  const [head, file] = [new TestSink("head"), new TestSink("file")];
+  const told: unknown[] = [];
+  const ending = new AbortController();
+  const pumping = pump(source, [], [head, file], { signal: ending.signal, onSinkEnd: ({ name }, error) => told.push(name, error) });
+  await turn();
+  head.end();
+  await turn();
+  source.push(batchOf(2));
+  await turn();
+  ending.abort();
+  const summary = await pumping;
+  assertEquals([head.taken, file.taken, told, head.aborted], [[1], [1, 2], ["head", undefined], 1]);
+  assertEquals(summary.sinks.map(({ left, error }) => [left, error]), [[true, undefined], [false, undefined]]);
+});
+
+test("pump() stops when no sink is left, also while nothing comes", async () => {
+  const source = new TestSource([], true);
+  const sink = new TestSink();
+  const pumping = pump(source, [], [sink]);
+  await turn();
+  sink.end();
+  const summary = await pumping;
+  assertEquals([summary.end, source.closed], ["sinks", 1]);
+});
+
+test("a sink that fails does not stop the others; only when every sink failed is it thrown", async () => {
+  const failure = new Error("disk full");
+  const [broken, whole] = [new TestSink(), new TestSink()];
+  broken.failTake = failure;
+  const summary = await pump(new TestSource([batchOf(1), batchOf(2)]), [], [broken, whole]);
+  assertEquals(whole.taken, [1, 2]);
+  assertStrictEquals(summary.sinks[0]!.error, failure);
+
+  const late = new TestSink();
+  late.closing = Promise.reject(failure);
+  late.closing.catch(() => {});
+  assertStrictEquals(await assertRejects(() => pump(new TestSource([batchOf(1)]), [], [late])), failure);
+  assertEquals(late.aborted, 1);
+});
+
+test("what the source throws is thrown when the sinks have delivered what they had", async () => {
+  const source = new TestSource([batchOf(1)], true);
+  const sink = new TestSink();
+  const pumping = pump(source, [], [sink]);
+  await turn();
+  source.failure = new Error("the module was unloaded");
+  source.push(batchOf(2));
+  assertStrictEquals(await assertRejects(() => pumping), source.failure);
+  assertEquals([sink.taken, sink.closed, source.closed], [[1, 2], 1, 1]);
+});
+
+test("a stream that is ended before it begins still closes everything", async () => {
+  const sink = new TestSink();
+  const summary = await pump(new TestSource([], true), [], [sink], { signal: AbortSignal.abort() });
+  assertEquals([summary.end, sink.closed], ["signal", 1]);
+});
+
+test("pump() refuses what makes no sense, and lets go of what it was given", async () => {
+  const sink = new TestSink();
+  const source = new TestSource([]);
+  await assertRejects(() => pump(source, [], []), ArgumentError, "there is no sink");
+  for (const options of [{ count: 0 }, { count: 1.5 }, { durationMs: -1 }, { deliverMs: NaN }]) {
+    await assertRejects(() => pump(source, [], [sink], options), ArgumentError);
+  }
+  assertEquals([sink.aborted, source.closed], [4, 5]);
+});
+
+test("a pump that waits for months keeps nothing of each wait", async () => {
+  const source = new TestSource([], true);
+  const sink = new TestSink();
+  const ending = new AbortController();
+  const pumping = pump(source, [], [sink], { signal: ending.signal });
+  for (let i = 0; i < 1000; i++) {
+    await Promise.resolve();
+    source.push(batchOf(i));
+  }
+  await turn();
+  ending.abort();
+  await pumping;
+  assert(sink.taken.length === 1000);
+});
