@@ -145,7 +145,7 @@ test("pump() ends after its duration, also while nothing comes", async () => {
 test("a sink that never has room is cut off after the time to deliver", async () => {
   const ending = new AbortController();
   const sink = new TestSink();
-  sink.room = new Promise(() => {});
+  sink.room = sink.closing = new Promise(() => {});
   const source = new TestSource([batchOf(1), batchOf(2)], true);
   const pumping = pump(source, [], [sink], { signal: ending.signal, deliverMs: 1 });
   await turn();
