@@ -1,0 +1,17 @@
+/** Where a sink's bytes go. Nothing here ever blocks the process: signals are handled and samples received while a reader is slow. */
+
+/** Takes bytes as far as it can, now. */
+export interface Destination {
+  /** What messages call it: `"standard output"`, `"samples.pcapng"`. */
+  readonly name: string;
+  /**
+   * Writes what it can take at once, and returns how many bytes that was; 0 if it can take nothing now.
+   *
+   * @throws {SystemError} `EPIPE` if nobody reads any more, `ENOSPC` if the disk is full.
+   */
+  write(bytes: Uint8Array<ArrayBuffer>): number;
+  /** Resolves when it may be able to take more. */
+  writable(): Promise<void>;
+  /** Lets go of what is open. Idempotent. */
+  close(): void;
+}
