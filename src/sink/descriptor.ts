@@ -1,49 +1,80 @@
 import { SystemError } from "../errors.ts";
 import { memory } from "../wire/native.ts";
 import { EAGAIN, EINTR, type Memory, type Sys } from "../sys/sys.ts";
+import type { Destination } from "./destination.ts";
 
-/** What a pipe takes at once where poll(2) says that it can be written to (PIPE_BUF in limits.h). */
+/** What a pipe takes at once when poll(2) says that it can be written to (PIPE_BUF in limits.h). */
 const PIPE_BUF = 4096;
-/** How long to wait for a reader that does not read, at most. */
+/** The longest time between two looks at a reader that does not read. */
 const LONGEST_WAIT_MS = 20;
 
 const encoder = new TextEncoder();
 
-/**
- * Writes to a descriptor such as standard output without ever blocking the process, so that signals are
- * handled and samples are received while a reader is slow. Deno's own standard output blocks.
- */
-export class FdOutput {
+/** An open descriptor such as standard output. It is never waited for in a write, whatever it is. */
+export class Descriptor implements Destination {
+  readonly name: string;
   readonly #sys: Sys;
-  readonly #fd: number;
   readonly #chunk: number;
+  readonly #owned: boolean;
+  #fd: number;
+  #waitMs = 1;
+
+  /** Writes to `fd`, which messages call `name`. Closes it in the end if it is `owned`. */
+  constructor(sys: Sys, fd: number, name: string, owned = false) {
+    this.name = name;
+    this.#sys = sys;
+    this.#fd = fd;
+    this.#owned = owned;
+    this.#chunk = sys.seekable(fd) ? Infinity : PIPE_BUF;
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): number {
+    let at = 0;
+    while (at < bytes.length) {
+      const written = this.#sys.writable(this.#fd) ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk)) : -EAGAIN;
+      if (written >= 0) at += written;
+      else if (written === -EINTR) continue;
+      // What was taken is taken: a failure is told by the next call.
+      else if (written === -EAGAIN || at > 0) break;
+      else throw new SystemError(`write ${this.name}`, -written);
+    }
+    if (at > 0) this.#waitMs = 1;
+    return at;
+  }
+
+  writable(): Promise<void> {
+    const waitMs = this.#waitMs;
+    this.#waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
+    return new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+
+  close(): void {
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (this.#owned && fd >= 0) this.#sys.close(fd);
+  }
+}
+
+/** Writes to a descriptor and waits until the kernel has everything. */
+export class FdOutput {
+  readonly #descriptor: Descriptor;
 
   /** Writes to `fd`, which stays the caller's. */
   constructor(sys: Sys, fd: number) {
-    this.#sys = sys;
-    this.#fd = fd;
-    this.#chunk = sys.seekable(fd) ? Infinity : PIPE_BUF;
+    this.#descriptor = new Descriptor(sys, fd, "the output");
   }
 
   /**
    * Writes everything; resolves when the kernel has it.
    *
-   * @throws {SystemError} `EPIPE` where nobody reads any more, `ENOSPC` where the disk is full.
+   * @throws {SystemError} `EPIPE` if nobody reads any more, `ENOSPC` if the disk is full.
    */
   async write(data: Uint8Array | string): Promise<void> {
     const bytes = own(typeof data === "string" ? encoder.encode(data) : data);
-    let wait = 1;
     for (let at = 0; at < bytes.length;) {
-      const written = this.#sys.writable(this.#fd) ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk)) : -EAGAIN;
-      if (written >= 0) {
-        at += written;
-        wait = 1;
-      } else if (written === -EAGAIN) {
-        await new Promise((resolve) => setTimeout(resolve, wait));
-        wait = Math.min(2 * wait, LONGEST_WAIT_MS);
-      } else if (written !== -EINTR) {
-        throw new SystemError("write the output", -written);
-      }
+      const count = this.#descriptor.write(bytes.subarray(at));
+      if (count === 0) await this.#descriptor.writable();
+      at += count;
     }
   }
 }

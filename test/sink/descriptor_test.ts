@@ -1,7 +1,7 @@
 import { test } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { SystemError } from "../../src/errors.ts";
-import { FdOutput } from "../../src/sink/descriptor.ts";
+import { Descriptor, FdOutput } from "../../src/sink/descriptor.ts";
 import type { Memory } from "../../src/sys/sys.ts";
 import { FakeSys } from "../fake_sys.ts";
 
@@ -72,4 +72,25 @@ test("FdOutput of nothing writes nothing", async () => {
   const sys = new FakeOutput(false);
   await new FdOutput(sys, 1).write("");
   assertEquals(sys.written, []);
+});
+
+test("a descriptor takes what the kernel takes now, and tells a failure by the next call", () => {
+  const sys = new FakeOutput(true, 3, -ENOSPC, -ENOSPC);
+  const descriptor = new Descriptor(sys, 9, "x.txt");
+  assertEquals(descriptor.write(new Uint8Array(10)), 3);
+  const error = assertThrows(() => descriptor.write(new Uint8Array(7)), SystemError);
+  assertEquals([error.code, error.op], ["ENOSPC", "write x.txt"]);
+  sys.writable = () => false;
+  assertEquals(descriptor.write(new Uint8Array(7)), 0);
+});
+
+test("a descriptor is closed once, and only if it is the destination's own", () => {
+  const sys = new FakeOutput(true);
+  const closed: number[] = [];
+  sys.close = (fd) => closed.push(fd);
+  new Descriptor(sys, 1, "standard output").close();
+  const own = new Descriptor(sys, 9, "x.txt", true);
+  own.close();
+  own.close();
+  assertEquals(closed, [9]);
 });
