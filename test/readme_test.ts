@@ -31,8 +31,9 @@ test("the second block of the README is the test command, which is what CI runs"
 
 test("the README's other commands are run by the tests too", () => {
   const others = readmeCommands().slice(2).flat().filter((command) => !needsKernel(command));
-  // test/run.ts does both before it tests the compiled file.
-  assertEquals(others, ["npm ci", "npx bun build --compile cli/main.ts --outfile dist/psample"]);
-  assertStringIncludes(read("test/run.ts"), 'run("npm", ["ci"');
-  assertStringIncludes(read("test/run.ts"), '["build", "--compile", "cli/main.ts", "--outfile", BINARY]');
+  const bun = deno.tasks.build.command.replace(/^\S+\/bun /, "bun ");
+  assertEquals(others, [`${DENO} task build`, "bun install --frozen-lockfile", bun]);
+  // It builds the file that the kernel tests start; that installs first.
+  assertStringIncludes(read("test/run.ts"), 'run(DENO, ["task", "build"])');
+  assertStringIncludes(read("test/run/install.ts"), 'BUN_PROGRAM, "install", "--frozen-lockfile"');
 });

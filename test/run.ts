@@ -6,17 +6,16 @@
  * PSAMPLE_KERNELS="new old" chooses kernels, none for "".
  */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { BUN_PROGRAM as BUN, ROOT } from "./run/bun.ts";
+import { installBun } from "./run/install.ts";
 
-const ROOT = join(dirname(fileURLToPath(import.meta.url)), "..");
 const REQUIRE = process.env.PSAMPLE_REQUIRE === "1";
 const KERNELS = (process.env.PSAMPLE_KERNELS ?? "new old").split(" ").filter(Boolean);
 const DENO = process.execPath;
-const BUN = join(ROOT, "node_modules/.bin/bun");
 const BINARY = join(ROOT, "dist/psample");
 
 interface Count {
@@ -83,16 +82,11 @@ function absent(name: string, why: string): void {
   say(`\n=== ${name}: ${REQUIRE ? "failed" : "skipped"}: ${why}`);
 }
 
-/** Whether the Bun of package.json is installed, and not only the file that stands in for it until its script has run. */
-const bunWorks = (): boolean => spawnSync(BUN, ["--version"]).status === 0;
-if (!bunWorks()) await run("npm", ["ci", "--no-audit", "--no-fund"]);
-// Where npm is told to run no scripts: Bun's puts the binary that is in the package to its place.
-if (!bunWorks()) await run("node", ["node_modules/bun/install.js"]);
-if (!bunWorks()) throw new Error("Cannot install what the tests need: npm ci has left no Bun that runs");
+installBun();
 
 /** Every test but those that need a kernel with psample. */
 const here = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith("_test.ts") && !path.startsWith("kernel/"))
+  .filter((path) => path.endsWith("_test.ts") && !/^kernel\/|node_modules/.test(path))
   .map((path) => `./test/${path}`)
   .sort();
 const denoTest = ["test", "-A", "--no-check", "--quiet"];
@@ -101,9 +95,8 @@ await suite("deno, this machine", DENO, [...denoTest, ...here]);
 const bunTest = ["test", "--timeout", "120000"];
 await suite("bun, this machine", BUN, [...bunTest, ...here]);
 
-mkdirSync(dirname(BINARY), { recursive: true });
-const compiled = await run(BUN, ["build", "--compile", "cli/main.ts", "--outfile", BINARY]);
-if (compiled.status !== 0) absent("the compiled file", "bun build --compile failed");
+const compiled = await run(DENO, ["task", "build"]);
+if (compiled.status !== 0) absent("the compiled file", "deno task build failed");
 
 const RUNTIMES: readonly (readonly [string, readonly string[]])[] = [
   ["deno", [DENO, ...denoTest, "test/kernel"]],

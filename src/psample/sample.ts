@@ -313,10 +313,6 @@ export class Sample {
     return at < 0 ? undefined : this.#view.getUint32(this.#start + at, this.#layout.little);
   }
 
-  #u64(at: number): bigint | undefined {
-    return at < 0 ? undefined : this.#view.getBigUint64(this.#start + at, this.#layout.little);
-  }
-
   #attributes(): AttrReader {
     return new AttrReader(this.#view, this.#start + ATTRIBUTES, this.#end, this.#layout.little);
   }

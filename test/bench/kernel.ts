@@ -18,6 +18,7 @@ import { cpuSeconds, hearsOneMore, Load, quiet } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
 import { genericSocket, ROOT, startListening, writingTo } from "../kernel/runtime.ts";
 import { tc, wire } from "../kernel/scene.ts";
+import { BUN_PROGRAM } from "../run/bun.ts";
 import { buildPeers, cleanUp, peer } from "./process.ts";
 import { median, printRow } from "./table.ts";
 
@@ -92,7 +93,7 @@ try {
     // the host's, that costs up to milliseconds. Nobody here listens to group events.
     { name: "C", words: ["env", "TZ=:/etc/localtime", ...peer("psample"), "-c"] },
     { name: "Deno", words: [process.execPath, "run", "--no-check", "--allow-ffi", main, "-c"] },
-    { name: "Bun", words: [join(ROOT, "node_modules/.bin/bun"), main, "-c"] },
+    { name: "Bun", words: [BUN_PROGRAM, main, "-c"] },
   ];
   process.stdout.write(`Linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? "?"}, ${rounds} rounds of ${seconds} s\n\n`);
   await inFreshNamespace(() => bench(tools));

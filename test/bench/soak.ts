@@ -14,6 +14,7 @@ import { cpuSeconds, holdings } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
 import { ROOT } from "../kernel/runtime.ts";
 import { run, sample, send, wire } from "../kernel/scene.ts";
+import { BUN_PROGRAM } from "../run/bun.ts";
 import { printRow } from "./table.ts";
 
 const { minutes, rate } = parseArgs(process.argv.slice(2), { default: { minutes: 60, rate: 2000 } });
@@ -40,7 +41,7 @@ async function soak(): Promise<boolean> {
   wire();
   const subjects = [
     start("deno", [process.execPath, "run", "--no-check", "--allow-ffi"]),
-    start("bun", [join(ROOT, "node_modules/.bin/bun")]),
+    start("bun", [BUN_PROGRAM]),
   ];
   await new Promise((resolve) => setTimeout(resolve, 5000));
   sample("a egress", "rate 1 group 5 trunc 128");

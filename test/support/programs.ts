@@ -12,7 +12,7 @@ const TIMEOUT_MS = 60_000;
 export function programs(...names: string[]): { skip: string | false; timeout: number } {
   const missing = names.filter((name) => spawnSync("sh", ["-c", `command -v "$0"`, name]).status !== 0);
   if (missing.length === 0 || process.env.PSAMPLE_REQUIRE === "1") return { skip: false, timeout: TIMEOUT_MS };
-  return { skip: `the program ${missing.join(", ")} is missing: install wireshark-common, tshark, tcpdump`, timeout: TIMEOUT_MS };
+  return { skip: `missing: ${missing.join(", ")} (deno task tools gets what the tests need)`, timeout: TIMEOUT_MS };
 }
 
 /** What a program prints, and how it ends; what it says on standard error is kept apart. */

@@ -1,0 +1,63 @@
+/** What the README's first command costs somebody who has just cloned the project: its downloads, with Deno's own left out. */
+import { spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { ROOT } from "./run/bun.ts";
+import { programs } from "./support/programs.ts";
+import { readmeCommands } from "./support/readme.ts";
+
+const MB = 1_000_000;
+/** The Deno that runs this, or the one in PATH. */
+const DENO = "Bun" in globalThis ? "deno" : process.execPath;
+/** A proxy that is not there. */
+const OFFLINE = Object.fromEntries(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map((name) => [name, "http://127.0.0.1:9/"]));
+
+function bytesIn(directory: string): number {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" })
+    .map((name) => statSync(join(directory, name)))
+    .reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0);
+}
+
+test("the first command downloads what the command imports and nothing else, and then works offline", programs(DENO), (t) => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-clone-"));
+  try {
+    const clone = join(directory, "clone");
+    for (
+      const name of ["deno.json", "deno.lock", "package.json", "package-lock.json", "tsconfig.json", "bunfig.toml", "mod.ts", "src", "cli"]
+    ) {
+      cpSync(join(ROOT, name), join(clone, name), { recursive: true });
+    }
+    const cache = join(directory, "cache");
+    const [first] = readmeCommands()[0]!;
+    const args = first!.split(" ").slice(3);
+    const run = (environment: Record<string, string>): { status: number | null; stderr: string } =>
+      spawnSync(DENO, args, { cwd: clone, env: { ...process.env, DENO_DIR: cache, ...environment }, encoding: "utf8" });
+
+    const online = run({});
+    if (online.status !== 0 && /error sending request|registry/i.test(online.stderr)) {
+      assert(process.env.PSAMPLE_REQUIRE !== "1", online.stderr);
+      // Deno counts a test that skips itself as passed, and keeps the reason to itself.
+      process.stderr.write("test/clone_test.ts: skipping the first command's downloads: the npm registry cannot be reached\n");
+      return t.skip();
+    }
+    assertEquals(online.status, 0, online.stderr);
+    assert(bytesIn(cache) < 20 * MB, `${Math.round(bytesIn(cache) / MB)} MB were downloaded`);
+    assertEquals(readdirSync(clone).filter((name) => /node_modules|vendor/.test(name)), []);
+
+    const offline = run({ ...OFFLINE, NO_PROXY: "" });
+    assertEquals(offline.status, 0, offline.stderr);
+    assertStringIncludes(offline.stderr, "lost 0");
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("the root names no runtime", () => {
+  for (const name of ["package.json", "package-lock.json", "deno.lock"]) {
+    assert(!/"(npm:)?(bun|deno)[@"]|oven/.test(readFileSync(join(ROOT, name), "utf8")), name);
+  }
+});
