@@ -7,18 +7,20 @@ import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter } from "../../src/tc/filter.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
 import { decodeAck, type Message, NLMSG_ERROR } from "../../src/wire/message.ts";
+import type { TcOptions } from "./command.ts";
+import { deviceIndex, noDevice } from "./devices.ts";
 import { formatActions } from "./format/action.ts";
 import { formatFilters } from "./format/filter.ts";
 import { formatQdiscs } from "./format/qdisc.ts";
-import { needsLinks, parseTc, type TcCommand } from "./parse/command.ts";
-import type { TcRequest } from "./request.ts";
+import { parseTc } from "./parse/command.ts";
+import { requestOf, type TcRequest } from "./requests.ts";
 
 /** Who asks the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */
 export interface TcRequester {
   /**
    * Sends a request and returns the messages of its answer.
    *
-   * @throws {NetlinkError} where the kernel refuses.
+   * @throws {NetlinkError} if the kernel refuses.
    */
   request(message: Uint8Array<ArrayBuffer>, op: string): Promise<Message[]>;
 }
@@ -32,36 +34,33 @@ export interface TcIo {
 }
 
 /**
- * Runs the words behind `psample tc` and returns the exit status, which is iproute2's for the same words; 2 for what is
- * left to iproute2.
+ * Runs the words behind `psample tc`: words to a command, its device to an index, its tasks to requests, the answers to
+ * text. Returns the exit status, which is iproute2's for the same words, and 2 for what is left to iproute2.
  *
- * @param words The words, the options before the object included.
+ * @param words The words, the options in front of the object included.
  * @param io Where to print.
- * @param requester A socket of NETLINK_ROUTE, or a function that opens one: it is called only where the words make sense.
+ * @param requester A socket of NETLINK_ROUTE, or a function that opens one, which is called only if the kernel is needed.
  */
 export async function runTc(
   words: readonly string[],
   io: TcIo,
   requester: TcRequester | (() => TcRequester | Promise<TcRequester>),
 ): Promise<number> {
-  let opened: TcRequester | undefined;
-  const open = async (): Promise<TcRequester> => opened ??= typeof requester === "function" ? await requester() : requester;
-  let links = new LinkTable();
-  const readLinks = async (): Promise<void> => {
-    if (links.size === 0) links = LinkTable.of(await (await open()).request(encodeLinkDump(), "list devices"));
-  };
+  const command = parseTc(words);
+  const kernel = new Kernel(requester);
+  const { device } = command;
   try {
-    // Mistakes in the words are told without the kernel; a device's name cannot be.
-    if (needsLinks(words)) await readLinks();
-    const command = parseTc(words, links);
+    const ifindex = device === undefined ? 0 : deviceIndex(device, await kernel.links());
+    if (ifindex === undefined) {
+      io.err(`${noDevice(device!)}\n`);
+      return 1;
+    }
     if (command.kind === "usage") {
       io.err(`${command.text}\n`);
       return command.status;
     }
-    for (const request of command.requests) {
-      // Names are printed where no device was asked for.
-      if (request.show && request.show !== "actions" && !request.view.ifindex) await readLinks();
-      const status = await send(request, command, io, await open(), links);
+    for (const task of command.tasks) {
+      const status = await run(requestOf(task, ifindex), command.options, io, kernel);
       if (status !== 0) return status;
     }
     return 0;
@@ -73,7 +72,32 @@ export async function runTc(
   }
 }
 
-async function send(request: TcRequest, command: TcCommand, io: TcIo, requester: TcRequester, links: LinkTable): Promise<number> {
+/** The kernel, asked for the first time when something is needed of it: mistakes in the words need nothing. */
+class Kernel {
+  readonly #requester: TcRequester | (() => TcRequester | Promise<TcRequester>);
+  #opened: TcRequester | undefined;
+  #links: LinkTable | undefined;
+
+  constructor(requester: TcRequester | (() => TcRequester | Promise<TcRequester>)) {
+    this.#requester = requester;
+  }
+
+  async open(): Promise<TcRequester> {
+    return this.#opened ??= typeof this.#requester === "function" ? await this.#requester() : this.#requester;
+  }
+
+  /** All devices, as they were when they were first asked for. */
+  async links(): Promise<LinkTable> {
+    return this.#links ??= LinkTable.of(await (await this.open()).request(encodeLinkDump(), "list devices"));
+  }
+}
+
+/** Sends a request, prints its answer and returns the exit status. */
+async function run(request: TcRequest, options: TcOptions, io: TcIo, kernel: Kernel): Promise<number> {
+  const { show, view } = request;
+  // Qdiscs and filters say of which device they are.
+  const links = show === "qdiscs" || show === "filters" ? await kernel.links() : undefined;
+  const requester = await kernel.open();
   let messages: Message[];
   try {
     messages = await requester.request(request.bytes, request.op);
@@ -83,18 +107,19 @@ async function send(request: TcRequest, command: TcCommand, io: TcIo, requester:
     if (request.failureLine !== undefined) io.err(`${request.failureLine}\n`);
     return request.failureStatus;
   }
+  const answers: Message[] = [];
   for (const message of messages) {
-    if (message.type !== NLMSG_ERROR) continue;
+    if (message.type !== NLMSG_ERROR) {
+      answers.push(message);
+      continue;
+    }
     const warning = decodeAck(message).extack;
     if (warning) io.err(`Warning: ${sentence(warning)}\n`);
   }
-  const answers = messages.filter((message) => message.type !== NLMSG_ERROR);
-  const nameOf = (ifindex: number): string | undefined => links.nameOf(ifindex);
-  const { options } = command;
-  const { view } = request;
-  if (request.show === "qdiscs") io.out(formatQdiscs(answers.map(decodeQdisc), options, view, nameOf));
-  else if (request.show === "filters") io.out(formatFilters(answers.map(decodeFilter), options, view, nameOf));
-  else if (request.show === "actions") io.out(formatActions(answers.map(decodeActions), options));
+  const nameOf = (ifindex: number): string | undefined => links?.nameOf(ifindex);
+  if (show === "qdiscs") io.out(formatQdiscs(answers.map(decodeQdisc), options, view, nameOf));
+  else if (show === "filters") io.out(formatFilters(answers.map(decodeFilter), options, view, nameOf));
+  else if (show === "actions") io.out(formatActions(answers.map(decodeActions), options));
   return 0;
 }
 

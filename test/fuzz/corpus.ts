@@ -2,12 +2,11 @@
 import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
 import { PcapngWriter } from "../../src/format/pcapng.ts";
-import { LinkTable } from "../../src/link/link.ts";
 import { MessageReader, messageType } from "../../src/wire/message.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { type Recording, recordings } from "../psample/recordings.ts";
-import { allSessions, linkMessages, readSessions } from "../tc/sessions.ts";
+import { allSessions, readSessions } from "../tc/sessions.ts";
 
 /** Where the messages of a record of an nlmon device begin. */
 const COOKED_HEADER = 16;
@@ -75,9 +74,6 @@ export const files: readonly Uint8Array[] = [
 
 /** Command lines of tc, without the first word. */
 export const tcLines: readonly (readonly string[])[] = allSessions().map(({ words }) => words);
-
-/** The devices that the command lines of tc name. */
-export const devices: LinkTable = LinkTable.of(linkMessages());
 
 /** A file with at least one sample of each kind that is there, small. */
 export const smallFile: Uint8Array = golden.find(({ name }) => name === "cookie.new.pcap")!.file;

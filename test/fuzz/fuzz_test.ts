@@ -8,8 +8,6 @@ import { DecodeError } from "../../src/errors.ts";
 import { decodeAck, encodeMessage, messageOf, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
 import { UsageError } from "../../cli/args.ts";
-import { parseTc } from "../../cli/tc/parse/command.ts";
-import { devices } from "./corpus.ts";
 import { Found, type Target, truncations, tryMutations, tryOne, tryTruncations, weigh } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, Random } from "./mutate.ts";
 import { TARGETS } from "./targets.ts";
@@ -121,23 +119,6 @@ test("arguments: -_ and --_ are options that there are not", async () => {
   }
   assertEquals(await tryOne(named("arguments"), encodeWords(["read", "_", "--", "-_"])), "value");
   await assertRejects(async () => await named("command").run(encodeWords(["read", "--_"])), UsageError, "unknown option --_");
-});
-
-test("tc: words that make no message together are refused", () => {
-  const sample = "action sample rate 1 group 1 ";
-  for (
-    const [line, why] of [
-      [`actions add ${sample.repeat(33)}`, "Cannot encode 33 actions: the kernel takes 32"],
-      [`filter add dev d0 ingress matchall ${sample.repeat(40)}`, "Cannot encode 40 actions: the kernel takes 32"],
-      [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Cannot encode attribute 1: 120004 bytes, an attribute holds 65535"],
-      [
-        `filter add dev d0 ingress protocol ip flower ip_proto tcp dst_port 80 ip_proto icmp ${sample}`,
-        "Cannot encode the flower key destinationPort: it does not go with the IP protocol or address family",
-      ],
-    ] as const
-  ) {
-    assertEquals(parseTc(line.trim().split(" "), devices), { kind: "usage", status: 2, text: why });
-  }
 });
 
 test("words are bytes, each behind a NUL", () => {

@@ -3,14 +3,14 @@ import { ArgumentError } from "../../src/errors.ts";
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
-import { decodeLink, LinkTable, linkTypeOf, RTM_NEWLINK } from "../../src/link/link.ts";
+import { decodeLink, LinkTable, linkTypeOf, RTM_GETLINK, RTM_NEWLINK } from "../../src/link/link.ts";
 import { decodeGroup, decodeMessage } from "../../src/psample/group.ts";
 import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
-import { TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
-import { ackError, decodeAck, messageOf, splitMessages } from "../../src/wire/message.ts";
+import { RTM_NEWACTION, RTM_NEWTFILTER, TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
+import { ackError, decodeAck, type Message, messageOf, splitMessages } from "../../src/wire/message.ts";
 import { duration, type Option, parseCommand, type Parsed, unknownWord, UsageError, wholeNumber } from "../../cli/args.ts";
 import { capture } from "../../cli/commands/capture.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
@@ -25,11 +25,13 @@ import { read } from "../../cli/commands/read.ts";
 import { formatActions } from "../../cli/tc/format/action.ts";
 import { formatFilters } from "../../cli/tc/format/filter.ts";
 import { formatQdiscs } from "../../cli/tc/format/qdisc.ts";
-import { needsLinks, parseTc } from "../../cli/tc/parse/command.ts";
+import { runTc } from "../../cli/tc/mod.ts";
+import { parseTc } from "../../cli/tc/parse/command.ts";
 import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
+import { linkMessages } from "../tc/sessions.ts";
 import { Broken, DETAILS, LARGE, must, pieces, readFile, sameRead, useSample, writeAndRead } from "./checks.ts";
-import { acks, actions, datagrams, devices, families, files, filters, links, qdiscs, samples, smallFile, tcLines } from "./corpus.ts";
+import { acks, actions, datagrams, families, files, filters, links, qdiscs, samples, smallFile, tcLines } from "./corpus.ts";
 import type { Target } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
@@ -169,6 +171,43 @@ const commandLines: readonly Uint8Array[] = argumentLines.flatMap((line) => {
   return name === "read" ? [line] : name === "capture" ? [encodeWords([name, "--dry-run", ...rest])] : [];
 });
 
+const linkAnswers = linkMessages();
+/** Some of what was recorded of each kind of object, so that a list has something of everything. */
+const [qdiscAnswers, filterAnswers, actionAnswers] = [qdiscs, filters, actions].map((list) => {
+  const messages = list.map((bytes) => messageOf(bytes)).filter(({ type, bytes }) => type % 4 !== 2 && bytes.length < 2048);
+  return messages.filter((_, i) => i % Math.ceil(messages.length / 8) === 0);
+}) as [Message[], Message[], Message[]];
+
+/** Runs words against a kernel that takes everything and answers questions with what it answered once. */
+async function runTcLine(words: readonly string[]): Promise<unknown> {
+  let out = "";
+  let err = "";
+  const sent: Uint8Array[] = [];
+  const request = (bytes: Uint8Array<ArrayBuffer>): Promise<Message[]> => {
+    const messages = splitMessages(bytes);
+    must(messages.length === 1, "a request that is not one message");
+    const [message] = messages as [Message];
+    sent.push(bytes);
+    if (message.type === RTM_GETLINK) return Promise.resolve(linkAnswers);
+    // What is sent is like what the kernel sends: the decoders read it.
+    const [decode, answers] = message.type < RTM_NEWTFILTER
+      ? [decodeQdisc, qdiscAnswers]
+      : message.type < RTM_NEWACTION
+      ? [decodeFilter, filterAnswers]
+      : [decodeActions, actionAnswers];
+    decode(message);
+    // Of the four types of messages about a kind of object the third asks: RTM_GET...
+    return Promise.resolve(message.type % 4 === 2 ? answers : []);
+  };
+  const io = { out: (text: string): void => void (out += text), err: (text: string): void => void (err += text) };
+  const status = await runTc(words, io, { request });
+  must(Number.isInteger(status) && status >= 0 && status <= 255, `the status ${status}`);
+  must(status === 0 || err.endsWith("\n"), "a failure without a word");
+  const command = parseTc(words);
+  if (command.kind === "command" && command.options.json && out !== "") JSON.parse(out);
+  return [status, err, sent];
+}
+
 const tcWords: readonly string[] = [...new Set(tcLines.flat())];
 
 const MATCHES: readonly string[] = [
@@ -277,19 +316,7 @@ export const TARGETS: readonly Target[] = [
     name: "tc",
     recordings: tcLines.map(encodeWords),
     mutate: (random, lines) => mutateWords(random, lines, tcWords),
-    run: (input) => {
-      const words = decodeWords(input);
-      needsLinks(words);
-      const command = parseTc(words, devices);
-      if (command.kind === "command") {
-        for (const { bytes } of command.requests) {
-          must(splitMessages(bytes).length === 1, "a request that is not one message");
-        }
-      } else {
-        must(Number.isInteger(command.status) && command.status >= 0 && command.status <= 255, `the status ${command.status}`);
-      }
-      return command;
-    },
+    run: (input) => runTcLine(decodeWords(input)),
     // It has no error to throw: a refusal is a value.
     refuses: () => false,
     lean: [TcRefusal],

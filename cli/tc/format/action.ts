@@ -19,7 +19,7 @@ import type { ActionAges, ActionParameters, SampleAction } from "../../../src/tc
 import type { Bitfield32 } from "../../../src/tc/tcmsg.ts";
 import { toHex } from "../../../src/wire/text.ts";
 import { writeStats } from "./stats.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import { type DocumentWriter, documentWriter } from "./document.ts";
 
 /** Actions as `tc actions list` and `tc actions get` print them. */

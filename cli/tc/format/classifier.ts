@@ -4,7 +4,7 @@ import { TCA_ACT_MAX_PRIO } from "../../../src/tc/action.ts";
 import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW, TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../../src/tc/tcmsg.ts";
 import { writeActions } from "./action.ts";
 import { hex } from "./values.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import type { DocumentWriter } from "./document.ts";
 
 /** The handle, unless it is 0. */

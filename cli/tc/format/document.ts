@@ -2,7 +2,7 @@
  * The two forms in which iproute2 prints one and the same thing: text made of pieces, and JSON made of names and values.
  * A format says both at once, field by field, so that neither forgets what the other has.
  */
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 
 /** Where a format goes to. */
 export interface DocumentWriter {

@@ -12,9 +12,9 @@ import { writeFlower } from "./flower.ts";
 import { writeMatchall } from "./matchall.ts";
 import { writeU32 } from "./u32.ts";
 import { classText, type NameOf, protocolText, writeDevice } from "./values.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import { type DocumentWriter, documentWriter } from "./document.ts";
-import type { TcView } from "../request.ts";
+import type { TcView } from "../requests.ts";
 
 /** Filters as `tc filter show` prints them. */
 export function formatFilters(filters: readonly Filter[], options: TcOptions, view: TcView, nameOf: NameOf): string {

@@ -6,7 +6,7 @@ import { ipv4Text, ipv6Text, toHex } from "../../../src/wire/text.ts";
 import { flagWords, writeFilterActions, writeHandle } from "./classifier.ts";
 import { classText, hex, protocolText } from "./values.ts";
 import { ipProtocolName } from "../../../src/wire/ip_protocols.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import type { DocumentWriter } from "./document.ts";
 
 /** TC_H_MIN_PRIORITY and the 16 hardware queues behind it: a class that stands for a traffic class of the device. */

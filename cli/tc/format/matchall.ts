@@ -2,7 +2,7 @@
 import type { Matchall } from "../../../src/tc/matchall.ts";
 import { flagWords, writeFilterActions, writeHandle } from "./classifier.ts";
 import { classText } from "./values.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import type { DocumentWriter } from "./document.ts";
 
 /** What follows `matchall`. */

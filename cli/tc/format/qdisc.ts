@@ -9,9 +9,9 @@ import { TC_H_ROOT } from "../../../src/tc/tcmsg.ts";
 import { toHex } from "../../../src/wire/text.ts";
 import { writeStats } from "./stats.ts";
 import { classText, hex, hex8, type NameOf, writeDevice } from "./values.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import { type DocumentWriter, documentWriter } from "./document.ts";
-import type { TcView } from "../request.ts";
+import type { TcView } from "../requests.ts";
 
 /** Qdiscs as `tc qdisc show` prints them, those that the view leaves out left out. */
 export function formatQdiscs(qdiscs: readonly Qdisc[], options: TcOptions, view: TcView, nameOf: NameOf): string {

@@ -5,7 +5,7 @@ import { TC_U32_EAT, TC_U32_OFFSET, TC_U32_TERMINAL, TC_U32_VAROFFSET, type U32,
 import { ipv4Text, toHex } from "../../../src/wire/text.ts";
 import { flagWords, writeFilterActions } from "./classifier.ts";
 import { classText, hex, hex8 } from "./values.ts";
-import type { TcOptions } from "../parse/options.ts";
+import type { TcOptions } from "../command.ts";
 import type { DocumentWriter } from "./document.ts";
 
 function u32HandleText(handle: number, raw: boolean): string {

@@ -1,9 +1,9 @@
 /** The words of an action, wherever actions stand. */
-import type { ActionSpec } from "../../../src/tc/action.ts";
+import { type ActionSpec, TCA_ACT_MAX_PRIO } from "../../../src/tc/action.ts";
 import type { SampleActionSpec } from "../../../src/tc/sample_action.ts";
 import { fromHex } from "../../../src/wire/text.ts";
 import { CONTROL_WORDS, parseControl } from "./control.ts";
-import { fail, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
+import { fail, invalidArgument, outside, STATUS_OUTSIDE, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { help } from "./usage.ts";
 import { unsigned } from "./values.ts";
 import { keywordOf, type Words } from "./words.ts";
@@ -44,7 +44,14 @@ export function parseActionList(words: Words, status: number): ActionSpec[] {
     actions.push(parseAction(words, status));
   }
   if (empty) throw new TcRefusal("bad action empty 1", status);
+  checkCount(actions.length);
   return actions;
+}
+
+/** Refuses more actions than a request holds. */
+export function checkCount(actions: number): void {
+  if (actions <= TCA_ACT_MAX_PRIO) return;
+  throw new TcRefusal(`Too many actions: ${actions}, and the kernel takes ${TCA_ACT_MAX_PRIO}`, STATUS_OUTSIDE);
 }
 
 function parseAction(words: Words, status: number): ActionSpec {

@@ -1,23 +1,22 @@
-/** `psample tc filter`: what comes before the classifier, and what the classifier is. */
+/** `psample tc filter`: the words in front of the classifier, and which classifier it is. */
+import type { TcTask } from "../command.ts";
 import { ETH_P_ALL } from "../../../src/wire/ether_types.ts";
-import { type ClassifierSpec, encodeFilter, encodeFilterDump, encodeFilterGet, type FilterKey } from "../../../src/tc/filter.ts";
+import type { ClassifierSpec } from "../../../src/tc/filter.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, type TcChange } from "../../../src/tc/tcmsg.ts";
-import { device, type TcLinks } from "./devices.ts";
 import { parseFlower } from "./flower.ts";
 import { matchallHandle, parseMatchall } from "./matchall.ts";
 import { parseU32 } from "./u32.ts";
 import { fail, illegal, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import { DUMP_FAILED, NO_VIEW, TALK_FAILED, type TcRequest } from "../request.ts";
 import { help } from "./usage.ts";
 import { classId, etherType, u32Handle, unsigned } from "./values.ts";
 import { takeVerb } from "./verbs.ts";
 import { isPrefix, type Words } from "./words.ts";
 
 /** Reads what follows `filter`. */
-export function parseFilter(words: Words, links: TcLinks): TcRequest {
-  if (words.left === 0) return listFilters(words, links);
+export function parseFilter(words: Words): TcTask {
+  if (words.left === 0) return listFilters(words);
   const verb = takeVerb(words, ["add", "change", "replace", "delete", "get"], 0);
-  return verb === "list" ? listFilters(words, links) : changeFilter(verb, words, links);
+  return verb === "list" ? listFilters(words) : changeFilter(verb, words);
 }
 
 /** What all commands about filters have before the classifier. */
@@ -55,6 +54,8 @@ function filterWords(words: Words, list: boolean): FilterWords {
       const value = words.valueOnce("parent", found.parent !== 0);
       found.parent = classId(value) ?? fail(invalidArgument(list ? "invalid parent ID" : "Invalid parent ID", value));
     } else if (word === "handle") {
+      // iproute2 takes it in a list too, and lists everything.
+      if (list) throw new TcRefusal('"handle" selects nothing in a list, try "psample tc filter get"', STATUS_USAGE);
       found.handle = words.valueOnce("handle", found.handle !== undefined);
     } else if (isPrefix(word, "preference") || isPrefix(word, "priority")) {
       const value = words.valueOnce("priority", found.preference !== 0);
@@ -80,7 +81,7 @@ function filterWords(words: Words, list: boolean): FilterWords {
   return found;
 }
 
-function changeFilter(what: TcChange | "get", words: Words, links: TcLinks): TcRequest {
+function changeFilter(what: TcChange | "get", words: Words): TcTask {
   const found = filterWords(words, false);
   const { name, parent, handle, preference, chain, kind } = found;
   const creates = what === "add" || what === "replace";
@@ -92,7 +93,7 @@ function changeFilter(what: TcChange | "get", words: Words, links: TcLinks): TcR
     if (kind === undefined) throw new TcRefusal("Must specify filter type", STATUS_USAGE);
     if (!name) throw new TcRefusal('Must specify netdevice "dev" or block index "block"', STATUS_USAGE);
   }
-  const ifindex = name ? device(name, links) : 0;
+  words.device = name || undefined;
   let number = 0;
   let classifier: ClassifierSpec | undefined;
   switch (kind) {
@@ -118,26 +119,12 @@ function changeFilter(what: TcChange | "get", words: Words, links: TcLinks): TcR
   if ((creates || what === "change") && kind !== undefined && !classifier?.actions) {
     throw outside(`filter ${what} … ${kind} without action sample`);
   }
-  const key: FilterKey = { ifindex, parent, preference, protocol, handle: number, chain, kind };
-  return {
-    op: `${what} a filter on ${name}`,
-    bytes: what === "get" ? encodeFilterGet(key, classifier) : encodeFilter(what, key, classifier),
-    show: what === "get" ? "filters" : undefined,
-    view: { ...NO_VIEW, ifindex: what === "get" ? ifindex : 0 },
-    failureStatus: 2,
-    failureLine: TALK_FAILED,
-  };
+  const key = { parent, preference, protocol, handle: number, chain, kind };
+  return what === "get" ? { task: "get filter", key, classifier } : { task: "change filter", change: what, key, classifier };
 }
 
-function listFilters(words: Words, links: TcLinks): TcRequest {
+function listFilters(words: Words): TcTask {
   const { name, parent, preference, protocol = 0, chain } = filterWords(words, true);
-  const ifindex = name ? device(name, links) : 0;
-  return {
-    op: "list filters",
-    bytes: encodeFilterDump({ ifindex, parent, preference, protocol, chain }),
-    show: "filters",
-    view: { ...NO_VIEW, ifindex, parent, preference, protocol, chain },
-    failureStatus: 1,
-    failureLine: DUMP_FAILED,
-  };
+  words.device = name || undefined;
+  return { task: "list filters", parent, preference, protocol, chain };
 }

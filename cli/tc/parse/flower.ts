@@ -6,7 +6,7 @@ import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_pro
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../../src/tc/tcmsg.ts";
 import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier.ts";
 import { IP_PROTOCOLS } from "../../../src/wire/ip_protocols.ts";
-import { fail, illegal, invalidArgument, outside, TcRefusal } from "./refusal.ts";
+import { fail, illegal, invalidArgument, outside, STATUS_OUTSIDE, TcRefusal } from "./refusal.ts";
 import { etherType, prefixOf, unsigned } from "./values.ts";
 import { isPrefix, keywordOf, type Words } from "./words.ts";
 
@@ -111,9 +111,15 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
         innerType = keys.vlanEtherType = etherType(value) ?? fail(invalidArgument("invalid vlan_ethtype", value));
         break;
       }
-      case "ip_proto":
-        keys.ipProtocol = flowerProtocol(words.value(), innerType) ?? fail(illegal("ip_proto"));
+      case "ip_proto": {
+        const ipProtocol = flowerProtocol(words.value(), innerType) ?? fail(illegal("ip_proto"));
+        // iproute2 sends the ports of the protocol it has read by then, which the kernel does not look at with another.
+        if (ipProtocol !== keys.ipProtocol && (keys.sourcePort ?? keys.destinationPort)) {
+          throw new TcRefusal('"ip_proto" cannot change behind the ports that belong to it', STATUS_OUTSIDE);
+        }
+        keys.ipProtocol = ipProtocol;
         break;
+      }
       case "dst_ip":
         keys.destination = flowerAddress(words.value(), innerType) ?? fail(illegal("dst_ip"));
         break;

@@ -1,23 +1,8 @@
-/** The options before the object. */
+/** The options in front of the object. */
+import type { TcOptions } from "../command.ts";
 import { outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { help } from "./usage.ts";
 import { keywordOf, type Words } from "./words.ts";
-
-/** The options before the object. */
-export interface TcOptions {
-  /** `-s`: counters and ages. */
-  readonly stats: boolean;
-  /** `-d`. */
-  readonly details: boolean;
-  /** `-r`: handles as numbers too. */
-  readonly raw: boolean;
-  /** `-j`. */
-  readonly json: boolean;
-  /** `-p`: JSON on many lines, u32 keys in words. */
-  readonly pretty: boolean;
-  /** `-o`: a backslash in place of each line's end. */
-  readonly oneline: boolean;
-}
 
 const OPTIONS = [
   "-stats",
@@ -45,7 +30,7 @@ const OPTIONS = [
   "-brief",
 ] as const;
 
-/** Reads them up to the object. */
+/** Reads the options up to the object. */
 export function parseOptions(words: Words): TcOptions {
   const options = { stats: false, details: false, raw: false, json: false, pretty: false, oneline: false };
   for (; words.word?.startsWith("-"); words.skip()) {

@@ -1,24 +1,22 @@
 /** `psample tc qdisc`: clsact and ingress. */
-import { encodeQdisc, encodeQdiscDump } from "../../../src/tc/qdisc.ts";
+import type { TcTask } from "../command.ts";
 import { TC_H_CLSACT, TC_H_FFFF, TC_H_INGRESS, TC_H_ROOT, TC_H_UNSPEC, type TcChange } from "../../../src/tc/tcmsg.ts";
-import { device, type TcLinks } from "./devices.ts";
 import { duplicateArgument, fail, invalidArgument, outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
-import { DUMP_FAILED, NO_VIEW, type TcRequest } from "../request.ts";
 import { help } from "./usage.ts";
 import { classId, qdiscHandle } from "./values.ts";
 import { takeVerb } from "./verbs.ts";
 import { isPrefix, type Words } from "./words.ts";
 
 /** Reads what follows `qdisc`. */
-export function parseQdisc(words: Words, links: TcLinks): TcRequest {
+export function parseQdisc(words: Words): TcTask {
   const { word } = words;
-  if (word === undefined) return listQdiscs(words, links);
+  if (word === undefined) return listQdiscs(words);
   const verb = takeVerb(words, ["add", "change", "replace", "link", "delete"], 0);
   if (verb === "link") throw outside(`qdisc ${word}`);
-  return verb === "list" ? listQdiscs(words, links) : changeQdisc(verb, words, links);
+  return verb === "list" ? listQdiscs(words) : changeQdisc(verb, words);
 }
 
-function changeQdisc(change: TcChange, words: Words, links: TcLinks): TcRequest {
+function changeQdisc(change: TcChange, words: Words): TcTask {
   let name = "";
   let handle = TC_H_UNSPEC;
   let parent = TC_H_UNSPEC;
@@ -34,6 +32,7 @@ function changeQdisc(change: TcChange, words: Words, links: TcLinks): TcRequest 
     } else if (word === "clsact" || word === "ingress") {
       if (parent) throw new TcRefusal(`Error: "${word}" is a duplicate parent ID`, STATUS_USAGE);
       parent = word === "clsact" ? TC_H_CLSACT : TC_H_INGRESS;
+      if (handle !== TC_H_UNSPEC) checkHandle(handle, word);
       handle = TC_H_FFFF;
       kind = word;
       words.skip();
@@ -48,23 +47,22 @@ function changeQdisc(change: TcChange, words: Words, links: TcLinks): TcRequest 
     }
   }
   while (words.left > 0) {
-    // The word "handle" behind ingress takes a value, and nothing is done with it.
     if (kind !== "ingress" || words.word !== "handle") throw new TcRefusal(`What is "${words.word}"?`, 1);
-    words.value();
+    const value = words.value();
+    checkHandle(qdiscHandle(value) ?? fail(invalidArgument("invalid qdisc ID", value)), kind);
   }
   if (parent !== TC_H_UNSPEC && parent !== TC_H_INGRESS) throw outside("qdisc of another parent than ffff:fff1");
-  const ifindex = name ? device(name, links) : 0;
-  return {
-    op: `${change} the qdisc ${kind ?? ""} of ${name}`,
-    bytes: encodeQdisc(change, { ifindex, kind, handle, parent }),
-    show: undefined,
-    view: NO_VIEW,
-    failureStatus: 2,
-    failureLine: undefined,
-  };
+  words.device = name || undefined;
+  return { task: "change qdisc", change, qdisc: { kind, handle, parent } };
 }
 
-function listQdiscs(words: Words, links: TcLinks): TcRequest {
+/** Refuses a handle that these qdiscs cannot have: iproute2 makes ffff: of any. */
+function checkHandle(handle: number, kind: string): void {
+  if (handle === TC_H_FFFF) return;
+  throw invalidArgument(`the handle of ${kind} is ffff:`, `${(handle >>> 16).toString(16)}:`);
+}
+
+function listQdiscs(words: Words): TcTask {
   let name = "";
   let parent = 0;
   let handle = 0;
@@ -98,13 +96,6 @@ function listQdiscs(words: Words, links: TcLinks): TcRequest {
       throw new TcRefusal(`What is "${word}"? Try "psample tc help".`, STATUS_USAGE);
     }
   }
-  const ifindex = name ? device(name, links) : 0;
-  return {
-    op: "list qdiscs",
-    bytes: encodeQdiscDump(ifindex),
-    show: "qdiscs",
-    view: { ...NO_VIEW, ifindex, parent, handle },
-    failureStatus: 1,
-    failureLine: DUMP_FAILED,
-  };
+  words.device = name || undefined;
+  return { task: "list qdiscs", parent, handle };
 }

@@ -3,6 +3,8 @@ import { duplicateArgument, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 
 /** The words of a command, and how far they are read. */
 export class Words {
+  /** The device that iproute2 has looked up by now: its absence comes before a mistake further on. */
+  device: string | undefined;
   readonly #words: readonly string[];
   #at = 0;
 

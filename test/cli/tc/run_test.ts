@@ -1,11 +1,11 @@
 /** `psample tc` against recorded sessions of iproute2 6.1 on Linux 7.2: the same requests, output and exit status. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import { runTc } from "../../cli/tc/mod.ts";
-import { ArgumentError } from "../../src/errors.ts";
-import { AttrReader } from "../../src/wire/attr_reader.ts";
-import { toHex } from "../../src/wire/text.ts";
-import { allSessions, linkMessages, ReplayedKernel, type Session } from "./sessions.ts";
+import { runTc } from "../../../cli/tc/mod.ts";
+import { ArgumentError } from "../../../src/errors.ts";
+import { AttrReader } from "../../../src/wire/attr_reader.ts";
+import { toHex } from "../../../src/wire/text.ts";
+import { allSessions, linkMessages, ReplayedKernel, type Session } from "../../tc/sessions.ts";
 
 /** The status of what is left to tc. */
 const OUTSIDE = 2;
@@ -134,6 +134,88 @@ test("psample tc: what is not about sampling is left to tc, in one line", async 
     const status = await runTc(line.split(" "), { out: () => {}, err: (text) => void (err += text) }, requester);
     assertEquals(status, OUTSIDE, line);
     assert(/^[^\n]*use tc for it\n$/.test(err), `${line}: ${err}`);
+  }
+});
+
+/** Runs words against a kernel that has the recorded devices and takes everything. */
+async function say(line: string): Promise<{ status: number; err: string; sent: number }> {
+  let err = "";
+  let sent = -1;
+  const requester = {
+    request: () => {
+      sent++;
+      return Promise.resolve(sent === 0 ? linkMessages() : []);
+    },
+  };
+  const words = line.split(" ").filter((word) => word !== "");
+  const status = await runTc(words, { out: () => {}, err: (text) => void (err += text) }, requester);
+  return { status, err, sent };
+}
+
+test("psample tc: a device that there is not is told where iproute2 looks for it", async () => {
+  const sample = "action sample rate 1 group 1";
+  const missing = 'Cannot find device "nosuch"\n';
+  for (
+    const [line, status, err] of [
+      // Mistakes in front of the look-up come first, mistakes behind it do not come at all.
+      [`filter add dev nosuch ingress pref x matchall ${sample}`, 255, 'Error: argument "x" is wrong: invalid priority value\n'],
+      [`filter add dev nosuch ingress matchall bogus`, 1, missing],
+      [`filter add dev nosuch ingress flower action sample rate x`, 1, missing],
+      [`filter add dev nosuch ingress bpf obj x.o`, 1, missing],
+      [`filter add dev nosuch ingress flower ip_proto tcp dst_port 80 ip_proto udp ${sample}`, 1, missing],
+      ["filter get dev nosuch ingress pref 1 matchall", 255, "Must specify filter protocol\n"],
+      ["filter get dev nosuch ingress pref 1 protocol ip matchall", 1, missing],
+      ["filter show dev nosuch ingress bogus", 255, ' What is "bogus"? Try "psample tc help"\n'],
+      ["filter show dev nosuch ingress", 1, missing],
+      ["qdisc add dev nosuch clsact bogus", 1, 'What is "bogus"?\n'],
+      ["qdisc add dev nosuch clsact", 1, missing],
+      ["qdisc show dev nosuch", 1, missing],
+    ] as const
+  ) {
+    const result = await say(line);
+    assertEquals([result.status, result.err], [status, err], line);
+    assert(result.sent <= 0, `${line}: ${result.sent} requests`);
+  }
+});
+
+test("psample tc: words that make no request together are refused in words", async () => {
+  const sample = "action sample rate 1 group 1 ";
+  for (
+    const [line, why] of [
+      [`actions add ${sample.repeat(33)}`, "Too many actions: 33, and the kernel takes 32"],
+      [`filter add dev d0 ingress matchall ${sample.repeat(40)}`, "Too many actions: 40, and the kernel takes 32"],
+      [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Too many actions: 5000, and the kernel takes 32"],
+      [
+        `filter add dev d0 ingress protocol ip flower ip_proto tcp dst_port 80 ip_proto icmp ${sample}`,
+        '"ip_proto" cannot change behind the ports that belong to it',
+      ],
+      [
+        `filter add dev d0 ingress protocol ip flower ip_proto tcp src_port 80 ip_proto udp ${sample}`,
+        '"ip_proto" cannot change behind the ports that belong to it',
+      ],
+    ] as const
+  ) {
+    const { status, err } = await say(line);
+    assertEquals([status, err], [OUTSIDE, `${why}\n`], line.slice(0, 200));
+  }
+  assertEquals((await say(`actions add ${sample.repeat(32)}`)).status, 0);
+});
+
+test("psample tc: no word vanishes that iproute2 takes and does not look at", async () => {
+  for (
+    const [line, why] of [
+      ["actions flush action sample index 5", 'What is "index"?'],
+      ["actions flush action sample since 5", 'What is "since"?'],
+      ["actions list action sample index 5", 'What is "index"?'],
+      ["actions list action sample since 5 more", 'What is "more"?'],
+      ["filter show dev d0 ingress handle 1", '"handle" selects nothing in a list, try "psample tc filter get"'],
+      ["qdisc add dev d0 handle 5: clsact", 'Error: argument "5:" is wrong: the handle of clsact is ffff:'],
+      ["qdisc add dev d0 ingress handle 5:", 'Error: argument "5:" is wrong: the handle of ingress is ffff:'],
+      ["qdisc add dev d0 ingress handle x", 'Error: argument "x" is wrong: invalid qdisc ID'],
+    ] as const
+  ) {
+    const { status, err } = await say(line);
+    assertEquals([status, err], [255, `${why}\n`], line);
   }
 });
 
