@@ -15,7 +15,15 @@
  *
  * @module
  */
-export { ArgumentError, DecodeError, NetlinkError, type NetlinkErrorInit, SystemError, type SystemErrorInit } from "./src/errors.ts";
+export {
+  ArgumentError,
+  DecodeError,
+  EncodeError,
+  NetlinkError,
+  type NetlinkErrorInit,
+  SystemError,
+  type SystemErrorInit,
+} from "./src/errors.ts";
 export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats } from "./src/stream/stats.ts";
 export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions } from "./src/receive/listen.ts";

@@ -155,3 +155,9 @@ export class DecodeError extends Error {
     this.offset = offset;
   }
 }
+
+/** Something that the output format cannot express. */
+export class EncodeError extends Error {
+  /** Always `"EncodeError"`. */
+  override readonly name = "EncodeError";
+}

@@ -32,8 +32,6 @@ export interface Batch {
   readonly lost: number;
   /** Messages that the kernel dropped since the batch before because the receive buffer was full. */
   readonly dropped: number;
-  /** The devices that the samples name. */
-  readonly devices: Devices;
   /** When entry `i` was sampled: its own time stamp, else that of its record, else when it was read. In nanoseconds since 1970. */
   timeNs(i: number): bigint;
   /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
@@ -45,6 +43,16 @@ export interface Batch {
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
   device(i: number): Device | undefined;
+  /** The devices of the machine that entry `i` comes from. A recording may contain samples of several machines. */
+  devicesOf(i: number): Devices;
+}
+
+/** Where a recorded packet was sampled, as far as the recording says. */
+export interface RecordedPlace {
+  /** The device. */
+  readonly device: Device | undefined;
+  /** All devices of that machine. */
+  readonly devices: Devices;
 }
 
 /** Index of the device that a sample was sampled on: on egress the packet is already as the device that it leaves by has it. */
@@ -66,10 +74,13 @@ export class BatchBuffer implements Batch {
   readAtNs = 0n;
   lost = 0;
   dropped = 0;
+  /** The devices of this machine, unless entries are {@linkcode BatchBuffer.recordedOn} others. */
   devices: Devices = NO_DEVICES;
   #lostBefore = new Int32Array(1024);
   /** Times of records, which only recordings have: pairs of seconds and nanoseconds. */
   #times = new Float64Array(0);
+  /** Where packets were recorded, which only recordings of packets have. */
+  readonly #places: (RecordedPlace | undefined)[] = [];
 
   get count(): number {
     return this.entries.length;
@@ -78,6 +89,7 @@ export class BatchBuffer implements Batch {
   /** Forgets all entries. */
   clear(): void {
     this.entries.length = 0;
+    this.#places.length = 0;
     this.samples = 0;
     this.more = false;
     this.lost = 0;
@@ -110,6 +122,11 @@ export class BatchBuffer implements Batch {
     this.#times[at + 1] = nanoseconds;
   }
 
+  /** Sets where the entry added last was recorded. */
+  recordedOn(place: RecordedPlace | undefined): void {
+    this.#places[this.entries.length - 1] = place;
+  }
+
   timeNs(i: number): bigint {
     const entry = this.entries[i]!;
     const own = entry.type === "sample" ? entry.timestampNs : undefined;
@@ -131,9 +148,15 @@ export class BatchBuffer implements Batch {
   }
 
   device(i: number): Device | undefined {
+    const device = this.#places[i]?.device;
+    if (device !== undefined) return device;
     const entry = this.entries[i]!;
     const ifindex = entry.type === "sample" ? sampledIfindex(entry) : undefined;
-    return ifindex === undefined ? undefined : this.devices.find(ifindex, (entry as Sample).nsid);
+    return ifindex === undefined ? undefined : this.devicesOf(i).find(ifindex, (entry as Sample).nsid);
+  }
+
+  devicesOf(i: number): Devices {
+    return this.#places[i]?.devices ?? this.devices;
   }
 }
 
@@ -185,9 +208,6 @@ export class Selection implements Batch {
   get dropped(): number {
     return this.#batch.dropped;
   }
-  get devices(): Devices {
-    return this.#batch.devices;
-  }
   timeNs(i: number): bigint {
     return this.#batch.timeNs(this.#picked[i]!);
   }
@@ -199,5 +219,8 @@ export class Selection implements Batch {
   }
   device(i: number): Device | undefined {
     return this.#batch.device(this.#picked[i]!);
+  }
+  devicesOf(i: number): Devices {
+    return this.#batch.devicesOf(this.#picked[i]!);
   }
 }

@@ -1,0 +1,52 @@
+/** Recordings as files: what formats there are, and the one shape in which each of them is written. */
+import type { Batch, EntryView } from "../stream/batch.ts";
+import type { ListenStats } from "../stream/stats.ts";
+import type { Output } from "./output.ts";
+
+/**
+ * Format of a recording:
+ *
+ * - `pcapng`: the sampled packets with everything that is known about them. Wireshark and tcpdump open it, and reading it
+ *   gives the same samples back.
+ * - `pcap`: the sampled packets and their times, nothing else, all of one link type.
+ * - `netlink`: the netlink messages as the kernel sent them, as libpsample records them (pcap with link type 253).
+ */
+export type RecordingFormat = "pcapng" | "pcap" | "netlink";
+
+/** All formats, the default first. */
+export const RECORDING_FORMATS: readonly RecordingFormat[] = ["pcapng", "pcap", "netlink"];
+
+/** The format that the name of a file asks for: `pcap` if it ends in `.pcap`, else `pcapng`. */
+export function recordingFormat(path: string): RecordingFormat {
+  return /\.pcap$/i.test(path) ? "pcap" : "pcapng";
+}
+
+/** What is known when a file ends. */
+export interface Ending {
+  /** When recording it began and ended, in nanoseconds since 1970; `undefined` if the samples come from another recording. */
+  readonly period?: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
+  /** What the source received and lost, if this is its end. */
+  readonly stats?: ListenStats | undefined;
+}
+
+/**
+ * Writes files in one format, one after the other: {@linkcode Recorder.begin}, then for each batch
+ * {@linkcode Recorder.enter} and {@linkcode Recorder.write} for each of its entries, and at last {@linkcode Recorder.end}.
+ * A new file may begin in the middle of a batch. It writes into memory and keeps no entry.
+ */
+export interface Recorder {
+  /** Begins a file. */
+  begin(output: Output): void;
+  /** Takes note of a batch, also of one without entries: what was lost beside them belongs to the recording. */
+  enter(batch: Batch): void;
+  /** By how many bytes at most writing this entry and then ending makes the file longer. */
+  mostBytes(entry: EntryView): number;
+  /**
+   * Writes entry `i` of the batch that was entered last.
+   *
+   * @throws {EncodeError} if the format cannot express it.
+   */
+  write(output: Output, batch: Batch, i: number): void;
+  /** Ends the file. */
+  end(output: Output, ending: Ending): void;
+}
