@@ -1,0 +1,84 @@
+/**
+ * The headers that were found in a packet, and what the walk over them needs to know.
+ *
+ * What a capture cut off is not broken: everything before the cut is kept, and {@linkcode Headers.cut} names the first
+ * header that is not whole. A header that contradicts itself is named by {@linkcode Headers.broken}.
+ *
+ * @module
+ */
+import { headerName, NONE } from "./header.ts";
+
+/** How deep headers are followed: as deep as the kernel's flow dissector goes (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c). */
+export const MOST_HEADERS = 15;
+
+/** Where the headers of a packet are, in place. */
+export class Headers {
+  /** The memory that the packet is in. */
+  bytes: Uint8Array = new Uint8Array(0);
+  /** Where the packet begins in it. */
+  start = 0;
+  /** Where the captured part of the packet ends. */
+  end = 0;
+  /** How long the packet was before the capture cut it, in bytes. */
+  originalBytes = 0;
+  /** Number of headers found. */
+  count = 0;
+  /** The kind of each header, outermost first. */
+  readonly kinds: Uint8Array = new Uint8Array(MOST_HEADERS);
+  /** Where each header begins in {@linkcode Headers.bytes}. */
+  readonly offsets: Uint32Array = new Uint32Array(MOST_HEADERS);
+  /** The first header that was cut off; {@linkcode NONE} if all are whole. */
+  cut: number = NONE;
+  /** The first header that contradicts itself or the packet around it; {@linkcode NONE} if none does. */
+  broken: number = NONE;
+  /** Whether there were more headers than {@linkcode MOST_HEADERS}. */
+  deeper = false;
+  /** Where the part that was not decoded begins. */
+  payload = 0;
+  /** During the walk: where the surroundings of the present header end. */
+  limit = 0;
+  /** During the walk: where the next header begins. */
+  next = 0;
+  /** During the walk: the IP protocol number of the next header. */
+  protocol = 0;
+
+  /** Enters that a header of this kind does not fit where it is. Ends the walk. */
+  short(kind: number): number {
+    // Nothing is known of what was not captured; but a header around this one may say that nothing more comes.
+    if (this.limit === this.end && this.end - this.start < this.originalBytes) this.cut = kind;
+    else this.contradict(kind);
+    return NONE;
+  }
+
+  /** Enters that a header contradicts itself, unless one before it did. Ends the walk. */
+  contradict(kind: number): number {
+    if (this.broken === NONE) this.broken = kind;
+    return NONE;
+  }
+
+  /** Narrows the surroundings to `length` bytes from `at` on, as a header of this kind says that it has. */
+  narrow(kind: number, at: number, length: number): void {
+    const limit = at + length;
+    if (limit <= this.limit) this.limit = limit;
+    // It promises more than the packet had.
+    else if (this.limit < this.end || limit - this.start > this.originalBytes) this.contradict(kind);
+  }
+
+  /** The names of the headers found, outermost first: `"eth.ip.udp.vxlan.eth.ip.tcp"`. */
+  get stack(): string {
+    let text = "";
+    for (let i = 0; i < this.count; i++) text += i === 0 ? headerName(this.kinds[i]!) : `.${headerName(this.kinds[i]!)}`;
+    return text;
+  }
+
+  /** Index of the first header of this kind, from index `from` on; -1 if there is none. */
+  find(kind: number, from = 0): number {
+    for (let i = from; i < this.count; i++) if (this.kinds[i] === kind) return i;
+    return -1;
+  }
+
+  /** How many bytes of header `i` and of what follows it were captured. */
+  available(i: number): number {
+    return this.end - this.offsets[i]!;
+  }
+}

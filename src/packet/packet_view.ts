@@ -1,0 +1,144 @@
+/**
+ * The walk over the headers of a packet.
+ *
+ * @module
+ */
+import { arp, controlWord, ethernet, llc, mpls, ppp, pppoe, snap, vlan } from "./ethernet.ts";
+import {
+  AH,
+  ARP,
+  CONTROL_WORD,
+  ERSPAN,
+  ESP,
+  ETHERNET,
+  GENEVE,
+  GRE,
+  GTPU,
+  ICMP,
+  ICMPV6,
+  IGMP,
+  IPV4,
+  IPV6,
+  IPV6_EXTENSION,
+  LLC,
+  MPLS,
+  NONE,
+  PPP,
+  PPPOE,
+  SCTP,
+  SNAP,
+  TCP,
+  UDP,
+  UDP_LITE,
+  VLAN,
+  VXLAN,
+  VXLAN_GPE,
+} from "./header.ts";
+import { Headers, MOST_HEADERS } from "./headers.ts";
+import { ah, ipv4, ipv6, ipv6Extension } from "./ip.ts";
+import { last, tcp, udp } from "./transport.ts";
+import { erspan, geneve, gre, gtpu, vxlanGpe } from "./tunnel.ts";
+
+/** What a packet begins with: a frame of Ethernet, or an IPv4 or IPv6 header. */
+export type FirstHeader = "ethernet" | "raw-ip";
+
+/** Finds the headers of packets. Reuse one for many: {@linkcode PacketView.decode} allocates nothing. */
+export class PacketView extends Headers {
+  /**
+   * Finds the headers of the packet between `start` and `end` of `bytes`.
+   *
+   * @param first What the packet begins with.
+   * @param originalBytes How long it was before the capture cut it. Defaults to what is there.
+   */
+  decode(bytes: Uint8Array, start: number, end: number, first: FirstHeader, originalBytes: number = end - start): this {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = end;
+    this.originalBytes = originalBytes;
+    this.limit = end;
+    this.cut = NONE;
+    this.broken = NONE;
+    this.deeper = false;
+    let kind: number = first === "ethernet" ? ETHERNET : start < end && bytes[start]! >> 4 === 6 ? IPV6 : IPV4;
+    let at = start;
+    let count = 0;
+    while (kind !== NONE) {
+      if (count === MOST_HEADERS) {
+        this.deeper = true;
+        break;
+      }
+      // A header of which nothing is there is named, but is not among those found.
+      if (at >= this.limit) {
+        this.short(kind);
+        break;
+      }
+      this.kinds[count] = kind;
+      this.offsets[count++] = at;
+      this.next = at;
+      kind = follow(this, bytes, at, kind);
+      at = this.next;
+    }
+    this.payload = at;
+    this.count = count;
+    return this;
+  }
+}
+
+/** Reads the header at `at`: returns the kind of the next one, and leaves where that begins in `packet.next`. */
+function follow(packet: Headers, bytes: Uint8Array, at: number, kind: number): number {
+  switch (kind) {
+    case ETHERNET:
+      return ethernet(packet, bytes, at);
+    case IPV4:
+      return ipv4(packet, bytes, at);
+    case IPV6:
+      return ipv6(packet, bytes, at);
+    case TCP:
+      return tcp(packet, bytes, at);
+    case UDP:
+      return udp(packet, bytes, at);
+    case VLAN:
+      return vlan(packet, bytes, at);
+    case ICMP:
+    case ICMPV6:
+    case IGMP:
+    case ESP:
+    case UDP_LITE:
+      return last(packet, at, kind, 8);
+    case SCTP:
+      return last(packet, at, kind, 12);
+    case IPV6_EXTENSION:
+      return ipv6Extension(packet, bytes, at);
+    case LLC:
+      return llc(packet, bytes, at);
+    case SNAP:
+      return snap(packet, bytes, at);
+    case MPLS:
+      return mpls(packet, bytes, at);
+    case CONTROL_WORD:
+      return controlWord(packet, at);
+    case PPPOE:
+      return pppoe(packet, bytes, at);
+    case PPP:
+      return ppp(packet, bytes, at);
+    case ARP:
+      return arp(packet, bytes, at);
+    case AH:
+      return ah(packet, bytes, at);
+    case GRE:
+      return gre(packet, bytes, at);
+    case ERSPAN:
+      return erspan(packet, bytes, at);
+    case VXLAN:
+      // A frame follows.
+      return at + 8 > packet.limit ? packet.short(VXLAN) : (packet.next = at + 8, ETHERNET);
+    case VXLAN_GPE:
+      return vxlanGpe(packet, bytes, at);
+    case GENEVE:
+      return geneve(packet, bytes, at);
+    case GTPU:
+      return gtpu(packet, bytes, at);
+    default:
+      return NONE;
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * TCP, UDP, and headers after which nothing more is looked for.
+ * Sources: RFC 9293, RFC 768; for the ports of tunnels RFC 7348, RFC 8926, drivers/net/vxlan (Linux listens on 8472 unless
+ * told otherwise), draft-ietf-nvo3-vxlan-gpe, 3GPP TS 29.281.
+ *
+ * @module
+ */
+import { GENEVE, GTPU, NONE, TCP, UDP, VXLAN, VXLAN_GPE } from "./header.ts";
+import type { Headers } from "./headers.ts";
+
+const PORT_GTPU = 2152;
+const PORT_VXLAN = 4789;
+const PORT_VXLAN_GPE = 4790;
+const PORT_GENEVE = 6081;
+const PORT_VXLAN_LINUX = 8472;
+
+/** A TCP header with its options. */
+export function tcp(packet: Headers, bytes: Uint8Array, at: number): number {
+  if (at + 20 > packet.limit) return packet.short(TCP);
+  const size = bytes[at + 12]! >> 4 << 2;
+  if (size < 20) return packet.contradict(TCP);
+  if (at + size > packet.limit) return packet.short(TCP);
+  packet.next = at + size;
+  return NONE;
+}
+
+/** A UDP header, and the tunnel that its destination port is known for. */
+export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
+  if (at + 8 > packet.limit) return packet.short(UDP);
+  packet.next = at + 8;
+  const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
+  // 0 is a jumbogram (RFC 2675), or segmentation offload beyond 64 KiB.
+  if (length > 0) {
+    if (length < 8) return packet.contradict(UDP);
+    packet.narrow(UDP, at, length);
+  }
+  switch (bytes[at + 2]! << 8 | bytes[at + 3]!) {
+    case PORT_VXLAN:
+    case PORT_VXLAN_LINUX:
+      // Without the flag of a network identifier it is something else on this port.
+      return at + 8 >= packet.limit || bytes[at + 8]! & 0x08 ? VXLAN : NONE;
+    case PORT_GENEVE:
+      return GENEVE;
+    case PORT_GTPU:
+      return GTPU;
+    case PORT_VXLAN_GPE:
+      return VXLAN_GPE;
+    default:
+      return NONE;
+  }
+}
+
+/** A header of `size` bytes after which nothing more is looked for. */
+export function last(packet: Headers, at: number, kind: number, size: number): number {
+  if (at + size > packet.limit) return packet.short(kind);
+  packet.next = at + size;
+  return NONE;
+}
