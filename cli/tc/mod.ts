@@ -4,4 +4,5 @@
  * @module
  */
 export { runTc, type TcIo, type TcRequester } from "./run.ts";
-export { controlText, tcLines } from "./lines.ts";
+export { controlText } from "./format/control.ts";
+export { tcLines } from "./lines.ts";

@@ -14,9 +14,9 @@
  */
 import { ArgumentError } from "../errors.ts";
 import { ipv4Bytes, ipv6Bytes, type MaskedAddress, prefixMask } from "../tc/address.ts";
-import { ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, etherTypeName, etherTypeOf } from "../wire/ether_types.ts";
+import { ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, etherTypeOf, etherTypeText } from "../wire/ether_types.ts";
 import type { FlowerKeys, PortRange } from "../tc/flower.ts";
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, ipProtocolOf } from "../wire/ip_protocols.ts";
 
 /** What a match compiles to. */
 export interface Match {
@@ -25,14 +25,6 @@ export interface Match {
   /** The keys for flower; `undefined` where every packet matches, so that matchall does. */
   readonly keys: Readonly<FlowerKeys> | undefined;
 }
-
-const PROTOCOLS: ReadonlyMap<string, number> = new Map([
-  ["icmp", IPPROTO_ICMP],
-  ["tcp", IPPROTO_TCP],
-  ["udp", IPPROTO_UDP],
-  ["icmpv6", IPPROTO_ICMPV6],
-  ["sctp", IPPROTO_SCTP],
-]);
 
 /** What pcap filters can say and flower cannot, with the reason. */
 const IMPOSSIBLE: ReadonlyMap<string, string> = new Map([
@@ -76,7 +68,7 @@ export function compileMatch(text: string): Match {
     if (old !== undefined) throw refuse(`${word} is said twice, and flower compares a field once`);
   };
   const setEtherType = (word: string, number: number): void => {
-    if (etherType !== undefined && etherType !== number) throw refuse(`${word} contradicts ${nameOf(etherType)}`);
+    if (etherType !== undefined && etherType !== number) throw refuse(`${word} contradicts ${etherTypeText(etherType)}`);
     etherType = number;
   };
   const setProtocol = (word: string, number: number): void => {
@@ -94,12 +86,12 @@ export function compileMatch(text: string): Match {
       ? undefined
       : etherTypeOf(word) ?? (word.startsWith("0x") ? numberOf(word) : undefined);
     const impossible = IMPOSSIBLE.get(word);
-    const protocol = PROTOCOLS.get(word);
+    const protocol = ipProtocolOf(word);
     if (word === "and" || word === "&&") {
       continue;
     } else if (word === "proto" || word === "protocol" || word === "ip_proto") {
       const value = argument(word);
-      const number = PROTOCOLS.get(value) ?? numberOf(value);
+      const number = ipProtocolOf(value) ?? numberOf(value);
       if (number === undefined) throw refuse(`${value} is no IP protocol: tcp, udp, sctp, icmp, icmpv6 or a number`);
       if (number > 255) throw new ArgumentError(`Cannot match "${text}": the IP protocol ${value} is not between 0 and 255`);
       setProtocol(value, number);
@@ -146,7 +138,7 @@ export function compileMatch(text: string): Match {
   if (keys.ipProtocol !== undefined) {
     etherType ??= ETH_P_IP;
     if (etherType !== ETH_P_IP && etherType !== ETH_P_IPV6) {
-      throw refuse(`an IP protocol goes with ip or ipv6, not with ${nameOf(etherType)}`);
+      throw refuse(`an IP protocol goes with ip or ipv6, not with ${etherTypeText(etherType)}`);
     }
   }
 
@@ -156,10 +148,6 @@ export function compileMatch(text: string): Match {
   }
   if (etherType === undefined) return { protocol: ETH_P_ALL, keys: undefined };
   return { protocol: etherType, keys: { ...keys, etherType } };
-}
-
-function nameOf(etherType: number): string {
-  return etherTypeName(etherType) ?? `0x${etherType.toString(16)}`;
 }
 
 /** A number in decimal, or in hexadecimal behind 0x; `undefined` for other text. */

@@ -6,11 +6,12 @@ import { viewOf } from "../wire/native.ts";
 import { TCAMSG_SIZE } from "./action.ts";
 import { RTM_GETACTION, RTM_NEWACTION, TCMSG_SIZE } from "./tcmsg.ts";
 
-// The numbers of attributes on the way from the message to one, and what people call it. An action stands in a
-// list, at 1 or further; a filter has the list in its options, under a number that depends on its kind.
+// The numbers of attributes on the way from the message to one, and its name in plain words: who reads it may have typed
+// `truncateBytes`, `--trunc` or `trunc`. An action is in a list, at 1 or further; a filter has the list in its options,
+// under a number that depends on its kind.
 const NAMES: readonly (readonly [RegExp, string])[] = [
   [/(^|\/)\d+\/2\/3$/, "rate"],
-  [/(^|\/)\d+\/2\/4$/, "truncateBytes"],
+  [/(^|\/)\d+\/2\/4$/, "truncation"],
   [/(^|\/)\d+\/2\/5$/, "group"],
   [/(^|\/)\d+\/2\/2$/, "index or control"],
   [/^(1|2\/\d+)\/\d+\/6$/, "cookie"],

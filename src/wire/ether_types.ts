@@ -77,6 +77,11 @@ export function etherTypeOf(name: string): number | undefined {
   return BY_NAME.get(name.toLowerCase());
 }
 
+/** An EtherType as text that people and tc read: its name, or the number in hexadecimal behind 0x. */
+export function etherTypeText(number: number): string {
+  return etherTypeName(number) ?? `0x${number.toString(16)}`;
+}
+
 /** The name of an EtherType, such as `"802.1Q"`; `undefined` for a number it does not know. */
 export function etherTypeName(number: number): string | undefined {
   return BY_NUMBER.get(number);

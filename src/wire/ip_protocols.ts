@@ -15,7 +15,12 @@ export const IP_PROTOCOLS = [
   ["icmpv6", IPPROTO_ICMPV6],
 ] as const;
 
-/** The name of a protocol. */
+/** The number of a protocol; `undefined` for a name that is not in the table. */
+export function ipProtocolOf(name: string): number | undefined {
+  return IP_PROTOCOLS.find(([known]) => known === name)?.[1];
+}
+
+/** The name of a protocol; `undefined` for a number that is not in the table. */
 export function ipProtocolName(number: number): string | undefined {
   return IP_PROTOCOLS.find(([, known]) => known === number)?.[0];
 }

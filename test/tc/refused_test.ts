@@ -25,7 +25,7 @@ test("refusedArgument names what stands where the kernel points, in filters and 
   for (const request of requests) {
     assertEquals(refusedArgument(request, attributeOf(request, SAMPLE.rate)), "rate");
     assertEquals(refusedArgument(request, attributeOf(request, SAMPLE.group)), "group");
-    assertEquals(refusedArgument(request, attributeOf(request, SAMPLE.truncateBytes)), "truncateBytes");
+    assertEquals(refusedArgument(request, attributeOf(request, SAMPLE.truncateBytes)), "truncation");
     assertEquals(refusedArgument(request, attributeOf(request, SAMPLE.index)), "index or control");
     assertEquals(refusedArgument(request, attributeOf(request, 0x55555555)), "cookie");
   }

@@ -13,11 +13,11 @@ import {
   TCA_ACT_HW_STATS_IMMEDIATE,
   TCA_ACT_MAX_PRIO,
 } from "../../../src/tc/action.ts";
-import { type Control, encodeControl } from "../../../src/tc/control.ts";
 import type { GactAction } from "../../../src/tc/gact_action.ts";
 import type { ActionAges, ActionParameters, SampleAction } from "../../../src/tc/sample_action.ts";
 import type { Bitfield32 } from "../../../src/tc/tcmsg.ts";
 import { toHex } from "../../../src/wire/text.ts";
+import { writeControl } from "./control.ts";
 import { writeStats } from "./stats.ts";
 import type { TcOptions } from "../command.ts";
 import { type DocumentWriter, documentWriter } from "./document.ts";
@@ -117,7 +117,8 @@ function writeSample(out: DocumentWriter, sample: SampleAction, options: TcOptio
   if (rate !== undefined) out.field("rate", rate, `rate 1/${rate} `);
   if (group !== undefined) out.field("group", group, `group ${group}`);
   if (truncateBytes !== undefined) out.field("trunc_size", truncateBytes, ` trunc_size ${truncateBytes}`);
-  writeControl(out, " ", sample.control, "");
+  out.text(" ");
+  writeControl(out, sample.control);
   out.line();
   writeParameters(out, sample, options);
 }
@@ -127,11 +128,14 @@ const RANDOM_TYPES = ["none", "netrand", "determ"] as const;
 function writeGact(out: DocumentWriter, gact: GactAction, options: TcOptions): void {
   const probability = gact.probability ?? { type: 0, value: 0, control: "pass" as const };
   const random = RANDOM_TYPES[probability.type] ?? `${probability.type}`;
-  writeControl(out, "action ", gact.control, "");
+  out.text("action ");
+  writeControl(out, gact.control);
   out.open("prob");
   out.line();
   out.field("random_type", random, `\t random type ${random}`);
-  writeControl(out, " ", probability.control, " ");
+  out.text(" ");
+  writeControl(out, probability.control);
+  out.text(" ");
   out.field("val", probability.value, `val ${probability.value}`);
   out.close();
   out.line();
@@ -157,26 +161,4 @@ function writeParameters(
     age("expires", ages.expiresMs, "expires");
   }
   out.line();
-}
-
-/** The controls for which iproute2 has no word. */
-const UNNAMED: ReadonlySet<string> = new Set(["queued", "repeat", "redirect"]);
-
-function writeControl(out: DocumentWriter, prefix: string, control: Control, suffix: string): void {
-  out.text(prefix);
-  out.open("control_action");
-  if (typeof control === "string") {
-    const name = UNNAMED.has(control) ? `${encodeControl(control)}` : control;
-    out.field("type", name, name);
-  } else if ("jump" in control) {
-    out.field("type", "jump", "jump");
-    out.field("jump", control.jump, ` ${control.jump}`);
-  } else if ("gotoChain" in control) {
-    out.field("type", "goto", "goto");
-    out.field("chain", control.gotoChain, ` chain ${control.gotoChain}`);
-  } else {
-    out.field("type", `${control.value}`, `${control.value}`);
-  }
-  out.close();
-  out.text(suffix);
 }

@@ -128,6 +128,17 @@ const ESCAPES: Readonly<Record<string, string>> = {
   '"': '\\"',
 };
 
+function unicodeEscape(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`;
+}
+
+/**
+ * A string of JSON. iproute2 escapes {@linkcode ESCAPES} and no more; names of devices may have every other control
+ * character, of which some are no JSON and some steer a terminal.
+ */
 function quote(text: string): string {
-  return `"${text.replace(/[\t\n\r\f\b\\"]/g, (character) => ESCAPES[character]!)}"`;
+  const escaped = text.replace(/[\\"\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (character) => {
+    return ESCAPES[character] ?? character.split("").map(unicodeEscape).join("");
+  });
+  return `"${escaped}"`;
 }

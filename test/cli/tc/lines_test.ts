@@ -1,0 +1,76 @@
+/** What `psample capture --dry-run` prints is what `psample tc` reads. */
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { controlText, tcLines } from "../../../cli/tc/mod.ts";
+import { parseTc } from "../../../cli/tc/parse/command.ts";
+import type { TcTask } from "../../../cli/tc/command.ts";
+import { compileMatch } from "../../../src/filter/match.ts";
+import type { Control } from "../../../src/tc/control.ts";
+import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../../../src/tc/tcmsg.ts";
+
+function read(line: string): TcTask {
+  const [name, ...words] = line.split(" ");
+  assertEquals(name, "tc");
+  const command = parseTc(words);
+  if (command.kind === "usage") throw new Error(`${line}: ${command.text}`);
+  assertEquals([command.device, command.tasks.length], ["v0", 1]);
+  return command.tasks[0]!;
+}
+
+test("tcLines: every match, read back by psample tc, is the filter that capture makes", () => {
+  for (
+    const match of [
+      "arp",
+      "0x88b5",
+      "ip src 192.0.2.0/24 dst 192.0.2.1",
+      "ip src 0.0.0.0/0",
+      "ipv6 src ::/0 dst 2001:db8::/32",
+      "ip proto tcp dst 10.0.0.0/8 dport 80-90 sport 1024",
+      "sctp sport 7-9 dport 5",
+      "icmpv6",
+      "icmp",
+      "proto 47",
+      "vlan 5",
+      "vlan 5 0x88b5",
+      "vlan 4095 ip udp src 192.0.2.1 dport 53",
+      "802.1ad",
+    ]
+  ) {
+    const { protocol, keys } = compileMatch(match);
+    const task = read(tcLines({ device: "v0", rate: 1, group: 1, match, direction: "ingress" })[1]!);
+    if (task.task !== "change filter") throw new Error(task.task);
+    assertEquals(task.key.protocol, protocol, match);
+    const { classifier } = task;
+    if (!keys) assertEquals(classifier?.kind, "matchall", match);
+    else assertEquals(classifier?.kind === "flower" && { keys: classifier.keys }, { keys: defined(keys) }, match);
+  }
+});
+
+/** An object without the fields that are `undefined`. */
+function defined<T extends object>(fields: T): T {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
+}
+
+test("tcLines: the clsact, and a filter in each direction, with everything that was asked for", () => {
+  const cookie = new Uint8Array([0xc0, 0xff, 0xee]);
+  const options = { device: "v0", rate: 100, group: 5, truncateBytes: 0, index: 7, cookie, hardware: "only", control: "pass" } as const;
+  const [qdisc, ...filters] = tcLines(options).map(read);
+  assertEquals(qdisc?.task === "change qdisc" && [qdisc.change, qdisc.qdisc.kind], ["add", "clsact"]);
+  assertEquals(filters.map((filter) => filter.task === "change filter" && filter.key.parent), [TC_H_CLSACT_INGRESS, TC_H_CLSACT_EGRESS]);
+  for (const filter of filters) {
+    if (filter.task !== "change filter" || !filter.classifier) throw new Error(filter.task);
+    assertEquals(filter.classifier.flags, 2);
+    const [action, ...more] = filter.classifier.actions!;
+    assertEquals([more, action!.cookie], [[], cookie]);
+    assertEquals(action!.sample, { rate: 100, group: 5, truncateBytes: 0, index: 7, control: "pass" });
+  }
+});
+
+test("controlText: every control, and those that tc has a word for are read back", () => {
+  const controls: Control[] = ["continue", "drop", "pass", "reclassify", "pipe", "trap", { jump: 2 }, { gotoChain: 7 }];
+  for (const control of controls) {
+    const task = read(`tc filter add dev v0 ingress matchall action sample rate 1 group 1 ${controlText(control)}`);
+    assertEquals(task.task === "change filter" && task.classifier?.actions?.[0]?.sample.control, control);
+  }
+  assertEquals((["queued", "redirect", { value: 77 }] as Control[]).map(controlText), ["queued", "redirect", "77"]);
+});
