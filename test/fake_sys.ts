@@ -23,6 +23,8 @@ import {
   NETLINK_DROP_MEMBERSHIP,
   NETLINK_GENERIC,
   NETLINK_LISTEN_ALL_NSID,
+  NETLINK_SOCK_DIAG,
+  NETLINK_USERSOCK,
   SO_ATTACH_FILTER,
   SO_MEMINFO,
   SO_RCVBUF,
@@ -32,7 +34,7 @@ import {
   type Sys,
   type Watch,
 } from "../src/sys/sys.ts";
-import { type Message, splitMessages } from "../src/wire/message.ts";
+import { encodeMessage, type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
@@ -75,6 +77,8 @@ export interface FakeOptions {
   unprivileged?: boolean;
   /** The kernel has no psample family at first. */
   noFamily?: boolean;
+  /** The kernel cannot list netlink sockets: it has no netlink_diag. */
+  noSocketDiag?: boolean;
 }
 
 /** The calls that {@linkcode FakeSys.fail} can make fail. */
@@ -87,6 +91,7 @@ export class FakeSys implements Sys {
   readonly runtime = "fake";
   readonly readsFirst: boolean;
   readonly unprivileged: boolean;
+  readonly noSocketDiag: boolean;
   /** Open descriptors. */
   readonly fds: Map<number, FakeSocket> = new Map();
   /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
@@ -116,6 +121,7 @@ export class FakeSys implements Sys {
   constructor(options: FakeOptions = {}) {
     this.readsFirst = options.readsFirst ?? false;
     this.unprivileged = options.unprivileged ?? false;
+    this.noSocketDiag = options.noSocketDiag ?? false;
     if (!options.noFamily) this.family = { id: FAMILY, name: "psample", groups: { config: 40, packets: 41 } };
   }
 
@@ -230,7 +236,8 @@ export class FakeSys implements Sys {
     return this.#failure("sendto") || this.#with(fd, (socket) => {
       const portId = viewOf(address).getUint32(4, LITTLE);
       if (portId === 0) {
-        for (const request of splitMessages(bytes.slice())) this.answer(request, socket);
+        const answer = socket.protocol === NETLINK_SOCK_DIAG ? this.#listSockets : this.answer;
+        for (const request of splitMessages(bytes.slice())) answer(request, socket);
         return bytes.length;
       }
       const to = [...this.fds.values()].find((one) => one.protocol === socket.protocol && one.portId === portId);
@@ -387,6 +394,24 @@ export class FakeSys implements Sys {
     });
   }
 
+  /** As netlink_diag: a socket that has joined a group is listed twice. */
+  readonly #listSockets = ({ sequence, payload }: Message, socket: FakeSocket): void => {
+    if (this.noSocketDiag) return this.reply(socket, ackMessage(sequence, ENOENT));
+    const listed = [...this.fds.values()].filter(({ protocol }) => protocol === payload[1]);
+    for (const one of [...listed, ...listed.filter(({ groups }) => groups.size > 0)]) {
+      const entry = new Uint8Array(28);
+      const view = viewOf(entry);
+      entry.set([16, 3, one.protocol, 7]);
+      view.setUint32(4, one.portId, LITTLE);
+      view.setUint32(16, 1000 + one.fd, LITTLE);
+      view.setUint32(20, one.fd, LITTLE);
+      const bitmap = new Uint8Array(8);
+      for (const group of one.groups) bitmap[LITTLE ? (group - 1) >> 3 : 7 - ((group - 1) >> 3)]! |= 1 << ((group - 1) & 7);
+      this.reply(socket, encodeMessage({ type: 20, flags: 2, sequence }, entry, (attr) => attr.bytes(1, bitmap)));
+    }
+    this.reply(socket, doneMessage(sequence));
+  };
+
   #setOption(socket: FakeSocket, option: string, value: Memory): number {
     const number = viewOf(value).getInt32(0, LITTLE);
     switch (option) {
@@ -406,6 +431,11 @@ export class FakeSys implements Sys {
         return 0;
       case `${SOL_NETLINK}/${NETLINK_ADD_MEMBERSHIP}`:
         if (number === this.family?.groups["packets"] && this.unprivileged) return -EPERM;
+        if (socket.protocol === NETLINK_USERSOCK) {
+          if (this.unprivileged) return -EPERM;
+          socket.groups.add(number);
+          return 0;
+        }
         if (number !== 0x10 && !Object.values(this.family?.groups ?? {}).includes(number)) return -ENOENT;
         socket.groups.add(number);
         this.log.push(`${socket.fd} join ${number}`);

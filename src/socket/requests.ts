@@ -11,10 +11,10 @@ import {
   type Sys,
 } from "../sys/sys.ts";
 import {
-  type Ack,
   ackError,
   addFlags,
   decodeAck,
+  joinMessages,
   type Message,
   messageFlags,
   NLM_F_ACK,
@@ -32,6 +32,31 @@ import { NetlinkSocket } from "./netlink_socket.ts";
 const DEADLINE_MS = 5000;
 /** How often a dump is asked for again that changed while it was read. */
 const MOST_DUMPS = 8;
+
+/** One of several requests that go out together, see {@linkcode Requests.requestAll}. */
+export interface Request {
+  /** The whole message; `nlmsg_seq` and the flag NLM_F_ACK are filled in. */
+  readonly message: Memory;
+  /** What is tried, as a verb phrase for an error. */
+  readonly op: string;
+}
+
+/** What became of one of several requests. */
+export interface Outcome {
+  /** The messages of its answer. */
+  readonly messages: readonly Message[];
+  /** Why the kernel refused it; `undefined` for success. */
+  readonly error: NetlinkError | undefined;
+}
+
+/** A request on its way, and what has come of it so far. */
+interface Exchange {
+  readonly op: string;
+  readonly messages: Message[];
+  error: NetlinkError | undefined;
+  /** The dump was interrupted by a change. */
+  interrupted: boolean;
+}
 
 /** A socket for requests to the kernel: each is answered in full before the next is sent. */
 export class Requests {
@@ -56,12 +81,22 @@ export class Requests {
    * Sends a request and returns the messages of its answer; none for a plain acknowledgement. `op` says in
    * an error what was tried; an acknowledgement with a warning is among the messages. `nlmsg_seq` and the flag NLM_F_ACK are filled in.
    *
-   * @throws {NetlinkError} where the kernel refuses, or does not answer in time.
+   * @throws {NetlinkError} if the kernel refuses, or does not answer in time.
    */
   request(message: Memory, op: string): Promise<Message[]> {
-    const answer = this.#last.then(() => this.#exchange(message, op));
-    this.#last = answer.catch(() => {});
-    return answer;
+    return this.#queue(() => this.#ask({ message, op }));
+  }
+
+  /**
+   * Sends several requests in one datagram, which must not be dumps. The kernel carries out all of them, in order and
+   * within the one system call: not even SIGKILL comes in between, though other processes may. A refused request does not
+   * keep it from the next.
+   *
+   * @returns What became of each, in the same order.
+   * @throws {NetlinkError} if they cannot be sent, or the kernel does not answer all of them in time.
+   */
+  requestAll(requests: readonly Request[]): Promise<readonly Outcome[]> {
+    return this.#queue(() => this.#exchange(requests));
   }
 
   /** Closes the descriptor, once. */
@@ -69,50 +104,73 @@ export class Requests {
     this.#socket.close();
   }
 
-  async #exchange(message: Memory, op: string): Promise<Message[]> {
+  #queue<Result>(work: () => Promise<Result>): Promise<Result> {
+    const result = this.#last.then(work);
+    this.#last = result.catch(() => {});
+    return result;
+  }
+
+  async #ask(request: Request): Promise<Message[]> {
     for (let i = 1;; i++) {
-      const { messages, interrupted } = await this.#once(message, op);
+      const [{ messages, error, interrupted }] = await this.#exchange([request]) as [Exchange];
+      if (error) throw error;
       // A dump during which the kernel's table changed may miss entries or have them twice.
       if (!interrupted || i === MOST_DUMPS) return messages;
     }
   }
 
-  async #once(message: Memory, op: string): Promise<{ messages: Message[]; interrupted: boolean }> {
-    const sequence = this.#sequence = (this.#sequence + 1) >>> 0 || 1;
-    if ((messageFlags(message) & NLM_F_DUMP) !== NLM_F_DUMP) addFlags(message, NLM_F_ACK);
-    setSequence(message, sequence);
-    if (!this.#socket.send(message, op)) throw new NetlinkError(op, EAGAIN);
-    const messages: Message[] = [];
-    let interrupted = false;
+  async #exchange(requests: readonly Request[]): Promise<readonly Exchange[]> {
+    if (requests.length === 0) return [];
+    const exchanges = requests.map(({ op }): Exchange => ({ op, messages: [], error: undefined, interrupted: false }));
+    const waiting = new Map<number, Exchange>();
+    for (const [i, { message }] of requests.entries()) {
+      const sequence = this.#sequence = (this.#sequence + 1) >>> 0 || 1;
+      if ((messageFlags(message) & NLM_F_DUMP) !== NLM_F_DUMP) addFlags(message, NLM_F_ACK);
+      setSequence(message, sequence);
+      waiting.set(sequence, exchanges[i]!);
+    }
+    const datagram = requests.length === 1 ? requests[0]!.message : joinMessages(requests.map(({ message }) => message));
+    const { op } = requests[0]!;
+    if (!this.#socket.send(datagram, op)) throw new NetlinkError(op, EAGAIN);
     const deadline = performance.now() + this.#deadlineMs;
-    for (;;) {
-      const batch = this.#batch;
-      const count = this.#socket.receive(batch);
-      const datagrams = batch.own(count);
-      for (let i = 0; i < count; i++) {
-        // Only the kernel answers; anybody may send to a netlink socket.
-        if (batch.portId(i) !== 0) continue;
-        const start = batch.start(i);
-        for (const reply of splitMessages(new Uint8Array(datagrams.buffer, start, batch.length(i)))) {
-          if (reply.sequence !== sequence) continue;
-          if (reply.flags & NLM_F_DUMP_INTR) interrupted = true;
-          if (reply.type !== NLMSG_ERROR && reply.type !== NLMSG_DONE) {
-            messages.push(reply);
-            continue;
-          }
-          const ack: Ack = decodeAck(reply);
-          const error = ackError(op, ack);
-          if (error) throw error;
-          // A success may come with a warning.
-          if (ack.extack) messages.push(reply);
-          return { messages, interrupted };
-        }
-      }
-      if (count > 0) continue;
+    while (waiting.size > 0) {
+      if (this.#receive(waiting) > 0) continue;
       if (performance.now() > deadline) {
-        throw new NetlinkError(op, ETIMEDOUT, { hint: `The kernel did not answer within ${this.#deadlineMs} ms` });
+        const [late] = waiting.values();
+        throw new NetlinkError(late!.op, ETIMEDOUT, { hint: `The kernel did not answer within ${this.#deadlineMs} ms` });
       }
       await new Promise((resolve) => setTimeout(resolve, 1));
     }
+    return exchanges;
   }
+
+  /** Takes what the kernel has answered, and what is answered in full out of `waiting`; returns how many datagrams there were. */
+  #receive(waiting: Map<number, Exchange>): number {
+    const batch = this.#batch;
+    const count = this.#socket.receive(batch);
+    const datagrams = batch.own(count);
+    for (let i = 0; i < count; i++) {
+      // Only the kernel answers; anybody may send to a netlink socket.
+      if (batch.portId(i) !== 0) continue;
+      for (const reply of splitMessages(new Uint8Array(datagrams.buffer, batch.start(i), batch.length(i)))) {
+        const exchange = waiting.get(reply.sequence);
+        if (exchange && settles(exchange, reply)) waiting.delete(reply.sequence);
+      }
+    }
+    return count;
+  }
+}
+
+/** Adds a message to the answer; true if it is the last. */
+function settles(exchange: Exchange, reply: Message): boolean {
+  if (reply.flags & NLM_F_DUMP_INTR) exchange.interrupted = true;
+  if (reply.type !== NLMSG_ERROR && reply.type !== NLMSG_DONE) {
+    exchange.messages.push(reply);
+    return false;
+  }
+  const ack = decodeAck(reply);
+  exchange.error = ackError(exchange.op, ack);
+  // A success may come with a warning.
+  if (!exchange.error && ack.extack) exchange.messages.push(reply);
+  return true;
 }

@@ -162,6 +162,17 @@ export function splitMessages(datagram: Uint8Array, little: boolean = LITTLE): M
   return messages;
 }
 
+/** Several messages in one datagram, each aligned to 4 bytes. */
+export function joinMessages(messages: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const datagram = memory(messages.reduce((size, message) => size + align4(message.length), 0));
+  let at = 0;
+  for (const message of messages) {
+    datagram.set(message, at);
+    at += align4(message.length);
+  }
+  return datagram;
+}
+
 /** What {@linkcode encodeMessage} puts into the header. */
 export interface MessageHeader {
   /** `nlmsg_type`. */

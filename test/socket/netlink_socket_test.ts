@@ -3,7 +3,7 @@ import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from 
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { Requests } from "../../src/socket/requests.ts";
-import { EAGAIN, EBADF, EINTR, ENOBUFS, EPERM, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { EAGAIN, EBADF, EINTR, ENOBUFS, EPERM, type Memory, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST } from "../../src/wire/message.ts";
 import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import { type FakeSocket, FakeSys } from "../fake_sys.ts";
@@ -302,3 +302,51 @@ answered("Requests closed while an answer is awaited ends the wait", () => {}, a
   requests.close();
   assertEquals((await assertRejects(() => waiting, NetlinkError)).code, "EBADF");
 });
+
+answered(
+  "Requests.requestAll sends one datagram, and each request has its own outcome, whatever became of the others",
+  ({ sequence, payload }, socket, sys) => {
+    sys.log.push(`asked ${payload[0]}`);
+    // The kernel answers in order; nothing here depends on it.
+    setTimeout(() => {
+      if (payload[0] === 2) sys.reply(socket, ackMessage(sequence, EINVAL, { message: "no such thing" }));
+      else sys.reply(socket, joined(entry(sequence, 10 * payload[0]!, 0), ackMessage(sequence, 0)));
+    }, 5 - payload[0]!);
+  },
+  async (requests, sys) => {
+    let datagrams = 0;
+    const { sendto } = sys;
+    sys.sendto = (...args) => {
+      datagrams++;
+      return sendto.apply(sys, args);
+    };
+    const ask = (value: number): { message: Memory; op: string } => ({
+      // Of several lengths: the next message is aligned.
+      message: encodeMessage({ type: 99, flags: NLM_F_REQUEST }, new Uint8Array(3 + value).fill(value)),
+      op: `ask ${value}`,
+    });
+    const outcomes = await requests.requestAll([1, 2, 3, 4].map(ask));
+    assertEquals(outcomes.map(({ messages, error }) => error?.message ?? values([...messages])), [
+      [10],
+      "Cannot ask 2: invalid argument (EINVAL): no such thing",
+      [30],
+      [40],
+    ]);
+    assertEquals([datagrams, ...sys.log.slice(3)], [1, "asked 1", "asked 2", "asked 3", "asked 4"]);
+    assertEquals(await requests.requestAll([]), []);
+  },
+);
+
+answered(
+  "Requests.requestAll gives up at its deadline if one answer is missing, and names that request",
+  ({ sequence }, socket, sys) => {
+    if (sequence !== 2) sys.reply(socket, ackMessage(sequence, 0));
+  },
+  async (requests) => {
+    const error = await assertRejects(
+      () => requests.requestAll(["first", "second", "third"].map((op) => ({ message: get(), op }))),
+      NetlinkError,
+    );
+    assertEquals([error.op, error.code], ["second", "ETIMEDOUT"]);
+  },
+);

@@ -1,5 +1,5 @@
 /** Messages as the kernel sends them, for tests that are about what happens to messages. */
-import { encodeMessage, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR } from "../../src/wire/message.ts";
+import { encodeMessage, joinMessages, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 
 /** What {@linkcode sampleMessage} puts into a sample. */
@@ -82,13 +82,7 @@ export function doneMessage(sequence: number, errno = 0, flags = NLM_F_MULTI): U
 
 /** Several messages in one datagram. */
 export function joined(...messages: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const bytes = memory(messages.reduce((sum, message) => sum + ((message.length + 3) & ~3), 0));
-  let at = 0;
-  for (const message of messages) {
-    bytes.set(message, at);
-    at += (message.length + 3) & ~3;
-  }
-  return bytes;
+  return joinMessages(messages);
 }
 
 function header(command: number, version = 1): Uint8Array<ArrayBuffer> {
