@@ -14,9 +14,11 @@ import {
   EAGAIN,
   EBADF,
   ECONNREFUSED,
+  EEXIST,
   EINVAL,
   ENOENT,
   EPERM,
+  type FileStatus,
   type Memory,
   MSG_TRUNC,
   NETLINK_ADD_MEMBERSHIP,
@@ -25,6 +27,17 @@ import {
   NETLINK_LISTEN_ALL_NSID,
   NETLINK_SOCK_DIAG,
   NETLINK_USERSOCK,
+  O_APPEND,
+  O_CREAT,
+  O_EXCL,
+  O_NONBLOCK,
+  O_RDWR,
+  O_TRUNC,
+  O_WRONLY,
+  POLLERR,
+  POLLHUP,
+  POLLIN,
+  POLLOUT,
   SO_ATTACH_FILTER,
   SO_MEMINFO,
   SO_RCVBUF,
@@ -69,6 +82,30 @@ export class FakeSocket {
   }
 }
 
+/** A file of the fake kernel. */
+export class FakeFile {
+  readonly kind: FileStatus["kind"];
+  /** What is in it; of a FIFO what waits to be read. */
+  bytes: Uint8Array;
+  /** Of a FIFO: whether it has a writer, or a reader if it is written. */
+  peer = true;
+  /** Of a FIFO: how many bytes it takes at once. */
+  room = Infinity;
+
+  constructor(bytes: Uint8Array = new Uint8Array(0), kind: FileStatus["kind"] = "file") {
+    this.bytes = bytes;
+    this.kind = kind;
+  }
+
+  /** Appends, as a writer does. */
+  append(bytes: Uint8Array): void {
+    const longer = new Uint8Array(this.bytes.length + bytes.length);
+    longer.set(this.bytes);
+    longer.set(bytes, this.bytes.length);
+    this.bytes = longer;
+  }
+}
+
 /** How the fake behaves. */
 export interface FakeOptions {
   /** As on Bun: the runtime reads a datagram to find out that there is one. */
@@ -82,9 +119,24 @@ export interface FakeOptions {
 }
 
 /** The calls that {@linkcode FakeSys.fail} can make fail. */
-export type Call = "socket" | "bind" | "getsockname" | "setsockopt" | "getsockopt" | "sendto" | "recvmmsg" | "watch";
+export type Call =
+  | "socket"
+  | "bind"
+  | "getsockname"
+  | "setsockopt"
+  | "getsockopt"
+  | "sendto"
+  | "recvmmsg"
+  | "watch"
+  | "open"
+  | "read"
+  | "write";
 
 const RMEM_MAX = 212992;
+
+const ENXIO = 6;
+const EISDIR = 21;
+const EPIPE = 32;
 
 /** The fake. */
 export class FakeSys implements Sys {
@@ -94,6 +146,10 @@ export class FakeSys implements Sys {
   readonly noSocketDiag: boolean;
   /** Open descriptors. */
   readonly fds: Map<number, FakeSocket> = new Map();
+  /** Files by their paths; several paths may lead to one. */
+  readonly files: Map<string, FakeFile> = new Map();
+  /** Open files. */
+  readonly openFiles: Map<number, { file: FakeFile; at: number }> = new Map();
   /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
   readonly log: string[] = [];
   /** What a correct caller never does. */
@@ -191,7 +247,7 @@ export class FakeSys implements Sys {
 
   /** Checks that every descriptor was closed, and nothing done twice. */
   assertClean(): void {
-    assertEquals({ open: [...this.fds.keys()], faults: this.faults }, { open: [], faults: [] });
+    assertEquals({ open: [...this.fds.keys(), ...this.openFiles.keys()], faults: this.faults }, { open: [], faults: [] });
   }
 
   // ---- the calls
@@ -266,21 +322,105 @@ export class FakeSys implements Sys {
 
   close(fd: number): number {
     this.log.push(`${fd} close`);
-    if (this.fds.delete(fd)) return 0;
+    if (this.fds.delete(fd) || this.openFiles.delete(fd)) return 0;
     this.faults.push(`close of ${fd}, which is not open`);
     return -EBADF;
   }
 
-  write(_fd: number, bytes: Memory): number {
+  open(path: string, flags: number, _mode: number): number {
+    const failure = this.#failure("open");
+    if (failure) return failure;
+    let file = this.files.get(path);
+    if (file && flags & O_CREAT && flags & O_EXCL) return -EEXIST;
+    if (!file && !(flags & O_CREAT)) return -ENOENT;
+    if (file?.kind === "directory" && flags & (O_WRONLY | O_RDWR)) return -EISDIR;
+    if (file?.kind === "fifo" && !(flags & O_NONBLOCK)) this.faults.push(`open of the FIFO ${path} that may block`);
+    if (file?.kind === "fifo" && flags & O_WRONLY && !file.peer) return -ENXIO;
+    if (!file) this.files.set(path, file = new FakeFile());
+    if (flags & O_TRUNC) file.bytes = new Uint8Array(0);
+    const fd = this.#nextFd++;
+    this.openFiles.set(fd, { file, at: flags & O_APPEND ? file.bytes.length : 0 });
+    return fd;
+  }
+
+  read(fd: number, into: Memory): number {
+    const failure = this.#failure("read");
+    if (failure) return failure;
+    const open = this.openFiles.get(fd);
+    if (!open) return -EBADF;
+    const { file } = open;
+    if (file.kind === "directory") return -EISDIR;
+    const isStream = file.kind !== "file";
+    const from = isStream ? 0 : open.at;
+    const part = file.bytes.subarray(from, from + into.length);
+    if (isStream && part.length === 0 && file.peer) {
+      this.faults.push(`read of ${fd} that would block`);
+      return -EAGAIN;
+    }
+    into.set(part);
+    if (isStream) file.bytes = file.bytes.slice(part.length);
+    else open.at += part.length;
+    return part.length;
+  }
+
+  write(fd: number, bytes: Memory): number {
+    const failure = this.#failure("write");
+    if (failure) return failure;
+    const open = this.openFiles.get(fd);
+    if (!open) return bytes.length;
+    const { file } = open;
+    if (file.kind !== "file") {
+      if (!file.peer) return -EPIPE;
+      const part = bytes.subarray(0, file.room - file.bytes.length);
+      if (part.length === 0) return -EAGAIN;
+      file.append(part);
+      return part.length;
+    }
+    const longer = new Uint8Array(Math.max(file.bytes.length, open.at + bytes.length));
+    longer.set(file.bytes);
+    longer.set(bytes, open.at);
+    file.bytes = longer;
+    open.at += bytes.length;
     return bytes.length;
   }
 
-  writable(_fd: number): boolean {
-    return true;
+  stat(fd: number): FileStatus | number {
+    const open = this.openFiles.get(fd);
+    if (!open) return -EBADF;
+    const { kind, bytes } = open.file;
+    return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
   }
 
-  seekable(_fd: number): boolean {
-    return false;
+  ftruncate(fd: number, size: number): number {
+    const open = this.openFiles.get(fd);
+    if (!open) return -EBADF;
+    if (open.file.kind !== "file") return -EINVAL;
+    const bytes = new Uint8Array(size);
+    bytes.set(open.file.bytes.subarray(0, size));
+    open.file.bytes = bytes;
+    return 0;
+  }
+
+  unlink(path: string): number {
+    if (this.files.get(path)?.kind === "directory") return -EISDIR;
+    return this.files.delete(path) ? 0 : -ENOENT;
+  }
+
+  poll(fd: number, events: number): number {
+    const open = this.openFiles.get(fd);
+    if (!open) return this.writable(fd) ? events & POLLOUT : 0;
+    const { kind, bytes, peer, room } = open.file;
+    if (kind === "file") return events & (POLLIN | POLLOUT);
+    const ready = (bytes.length > 0 ? POLLIN : 0) | (bytes.length < room ? POLLOUT : 0);
+    return (events & ready) | (peer ? 0 : events & POLLOUT ? POLLERR : POLLHUP);
+  }
+
+  writable(fd: number): boolean {
+    return !this.openFiles.has(fd) || this.poll(fd, POLLOUT) !== 0;
+  }
+
+  seekable(fd: number): boolean {
+    return this.openFiles.get(fd)?.file.kind === "file";
   }
 
   readlink(_path: Memory, _into: Memory): number {

@@ -1,8 +1,20 @@
 /** The seam on Bun. The only file that says `bun:ffi` and `Bun`. */
 import { dlopen, ptr, read, toArrayBuffer } from "bun:ffi";
 import { SystemError } from "../errors.ts";
-import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
-import { EBADF, ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
+import { memory } from "../wire/native.ts";
+import {
+  AT_EMPTY_PATH,
+  cPath,
+  fileStatus,
+  isPath,
+  PASSWD_BYTES,
+  passwdIds,
+  polledEvents,
+  pollfd,
+  STATX_BASIC_STATS,
+  STATX_BYTES,
+} from "./structs.ts";
+import { EBADF, ENOENT, ENOSYS, type FileStatus, type Memory, POLLOUT, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
 interface Libc {
@@ -14,7 +26,12 @@ interface Libc {
   sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number | bigint;
   recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
   close(fd: number): number;
+  open(path: Memory, flags: number, mode: number): number;
+  read(fd: number, into: Memory, size: number): number | bigint;
   write(fd: number, bytes: Memory, size: number): number | bigint;
+  statx(directory: number, path: Memory, flags: number, mask: number, status: Memory): number;
+  ftruncate(fd: number, size: number): number;
+  unlink(path: Memory): number;
   poll(fds: Memory, count: number, timeout: number): number;
   lseek(fd: number, offset: number, whence: number): number | bigint;
   readlink(path: Memory, into: Memory, size: number): number | bigint;
@@ -46,8 +63,18 @@ const SYMBOLS = {
   recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
   // int close(int fd)
   close: { args: ["i32"], returns: "i32" },
+  // int open(const char *path, int flags, mode_t mode)
+  open: { args: ["ptr", "i32", "u32"], returns: "i32" },
+  // ssize_t read(int fd, void *into, size_t size)
+  read: { args: ["i32", "ptr", "u64"], returns: "i64" },
   // ssize_t write(int fd, const void *bytes, size_t size)
   write: { args: ["i32", "ptr", "u64"], returns: "i64" },
+  // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
+  statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns: "i32" },
+  // int ftruncate(int fd, off_t size)
+  ftruncate: { args: ["i32", "i64"], returns: "i32" },
+  // int unlink(const char *path)
+  unlink: { args: ["ptr"], returns: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout)
   poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
   // off_t lseek(int fd, off_t offset, int whence)
@@ -74,7 +101,6 @@ const SYMBOLS = {
   __errno_location: { args: [], returns: "ptr" },
 };
 
-const POLLOUT = 4;
 const SEEK_CUR = 1;
 
 interface Handlers {
@@ -160,8 +186,35 @@ class BunSys implements Sys {
     return this.#ok(this.#libc.close(fd));
   }
 
+  open(path: string, flags: number, mode: number): number {
+    return isPath(path) ? this.#ok(this.#libc.open(cPath(path), flags, mode)) : -ENOENT;
+  }
+
+  read(fd: number, into: Memory): number {
+    return this.#ok(Number(this.#libc.read(fd, into, into.length)));
+  }
+
   write(fd: number, bytes: Memory): number {
     return this.#ok(Number(this.#libc.write(fd, bytes, bytes.length)));
+  }
+
+  stat(fd: number): FileStatus | number {
+    const status = memory(STATX_BYTES);
+    const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status));
+    return result < 0 ? result : fileStatus(status);
+  }
+
+  ftruncate(fd: number, size: number): number {
+    return this.#ok(this.#libc.ftruncate(fd, size));
+  }
+
+  unlink(path: string): number {
+    return isPath(path) ? this.#ok(this.#libc.unlink(cPath(path))) : -ENOENT;
+  }
+
+  poll(fd: number, events: number): number {
+    const set = pollfd([fd], events);
+    return this.#libc.poll(set, 1, 0) > 0 ? polledEvents(set) : 0;
   }
 
   writable(fd: number): boolean {

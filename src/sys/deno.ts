@@ -1,8 +1,19 @@
 /** The seam on Deno. The only file that says `Deno.`. */
-import { PASSWD_BYTES, passwdIds, pollfd } from "./structs.ts";
+import {
+  AT_EMPTY_PATH,
+  cPath,
+  fileStatus,
+  isPath,
+  PASSWD_BYTES,
+  passwdIds,
+  polledEvents,
+  pollfd,
+  STATX_BASIC_STATS,
+  STATX_BYTES,
+} from "./structs.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { SystemError } from "../errors.ts";
-import { ENOSYS, type Memory, type Sys, SYS_BPF, type Watch } from "./sys.ts";
+import { ENOENT, ENOSYS, type FileStatus, type Memory, O_RDWR, O_WRONLY, POLLIN, POLLOUT, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
 // libc does not include. A u64 wants a bigint: with a number the call leaves the fast path (20 ns become 300).
@@ -23,8 +34,18 @@ const SYMBOLS = {
   recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
+  // int open(const char *path, int flags, mode_t mode)
+  open: { parameters: ["buffer", "i32", "u32"], result: "i32" },
+  // ssize_t read(int fd, void *into, size_t size)
+  readNow: { name: "read", parameters: ["i32", "buffer", "u64"], result: "i64" },
   // ssize_t write(int fd, const void *bytes, size_t size)
   write: { parameters: ["i32", "buffer", "u64"], result: "i64" },
+  // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
+  // int ftruncate(int fd, off_t size)
+  ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int unlink(const char *path)
+  unlink: { parameters: ["buffer"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout), on this thread
   pollNow: { name: "poll", parameters: ["buffer", "u64", "i32"], result: "i32" },
   // off_t lseek(int fd, off_t offset, int whence)
@@ -64,8 +85,6 @@ const SYMBOLS = {
 
 type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
 
-const POLLIN = 1;
-const POLLOUT = 4;
 const SEEK_CUR = 1;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
 
@@ -86,6 +105,12 @@ function openLibc(): Library {
     }
   }
   throw new TypeError(`Cannot load the C library: none of ${paths.join(", ")} opens`, { cause: failure });
+}
+
+/** Asks for a permission as Deno's own calls do: libc could go around it. */
+function request(name: "read" | "write", path: string): void {
+  if (Deno.permissions.requestSync({ name, path }).state === "granted") return;
+  throw new Deno.errors.NotCapable(`Requires ${name} access to ${JSON.stringify(path)}, run again with the --allow-${name} flag`);
 }
 
 /** Where libc may be, as far as the grant reaches. A grant for a path is for that spelling of it only. */
@@ -158,8 +183,40 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.close(fd));
   }
 
+  open(path: string, flags: number, mode: number): number {
+    if (!isPath(path)) return -ENOENT;
+    if ((flags & (O_WRONLY | O_RDWR)) !== O_WRONLY) request("read", path);
+    if ((flags & (O_WRONLY | O_RDWR)) !== 0) request("write", path);
+    return this.#ok(this.#libc.open(cPath(path), flags, mode));
+  }
+
+  read(fd: number, into: Memory): number {
+    return this.#ok(Number(this.#libc.readNow(fd, into, BigInt(into.length))));
+  }
+
   write(fd: number, bytes: Memory): number {
     return this.#ok(Number(this.#libc.write(fd, bytes, BigInt(bytes.length))));
+  }
+
+  stat(fd: number): FileStatus | number {
+    const status = memory(STATX_BYTES);
+    const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status));
+    return result < 0 ? result : fileStatus(status);
+  }
+
+  ftruncate(fd: number, size: number): number {
+    return this.#ok(this.#libc.ftruncate(fd, BigInt(size)));
+  }
+
+  unlink(path: string): number {
+    if (!isPath(path)) return -ENOENT;
+    request("write", path);
+    return this.#ok(this.#libc.unlink(cPath(path)));
+  }
+
+  poll(fd: number, events: number): number {
+    const set = pollfd([fd], events);
+    return this.#libc.pollNow(set, 1n, 0) > 0 ? polledEvents(set) : 0;
   }
 
   writable(fd: number): boolean {

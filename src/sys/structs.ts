@@ -1,6 +1,6 @@
 /** C structs that both backends hand to libc, or get from it. */
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
-import type { Memory } from "./sys.ts";
+import type { FileStatus, Memory } from "./sys.ts";
 
 /** An array of `struct pollfd`: int fd, short events, short revents. */
 export function pollfd(fds: readonly number[], events: number): Memory {
@@ -11,6 +11,49 @@ export function pollfd(fds: readonly number[], events: number): Memory {
     view.setInt16(8 * i + 4, events, LITTLE);
   });
   return set;
+}
+
+/** The events that poll(2) found on the first descriptor of a set. */
+export function polledEvents(set: Memory): number {
+  return viewOf(set).getInt16(6, LITTLE);
+}
+
+/** Whether a text can be a path at all: C would take it as ending at the first NUL. */
+export function isPath(path: string): boolean {
+  return path !== "" && !path.includes("\0");
+}
+
+/** A path as C takes it. */
+export function cPath(path: string): Memory {
+  const bytes = new TextEncoder().encode(path);
+  const ended = memory(bytes.length + 1);
+  ended.set(bytes);
+  return ended;
+}
+
+// include/uapi/linux/stat.h, include/uapi/linux/fcntl.h
+export const STATX_BYTES = 256;
+export const STATX_BASIC_STATS = 0x7ff;
+export const AT_EMPTY_PATH = 0x1000;
+
+const KINDS: Readonly<Record<number, FileStatus["kind"]>> = {
+  0o01: "fifo",
+  0o02: "character device",
+  0o04: "directory",
+  0o06: "block device",
+  0o10: "file",
+  0o14: "socket",
+};
+
+/** What `struct statx` says, which is the same on every architecture. */
+export function fileStatus(statx: Memory): FileStatus {
+  const view = viewOf(statx);
+  const device = `${view.getUint32(136, LITTLE)}:${view.getUint32(140, LITTLE)}`;
+  return {
+    kind: KINDS[view.getUint16(28, LITTLE) >> 12] ?? "other",
+    identity: `${device}:${view.getBigUint64(32, LITTLE)}`,
+    size: Number(view.getBigUint64(40, LITTLE)),
+  };
 }
 
 /** As much of `struct passwd` as is read: two pointers, u32 user id, u32 group id. */

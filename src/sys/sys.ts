@@ -19,6 +19,25 @@ export const SO_MEMINFO = 55;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 
+// include/uapi/asm-generic/fcntl.h: those that are the same on every architecture.
+export const O_RDONLY = 0;
+export const O_WRONLY = 1;
+export const O_RDWR = 2;
+export const O_CREAT = 0x40;
+export const O_EXCL = 0x80;
+export const O_NOCTTY = 0x100;
+export const O_TRUNC = 0x200;
+export const O_APPEND = 0x400;
+export const O_NONBLOCK = 0x800;
+export const O_CLOEXEC = 0x80000;
+
+// include/uapi/asm-generic/poll.h
+export const POLLIN = 1;
+export const POLLOUT = 4;
+export const POLLERR = 8;
+export const POLLHUP = 16;
+export const POLLNVAL = 32;
+
 // include/uapi/linux/netlink.h
 export const SOL_NETLINK = 270;
 export const NETLINK_ROUTE = 0;
@@ -64,6 +83,16 @@ export interface Watch {
   close(): Promise<void>;
 }
 
+/** What an open descriptor is. */
+export interface FileStatus {
+  /** Which kind of file. */
+  readonly kind: "file" | "directory" | "fifo" | "socket" | "character device" | "block device" | "other";
+  /** Device and inode: equal for two descriptors of one file, by whatever name it was opened. */
+  readonly identity: string;
+  /** Size in bytes; 0 for what has none. */
+  readonly size: number;
+}
+
 /** The system calls that this package needs. A call that fails returns the negative error number. */
 export interface Sys {
   /** Which runtime is below. */
@@ -89,8 +118,23 @@ export interface Sys {
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number;
   /** close(2) */
   close(fd: number): number;
+  /**
+   * open(2): returns the descriptor. The kernel follows links, so its protection of sticky directories holds. On Deno it asks for the
+   * permission to read or write `path` first, and throws Deno's own error if that is refused.
+   */
+  open(path: string, flags: number, mode: number): number;
+  /** read(2): fills `into` and returns how many bytes were filled; 0 at the end. */
+  read(fd: number, into: Memory): number;
   /** write(2): returns how many bytes were written. */
   write(fd: number, bytes: Memory): number;
+  /** statx(2) of an open descriptor, or the negative error number. */
+  stat(fd: number): FileStatus | number;
+  /** ftruncate(2) */
+  ftruncate(fd: number, size: number): number;
+  /** unlink(2). On Deno it asks for the permission to write `path` first. */
+  unlink(path: string): number;
+  /** poll(2) without waiting: those of `events`, POLLERR, POLLHUP and POLLNVAL that hold now; 0 if none does. */
+  poll(fd: number, events: number): number;
   /** poll(2) without waiting: whether a write of up to PIPE_BUF (4096) bytes goes through at once, or fails at once. */
   writable(fd: number): boolean;
   /** lseek(2) to where it is: whether this is a file, in which a write of any size goes through at once. */
