@@ -1,0 +1,159 @@
+/** A sink that records into files: one, or one after the other. */
+import type { Ending, Recorder } from "../format/recorder.ts";
+import type { Batch } from "../stream/batch.ts";
+import type { Closing, Sink } from "../stream/sink.ts";
+import type { Destination } from "./destination.ts";
+import { Spool, SPOOL_BYTES } from "./spool.ts";
+
+/** When a recording continues in a new file. */
+export interface Rotation {
+  /** No file becomes longer than this many bytes, unless by its first packet. Defaults to no limit. */
+  readonly bytes?: number | undefined;
+  /**
+   * A new file begins with the first packet after this many milliseconds: by this machine's own steady clock while receiving,
+   * by the packets' times when another recording is written again. Defaults to no limit.
+   */
+  readonly periodMs?: number | undefined;
+}
+
+/** How a {@linkcode Recording} delivers. */
+export interface RecordingOptions {
+  /** When it continues in a new file. Defaults to never. */
+  rotation?: Rotation | undefined;
+  /**
+   * What to do if more than {@linkcode RecordingOptions.spoolBytes} wait, which only a reader of a pipe can cause: `"wait"` pauses
+   * reading, `"drop"` leaves out samples and counts them. Defaults to `"wait"`.
+   */
+  policy?: "wait" | "drop" | undefined;
+  /** How much may wait, in bytes. Defaults to 64 MiB. */
+  spoolBytes?: number | undefined;
+}
+
+/** One file of a recording. */
+interface File {
+  readonly spool: Spool;
+  /** How many entries it has. */
+  entries: number;
+  /** When it was begun: by the clock of the day, by the steady clock, and by the time of its first sample. */
+  readonly startNs: bigint;
+  readonly startMs: number;
+  firstNs: bigint | undefined;
+}
+
+/** Records samples in one format. What a file begins with is written at once, so that one that is cut off early can be read. */
+export class Recording implements Sink {
+  skipped = 0;
+  readonly name: string;
+  readonly ended: Promise<unknown>;
+  readonly #recorder: Recorder;
+  readonly #next: () => Destination;
+  readonly #options: RecordingOptions;
+  #end!: (error: unknown) => void;
+  #file: File;
+  /** Files that are ended, and still being delivered. */
+  readonly #endedFiles = new Set<Spool>();
+  #writtenBefore = 0;
+  #recorded = false;
+  #over = false;
+
+  /** Records with `recorder` into what `next` opens: the first file at once, another at each rotation. */
+  constructor(recorder: Recorder, next: () => Destination, options: RecordingOptions = {}) {
+    this.#recorder = recorder;
+    this.#next = next;
+    this.#options = options;
+    this.ended = new Promise((resolve) => this.#end = resolve);
+    const first = next();
+    this.name = first.name;
+    this.#file = this.#begin(first);
+  }
+
+  get written(): number {
+    let written = this.#writtenBefore + this.#file.spool.written;
+    for (const spool of this.#endedFiles) written += spool.written;
+    return written;
+  }
+
+  take(batch: Batch): void {
+    if (this.#over) return;
+    this.#recorded = batch.recorded;
+    const recorder = this.#recorder;
+    recorder.enter(batch);
+    const { rotation, policy } = this.#options;
+    if (policy === "drop" && this.#file.spool.isFull) {
+      this.skipped += batch.samples;
+      return;
+    }
+    const { entries, count } = batch;
+    for (let i = 0; i < count; i++) {
+      if (rotation && this.#isFull(rotation, batch, i)) this.#rotate(batch.readAtNs);
+      const file = this.#file;
+      // Only what is written again is divided by the times of its samples.
+      if (rotation?.periodMs !== undefined && batch.recorded && entries[i]!.type === "sample") file.firstNs ??= batch.timeNs(i);
+      recorder.write(file.spool.output, batch, i);
+      file.entries++;
+      file.spool.entered(entries[i]!.type === "sample" ? 1 : 0);
+    }
+    this.#file.spool.settle(batch.more);
+  }
+
+  full(): Promise<void> | undefined {
+    return this.#options.policy === "drop" ? undefined : this.#file.spool.full();
+  }
+
+  /** Ends the present file and continues in what is opened next: for a name that something else has taken away, as logrotate does. */
+  reopen(): void {
+    if (!this.#over) this.#rotate(BigInt(Date.now()) * 1_000_000n);
+  }
+
+  async flush(): Promise<void> {
+    for (const spool of this.#endedFiles) await spool.flush();
+    await this.#file.spool.flush();
+  }
+
+  async close({ stats, period }: Closing): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    const { spool, startNs } = this.#file;
+    this.#recorder.end(spool.output, { stats, period: this.#recorded ? undefined : period && { startNs, endNs: period.endNs } });
+    await Promise.all([...this.#endedFiles, spool].map((each) => each.close()));
+  }
+
+  abort(): void {
+    this.#over = true;
+    for (const spool of [...this.#endedFiles, this.#file.spool]) spool.abort();
+  }
+
+  #begin(destination: Destination): File {
+    const spool = new Spool(destination, this.#options.spoolBytes ?? SPOOL_BYTES);
+    spool.ended.then((error) => this.#end(error));
+    this.#recorder.begin(spool.output);
+    spool.settle(false);
+    return { spool, entries: 0, startNs: BigInt(Date.now()) * 1_000_000n, startMs: performance.now(), firstNs: undefined };
+  }
+
+  #rotate(nowNs: bigint): void {
+    const { spool, startNs } = this.#file;
+    const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs: nowNs } };
+    this.#recorder.end(spool.output, ending);
+    this.#endedFiles.add(spool);
+    // Files take everything at once, so this is nearly always done now; a failure is told by `ended`.
+    spool.close().catch(() => {}).finally(() => {
+      this.#endedFiles.delete(spool);
+      this.#writtenBefore += spool.written;
+    });
+    this.#file = this.#begin(this.#next());
+  }
+
+  #isFull({ bytes, periodMs }: Rotation, batch: Batch, i: number): boolean {
+    const file = this.#file;
+    const entry = batch.entries[i]!;
+    if (bytes !== undefined && file.entries > 0 && file.spool.length + this.#recorder.mostBytes(entry) > bytes) return true;
+    if (periodMs === undefined) return false;
+    // Clocks are set while samples are received: two hours back must not mean two hours without a new file.
+    if (!batch.recorded) return file.entries > 0 && performance.now() - file.startMs >= periodMs;
+    if (entry.type !== "sample" || file.firstNs === undefined) return false;
+    const apartNs = batch.timeNs(i) - file.firstNs;
+    // Far before the first one counts as well: a single time from the future must not be the last rotation.
+    return (apartNs < 0n ? -apartNs : apartNs) >= BigInt(Math.round(periodMs * 1e6));
+  }
+}
