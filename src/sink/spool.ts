@@ -74,6 +74,7 @@ export class Spool {
   #delivering: Promise<void> | undefined;
   #turn: ReturnType<typeof setImmediate> | undefined;
   #over = false;
+  #closed = false;
   #failure: unknown;
   #end!: (error: unknown) => void;
   #roomMade: Promise<void> | undefined;
@@ -137,11 +138,12 @@ export class Spool {
     }
   }
 
-  /** Closes the destination; what waits is never delivered. */
+  /** Closes the destination; what waits is never delivered. Idempotent. */
   abort(): void {
     this.#over = true;
     this.#forget();
-    this.#destination.close();
+    if (!this.#closed) this.#destination.close();
+    this.#closed = true;
   }
 
   #handOverAll(): void {

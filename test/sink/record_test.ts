@@ -130,7 +130,8 @@ test("a full disk ends the recording, in the first file and in a later one", asy
     const error = await sink.ended;
     assertEquals((error as { code?: string }).code, "ENOSPC");
     await assertRejects(() => sink.close(CLOSING));
-    assertEquals(sink.written, failing);
+    // Of the later file only the end is missing.
+    assertEquals(sink.written, failing === 0 ? 0 : 3);
   }
 });
 
