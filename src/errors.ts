@@ -60,7 +60,7 @@ const ERRNO: Record<number, readonly [string, string]> = {
 };
 
 /** The symbolic name of a Linux error number, such as `"EPERM"` for 1; `"errno 999"` for one it does not know. */
-export function errnoName(errno: number): string {
+function errnoName(errno: number): string {
   return ERRNO[errno]?.[0] ?? `errno ${errno}`;
 }
 

@@ -16,24 +16,23 @@ export const RTM_DELLINK = 17;
 export const RTM_GETLINK = 18;
 
 // include/uapi/linux/if_link.h
-export const IFLA_ADDRESS = 1;
-export const IFLA_IFNAME = 3;
-export const IFLA_MTU = 4;
-export const IFLA_LINK = 5;
-export const IFLA_OPERSTATE = 16;
-export const IFLA_LINKINFO = 18;
-export const IFLA_IFALIAS = 20;
-export const IFLA_EXT_MASK = 29;
-export const IFLA_PROP_LIST = 52;
-export const IFLA_ALT_IFNAME = 53;
+const IFLA_ADDRESS = 1;
+const IFLA_IFNAME = 3;
+const IFLA_MTU = 4;
+const IFLA_LINK = 5;
+const IFLA_LINKINFO = 18;
+const IFLA_IFALIAS = 20;
+const IFLA_EXT_MASK = 29;
+const IFLA_PROP_LIST = 52;
+const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
 
 /** Leaves the counters out of an answer. */
-export const RTEXT_FILTER_SKIP_STATS = 8;
+const RTEXT_FILTER_SKIP_STATS = 8;
 
 // include/uapi/linux/if.h
-export const IFF_UP = 1;
-export const IFF_RUNNING = 0x40;
+const IFF_UP = 1;
+const IFF_RUNNING = 0x40;
 
 /** The longest name of a device; longer ones are alternative names. */
 export const IFNAME_MAX = 15;
@@ -41,15 +40,15 @@ export const IFNAME_MAX = 15;
 // include/uapi/linux/if_arp.h: the types of device that act_sample and this package tell apart.
 export const ARPHRD_ETHER = 1;
 export const ARPHRD_INFINIBAND = 32;
-export const ARPHRD_RAWIP = 519;
+const ARPHRD_RAWIP = 519;
 export const ARPHRD_TUNNEL = 768;
-export const ARPHRD_TUNNEL6 = 769;
+const ARPHRD_TUNNEL6 = 769;
 export const ARPHRD_LOOPBACK = 772;
-export const ARPHRD_SIT = 776;
+const ARPHRD_SIT = 776;
 export const ARPHRD_IPGRE = 778;
-export const ARPHRD_IP6GRE = 823;
+const ARPHRD_IP6GRE = 823;
 export const ARPHRD_NONE = 0xfffe;
-export const ARPHRD_VOID = 0xffff;
+const ARPHRD_VOID = 0xffff;
 
 /** The size of `struct ifinfomsg`: u8 family, u8 padding, u16 type, i32 index, u32 flags, u32 change. */
 const IFINFOMSG_SIZE = 16;

@@ -32,16 +32,16 @@ import {
 } from "./tcmsg.ts";
 
 // include/uapi/linux/pkt_cls.h: the attributes of one action.
-export const TCA_ACT_KIND = 1;
-export const TCA_ACT_OPTIONS = 2;
-export const TCA_ACT_INDEX = 3;
-export const TCA_ACT_STATS = 4;
-export const TCA_ACT_PAD = 5;
-export const TCA_ACT_COOKIE = 6;
-export const TCA_ACT_FLAGS = 7;
-export const TCA_ACT_HW_STATS = 8;
-export const TCA_ACT_USED_HW_STATS = 9;
-export const TCA_ACT_IN_HW_COUNT = 10;
+const TCA_ACT_KIND = 1;
+const TCA_ACT_OPTIONS = 2;
+const TCA_ACT_INDEX = 3;
+const TCA_ACT_STATS = 4;
+const TCA_ACT_PAD = 5;
+const TCA_ACT_COOKIE = 6;
+const TCA_ACT_FLAGS = 7;
+const TCA_ACT_HW_STATS = 8;
+const TCA_ACT_USED_HW_STATS = 9;
+const TCA_ACT_IN_HW_COUNT = 10;
 
 // Bits of TCA_ACT_FLAGS.
 export const TCA_ACT_FLAGS_NO_PERCPU_STATS = 1;
@@ -53,13 +53,13 @@ export const TCA_ACT_HW_STATS_IMMEDIATE = 1;
 export const TCA_ACT_HW_STATS_DELAYED = 2;
 
 // include/uapi/linux/rtnetlink.h: the attributes behind struct tcamsg.
-export const TCA_ROOT_TAB = 1;
-export const TCA_ROOT_FLAGS = 2;
-export const TCA_ROOT_COUNT = 3;
-export const TCA_ROOT_TIME_DELTA = 4;
+const TCA_ROOT_TAB = 1;
+const TCA_ROOT_FLAGS = 2;
+const TCA_ROOT_COUNT = 3;
+const TCA_ROOT_TIME_DELTA = 4;
 
 /** Asks a dump for as many actions in a message as fit, instead of 32 in all. */
-export const TCA_ACT_FLAG_LARGE_DUMP_ON = 1;
+const TCA_ACT_FLAG_LARGE_DUMP_ON = 1;
 
 /** The size of `struct tcamsg`: u8 family, and padding. */
 export const TCAMSG_SIZE = 4;

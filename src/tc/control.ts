@@ -1,23 +1,21 @@
+/** What becomes of a packet after an action: TC_ACT_*, include/uapi/linux/pkt_cls.h. */
 import { ArgumentError } from "../errors.ts";
-/**
- * What becomes of a packet after an action: TC_ACT_*, include/uapi/linux/pkt_cls.h.
- */
 
 // include/uapi/linux/pkt_cls.h
-export const TC_ACT_UNSPEC = -1;
-export const TC_ACT_OK = 0;
-export const TC_ACT_RECLASSIFY = 1;
-export const TC_ACT_SHOT = 2;
-export const TC_ACT_PIPE = 3;
-export const TC_ACT_STOLEN = 4;
-export const TC_ACT_QUEUED = 5;
-export const TC_ACT_REPEAT = 6;
-export const TC_ACT_REDIRECT = 7;
-export const TC_ACT_TRAP = 8;
+const TC_ACT_UNSPEC = -1;
+const TC_ACT_OK = 0;
+const TC_ACT_RECLASSIFY = 1;
+const TC_ACT_SHOT = 2;
+const TC_ACT_PIPE = 3;
+const TC_ACT_STOLEN = 4;
+const TC_ACT_QUEUED = 5;
+const TC_ACT_REPEAT = 6;
+const TC_ACT_REDIRECT = 7;
+const TC_ACT_TRAP = 8;
 /** Or-ed to how many actions of the list are skipped. */
-export const TC_ACT_JUMP = 0x10000000;
+const TC_ACT_JUMP = 0x10000000;
 /** Or-ed to the chain in which classification goes on. */
-export const TC_ACT_GOTO_CHAIN = 0x20000000;
+const TC_ACT_GOTO_CHAIN = 0x20000000;
 /** The bits of the number that goes with {@linkcode TC_ACT_JUMP} and {@linkcode TC_ACT_GOTO_CHAIN}. */
 export const TC_ACT_EXT_VAL_MASK = 0x0fffffff;
 

@@ -8,11 +8,11 @@ import { type Action, type ActionSpec, readActions, writeActions } from "./actio
 import { keepUnknown, type UnknownAttribute } from "./tcmsg.ts";
 
 // include/uapi/linux/pkt_cls.h
-export const TCA_MATCHALL_CLASSID = 1;
-export const TCA_MATCHALL_ACT = 2;
-export const TCA_MATCHALL_FLAGS = 3;
-export const TCA_MATCHALL_PCNT = 4;
-export const TCA_MATCHALL_PAD = 5;
+const TCA_MATCHALL_CLASSID = 1;
+const TCA_MATCHALL_ACT = 2;
+const TCA_MATCHALL_FLAGS = 3;
+const TCA_MATCHALL_PCNT = 4;
+const TCA_MATCHALL_PAD = 5;
 
 /** What a matchall filter has, as the kernel describes it. */
 export interface Matchall {

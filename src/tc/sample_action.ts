@@ -10,15 +10,15 @@ import { type Control, decodeControl, encodeControl } from "./control.ts";
 import { keepUnknown, type UnknownAttribute } from "./tcmsg.ts";
 
 // include/uapi/linux/tc_act/tc_sample.h
-export const TCA_SAMPLE_TM = 1;
-export const TCA_SAMPLE_PARMS = 2;
-export const TCA_SAMPLE_RATE = 3;
-export const TCA_SAMPLE_TRUNC_SIZE = 4;
-export const TCA_SAMPLE_PSAMPLE_GROUP = 5;
-export const TCA_SAMPLE_PAD = 6;
+const TCA_SAMPLE_TM = 1;
+const TCA_SAMPLE_PARMS = 2;
+const TCA_SAMPLE_RATE = 3;
+const TCA_SAMPLE_TRUNC_SIZE = 4;
+const TCA_SAMPLE_PSAMPLE_GROUP = 5;
+const TCA_SAMPLE_PAD = 6;
 
 /** The size of `tc_gen`, the five numbers with which every action begins. */
-export const TC_GEN_SIZE = 20;
+const TC_GEN_SIZE = 20;
 
 /** USER_HZ is 100 on every architecture that Linux offers to user space. */
 const MS_PER_TICK = 10n;

@@ -7,14 +7,11 @@ import { LITTLE } from "../wire/native.ts";
 import { keepUnknown, type UnknownAttribute } from "./tcmsg.ts";
 
 // include/uapi/linux/gen_stats.h
-export const TCA_STATS_BASIC = 1;
-export const TCA_STATS_RATE_EST = 2;
-export const TCA_STATS_QUEUE = 3;
-export const TCA_STATS_APP = 4;
-export const TCA_STATS_RATE_EST64 = 5;
-export const TCA_STATS_PAD = 6;
-export const TCA_STATS_BASIC_HW = 7;
-export const TCA_STATS_PKT64 = 8;
+const TCA_STATS_BASIC = 1;
+const TCA_STATS_QUEUE = 3;
+const TCA_STATS_PAD = 6;
+const TCA_STATS_BASIC_HW = 7;
+const TCA_STATS_PKT64 = 8;
 
 /** Counters. What the kernel did not send is `undefined`. */
 export interface Stats {

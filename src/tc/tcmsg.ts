@@ -24,20 +24,11 @@ export const RTM_GETACTION = 50;
 // include/uapi/linux/rtnetlink.h: attributes behind struct tcmsg.
 export const TCA_KIND = 1;
 export const TCA_OPTIONS = 2;
-export const TCA_STATS = 3;
-export const TCA_XSTATS = 4;
-export const TCA_RATE = 5;
-export const TCA_FCNT = 6;
 export const TCA_STATS2 = 7;
-export const TCA_STAB = 8;
-export const TCA_PAD = 9;
-export const TCA_DUMP_INVISIBLE = 10;
 export const TCA_CHAIN = 11;
 export const TCA_HW_OFFLOAD = 12;
 export const TCA_INGRESS_BLOCK = 13;
 export const TCA_EGRESS_BLOCK = 14;
-export const TCA_DUMP_FLAGS = 15;
-export const TCA_EXT_WARN_MSG = 16;
 
 // include/uapi/linux/pkt_sched.h: handles are two 16-bit halves, written in hexadecimal as major:minor.
 /** No handle: the kernel chooses, or every one is meant. */

@@ -10,18 +10,17 @@ import { type Action, type ActionSpec, readActions, writeActions } from "./actio
 import { keepUnknown, type UnknownAttribute } from "./tcmsg.ts";
 
 // include/uapi/linux/pkt_cls.h
-export const TCA_U32_CLASSID = 1;
-export const TCA_U32_HASH = 2;
-export const TCA_U32_LINK = 3;
-export const TCA_U32_DIVISOR = 4;
-export const TCA_U32_SEL = 5;
-export const TCA_U32_POLICE = 6;
-export const TCA_U32_ACT = 7;
-export const TCA_U32_INDEV = 8;
-export const TCA_U32_PCNT = 9;
-export const TCA_U32_MARK = 10;
-export const TCA_U32_FLAGS = 11;
-export const TCA_U32_PAD = 12;
+const TCA_U32_CLASSID = 1;
+const TCA_U32_HASH = 2;
+const TCA_U32_LINK = 3;
+const TCA_U32_DIVISOR = 4;
+const TCA_U32_SEL = 5;
+const TCA_U32_ACT = 7;
+const TCA_U32_INDEV = 8;
+const TCA_U32_PCNT = 9;
+const TCA_U32_MARK = 10;
+const TCA_U32_FLAGS = 11;
+const TCA_U32_PAD = 12;
 
 // Flags of a selector.
 export const TC_U32_TERMINAL = 1;
@@ -30,7 +29,7 @@ export const TC_U32_VAROFFSET = 4;
 export const TC_U32_EAT = 8;
 
 /** The most keys that iproute2 packs into a selector. */
-export const U32_MAX_KEYS = 128;
+const U32_MAX_KEYS = 128;
 
 const SEL_SIZE = 16;
 const KEY_SIZE = 16;

@@ -8,7 +8,6 @@ export const NLMSG_HDRLEN = 16;
 export const NLMSG_NOOP = 1;
 export const NLMSG_ERROR = 2;
 export const NLMSG_DONE = 3;
-export const NLMSG_OVERRUN = 4;
 
 export const NLM_F_REQUEST = 0x1;
 export const NLM_F_MULTI = 0x2;
@@ -20,12 +19,11 @@ export const NLM_F_DUMP = 0x300;
 export const NLM_F_REPLACE = 0x100;
 export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
-export const NLM_F_APPEND = 0x800;
 // Flags of a DELETE request: all objects that match.
 export const NLM_F_ROOT = 0x100;
 // Flags of an acknowledgement: the request is not echoed whole, and attributes follow.
-export const NLM_F_CAPPED = 0x100;
-export const NLM_F_ACK_TLVS = 0x200;
+const NLM_F_CAPPED = 0x100;
+const NLM_F_ACK_TLVS = 0x200;
 
 const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
@@ -119,19 +117,10 @@ export class MessageReader {
     this.#limit = end;
   }
 
-  /** `nlmsg_flags`. */
-  get flags(): number {
-    return this.#view.getUint16(this.start + 6, this.#little);
-  }
-
-  /** `nlmsg_seq`. */
-  get sequence(): number {
-    return this.#view.getUint32(this.start + 8, this.#little);
-  }
-
-  /** `nlmsg_pid`. */
-  get portId(): number {
-    return this.#view.getUint32(this.start + 12, this.#little);
+  /** The message the cursor stands on. */
+  message(): Message {
+    const { buffer, byteOffset } = this.#view;
+    return messageOf(new Uint8Array(buffer, byteOffset + this.start, this.end - this.start), this.#little);
   }
 
   /** Steps to the next message; false at the end. */
@@ -158,7 +147,7 @@ export class MessageReader {
 export function splitMessages(datagram: Uint8Array, little: boolean = LITTLE): Message[] {
   const messages: Message[] = [];
   const reader = new MessageReader(viewOf(datagram), 0, datagram.length, little);
-  while (reader.next()) messages.push(messageOf(datagram.subarray(reader.start, reader.end), little));
+  while (reader.next()) messages.push(reader.message());
   return messages;
 }
 
