@@ -1,30 +1,8 @@
-/** What monitor, read and demo have in common: their output options, and the way from a source to the sinks. */
+/** The way from a source to the sinks. */
 import { type Entry, type ListenStats, SystemError } from "../mod.ts";
-import { duration, type Option, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io } from "./io.ts";
-import type { Details } from "./names.ts";
-import { fileTarget, pcapngRecorder, pcapRecorder, planRecording, type RecordingFormat } from "./recording.ts";
-import { type Account, jsonSink, recordingSink, type Sink, textSink } from "./sinks.ts";
-
-/** The options about what is printed, and how much of it. */
-export const OUTPUT_OPTIONS: readonly Option[] = [
-  { name: "verbose", letter: "v", help: "print each packet's bytes below its line" },
-  { name: "details", help: "add interface names, cookie, tunnel, probability, namespace, sender to each line" },
-  { name: "json", help: "print one JSON object a line instead of text" },
-  { name: "text", help: "print text also where --write is given" },
-  {
-    name: "write",
-    letter: "w",
-    value: "FILE",
-    help: "record: FILE.pcapng the packets, FILE.pcap the netlink messages; - is standard output",
-  },
-  { name: "format", value: "FORMAT", help: "what --write records, whatever the FILE is called: pcap or pcapng" },
-  { name: "rotate", value: "SIZE|TIME", repeats: true, help: "go on in FILE-00002 and so on, after 100MB or 1h of packets" },
-  { name: "keep", value: "N", help: "keep only the last N of the files that --rotate makes" },
-  { name: "count", value: "N", help: "stop after N samples" },
-  { name: "duration", value: "TIME", help: "stop after TIME: 10s, 500ms, 2m, 1h" },
-  { name: "quiet", letter: "q", help: "no summary and no notices" },
-];
+import type { OutputPlan } from "./outputs.ts";
+import type { Account, Sink } from "./sinks.ts";
 
 /** Where entries come from. */
 export interface Source extends Account {
@@ -34,57 +12,6 @@ export interface Source extends Account {
   end(): void;
   /** No more is wanted, at once. */
   close(): Promise<void>;
-}
-
-/** What is printed, and how much of it. */
-export interface OutputPlan {
-  /** Opens what is written to. Only once there is something to write: an old recording is not emptied by a start that fails. */
-  open(): readonly Sink[];
-  readonly count: number;
-  readonly durationMs: number | undefined;
-  readonly quiet: boolean;
-}
-
-/**
- * Checks what the options ask for. `family` is asked for the number that a recording of nothing names; `format` is that of
- * a recording whose name does not tell.
- */
-export function planOutput(
-  parsed: Parsed,
-  io: Io,
-  details: () => Details,
-  family: () => number,
-  format: RecordingFormat = "pcap",
-): OutputPlan {
-  const { switches, values } = parsed;
-  const file = values.get("write")?.[0];
-  if (switches.has("json") && switches.has("text")) throw new UsageError("--json and --text exclude each other");
-  const printed = switches.has("json") || switches.has("text") || switches.has("details") || switches.has("verbose");
-  if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: nothing can be printed beside it");
-  if (file === "-" && io.outIsTerminal) {
-    throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
-  }
-  // The limits first: a wrong one must not empty a file.
-  const recording = planRecording(parsed, file, format);
-  const count = values.has("count") ? wholeNumber(values.get("count")![0]!, "--count", Number.MAX_SAFE_INTEGER, 1) : Infinity;
-  const durationMs = values.has("duration") ? duration(values.get("duration")![0]!, "--duration") : undefined;
-  let known: Details | undefined;
-  const names = (): Details => known ??= details();
-  const open = (): Sink[] => {
-    const sinks: Sink[] = [];
-    if (file !== undefined) {
-      const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder(family);
-      const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
-      sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
-    }
-    if (switches.has("json")) {
-      sinks.push(jsonSink(io.out));
-    } else if (file === undefined || printed) {
-      sinks.push(textSink(io.out, { verbose: switches.has("verbose"), details: switches.has("details") ? names() : undefined }));
-    }
-    return sinks;
-  };
-  return { open, count, durationMs, quiet: switches.has("quiet") };
 }
 
 /**

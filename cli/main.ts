@@ -6,46 +6,47 @@
  */
 import process from "node:process";
 import { DecodeError, SystemError } from "../mod.ts";
-import { table, unknownWord, UsageError } from "./args.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
-import { type Command, commandHelp } from "./command.ts";
+import type { Command } from "./command.ts";
 import { demo } from "./commands/demo.ts";
 import { doctor } from "./commands/doctor.ts";
+import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
 import { list } from "./commands/list.ts";
 import { monitor } from "./commands/monitor.ts";
+import { longName, takesNext, UsageError } from "./options.ts";
 import { read } from "./commands/read.ts";
 import { tc } from "./commands/tc.ts";
 import { VERSION } from "./version.ts";
+import { notACommand, unknownWord } from "./words.ts";
 
 export type { Io, Out, OutFile } from "./io.ts";
 
 const COMMANDS: readonly Command[] = [capture, read, list, doctor, demo, cleanup, tc];
 
-/** The exit statuses: done, a failure, a wrong call. */
+/** The exit statuses: done, something was not done, called wrongly. */
 const DONE = 0;
 const FAILURE = 1;
 const USAGE = 2;
 
 /**
- * Runs one command line and resolves to its exit status: 0 done, 1 a failure, 2 a wrong call. It never throws
- * for what a user can do wrong.
+ * Runs one command line and resolves to its exit status: 0 done, 1 something was not done, 2 called wrongly. It never
+ * throws for what a user can do wrong.
  */
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
-  const command = COMMANDS.find((command) => command.name === args[0]) ?? monitor;
-  const rest = command === monitor ? args : args.slice(1);
+  let command = monitor;
   try {
-    if (args[0] === "help" || rest.some((arg) => arg === "--help" || arg === "-h" || arg === "-?")) {
-      await io.print(args[0] === "help" ? help(args[1]) : command === monitor ? overview() : commandHelp(command));
+    command = commandOf(args);
+    const rest = command === monitor ? args : args.slice(1);
+    const asked = args[0] === "help" ? { topic: args[1], long: true } : helpAsked(command, rest);
+    if (asked) {
+      await io.print(help(command, asked.topic, asked.long));
       return DONE;
     }
     if (rest[0] === "--version" || rest[0] === "-V") {
       await io.print(`psample ${VERSION}\n`);
       return DONE;
-    }
-    if (command === monitor && args[0] !== undefined && /^[a-z]/.test(args[0])) {
-      throw new UsageError(unknownWord(args[0], "command", [...COMMANDS.map((command) => command.name), "help"]));
     }
     return await command.run(rest, io);
   } catch (error) {
@@ -58,7 +59,7 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
       io.err(`psample: ${error.message}\n`);
       return FAILURE;
     }
-    // A refused permission, a file that is not there, a full disk: one sentence, no stack.
+    // A refused permission, a missing file, a full disk: one sentence, no stack.
     if (error instanceof Error && ("code" in error || error.name === "NotCapable" || error.name === "PermissionDenied")) {
       io.err(`psample: ${error.message}\n`);
       return FAILURE;
@@ -67,16 +68,50 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
   }
 }
 
-function help(name: string | undefined): string {
-  if (name === undefined) return overview();
-  const command = COMMANDS.find((command) => command.name === name);
-  if (!command) throw new UsageError(unknownWord(name, "command", COMMANDS.map((command) => command.name)));
-  return commandHelp(command);
+/** The command that the words begin with; the one without a name if they begin with an option. */
+function commandOf(args: readonly string[]): Command {
+  const [first] = args;
+  const names = COMMANDS.map(({ name }) => name);
+  if (first === undefined || /^-./.test(first)) {
+    const at = args.findIndex((arg, i) => names.includes(arg) && !takesNext(args[i - 1] ?? "", monitor.options));
+    if (at < 0 || helpAsked(monitor, args)) return monitor;
+    throw new UsageError(`the command comes first: psample ${[args[at], ...args.slice(0, at), ...args.slice(at + 1)].join(" ")}`);
+  }
+  const command = COMMANDS.find(({ name }) => name === first);
+  if (command) return command;
+  if (first === "help") return monitor;
+  throw new UsageError(notACommand(first, [...names, "help"]));
+}
+
+/** Whether the words ask for help, and what about. */
+function helpAsked(command: Command, args: readonly string[]): { topic: string | undefined; long: boolean } | undefined {
+  const own = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
+  const at = own.findIndex((arg) => arg === "--help" || arg === "-h" || arg === "-?");
+  // The words of tc are its own.
+  if (at < 0 || command === tc && at > 0) return undefined;
+  return { topic: own[at + 1], long: false };
+}
+
+/** The help of a command, or about a topic: a command, or an option. */
+function help(command: Command, topic: string | undefined, long: boolean): string {
+  if (topic === undefined) return command === monitor ? overview() : commandHelp(command);
+  const named = COMMANDS.find(({ name }) => name === topic);
+  if (named) return commandHelp(named, long);
+  const key = topic.replace(/^-+/, "");
+  const commands = command === monitor ? [monitor, ...COMMANDS] : [command];
+  const texts = commands.flatMap(({ options }) => {
+    return Object.entries(options).filter(([name, { letter }]) => longName(name) === `--${key}` || letter === key)
+      .map(([name, option]) => optionHelp(name, option));
+  });
+  if (texts.length > 0) return [...new Set(texts)].join("\n");
+  const options = commands.flatMap(({ options }) => Object.keys(options).map((name) => longName(name).slice(2)));
+  throw new UsageError(unknownWord(topic, "topic", [...COMMANDS.map(({ name }) => name), ...new Set(options)]));
 }
 
 function overview(): string {
   const commands = table(COMMANDS.map((command) => [`psample ${command.name}`, command.summary]));
-  return `${commandHelp(monitor)}\nCommands (psample COMMAND --help tells more):\n${commands}`;
+  const more = "psample COMMAND --help lists a command's options, psample help COMMAND explains each, psample help OPTION one.";
+  return `${commandHelp(monitor)}\nCommands:\n${commands}\n${wrap(more)}`;
 }
 
 if (import.meta.main) process.exit(await main(process.argv.slice(2)));

@@ -5,9 +5,9 @@ import { writePcapFamily, writePcapHeader, writePcapRecord, writePcapSample } fr
 import { PcapngWriter } from "../src/format/pcapng.ts";
 import { messageType } from "../src/wire/message.ts";
 import process from "node:process";
-import { duration, type Parsed, UsageError, wholeNumber } from "./args.ts";
 import type { Io, OutFile } from "./io.ts";
 import type { Details } from "./names.ts";
+import { milliseconds, UsageError, wrongValue } from "./options.ts";
 import { VERSION } from "./version.ts";
 
 /** `pcap` is the netlink messages, as libpsample records them; `pcapng` the packets themselves. */
@@ -106,45 +106,28 @@ export interface RecordingPlan {
   readonly rotation: Rotation | undefined;
 }
 
-/** Reads `--format`, `--rotate` and `--keep`. `file` is what is recorded to. */
-export function planRecording({ values }: Parsed, file: string | undefined, defaultFormat: RecordingFormat): RecordingPlan {
-  const format = values.get("format")?.[0];
-  const rotate = values.get("rotate");
-  const keep = values.get("keep")?.[0];
-  if (file === undefined) {
-    for (const name of ["format", "rotate", "keep"]) {
-      if (values.has(name)) throw new UsageError(`--${name} is about a recording: it takes --write FILE`);
-    }
-  }
-  if (format !== undefined && format !== "pcap" && format !== "pcapng") {
-    throw new UsageError(`--format is "${format}": expected pcap (netlink messages) or pcapng (packets)`);
-  }
-  if (rotate && file === "-") throw new UsageError("--rotate makes several files: standard output is one");
-  if (keep !== undefined && !rotate) throw new UsageError("--keep is about the files that --rotate makes");
-  const kept = keep === undefined ? Infinity : wholeNumber(keep, "--keep", 0xffffffff, 1);
-  return { format: format ?? formatOf(file) ?? defaultFormat, rotation: rotate && { ...rotateAt(rotate), keep: kept } };
-}
-
-function formatOf(file: string | undefined): RecordingFormat | undefined {
+/** The format that the name of a file means. */
+export function formatOf(file: string | undefined): RecordingFormat | undefined {
   const extension = /\.(pcapng|pcap)$/i.exec(file ?? "")?.[1]?.toLowerCase();
   return extension as RecordingFormat | undefined;
 }
 
 const UNITS: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };
 
-function rotateAt(texts: readonly string[]): { bytes: number | undefined; periodNs: bigint | undefined } {
+/** Reads the values of `--rotate`: a size, a time, or both. */
+export function rotateAt(texts: readonly string[], option: string): Pick<Rotation, "bytes" | "periodNs"> {
   let bytes: number | undefined;
   let periodNs: bigint | undefined;
   for (const text of texts) {
     const size = /^(\d+(?:\.\d+)?)([kmg]b)$/i.exec(text);
-    if ((size ? bytes : periodNs) !== undefined) throw new UsageError(`--rotate was given two ${size ? "sizes" : "times"}`);
+    if ((size ? bytes : periodNs) !== undefined) throw new UsageError(`${option} was given two ${size ? "sizes" : "times"}`);
     if (size) {
       bytes = Math.floor(Number(size[1]) * UNITS[size[2]!.toLowerCase()]!);
-      if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`--rotate is "${text}": that is no size for a file`);
+      if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`${option} is "${text}": invalid file size`);
     } else {
       // A bare number is a time for other options: here it could as well be a size.
-      if (/^[\d.]*$/.test(text)) throw new UsageError(`--rotate is "${text}": expected a size such as 100MB or a time such as 1h`);
-      periodNs = BigInt(Math.round(duration(text, "--rotate") * 1e6));
+      if (/^[\d.]*$/.test(text)) throw wrongValue(option, text, "a size such as 100MB or a time such as 1h");
+      periodNs = BigInt(Math.round(milliseconds(text, option) * 1e6));
     }
   }
   return { bytes, periodNs };

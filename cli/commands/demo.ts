@@ -1,41 +1,45 @@
 /** `psample demo`: samples of a real kernel through a real netlink socket, on any Linux. */
 import { replay } from "../../mod.ts";
 import { fromHex } from "../../src/wire/text.ts";
-import { type Option, parseCommand, UsageError } from "../args.ts";
-import type { Command } from "../command.ts";
-import { consume, OUTPUT_OPTIONS, planOutput, summary } from "../consume.ts";
-import { recordedDetails } from "../names.ts";
+import { type Command, command } from "../command.ts";
+import { consume, summary } from "../consume.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
+import { recordedDetails } from "../names.ts";
+import { number } from "../options.ts";
+import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
 
-const DEMO_OPTIONS: readonly Option[] = [
-  { name: "loop", value: "N", help: "send the recording N times; 1 unless given" },
+const OPTIONS = {
+  loop: number({
+    value: "N",
+    least: 1,
+    default: 1,
+    help: "replay the recording N times",
+    details: "If it is given, samples come as fast as they are taken; otherwise slowly enough to be watched.",
+  }),
   ...OUTPUT_OPTIONS,
-];
+};
 
 /** Slowly enough to be watched. */
 const INTERVAL_MS = 30;
 
 /** The command `demo`. */
-export const demo: Command = {
+export const demo: Command = command({
   name: "demo",
-  summary: "show recorded samples: no privilege and no psample module needed",
+  summary: "show recorded samples: needs no privileges and no psample module",
   usage: "demo [OPTION]...",
-  about: "Sends samples that a real kernel made, and that are part of this program, through a netlink\n" +
-    "socket of this machine, receives them as psample does, and prints them.",
+  about: "Replays samples captured from a real kernel (bundled with the program) through a netlink socket of this machine, " +
+    "receives them as psample does, and prints them.",
   examples: [
     ["psample demo", "as libpsample's tool prints them"],
     ["psample demo --details", "with names, cookie, tunnel, probability"],
     ["psample demo --json | head -1", "as JSON"],
   ],
-  options: DEMO_OPTIONS,
-  run: async (args, io) => {
-    const parsed = parseCommand(args, DEMO_OPTIONS);
-    if (parsed.words.length > 0) throw new UsageError(`unexpected word ${JSON.stringify(parsed.words[0])}`);
-    const loop = Number(parsed.values.get("loop")?.[0] ?? 1);
-    if (!Number.isInteger(loop) || loop < 1) throw new UsageError("--loop takes a whole number from 1");
+  options: OPTIONS,
+  run: async ({ options }, io) => {
+    const { loop } = options;
     const details = { ...recordedDetails(), interfaceName: (ifindex: number) => DEMO_NAMES[ifindex] };
-    const plan = planOutput(parsed, io, () => details, () => DEMO_FAMILY);
-    if (!plan.quiet) io.err(`psample: recorded on ${DEMO_SOURCE}, sent through a netlink socket of this machine\n`);
+    const plan = planOutput(options, io, () => details, () => DEMO_FAMILY);
+    if (!plan.quiet) io.err(`psample: recorded on ${DEMO_SOURCE}, replayed through a netlink socket of this machine\n`);
     const messages = DEMO_MESSAGES.map((hex) => fromHex(hex)!);
     const repeated = function* (): Generator<Uint8Array> {
       for (let i = 0; i < loop; i++) yield* messages;
@@ -45,4 +49,4 @@ export const demo: Command = {
     if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed));
     return 0;
   },
-};
+});

@@ -1,40 +1,43 @@
 /** `psample list`: what samples, and whether samples flow. */
 import { type Group, listGroups, listSampling, NetlinkError, type Sampling } from "../../mod.ts";
 import { toHex } from "../../src/wire/text.ts";
-import { duration, type Option, parseCommand, UsageError } from "../args.ts";
-import type { Command } from "../command.ts";
+import { type Command, command } from "../command.ts";
+import { duration, flag } from "../options.ts";
 import { controlText } from "../tc/mod.ts";
 
-const LIST_OPTIONS: readonly Option[] = [
-  { name: "json", help: "print one JSON object a line" },
-  { name: "interval", value: "TIME", help: "how long to watch the counters; 300ms unless given" },
-];
-
-const INTERVAL_MS = 300;
+const OPTIONS = {
+  json: flag({
+    help: "print one JSON object per line",
+    details: "One for each sample action, with every field. 64-bit numbers are strings of decimal digits, the cookie is hexadecimal.",
+  }),
+  interval: duration({
+    value: "TIME",
+    default: 300,
+    fallback: "300ms",
+    help: "how long to watch the counters",
+    details: "FLOW compares a reading of the counters now with one after this time.",
+  }),
+};
 
 /** The command `list`. */
-export const list: Command = {
+export const list: Command = command({
   name: "list",
-  summary: "list what is sampled here, by whom, and whether samples flow",
+  summary: "list active sampling, its owner, and whether samples arrive",
   usage: "list [OPTION]...",
-  about: "Lists every tc sample action of this network namespace, whoever made it. FLOW compares two looks at\n" +
-    "the counters: flowing; idle (no packets came); unheard (packets come, and nobody listens: then no\n" +
-    "samples are made, since Linux 6.11); chance (packets came, none was picked).",
+  about: "Lists every tc sample action in this network namespace, whoever added it. FLOW compares two readings of " +
+    "the counters: flowing; idle (no packets); unheard (packets, but no listener, so no samples are generated, " +
+    "since Linux 6.11); chance (packets, none selected).",
   examples: [["psample list", "the table"], ["psample list --json", "every field"]],
-  options: LIST_OPTIONS,
-  run: async (args, io) => {
-    const parsed = parseCommand(args, LIST_OPTIONS);
-    if (parsed.words.length > 0) throw new UsageError(`unexpected word ${JSON.stringify(parsed.words[0])}`);
-    const interval = parsed.values.has("interval") ? duration(parsed.values.get("interval")![0]!, "--interval") : INTERVAL_MS;
+  options: OPTIONS,
+  run: async ({ options: { json, interval } }, io) => {
     const before = await look();
     if (before.samplings.length > 0) await new Promise((resolve) => setTimeout(resolve, interval));
     const now = before.samplings.length > 0 ? await look() : before;
     const rows = now.samplings.map((sampling) => ({ sampling, flow: flowOf(sampling, before, now) }));
-    if (parsed.switches.has("json")) await io.print(rows.map(({ sampling, flow }) => `${json(sampling, flow)}\n`).join(""));
-    else await io.print(table(rows));
+    await io.print(json ? rows.map(({ sampling, flow }) => `${jsonLine(sampling, flow)}\n`).join("") : table(rows));
     return 0;
   },
-};
+});
 
 interface Look {
   readonly samplings: Sampling[];
@@ -88,7 +91,7 @@ function table(rows: readonly { sampling: Sampling; flow: string }[]): string {
   return [head, ...cells].map((row) => `${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`).join("");
 }
 
-function json(sampling: Sampling, flow: string): string {
+function jsonLine(sampling: Sampling, flow: string): string {
   const { cookie, ...rest } = sampling;
   const plain = { ...rest, cookie: cookie && toHex(cookie), flow };
   return JSON.stringify(plain, (_, value) => typeof value === "bigint" ? value.toString() : value);

@@ -1,64 +1,96 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { dropPrivileges, listen, type Listener, listGroups, RECEIVE_BUFFER_BYTES } from "../../mod.ts";
+import { dropPrivileges, listen, type Listener, listGroups } from "../../mod.ts";
 import { formatGroups } from "../../src/format/text.ts";
-import { type Option, parseCommand, type Parsed, UsageError, wholeNumber } from "../args.ts";
-import type { Command } from "../command.ts";
-import { consume, OUTPUT_OPTIONS, planOutput, summary } from "../consume.ts";
+import { type Command, command } from "../command.ts";
+import { consume, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
 import { liveDetails } from "../names.ts";
+import { flag, longName, numbers, UsageError, type Values } from "../options.ts";
+import { OUTPUT_OPTIONS_WITHOUT_C, planOutput } from "../outputs.ts";
+import { LISTEN_OPTIONS } from "./listening.ts";
 
-const MONITOR_OPTIONS: readonly Option[] = [
-  { name: "monitor", letter: "m", help: "print samples and group events as they come (the default)" },
-  { name: "list-groups", letter: "l", help: "list the psample groups of this network namespace" },
-  { name: "no-config", letter: "c", help: "no group events" },
-  { name: "no-sample", letter: "s", help: "no samples: that takes no privilege" },
-  { name: "group", letter: "g", value: "N", repeats: true, help: "only this group; may be repeated" },
-  { name: "wait", help: "wait for the psample module where it is not loaded" },
-  { name: "all-namespaces", help: "from every network namespace that has an nsid in this one" },
-  { name: "user", letter: "Z", value: "NAME", help: "once the sockets are open, give up root and become NAME" },
-  { name: "buffer", value: "BYTES", help: "how much the kernel may queue; 33554432 unless given" },
-  ...OUTPUT_OPTIONS,
-];
+const OPTIONS = {
+  monitor: flag({
+    letter: "m",
+    help: "print samples and group events as they come (the default)",
+    details: "What psample does anyway; libpsample's tool has the option too.",
+  }),
+  listGroups: flag({
+    letter: "l",
+    help: "list the psample groups in this network namespace",
+    details: "One line for each group that somebody samples into: its number, how many use it, and the number of its next sample.",
+  }),
+  noConfig: flag({
+    letter: "c",
+    help: "no group events",
+    details: "Group events report that a group was created or deleted.",
+    meant: (value) => `to stop after ${value} samples, --count ${value}`,
+  }),
+  noSample: flag({
+    letter: "s",
+    help: "group events only (needs no privileges)",
+    details: "Receiving samples requires CAP_NET_ADMIN on kernels since December 2023; receiving group events does not.",
+    meant: (value) => `to truncate packets, psample capture DEVICE --trunc ${value}`,
+  }),
+  group: numbers({
+    letter: "g",
+    value: "N",
+    help: "only this group; may be repeated",
+    details: "The kernel leaves out samples and events of all other groups before they are queued.",
+  }),
+  wait: flag({
+    help: "wait for the psample module to be loaded",
+    details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
+  }),
+  allNamespaces: flag({
+    help: "from every network namespace that has an nsid in this one",
+    details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
+  }),
+  ...LISTEN_OPTIONS,
+  ...OUTPUT_OPTIONS_WITHOUT_C,
+};
+
+type Options = Values<typeof OPTIONS>;
 
 /** The options that libpsample's tool has too: with only these, the same pairs of them are refused. */
-const LIBPSAMPLE = new Set(["monitor", "list-groups", "no-config", "no-sample", "group", "verbose", "write"]);
+const LIBPSAMPLE: ReadonlySet<string> = new Set(["monitor", "listGroups", "noConfig", "noSample", "group", "verbose", "write"]);
 /** Pairs that libpsample's tool refuses. */
-const CONFLICTS: readonly (readonly [string, string])[] = [
-  ["monitor", "list-groups"],
+const CONFLICTS: readonly (readonly [keyof Options, keyof Options])[] = [
+  ["monitor", "listGroups"],
   ["monitor", "write"],
-  ["list-groups", "write"],
-  ["no-config", "no-sample"],
-  ["no-config", "list-groups"],
-  ["no-sample", "list-groups"],
-  ["no-config", "write"],
-  ["no-sample", "write"],
+  ["listGroups", "write"],
+  ["noConfig", "noSample"],
+  ["noConfig", "listGroups"],
+  ["noSample", "listGroups"],
+  ["noConfig", "write"],
+  ["noSample", "write"],
   ["verbose", "write"],
   ["group", "write"],
 ];
-/** Of those the ones that can mean nothing. The others work where an option that libpsample does not have is given. */
-const MEANINGLESS = CONFLICTS.filter(([a, b]) => a.startsWith("no-") ? b !== "write" : b === "list-groups" || a === "list-groups");
+/** Of those the ones that can mean nothing. The others work with an option that libpsample does not have. */
+const MEANINGLESS = CONFLICTS.filter(([a, b]) => a.startsWith("no") ? b !== "write" : b === "listGroups" || a === "listGroups");
 
-function checkConflicts({ switches, values }: Parsed): void {
-  const given = new Set([...switches, ...values.keys()]);
+function checkConflicts(write: string | undefined, options: ReadonlySet<string>): void {
+  const given = new Set(options);
   // libpsample knows no pcapng: whoever names one wants what only we have.
-  if (/\.pcapng$/i.test(values.get("write")?.[0] ?? "")) given.add("format");
+  if (/\.pcapng$/i.test(write ?? "")) given.add("format");
   const conflicts = [...given].every((name) => LIBPSAMPLE.has(name)) ? CONFLICTS : MEANINGLESS;
   for (const [a, b] of conflicts) {
     if (!given.has(a) || !given.has(b)) continue;
     const cure = conflicts === CONFLICTS && !MEANINGLESS.some(([c, d]) => a === c && b === d)
-      ? "; with --text or --json they go together"
+      ? "; add --text or --json to combine them"
       : "";
-    throw new UsageError(`--${a} and --${b} exclude each other${cure}`);
+    throw new UsageError(`${longName(a)} and ${longName(b)} are mutually exclusive${cure}`);
   }
 }
 
 /** The command without a name. */
-export const monitor: Command = {
+export const monitor: Command = command({
   name: "",
-  summary: "print samples as they come",
+  summary: "print samples as they arrive",
   usage: "[OPTION]...",
-  about: "Prints what the kernel samples: one line a packet, until Ctrl-C. Then one line on standard\n" +
-    "error says what was received and what was lost.",
+  about: "Prints what the kernel samples, one line per packet, until Ctrl-C. Then one line on standard error says what was received " +
+    "and what was lost.",
   examples: [
     ["psample", "print all samples and group events"],
     ["psample -g 5 -v", "group 5 only, with the packets' bytes"],
@@ -67,34 +99,26 @@ export const monitor: Command = {
     ["psample -w samples.pcap", "record, for psample read or Wireshark"],
     ["psample -l", "list the groups"],
   ],
-  options: MONITOR_OPTIONS,
-  run: async (args, io) => {
-    const parsed = parseCommand(args, MONITOR_OPTIONS);
-    if (parsed.words.length > 0) throw new UsageError(`unexpected word ${JSON.stringify(parsed.words[0])}`);
-    checkConflicts(parsed);
-    const groups = parsed.values.get("group")?.map((group) => wholeNumber(group, "--group"));
-    const receiveBufferBytes = parsed.values.has("buffer")
-      ? wholeNumber(parsed.values.get("buffer")![0]!, "--buffer", 0x3fffffff, 1)
-      : RECEIVE_BUFFER_BYTES;
-    return parsed.switches.has("list-groups") ? await list(parsed, io) : await run(parsed, io, groups, receiveBufferBytes);
+  options: OPTIONS,
+  run: async ({ options, given }, io) => {
+    checkConflicts(options.write, given);
+    return options.listGroups ? await list(options.json, io) : await run(options, io);
   },
-};
+});
 
-async function list(parsed: Parsed, io: Io): Promise<number> {
+async function list(json: boolean, io: Io): Promise<number> {
   const groups = await listGroups();
-  if (parsed.switches.has("json")) await io.out.write(groups.map((group) => `${JSON.stringify(group)}\n`).join(""));
-  else await io.out.write(formatGroups(groups));
+  await io.out.write(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
   return 0;
 }
 
-async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receiveBufferBytes: number): Promise<number> {
-  const { switches } = parsed;
+async function run(options: Options, io: Io): Promise<number> {
+  const { wait, user, buffer } = options;
   const abort = new AbortController();
   let listener: Listener | undefined;
   let ended = false;
-  const plan = planOutput(parsed, io, liveDetails, () => listener?.family ?? 0);
-  const wait = switches.has("wait");
-  if (wait && !plan.quiet) io.err("psample: waiting for the psample module, where it is not loaded yet\n");
+  const plan = planOutput(options, io, liveDetails, () => listener?.family ?? 0);
+  if (wait && !plan.quiet) io.err("psample: waiting for the psample module to be loaded\n");
   // Until the end somebody hears signals: here what comes before there is anything to end.
   const deaf = io.onSignal(() => {
     ended = true;
@@ -102,19 +126,19 @@ async function run(parsed: Parsed, io: Io, groups: number[] | undefined, receive
   });
   try {
     listener = await listen({
-      groups,
-      samples: !switches.has("no-sample"),
-      events: !switches.has("no-config"),
+      groups: options.group,
+      samples: !options.noSample,
+      events: !options.noConfig,
       wait,
-      allNamespaces: switches.has("all-namespaces"),
-      receiveBufferBytes,
+      allNamespaces: options.allNamespaces,
+      receiveBufferBytes: buffer,
+      latency: options.latency,
       signal: abort.signal,
     });
-    const user = parsed.values.get("user")?.[0];
     if (user !== undefined) await dropPrivileges(user);
     if (ended) listener.end();
     const handed = await consume(listener, plan, io);
-    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, receiveBufferBytes));
+    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, buffer));
     return 0;
   } catch (error) {
     if (abort.signal.aborted) return 0;

@@ -3,55 +3,62 @@ import { DecodeError, type Entry } from "../../mod.ts";
 import { PcapReader, type RecordedInterface } from "../../src/format/pcap.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
 import { LITTLE } from "../../src/wire/native.ts";
-import { type Option, parseCommand, UsageError, wholeNumber } from "../args.ts";
-import type { Command } from "../command.ts";
-import { consume, OUTPUT_OPTIONS, planOutput, type Source } from "../consume.ts";
+import { type Command, command } from "../command.ts";
+import { consume, type Source } from "../consume.ts";
 import type { Io } from "../io.ts";
 import { recordedDetails } from "../names.ts";
-import { planRecording, writesTo } from "../recording.ts";
+import { number, numbers, streamName, UsageError } from "../options.ts";
+import { OUTPUT_OPTIONS, planOutput, planRecording } from "../outputs.ts";
+import { writesTo } from "../recording.ts";
 
-const READ_OPTIONS: readonly Option[] = [
-  { name: "group", letter: "g", value: "N", repeats: true, help: "only this group; may be repeated" },
-  { name: "family-id", value: "N", help: "the number of the psample family, where the file does not tell" },
+const OPTIONS = {
+  group: numbers({
+    letter: "g",
+    value: "N",
+    help: "only this group; may be repeated",
+    details: "Leaves out samples and events of all other groups; the summary counts them.",
+  }),
+  familyId: number({
+    value: "N",
+    least: 16,
+    most: 0xffff,
+    help: "the psample family's number, if the file does not contain it",
+    details: "The kernel chooses the number of a generic netlink family when it is registered. Recordings that were begun after that do " +
+      "not contain it; genl ctrl get name psample tells it on the machine that was recorded on.",
+  }),
   ...OUTPUT_OPTIONS,
-];
+};
 
 /** The command `read`. */
-export const read: Command = {
+export const read: Command = command({
   name: "read",
-  summary: "print what a recording has",
+  summary: "print the samples in a recording",
   usage: "read [OPTION]... FILE|-",
-  about: "Decodes a recording: of packets, as psample -w FILE.pcapng writes it, or of netlink messages (pcap\n" +
-    "or pcapng, link type 253), as psample -w FILE.pcap, libpsample, and tcpdump or dumpcap on an nlmon\n" +
-    "device do. Other traffic in it is passed over.",
+  about: "Decodes a recording: of packets, as psample -w FILE.pcapng writes it, or of netlink messages (pcap or pcapng, link type 253), " +
+    "as psample -w FILE.pcap, libpsample, and tcpdump or dumpcap on an nlmon device do. Other traffic in it is skipped.",
   examples: [
     ["psample read samples.pcap", "print its samples"],
     ["psample read --json samples.pcap", "as JSON"],
     ["psample read -g 5 -w five.pcap all.pcap", "keep group 5 only"],
     ["psample read -w packets.pcapng messages.pcap", "the packets, for Wireshark"],
-    ["tcpdump -i nlmon0 -w - | psample read -", "as it is recorded"],
+    ["tcpdump -i nlmon0 -w - | psample read -", "while it is recorded"],
   ],
-  options: READ_OPTIONS,
-  run: async (args, io) => {
-    const parsed = parseCommand(args, READ_OPTIONS);
-    const [path, more] = parsed.words;
-    if (path === undefined) throw new UsageError("which file? psample read FILE, or - for standard input");
-    if (more !== undefined) throw new UsageError(`one file at a time: unexpected ${JSON.stringify(more)}`);
-    const groups = parsed.values.get("group")?.map((group) => wholeNumber(group, "--group"));
-    const family = parsed.values.get("family-id");
-    const familyId = family && wholeNumber(family[0]!, "--family-id", 0xffff, 16);
-    const file = parsed.values.get("write")?.[0];
-    if (file !== undefined && path !== "-" && writesTo(planRecording(parsed, file, "pcap"), file, path)) {
-      throw new UsageError("--write names the file that is read");
+  options: OPTIONS,
+  operands: { name: "FILE", least: 1, most: 1 },
+  run: async ({ options, words }, io) => {
+    const path = streamName(words[0]!, 0);
+    const { write: file, group } = options;
+    if (file !== undefined && path !== "-" && writesTo(planRecording(options, "pcap"), file, path)) {
+      throw new UsageError("--write would overwrite the input file");
     }
-    const source = new Recording(io, path, groups && new Set(groups), familyId, file !== undefined);
-    const plan = planOutput(parsed, io, () => recordedDetails(source.device), () => source.decoder.familyId ?? 0);
+    const source = new Recording(io, path, group && new Set(group), options.familyId, file !== undefined);
+    const plan = planOutput(options, io, () => recordedDetails(source.device), () => source.decoder.familyId ?? 0);
     const handed = await consume(source, plan, io);
     if (source.error) throw source.error;
     if (handed !== undefined && !plan.quiet) io.err(source.summary());
     return 0;
   },
-};
+});
 
 const PROGRESS_MS = 500;
 
@@ -138,7 +145,9 @@ class Recording implements Source {
     const batch: Entry[] = [];
     for (const record of this.#reader.push(bytes)) {
       if (this.#rewrites && record.littleEndian !== LITTLE) {
-        throw new UsageError("the recording is of a machine of the other byte order: it can be printed, but --write is for this machine's");
+        throw new UsageError(
+          "this recording was made on a machine with the opposite byte order; it can be printed but not rewritten here",
+        );
       }
       for (const entry of this.decoder.decode(record)) {
         if (!this.#groups || this.#groups.has(entry.group)) batch.push(entry);

@@ -7,18 +7,18 @@ import { runTc } from "../tc/mod.ts";
 /** The command `tc`. */
 export const tc: Command = {
   name: "tc",
-  summary: "iproute2's tc, for what concerns sampling",
+  summary: "the parts of iproute2's tc that concern sampling",
   usage: "tc [-s] [-d] [-j] [-p] OBJECT COMMAND ...",
-  about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress,\n" +
+  about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress, " +
     "filter matchall|flower|u32 with action sample, and actions of the kind sample.",
   examples: [
-    ["psample tc qdisc add dev eth0 clsact", "where filters hang"],
-    ["psample tc filter add dev eth0 ingress matchall action sample rate 1000 group 5", "sample arriving packets"],
-    ["psample tc actions add action sample rate 100 group 6 trunc 128 index 19", "an action to share"],
-    ["psample tc filter add dev eth1 egress matchall action sample index 19", "share it"],
+    ["psample tc qdisc add dev eth0 clsact", "attach point for filters"],
+    ["psample tc filter add dev eth0 ingress matchall action sample rate 1000 group 5", "sample incoming packets"],
+    ["psample tc actions add action sample rate 100 group 6 trunc 128 index 19", "a shared action"],
+    ["psample tc filter add dev eth1 egress matchall action sample index 19", "use the shared action"],
     ["psample tc -s filter show dev eth0 ingress", "with counters"],
   ],
-  options: [],
+  options: {},
   run: async (words, io) => {
     let requests: Requests | undefined;
     const text: string[] = [];

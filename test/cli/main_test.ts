@@ -46,24 +46,53 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
   const wrong: [string[], RegExp][] = [
     [["--jsn"], /unknown option --jsn; the nearest is --json/],
     [["rede"], /unknown command "rede"; the nearest is read/],
-    [["foo"], /unknown command "foo"$/m],
     [["-g", "4294967296"], /--group is "4294967296"/],
     [["-g", "x"], /--group is "x"/],
     [["--count", "0"], /--count is "0"/],
     [["--duration", "soon"], /--duration is "soon"/],
-    [["--json", "--text"], /exclude each other/],
-    [["-w", "-", "--json"], /nothing can be printed beside it/],
-    [["read"], /which file/],
-    [["read", "a", "b"], /one file at a time/],
+    [["--json", "--text"], /mutually exclusive/],
+    [["-w", "-", "--json"], /no other output can go there/],
+    [["read"], /missing FILE/],
+    [["read", ""], /FILE is empty/],
+    [["read", "a", "b"], /unexpected argument "b"/],
     [["read", "--family-id", "3", "a"], /--family-id is "3"/],
-    [["demo", "x"], /unexpected word "x"/],
-    [["capture"], /which device/],
-    [["capture", "eth0"], /--rate N/],
-    [["capture", "eth0", "eth0", "--rate", "5"], /twice/],
+    [["demo", "x"], /unexpected argument "x"/],
+    [["demo", "--loop", "0"], /--loop is "0": expected a whole number from 1/],
+    [["capture"], /missing DEVICE/],
+    [["capture", "eth0", "eth0", "--rate", "5"], /the same device was given twice/],
+    [["capture", "eth0", "-i", "eth0"], /the same device was given twice/],
     [["capture", "eth0", "--rate", "0"], /--rate is "0"/],
     [["capture", "eth0", "--rate", "5", "--direction", "up"], /--direction is "up"/],
     [["capture", "eth0", "--rate", "5", "--cookie", "abc"], /--cookie is "abc"/],
-    [["capture", "eth0", "--rate", "5", "--match", "host 192.0.2.1"], /flower cannot say "host"/],
+    [["capture", "eth0", "--rate", "5", "--match", "host 192.0.2.1"], /--match: .*flower cannot say "host"/],
+    [["capture", "eth0", "--control", "jump"], /--control is "jump": expected continue, pass, /],
+    [["capture", "eth0", "--control", "goto chain 268435456"], /--control is "268435456": expected a whole number from 0 to 268435455/],
+    [["capture", "eth0", "--index", "5", "--group", "6"], /--index without --rate shares an existing action: --group cannot change it/],
+    [["capture", "any", "eth0"], /any is every device/],
+    // What people's hands type who mean something else.
+    [["-c5"], /-c takes no value, but "5" was given: to stop after 5 samples, --count 5/],
+    [["-c", "5"], /-c takes no value: to stop after 5 samples, --count 5/],
+    [["-s", "96"], /-s takes no value: to truncate packets, psample capture DEVICE --trunc 96/],
+    [["-l5"], /-l takes no value, but "5" was given/],
+    [["-v5"], /-v takes no value, but "5" was given/],
+    [["--json=x"], /--json takes no value, but "x" was given/],
+    [["-i", "eth0"], /unknown option -i: psample capture DEVICE/],
+    [["-r", "x.pcap"], /unknown option -r: psample read FILE/],
+    [["-e"], /unknown option -e: --details/],
+    [["-tttt"], /unknown option -t in -tttt: the text always has the time/],
+    [["read", "-s", "96", "x.pcap"], /unknown option -s: psample capture --trunc/],
+    [["eth0"], /unknown command "eth0": to sample a device of that name, psample capture eth0/],
+    [["tc0"], /unknown command "tc0": to sample a device of that name, psample capture tc0/],
+    [["x.pcap"], /unknown command "x.pcap": to print a recording, psample read x.pcap/],
+    [["-"], /unknown command "-": to print a recording, psample read -/],
+    [["monitor"], /unknown command "monitor": did you mean psample without a command\?/],
+    [["record"], /unknown command "record": did you mean psample -w FILE, or psample capture DEVICE -w FILE\?/],
+    [["--json", "read", "x.pcap"], /the command comes first: psample read --json x.pcap/],
+    [["-v", "--rate", "5", "capture", "eth0"], /the command comes first: psample capture -v --rate 5 eth0/],
+    [["capture", "eth0", "tcp", "port", "443"], /did you mean --match 'tcp port 443'\?/],
+    [["capture", "-i", "eth0", "-c", "5", "lo", "udp"], /did you mean --match 'udp'\?/],
+    [["capture", "x.pcap"], /"x.pcap" is a file, not a device: to print a recording, psample read x.pcap/],
+    [["capture", "-r", "x.pcap"], /--rate is "x.pcap"/],
   ];
   for (const [args, why] of wrong) {
     const result = await run(args);
@@ -90,7 +119,7 @@ test("the pairs that libpsample's tool refuses are refused", async () => {
   for (const args of pairs) {
     const result = await run(args);
     assertEquals([result.status, result.text(), result.files.size], [2, "", 0], args.join(" "));
-    assertMatch(result.errors(), /exclude each other/);
+    assertMatch(result.errors(), /mutually exclusive/);
   }
 });
 
@@ -138,6 +167,20 @@ test("-w prints text as well where it is asked to", async () => {
   const result = await run(["demo", "-w", "demo.pcap", "--text"]);
   assertEquals(result.text().trimEnd().split("\n").length, DEMO_MESSAGES.length);
   assert(result.files.get("demo.pcap")!.length > 1000);
+});
+
+test("a word that is the value of an option is no command", async () => {
+  const recorded = await run(["demo", "-q", "-w", "read"]);
+  assertEquals([recorded.status, [...recorded.files.keys()]], [0, ["read"]]);
+  // The bare command would start to monitor: it is the missing privilege, or family, that it complains of.
+  const { errors } = await run(["-w", "read", "--user", "list", "-g", "x"]);
+  assertMatch(errors(), /--group is "x"/);
+});
+
+test("/dev/stdin and /dev/stdout are the standard streams", async () => {
+  const { bytes } = await run(["demo", "-q", "-w", "/dev/stdout"]);
+  const read = await run(["read", "-q", "/dev/stdin"], { input: { "-": bytes() } });
+  assertEquals([read.status, read.text()], [0, (await run(["demo", "-q"])).text()]);
 });
 
 test("-w - refuses a terminal", async () => {

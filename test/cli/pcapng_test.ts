@@ -7,8 +7,9 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
-import { consume, OUTPUT_OPTIONS, planOutput, type Source } from "../../cli/consume.ts";
-import { parseCommand } from "../../cli/args.ts";
+import { consume, type Source } from "../../cli/consume.ts";
+import { parse } from "../../cli/options.ts";
+import { OUTPUT_OPTIONS, planOutput } from "../../cli/outputs.ts";
 import { processIo } from "../../cli/io.ts";
 import { recordedDetails } from "../../cli/names.ts";
 import { rotatedName, writesTo } from "../../cli/recording.ts";
@@ -66,7 +67,7 @@ test("the format is the name's, or what --format says", async () => {
 test("planOutput takes the format of a recording whose name does not tell", async () => {
   for (const [file, first] of [["-", 0x0a], ["x", 0x0a], ["x.pcap", 0x4d]] as const) {
     const io = fakeIo();
-    const plan = planOutput(parseCommand(["-w", file], OUTPUT_OPTIONS), io, () => recordedDetails(), () => 30, "pcapng");
+    const plan = planOutput(parse(["-w", file], OUTPUT_OPTIONS).options, io, () => recordedDetails(), () => 30, "pcapng");
     for (const sink of plan.open()) await sink.close();
     assertEquals((io.files.get(file) ?? io.bytes())[0], first);
   }
@@ -144,7 +145,7 @@ async function record(io: FakeIo, args: string[], batches: readonly Entry[][], a
     close: () => Promise.resolve(),
     ...account,
   };
-  await consume(source, planOutput(parseCommand(args, OUTPUT_OPTIONS), io, () => recordedDetails(), () => 30), io);
+  await consume(source, planOutput(parse(args, OUTPUT_OPTIONS).options, io, () => recordedDetails(), () => 30), io);
 }
 
 test("--rotate SIZE: no file is longer, each is whole, and together they have everything", async () => {
@@ -235,12 +236,12 @@ test("a file has the drops of the socket, and what it lost, also when it ends ea
 
 test("a wrong call says why, and makes no file", async () => {
   const wrong: [string[], RegExp][] = [
-    [["--format", "pcapng"], /--format is about a recording: it takes --write FILE/],
-    [["--rotate", "1h"], /--rotate is about a recording/],
-    [["--keep", "1"], /--keep is about a recording/],
-    [["-w", "x", "--keep", "1"], /--keep is about the files that --rotate makes/],
-    [["-w", "x", "--format", "text"], /--format is "text": expected pcap .* or pcapng/],
-    [["-w", "-", "--rotate", "1h"], /standard output is one/],
+    [["--format", "pcapng"], /--format requires --write FILE/],
+    [["--rotate", "1h"], /--rotate requires --write FILE/],
+    [["--keep", "1"], /--keep requires --rotate/],
+    [["-w", "x", "--keep", "1"], /--keep requires --rotate/],
+    [["-w", "x", "--format", "text"], /--format is "text": expected pcapng or pcap/],
+    [["-w", "-", "--rotate", "1h"], /cannot be combined with --write -/],
     [["-w", "x", "--rotate", "100"], /--rotate is "100": expected a size such as 100MB or a time such as 1h/],
     [["-w", "x", "--rotate", "0MB"], /--rotate is "0MB"/],
     [["-w", "x", "--rotate", "5 MB"], /--rotate is "5 MB"/],
@@ -255,7 +256,7 @@ test("a wrong call says why, and makes no file", async () => {
   }
   const same = await run(["read", "-w", "x.pcapng", "--rotate", "1MB", "x-00002.pcapng"]);
   assertEquals(same.status, 2);
-  assertMatch(same.errors(), /names the file that is read/);
+  assertMatch(same.errors(), /would overwrite the input file/);
 });
 
 test("rotatedName and writesTo", () => {

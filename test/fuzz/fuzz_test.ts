@@ -7,7 +7,7 @@ import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/asser
 import { DecodeError } from "../../src/errors.ts";
 import { decodeAck, encodeMessage, messageOf, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
-import { UsageError } from "../../cli/args.ts";
+import { UsageError } from "../../cli/options.ts";
 import { Found, type Target, truncations, tryMutations, tryOne, tryTruncations, weigh } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, Random } from "./mutate.ts";
 import { TARGETS } from "./targets.ts";

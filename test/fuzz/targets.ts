@@ -11,11 +11,12 @@ import { compileMatch } from "../../src/filter/match.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
 import { RTM_NEWACTION, RTM_NEWTFILTER, TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
 import { ackError, decodeAck, type Message, messageOf, splitMessages } from "../../src/wire/message.ts";
-import { duration, type Option, parseCommand, type Parsed, unknownWord, UsageError, wholeNumber } from "../../cli/args.ts";
+import { longName, milliseconds, type OptionTable, parse, UsageError, wholeNumber } from "../../cli/options.ts";
 import { capture } from "../../cli/commands/capture.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
 import type { Command } from "../../cli/command.ts";
-import { planOutput } from "../../cli/consume.ts";
+import { type OutputValues, planOutput } from "../../cli/outputs.ts";
+import { filterStart, notACommand, unknownWord } from "../../cli/words.ts";
 import { demo } from "../../cli/commands/demo.ts";
 import { doctor } from "../../cli/commands/doctor.ts";
 import type { Io } from "../../cli/io.ts";
@@ -90,13 +91,13 @@ const VALUES: readonly string[] = [
   "eth0",
 ];
 
-function optionWords(options: readonly Option[]): string[] {
-  return options.flatMap(({ name, letter, value }) => [
-    `--${name}`,
+function optionWords(options: OptionTable): string[] {
+  return Object.entries(options).flatMap(([key, { letter, value }]) => [
+    longName(key),
     ...(letter ? [`-${letter}`] : []),
     ...(value === undefined
-      ? [`--${name}=false`]
-      : VALUES.flatMap((text) => [`--${name}=${text}`, ...(letter ? [`-${letter}${text}`] : [])])),
+      ? [`${longName(key)}=false`]
+      : VALUES.flatMap((text) => [`${longName(key)}=${text}`, ...(letter ? [`-${letter}${text}`] : [])])),
   ]);
 }
 
@@ -107,10 +108,10 @@ const argumentLines: readonly Uint8Array[] = COMMANDS.flatMap((command) => [
       .map((match) => match[1] ?? match[2]!).slice(1);
     return words[0] === command.name ? words : [command.name, ...words];
   }),
-  ...command.options.map(({ name, value }) => [command.name, `--${name}`, ...(value === undefined ? [] : ["5"])]),
-  ...command.options.filter(({ letter }) => letter).map((
-    { letter, value },
-  ) => [command.name, `-${letter}${value === undefined ? "" : "5"}`]),
+  ...Object.entries(command.options).flatMap(([key, { letter, value }]) => [
+    [command.name, longName(key), ...(value === undefined ? [] : ["5"])],
+    ...(letter ? [[command.name, `-${letter}${value === undefined ? "" : "5"}`]] : []),
+  ]),
 ]).map(encodeWords);
 
 const argumentWords: readonly string[] = [
@@ -122,39 +123,37 @@ function io(): Io {
   return { ...fakeIo({ input: new Proxy({}, { get: () => smallFile }) }) };
 }
 
-/** Every check that the commands do by themselves, on every value. */
-function checkValues({ values }: Parsed): void {
-  for (const list of values.values()) {
-    for (const text of list) {
-      for (const check of [wholeNumber, duration]) {
-        try {
-          const number = check(text, "it");
-          must(number >= 0 && number <= 0xffffffff, `${text} became ${number}`);
-        } catch (error) {
-          if (!(error instanceof UsageError)) throw error;
-        }
+/** Every check that the commands do by themselves, on every word. */
+function checkWords(words: readonly string[]): void {
+  for (const text of words) {
+    for (const check of [wholeNumber, milliseconds]) {
+      try {
+        const number = check(text, "it");
+        must(number >= 0 && number <= 0xffffffff, `${text} became ${number}`);
+      } catch (error) {
+        if (!(error instanceof UsageError)) throw error;
       }
-      unknownWord(text, "word", ["one", "another"]);
     }
+    unknownWord(text, "word", ["one", "another"]);
+    notACommand(text, ["one", "another"]);
   }
+  must(filterStart(words) < words.length, "a filter that begins behind the words");
 }
 
 function parseArguments(words: readonly string[]): unknown {
-  const command = COMMANDS.find(({ name }) => name === words[0]) ?? monitor;
+  const { options: table } = COMMANDS.find(({ name }) => name === words[0]) ?? monitor;
   const rest = words.slice(1);
-  const parsed = parseCommand(rest, command.options);
-  const names = new Set(command.options.map(({ name }) => name));
-  must(Array.isArray(parsed.words) && parsed.words.every((word) => typeof word === "string"), "the words are no words");
-  must([...parsed.switches].every((name) => names.has(name)), "a switch that there is not");
-  for (const [name, list] of parsed.values) {
-    const option = command.options.find((option) => option.name === name);
-    must(option?.value !== undefined && Array.isArray(list) && list.length > 0, `--${name} has no list of values`);
-    must(list.every((text) => typeof text === "string" && text !== ""), `--${name} has a value that is no text`);
-    must(option.repeats || list.length === 1, `--${name} has several values`);
+  checkWords(rest);
+  const parsed = parse(rest, table);
+  must(parsed.words.every((word) => rest.includes(word)), "a word that was not typed");
+  must([...parsed.given].every((key) => key in table), "an option that there is not");
+  for (const [key, { value, read }] of Object.entries(table)) {
+    if (value === undefined) must(parsed.options[key] === parsed.given.has(key), `${longName(key)} is not what was typed`);
+    else if (!parsed.given.has(key)) must(parsed.options[key] === read([], longName(key)), `${longName(key)} has no default`);
+    else must(parsed.options[key] !== undefined && parsed.options[key] !== "", `${longName(key)} has lost its value`);
   }
-  checkValues(parsed);
-  if (names.has("write")) planOutput(parsed, io(), () => DETAILS, () => 0);
-  return [[...parsed.switches], [...parsed.values], parsed.words];
+  if ("write" in table) planOutput(parsed.options as OutputValues, io(), () => DETAILS, () => 0);
+  return [parsed.options, parsed.words];
 }
 
 /** The commands that touch nothing but what they are given. */
@@ -163,7 +162,7 @@ async function runCommand(words: readonly string[]): Promise<unknown> {
   const rest = words.slice(1);
   if (words[0] === "read") return await read.run(rest, world);
   // Without this switch it would set sampling up.
-  return parseCommand(rest, capture.options).switches.has("dry-run") ? await capture.run(rest, world) : undefined;
+  return parse(rest, capture.options).given.has("dryRun") ? await capture.run(rest, world) : undefined;
 }
 
 const commandLines: readonly Uint8Array[] = argumentLines.flatMap((line) => {

@@ -149,12 +149,12 @@ scene("a device that is removed, or a filter: it says so, goes on while there is
   ip("link del dev x");
   await until(
     "it misses x",
-    () => capture.io.errors().includes("psample: x is not sampled any more: the device, or the filter, was removed\n"),
+    () => capture.io.errors().includes("psample: x is no longer sampled: the device or the filter was removed\n"),
   );
   await sendUntil("it goes on", () => capture.io.text() !== "");
   tc(`filter del dev a egress pref ${(await listSampling()).find(({ ours, direction }) => ours && direction === "egress")!.preference}`);
   assertEquals(await capture.status, 1);
-  assertMatch(capture.io.errors(), /psample: a is not sampled any more/);
+  assertMatch(capture.io.errors(), /psample: a is no longer sampled/);
   assertEquals(tcDump("a"), before);
 });
 

@@ -215,7 +215,7 @@ scene("psample: pairs that libpsample refuses are refused, with status 2", async
   for (const args of [["-c", "-s"], ["-w", "x", "-g", "1"]]) {
     const { status, out, err } = await ending([...words(), ...args]);
     assertEquals([status, out], [2, ""]);
-    assertStringIncludes(err, "exclude each other");
+    assertStringIncludes(err, "mutually exclusive");
   }
 });
 

@@ -1,0 +1,321 @@
+/**
+ * The options of a command: one table, from which the parser knows what there is, the compiler which type it has, and the
+ * help what to say about it.
+ */
+import { nearest } from "./words.ts";
+
+/** The command was called wrongly: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+/** What an option says about itself. */
+export interface About {
+  /** The short name, one letter. */
+  readonly letter?: string | undefined;
+  /** Other letters for the same option, which people know from tcpdump. */
+  readonly otherLetters?: string;
+  /** One line for the help: no capital letter, no period. */
+  readonly help: string;
+  /** What the long help says below that line: whole sentences. */
+  readonly details: string;
+}
+
+/** One option of a command; `Value` is what the command gets. */
+export interface Option<out Value> extends About {
+  /** What its value is called in the help; `undefined` for a switch. */
+  readonly value: string | undefined;
+  /** Whether it may be given more than once with a value. */
+  readonly repeats: boolean;
+  /** What the help says if it is not given. */
+  readonly fallback: string | undefined;
+  /** For a switch: what somebody who gives it a value may mean. */
+  readonly meant?: (value: string) => string | undefined;
+  /**
+   * Turns what was typed into the value.
+   *
+   * @param texts Its values in the order they were given; a switch has an empty one for each time.
+   * @param name The option as messages name it: `"--group"`.
+   * @throws {UsageError} if a value is none.
+   */
+  read(texts: readonly string[], name: string): Value;
+}
+
+/** The options of a command by their names in camel case: `allNamespaces` is `--all-namespaces`. */
+export type OptionTable = Readonly<Record<string, Option<unknown>>>;
+
+/** What a command gets: a value for each of its options. */
+export type Values<Table extends OptionTable> = { readonly [Key in keyof Table]: Table[Key] extends Option<infer Value> ? Value : never };
+
+/** A switch. */
+export function flag(about: About & Pick<Option<boolean>, "meant">): Option<boolean> {
+  return { ...about, value: undefined, repeats: true, fallback: undefined, read: (texts) => texts.length > 0 };
+}
+
+/** What an option with one value adds to {@linkcode About}. */
+interface Single<Default> extends About {
+  /** What its value is called. */
+  readonly value: string;
+  /** What the command gets if it is not given. */
+  readonly default?: Default;
+  /** That in words. Defaults to the value itself. */
+  readonly fallback?: string;
+}
+
+function single<Value, Default>(about: Single<Default>, parse: (text: string, name: string) => Value): Option<Value | Default> {
+  const { default: value, fallback = value === undefined ? undefined : `${value}` } = about;
+  return {
+    ...about,
+    repeats: false,
+    fallback,
+    read: (texts, name) => texts.length > 0 ? parse(texts[0]!, name) : value as Default,
+  };
+}
+
+/** The limits of a number. */
+interface Range {
+  /** Defaults to 0. */
+  readonly least?: number;
+  /** Defaults to the largest u32. */
+  readonly most?: number;
+}
+
+/** A whole number. */
+export function number<Default extends number | undefined = undefined>(about: Single<Default> & Range): Option<number | Default> {
+  return single(about, (text, name) => wholeNumber(text, name, about.most, about.least));
+}
+
+/** Several whole numbers, one for each time that the option is given. */
+export function numbers(about: About & Range & { readonly value: string }): Option<readonly number[] | undefined> {
+  return several(about, (texts, name) => texts.map((text) => wholeNumber(text, name, about.most, about.least)));
+}
+
+/** Some text. */
+export function text<Default extends string | undefined = undefined>(about: Single<Default>): Option<string | Default> {
+  return single(about, (text) => text);
+}
+
+/** Several texts, one for each time that the option is given. */
+export function texts(about: About & { readonly value: string }): Option<readonly string[] | undefined> {
+  return several(about, (texts) => texts);
+}
+
+/** A file to write to; `-` is standard output, whatever it was called. */
+export function outputFile(about: Omit<Single<undefined>, "value">): Option<string | undefined> {
+  return single<string, undefined>({ ...about, value: "FILE" }, (text) => streamName(text, 1));
+}
+
+/** One of several words. */
+export function choice<Word extends string, Default extends Word | undefined = undefined>(
+  words: readonly Word[],
+  about: Single<Default>,
+): Option<Word | Default> {
+  return single(about, (text, name) => {
+    const word = words.find((word) => word === text);
+    if (word === undefined) throw wrongValue(name, text, `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`);
+    return word;
+  });
+}
+
+/** A span of time, in milliseconds. */
+export function duration<Default extends number | undefined = undefined>(about: Single<Default>): Option<number | Default> {
+  return single(about, milliseconds);
+}
+
+/** A value that is read in a way of its own. */
+export function value<Value>(about: Single<undefined>, parse: (text: string, name: string) => Value): Option<Value | undefined> {
+  return single<Value, undefined>(about, parse);
+}
+
+/** One value made of everything that the option was given. */
+export function several<Value>(
+  about: About & { readonly value: string },
+  parse: (texts: readonly string[], name: string) => Value,
+): Option<Value | undefined> {
+  return { ...about, repeats: true, fallback: undefined, read: (texts, name) => texts.length > 0 ? parse(texts, name) : undefined };
+}
+
+/** The error about a value. */
+export function wrongValue(name: string, text: string, expected: string): UsageError {
+  return new UsageError(`${name} is ${JSON.stringify(text)}: expected ${expected}`);
+}
+
+/** A whole number from `least` to `most`, decimal or hexadecimal. */
+export function wholeNumber(text: string, name: string, most = 0xffffffff, least = 0): number {
+  const value = /^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : NaN;
+  if (!(value >= least && value <= most)) throw wrongValue(name, text, `a whole number from ${least} to ${most}`);
+  return value;
+}
+
+/** A span of time such as `10s`, `500ms`, `2m`, `1h`, in milliseconds. A number alone is seconds. */
+export function milliseconds(text: string, name: string): number {
+  const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
+  const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? "s"]!;
+  const ms = match ? Number(match[1]) * unit : NaN;
+  // Longer than a timer can be set.
+  if (!(ms > 0 && ms <= 0x7fffffff)) throw wrongValue(name, text, "a time such as 10s, 500ms, 2m or 1h, up to 24 days");
+  return ms;
+}
+
+/** A file that is called by a name: `-` if that is the standard stream with this descriptor. */
+export function streamName(file: string, fd: 0 | 1): string {
+  const names = [fd === 0 ? "/dev/stdin" : "/dev/stdout", `/dev/fd/${fd}`, `/proc/self/fd/${fd}`];
+  return names.includes(file) ? "-" : file;
+}
+
+/** The long name of an option, as it is typed: `--all-namespaces`. */
+export function longName(key: string): string {
+  return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+/** What {@linkcode parse} found. */
+export interface Parsed<Table extends OptionTable> {
+  /** The value of each option. */
+  readonly options: Values<Table>;
+  /** The options that were given. */
+  readonly given: ReadonlySet<string>;
+  /** The words that are no options, in their order. */
+  readonly words: readonly string[];
+}
+
+/**
+ * Reads the words of a command line as getopt_long(3) does, options and other words in any order, but does not abbreviate, and takes
+ * no option for a value.
+ *
+ * @param answers What to say to an option that the command does not have, by its letter.
+ * @throws {UsageError} if an option is unknown, or its value missing, unexpected or wrong.
+ */
+export function parse<const Table extends OptionTable>(
+  args: readonly string[],
+  table: Table,
+  answers: Readonly<Record<string, string>> = {},
+): Parsed<Table> {
+  return new Parser(args, table, answers).parse() as Parsed<Table>;
+}
+
+/** Whether the word behind this one is the value of an option. */
+export function takesNext(arg: string, table: OptionTable): boolean {
+  if (!/^-./.test(arg)) return false;
+  if (arg.startsWith("--")) return Object.entries(table).some(([key, { value }]) => value !== undefined && longName(key) === arg);
+  const first = [...arg.slice(1)].findIndex((letter) => byLetter(table, letter)?.[1].value !== undefined);
+  return first === arg.length - 2;
+}
+
+function byLetter(table: OptionTable, letter: string): [string, Option<unknown>] | undefined {
+  return Object.entries(table).find(([, option]) => option.letter === letter || option.otherLetters?.includes(letter));
+}
+
+class Parser {
+  readonly #args: readonly string[];
+  readonly #table: OptionTable;
+  readonly #answers: Readonly<Record<string, string>>;
+  readonly #texts = new Map<string, string[]>();
+  readonly #words: string[] = [];
+  #at = 0;
+
+  constructor(args: readonly string[], table: OptionTable, answers: Readonly<Record<string, string>>) {
+    this.#args = args;
+    this.#table = table;
+    this.#answers = answers;
+  }
+
+  parse(): Parsed<OptionTable> {
+    while (this.#at < this.#args.length) {
+      const arg = this.#args[this.#at++]!;
+      if (arg === "--") {
+        this.#words.push(...this.#args.slice(this.#at));
+        break;
+      }
+      if (arg === "-" || !arg.startsWith("-")) this.#word(arg);
+      else if (arg.startsWith("--")) this.#long(arg);
+      else this.#short(arg);
+    }
+    const options: Record<string, unknown> = {};
+    for (const [key, option] of Object.entries(this.#table)) {
+      const texts = this.#texts.get(key) ?? [];
+      const name = longName(key);
+      if (texts.length > 1 && !option.repeats) throw new UsageError(`${name} was given ${texts.length} times, it takes one value`);
+      options[key] = option.read(texts, name);
+    }
+    return { options, given: new Set(this.#texts.keys()), words: this.#words };
+  }
+
+  #word(word: string): void {
+    const before = this.#args[this.#at - 2];
+    const last = before !== undefined && /^-[^-]/.test(before) ? byLetter(this.#table, before.at(-1)!) : undefined;
+    const meant = last?.[1].value === undefined ? last?.[1].meant?.(word) : undefined;
+    if (meant) throw new UsageError(`-${before!.at(-1)} takes no value: ${meant}`);
+    this.#words.push(word);
+  }
+
+  #long(arg: string): void {
+    const [, name, value] = /^--([^=]*)(?:=(.*))?$/s.exec(arg)!;
+    const entry = Object.entries(this.#table).find(([key]) => longName(key) === `--${name}`);
+    if (!entry) throw this.#unknown(`--${name}`);
+    const [key, option] = entry;
+    if (option.value === undefined) {
+      if (value !== undefined) throw takesNone(`--${name}`, value, option);
+      this.#give(key, "");
+    } else {
+      this.#give(key, value ?? this.#next(key, option));
+    }
+  }
+
+  #short(arg: string): void {
+    const letters = [...arg.slice(1)];
+    for (let i = 0; i < letters.length; i++) {
+      const letter = letters[i]!;
+      const entry = byLetter(this.#table, letter);
+      if (!entry) {
+        const before = i > 0 ? byLetter(this.#table, letters[i - 1]!) : undefined;
+        const rest = letters.slice(i).join("");
+        if (before && !/^[a-zA-Z]/.test(rest)) throw takesNone(`-${letters[i - 1]}`, rest.replace(/^=/, ""), before[1]);
+        throw this.#unknown(`-${letter}`, arg);
+      }
+      const [key, option] = entry;
+      if (option.value === undefined) {
+        this.#give(key, "");
+        continue;
+      }
+      const rest = letters.slice(i + 1).join("");
+      return this.#give(key, rest === "" ? this.#next(key, option) : rest.replace(/^=/, ""));
+    }
+  }
+
+  #give(key: string, text: string): void {
+    const option = this.#table[key]!;
+    if (option.value !== undefined && text === "") throw needsValue(key, option);
+    const texts = this.#texts.get(key);
+    if (texts) texts.push(text);
+    else this.#texts.set(key, [text]);
+  }
+
+  /** The value in the next word, which is not itself an option. */
+  #next(key: string, option: Option<unknown>): string {
+    const next = this.#args[this.#at++];
+    if (next === undefined || /^-[^\d]/.test(next)) throw needsValue(key, option);
+    return next;
+  }
+
+  #unknown(name: string, arg = name): UsageError {
+    const names = Object.keys(this.#table).map(longName);
+    const where = arg === name ? "" : ` in ${arg}`;
+    // One dash is one too few for a long name.
+    const long = names.find((known) => known === `-${arg.replace(/=.*/s, "")}`);
+    if (long) return new UsageError(`unknown option ${arg}: did you mean ${long}?`);
+    const answer = name.startsWith("--") ? undefined : this.#answers[name.slice(1)];
+    if (answer) return new UsageError(`unknown option ${name}${where}: ${answer}`);
+    // Without the dashes, which are alike in all of them.
+    const near = name.length > 3 ? nearest(name.slice(2), names.map((name) => name.slice(2))) : undefined;
+    return new UsageError(`unknown option ${name}${where}${near ? `; the nearest is --${near}` : ""}`);
+  }
+}
+
+function needsValue(key: string, { value }: Option<unknown>): UsageError {
+  return new UsageError(`${longName(key)} needs a value: ${longName(key)} ${value}`);
+}
+
+function takesNone(name: string, value: string, option: Option<unknown>): UsageError {
+  const meant = option.meant?.(value);
+  return new UsageError(`${name} takes no value, but ${JSON.stringify(value)} was given${meant ? `: ${meant}` : ""}`);
+}
