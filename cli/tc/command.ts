@@ -27,7 +27,7 @@ interface ChangeQdisc {
   readonly qdisc: Omit<QdiscSpec, "ifindex">;
 }
 
-/** Lists qdiscs: 0 stands for any parent and any handle. */
+/** Lists qdiscs: 0 means any parent and any handle. */
 interface ListQdiscs {
   readonly task: "list qdiscs";
   readonly parent: number;
@@ -49,7 +49,7 @@ interface GetFilter {
   readonly classifier: ClassifierSpec | undefined;
 }
 
-/** Lists filters: 0 stands for any parent, preference and protocol, `undefined` for any chain. */
+/** Lists filters: 0 means any parent, preference and protocol, `undefined` any chain. */
 interface ListFilters {
   readonly task: "list filters";
   readonly parent: number;
@@ -71,7 +71,7 @@ interface ActionsByIndex {
   readonly indexes: readonly number[];
 }
 
-/** Lists the sample actions, or those that were used in the last so many milliseconds. */
+/** Lists the sample actions, or those used in the last `usedWithinMs` milliseconds. */
 interface ListActions {
   readonly task: "list actions";
   readonly usedWithinMs: number | undefined;

@@ -34,7 +34,7 @@ export interface TcIo {
 }
 
 /**
- * Runs the words behind `psample tc`: words to a command, its device to an index, its tasks to requests, the answers to
+ * Runs the words after `psample tc`: words to a command, its device to an index, its tasks to requests, the answers to
  * text. Returns the exit status, which is iproute2's for the same words, and 2 for what is left to iproute2.
  *
  * @param words The words, the options in front of the object included.
@@ -123,7 +123,7 @@ async function run(request: TcRequest, options: TcOptions, io: TcIo, kernel: Ker
   return 0;
 }
 
-/** strerror(3) where it differs from the texts of errors.ts by more than a capital letter. */
+/** The texts of strerror(3) that differ from those of errors.ts by more than a capital letter. */
 const STRERROR: Readonly<Record<number, string>> = {
   34: "Numerical result out of range",
 };

@@ -43,7 +43,7 @@ export interface Family {
 /** The command of a generic netlink message. */
 export function genlCommand(message: Message): number {
   if (message.payload.length < GENL_HDRLEN) {
-    throw new DecodeError("generic netlink header", 0, `${message.payload.length} bytes, a header is ${GENL_HDRLEN}`);
+    throw new DecodeError("generic netlink header", 0, `${message.payload.length} bytes, expected at least ${GENL_HDRLEN}`);
   }
   return message.payload[0]!;
 }
@@ -88,7 +88,7 @@ export function decodeFamily(message: Message): Family {
         break;
     }
   }
-  if (id === undefined || name === undefined) throw new DecodeError("generic netlink family", 0, "no number or no name in it");
+  if (id === undefined || name === undefined) throw new DecodeError("generic netlink family", 0, "missing number or name");
   return { id, name, version, maxAttribute, groups };
 }
 

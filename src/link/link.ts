@@ -110,7 +110,7 @@ function header(index: number): Uint8Array<ArrayBuffer> {
 export function decodeLink(message: Message): Link {
   const { payload } = message;
   if (payload.length < IFINFOMSG_SIZE) {
-    throw new DecodeError("link", 0, `${payload.length} bytes, a header is ${IFINFOMSG_SIZE}`);
+    throw new DecodeError("link", 0, `${payload.length} bytes, expected at least ${IFINFOMSG_SIZE}`);
   }
   const view = viewOf(payload);
   const index = view.getInt32(4, LITTLE);
@@ -153,7 +153,7 @@ export function decodeLink(message: Message): Link {
       }
     }
   }
-  if (name === undefined) throw new DecodeError("link", 0, "no name in it");
+  if (name === undefined) throw new DecodeError("link", 0, "missing name");
   return {
     index,
     name,

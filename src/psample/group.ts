@@ -57,7 +57,7 @@ export function decodeGroup(message: Message): Group {
   let refcount: number | undefined;
   let sequence: number | undefined;
   const start = NLMSG_HDRLEN + GENL_HDRLEN;
-  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, the headers are ${start}`);
+  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, expected at least ${start}`);
   const attr = new AttrReader(viewOf(bytes), start, bytes.length, littleEndian);
   while (attr.next()) {
     switch (attr.type) {
@@ -74,7 +74,7 @@ export function decodeGroup(message: Message): Group {
         break;
     }
   }
-  if (group === undefined) throw new DecodeError("psample group", start, "no group number in it");
+  if (group === undefined) throw new DecodeError("psample group", start, "missing group number");
   return { group, refcount, sequence };
 }
 
@@ -86,7 +86,7 @@ export function decodeGroup(message: Message): Group {
  */
 export function decodeMessage(message: Uint8Array, options: DecodeOptions = {}): Sample | GroupEvent | undefined {
   if (message.length < NLMSG_HDRLEN + GENL_HDRLEN) {
-    throw new DecodeError("psample message", 0, `${message.length} bytes, the headers are ${NLMSG_HDRLEN + GENL_HDRLEN}`);
+    throw new DecodeError("psample message", 0, `${message.length} bytes, expected at least ${NLMSG_HDRLEN + GENL_HDRLEN}`);
   }
   const command = message[NLMSG_HDRLEN];
   if (command === PSAMPLE_CMD_SAMPLE) return decodeSample(message, options);

@@ -52,7 +52,7 @@ export const TCA_ACT_FLAGS_SKIP_SW = 4;
 export const TCA_ACT_HW_STATS_IMMEDIATE = 1;
 export const TCA_ACT_HW_STATS_DELAYED = 2;
 
-// include/uapi/linux/rtnetlink.h: the attributes behind struct tcamsg.
+// include/uapi/linux/rtnetlink.h: the attributes after struct tcamsg.
 const TCA_ROOT_TAB = 1;
 const TCA_ROOT_FLAGS = 2;
 const TCA_ROOT_COUNT = 3;
@@ -70,15 +70,15 @@ export const TCA_ACT_MAX_PRIO = 32;
 
 /** An action as the kernel describes it. */
 export interface Action {
-  /** Its place: from 1 in a filter or an answer, from 0 in a dump. */
+  /** Its position in the list: from 1 in filters and replies, from 0 in dumps. */
   readonly order: number;
   /** Such as `"sample"`. */
   readonly kind: string;
-  /** The action, where its kind is `"sample"`. */
+  /** The action, if its kind is `"sample"`. */
   readonly sample: SampleAction | undefined;
-  /** The action, where its kind is `"gact"`. */
+  /** The action, if its kind is `"gact"`. */
   readonly gact: GactAction | undefined;
-  /** The kind's own attributes, not decoded, where the kind is another. */
+  /** The attributes of any other kind, not decoded. */
   readonly options: Uint8Array | undefined;
   /** The number of the action; dumps that leave out the options give it. */
   readonly index: number | undefined;
@@ -108,9 +108,9 @@ export interface ActionSpec {
   hardwareStats?: "immediate" | "delayed" | "disabled" | undefined;
   /** Count in one place instead of on each CPU. */
   noPerCpuStats?: boolean | undefined;
-  /** Not in hardware. Only for an action that is made by itself. */
+  /** Not in hardware. Only for an action that is made on its own. */
   skipHardware?: boolean | undefined;
-  /** Only in hardware. Only for an action that is made by itself. */
+  /** Only in hardware. Only for an action that is made on its own. */
   skipSoftware?: boolean | undefined;
 }
 
@@ -202,7 +202,7 @@ function readAction(order: number, attr: AttrReader): Action {
 /**
  * Writes a list of sample actions as the attribute `type`; nothing for `undefined`.
  *
- * @throws {ArgumentError} where there are more than 32, or a cookie is longer than 16 bytes.
+ * @throws {ArgumentError} if there are more than 32, or a cookie is longer than 16 bytes.
  */
 export function writeActions(writer: AttrWriter, type: number, actions: readonly ActionSpec[] | undefined): void {
   if (actions === undefined) return;
@@ -289,7 +289,7 @@ function encodeWholeKind(header: { type: number; flags: number }, usedWithinMs?:
 export function decodeActions(message: Message): ActionMessage {
   const { payload } = message;
   if (payload.length < TCAMSG_SIZE) {
-    throw new DecodeError("action message", 0, `${payload.length} bytes, a header is ${TCAMSG_SIZE}`);
+    throw new DecodeError("action message", 0, `${payload.length} bytes, expected at least ${TCAMSG_SIZE}`);
   }
   let count: number | undefined;
   let actions: Action[] = [];

@@ -16,7 +16,7 @@ export function prefixMask(bits: number, size: number): Uint8Array<ArrayBuffer> 
   return mask;
 }
 
-/** How many leading bits a mask has; `undefined` where it has a hole, or none at all. */
+/** How many leading bits a mask has; `undefined` if it has a hole, or none. */
 export function prefixLength(mask: Uint8Array): number | undefined {
   let bits = 0;
   while (bits < 8 * mask.length && (mask[bits >> 3]! >> (7 - (bits & 7))) & 1) bits++;
@@ -24,7 +24,7 @@ export function prefixLength(mask: Uint8Array): number | undefined {
   return bits > 0 && mask.every((byte, i) => byte === exact[i]) ? bits : undefined;
 }
 
-/** The bytes of an IPv4 address in dotted decimal, all four parts; `undefined` where the text is none. */
+/** The bytes of an IPv4 address in dotted decimal, all four parts; `undefined` for any other text. */
 export function ipv4Bytes(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return undefined;
   const parts = text.split(".").map(Number);
@@ -34,7 +34,7 @@ export function ipv4Bytes(text: string): Uint8Array<ArrayBuffer> | undefined {
   return bytes;
 }
 
-/** The bytes of an IPv6 address (RFC 4291 section 2.2, as inet_pton(3) reads it); `undefined` where the text is none. */
+/** The bytes of an IPv6 address (RFC 4291 section 2.2, as inet_pton(3) reads it); `undefined` for any other text. */
 export function ipv6Bytes(text: string): Uint8Array<ArrayBuffer> | undefined {
   const halves = text.split("::");
   if (halves.length > 2) return undefined;

@@ -14,7 +14,7 @@ const TC_ACT_REDIRECT = 7;
 const TC_ACT_TRAP = 8;
 /** Or-ed to how many actions of the list are skipped. */
 const TC_ACT_JUMP = 0x10000000;
-/** Or-ed to the chain in which classification goes on. */
+/** Or-ed to the chain in which classification continues. */
 const TC_ACT_GOTO_CHAIN = 0x20000000;
 /** The bits of the number that goes with {@linkcode TC_ACT_JUMP} and {@linkcode TC_ACT_GOTO_CHAIN}. */
 export const TC_ACT_EXT_VAL_MASK = 0x0fffffff;
@@ -32,7 +32,7 @@ const NAMES: Readonly<Record<ControlName, number>> = {
   trap: TC_ACT_TRAP,
 };
 
-/** The controls that are a word: `pipe` goes on with the next action, `pass` accepts, `continue` tries the next filter. */
+/** The controls that are a word: `pipe` continues with the next action, `pass` accepts, `continue` tries the next filter. */
 export type ControlName =
   | "continue"
   | "pass"
@@ -66,7 +66,7 @@ const BY_NUMBER: ReadonlyMap<number, ControlName> = new Map(Object.entries(NAMES
 /**
  * The number of a control.
  *
- * @throws {ArgumentError} where a jump or a chain does not fit 28 bits.
+ * @throws {ArgumentError} if a jump or a chain does not fit 28 bits.
  */
 export function encodeControl(control: Control): number {
   if (typeof control === "string") {

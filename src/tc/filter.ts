@@ -1,5 +1,5 @@
 /**
- * Filters: what stands in RTM_NEWTFILTER around the classifier's own attributes.
+ * Filters: the part of RTM_NEWTFILTER around the classifier's own attributes.
  * Source: net/sched/cls_api.c.
  */
 import { AttrReader } from "../wire/attr_reader.ts";
@@ -33,7 +33,7 @@ export interface OtherClassifier {
   readonly kind: "other";
   /** The attributes inside TCA_OPTIONS. */
   readonly bytes: Uint8Array;
-  /** What is done with the packets, in order; `undefined` where it is not known where they stand. */
+  /** What is done with the packets, in order; `undefined` if it is not known which attribute they are. */
   readonly actions: readonly Action[] | undefined;
 }
 
@@ -44,7 +44,7 @@ const ACTIONS_OF_KIND: Readonly<Record<string, number>> = { basic: 3, bpf: 1, cg
 export interface Filter {
   /** The device. */
   readonly ifindex: number;
-  /** The filter's own number among those with its preference; 0 for the entry that stands for all of them. */
+  /** The filter's own number among those with its preference; 0 for the entry that represents all of them. */
   readonly handle: number;
   /** Where it hangs: {@linkcode TC_H_CLSACT_INGRESS}, {@linkcode TC_H_CLSACT_EGRESS} or a qdisc. */
   readonly parent: number;
@@ -56,7 +56,7 @@ export interface Filter {
   readonly kind: string;
   /** The chain it is in. */
   readonly chain: number | undefined;
-  /** What the classifier has; `undefined` in the entry that stands for a preference. */
+  /** What the classifier has; `undefined` in the entry that represents a preference. */
   readonly classifier: Matchall | Flower | U32 | OtherClassifier | undefined;
   /** What else the kernel sent. */
   readonly unknown: readonly UnknownAttribute[];
@@ -70,11 +70,11 @@ export interface FilterKey {
   parent: number;
   /** 0 or none lets the kernel choose one, or means all of them in a delete. */
   preference?: number | undefined;
-  /** The EtherType; {@linkcode ETH_P_ALL} unless given. */
+  /** The EtherType; defaults to {@linkcode ETH_P_ALL}. */
   protocol?: number | undefined;
   /** 0 or none lets the kernel choose one, or means all of the preference in a delete. */
   handle?: number | undefined;
-  /** The chain; 0 unless given. */
+  /** The chain; defaults to 0. */
   chain?: number | undefined;
   /** The kind, needed for everything but a delete of all filters of a preference. */
   kind?: string | undefined;
@@ -91,11 +91,11 @@ export function encodeFilter(change: TcChange, key: FilterKey, classifier?: Clas
 
 /** A request for one filter. */
 export function encodeFilterGet(key: FilterKey, classifier?: ClassifierSpec): Uint8Array<ArrayBuffer> {
-  // Kernels before 4.20 answer a get only where it asks for an echo.
+  // Kernels before 4.20 answer a get only if it asks for an echo.
   return encode(RTM_GETTFILTER, NLM_F_REQUEST | NLM_F_ECHO, key, classifier);
 }
 
-/** A request for the filters of a device at a parent; those of a preference, protocol or chain where the key says so. */
+/** A request for the filters of a device at a parent; of one preference, protocol or chain if the key names it. */
 export function encodeFilterDump(key: Omit<FilterKey, "handle" | "kind">): Uint8Array<ArrayBuffer> {
   const { ifindex, parent, preference = 0, protocol = 0, chain } = key;
   const header = encodeTcHeader({ ifindex, handle: 0, parent, info: filterInfo(preference, protocol) });
@@ -169,7 +169,7 @@ function otherActions(kind: string, options: AttrReader): Action[] | undefined {
   return actions;
 }
 
-/** The actions of a filter, none where its kind is not decoded. */
+/** The actions of a filter, none if its kind is not decoded. */
 export function actionsOf(filter: Filter): NonNullable<Matchall["actions"]> {
   const { classifier } = filter;
   return classifier?.actions ?? [];

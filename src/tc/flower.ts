@@ -84,7 +84,7 @@ const TCA_FLOWER_KEY_NUM_OF_VLANS = 102;
 export interface MaskedNumber {
   /** The number. */
   readonly value: number;
-  /** The bits that are compared; all of them where it is `undefined`. */
+  /** The bits that are compared; all of them if `undefined`. */
   readonly mask: number | undefined;
 }
 
@@ -106,13 +106,13 @@ export interface FlowerKeys {
   vlanId?: number | undefined;
   /** The outer VLAN's priority. */
   vlanPriority?: number | undefined;
-  /** The EtherType behind the outer VLAN tag. */
+  /** The EtherType after the outer VLAN tag. */
   vlanEtherType?: number | undefined;
   /** The inner VLAN's number. */
   cvlanId?: number | undefined;
   /** The inner VLAN's priority. */
   cvlanPriority?: number | undefined;
-  /** The EtherType behind the inner VLAN tag. */
+  /** The EtherType after the inner VLAN tag. */
   cvlanEtherType?: number | undefined;
   /** The Ethernet destination. */
   destinationMac?: MaskedAddress | undefined;
@@ -239,7 +239,7 @@ export function readFlower(attr: AttrReader): Flower {
       case "address": {
         const address = values.get(key.type);
         if (!address) break;
-        // A key and its mask come together; where the mask is missing the whole address is meant.
+        // A key and its mask come together; if the mask is missing the whole address is meant.
         const mask = values.get(key.mask) ?? new Uint8Array(address.length).fill(0xff);
         if (address.length !== key.size || mask.length !== key.size) {
           unknown.push({ type: key.type, value: address }, { type: key.mask, value: mask });
@@ -262,7 +262,7 @@ export function readFlower(attr: AttrReader): Flower {
 /**
  * Writes the attributes inside TCA_OPTIONS, in the order in which iproute2's manual names them.
  *
- * @throws {ArgumentError} where a key needs another one that is not there: ports an IP protocol, ICMP types their protocol.
+ * @throws {ArgumentError} if a key needs another one that is missing: ports an IP protocol, ICMP types their protocol.
  */
 export function writeFlower(writer: AttrWriter, spec: FlowerSpec): void {
   const keys = spec.keys ?? {};
@@ -333,7 +333,7 @@ type KeysOf<T> = {
 interface KeyBase {
   /** The attribute of the value, or of the first of a range. */
   readonly type: number;
-  /** The IP protocol for which this attribute stands for the key. */
+  /** The IP protocol for which the key is this attribute. */
   readonly protocol?: number;
 }
 

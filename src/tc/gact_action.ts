@@ -1,5 +1,5 @@
 /**
- * The action `gact`, which only decides: people put it behind `sample` to end a chain, so lists show it.
+ * The action `gact`, which only decides: people put it after `sample` to end a chain, so lists show it.
  * Source: include/uapi/linux/tc_act/tc_gact.h, net/sched/act_gact.c.
  */
 import type { AttrReader } from "../wire/attr_reader.ts";
@@ -18,7 +18,7 @@ const TCA_GACT_PAD = 4;
 export interface GactProbability {
   /** 0 none, 1 random, 2 every Nth. */
   readonly type: number;
-  /** One packet in so many. */
+  /** N of "1 in N packets". */
   readonly value: number;
   /** What becomes of it. */
   readonly control: Control;
@@ -34,7 +34,7 @@ export interface GactAction extends ActionParameters {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** Reads the attributes of a gact action; `undefined` where the one that every action has is missing. */
+/** Reads the attributes of a gact action; `undefined` if the one that every action has is missing. */
 export function readGactAction(attr: AttrReader): GactAction | undefined {
   let parameters: ActionParameters | undefined;
   let probability: GactProbability | undefined;

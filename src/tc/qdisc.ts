@@ -52,19 +52,19 @@ export interface Qdisc {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** What {@linkcode encodeQdisc} is told about a qdisc. */
+/** A qdisc for {@linkcode encodeQdisc}. */
 export interface QdiscSpec {
   /** The device. */
   ifindex: number;
-  /** The kind; without it a delete takes whatever stands at the parent. */
+  /** The kind; without it a delete takes whichever qdisc the parent has. */
   kind?: string | undefined;
-  /** {@linkcode TC_H_FFFF} unless given. */
+  /** Defaults to {@linkcode TC_H_FFFF}. */
   handle?: number | undefined;
-  /** {@linkcode TC_H_CLSACT} unless given. */
+  /** Defaults to {@linkcode TC_H_CLSACT}. */
   parent?: number | undefined;
 }
 
-/** A request that changes a qdisc: clsact where nothing else is said. */
+/** A request that changes a qdisc: by default clsact. */
 export function encodeQdisc(change: TcChange, spec: QdiscSpec): Uint8Array<ArrayBuffer> {
   const header = encodeTcHeader({
     ifindex: spec.ifindex,

@@ -1,4 +1,4 @@
-/** Which argument of a request the kernel refused: it tells the attribute by where it stands. */
+/** Which argument of a request the kernel refused, by the offset of the attribute. */
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { messageType, NLMSG_HDRLEN } from "../wire/message.ts";
@@ -20,7 +20,7 @@ const NAMES: readonly (readonly [RegExp, string])[] = [
 
 /**
  * The argument whose attribute begins at `offset` of a request about traffic control: its name, or else the numbers of
- * the attributes on the way to it; `undefined` where no attribute begins there.
+ * the attributes on the way to it; `undefined` if no attribute begins there.
  */
 export function refusedArgument(request: Uint8Array, offset: number): string | undefined {
   const view = viewOf(request);

@@ -31,7 +31,7 @@ export interface ActionParameters {
   readonly capabilities: number;
   /** What becomes of the packet afterwards. */
   readonly control: Control;
-  /** How many hold the action: the filters, and one more where it was made by itself. */
+  /** How many hold the action: the filters that use it, and one more if it was made on its own. */
   readonly referenceCount: number;
   /** How many filters hold the action. */
   readonly bindCount: number;
@@ -41,9 +41,9 @@ export interface ActionParameters {
 export interface ActionAges {
   /** Since it was installed. */
   readonly installedMs: bigint;
-  /** Since a packet came to it; since it was installed, where none came. */
+  /** Since the last packet reached it; since it was installed, if none has. */
   readonly lastUsedMs: bigint;
-  /** Since the first packet came to it; 0 where none came. */
+  /** Since the first packet reached it; 0 if none has. */
   readonly firstUsedMs: bigint;
   /** Until it expires; 0 for never. */
   readonly expiresMs: bigint;
@@ -51,7 +51,7 @@ export interface ActionAges {
 
 /** A sample action as the kernel describes it. */
 export interface SampleAction extends ActionParameters {
-  /** One packet in so many is sampled. */
+  /** N of "1 in N packets". */
   readonly rate: number | undefined;
   /** The psample group that the samples go to. */
   readonly group: number | undefined;
@@ -64,20 +64,20 @@ export interface SampleAction extends ActionParameters {
 }
 
 /**
- * What {@linkcode writeSampleAction} is told. A new action needs `rate` and `group`; with the `index` of an existing
- * one alone that one is shared. A replace needs `rate` and `group` too, and keeps `truncateBytes` where it is absent:
+ * What {@linkcode writeSampleAction} encodes. A new action needs `rate` and `group`; the `index` of an existing
+ * one alone shares that one. A replace needs `rate` and `group` too, and keeps `truncateBytes` if absent:
  * a truncation goes away only with the action.
  */
 export interface SampleActionSpec {
-  /** Sample one packet in so many. */
+  /** Sample 1 in `rate` packets. */
   rate?: number | undefined;
   /** The psample group to send samples to. */
   group?: number | undefined;
-  /** Cut packets to so many bytes. Absent is not 0: 0 cuts everything. */
+  /** Cut packets to this size. Absent is not 0: 0 cuts everything. */
   truncateBytes?: number | undefined;
-  /** The number of the action; the kernel chooses one unless given. */
+  /** The number of the action; defaults to one that the kernel chooses. */
   index?: number | undefined;
-  /** What becomes of the packet; `"pipe"` unless given. */
+  /** What becomes of the packet; defaults to `"pipe"`. */
   control?: Control | undefined;
 }
 
@@ -100,7 +100,7 @@ export function readAges(attr: AttrReader): ActionAges {
   return { installedMs: ms(0), lastUsedMs: ms(8), expiresMs: ms(16), firstUsedMs: attr.size < 32 ? 0n : ms(24) };
 }
 
-/** Reads the attributes of a sample action; `undefined` where the one that every action has is missing. */
+/** Reads the attributes of a sample action; `undefined` if the one that every action has is missing. */
 export function readSampleAction(attr: AttrReader): SampleAction | undefined {
   let parameters: ActionParameters | undefined;
   let rate: number | undefined;

@@ -21,7 +21,7 @@ export const RTM_NEWACTION = 48;
 export const RTM_DELACTION = 49;
 export const RTM_GETACTION = 50;
 
-// include/uapi/linux/rtnetlink.h: attributes behind struct tcmsg.
+// include/uapi/linux/rtnetlink.h: attributes after struct tcmsg.
 export const TCA_KIND = 1;
 export const TCA_OPTIONS = 2;
 export const TCA_STATS2 = 7;
@@ -85,7 +85,7 @@ export function encodeTcHeader(header: TcHeader): Uint8Array<ArrayBuffer> {
 /** Reads `struct tcmsg`, the first bytes of `message`; `what` says in an error what was read. */
 export function decodeTcHeader(message: Message, what: string): TcHeader {
   const { payload } = message;
-  if (payload.length < TCMSG_SIZE) throw new DecodeError(what, 0, `${payload.length} bytes, a header is ${TCMSG_SIZE}`);
+  if (payload.length < TCMSG_SIZE) throw new DecodeError(what, 0, `${payload.length} bytes, expected at least ${TCMSG_SIZE}`);
   const view = viewOf(payload);
   return {
     ifindex: view.getUint32(4, LITTLE),
@@ -95,7 +95,7 @@ export function decodeTcHeader(message: Message, what: string): TcHeader {
   };
 }
 
-/** `tcm_info` of a filter: the preference above the EtherType, which stands in network byte order. */
+/** `tcm_info` of a filter: the preference above the EtherType, which is in network byte order. */
 export function filterInfo(preference: number, protocol: number): number {
   return ((preference << 16) | htons(protocol)) >>> 0;
 }
@@ -105,7 +105,7 @@ export function splitFilterInfo(info: number): { preference: number; protocol: n
   return { preference: info >>> 16, protocol: htons(info & 0xffff) };
 }
 
-/** What is to happen to an object. `replace` also makes it where there is none, `change` does not. */
+/** What is to happen to an object. `replace` makes it if there is none, `change` does not. */
 export type TcChange = "add" | "replace" | "change" | "delete";
 
 /** The flags of a request that changes a filter. */
@@ -125,7 +125,7 @@ export const QDISC_FLAGS: Readonly<Record<TcChange, number>> = {
 
 export type { UnknownAttribute } from "../wire/attr_reader.ts";
 
-/** The attribute the cursor stands on, to be kept. */
+/** The attribute at the cursor, to be kept. */
 export function keepUnknown(attr: AttrReader): UnknownAttribute {
   return { type: attr.type, value: attr.bytes() };
 }

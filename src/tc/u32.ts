@@ -74,7 +74,7 @@ export interface U32 {
   readonly classId: number | undefined;
   /** The hash table that the filter is in, and its bucket. */
   readonly hash: number | undefined;
-  /** The hash table that classification goes on in. */
+  /** The hash table in which classification continues. */
   readonly link: number | undefined;
   /** How many buckets; only a hash table has it. */
   readonly divisor: number | undefined;
@@ -221,7 +221,7 @@ export function writeU32(writer: AttrWriter, spec: U32Spec): void {
   writer.u32(TCA_U32_CLASSID, classId);
   writeActions(writer, TCA_U32_ACT, actions);
   if (keys) {
-    if (keys.length > U32_MAX_KEYS) throw new ArgumentError(`Cannot encode ${keys.length} u32 keys: ${U32_MAX_KEYS} is the most`);
+    if (keys.length > U32_MAX_KEYS) throw new ArgumentError(`Cannot encode ${keys.length} u32 keys: the maximum is ${U32_MAX_KEYS}`);
     const bytes = memory(SEL_SIZE + keys.length * KEY_SIZE);
     const view = viewOf(bytes);
     // A filter that is not terminal only leads on to others.
@@ -240,7 +240,7 @@ export function writeU32(writer: AttrWriter, spec: U32Spec): void {
 }
 
 /**
- * The keys with one more. A word that is there already takes the bits in, as iproute2 does it; `undefined` where the two
+ * The keys with one more. A word that is there already takes the bits in, as iproute2 does it; `undefined` if the two
  * contradict each other, or the offset is not a multiple of 4.
  */
 export function withKey(keys: readonly U32Key[], key: U32Key): U32Key[] | undefined {

@@ -22,7 +22,7 @@ const text = new TextDecoder();
  * a `DecodeError`. Bytes are views of what it reads, not copies.
  */
 export class AttrReader {
-  /** The type of the attribute the cursor stands on, without its flag bits. */
+  /** The type of the attribute at the cursor, without its flag bits. */
   type = 0;
   #view: DataView;
   #at: number;
@@ -48,7 +48,7 @@ export class AttrReader {
   next(): boolean {
     const left = this.#end - this.#at;
     if (left <= 0) return false;
-    if (left < 4) throw new DecodeError("attribute", this.#at, `${left} bytes left, a header is 4`);
+    if (left < 4) throw new DecodeError("attribute", this.#at, `${left} bytes left, expected at least 4`);
     const size = this.#view.getUint16(this.#at, this.#little);
     if (size < 4 || size > left) throw new DecodeError("attribute", this.#at, `length ${size}, ${left} bytes left`);
     this.type = this.#view.getUint16(this.#at + 2, this.#little) & NLA_TYPE_MASK;

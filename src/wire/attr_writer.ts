@@ -96,7 +96,7 @@ export class AttrWriter {
     return this;
   }
 
-  /** An attribute whose value is text with a NUL behind it. */
+  /** An attribute whose value is text with a NUL after it. */
   string(type: number, value: string | undefined): this {
     return this.bytes(type, value === undefined ? undefined : text.encode(`${value}\0`));
   }
@@ -107,7 +107,7 @@ export class AttrWriter {
     return this;
   }
 
-  /** An attribute whose value is the attributes that `fill` writes. Or-in {@linkcode NLA_F_NESTED} where the family wants it. */
+  /** An attribute whose value is the attributes that `fill` writes. Or-in {@linkcode NLA_F_NESTED} if the family wants it. */
   nest(type: number, fill: (writer: this) => void): this {
     const start = this.#header(type, 0) - 4;
     fill(this);

@@ -77,7 +77,7 @@ export function etherTypeOf(name: string): number | undefined {
   return BY_NAME.get(name.toLowerCase());
 }
 
-/** An EtherType as text that people and tc read: its name, or the number in hexadecimal behind 0x. */
+/** An EtherType as text that people and tc read: its name, or the number in hexadecimal after 0x. */
 export function etherTypeText(number: number): string {
   return etherTypeName(number) ?? `0x${number.toString(16)}`;
 }

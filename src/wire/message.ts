@@ -53,7 +53,7 @@ export interface Message {
  * @throws {DecodeError} if `bytes` are shorter than a header.
  */
 export function messageOf(bytes: Uint8Array, littleEndian: boolean = LITTLE): Message {
-  if (bytes.length < NLMSG_HDRLEN) throw new DecodeError("netlink message", 0, `${bytes.length} bytes, a header is ${NLMSG_HDRLEN}`);
+  if (bytes.length < NLMSG_HDRLEN) throw new DecodeError("netlink message", 0, `${bytes.length} bytes, expected at least ${NLMSG_HDRLEN}`);
   const view = viewOf(bytes);
   return {
     type: view.getUint16(4, littleEndian),
@@ -91,11 +91,11 @@ export function setSequence(request: Uint8Array, sequence: number): void {
  * everybody else {@linkcode splitMessages}.
  */
 export class MessageReader {
-  /** `nlmsg_type` of the message the cursor stands on. */
+  /** `nlmsg_type` of the message at the cursor. */
   type = 0;
   /** Offset of the message's header. */
   start = 0;
-  /** Offset behind the message's last byte, padding not counted. */
+  /** Offset after the message's last byte, padding not counted. */
   end = 0;
   #view: DataView;
   #at = 0;
@@ -117,7 +117,7 @@ export class MessageReader {
     this.#limit = end;
   }
 
-  /** The message the cursor stands on. */
+  /** The message at the cursor. */
   message(): Message {
     const { buffer, byteOffset } = this.#view;
     return messageOf(new Uint8Array(buffer, byteOffset + this.start, this.end - this.start), this.#little);
@@ -129,7 +129,7 @@ export class MessageReader {
     if (left <= 0) return false;
     const view = this.#view;
     const at = this.#at;
-    if (left < NLMSG_HDRLEN) throw new DecodeError("netlink message", at, `${left} bytes left, a header is ${NLMSG_HDRLEN}`);
+    if (left < NLMSG_HDRLEN) throw new DecodeError("netlink message", at, `${left} bytes left, expected at least ${NLMSG_HDRLEN}`);
     const length = view.getUint32(at, this.#little);
     if (length < NLMSG_HDRLEN || length > left) {
       throw new DecodeError("netlink message", at, `length ${length}, ${left} bytes left`);
@@ -168,9 +168,9 @@ export interface MessageHeader {
   type: number;
   /** `nlmsg_flags`, NLM_F_*. */
   flags: number;
-  /** `nlmsg_seq`; 0 unless given. */
+  /** `nlmsg_seq`; defaults to 0. */
   sequence?: number;
-  /** `nlmsg_pid`; 0 unless given. */
+  /** `nlmsg_pid`; defaults to 0. */
   portId?: number;
 }
 
@@ -233,7 +233,7 @@ export function decodeAck(message: Message): Ack {
   return { errno, extack, extackOffset };
 }
 
-/** The error that an acknowledgement of `op` stands for; `undefined` for success. */
+/** The error that an acknowledgement of `op` reports; `undefined` for success. */
 export function ackError(op: string, ack: Ack, hint?: string): NetlinkError | undefined {
   if (ack.errno === 0) return undefined;
   return new NetlinkError(op, ack.errno, { extack: ack.extack, extackOffset: ack.extackOffset, hint });

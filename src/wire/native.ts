@@ -1,4 +1,4 @@
-/** True where this machine is little-endian; netlink speaks the byte order of the host. */
+/** True if this machine is little-endian; netlink uses the byte order of the host. */
 export const LITTLE: boolean = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 /** The next multiple of 4: messages and attributes are padded to it (`NLMSG_ALIGN`, `NLA_ALIGN`). */

@@ -1,8 +1,8 @@
-/** Bytes as text: hexadecimal and IP addresses, both ways where it is needed. */
+/** Bytes as text: hexadecimal and IP addresses, both ways if needed. */
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** The runtime's own, where it is new enough to have one: it takes a tenth of the time. */
+/** The runtime's own, if it is new enough to have one: ten times as fast. */
 const native = (Uint8Array.prototype as { toHex?(): string }).toHex;
 
 /** Bytes as lower-case hexadecimal without separators. */
@@ -18,7 +18,7 @@ export function hexByte(byte: number): string {
   return HEX[byte & 0xff]!;
 }
 
-/** Hexadecimal digits as bytes; `undefined` where the text is not an even number of them. */
+/** Hexadecimal digits as bytes; `undefined` if the text is not an even number of them. */
 export function fromHex(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (text.length % 2 !== 0 || !/^[0-9a-fA-F]*$/.test(text)) return undefined;
   const bytes = new Uint8Array(new ArrayBuffer(text.length / 2));
@@ -35,7 +35,7 @@ export function ipv4Text(bytes: Uint8Array): string {
 export function ipv6Text(bytes: Uint8Array): string {
   const words: number[] = [];
   for (let i = 0; i < 16; i += 2) words.push((bytes[i]! << 8) | bytes[i + 1]!);
-  // The longest run of two or more zero words becomes "::", the first of them where two are equal.
+  // The longest run of two or more zero words becomes "::", the first of them if two are equal.
   let best = -1;
   let bestLength = 1;
   for (let i = 0; i < 8; i++) {

@@ -7,7 +7,7 @@ import type { DocumentWriter } from "./document.ts";
 import { flowerWords, PRINTED } from "./flower_words.ts";
 import { classText } from "./values.ts";
 
-/** TC_H_MIN_PRIORITY and the 16 hardware queues behind it: a class that stands for a traffic class of the device. */
+/** TC_H_MIN_PRIORITY and the 16 hardware queues above it: a class that stands for a traffic class of the device. */
 const FIRST_HARDWARE_TC = 0xffe0;
 
 /** What follows `flower`. */

@@ -8,7 +8,7 @@ import { hex, protocolText } from "./values.ts";
 
 /** The values that iproute2 prints in another form than it reads. */
 export interface FlowerForm {
-  /** An EtherType behind a VLAN tag. */
+  /** An EtherType after a VLAN tag. */
   etherType(type: number): string;
   /** An IP protocol. */
   ipProtocol(protocol: number): string;

@@ -1,8 +1,8 @@
 /**
  * Qdiscs, as iproute2 6.1 prints them.
  *
- * What this package does not decode is said to be there, where iproute2 would print it: a list never looks complete
- * when it is not.
+ * What this package does not decode is mentioned in the place in which iproute2 would print it, so that an incomplete
+ * list never looks complete.
  */
 import type { Qdisc } from "../../../src/tc/qdisc.ts";
 import { TC_H_ROOT } from "../../../src/tc/tcmsg.ts";

@@ -2,7 +2,7 @@
 import type { Stats } from "../../../src/tc/stats.ts";
 import type { DocumentWriter } from "./document.ts";
 
-/** A number of bytes, as iproute2 shortens it: only where next to nothing is lost. */
+/** A number of bytes, as iproute2 shortens it: only if next to nothing is lost. */
 function sizeText(bytes: number): string {
   for (const [unit, name, slack] of [[1024 * 1024, "Mb", 1024], [1024, "Kb", 16]] as const) {
     const rounded = Math.round(bytes / unit);

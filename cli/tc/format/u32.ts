@@ -159,7 +159,7 @@ function writeU32Ports(out: DocumentWriter, value: number, mask: number, ipv4: b
   }
 }
 
-/** How many leading bits a word has; 0 for none, `undefined` where there is a hole. */
+/** How many leading bits a word has; 0 for none, `undefined` if there is a hole. */
 function leadingBits(mask: number): number | undefined {
   const bits = Math.clz32(~mask);
   return bits === 32 || mask << bits === 0 ? bits : undefined;

@@ -22,7 +22,7 @@ export function noWords(): ClassifierWords {
   return { classId: undefined, flags: 0, actions: undefined };
 }
 
-/** Takes such a word as matchall and u32 know it, and what belongs to it; `false` where the word is another. */
+/** Takes such a word as matchall and u32 know it, and what belongs to it; `false` for another word. */
 export function takeCommon(words: Words, found: ClassifierWords): boolean {
   const word = words.word!;
   if (isPrefix(word, "classid") || word === "flowid") takeClassId(words, found);

@@ -13,7 +13,7 @@ import { outside, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { help, TC_HELP } from "./usage.ts";
 import { keywordOf, Words } from "./words.ts";
 
-/** Reads the words behind `psample tc`. */
+/** Reads the words after `psample tc`. */
 export function parseTc(list: readonly string[]): TcCommand | TcUsage {
   const words = new Words(list);
   try {

@@ -115,7 +115,7 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
         const ipProtocol = flowerProtocol(words.value(), innerType) ?? fail(illegal("ip_proto"));
         // iproute2 sends the ports of the protocol it has read by then, which the kernel does not look at with another.
         if (ipProtocol !== keys.ipProtocol && (keys.sourcePort ?? keys.destinationPort)) {
-          throw new TcRefusal('"ip_proto" cannot change behind the ports that belong to it', STATUS_OUTSIDE);
+          throw new TcRefusal('"ip_proto" cannot change after the ports that belong to it', STATUS_OUTSIDE);
         }
         keys.ipProtocol = ipProtocol;
         break;

@@ -12,14 +12,14 @@ export function parseMatchall(words: Words): ClassifierSpec | undefined {
   while (words.left > 0) {
     const word = words.word!;
     if (!takeCommon(words, found)) throw unknownWord(word);
-    // Nothing behind it is an error in iproute2, and only here.
+    // To iproute2 it is an error as the last word, for matchall only.
     if (word === "skip_hw" || word === "skip_sw") words.demand();
   }
   checkFlags(found.flags);
   return { kind: "matchall", ...found };
 }
 
-/** strtol(3) without a look at what is behind the number: `12xyz` is 12. */
+/** strtol(3) without a look at what follows the number: `12xyz` is 12. */
 export function matchallHandle(text: string | undefined): number {
   if (text === undefined) return 0;
   const signed = /^\s*-/.test(text);

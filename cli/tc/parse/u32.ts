@@ -53,7 +53,7 @@ const IP_FRAGMENTS: Readonly<Record<string, readonly [value: number, mask: numbe
   mf: [0x2000, 0x2000],
 };
 
-/** What follows `match`; `undefined` where iproute2 finds it illegal. */
+/** What follows `match`; `undefined` if iproute2 finds it illegal. */
 function parseSelector(words: Words, keys: U32Key[]): U32Key[] | undefined {
   const word = words.word!;
   const keyword = keywordOf(word, ["u32", "u16", "u8", "ip", "ip6", "udp", "tcp", "icmp", "mark", "ether"]);
@@ -137,7 +137,7 @@ function parseAt(words: Words, offset: number, offsetMask: number): [number, num
 
 function pack(keys: U32Key[], bits: 8 | 16 | 32, value: number, mask: number, offset: number, offsetMask: number): U32Key[] | undefined {
   if (bits === 32) return withKey(keys, { value, mask, offset, offsetMask });
-  // A narrow field stands in the word around it; 16 bits begin in its first half only at a multiple of 4.
+  // A narrow field is part of the word around it; 16 bits begin in its first half only at a multiple of 4.
   const inWord = offset & 3;
   const shift = bits === 16 ? (inWord === 0 ? 16 : 0) : 24 - 8 * inWord;
   const place = { offset: offset & ~3, offsetMask };

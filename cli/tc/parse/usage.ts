@@ -13,7 +13,7 @@ export const TC_HELP = `Usage: psample tc [ -s | -d | -r | -j | -p | -o ] OBJECT
 CONTROL is pipe, ok, pass, drop, shot, continue, reclassify, stolen, trap, jump N or goto chain N.
 The words are those of tc(8). What is not about sampling is left to tc.`;
 
-/** The refusal that is the help; `status` is 0 where help was asked for in the right place. */
+/** The refusal that is the help; `status` is 0 if help was asked for in the right place. */
 export function help(status: number): TcRefusal {
   return new TcRefusal(TC_HELP, status);
 }

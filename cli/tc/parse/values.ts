@@ -8,7 +8,7 @@ import { TC_H_ROOT, TC_H_UNSPEC } from "../../../src/tc/tcmsg.ts";
 
 const ULONG = 1n << 64n;
 
-/** strtoul(3): the number that text begins with, and what is behind it; `undefined` where it begins with none. */
+/** strtoul(3): the number that text begins with, and the rest; `undefined` if it begins with none. */
 export function strtoul(text: string, base: 0 | 10 | 16): { value: bigint; rest: string } | undefined {
   const [, sign, digits] = /^[ \t\n\v\f\r]*([+-]?)(.*)$/s.exec(text)!;
   const hexadecimal = base !== 10 && /^0[xX][0-9a-fA-F]/.test(digits!);
@@ -44,7 +44,7 @@ export function qdiscHandle(text: string): number | undefined {
   return Number(major.value) * 0x10000;
 }
 
-/** A class, `major:minor` in hexadecimal, where one of the two may be missing. */
+/** A class, `major:minor` in hexadecimal, of which one may be missing. */
 export function classId(text: string): number | undefined {
   if (text === "root") return TC_H_ROOT;
   if (text === "none") return TC_H_UNSPEC;
@@ -97,7 +97,7 @@ function ipv4Parts(text: string): Uint8Array | undefined {
   return undefined;
 }
 
-/** An address of a family with an optional prefix length or mask behind a slash (get_prefix_1()). */
+/** An address of a family with an optional prefix length or mask after a slash (get_prefix_1()). */
 export function prefixOf(text: string, family: 4 | 6): MaskedAddress | undefined {
   const slash = text.indexOf("/");
   const head = slash < 0 ? text : text.slice(0, slash);

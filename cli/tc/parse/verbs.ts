@@ -1,4 +1,4 @@
-/** The word behind an object: what to do. */
+/** The word after an object: what to do. */
 import { STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { help } from "./usage.ts";
 import { keywordOf, type Words } from "./words.ts";

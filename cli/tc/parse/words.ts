@@ -1,4 +1,4 @@
-/** How iproute2 goes through words: keywords, whole or as a prefix, and the values behind them. */
+/** How iproute2 goes through words: keywords, whole or as a prefix, and the values after them. */
 import { duplicateArgument, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 
 /** The words of a command, and how far they are read. */
@@ -18,7 +18,7 @@ export class Words {
     return this.#words.length - this.#at;
   }
 
-  /** The word the reading stands on; `undefined` behind the last. */
+  /** The next word; `undefined` at the end. */
   get word(): string | undefined {
     return this.#words[this.#at];
   }

@@ -187,11 +187,11 @@ test("psample tc: words that make no request together are refused in words", asy
       [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Too many actions: 5000, and the kernel takes 32"],
       [
         `filter add dev d0 ingress protocol ip flower ip_proto tcp dst_port 80 ip_proto icmp ${sample}`,
-        '"ip_proto" cannot change behind the ports that belong to it',
+        '"ip_proto" cannot change after the ports that belong to it',
       ],
       [
         `filter add dev d0 ingress protocol ip flower ip_proto tcp src_port 80 ip_proto udp ${sample}`,
-        '"ip_proto" cannot change behind the ports that belong to it',
+        '"ip_proto" cannot change after the ports that belong to it',
       ],
     ] as const
   ) {
