@@ -1,11 +1,12 @@
 /** What `--details` adds that the sample itself does not have: names and types of devices. */
-import { type Entry, type LinkTable, listLinks, type Sample, sampleLinkType } from "../mod.ts";
+import { type Entry, type LinkTable, listLinks } from "../mod.ts";
 import type { PcapngDevice } from "../src/format/pcapng.ts";
-import type { DetailSources } from "../src/format/text.ts";
-import { linkTypeOf } from "../src/link/link.ts";
+import type { Devices } from "../src/link/device.ts";
 
-/** {@linkcode DetailSources} that can be brought up to date before a batch is printed. */
-export interface Details extends DetailSources {
+/** What is known of devices; can be brought up to date before a batch is printed. */
+export interface Details {
+  /** The name of an interface in the network namespace `nsid` (`undefined`: the listener's own). */
+  interfaceName(ifindex: number, nsid: number | undefined): string | undefined;
   /** Resolves when what the batch needs is known, as far as it can be. */
   prepare?(batch: readonly Entry[]): Promise<void>;
   /** What is known of a device. */
@@ -16,11 +17,17 @@ export interface Details extends DetailSources {
 export function recordedDetails(device: NonNullable<Details["device"]> = () => undefined): Details {
   return {
     interfaceName: (index, nsid) => device(index, nsid)?.name,
-    linkType: (sample) => {
-      const index = sample.outIfindex ?? sample.inIfindex;
-      return linkTypeOf(index === undefined ? undefined : device(index, sample.nsid)?.type, sample.protocol, sample.data);
-    },
     device,
+  };
+}
+
+/** The devices as lines name them. */
+export function namedDevices(details: Details): Devices {
+  return {
+    find: (index, nsid) => {
+      const device = details.device?.(index, nsid);
+      return { type: device?.type, address: device?.address, name: details.interfaceName(index, nsid) };
+    },
   };
 }
 
@@ -33,11 +40,9 @@ const RETRY_MS = 500;
 export function liveDetails(): Details {
   let links: LinkTable | undefined;
   let asked = -Infinity;
-  const own = (sample: Sample): LinkTable | undefined => sample.nsid === undefined ? links : undefined;
   const missing = (index: number | undefined): boolean => index !== undefined && links?.candidates(index).length === 0;
   return {
     interfaceName: (index, nsid) => nsid === undefined ? links?.resolveIfindex(index)?.name : undefined,
-    linkType: (sample) => sampleLinkType(sample, own(sample)),
     device: (index, nsid) => nsid === undefined ? links?.resolveIfindex(index) : undefined,
     prepare: async (batch) => {
       const age = performance.now() - asked;

@@ -1,9 +1,10 @@
 /** Where samples and events go: text, JSON, recordings. Each takes a batch at a time. */
 import type { Entry, ListenStats } from "../mod.ts";
-import { writeJson } from "../src/format/json.ts";
+import { JsonWriter } from "../src/format/json.ts";
 import type { Output } from "../src/format/output.ts";
-import { formatGroupEvent, writeText } from "../src/format/text.ts";
-import type { Details } from "./names.ts";
+import { formatGroupEvent, TextWriter } from "../src/format/text.ts";
+import { loadSys } from "../src/sys/load.ts";
+import { type Details, namedDevices } from "./names.ts";
 import { clock, type Recorder, type Target } from "./recording.ts";
 import type { Out } from "./io.ts";
 import { Spool } from "./spool.ts";
@@ -38,17 +39,25 @@ export interface TextSinkOptions {
 
 /** libpsample's lines. */
 export function textSink(out: Out, { verbose, details }: TextSinkOptions): Sink {
-  const options = { verbose, details };
+  const devices = details && namedDevices(details);
+  let writer: TextWriter | undefined;
   const write = (output: Output, entry: Entry): void => {
-    if (entry.type === "sample") writeText(output, entry, options);
+    if (entry.type === "sample") writer!.writeSample(output, entry, devices);
     else output.text(formatGroupEvent(entry));
   };
-  return lines(out, write, details?.prepare && ((batch) => details.prepare!(batch)));
+  return lines(out, write, async (batch) => {
+    if (!writer) {
+      const sys = await loadSys();
+      writer = new TextWriter({ verbose, details: details !== undefined, utcOffset: (seconds) => sys.utcOffset(seconds) });
+    }
+    await details?.prepare?.(batch);
+  });
 }
 
 /** One JSON object a line. */
 export function jsonSink(out: Out): Sink {
-  return lines(out, writeJson);
+  const writer = new JsonWriter();
+  return lines(out, (output, entry) => writer.writeEntry(output, entry));
 }
 
 function lines(

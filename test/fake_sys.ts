@@ -435,6 +435,11 @@ export class FakeSys implements Sys {
     return -EPERM;
   }
 
+  /** Local time is UTC. */
+  utcOffset(): number {
+    return 0;
+  }
+
   /** The users of the fake: `nobody`. */
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {
     return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;

@@ -71,7 +71,8 @@ import {
   OPTION_USRDELIV,
   writeCarried,
 } from "./pcapng_block.ts";
-import { type DetailSources, formatDetails, printable } from "./text.ts";
+import { printable } from "../wire/text.ts";
+import { writeDetails } from "./text_details.ts";
 
 /** What is known of a device beside its index. */
 export interface PcapngDevice {
@@ -117,7 +118,6 @@ const MOST_STREAMS = 64;
 const STREAM_TEXT = 96;
 const BLANK = 0x20;
 const text = new TextDecoder();
-const NO_NAMES: DetailSources = {};
 
 /** One group at one rate on one interface. */
 interface Stream {
@@ -342,7 +342,7 @@ export class PcapngWriter {
       const latency = sample.latencyNs;
       if (occupancy !== undefined) output.text(`out-tc-occ ${occupancy} `);
       if (latency !== undefined) output.text(`latency ${latency} `);
-      output.text(formatDetails(sample, NO_NAMES));
+      writeDetails(output, sample);
     }
     this.#endText(output, start, OPTION_COMMENT);
   }

@@ -13,6 +13,8 @@ import {
   pollfd,
   STATX_BASIC_STATS,
   STATX_BYTES,
+  TM_BYTES,
+  tmOffset,
 } from "./structs.ts";
 import { EBADF, ENOENT, ENOSYS, type FileStatus, type Memory, POLLOUT, type Sys, SYS_BPF, type Watch } from "./sys.ts";
 
@@ -37,6 +39,7 @@ interface Libc {
   readlink(path: Memory, into: Memory, size: number): number | bigint;
   syscall(number: number, command: number, attributes: Memory, size: number): number | bigint;
   getpwnam(name: Memory): number | null;
+  localtime_r(time: BigInt64Array, result: Memory): number | null;
   initgroups(name: Memory, gid: number): number;
   setresgid(real: number, effective: number, saved: number): number;
   setresuid(real: number, effective: number, saved: number): number;
@@ -85,6 +88,8 @@ const SYMBOLS = {
   syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i64" },
   // struct passwd *getpwnam(const char *name)
   getpwnam: { args: ["ptr"], returns: "ptr" },
+  // struct tm *localtime_r(const time_t *time, struct tm *result)
+  localtime_r: { args: ["ptr", "ptr"], returns: "ptr" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { args: ["ptr", "u32"], returns: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -143,6 +148,8 @@ class BunSys implements Sys {
   readonly readsFirst = true;
   readonly #libc: Libc;
   readonly #size = new Uint32Array(new ArrayBuffer(4));
+  readonly #time = new BigInt64Array(new ArrayBuffer(8));
+  readonly #tm = memory(TM_BYTES);
   /** Of this thread; a Worker opens a backend of its own. */
   readonly #errnoAddress: number;
 
@@ -238,6 +245,12 @@ class BunSys implements Sys {
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {
     const address = this.#libc.getpwnam(name);
     return address ? passwdIds(new Uint8Array(toArrayBuffer(address, 0, PASSWD_BYTES).slice(0))) : undefined;
+  }
+
+  utcOffset(seconds: number): number {
+    this.#time[0] = BigInt(seconds);
+    // Fails only for years that no int can hold.
+    return this.#libc.localtime_r(this.#time, this.#tm) ? tmOffset(this.#tm) : 0;
   }
 
   initgroups(name: Memory, gid: number): number {

@@ -10,6 +10,8 @@ import {
   pollfd,
   STATX_BASIC_STATS,
   STATX_BYTES,
+  TM_BYTES,
+  tmOffset,
 } from "./structs.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { SystemError } from "../errors.ts";
@@ -56,6 +58,8 @@ const SYMBOLS = {
   syscall: { parameters: ["i64", "i64", "buffer", "u64"], result: "i64" },
   // struct passwd *getpwnam(const char *name)
   getpwnam: { parameters: ["buffer"], result: "u64" },
+  // struct tm *localtime_r(const time_t *time, struct tm *result)
+  localtime_r: { parameters: ["buffer", "buffer"], result: "u64" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { parameters: ["buffer", "u32"], result: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -137,6 +141,8 @@ class DenoSys implements Sys {
   readonly readsFirst = false;
   readonly #libc: Library["symbols"];
   readonly #size = new Uint32Array(1);
+  readonly #time = new BigInt64Array(1);
+  readonly #tm = memory(TM_BYTES);
   readonly #errno = new Int32Array(1);
   /** Of this thread; a Worker opens a backend of its own. */
   readonly #errnoAddress: bigint;
@@ -243,6 +249,12 @@ class DenoSys implements Sys {
     const entry = memory(PASSWD_BYTES);
     this.#libc.read(entry, address, BigInt(PASSWD_BYTES));
     return passwdIds(entry);
+  }
+
+  utcOffset(seconds: number): number {
+    this.#time[0] = BigInt(seconds);
+    // Fails only for years that no int can hold.
+    return this.#libc.localtime_r(this.#time, this.#tm) !== 0n ? tmOffset(this.#tm) : 0;
   }
 
   initgroups(name: Memory, gid: number): number {

@@ -64,3 +64,11 @@ export function passwdIds(entry: Memory): { uid: number; gid: number } {
   const view = viewOf(entry);
   return { uid: view.getUint32(16, LITTLE), gid: view.getUint32(20, LITTLE) };
 }
+
+/** `struct tm` of a 64-bit machine, in glibc and musl: nine ints, then where the offset from UTC is, a long, and a pointer. */
+export const TM_BYTES = 56;
+
+/** `tm_gmtoff` of a `struct tm`. */
+export function tmOffset(tm: Memory): number {
+  return Number(viewOf(tm).getBigInt64(40, LITTLE));
+}

@@ -145,6 +145,8 @@ export interface Sys {
   bpf(command: number, attributes: Memory): number;
   /** getpwnam(3): the user and group ids of a user; `undefined` where there is none. `name` ends with NUL. */
   getpwnam(name: Memory): { uid: number; gid: number } | undefined;
+  /** localtime_r(3): how many seconds local time is ahead of UTC at a time, given in seconds since 1970. The C library reads TZ and /etc/localtime. */
+  utcOffset(seconds: number): number;
   /** initgroups(3): takes the supplementary groups of a user. */
   initgroups(name: Memory, gid: number): number;
   /** setresgid(2), on all threads */

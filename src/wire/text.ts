@@ -1,4 +1,4 @@
-/** Bytes as text: hexadecimal and IP addresses, both ways if needed. */
+/** Bytes as text: hexadecimal and IP addresses, both ways if needed, and names that others chose. */
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
@@ -48,4 +48,21 @@ export function ipv6Text(bytes: Uint8Array): string {
   if (best === 0 && bestLength === 5 && words[5] === 0xffff) return `::ffff:${ipv4Text(bytes.subarray(12))}`;
   const text = (from: number, to: number): string => words.slice(from, to).map((word) => word.toString(16)).join(":");
   return best < 0 ? text(0, 8) : `${text(0, best)}::${text(best + bestLength, 8)}`;
+}
+
+const utf8 = new TextEncoder();
+
+/**
+ * A name for people to read. Anyone who may make a device chooses its name, and the kernel allows every byte but `/`, `:` and
+ * white space: what could control a terminal, break the line or hide (controls, formats such as U+202E, separators) becomes
+ * `\xNN`, a group for each byte of its UTF-8, and so does the backslash. Not for JSON, which has escapes of its own.
+ */
+export function printable(text: string): string;
+export function printable(text: string | undefined): string | undefined;
+export function printable(text: string | undefined): string | undefined {
+  return text?.replace(/[\\\p{C}\p{Z}]/gu, (character) => {
+    let escaped = "";
+    for (const byte of utf8.encode(character)) escaped += `\\x${HEX[byte]}`;
+    return escaped;
+  });
 }

@@ -1,19 +1,23 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { decodeSample, type GroupEvent } from "../../src/psample/mod.ts";
-import { formatJson, writeJson } from "../../src/format/json.ts";
+import { formatJson, JsonWriter } from "../../src/format/json.ts";
 import { Output } from "../../src/format/output.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 
 test("formatJson equals JSON.stringify for all that kernels sent", () => {
+  const batch = new BatchBuffer();
   const output = new Output(16);
+  const writer = new JsonWriter();
   let expected = "";
   for (const item of recordings().flatMap(({ items }) => items)) {
     assertEquals(formatJson(item), `${JSON.stringify(item)}\n`);
-    writeJson(output, item);
+    batch.add(item);
     expected += `${JSON.stringify(item)}\n`;
   }
+  for (let i = 0; i < batch.count; i++) writer.write(output, batch, i);
   assertEquals(output.takeText(), expected);
 });
 

@@ -2,7 +2,9 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { decodeSample, type Sample } from "../../src/psample/mod.ts";
 import { Output } from "../../src/format/output.ts";
-import { type DetailSources, formatDetails, formatGroupEvent, formatGroups, formatText, writeText } from "../../src/format/text.ts";
+import { formatGroupEvent, formatGroups, formatText, TextWriter } from "../../src/format/text.ts";
+import type { Devices } from "../../src/link/device.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 
@@ -10,10 +12,10 @@ function sample(list: readonly Attribute[], portId = 0): Sample {
   return decodeSample(message(list, { portId }), { littleEndian: true });
 }
 
-/** asctime(3) by another way than the formatter's: the text of Date has the same local time in other places. */
-function asctime(timestampNs: bigint): string {
-  const [weekday, month, day, year, time] = String(new Date(Number(timestampNs / 1_000_000n))).split(" ");
-  return `${weekday} ${month} ${day!.replace(/^0/, " ")} ${time} ${year}`;
+/** asctime(3) by another way than the writer's: the text of Date has the same parts in other places. */
+function asctime(timestampNs: bigint, offset = 0): string {
+  const [weekday, day, month, year, time] = new Date(Number(timestampNs / 1_000_000n) + offset * 1000).toUTCString().split(" ");
+  return `${weekday!.slice(0, 3)} ${month} ${day!.replace(/^0/, " ")} ${time} ${year}`;
 }
 
 test("formatText has all fields in the order of libpsample", () => {
@@ -74,12 +76,48 @@ test("formatText dumps with offsets that do not wrap", () => {
   assertEquals([lines[16]!.slice(0, 9), lines[17]!.slice(0, 9), lines[0xfff]!.slice(0, 9)], ["0x00f0:  ", "0x0100:  ", "0xffe0:  "]);
 });
 
-test("writeText writes lines behind each other, however many", () => {
-  const samples = recordedSamples();
+test("formatText has local time if it is told how far that is from UTC", () => {
+  // Central European Time of 2026: summer from 29 March to 25 October, 01:00 UTC.
+  const utcOffset = (seconds: number): number => seconds >= 1774746000 && seconds < 1792890000 ? 7200 : 3600;
+  for (const seconds of [1774745999n, 1774746000n, 1792889999n, 1792890000n, 1784000000n]) {
+    const line = formatText(sample([[13, number(8, seconds * 1_000_000_000n)]]), { utcOffset });
+    assertEquals(line, `timestamp ${asctime(seconds * 1_000_000_000n, utcOffset(Number(seconds)))} 000000000 nsec \n`);
+  }
+});
+
+test("a TextWriter asks for local time once a second", () => {
+  let asked = 0;
+  const writer = new TextWriter({
+    utcOffset: () => {
+      asked++;
+      return -5 * 3600;
+    },
+  });
   const output = new Output(16);
-  for (const sample of samples) writeText(output, sample, { verbose: true, details: {} });
-  assertEquals(output.takeText(), samples.map((sample) => formatText(sample, { verbose: true, details: {} })).join(""));
+  for (const time of [0n, 1n, 999_999_999n, 1_000_000_000n]) writer.writeSample(output, sample([[13, number(8, time)]]));
+  assertEquals(asked, 2);
+  assertEquals(output.takeText().split("\n")[3], "timestamp Wed Dec 31 19:00:01 1969 000000000 nsec ");
+});
+
+test("a TextWriter writes the entries of a batch one after the other, however many", () => {
+  const batch = new BatchBuffer();
+  const samples = recordedSamples();
+  for (const sample of samples) batch.add(sample);
+  batch.add({ type: "group-deleted", group: 7, sequence: undefined, refcount: 0, nsid: undefined, portId: 0 });
+  const output = new Output(16);
+  const writer = new TextWriter({ verbose: true });
+  for (let i = 0; i < batch.count; i++) writer.write(output, batch, i);
+  assertEquals(output.takeText(), samples.map((sample) => formatText(sample, { verbose: true })).join("") + "deleted group 7 \n");
   assertEquals(output.length, 0);
+});
+
+test("a TextWriter names the devices of the batch", () => {
+  const batch = new BatchBuffer();
+  batch.devices = devices;
+  batch.add(sample([[0, number(2, 3)], [14, number(2, 0x800)]]));
+  const output = new Output(16);
+  new TextWriter({ details: true }).write(output, batch, 0);
+  assertEquals(output.takeText(), "in-ifindex 3 protocol 0x800 in-name eth3 link-type ethernet \n");
 });
 
 test("formatGroupEvent", () => {
@@ -105,12 +143,19 @@ test("formatGroups is the table of psample -l", () => {
   );
 });
 
-const names: DetailSources = {
-  interfaceName: (ifindex, nsid) => ifindex === 3 ? `eth3${nsid === undefined ? "" : `-${nsid}`}` : undefined,
-  linkType: () => "ethernet",
+const devices: Devices = {
+  find: (ifindex, nsid) => ifindex === 3 ? { name: `eth3${nsid === undefined ? "" : `-${nsid}`}`, type: 1, address: undefined } : undefined,
 };
 
-test("formatDetails has what libpsample does not print", () => {
+/** What details are there after libpsample's fields, without the newline. */
+function details(sample: Sample, known: Devices | undefined): string {
+  const plain = formatText(sample).slice(0, -1);
+  const line = formatText(sample, { details: true }, known).slice(0, -1);
+  assertEquals(line.slice(0, plain.length), plain);
+  return line.slice(plain.length);
+}
+
+test("details are what libpsample does not print", () => {
   const list: Attribute[] = [
     [0, number(2, 3)],
     [1, number(2, 4)],
@@ -140,25 +185,31 @@ test("formatDetails has what libpsample does not print", () => {
     [17, bytes("dd")],
     [18, bytes("")],
   ];
-  const details = "in-name eth3 link-type ethernet probability 0.25 one-in 4 cookie 00ff tunnel-id 42 tunnel-src 192.0.2.1 " +
+  const expected = "in-name eth3 link-type ethernet probability 0.25 one-in 4 cookie 00ff tunnel-id 42 tunnel-src 192.0.2.1 " +
     "tunnel-dst 2001:db8::1 tunnel-tos 0 tunnel-ttl 64 tunnel-sport 50000 tunnel-dport 6081 tunnel-flags df,csum,oam,bridge " +
     "tunnel-geneve 0102:80:00800022,0103:03 tunnel-vxlan aa tunnel-erspan bb tunnel-attr-20 cc sender 77 attr-17 dd attr-18 - ";
-  assertEquals(formatDetails(sample(list, 77), names), details);
+  assertEquals(details(sample(list, 77), devices), expected);
   assertEquals(
-    formatText(sample([...list, [6, bytes("41")]], 77), { details: names, verbose: true }),
-    `in-ifindex 3 out-ifindex 4 sample-rate 1073741824 ${details}data len 1\n0x0000:  41${" ".repeat(47)}A\n\n`,
+    formatText(sample([...list, [6, bytes("51")]], 77), { details: true, verbose: true }, devices),
+    `in-ifindex 3 out-ifindex 4 sample-rate 1073741824 ${expected}data len 1\n0x0000:  51${" ".repeat(47)}Q\n\n`,
   );
 });
 
-test("formatDetails of a plain sample is empty, and a namespace is told", () => {
-  assertEquals(formatDetails(sample([[0, number(2, 3)], [5, number(4, 100)]]), {}), "");
+test("a plain sample has no details, and a namespace is one", () => {
+  assertEquals(details(sample([[0, number(2, 3)], [5, number(4, 100)]]), undefined), "");
   const foreign = decodeSample(message([[0, number(2, 3)]]), { littleEndian: true, nsid: 0 });
-  assertEquals(formatDetails(foreign, names), "in-name eth3-0 link-type ethernet nsid 0 ");
+  assertEquals(details(foreign, devices), "in-name eth3-0 link-type ethernet nsid 0 ");
 });
 
-test("formatDetails disarms the names of interfaces", () => {
-  const named = (name: string): string => formatDetails(sample([[0, number(2, 3)]]), { interfaceName: () => name });
-  assertEquals(named("eth0.7@x-é"), "in-name eth0.7@x-é ");
-  assertEquals(named("\x1b[31m\n a\\b\x7f"), "in-name \\x1b[31m\\x0a\\x20a\\x5cb\\x7f ");
-  assertEquals(named("a\u202eb\u00a0c\u009b"), "in-name a\\xe2\\x80\\xaeb\\xc2\\xa0c\\xc2\\x9b ");
+test("the link type is that of the device that the packet was sampled on", () => {
+  const types: Devices = { find: (ifindex) => ({ name: undefined, type: ifindex === 3 ? 1 : 65534, address: undefined }) };
+  assertEquals(details(sample([[0, number(2, 3)], [1, number(2, 4)]]), types), "link-type raw-ip ");
+  assertEquals(details(sample([[0, number(2, 3)]]), types), "link-type ethernet ");
+});
+
+test("details disarm the names of interfaces", () => {
+  const named = (name: string): string => details(sample([[0, number(2, 3)]]), { find: () => ({ name, type: 1, address: undefined }) });
+  assertEquals(named("eth0.7@x-é"), "in-name eth0.7@x-é link-type ethernet ");
+  assertEquals(named("\x1b[31m\n a\\b\x7f"), "in-name \\x1b[31m\\x0a\\x20a\\x5cb\\x7f link-type ethernet ");
+  assertEquals(named("a\u202eb\u00a0c\u009b"), "in-name a\\xe2\\x80\\xaeb\\xc2\\xa0c\\xc2\\x9b link-type ethernet ");
 });

@@ -12,7 +12,7 @@ import { decodeSample, type Sample } from "../../src/psample/sample.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
-import { type Details, recordedDetails } from "../../cli/names.ts";
+import type { Devices } from "../../src/link/device.ts";
 
 /** What a target found to be false. */
 export class Broken extends Error {
@@ -24,7 +24,7 @@ export function must(condition: boolean, what: string): asserts condition {
 }
 
 /** Names of devices. */
-export const DETAILS: Details = recordedDetails((ifindex) => ({ name: `d${ifindex}`, type: undefined, address: undefined }));
+const DEVICES: Devices = { find: (ifindex) => ({ name: `d${ifindex}`, type: undefined, address: undefined }) };
 
 /** Above this only what is not about every byte of the packet is printed. */
 export const LARGE = 4096;
@@ -74,7 +74,7 @@ export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
     if (sample.dataBytes > LARGE) return fields;
     const json = JSON.stringify(sample);
     must(formatJson(sample) === `${json}\n`, "the line of JSON differs from JSON.stringify");
-    const text = formatText(sample, { verbose: true, details: DETAILS });
+    const text = formatText(sample, { verbose: true, details: true }, DEVICES);
     const lines = text.split("\n").length - 1;
     must(lines === 1 + (sample.data ? 1 + Math.ceil(sample.dataBytes / 16) : 0), "the text has not as many lines as it should");
     return [fields, json, text];
