@@ -23,6 +23,7 @@ import type { Io } from "../../cli/io.ts";
 import { list } from "../../cli/commands/list.ts";
 import { monitor } from "../../cli/commands/monitor.ts";
 import { read } from "../../cli/commands/read.ts";
+import type { TcOptions } from "../../cli/tc/command.ts";
 import { formatActions } from "../../cli/tc/format/action.ts";
 import { formatFilters } from "../../cli/tc/format/filter.ts";
 import { formatQdiscs } from "../../cli/tc/format/qdisc.ts";
@@ -58,7 +59,21 @@ function inBothOrders<T>(run: (littleEndian: boolean) => T): T[] {
 }
 
 const TC_OPTIONS = { stats: true, details: true, raw: true, json: false, pretty: true, oneline: false };
-const TC_FORMS = [TC_OPTIONS, { ...TC_OPTIONS, json: true }, { ...TC_OPTIONS, pretty: false, oneline: true, raw: false }];
+const TC_FORMS: readonly TcOptions[] = [TC_OPTIONS, { ...TC_OPTIONS, json: true }, {
+  ...TC_OPTIONS,
+  pretty: false,
+  oneline: true,
+  raw: false,
+}];
+/** What a format makes in each form. The JSON is JSON, whatever strangers called their devices. */
+function inEachForm(format: (options: TcOptions) => string): string[] {
+  return TC_FORMS.map((options) => {
+    const text = format(options);
+    if (options.json) JSON.parse(text);
+    return text;
+  });
+}
+
 const TC_VIEW = { ifindex: 0, parent: 0, handle: 0, preference: 0, protocol: 0, chain: undefined };
 
 // The command line.
@@ -263,15 +278,15 @@ export const TARGETS: readonly Target[] = [
   }),
   decoder("qdisc", qdiscs, (input) => {
     const qdisc = decodeQdisc(messageOf(input));
-    return [qdisc, TC_FORMS.map((form) => formatQdiscs([qdisc], form, TC_VIEW, () => "x"))];
+    return [qdisc, inEachForm((form) => formatQdiscs([qdisc], form, TC_VIEW, () => "x"))];
   }),
   decoder("filter", filters, (input) => {
     const filter = decodeFilter(messageOf(input));
-    return [filter, TC_FORMS.map((form) => formatFilters([filter], form, TC_VIEW, () => "x"))];
+    return [filter, inEachForm((form) => formatFilters([filter], form, TC_VIEW, () => "x"))];
   }),
   decoder("action", actions, (input) => {
     const message = decodeActions(messageOf(input));
-    return [message, TC_FORMS.map((form) => formatActions([message], form))];
+    return [message, inEachForm((form) => formatActions([message], form))];
   }),
   decoder("ack", acks, (input) => {
     const ack = decodeAck(messageOf(input));
