@@ -23,9 +23,16 @@ const IFLA_LINK = 5;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_EXT_MASK = 29;
+const IFLA_XDP = 43;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
 const IFLA_INFO_KIND = 1;
+const IFLA_XDP_ATTACHED = 2;
+const IFLA_XDP_PROG_ID = 4;
+/** `XDP_ATTACHED_*`, by number: by the driver, by the stack, by hardware, and several at once. */
+const XDP_MODES = ["none", "native", "generic", "hardware", "several"] as const;
+/** IFLA_XDP_DRV_PROG_ID, IFLA_XDP_SKB_PROG_ID, IFLA_XDP_HW_PROG_ID. */
+const XDP_PROGRAM_IDS: ReadonlySet<number> = new Set([IFLA_XDP_PROG_ID, 5, 6, 7]);
 
 /** Leaves the counters out of an answer. */
 const RTEXT_FILTER_SKIP_STATS = 8;
@@ -53,6 +60,14 @@ const ARPHRD_VOID = 0xffff;
 /** The size of `struct ifinfomsg`: u8 family, u8 padding, u16 type, i32 index, u32 flags, u32 change. */
 const IFINFOMSG_SIZE = 16;
 
+/** The XDP programs of a device: they see arriving packets before anything else does. */
+export interface Xdp {
+  /** Who runs the program: the driver, the network stack, the hardware; or several at once. */
+  readonly mode: "native" | "generic" | "hardware" | "several";
+  /** The numbers of the programs. */
+  readonly programs: readonly number[];
+}
+
 /** A device as the kernel describes it. */
 export interface Link {
   /** Its number; not reused until all 31 bits are. */
@@ -79,6 +94,8 @@ export interface Link {
   readonly kind: string | undefined;
   /** The device below it, or the other end: an index, perhaps of another namespace. */
   readonly lowerIndex: number | undefined;
+  /** The XDP programs of the device; `undefined` where it has none. */
+  readonly xdp: Xdp | undefined;
 }
 
 /** A request for all devices. */
@@ -122,6 +139,7 @@ export function decodeLink(message: Message): Link {
   let alias: string | undefined;
   let kind: string | undefined;
   let lowerIndex: number | undefined;
+  let xdp: Xdp | undefined;
   const attr = AttrReader.of(payload.subarray(IFINFOMSG_SIZE));
   while (attr.next()) {
     switch (attr.type) {
@@ -146,6 +164,9 @@ export function decodeLink(message: Message): Link {
         while (info.next()) if (info.type === IFLA_INFO_KIND) kind = info.string();
         break;
       }
+      case IFLA_XDP:
+        xdp = readXdp(attr.nested());
+        break;
       case IFLA_PROP_LIST: {
         const list = attr.nested();
         while (list.next()) if (list.type === IFLA_ALT_IFNAME) alternativeNames.push(list.string());
@@ -167,7 +188,18 @@ export function decodeLink(message: Message): Link {
     alias,
     kind,
     lowerIndex,
+    xdp,
   };
+}
+
+function readXdp(attr: AttrReader): Xdp | undefined {
+  let mode: typeof XDP_MODES[number] | undefined;
+  const programs = new Set<number>();
+  while (attr.next()) {
+    if (attr.type === IFLA_XDP_ATTACHED) mode = XDP_MODES[attr.u8()];
+    else if (XDP_PROGRAM_IDS.has(attr.type)) programs.add(attr.u32());
+  }
+  return mode === undefined || mode === "none" ? undefined : { mode, programs: [...programs] };
 }
 
 /** The devices of a namespace at one moment. */

@@ -87,6 +87,13 @@ export function decodeControl(number: number): Control {
   return BY_NUMBER.get(number) ?? { value: number };
 }
 
+/** A control in the words of tc(8). */
+export function controlText(control: Control): string {
+  if (typeof control === "string") return control;
+  if ("jump" in control) return `jump ${control.jump}`;
+  return "gotoChain" in control ? `goto chain ${control.gotoChain}` : `${control.value}`;
+}
+
 function extended(what: string, value: number): number {
   if (!Number.isInteger(value) || value < 0 || value > TC_ACT_EXT_VAL_MASK) {
     throw new ArgumentError(`Cannot encode the control ${what}: ${value} is not between 0 and ${TC_ACT_EXT_VAL_MASK}`);

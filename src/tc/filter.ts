@@ -40,6 +40,11 @@ export interface OtherClassifier {
 // include/uapi/linux/pkt_cls.h: TCA_BASIC_ACT, TCA_BPF_ACT and so on, of kinds that are not decoded otherwise.
 const ACTIONS_OF_KIND: Readonly<Record<string, number>> = { basic: 3, bpf: 1, cgroup: 1, flow: 9, fw: 4, route: 6 };
 
+/** Whether it is known where the actions of filters of this kind stand: a filter without them has none then. */
+export function knowsActionsOf(kind: string): boolean {
+  return kind === "matchall" || kind === "flower" || kind === "u32" || Object.hasOwn(ACTIONS_OF_KIND, kind);
+}
+
 /** A filter as the kernel describes it. */
 export interface Filter {
   /** The device. */

@@ -1,0 +1,52 @@
+/** Looks at the kernel for {@linkcode reach}: one request for each device and each parent of filters. */
+import { NetlinkError } from "../errors.ts";
+import type { Link } from "../link/link.ts";
+import { ENODEV, type Sys } from "../sys/sys.ts";
+import { TC_H_CLSACT } from "../tc/tcmsg.ts";
+import { printable } from "../wire/text.ts";
+import type { Finding } from "./finding.ts";
+import { directionOf, type Hook, reach } from "./reached.ts";
+import { tcxPrograms } from "./tcx.ts";
+import type { TrafficControl } from "./traffic_control.ts";
+
+/**
+ * Whether packets reach these hooks now: what is in their way, and a good finding for each that nothing is in the way of.
+ * Cheap enough to be asked each second.
+ */
+export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly Hook[]): Promise<Finding[]> {
+  const findings = new Map<string, Finding>();
+  const links = new Map<number, Link | undefined>();
+  for (const hook of hooks) {
+    const { ifindex, parent, rate, group } = hook;
+    if (!links.has(ifindex)) links.set(ifindex, await linkOf(tc, ifindex));
+    let link = links.get(ifindex);
+    const direction = directionOf(parent);
+    const filters = link ? await tc.filters(ifindex, parent) : [];
+    const tcx = link && direction ? tcxPrograms(sys, ifindex, direction) : [];
+    let answer = reach(hook, { link, filters, tcx, qdisc: undefined });
+    if (answer.state === "gone" && link) {
+      // Why: the device may have gone meanwhile, or the qdisc with all its filters.
+      link = await linkOf(tc, ifindex);
+      const qdisc = (await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
+      answer = reach(hook, { link, filters, tcx, qdisc });
+    }
+    const all = [...answer.findings];
+    if (answer.findings.length === 0) {
+      const device = link?.name;
+      const what = `${printable(device ?? "")} ${direction} is sampled, 1 in ${rate} into group ${group}`;
+      all.push({ verdict: "good", about: "reached", device, direction, group, what });
+    }
+    // Both directions of a device that is down say the same.
+    for (const finding of all) findings.set(finding.what, finding);
+  }
+  return [...findings.values()];
+}
+
+async function linkOf(tc: TrafficControl, ifindex: number): Promise<Link | undefined> {
+  try {
+    return await tc.link(ifindex);
+  } catch (error) {
+    if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * The classifier `bpf`: a program decides which packets match and, with direct action, what becomes of them.
+ * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_bpf.c.
+ */
+import { AttrReader } from "../wire/attr_reader.ts";
+import { LITTLE, viewOf } from "../wire/native.ts";
+
+// include/uapi/linux/pkt_cls.h
+const TCA_BPF_OPS = 5;
+const TCA_BPF_NAME = 7;
+const TCA_BPF_FLAGS = 8;
+const TCA_BPF_FLAGS_GEN = 9;
+const TCA_BPF_ID = 11;
+const TCA_BPF_FLAG_ACT_DIRECT = 1;
+
+// include/uapi/linux/bpf_common.h, include/uapi/linux/filter.h: struct sock_filter is u16 code, u8 jt, u8 jf, u32 k.
+const BPF_CLASS_MASK = 0x07;
+const BPF_RET = 0x06;
+const BPF_RVAL_MASK = 0x18;
+const SOCK_FILTER_SIZE = 8;
+
+/** What the kernel tells of a `bpf` filter beside its actions. */
+export interface BpfClassifier {
+  /** The program's result is a TC_ACT_* number; without it, any result but 0 is a match. */
+  readonly directAction: boolean;
+  /** TCA_CLS_FLAGS_*. */
+  readonly flags: number;
+  /** The number of an eBPF program. */
+  readonly id: number | undefined;
+  /** The name of an eBPF program. */
+  readonly name: string | undefined;
+  /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
+  readonly results: ReadonlySet<number> | undefined;
+}
+
+/** Reads the attributes inside TCA_OPTIONS. */
+export function readBpf(options: Uint8Array): BpfClassifier {
+  let directAction = false;
+  let flags = 0;
+  let id: number | undefined;
+  let name: string | undefined;
+  let results: ReadonlySet<number> | undefined;
+  const attr = AttrReader.of(options);
+  while (attr.next()) {
+    switch (attr.type) {
+      case TCA_BPF_OPS:
+        results = resultsOf(attr.bytes());
+        break;
+      case TCA_BPF_NAME:
+        name = attr.string();
+        break;
+      case TCA_BPF_FLAGS:
+        directAction = (attr.u32() & TCA_BPF_FLAG_ACT_DIRECT) !== 0;
+        break;
+      case TCA_BPF_FLAGS_GEN:
+        flags = attr.u32();
+        break;
+      case TCA_BPF_ID:
+        id = attr.u32();
+        break;
+    }
+  }
+  return { directAction, flags, id, name, results };
+}
+
+/** The constants that a classic program returns, as the kernel takes them: signed. */
+function resultsOf(program: Uint8Array): ReadonlySet<number> | undefined {
+  const view = viewOf(program);
+  const results = new Set<number>();
+  for (let at = 0; at + SOCK_FILTER_SIZE <= program.length; at += SOCK_FILTER_SIZE) {
+    const code = view.getUint16(at, LITTLE);
+    if ((code & BPF_CLASS_MASK) !== BPF_RET) continue;
+    if ((code & BPF_RVAL_MASK) !== 0) return undefined;
+    results.add(view.getInt32(at + 4, LITTLE));
+  }
+  return results;
+}
