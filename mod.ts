@@ -25,6 +25,7 @@ export {
   type SystemErrorInit,
 } from "./src/errors.ts";
 export type { Finding, FindingTopic } from "./src/control/finding.ts";
+export type { Passed } from "./src/control/passed.ts";
 export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats } from "./src/stream/stats.ts";
 export { type BatchesOptions, type Entry, listen, Listener, type ListenOptions } from "./src/receive/listen.ts";

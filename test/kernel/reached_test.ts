@@ -1,13 +1,13 @@
 /** Whether packets reach a hook: what is said of it, and what the kernel's own counter says. */
 import { assert, assertEquals } from "@std/assert";
-import { type Finding, listSampling, type Sampling } from "../../mod.ts";
+import { addSampling, type Finding, listSampling, type Sampling } from "../../mod.ts";
 import { checkHooks } from "../../src/control/check.ts";
 import { TrafficControl } from "../../src/control/traffic_control.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { attachTcx, setXdp, TCX_DROP, TCX_NEXT, XDP_DROP, XDP_PASS } from "./bpf.ts";
-import { counting, ETH_EXPERIMENT, ethernet, frameIn, frameOut, OURS, PEER } from "./frames.ts";
+import { counting, ETH_EXPERIMENT, ethernet, frameIn, frameOut, OURS, PEER, SEGMENT_BYTES, superFrame } from "./frames.ts";
 import { linuxAtLeast } from "./needs.ts";
-import { bareWire, ip, run, sample, scene, send, tc, wire } from "./scene.ts";
+import { bareWire, ip, run, sample, scene, send, sendToBeCut, tc, wire } from "./scene.ts";
 
 const sys = await loadSys();
 
@@ -225,4 +225,38 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
     await said(() => ip("link del dev e")),
     ["bad a is gone: it was removed, or moved to another network namespace"],
   );
+});
+
+scene("a handle tells what came, and when something gets in the way, or out of it again", async () => {
+  bareWire();
+  const handle = await addSampling({ device: "a", direction: "both", rate: 1000, group: 5 });
+  const good = ["good a ingress is sampled, 1 in 1000 into group 5", "good a egress is sampled, 1 in 1000 into group 5"];
+  const said = async (): Promise<string[]> => (await handle.check()).map(({ verdict, what }) => `${verdict} ${what}`);
+  assertEquals([await said(), await handle.passed()], [good, { trials: 0n, packets: 0n }]);
+  sendOut(3);
+  sendIn(2);
+  assertEquals(await handle.passed(), { trials: 5n, packets: 5n });
+  const [{ preference }] = handle.installed as [Sampling];
+  tc("filter add dev a ingress pref 1 protocol all bpf da bytecode '1,6 0 0 0'");
+  assertEquals(await said(), [
+    `bad a ingress: the filter pref 1 (bpf: pass) comes first and hides every packet from the filter pref ${preference} (matchall)`,
+    good[1],
+  ]);
+  sendIn(2);
+  assertEquals(await handle.passed(), { trials: 5n, packets: 5n });
+  tc("filter del dev a ingress pref 1");
+  assertEquals(await said(), good);
+  await handle.remove();
+  assertEquals(await handle.check(), []);
+});
+
+scene("a packet that the card will cut is one for the sampler, and several for the wire", async () => {
+  bareWire();
+  await using handle = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 5 });
+  sendToBeCut("b", superFrame(3), SEGMENT_BYTES);
+  assertEquals(await handle.passed(), { trials: 1n, packets: 3n });
+  await using some = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 6, match: "ip proto tcp" });
+  sendToBeCut("b", superFrame(2), SEGMENT_BYTES);
+  // Flower does not count what it matches.
+  assertEquals([await some.passed(), await handle.passed()], [{ trials: undefined, packets: 2n }, { trials: 2n, packets: 5n }]);
 });

@@ -1,6 +1,9 @@
 /** What {@linkcode import("./install.ts").addSampling} installed: whether it is still there, and its removal. */
 import type { FilterKey } from "../../tc/filter.ts";
 import type { Sys } from "../../sys/sys.ts";
+import { checkHooks } from "../check.ts";
+import type { Finding } from "../finding.ts";
+import { type Passed, passedSince } from "../passed.ts";
 import type { TrafficControl } from "../traffic_control.ts";
 import { exclusively, type Instance } from "./instance.ts";
 import type { Sampling } from "./sampling.ts";
@@ -11,6 +14,14 @@ export interface SamplingHandle extends AsyncDisposable {
   readonly group: number | undefined;
   /** What the kernel reported right after the installation: one entry for each direction. */
   readonly installed: readonly Sampling[];
+  /**
+   * Whether packets reach the sampling now. A finding for each direction that is good, or for each thing that is in the way:
+   * the filters or the device are gone, down, changed by another program, or hidden by filters and programs in front. It is
+   * cheap enough to be asked every second.
+   */
+  check(): Promise<Finding[]>;
+  /** How many packets came to the sampling since it was installed. */
+  passed(): Promise<Passed>;
   /** Whether the kernel still has all of it: removing the device removes it too, and so can anybody with the privilege. */
   isInstalled(): Promise<boolean>;
   /** Removes the filters, and the clsact qdisc if we created it and it is unused. Idempotent. */
@@ -58,6 +69,15 @@ export class Installation implements SamplingHandle {
       if (!filters.some((filter) => filter.handle === handle && filter.preference === preference)) return false;
     }
     return true;
+  }
+
+  async check(): Promise<Finding[]> {
+    const { sys, tc } = this.#resources;
+    return this.#removed ? [] : await checkHooks(sys, tc, this.installed);
+  }
+
+  async passed(): Promise<Passed> {
+    return await passedSince(this.#resources.tc, this.installed);
   }
 
   remove(): Promise<void> {

@@ -3,8 +3,9 @@ import type { Action } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
 import { actionsOf, type Filter } from "../../tc/filter.ts";
 import type { ActionAges } from "../../tc/sample_action.ts";
-import { TC_H_FFFF, TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW } from "../../tc/tcmsg.ts";
-import { type Direction, PARENTS } from "../traffic_control.ts";
+import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW } from "../../tc/tcmsg.ts";
+import { directionOf } from "../reached.ts";
+import type { Direction } from "../traffic_control.ts";
 import { isOurs } from "./mark.ts";
 
 /** One sample action of a filter, as the kernel reports it. */
@@ -45,6 +46,11 @@ export interface Sampling {
   readonly cookie: Uint8Array | undefined;
   /** What happens to the packet afterwards. */
   readonly control: Control;
+  /**
+   * Packets that the filter matched; a GSO packet counts as one, as it does for the sampler. Of matchall filters only, and of
+   * u32 filters in a kernel with CONFIG_CLS_U32_PERF; see {@linkcode Sampling.packets}.
+   */
+  readonly hits: bigint | undefined;
   /** Packets that reached the action; a GSO packet counts as the segments it stands for. */
   readonly packets: bigint | undefined;
   /** Bytes that reached the action. */
@@ -84,18 +90,13 @@ function samplingOf(filter: Filter, action: Action, device: string | undefined):
     bindings: sample.bindCount,
     cookie: action.cookie,
     control: sample.control,
+    hits: filter.classifier && "hits" in filter.classifier ? filter.classifier.hits : undefined,
     packets: action.stats?.packets,
     bytes: action.stats?.bytes,
     ages: sample.ages,
     where: whereOf(filter),
     ours: isOurs(filter),
   }];
-}
-
-function directionOf(parent: number): Direction | undefined {
-  if (parent === PARENTS.egress) return "egress";
-  // An ingress qdisc has two names for its only side.
-  return parent === PARENTS.ingress || parent === TC_H_FFFF ? "ingress" : undefined;
 }
 
 function whereOf({ classifier }: Filter): Sampling["where"] {

@@ -1,0 +1,43 @@
+/** What the kernel's counters say came to sampling, whether it was picked or not. */
+import { type Sampling, samplingsOf } from "./sampling/sampling.ts";
+import type { TrafficControl } from "./traffic_control.ts";
+
+/** How many packets came to sampling. What no counter tells is `undefined`. */
+export interface Passed {
+  /** Decisions of the sampler, one for each packet; a GSO packet is one. So 1 in `rate` of these becomes a sample. */
+  readonly trials: bigint | undefined;
+  /** Packets on the wire: a GSO packet counts as the segments it stands for. */
+  readonly packets: bigint | undefined;
+}
+
+/** What came to these hooks since `before`, when they were like that. */
+export async function passedSince(tc: TrafficControl, before: readonly Sampling[]): Promise<Passed> {
+  const now: Sampling[] = [];
+  for (const { ifindex, parent, preference } of before) {
+    now.push(...(await tc.filters(ifindex, parent, preference)).flatMap((filter) => samplingsOf(filter, undefined)));
+  }
+  return passedBetween(before, now);
+}
+
+/** What came to the hooks of `before` until `now`; of those that are gone nothing is known. */
+export function passedBetween(before: readonly Sampling[], now: readonly Sampling[]): Passed {
+  let trials: bigint | undefined;
+  let packets: bigint | undefined;
+  let counted = true;
+  for (const [i, then] of before.entries()) {
+    const sampling = now.find((one) => sameHook(one, then));
+    if (!sampling) continue;
+    if (sampling.hits === undefined) counted = false;
+    else trials = (trials ?? 0n) + sampling.hits - (then.hits ?? 0n);
+    // Hooks that share an action count together: it is counted once.
+    const shared = before.slice(0, i).some(({ index }) => index === then.index);
+    if (sampling.packets !== undefined && !shared) packets = (packets ?? 0n) + sampling.packets - (then.packets ?? 0n);
+  }
+  return { trials: counted ? trials : undefined, packets };
+}
+
+/** Whether two entries are of the same hook, seen at different times. */
+export function sameHook(one: Sampling, other: Sampling): boolean {
+  return one.ifindex === other.ifindex && one.parent === other.parent && one.chain === other.chain && one.preference === other.preference &&
+    one.protocol === other.protocol && one.kind === other.kind && one.handle === other.handle && one.order === other.order;
+}
