@@ -3,7 +3,7 @@ import { ArgumentError } from "../errors.ts";
 
 // include/uapi/linux/pkt_cls.h
 const TC_ACT_UNSPEC = -1;
-const TC_ACT_OK = 0;
+export const TC_ACT_OK = 0;
 const TC_ACT_RECLASSIFY = 1;
 const TC_ACT_SHOT = 2;
 const TC_ACT_PIPE = 3;

@@ -15,6 +15,7 @@ const TCA_U32_HASH = 2;
 const TCA_U32_LINK = 3;
 const TCA_U32_DIVISOR = 4;
 const TCA_U32_SEL = 5;
+export const TCA_U32_POLICE = 6;
 const TCA_U32_ACT = 7;
 const TCA_U32_INDEV = 8;
 const TCA_U32_PCNT = 9;
