@@ -26,7 +26,7 @@ const IPPROTO_SHIM6 = 140;
 const IPPROTO_ETHERNET = 143;
 
 /** The kind of header that an IP protocol number announces; extensions are IPv6's only. */
-function ofProtocol(protocol: number, version: number): number {
+export function ofProtocol(protocol: number, version: number): number {
   switch (protocol) {
     case IPPROTO_TCP:
       return TCP;

@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
+import { ETH_P_8021Q, ETH_P_IP, ETH_P_IPV6 } from "../wire/ether_types.ts";
 import { arp, controlWord, ethernet, llc, mpls, ppp, pppoe, snap, vlan } from "./ethernet.ts";
 import {
   AH,
@@ -35,9 +37,17 @@ import {
   VXLAN_GPE,
 } from "./header.ts";
 import { Headers, MOST_HEADERS } from "./headers.ts";
-import { ah, ipv4, ipv6, ipv6Extension } from "./ip.ts";
+import { ah, ipv4, ipv6, ipv6Extension, ofProtocol } from "./ip.ts";
 import { last, tcp, udp } from "./transport.ts";
 import { erspan, geneve, gre, gtpu, vxlanGpe } from "./tunnel.ts";
+
+/** Stands in {@linkcode COMMON} for what is not looked up there. */
+const UNCOMMON = 255;
+/** The header after each EtherType that most frames have. */
+const COMMON = new Uint8Array(0x10000).fill(UNCOMMON);
+COMMON[ETH_P_IP] = IPV4;
+COMMON[ETH_P_IPV6] = IPV6;
+COMMON[ETH_P_8021Q] = VLAN;
 
 /** What a packet begins with: a frame of Ethernet, or an IPv4 or IPv6 header. */
 export type FirstHeader = "ethernet" | "raw-ip";
@@ -59,8 +69,10 @@ export class PacketView extends Headers {
     this.cut = NONE;
     this.broken = NONE;
     this.deeper = false;
+    const { kinds, offsets } = this;
     let kind: number = first === "ethernet" ? ETHERNET : start < end && bytes[start]! >> 4 === 6 ? IPV6 : IPV4;
     let at = start;
+    let limit = end;
     let count = 0;
     while (kind !== NONE) {
       if (count === MOST_HEADERS) {
@@ -68,15 +80,75 @@ export class PacketView extends Headers {
         break;
       }
       // A header of which nothing is there is named, but is not among those found.
-      if (at >= this.limit) {
+      if (at >= limit) {
         this.short(kind);
         break;
       }
-      this.kinds[count] = kind;
-      this.offsets[count++] = at;
+      kinds[count] = kind;
+      offsets[count++] = at;
+      // The headers that most packets have are read right here if they are whole and without surprises: a call for each of them
+      // would cost as much as all the rest. Everything else, and every doubt, is left to the header's own function.
+      if (kind === ETHERNET) {
+        if (at + 14 <= limit) {
+          kind = COMMON[bytes[at + 12]! << 8 | bytes[at + 13]!]!;
+          if (kind !== UNCOMMON) {
+            at += 14;
+            continue;
+          }
+          kind = ETHERNET;
+        }
+      } else if (kind === VLAN) {
+        if (at + 4 <= limit) {
+          kind = COMMON[bytes[at + 2]! << 8 | bytes[at + 3]!]!;
+          if (kind !== UNCOMMON) {
+            at += 4;
+            continue;
+          }
+          kind = VLAN;
+        }
+      } else if (kind === IPV4) {
+        if (at + 20 <= limit && bytes[at] === 0x45) {
+          const length = bytes[at + 2]! << 8 | bytes[at + 3]!;
+          const whole = at + length <= limit;
+          if (
+            length >= 20 && (whole || limit === end && at + length - start <= originalBytes) &&
+            ((bytes[at + 6]! & 0x1f) | bytes[at + 7]!) === 0
+          ) {
+            if (whole) this.limit = limit = at + length;
+            const protocol = bytes[at + 9]!;
+            at += 20;
+            kind = protocol === IPPROTO_TCP ? TCP : protocol === IPPROTO_UDP ? UDP : ofProtocol(protocol, 4);
+            continue;
+          }
+        }
+      } else if (kind === IPV6) {
+        if (at + 40 <= limit && bytes[at]! >> 4 === 6) {
+          const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
+          const whole = at + 40 + length <= limit;
+          const protocol = bytes[at + 6]!;
+          if (
+            length > 0 && (whole || limit === end && at + 40 + length - start <= originalBytes) &&
+            (protocol === IPPROTO_TCP || protocol === IPPROTO_UDP)
+          ) {
+            if (whole) this.limit = limit = at + 40 + length;
+            at += 40;
+            kind = protocol === IPPROTO_TCP ? TCP : UDP;
+            continue;
+          }
+        }
+      } else if (kind === TCP) {
+        if (at + 20 <= limit) {
+          const size = bytes[at + 12]! >> 4 << 2;
+          if (size >= 20 && at + size <= limit) {
+            at += size;
+            break;
+          }
+        }
+      }
       this.next = at;
       kind = follow(this, bytes, at, kind);
       at = this.next;
+      limit = this.limit;
     }
     this.payload = at;
     this.count = count;
