@@ -135,6 +135,7 @@ export type Call =
 const RMEM_MAX = 212992;
 
 const ENXIO = 6;
+const ENOTDIR = 20;
 const EISDIR = 21;
 const EPIPE = 32;
 
@@ -389,6 +390,38 @@ export class FakeSys implements Sys {
     if (!open) return -EBADF;
     const { kind, bytes } = open.file;
     return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
+  }
+
+  getdents64(fd: number, into: Memory): number {
+    const open = this.openFiles.get(fd);
+    if (!open) return -EBADF;
+    if (open.file.kind !== "directory") return -ENOTDIR;
+    if (open.at > 0) return 0;
+    const [directory] = [...this.files].find(([, file]) => file === open.file)!;
+    const prefix = directory === "." ? "" : directory.endsWith("/") ? directory : `${directory}/`;
+    const names = [
+      ".",
+      "..",
+      ...[...this.files.keys()].filter((path) => path.startsWith(prefix) && path !== directory).map((path) => path.slice(prefix.length)),
+    ];
+    const view = new DataView(into.buffer, into.byteOffset);
+    for (const name of names.filter((name) => !name.includes("/"))) {
+      const bytes = new TextEncoder().encode(name);
+      const size = (19 + bytes.length + 1 + 7) & ~7;
+      into.fill(0, open.at, open.at + size);
+      view.setUint16(open.at + 16, size, true);
+      into.set(bytes, open.at + 19);
+      open.at += size;
+    }
+    return open.at;
+  }
+
+  reopen(fd: number, _flags: number): number {
+    const open = this.openFiles.get(fd);
+    if (!open) return -ENOENT;
+    const own = this.#nextFd++;
+    this.openFiles.set(own, { file: open.file, at: 0 });
+    return own;
   }
 
   ftruncate(fd: number, size: number): number {

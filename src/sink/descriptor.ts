@@ -10,28 +10,40 @@ const LONGEST_WAIT_MS = 20;
 
 const encoder = new TextEncoder();
 
+/** What is known of a descriptor. */
+export interface DescriptorOptions {
+  /** It is closed with the destination. Defaults to false. */
+  owned?: boolean;
+  /** It was opened with O_NONBLOCK. Defaults to false: then it is written to only as far as poll(2) says. */
+  nonblocking?: boolean;
+}
+
 /** An open descriptor such as standard output. It is never waited for in a write, whatever it is. */
 export class Descriptor implements Destination {
   readonly name: string;
   readonly #sys: Sys;
   readonly #chunk: number;
   readonly #owned: boolean;
+  readonly #nonblocking: boolean;
   #fd: number;
   #waitMs = 1;
 
-  /** Writes to `fd`, which messages call `name`. Closes it in the end if it is `owned`. */
-  constructor(sys: Sys, fd: number, name: string, owned = false) {
+  /** Writes to `fd`, which messages call `name`. */
+  constructor(sys: Sys, fd: number, name: string, { owned = false, nonblocking = false }: DescriptorOptions = {}) {
     this.name = name;
     this.#sys = sys;
     this.#fd = fd;
     this.#owned = owned;
-    this.#chunk = sys.seekable(fd) ? Infinity : PIPE_BUF;
+    this.#nonblocking = nonblocking;
+    this.#chunk = nonblocking || sys.seekable(fd) ? Infinity : PIPE_BUF;
   }
 
   write(bytes: Uint8Array<ArrayBuffer>): number {
     let at = 0;
     while (at < bytes.length) {
-      const written = this.#sys.writable(this.#fd) ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk)) : -EAGAIN;
+      const written = this.#nonblocking || this.#sys.writable(this.#fd)
+        ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk))
+        : -EAGAIN;
       if (written >= 0) at += written;
       else if (written === -EINTR) continue;
       // What was taken is taken: a failure is told by the next call.

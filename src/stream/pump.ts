@@ -79,19 +79,24 @@ const LONGEST_MS = 0x7fff_ffff;
  * Moves everything from a source through stages to sinks until the source ends, a limit is reached, it is interrupted, or no
  * sink is left. Closes the source and the sinks.
  *
- * A sink that fails, or whose reader has gone, does not stop the others; the summary tells.
+ * A sink that fails, or whose reader has gone, does not stop the others; the summary tells. But all of them must open: a sink
+ * may be a promise of one, as {@linkcode recordTo} returns.
  *
  * @returns What was moved and what became of each sink.
- * @throws What the source threw, after the sinks have delivered what they had; the first sink's error if every sink failed.
+ * @throws What the source threw, after the sinks have delivered what they had; why a sink could not be opened; the first sink's
+ * error if every sink failed.
  */
 export async function pump(
   source: Source,
   stages: readonly Stage[],
-  sinks: readonly Sink[],
+  sinks: readonly (Sink | PromiseLike<Sink>)[],
   options: PumpOptions = {},
 ): Promise<Summary> {
   const { count = Infinity, durationMs, deliverMs = DELIVER_MS } = options;
+  const opening = await Promise.allSettled(sinks);
+  const opened = opening.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
   try {
+    for (const result of opening) if (result.status === "rejected") throw result.reason;
     if (sinks.length === 0) throw new ArgumentError("Cannot pump: there is no sink");
     if (count !== Infinity && (!Number.isInteger(count) || count < 1)) {
       throw new ArgumentError(`Cannot pump ${count} samples: expected a whole number from 1`);
@@ -102,11 +107,11 @@ export async function pump(
       }
     }
   } catch (error) {
-    for (const sink of sinks) sink.abort();
+    for (const sink of opened) sink.abort();
     await source.close();
     throw error;
   }
-  return await new Pump(source, stages, sinks, { ...options, count, deliverMs }).run();
+  return await new Pump(source, stages, opened, { ...options, count, deliverMs }).run();
 }
 
 /** {@linkcode PumpOptions} with their defaults. */

@@ -16,7 +16,7 @@ import {
   TM_BYTES,
   tmOffset,
 } from "./structs.ts";
-import { EBADF, ENOENT, ENOSYS, type FileStatus, type Memory, POLLOUT, type Sys, SYS_BPF, type Watch } from "./sys.ts";
+import { EBADF, ENOENT, ENOSYS, type FileStatus, type Memory, POLLOUT, type Sys, SYS_BPF, SYS_GETDENTS64, type Watch } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
 interface Libc {
@@ -85,6 +85,7 @@ const SYMBOLS = {
   // ssize_t readlink(const char *path, char *into, size_t size)
   readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
   // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
+  // and ssize_t getdents64(int fd, void *into, size_t size)
   syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i64" },
   // struct passwd *getpwnam(const char *name)
   getpwnam: { args: ["ptr"], returns: "ptr" },
@@ -240,6 +241,16 @@ class BunSys implements Sys {
     const number = SYS_BPF[arch()];
     if (number === undefined) return -ENOSYS;
     return this.#ok(Number(this.#libc.syscall(number, command, attributes, attributes.length)));
+  }
+
+  getdents64(fd: number, into: Memory): number {
+    const number = SYS_GETDENTS64[arch()];
+    if (number === undefined) return -ENOSYS;
+    return this.#ok(Number(this.#libc.syscall(number, fd, into, into.length)));
+  }
+
+  reopen(fd: number, flags: number): number {
+    return this.#ok(this.#libc.open(cPath(`/proc/self/fd/${fd}`), flags, 0));
   }
 
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {

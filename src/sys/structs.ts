@@ -56,6 +56,19 @@ export function fileStatus(statx: Memory): FileStatus {
   };
 }
 
+/** The names in what getdents64(2) filled, but for the directory itself and the one above: `struct linux_dirent64`. */
+export function directoryNames(entries: Uint8Array): string[] {
+  const view = viewOf(entries);
+  const decoder = new TextDecoder();
+  const names: string[] = [];
+  // u64 inode, s64 offset, u16 size of the entry, u8 type, name with NUL.
+  for (let at = 0; at < entries.length; at += view.getUint16(at + 16, LITTLE)) {
+    const name = decoder.decode(entries.subarray(at + 19, entries.indexOf(0, at + 19)));
+    if (name !== "." && name !== "..") names.push(name);
+  }
+  return names;
+}
+
 /** As much of `struct passwd` as is read: two pointers, u32 user id, u32 group id. */
 export const PASSWD_BYTES = 24;
 

@@ -30,6 +30,11 @@ export const O_TRUNC = 0x200;
 export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
+/** Opens no file, only the name of one: to find out what it is. */
+export const O_PATH = 0x200000;
+
+// include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: not in every libc.
+export const SYS_GETDENTS64: Readonly<Record<string, number>> = { x86_64: 217, x64: 217, aarch64: 61, arm64: 61 };
 
 // include/uapi/asm-generic/poll.h
 export const POLLIN = 1;
@@ -129,6 +134,13 @@ export interface Sys {
   write(fd: number, bytes: Memory): number;
   /** statx(2) of an open descriptor, or the negative error number. */
   stat(fd: number): FileStatus | number;
+  /** getdents64(2): fills `into` with entries of an open directory and returns how many bytes were filled; 0 at the end. */
+  getdents64(fd: number, into: Memory): number;
+  /**
+   * open(2) of what is open already, through /proc/self/fd: another file description, with flags of its own. Asks for no permission, since it
+   * gives access to nothing new.
+   */
+  reopen(fd: number, flags: number): number;
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
   /** unlink(2). On Deno it asks for the permission to write `path` first. */

@@ -89,7 +89,7 @@ test("a descriptor is closed once, and only if it is the destination's own", () 
   const closed: number[] = [];
   sys.close = (fd) => closed.push(fd);
   new Descriptor(sys, 1, "standard output").close();
-  const own = new Descriptor(sys, 9, "x.txt", true);
+  const own = new Descriptor(sys, 9, "x.txt", { owned: true });
   own.close();
   own.close();
   assertEquals(closed, [9]);

@@ -246,6 +246,17 @@ test("a stream that is ended before it begins still closes everything", async ()
   assertEquals([summary.end, sink.closed], ["signal", 1]);
 });
 
+test("pump() waits for sinks that are still being opened; if one cannot be, nothing is begun", async () => {
+  const late = new TestSink();
+  const source = new TestSource([batchOf(1)]);
+  await pump(source, [], [Promise.resolve(late)]);
+  assertEquals(late.taken, [1]);
+  const failure = new Error("no such directory");
+  const [other, unread] = [new TestSink(), new TestSource([batchOf(1)])];
+  assertStrictEquals(await assertRejects(() => pump(unread, [], [other, Promise.reject(failure)])), failure);
+  assertEquals([other.aborted, unread.reads, unread.closed], [1, 0, 1]);
+});
+
 test("pump() refuses what makes no sense, and lets go of what it was given", async () => {
   const sink = new TestSink();
   const source = new TestSource([]);

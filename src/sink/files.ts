@@ -1,0 +1,157 @@
+/** Opening what a sink writes to: files, pipes with names, and descriptors that are open already. */
+import { ArgumentError, SystemError } from "../errors.ts";
+import {
+  ENOENT,
+  type FileStatus,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NOCTTY,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_WRONLY,
+  type Sys,
+} from "../sys/sys.ts";
+import { directoryNames } from "../sys/structs.ts";
+import { memory } from "../wire/native.ts";
+import { Descriptor } from "./descriptor.ts";
+import type { Destination } from "./destination.ts";
+import type { Directory } from "./series.ts";
+
+const EEXIST = 17;
+const ENXIO = 6;
+const EISDIR = 21;
+
+const CREATE = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+/** Less the umask. */
+const MODE = 0o666;
+/** How often to look whether a pipe without a reader has one. */
+const READER_POLL_MS = 50;
+
+/** Opens files for writing, and guards those that are being read. */
+export class OutputFiles implements Directory {
+  readonly #sys: Sys;
+  readonly #guarded: ReadonlySet<string>;
+
+  /** Opens through `sys`, but none of the files with these identities ({@linkcode FileStatus.identity}). */
+  constructor(sys: Sys, guarded: Iterable<string> = []) {
+    this.#sys = sys;
+    this.#guarded = new Set(guarded);
+  }
+
+  /**
+   * Makes a file, or empties one; of a pipe with a name it waits for a reader while it is written to.
+   *
+   * @throws {ArgumentError} if it is one of the guarded files, by whatever name: it is left as it is.
+   */
+  create(path: string): Destination {
+    const fd = this.#sys.open(path, CREATE, MODE);
+    if (fd === -ENXIO && this.#kind(path) === "fifo") return new WaitingPipe(this.#sys, path);
+    return this.#opened(path, fd);
+  }
+
+  /** Makes a file that is not there yet; `undefined` if there is one. */
+  createNew(path: string): Destination | undefined {
+    const fd = this.#sys.open(path, CREATE | O_EXCL, MODE);
+    return fd === -EEXIST ? undefined : this.#opened(path, fd);
+  }
+
+  namesBeside(path: string): readonly string[] {
+    const slash = path.lastIndexOf("/");
+    const names: string[] = [];
+    let fd = -1;
+    try {
+      fd = this.#sys.open(slash < 0 ? "." : path.slice(0, slash + 1), O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+      if (fd < 0) return names;
+      const entries = memory(1 << 16);
+      for (let size = this.#sys.getdents64(fd, entries); size > 0; size = this.#sys.getdents64(fd, entries)) {
+        names.push(...directoryNames(entries.subarray(0, size)));
+      }
+    } catch {
+      // Without the permission to look, names that are taken are found out one by one.
+    } finally {
+      if (fd >= 0) this.#sys.close(fd);
+    }
+    return names;
+  }
+
+  remove(path: string): void {
+    const result = this.#sys.unlink(path);
+    if (result < 0 && result !== -ENOENT) throw new SystemError(`remove ${path}`, -result);
+  }
+
+  #opened(path: string, fd: number): Destination {
+    if (fd < 0) throw new SystemError(`write ${path}`, -fd);
+    const status = this.#sys.stat(fd);
+    try {
+      if (typeof status === "number") throw new SystemError(`write ${path}`, -status);
+      if (status.kind === "directory") throw new SystemError(`write ${path}`, EISDIR);
+      // A pipe may have two ends, and a device many users: only a file would lose what it holds.
+      if (status.kind === "file") {
+        if (this.#guarded.has(status.identity)) throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
+        const result = this.#sys.ftruncate(fd, 0);
+        if (result < 0) throw new SystemError(`empty ${path}`, -result);
+      }
+    } catch (error) {
+      this.#sys.close(fd);
+      throw error;
+    }
+    return new Descriptor(this.#sys, fd, path, { owned: true, nonblocking: true });
+  }
+
+  #kind(path: string): FileStatus["kind"] | undefined {
+    // With O_PATH the kernel ignores how it is opened; on Deno it says which permission is asked for.
+    const fd = this.#sys.open(path, O_PATH | O_WRONLY | O_CLOEXEC, 0);
+    if (fd < 0) return undefined;
+    const status = this.#sys.stat(fd);
+    this.#sys.close(fd);
+    return typeof status === "number" ? undefined : status.kind;
+  }
+}
+
+/** A pipe with a name that nobody has opened for reading yet. */
+class WaitingPipe implements Destination {
+  readonly name: string;
+  readonly #sys: Sys;
+  #pipe: Descriptor | undefined;
+  #closed = false;
+
+  constructor(sys: Sys, path: string) {
+    this.name = path;
+    this.#sys = sys;
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): number {
+    if (this.#closed) return 0;
+    if (!this.#pipe) {
+      const fd = this.#sys.open(this.name, O_WRONLY | O_CLOEXEC | O_NONBLOCK, 0);
+      if (fd === -ENXIO) return 0;
+      if (fd < 0) throw new SystemError(`write ${this.name}`, -fd);
+      this.#pipe = new Descriptor(this.#sys, fd, this.name, { owned: true, nonblocking: true });
+    }
+    return this.#pipe.write(bytes);
+  }
+
+  writable(): Promise<void> {
+    return this.#pipe ? this.#pipe.writable() : new Promise((resolve) => setTimeout(resolve, READER_POLL_MS));
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#pipe?.close();
+  }
+}
+
+/**
+ * A descriptor that is open already, such as standard output. A pipe is opened once more, without blocking: its own flags are
+ * shared with whoever else holds it.
+ */
+export function openDescriptor(sys: Sys, fd: number, name: string): Destination {
+  const status = sys.stat(fd);
+  if (typeof status !== "number" && status.kind === "fifo") {
+    const own = sys.reopen(fd, O_WRONLY | O_CLOEXEC | O_NONBLOCK);
+    if (own >= 0) return new Descriptor(sys, own, name, { owned: true, nonblocking: true });
+  }
+  return new Descriptor(sys, fd, name);
+}

@@ -1,0 +1,149 @@
+/** Opening what a sink writes to: on the scripted kernel, and in real directories through the real seam. */
+import { spawnSync } from "node:child_process";
+import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { ArgumentError, SystemError } from "../../src/errors.ts";
+import { openDescriptor, OutputFiles } from "../../src/sink/files.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../src/sys/sys.ts";
+import { memory } from "../../src/wire/native.ts";
+
+const sys = await loadSys();
+const bytes = (text: string): Uint8Array<ArrayBuffer> => {
+  const encoded = memory(text.length);
+  new TextEncoder().encodeInto(text, encoded);
+  return encoded;
+};
+
+/** Calls `use` with a directory of its own. */
+async function inDirectory(use: (path: (name: string) => string) => void | Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "psample-sink-"));
+  try {
+    await use((name) => join(directory, name));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function identityOf(path: string): string {
+  const fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
+  const status = sys.stat(fd);
+  sys.close(fd);
+  if (typeof status === "number") throw new Error(`stat ${path}: ${status}`);
+  return status.identity;
+}
+
+test("a file is made, or emptied, and written", () =>
+  inDirectory((path) => {
+    writeFileSync(path("old"), "something longer");
+    for (const name of ["old", "new"]) {
+      const destination = new OutputFiles(sys).create(path(name));
+      assertEquals([destination.name, destination.write(bytes("text"))], [path(name), 4]);
+      destination.close();
+      assertEquals(readFileSync(path(name), "utf8"), "text");
+    }
+  }));
+
+test("a guarded file is not emptied, by whatever name", () =>
+  inDirectory((path) => {
+    writeFileSync(path("a"), "precious");
+    linkSync(path("a"), path("hard"));
+    symlinkSync("a", path("soft"));
+    mkdirSync(path("d"));
+    const files = new OutputFiles(sys, [identityOf(path("a"))]);
+    for (const name of ["a", "hard", "soft", "./a", "d/../a"]) {
+      assertThrows(() => files.create(join(path("."), "/", name)), ArgumentError, "it is the file that is being read");
+      assertThrows(() => files.create(`${path(".")}/${name}`), ArgumentError);
+    }
+    assertEquals(readFileSync(path("a"), "utf8"), "precious");
+    files.create(path("b")).close();
+  }));
+
+test("what cannot be opened is told with its name", () =>
+  inDirectory((path) => {
+    mkdirSync(path("d"));
+    for (const [name, code] of [["d", "EISDIR"], ["none/a", "ENOENT"], ["d\0", "ENOENT"]] as const) {
+      const error = assertThrows(() => new OutputFiles(sys).create(path(name)), SystemError);
+      assertEquals([error.code, error.op], [code, `write ${path(name)}`]);
+    }
+  }));
+
+test("a new file is made only if there is none", () =>
+  inDirectory((path) => {
+    writeFileSync(path("a"), "old");
+    const files = new OutputFiles(sys);
+    assertEquals(files.createNew(path("a")), undefined);
+    files.createNew(path("b"))!.close();
+    assertEquals(readFileSync(path("a"), "utf8"), "old");
+  }));
+
+test("names beside a file are those in its directory, however many", () =>
+  inDirectory((path) => {
+    const names = Array.from({ length: 3000 }, (_, i) => `a-${String(i).padStart(5, "0")} with a name that takes some room`);
+    for (const name of names) writeFileSync(path(name), "");
+    const files = new OutputFiles(sys);
+    assertEquals([...files.namesBeside(path("a"))].sort(), names);
+    assertEquals(files.namesBeside(path("none/a")), []);
+    assert(files.namesBeside("a").includes("mod.ts"));
+  }));
+
+test("a file is removed; one that is gone already is no failure, a directory is", () =>
+  inDirectory((path) => {
+    writeFileSync(path("a"), "");
+    mkdirSync(path("d"));
+    const files = new OutputFiles(sys);
+    files.remove(path("a"));
+    files.remove(path("a"));
+    assertThrows(() => files.remove(path("d")), SystemError, path("d"));
+  }));
+
+test("a pipe without a reader is waited for without blocking", () =>
+  inDirectory(async (path) => {
+    spawnSync("mkfifo", [path("fifo")]);
+    const destination = new OutputFiles(sys).create(path("fifo"));
+    assertEquals([destination.name, destination.write(bytes("text"))], [path("fifo"), 0]);
+    await destination.writable();
+    assertEquals(destination.write(bytes("text")), 0);
+    const reader = sys.open(path("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+    assertEquals(destination.write(bytes("text")), 4);
+    const into = memory(10);
+    assertEquals([sys.read(reader, into), new TextDecoder().decode(into.subarray(0, 4))], [4, "text"]);
+    // A reader that stalls fills the pipe: what it does not take waits.
+    let taken = 0;
+    for (let count = 1; count > 0; taken += count) count = destination.write(memory(1 << 17));
+    assert(taken > 0 && taken < 1 << 21);
+    sys.close(reader);
+    assertEquals(assertThrows(() => destination.write(bytes("text")), SystemError).code, "EPIPE");
+    destination.close();
+  }));
+
+test("a pipe that is open already is opened once more, so that its own flags stay as they are", () =>
+  inDirectory((path) => {
+    spawnSync("mkfifo", [path("fifo")]);
+    const reader = sys.open(path("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+    const blocking = sys.open(path("fifo"), 1 | O_CLOEXEC, 0);
+    const flags = (): string => /flags:\s*(\d+)/.exec(readFileSync(`/proc/self/fdinfo/${blocking}`, "utf8"))![1]!;
+    const before = flags();
+    const destination = openDescriptor(sys, blocking, "standard output");
+    let taken = 0;
+    for (let count = 1; count > 0; taken += count) count = destination.write(memory(1 << 17));
+    assert(taken >= 4096);
+    assertEquals(flags(), before);
+    destination.close();
+    assertEquals(sys.close(blocking), 0);
+    sys.close(reader);
+  }));
+
+test("a file that is open already stays the caller's", () =>
+  inDirectory((path) => {
+    writeFileSync(path("a"), "");
+    const fd = sys.open(path("a"), 1 | O_CLOEXEC, 0);
+    const destination = openDescriptor(sys, fd, "standard output");
+    assertEquals(destination.write(bytes("text")), 4);
+    destination.close();
+    assertEquals(sys.close(fd), 0);
+    assertEquals(readFileSync(path("a"), "utf8"), "text");
+  }));
