@@ -1,5 +1,5 @@
 /** The way from a source to the sinks. */
-import { type Entry, type ListenStats, SystemError } from "../mod.ts";
+import { type Entry, type Listener, type ListenStats, SystemError } from "../mod.ts";
 import type { Io } from "./io.ts";
 import type { OutputPlan } from "./outputs.ts";
 import type { Account, Sink } from "./sinks.ts";
@@ -12,6 +12,25 @@ export interface Source extends Account {
   end(): void;
   /** No more is wanted, at once. */
   close(): Promise<void>;
+}
+
+/** A listener as a source. */
+export function liveSource(listener: Listener): Source {
+  let more = false;
+  return {
+    async *batches(): AsyncGenerator<Entry[]> {
+      for await (const batch of listener.lentBatches()) {
+        more = batch.more;
+        yield batch.entries.slice();
+      }
+    },
+    get more() {
+      return more;
+    },
+    stats: () => listener.stats(),
+    end: () => listener.end(),
+    close: () => listener.close(),
+  };
 }
 
 /**

@@ -13,7 +13,7 @@ import {
 } from "../../mod.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, summary } from "../consume.ts";
+import { consume, liveSource, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
 import { liveDetails } from "../names.ts";
 import { choice, flag, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
@@ -254,7 +254,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       });
     }, LOOK_MS);
     if (ended) listening.end();
-    const handed = await consume(listening, plan, io);
+    const handed = await consume(liveSource(listening), plan, io);
     if (handed !== undefined && !plan.quiet) io.err(summary(listening.stats(), handed, buffer));
     return gone ? 1 : 0;
   } finally {

@@ -2,7 +2,7 @@
 import { replay } from "../../mod.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, summary } from "../consume.ts";
+import { consume, liveSource, summary } from "../consume.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
 import { recordedDetails } from "../names.ts";
 import { number } from "../options.ts";
@@ -45,7 +45,7 @@ export const demo: Command = command({
       for (let i = 0; i < loop; i++) yield* messages;
     };
     const listener = await replay(repeated(), { family: DEMO_FAMILY, intervalMs: loop === 1 ? INTERVAL_MS : 0 });
-    const handed = await consume(listener, plan, io);
+    const handed = await consume(liveSource(listener), plan, io);
     if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed));
     return 0;
   },

@@ -2,7 +2,7 @@
 import { dropPrivileges, listen, type Listener, listGroups } from "../../mod.ts";
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, summary } from "../consume.ts";
+import { consume, liveSource, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
 import { liveDetails } from "../names.ts";
 import { flag, longName, numbers, UsageError, type Values } from "../options.ts";
@@ -128,7 +128,7 @@ async function run(options: Options, io: Io): Promise<number> {
     listener = await listen({
       groups: options.group,
       samples: !options.noSample,
-      events: !options.noConfig,
+      events: options.noConfig ? false : undefined,
       wait,
       allNamespaces: options.allNamespaces,
       receiveBufferBytes: buffer,
@@ -137,7 +137,7 @@ async function run(options: Options, io: Io): Promise<number> {
     });
     if (user !== undefined) await dropPrivileges(user);
     if (ended) listener.end();
-    const handed = await consume(listener, plan, io);
+    const handed = await consume(liveSource(listener), plan, io);
     if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, buffer));
     return 0;
   } catch (error) {

@@ -34,7 +34,8 @@ export class Ledger {
   malformed = 0;
   /** Why the last malformed message was. */
   lastMalformed: string | undefined;
-  #dropped = 0;
+  /** Messages that the kernel dropped because the receive buffer was full. */
+  dropped = 0;
   #drops = 0;
   readonly #accounts = new Map<string, Account>();
   // Samples come in runs of one group: looking there first saves building the key.
@@ -76,7 +77,7 @@ export class Ledger {
   /** Enters the socket's drop counter, a u32 that wraps; true where it has moved. */
   drops(counter: number): boolean {
     const more = (counter - this.#drops) >>> 0;
-    this.#dropped += more;
+    this.dropped += more;
     this.#drops = counter;
     return more > 0;
   }
@@ -95,7 +96,7 @@ export class Ledger {
       received: groups.reduce((sum, group) => sum + group.received, 0),
       events: this.events,
       lost: groups.reduce((sum, group) => sum + group.lost, 0),
-      dropped: this.#dropped,
+      dropped: this.dropped,
       malformed: this.malformed,
       lastMalformed: this.lastMalformed,
       unknown: this.unknown,

@@ -1,6 +1,6 @@
-import { Listener } from "./listen.ts";
+import { type Listener, SocketListener } from "./listener.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
-import { Receiver } from "../socket/receiver.ts";
+import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
 import { loadSys } from "../sys/load.ts";
 import { NETLINK_USERSOCK, type Sys } from "../sys/sys.ts";
 import { align4, memory } from "../wire/native.ts";
@@ -12,9 +12,6 @@ export interface ReplayOptions {
   /** Pause between two messages in milliseconds; none unless given. */
   intervalMs?: number | undefined;
 }
-
-/** Enough for any recording: the sender waits when it is full. */
-const RECEIVE_BUFFER_BYTES = 4 * 1024 * 1024;
 
 /**
  * Sends recorded psample messages, whole netlink messages with their headers, through a real netlink socket and
@@ -28,7 +25,8 @@ export async function replay(messages: Iterable<Uint8Array>, options: ReplayOpti
 /** {@linkcode replay} on a given seam. */
 export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const listener = new Listener(receiver, { samples: true, events: true }, options.family);
+  const listener = new SocketListener(receiver);
+  listener.expect(options.family);
   let sender: Sender;
   try {
     sender = new Sender(sys, receiver);

@@ -96,8 +96,8 @@ export class BatchBuffer implements Batch {
     this.dropped = 0;
   }
 
-  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it; not for group events. */
-  add(entry: EntryView, lostBefore: number | undefined = 0): void {
+  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it: nothing is lost before a group event. */
+  add(entry: EntryView, lostBefore: number | undefined = entry.type === "sample" ? undefined : 0): void {
     const i = this.entries.length;
     if (i === this.#lostBefore.length) {
       const larger = new Int32Array(2 * i);

@@ -17,10 +17,11 @@ import { processIo } from "../../cli/io.ts";
 import { pcapRecorder } from "../../cli/recording.ts";
 import { jsonSink, recordingSink, textSink } from "../../cli/sinks.ts";
 import { ArgumentError } from "../../src/errors.ts";
-import { type Entry, Listener } from "../../src/receive/listen.ts";
+import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
+import type { Batch } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
@@ -103,7 +104,9 @@ async function decodeOwned(bytes: number, count: number): Promise<void> {
 
 async function open(sys: Sys): Promise<{ listener: Listener; port: number }> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  return { listener: new Listener(receiver, { samples: true, events: true }, FAMILY), port: receiver.portId };
+  const listener = new SocketListener(receiver);
+  listener.expect(FAMILY);
+  return { listener, port: receiver.portId };
 }
 
 /** Takes all that is queued, `count` messages a round. */
@@ -115,8 +118,7 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
   const words = new Uint32Array(message.buffer);
   const address = memory(12);
   new Uint32Array(address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
-  const take = taker(form, listener);
-  const batches = listener.batches({ lend: true });
+  const take = taker(form);
   const samples = listener[Symbol.asyncIterator]();
   let sequence = 0;
   await inRounds(count, async () => {
@@ -133,9 +135,9 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
         sum += readAll((await samples.next()).value as Sample);
         taken++;
       } else {
-        const batch = (await batches.next()).value!;
+        const batch = (await listener.read())!;
         await take(batch);
-        taken += batch.length;
+        taken += batch.count;
       }
     }
     return (cpuNs() - start) / taken;
@@ -145,11 +147,13 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
 }
 
 /** What is done with a batch: it is read, or goes where the command's batches go. */
-function taker(form: string, listener: Listener): (batch: readonly Entry[]) => Promise<void> | void {
+function taker(form: string): (batch: Batch) => Promise<void> | void {
   const { out } = processIo();
-  if (form === "text") return ((sink) => (batch) => sink.write(batch, listener))(textSink(out, { verbose: false, details: undefined }));
-  if (form === "json") return ((sink) => (batch) => sink.write(batch, listener))(jsonSink(out));
-  return readBatch;
+  if (form === "text") {
+    return ((sink) => (batch) => sink.write(batch.entries, batch))(textSink(out, { verbose: false, details: undefined }));
+  }
+  if (form === "json") return ((sink) => (batch) => sink.write(batch.entries, batch))(jsonSink(out));
+  return (batch) => readBatch(batch.entries);
 }
 
 /** By as many records as a batch of the receiver has. */
@@ -168,7 +172,7 @@ async function pcap(path: string, bytes: number, count: number): Promise<void> {
 /** What comes at its own pace. The first tenth warms up. */
 async function wait(form: string, count: number): Promise<void> {
   const { listener, port } = await open(await loadSys());
-  const take = taker(form, listener);
+  const take = taker(form);
   const latencies: number[] = [];
   const clock = form === "latency" ? realtimeMs() : 0;
   let resident = 0;
@@ -176,13 +180,13 @@ async function wait(form: string, count: number): Promise<void> {
   let start = -1;
   let since = 0;
   report("port", port);
-  for await (const batch of listener.batches({ lend: true })) {
+  for await (const batch of listener.lentBatches()) {
     if (form === "latency") {
       const now = clock + performance.now();
-      for (const entry of batch) latencies.push((now - Number((entry as Sample).timestampNs! / 1000n) / 1000) * 1e6);
+      for (const entry of batch.entries) latencies.push((now - Number((entry as Sample).timestampNs! / 1000n) / 1000) * 1e6);
     }
     await take(batch);
-    taken += batch.length;
+    taken += batch.count;
     if (taken >= count) break;
     if (taken >= count / 10 && start < 0) {
       start = cpuNs();
@@ -218,7 +222,7 @@ function realtimeMs(): number {
 
 async function idle(seconds: number): Promise<void> {
   const { listener } = await open(await loadSys());
-  const ended = listener.batches({ lend: true }).next();
+  const ended = listener.read();
   await new Promise((resolve) => setTimeout(resolve, 1000));
   const start = cpuNs();
   const switches = process.resourceUsage().voluntaryContextSwitches;

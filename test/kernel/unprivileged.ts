@@ -20,8 +20,7 @@ const granted = listener.receiveBufferBytes;
 // deno-lint-ignore no-console
 console.log("listening");
 for await (const event of listener) {
-  if (event.type !== "sample") events.push(event);
-  if (events.length === 2) break;
+  if (events.push(event) === 2) break;
 }
 // deno-lint-ignore no-console
 console.log(JSON.stringify({ groups, refusal, all, granted, events }));

@@ -2,8 +2,10 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
 import { NetlinkError } from "../../src/errors.ts";
-import { type Entry, Listener, type ListenOptions, listenWith } from "../../src/receive/listen.ts";
+import { type ListenOptions, listenWith } from "../../src/receive/listen.ts";
+import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
+import { pump } from "../../src/stream/pump.ts";
 import { EBADF, EINTR, ENOBUFS, NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 import type { Sample } from "../../src/psample/sample.ts";
 import { encodeMessage } from "../../src/wire/message.ts";
@@ -98,7 +100,11 @@ both("listen to no groups lets samples in that name none", {}, async (sys) => {
 });
 
 both("listen refuses wrong options before it opens anything", {}, async (sys) => {
-  await assertRejects(() => listenWith(sys, { samples: false, events: false }), ArgumentError, "Cannot listen to nothing");
+  await assertRejects(
+    () => listenWith(sys, { samples: false, events: false }),
+    ArgumentError,
+    "Cannot listen: `samples` and `events` are both false",
+  );
   for (const receiveBufferBytes of [0, -1, 1.5, NaN, 0x40000000]) {
     await assertRejects(() => listenWith(sys, { receiveBufferBytes }), ArgumentError, "receive buffer");
   }
@@ -236,7 +242,7 @@ both("a listener without wait yields what came, and then says that the family is
   })());
   assertEquals(taken, ["1:0", "1:1", "1:2"]);
   assertEquals(error.code, "ENODEV");
-  assertStringIncludes(error.message, "its module was unloaded");
+  assertStringIncludes(error.message, "The psample module was unloaded");
   assertEquals(await all(listener), []);
 });
 
@@ -254,6 +260,97 @@ both("news that is older than the look-up does not end a listener", {}, async (s
   sys.sample(sampleMessage({ sequence: 5 }));
   assertEquals(await take(listener, 1), ["1:5"]);
   await listener.close();
+});
+
+both("another process's news of the family is a hint: the controller is asked, and the listener goes on", {}, async (sys) => {
+  for (const wait of [false, true]) {
+    const listener = await listenWith(sys, { wait });
+    const iterator = listener[Symbol.asyncIterator]();
+    const stranger = { id: 77, name: "psample", groups: { config: 60, packets: 61 } };
+    for (const [i, news] of [familyMessage(2, sys.family!), familyMessage(1, stranger), familyMessage(2, stranger)].entries()) {
+      sys.multicast(16, news);
+      await settle();
+      sys.sample(sampleMessage({ sequence: i }));
+      assertEquals(brief((await iterator.next()).value), `1:${i}`);
+      assertEquals([listener.family, ...sys.listener.groups], [30, 16, 40, 41]);
+    }
+    assertEquals(listener.stats().lost, 0);
+    await listener.close();
+  }
+});
+
+both("a family that went and came back under its old number while nobody read is joined again", {}, async (sys) => {
+  const listener = await listenWith(sys, { wait: true });
+  sys.removeFamily();
+  sys.addFamily(30, { config: 40, packets: 41 });
+  assertEquals([...sys.listener.groups], [16]);
+  const waiting = take(listener, 1);
+  await settle();
+  sys.sample(sampleMessage({ sequence: 5 }));
+  assertEquals(await waiting, ["1:5"]);
+  await listener.close();
+});
+
+both("a listener that cannot ask for want of a descriptor asks again later", {}, async (sys) => {
+  const listener = await listenWith(sys, { wait: true });
+  const waiting = take(listener, 1);
+  sys.removeFamily();
+  await settle();
+  sys.fail("socket", EMFILE, EMFILE);
+  sys.addFamily(31, { config: 50, packets: 51 });
+  while (!sys.listener.groups.has(51)) await settle();
+  sys.sample(sampleMessage({ sequence: 3, family: 31 }));
+  assertEquals(await waiting, ["1:3"]);
+  await listener.close();
+});
+
+both("a listener that cannot join when it asks again later ends with the refusal", {}, async (sys) => {
+  const listener = await listenWith(sys, { wait: true });
+  const ended = refusal(take(listener, 1));
+  sys.removeFamily();
+  await settle();
+  sys.fail("socket", EMFILE);
+  sys.addFamily(31, { config: 50 });
+  assertEquals((await ended).op, "join the multicast group packets of psample");
+});
+
+both("what the family does at random, and strangers say of it, neither ends nor deafens a listener that waits", {}, async (sys) => {
+  let state = 12345;
+  const random = (below: number): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
+  const listener = await listenWith(sys, { wait: true });
+  const iterator = listener[Symbol.asyncIterator]();
+  let sequence = 0;
+  for (let round = 0; round < 60; round++) {
+    for (let i = random(4); i >= 0; i--) {
+      const id = 30 + random(3);
+      const packets = 41 + 2 * random(3);
+      if (random(3) === 0) {
+        sys.multicast(16, familyMessage(1 + random(2), { id, name: "psample", groups: { config: packets - 1, packets } }));
+      } else if (sys.family) sys.removeFamily();
+      else sys.addFamily(id, { config: packets - 1, packets });
+      if (random(2)) await settle();
+    }
+    if (!sys.family) sys.addFamily(30 + random(3));
+    const waiting = iterator.next();
+    await settle();
+    sys.sample(sampleMessage({ sequence: sequence++, family: sys.family!.id }));
+    assertEquals(brief((await waiting).value), `1:${sequence - 1}`);
+  }
+  await listener.close();
+});
+
+both("a kernel without group events: they are left out, unless they are asked for", {}, async (sys) => {
+  sys.family!.groups = { packets: 41 };
+  const listener = await listenWith(sys);
+  assertEquals([...sys.listener.groups], [16, 41]);
+  sys.sample(sampleMessage({ sequence: 1 }));
+  assertEquals(await take(listener, 1), ["1:1"]);
+  await listener.close();
+  for (const options of [{ events: true }, { samples: false }]) {
+    const error = await refusal(listenWith(sys, options));
+    assertEquals(error.op, "join the multicast group config of psample");
+    assertStringIncludes(error.message, "sends no group events: leave `events` out, or set it to false");
+  }
 });
 
 // ---- ends
@@ -536,14 +633,14 @@ both("batches are never empty, and as large as a drain", {}, async (sys) => {
   await listener.close();
 });
 
-both("a listener says whether more is there at once", {}, async (sys) => {
+both("a batch says whether more is queued behind it", {}, async (sys) => {
   const listener = await listenWith(sys);
-  const batches = listener.batches({ lend: true });
   sys.sample(...sampleMessages(300));
   const more: boolean[] = [];
   for (let left = 300; left > 0;) {
-    left -= (await batches.next()).value!.length;
-    more.push(listener.more);
+    const batch = (await listener.read())!;
+    left -= batch.count;
+    more.push(batch.more);
   }
   assertEquals(more, [...new Array(more.length - 1).fill(true), false]);
   assert(more.length > 2, `${more}`);
@@ -556,13 +653,13 @@ both("while the queue never empties the event loop has its turn nevertheless", {
   sys.sample(...sampleMessages(500));
   let sequence = 500;
   let batches = 0;
-  for await (const batch of listener.batches({ lend: true })) {
+  for await (const batch of listener.lentBatches()) {
     if (batches++ === 0) setTimeout(() => turned = true, 0);
     // Here, because closing waits too.
     if (turned) break;
     assert(batches < 1000, `no turn in ${batches} batches`);
-    sys.sample(...sampleMessages(batch.length, sequence));
-    sequence += batch.length;
+    sys.sample(...sampleMessages(batch.count, sequence));
+    sequence += batch.count;
   }
 });
 
@@ -592,8 +689,8 @@ both("who asks without waiting gets each entry of a long queue once, and in orde
 
 both("lent batches have what came, in samples that are used again", {}, async (sys) => {
   const listener = await listenWith(sys);
-  const batches = listener.batches({ lend: true });
-  const seen = new Set<Entry>();
+  const batches = listener.lentBatches();
+  const seen = new Set<unknown>();
   const lines: string[] = [];
   let most = 0;
   // Sizes that change: larger than the slots, then smaller again, with events among them.
@@ -602,9 +699,9 @@ both("lent batches have what came, in samples that are used again", {}, async (s
     sys.event(groupMessage("created", 50 + round));
     for (let left = 301; left > 0;) {
       const batch = (await batches.next()).value!;
-      left -= batch.length;
-      most = Math.max(most, batch.length);
-      for (const entry of batch) {
+      left -= batch.count;
+      most = Math.max(most, batch.count);
+      for (const entry of batch.entries) {
         lines.push(brief(entry));
         if (entry.type !== "sample") continue;
         seen.add(entry);
@@ -630,11 +727,57 @@ both("what is given away stays as it was, whatever comes later, lent or not", {}
     sys.sample(...sampleMessages(100, 100 * round, { dataBytes: 20 + round }));
     while (kept.length < 100 * (round + 1)) kept.push(...(await owned.next()).value!);
   }
-  const lent = listener.batches({ lend: true });
+  const lent = listener.lentBatches();
   sys.sample(...sampleMessages(100, 400, { dataBytes: 500 }));
-  for (let left = 100; left > 0;) left -= (await lent.next()).value!.length;
+  for (let left = 100; left > 0;) left -= (await lent.next()).value!.count;
   kept.forEach((entry, i) => assertEquals((entry as Sample).message, sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) })));
   await listener.close();
+});
+
+both("a batch tells what was lost before each sample, what was dropped since the batch before, and when it was read", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const before = BigInt(Date.now()) * 1_000_000n;
+  sys.event(groupMessage("created", 1));
+  sys.sample(...[3, 4, 8, 6, 9].map((sequence) => sampleMessage({ sequence })), sampleMessage({ group: 2 }));
+  sys.listener.drops = 2;
+  const first = (await listener.read())!;
+  const seen = [...Array(first.count).keys()].map((i) => [brief(first.entries[i] as Entry), first.lostBefore(i)]);
+  // Where the runtime reads first, the first one comes by itself only if it wakes a reader; here it is one drain.
+  assertEquals(seen, [
+    ["group-created 1", 0],
+    ["1:3", 0],
+    ["1:4", 0],
+    ["1:8", 3],
+    ["1:6", -1],
+    ["1:9", 0],
+    ["2:undefined", undefined],
+  ]);
+  assertEquals([first.count, first.samples, first.lost, first.dropped, first.recorded, first.more], [7, 6, 2, 2, false, false]);
+  assert(first.readAtNs >= before && first.timeNs(1) === first.readAtNs);
+  sys.sample(sampleMessage({ sequence: 11 }));
+  const second = (await listener.read())!;
+  assertEquals([second.count, second.lostBefore(0), second.lost, second.dropped], [1, 1, 1, 0]);
+  await listener.close();
+  assertEquals(await listener.read(), undefined);
+});
+
+both("a listener is a source of the pump", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  sys.sample(...sampleMessages(1000));
+  const seen: (number | undefined)[] = [];
+  const summary = await pump(listener, [], [{
+    name: "test",
+    written: 0,
+    skipped: 0,
+    ended: new Promise(() => {}),
+    take: ({ entries }) => void seen.push(...entries.map(({ sequence }) => sequence)),
+    full: () => undefined,
+    flush: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+    abort: () => {},
+  }], { count: 900 });
+  assertEquals([summary.end, summary.samples, summary.stats.lost], ["count", 900, 0]);
+  assertEquals(seen, Array.from({ length: 900 }, (_, i) => i));
 });
 
 both("low latency waits for each datagram instead of ticking", {}, async (sys) => {
@@ -671,8 +814,8 @@ both("malformed, truncated and unknown messages are counted, and the stream goes
   );
   assertEquals(await take(listener, 2), ["1:3", "1:4"]);
   const { received, malformed, unknown, lost, lastMalformed } = listener.stats();
-  assertEquals({ received, malformed, unknown, lost }, { received: 2, malformed: 6, unknown: 2, lost: 0 });
-  assertStringIncludes(lastMalformed!, "Cannot decode generic netlink family");
+  assertEquals({ received, malformed, unknown, lost }, { received: 2, malformed: 7, unknown: 2, lost: 0 });
+  assertStringIncludes(lastMalformed!, "Cannot decode generic netlink header");
   await listener.close();
 });
 
@@ -847,15 +990,16 @@ both("what the kernel dropped until the close is counted by it", {}, async (sys)
 both("what was dropped while the queue never emptied is counted, also where the last read just emptied it", {}, async (sys) => {
   for (const lend of [false, true]) {
     const listener = await listenWith(sys);
-    const batches = listener.batches({ lend });
+    const owned = listener.batches();
+    const take = async (): Promise<number | undefined> => lend ? (await listener.read())?.count : (await owned.next()).value?.length;
     sys.sample(...sampleMessages(1));
-    await batches.next();
+    await take();
     // As many as some reads take, to the last one: none of them finds the queue empty.
     sys.sample(...sampleMessages(1024, 1));
     sys.listener.drops = 7;
     listener.end();
     let taken = 1;
-    for (let batch = await batches.next(); !batch.done; batch = await batches.next()) taken += batch.value.length;
+    for (let count = await take(); count !== undefined; count = await take()) taken += count;
     const { received, dropped } = listener.stats();
     assertEquals([taken, received, dropped], [1025, 1025, 7]);
     await listener.close();
@@ -871,7 +1015,8 @@ both("stats do not fail where the kernel does not tell its drops", {}, async (sy
 
 both("a listener reads messages of the family it is told, from whoever sends them", {}, async (sys) => {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 });
-  const listener = new Listener(receiver, { samples: true, events: true }, 77);
+  const listener = new SocketListener(receiver);
+  listener.expect(77);
   const [socket] = sys.fds.values();
   sys.reply(socket!, sampleMessage({ family: 77, sequence: 1, portId: 4321 }), 4321);
   for await (const entry of listener) {

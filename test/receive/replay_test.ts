@@ -5,7 +5,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { NetlinkError } from "../../src/errors.ts";
-import type { Listener } from "../../src/receive/listen.ts";
+import type { Listener } from "../../src/receive/listener.ts";
 import { replay, replayWith } from "../../src/receive/replay.ts";
 import { FakeSys, settle } from "../fake_sys.ts";
 import { openFds } from "../support/fds.ts";

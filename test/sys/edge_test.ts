@@ -8,14 +8,13 @@ import process from "node:process";
 import v8 from "node:v8";
 import vm from "node:vm";
 import { assert, assertEquals } from "@std/assert";
-import { Listener } from "../../src/receive/listen.ts";
+import { SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, EBADF, type Memory, NETLINK_USERSOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { openFds } from "../support/fds.ts";
-import { FAMILY } from "../support/messages.ts";
 import type { Order, Report } from "./edge_worker.ts";
 
 const EPROTONOSUPPORT = 93;
@@ -229,7 +228,7 @@ test("errno is right over a million failing calls, with garbage and collections 
 test("as many descriptors are open after 10,000 opens and closes as before", { timeout: TIMEOUT_MS }, async () => {
   const listen = async (i: number): Promise<void> => {
     const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 });
-    const listener = new Listener(receiver, { samples: true, events: true }, FAMILY);
+    const listener = new SocketListener(receiver);
     // One in four is closed while somebody waits for what comes.
     const waiting = i % 4 === 0 ? listener[Symbol.asyncIterator]().next() : undefined;
     await listener.close();

@@ -1,0 +1,98 @@
+import { DecodeError } from "../errors.ts";
+import { GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
+import { PSAMPLE_CMD_DEL_GROUP, PSAMPLE_CMD_NEW_GROUP, PSAMPLE_CMD_SAMPLE } from "../psample/constants.ts";
+import { decodeMessage, type GroupEvent } from "../psample/group.ts";
+import { type DecodeOptions, decodeSampleAt, Sample } from "../psample/sample.ts";
+import type { Sink } from "../socket/receiver.ts";
+import { BatchBuffer } from "../stream/batch.ts";
+import { MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
+import { LITTLE } from "../wire/native.ts";
+import type { Ledger } from "./ledger.ts";
+
+/** Takes the datagrams of one read, and makes a batch of them. */
+export class Decoder implements Sink {
+  /** Message type of the psample family; -1 while the kernel has none. */
+  family = -1;
+  /** What the read under way has returned so far. */
+  readonly batch: BatchBuffer = new BatchBuffer();
+  readonly #ledger: Ledger;
+  readonly #onController: ((message: Uint8Array) => void) | undefined;
+  readonly #reader = new MessageReader(new DataView(new ArrayBuffer(0)));
+  /** Samples that are filled again and again, and how many of them are lent now. */
+  readonly #pool: Sample[] = [];
+  #lent = 0;
+  #lends = false;
+  #decodeOptions: DecodeOptions | undefined;
+
+  /** Enters what comes in `ledger`; `onController` gets the messages of generic netlink's controller in this namespace. */
+  constructor(ledger: Ledger, onController?: (message: Uint8Array) => void) {
+    this.#ledger = ledger;
+    this.#onController = onController;
+  }
+
+  /** Begins a batch, either of samples that are filled again for the next one, or of samples to give away. */
+  begin(lend: boolean): void {
+    this.batch.clear();
+    this.#lends = lend;
+    this.#lent = 0;
+  }
+
+  datagram(view: DataView, start: number, end: number, nsid: number | undefined): void {
+    try {
+      // What nearly every datagram is needs no cursor.
+      if (this.#isSample(view, start, end)) return this.#sample(view, start, end, nsid);
+      const reader = this.#reader;
+      reader.reset(view, start, end);
+      while (reader.next()) this.#message(view, nsid);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#ledger.malformedMessage(error.message);
+    }
+  }
+
+  truncated(bytes: number): void {
+    this.#ledger.malformedMessage(`a datagram of more than ${bytes} bytes`);
+  }
+
+  /** True for one whole sample and nothing else. */
+  #isSample(view: DataView, start: number, end: number): boolean {
+    return end - start >= NLMSG_HDRLEN + GENL_HDRLEN && view.getUint32(start, LITTLE) === end - start &&
+      view.getUint16(start + 4, LITTLE) === this.family && view.getUint8(start + NLMSG_HDRLEN) === PSAMPLE_CMD_SAMPLE;
+  }
+
+  #sample(view: DataView, start: number, end: number, nsid: number | undefined): void {
+    const blank = this.#lends ? this.#pool[this.#lent] ??= new Sample() : new Sample();
+    const sample = decodeSampleAt(view, start, end, blank, nsid === undefined ? undefined : this.#from(nsid));
+    this.#lent++;
+    this.batch.add(sample, this.#ledger.sample(sample));
+  }
+
+  #message(view: DataView, nsid: number | undefined): void {
+    const { type, start, end } = this.#reader;
+    if (type === this.family) {
+      const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? PSAMPLE_CMD_SAMPLE : view.getUint8(start + NLMSG_HDRLEN);
+      if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
+      if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
+        // They are few: each gets memory of its own, also if samples are lent.
+        const event = decodeMessage(bytesOf(view, start, end).slice(), { nsid }) as GroupEvent;
+        this.#ledger.event(event);
+        this.batch.add(event);
+        return;
+      }
+    } else if (type === GENL_ID_CTRL) {
+      // The controller of another namespace repeats the same news.
+      if (nsid === undefined) this.#onController?.(bytesOf(view, start, end));
+      return;
+    }
+    this.#ledger.unknown++;
+  }
+
+  #from(nsid: number): DecodeOptions {
+    if (this.#decodeOptions?.nsid !== nsid) this.#decodeOptions = { nsid };
+    return this.#decodeOptions!;
+  }
+}
+
+function bytesOf(view: DataView, start: number, end: number): Uint8Array {
+  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
+}

@@ -1,0 +1,165 @@
+import { NetlinkError } from "../errors.ts";
+import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, type Family, GENL_GROUP_NOTIFY, genlCommand } from "../genl/ctrl.ts";
+import { PSAMPLE_GENL_NAME, PSAMPLE_NL_MCGRP_CONFIG_NAME, PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
+import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
+import type { Receiver } from "../socket/receiver.ts";
+import { Requests } from "../socket/requests.ts";
+import { ENODEV, ENOENT, EPERM, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { messageOf } from "../wire/message.ts";
+
+const NO_PRIVILEGE_HINT =
+  "Receiving samples requires CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and the stable " +
+  "kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run as root. Group events need no privileges";
+const UNLOADED_HINT = "The psample module was unloaded. With `wait: true` the listener resumes when it returns";
+const NO_CONFIG_HINT = "This kernel's psample sends no group events: leave `events` out, or set it to false";
+const NO_GROUP_HINT = "This kernel's psample has no such group";
+
+/** How often to ask while messages are being dropped, or while the controller cannot be asked. */
+const CHECK_MS = 1000;
+
+/** Errors that say nothing about the family: what a process or a machine can be short of for a while. */
+const SHORTAGES: ReadonlySet<string> = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ETIMEDOUT"]);
+
+/** What a {@linkcode FamilyWatch} joins. */
+export interface Memberships {
+  /** The group of the samples. */
+  readonly samples: boolean;
+  /** The group of the group events; `undefined`: if this kernel's family has it. */
+  readonly events: boolean | undefined;
+  /** Outlive the family. */
+  readonly wait: boolean;
+}
+
+/** Who is told what a {@linkcode FamilyWatch} finds. */
+export interface FamilyEvents {
+  /** The family that was there has gone, even if it is back already. */
+  gone(): void;
+  /** The family is there, with this message type. */
+  there(id: number): void;
+  /** A check that nobody waits for has failed. */
+  failed(error: unknown): void;
+}
+
+/**
+ * Keeps a receiver in the multicast groups of the psample family, which comes and goes with the kernel's module.
+ *
+ * The controller multicasts that a family came or went. But so can any process of the namespace that has CAP_NET_ADMIN, and the
+ * multicast can be dropped: it is a hint, on which the controller is asked.
+ */
+export class FamilyWatch {
+  /** Message type of the family; -1 while the kernel has none. */
+  id = -1;
+  readonly #sys: Sys;
+  readonly #receiver: Receiver;
+  readonly #memberships: Memberships;
+  readonly #events: FamilyEvents;
+  /** The controller is to be asked before more is read. */
+  #hinted = false;
+  /** Messages were dropped since the controller was asked: a hint may be among them. */
+  #unsure = false;
+  #checkedAt = -Infinity;
+  #checking: Promise<void> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+
+  /** Watches for `receiver`. */
+  constructor(sys: Sys, receiver: Receiver, memberships: Memberships, events: FamilyEvents) {
+    this.#sys = sys;
+    this.#receiver = receiver;
+    this.#memberships = memberships;
+    this.#events = events;
+  }
+
+  /** Joins the groups of the family, if the kernel has it. */
+  async start(): Promise<void> {
+    // Before asking, so that nothing that happens meanwhile is missed.
+    this.#receiver.join(GENL_GROUP_NOTIFY, "notify of nlctrl");
+    const family = await this.#find();
+    if (family) this.#join(family);
+    else if (!this.#memberships.wait) {
+      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or pass \`wait: true\`` });
+    }
+  }
+
+  /** Hears a message of the controller. */
+  readonly hear = (bytes: Uint8Array): void => {
+    const message = messageOf(bytes);
+    const command = genlCommand(message);
+    if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
+    if (decodeFamily(message).name === PSAMPLE_GENL_NAME) this.#hinted = true;
+  };
+
+  /** Enters that messages were dropped. */
+  doubt(): void {
+    this.#unsure = true;
+  }
+
+  /** Whether {@linkcode FamilyWatch.check} is due before the next read. */
+  get due(): boolean {
+    return this.#hinted || (this.#unsure && (this.#receiver.idle || performance.now() - this.#checkedAt > CHECK_MS));
+  }
+
+  /**
+   * Asks the controller, and joins the groups.
+   *
+   * @throws {NetlinkError} If the family has gone, unless it is waited for, or if its groups cannot be joined.
+   */
+  check(): Promise<void> {
+    return this.#checking ??= this.#check().finally(() => this.#checking = undefined);
+  }
+
+  /** Asks no more. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#retry);
+  }
+
+  async #check(): Promise<void> {
+    clearTimeout(this.#retry);
+    this.#hinted = false;
+    this.#unsure = false;
+    this.#checkedAt = performance.now();
+    let family: Family | undefined;
+    try {
+      family = await this.#find();
+    } catch (error) {
+      if (!(error instanceof NetlinkError) || !SHORTAGES.has(error.code)) throw error;
+      // Nothing is wrong with what is received. By a timer, since without its groups nothing may come that leads to the next check.
+      if (!this.#closed) this.#retry = setTimeout(() => this.check().catch(this.#events.failed), CHECK_MS);
+      return;
+    }
+    if (this.#closed) return;
+    if (this.id >= 0 && family?.id !== this.id) {
+      this.id = -1;
+      this.#events.gone();
+      if (!this.#memberships.wait) throw new NetlinkError("receive samples", ENODEV, { hint: UNLOADED_HINT });
+    }
+    // Also if it is the same: it may have gone and come back under its old number, and then its groups were left.
+    if (family) this.#join(family);
+  }
+
+  async #find(): Promise<Family | undefined> {
+    const requests = new Requests(this.#sys, NETLINK_GENERIC);
+    try {
+      return await findFamily(requests, PSAMPLE_GENL_NAME);
+    } finally {
+      requests.close();
+    }
+  }
+
+  #join(family: Family): void {
+    const { samples, events } = this.#memberships;
+    // Samples that come between joining and the end of this are read later: they find the number set.
+    this.id = family.id;
+    this.#events.there(family.id);
+    const hasEvents = family.groups.has(PSAMPLE_NL_MCGRP_CONFIG_NAME);
+    if (events ?? (hasEvents || !samples)) this.#joinGroup(family, PSAMPLE_NL_MCGRP_CONFIG_NAME, NO_CONFIG_HINT);
+    if (samples) this.#joinGroup(family, PSAMPLE_NL_MCGRP_SAMPLE_NAME, NO_GROUP_HINT);
+  }
+
+  #joinGroup(family: Family, name: string, hint: string): void {
+    const group = family.groups.get(name);
+    if (group === undefined) throw new NetlinkError(`join the multicast group ${name} of psample`, ENOENT, { hint });
+    this.#receiver.join(group, `${name} of psample`, (errno) => errno === EPERM ? NO_PRIVILEGE_HINT : undefined);
+  }
+}

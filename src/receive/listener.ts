@@ -1,0 +1,300 @@
+import type { GroupEvent } from "../psample/group.ts";
+import type { Sample } from "../psample/sample.ts";
+import type { Receiver } from "../socket/receiver.ts";
+import type { Batch, BatchBuffer } from "../stream/batch.ts";
+import type { Source } from "../stream/source.ts";
+import type { ListenStats } from "../stream/stats.ts";
+import type { Sys } from "../sys/sys.ts";
+import { Decoder } from "./decoder.ts";
+import { FamilyWatch, type Memberships } from "./family_watch.ts";
+import { Ledger } from "./ledger.ts";
+
+/** What a listener yields: `type` tells the two apart. */
+export type Entry = Sample | GroupEvent;
+
+/**
+ * Samples and group events as they arrive. Made by {@linkcode listen} and {@linkcode replay}.
+ *
+ * Iterate over it, over {@linkcode Listener.batches} or {@linkcode Listener.lentBatches}, or hand it to `pump`. Iterators share
+ * one stream: each entry goes to exactly one of them. Nothing is read until you ask for more: the kernel's buffer fills, and what it
+ * drops is counted. Leaving a loop closes the listener.
+ */
+export interface Listener<Item extends Entry = Entry> extends Source, AsyncIterable<Item>, AsyncDisposable {
+  /** Message type of the psample family in this boot of this kernel; -1 while the kernel does not have it. */
+  readonly family: number;
+  /** Size of the receive buffer that the kernel granted, in bytes: without the privilege it may be less than what was asked for. */
+  readonly receiveBufferBytes: number;
+  /** Yields samples and group events one by one. */
+  [Symbol.asyncIterator](): AsyncIterator<Item, undefined>;
+  /** Yields one non-empty array per read of the socket, in the order of arrival. Faster than one by one. */
+  batches(): AsyncIterableIterator<Item[], undefined>;
+  /**
+   * Yields batches whose samples are lent: they and their bytes are valid only until the next batch is requested, when the objects
+   * are reused. Fastest, since nothing is allocated.
+   */
+  lentBatches(): AsyncIterableIterator<Batch, undefined>;
+  /** What was received and lost so far; still there after the end. */
+  stats(): ListenStats;
+  /** Stops receiving. What the kernel has queued is still yielded; then the iteration ends, or throws `reason` if one is given. */
+  end(reason?: unknown): void;
+  /** Closes the socket at once: what is queued is discarded and a waiting iteration ends. Idempotent. */
+  close(): Promise<void>;
+  /** Closes the socket at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** While the queue never empties, how often the socket's drops are counted: a system call each time. */
+const READS_PER_COUNT = 8;
+
+const NANOSECONDS_PER_MS = 1_000_000n;
+
+/** Listens on a socket. */
+export class SocketListener implements Listener {
+  readonly #receiver: Receiver;
+  readonly #ledger = new Ledger();
+  readonly #decoder: Decoder;
+  readonly #signal: AbortSignal | undefined;
+  #watch: FamilyWatch | undefined;
+  /** Why the stream ends, if it does so without being asked. */
+  #failure: unknown;
+  /** What to throw when the stream has ended. */
+  #reason: unknown;
+  #last: Promise<unknown> = Promise.resolve();
+  /** How many wait for {@linkcode #last}. */
+  #asking = 0;
+  #closed: Promise<void> | undefined;
+  /** Closed by the user: nothing that is left over is wanted. */
+  #discard = false;
+  /** Reads since the socket's drops were counted. */
+  #uncounted = 0;
+  /** Drops that the batches so far have told of. */
+  #dropsTold = 0;
+  /** What the last read returned was handed on. */
+  #taken = true;
+
+  /** Reads from `receiver`, and closes it. */
+  constructor(receiver: Receiver, signal?: AbortSignal) {
+    this.#receiver = receiver;
+    this.#signal = signal;
+    this.#decoder = new Decoder(this.#ledger, (message) => this.#watch?.hear(message));
+    signal?.addEventListener("abort", this.#abort, { once: true });
+  }
+
+  /** Expects the messages of a family by its number, whoever sends them. */
+  expect(family: number): void {
+    this.#decoder.family = family;
+  }
+
+  /** Joins the psample family's groups, and keeps in them. Resolves when that is so, or when this is closed. */
+  async join(sys: Sys, memberships: Memberships): Promise<void> {
+    this.#watch = new FamilyWatch(sys, this.#receiver, memberships, {
+      gone: () => this.expect(-1),
+      there: (family) => this.expect(family),
+      failed: (error) => {
+        this.#failure = error;
+        void this.#receiver.close();
+      },
+    });
+    await this.#watch.start();
+    while (this.family < 0 && !this.#closed) await this.#read(false);
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  get family(): number {
+    return this.#decoder.family;
+  }
+
+  get receiveBufferBytes(): number {
+    return this.#receiver.receiveBufferBytes;
+  }
+
+  stats(): ListenStats {
+    this.#countDrops();
+    return this.#ledger.stats(this.#receiver.receiveBufferBytes);
+  }
+
+  read(): Batch | undefined | Promise<Batch | undefined> {
+    return this.#next(true, (batch) => batch);
+  }
+
+  lentBatches(): AsyncIterableIterator<Batch, undefined> {
+    return this.#iterate(() => this.read());
+  }
+
+  batches(): AsyncIterableIterator<Entry[], undefined> {
+    return this.#iterate(() => this.#next(false, give));
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
+    let batch: Entry[] = [];
+    let at = 0;
+    // Requests made before the one in front has got its entry queue behind it: each takes from the batch in turn.
+    let asking = 0;
+    let last: Promise<unknown> = Promise.resolve();
+    const next = async (before: Promise<unknown>): Promise<IteratorResult<Entry, undefined>> => {
+      asking++;
+      try {
+        await before.catch(() => {});
+        if (at === batch.length || this.#discard) {
+          const more = await this.#next(false, give);
+          if (!more) return { done: true, value: undefined };
+          batch = more;
+          at = 0;
+        }
+        return { done: false, value: batch[at++]! };
+      } finally {
+        asking--;
+      }
+    };
+    return {
+      // By hand: an async generator costs more than decoding the sample.
+      next: () => {
+        if (asking === 0 && at < batch.length && !this.#discard) return Promise.resolve({ done: false, value: batch[at++]! });
+        const turn = next(last);
+        last = turn;
+        return turn;
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  end(reason?: unknown): void {
+    this.#reason = reason;
+    this.#receiver.end();
+  }
+
+  close(): Promise<void> {
+    this.#discard = true;
+    return this.#close();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  readonly #abort = (): void => void this.close();
+
+  #close(): Promise<void> {
+    if (!this.#closed) {
+      this.#countDrops();
+      this.#signal?.removeEventListener("abort", this.#abort);
+      this.#watch?.close();
+      this.#closed = this.#receiver.close();
+    }
+    return this.#closed;
+  }
+
+  #iterate<Value>(read: () => Value | undefined | Promise<Value | undefined>): AsyncIterableIterator<Value, undefined> {
+    return {
+      [Symbol.asyncIterator](): AsyncIterableIterator<Value, undefined> {
+        return this;
+      },
+      next: async (): Promise<IteratorResult<Value, undefined>> => {
+        const value: Value | undefined = await read();
+        return value === undefined ? { done: true, value: undefined } : { done: false, value };
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  /**
+   * What `take` makes of the next batch; one at a time, in the order of asking. Without a promise if nothing has to be waited
+   * for: while a queue is long, promises would cost more than receiving.
+   */
+  #next<Taken>(lend: boolean, take: (batch: BatchBuffer) => Taken): Taken | Promise<Taken | undefined> {
+    if (this.#asking === 0 && !this.#closed && this.#failure === undefined && !this.#watch?.due) {
+      const batch = this.#readNow(lend);
+      if (batch) return take(batch);
+    }
+    this.#asking++;
+    const next = this.#last.then(async () => {
+      const batch = await this.#pull(lend);
+      return batch && take(batch);
+    }).finally(() => this.#asking--);
+    this.#last = next.catch(() => {});
+    return next;
+  }
+
+  #readNow(lend: boolean): BatchBuffer | undefined {
+    this.#begin(lend);
+    try {
+      if (this.#receiver.readNow(this.#decoder, lend)) this.#afterRead();
+    } catch (error) {
+      this.#failure = error;
+    }
+    return this.#filled();
+  }
+
+  async #pull(lend: boolean): Promise<BatchBuffer | undefined> {
+    for (;;) {
+      if (this.#discard) {
+        await this.#closed;
+        return undefined;
+      }
+      const left = this.#filled();
+      if (left) return left;
+      if (this.#failure !== undefined) {
+        const failure = this.#failure;
+        this.#failure = undefined;
+        await this.#close();
+        throw failure;
+      }
+      if (this.#closed) {
+        if (this.#reason === undefined) return undefined;
+        this.#failure = this.#reason;
+        this.#reason = undefined;
+        continue;
+      }
+      try {
+        await this.#read(lend);
+      } catch (error) {
+        this.#failure = error;
+      }
+    }
+  }
+
+  /** Waits for what comes next; or asks first whether the family is there, where that is in doubt. */
+  async #read(lend: boolean): Promise<void> {
+    if (this.#watch?.due) return await this.#watch.check();
+    this.#begin(lend);
+    if (await this.#receiver.read(this.#decoder, lend)) this.#afterRead();
+    else void this.#close();
+  }
+
+  #begin(lend: boolean): void {
+    this.#decoder.begin(lend);
+    this.#taken = false;
+  }
+
+  /** The batch that the last read filled, once. */
+  #filled(): BatchBuffer | undefined {
+    const { batch } = this.#decoder;
+    if (this.#taken || batch.count === 0) return undefined;
+    this.#taken = true;
+    batch.more = this.#receiver.full;
+    batch.readAtNs = BigInt(Date.now()) * NANOSECONDS_PER_MS;
+    batch.dropped = this.#ledger.dropped - this.#dropsTold;
+    this.#dropsTold = this.#ledger.dropped;
+    return batch;
+  }
+
+  #afterRead(): void {
+    if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
+  }
+
+  #countDrops(): void {
+    this.#uncounted = 0;
+    if (this.#ledger.drops(this.#receiver.drops())) this.#watch?.doubt();
+  }
+}
+
+/** Entries to give away. */
+function give(batch: Batch): Entry[] {
+  return batch.entries.slice();
+}
