@@ -6,7 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { ROOT } from "./run/bun.ts";
+import { ROOT } from "./run/project.ts";
 import { programs } from "./support/programs.ts";
 import { readmeCommands } from "./support/readme.ts";
 

@@ -9,7 +9,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { BUN_PROGRAM, ROOT } from "./run/bun.ts";
+import { BUN_PROGRAM, ROOT } from "./run/project.ts";
 import { programs } from "./support/programs.ts";
 
 const SECURITY = readFileSync(join(ROOT, "SECURITY.md"), "utf8");

@@ -1,130 +1,108 @@
 /**
- * Runs every test in both runtimes, on this machine and in the kernels that `test/kernel/boot` boots, and ends
- * with one line that counts them: `deno task test`.
+ * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with one line that counts
+ * them: `deno task test`.
  *
- * Environment: PSAMPLE_REQUIRE=1 makes a kernel that cannot be booted a failure instead of a skip;
- * PSAMPLE_KERNELS="new old" chooses kernels, none for "".
+ *   --kernels new,old   the kernels; "new" unless given, none for ""
+ *   --shuffle           the tests of each file in another order
+ *   --seed N            the order of an earlier run
+ *   --alone             each file of unit tests once more, by itself
+ *
+ * Nothing is installed on the machine: what it lacks is unpacked into caches. What cannot be had is skipped with a
+ * reason; with PSAMPLE_REQUIRE=1 in the environment that is a failure.
  */
-import { spawn, spawnSync } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
-import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { spawnSync } from "node:child_process";
+import { cpus } from "node:os";
 import process from "node:process";
-import { BUN_PROGRAM as BUN, ROOT } from "./run/bun.ts";
-import { installBun } from "./run/install.ts";
+import { parseArgs } from "node:util";
+import { downloads, installBun, unpackPrograms } from "./run/install.ts";
+import { downloadOf, ENVIRONMENT, fetchKernel, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
+import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
+import { type Count, count, failures, Report, run, say } from "./run/suite.ts";
 
-const REQUIRE = process.env.PSAMPLE_REQUIRE === "1";
-const KERNELS = (process.env.PSAMPLE_KERNELS ?? "new old").split(" ").filter(Boolean);
+const { values } = parseArgs({
+  options: {
+    kernels: { type: "string", default: "new" },
+    shuffle: { type: "boolean" },
+    seed: { type: "string" },
+    alone: { type: "boolean" },
+  },
+});
+const kernels = values.kernels.split(",").filter(Boolean) as Kernel[];
+for (const kernel of kernels) {
+  if (!(kernel in KERNELS)) throw new Error(`--kernels ${kernel}: there are ${Object.keys(KERNELS).join(" and ")}`);
+}
+const options: TestOptions = {
+  seed: values.seed !== undefined ? Number(values.seed) : values.shuffle ? Math.floor(Math.random() * 1e9) : undefined,
+};
+const report = new Report(process.env.PSAMPLE_REQUIRE === "1");
 const DENO = process.execPath;
-const BINARY = join(ROOT, "dist/psample");
+const RUNTIME_NAMES = Object.keys(RUNTIMES) as Runtime[];
 
-interface Count {
-  passed: number;
-  failed: number;
-  skipped: number;
+/** Does something for each runtime: at once, if there are processors for it. */
+async function forRuntimes(work: (runtime: Runtime) => Promise<void>, atOnce = cpus().length > 1): Promise<void> {
+  if (atOnce) await Promise.all(RUNTIME_NAMES.map(work));
+  else for (const runtime of RUNTIME_NAMES) await work(runtime);
 }
 
-function say(line: string): void {
-  process.stdout.write(`${line}\n`);
+/** Says what is going to happen to this machine, and how long it will take. */
+function announce(): void {
+  const bootable = process.getuid?.() === 0 ? kernels : [];
+  const minutes = 2 + bootable.reduce((sum, kernel) => sum + KERNELS[kernel].minutes, values.alone ? 3 : 0);
+  const where = ["on this machine", ...bootable.map((kernel) => `in ${KERNELS[kernel].what}`)].join(" and ");
+  say(`The tests run in Deno and Bun, ${where}: about ${minutes} minutes on two processors.`);
+  const all = [...downloads(), ...bootable.flatMap(downloadOf)];
+  for (const { what, where, megabytes } of all) say(`  downloads ${what}: ${megabytes} MB, into ${where}`);
+  say("Nothing is installed on this machine, and its network settings stay as they are.");
+  if (options.seed !== undefined) say(`The order is shuffled: --seed ${options.seed} repeats it.`);
+  say("");
 }
 
-const total: Count = { passed: 0, failed: 0, skipped: 0 };
-
-/** Runs a program, shows what it prints, and resolves to its status and its output. */
-function run(
-  command: string,
-  args: readonly string[],
-  environment: Record<string, string> = {},
-): Promise<{ status: number; output: string }> {
-  return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: ROOT, env: { ...process.env, ...environment }, stdio: ["ignore", "pipe", "pipe"] });
-    let output = "";
-    const take = (chunk: Uint8Array): void => {
-      output += chunk.toString();
-      process.stdout.write(chunk);
-    };
-    child.stdout.on("data", take);
-    child.stderr.on("data", take);
-    child.on("error", (error) => resolve({ status: 127, output: `${output}${error.message}\n` }));
-    child.on("close", (status) => resolve({ status: status ?? 128, output }));
-  });
+/** Runs each file by itself. */
+async function alone(runtime: Runtime): Promise<void> {
+  const began = Date.now();
+  const sum: Count = { passed: 0, failed: 0, skipped: 0 };
+  for (const file of unitTests()) {
+    const words = RUNTIMES[runtime]([file]);
+    const { status, output } = await run(words);
+    const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
+    if (status !== 0) {
+      counted.failed ||= 1;
+      say(`${failures(output).trim()}\n(${words.join(" ")} ended with status ${status})\n`);
+    }
+    for (const kind of ["passed", "failed", "skipped"] as const) sum[kind] += counted[kind];
+  }
+  report.add(`${runtime}, each file alone`, sum, began);
 }
 
-/** What a test runner's last lines count; `undefined` where there are none. */
-function count(text: string): Count | undefined {
-  // deno-lint-ignore no-control-regex
-  const plain = text.replace(/\x1b\[[0-9;]*m/g, "");
-  const deno = [...plain.matchAll(/(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/g)].at(-1);
-  if (deno) return { passed: Number(deno[1]), failed: Number(deno[2]), skipped: Number(deno[3] ?? 0) };
-  const number = (word: string): number | undefined => {
-    const match = [...plain.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1);
-    return match && Number(match[1]);
-  };
-  const passed = number("pass");
-  return passed === undefined ? undefined : { passed, failed: number("fail") ?? 0, skipped: number("skip") ?? 0 };
+/** Runs the tests that need psample, each runtime in a kernel that was booted for it. */
+async function boot(kernel: Kernel): Promise<void> {
+  if (process.getuid?.() !== 0) return report.absent(`kernel ${kernel}`, "booting it requires root");
+  const fetched = await run(fetchKernel(kernel));
+  if (fetched.status !== 0) return report.absent(`kernel ${kernel}`, fetched.output.trim());
+  await forRuntimes(async (runtime) => {
+    const words = inKernel(kernel, RUNTIMES[runtime](kernelTests(), options));
+    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment: ENVIRONMENT });
+    // The old one has two processors of its own.
+  }, kernel === "new" && cpus().length > 1);
 }
 
-/** Runs a suite and adds its count; a runner that fails without counting a failure is one. */
-async function suite(name: string, command: string, args: readonly string[], environment?: Record<string, string>): Promise<void> {
-  say(`\n=== ${name}`);
-  const { status, output } = await run(command, args, environment);
-  const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
-  if (counted.passed + counted.failed === 0 || (status !== 0 && counted.failed === 0)) counted.failed++;
-  total.passed += counted.passed;
-  total.failed += counted.failed;
-  total.skipped += counted.skipped;
-  say(`=== ${name}: ${counted.passed} passed, ${counted.failed} failed, ${counted.skipped} skipped (status ${status})`);
-}
-
-function absent(name: string, why: string): void {
-  if (REQUIRE) total.failed++;
-  else total.skipped++;
-  say(`\n=== ${name}: ${REQUIRE ? "failed" : "skipped"}: ${why}`);
-}
-
+announce();
 installBun();
+if (!unpackPrograms()) say("Some programs cannot be unpacked: the tests that use them are skipped.");
+const built = await run([DENO, "task", "build"]);
+if (built.status !== 0) report.absent("the compiled file", built.output.trim());
 
-/** Every test but those that need a kernel with psample. */
-const here = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
-  .filter((path) => path.endsWith("_test.ts") && !/^kernel\/|node_modules/.test(path))
-  .map((path) => `./test/${path}`)
-  .sort();
-const denoTest = ["test", "-A", "--no-check", "--quiet"];
-await suite("deno, this machine", DENO, [...denoTest, ...here]);
-// Bun's own limit is 5 seconds a test: a busy machine is no failure.
-const bunTest = ["test", "--timeout", "120000"];
-await suite("bun, this machine", BUN, [...bunTest, ...here]);
-
-const compiled = await run(DENO, ["task", "build"]);
-if (compiled.status !== 0) absent("the compiled file", "deno task build failed");
-
-const RUNTIMES: readonly (readonly [string, readonly string[]])[] = [
-  ["deno", [DENO, ...denoTest, "test/kernel"]],
-  ["bun", [BUN, ...bunTest, "./test/kernel/"]],
-];
-const environment = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY };
-
+await forRuntimes((runtime) => report.suite(`${runtime}, this machine`, RUNTIMES[runtime](unitTests(), options)));
+if (values.alone) await forRuntimes(alone);
+// A kernel that has psample, and that we may use.
 if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT }).status === 0) {
-  for (const [runtime, command] of RUNTIMES) await suite(`${runtime}, this kernel`, "unshare", ["-n", ...command], environment);
+  await forRuntimes(
+    (runtime) =>
+      report.suite(`${runtime}, this kernel`, ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)], {
+        environment: ENVIRONMENT,
+      }),
+    false,
+  );
 }
-/** A guest has a /tmp, /var/tmp and /run of its own: what the tests need of the host's is handed in. */
-const handedIn = [ROOT, dirname(DENO), process.env.DENO_DIR ?? join(homedir(), ".cache/deno")]
-  .filter((path) => /^\/(tmp|var\/tmp|run)\//.test(path) && existsSync(path))
-  .flatMap((path) => ["-w", path]);
-for (const kernel of KERNELS) {
-  if (process.getuid?.() !== 0) {
-    absent(`kernel ${kernel}`, "booting it takes root");
-    continue;
-  }
-  const installed = await run("test/kernel/boot", [kernel, "--install"]);
-  if (installed.status !== 0) {
-    absent(`kernel ${kernel}`, "it cannot be fetched from Debian");
-    continue;
-  }
-  for (const [runtime, command] of RUNTIMES) {
-    await suite(`${runtime}, kernel ${kernel}`, "test/kernel/boot", [kernel, "-t", "1800", ...handedIn, "--", ...command], environment);
-  }
-}
-
-say(`\n${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
-process.exit(total.failed > 0 ? 1 : 0);
+for (const kernel of kernels) await boot(kernel);
+report.end();

@@ -18,7 +18,7 @@ import { cpuSeconds, hearsOneMore, Load, quiet } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
 import { genericSocket, ROOT, startListening, writingTo } from "../kernel/runtime.ts";
 import { tc, wire } from "../kernel/scene.ts";
-import { BUN_PROGRAM } from "../run/bun.ts";
+import { BUN_PROGRAM } from "../run/project.ts";
 import { buildPeers, cleanUp, peer } from "./process.ts";
 import { median, printRow } from "./table.ts";
 

@@ -14,7 +14,7 @@ import { cpuSeconds, holdings } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
 import { ROOT } from "../kernel/runtime.ts";
 import { run, sample, send, wire } from "../kernel/scene.ts";
-import { BUN_PROGRAM } from "../run/bun.ts";
+import { BUN_PROGRAM } from "../run/project.ts";
 import { printRow } from "./table.ts";
 
 const { minutes, rate } = parseArgs(process.argv.slice(2), { default: { minutes: 60, rate: 2000 } });

@@ -1,16 +1,68 @@
-/** Installs what the tests and the build need from npm, unless it is there: `deno task tools`. */
+/**
+ * Gets what the tests need and the machine lacks, without installing anything on it: `deno task tools`. Bun comes from
+ * npm into `test/tools`; other programs are unpacked from Debian's packages into a cache.
+ */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { homedir } from "node:os";
 import { join } from "node:path";
-import { BUN_PROGRAM, ROOT, TOOLS } from "./bun.ts";
+import process from "node:process";
+import { BUN_PROGRAM, ROOT, TOOLS } from "./project.ts";
 
-/** Runs a program in a directory; its output is shown. */
-function run(directory: string, program: string, ...args: string[]): void {
-  spawnSync(program, args, { cwd: directory, stdio: ["ignore", "inherit", "inherit"] });
+/** The programs that tests on this machine start, and the Debian packages that have them. The kernels get theirs by `boot`. */
+const PROGRAMS: Record<string, string> = {
+  tshark: "tshark",
+  capinfos: "wireshark-common",
+  editcap: "wireshark-common",
+  mergecap: "wireshark-common",
+  tcpdump: "tcpdump",
+  ip: "iproute2",
+  tc: "iproute2",
+  ping: "iputils-ping",
+  modprobe: "kmod",
+};
+
+/** Where caches are kept. */
+export const CACHE: string = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
+
+/** A download that is still to come. */
+export interface Download {
+  what: string;
+  where: string;
+  megabytes: number;
 }
+
+/** Whether a program is in PATH. */
+export function has(program: string): boolean {
+  return spawnSync("sh", ["-c", `command -v "$0"`, program]).status === 0;
+}
+
+/** Adds the directory of unpacked programs, and those where root's are, to PATH. */
+function extendPath(): void {
+  const path = process.env.PATH?.split(":") ?? [];
+  const more = ["/usr/sbin", "/sbin", join(CACHE, "psample-programs/bin")].filter((directory) => !path.includes(directory));
+  process.env.PATH = [...path, ...more].join(":");
+}
+extendPath();
+
+const missing = (): string[] => Object.keys(PROGRAMS).filter((program) => !has(program));
 
 /** Whether this is a Bun that runs, and not only the file that stands in for it until its install script has run. */
 const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status === 0;
+
+/** What would be downloaded. */
+export function downloads(): Download[] {
+  const list: Download[] = [];
+  if (!bunWorks()) list.push({ what: "Bun", where: TOOLS, megabytes: 52 });
+  const programs = missing();
+  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 46 });
+  return list;
+}
+
+/** Runs a program in a directory, and shows what it says. */
+function run(directory: string, program: string, ...args: string[]): boolean {
+  return spawnSync(program, args, { cwd: directory, stdio: ["ignore", "inherit", "inherit"] }).status === 0;
+}
 
 /** Installs Bun, and with it what it resolves in the root. */
 export function installBun(): void {
@@ -21,4 +73,15 @@ export function installBun(): void {
   if (!existsSync(join(ROOT, "node_modules/deno-std"))) run(ROOT, BUN_PROGRAM, "install", "--frozen-lockfile");
 }
 
-if (import.meta.main) installBun();
+/** Unpacks the programs that are missing; what cannot be had is left to the tests to skip. */
+export function unpackPrograms(): boolean {
+  const programs = missing().map((program) => `${program}:${PROGRAMS[program]}`);
+  if (programs.length === 0) return true;
+  const { status } = spawnSync(join(TOOLS, "programs"), programs, { stdio: ["ignore", "ignore", "inherit"] });
+  return status === 0;
+}
+
+if (import.meta.main) {
+  installBun();
+  if (!process.argv.includes("--bun")) process.exit(unpackPrograms() ? 0 : 1);
+}

@@ -1,6 +1,7 @@
 /** Programs that check what this package writes, and that not every machine has. */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
+import { has } from "../run/install.ts";
 
 /** They start slowly, and bun gives a test 5 seconds. */
 const TIMEOUT_MS = 60_000;
@@ -10,7 +11,7 @@ const TIMEOUT_MS = 60_000;
  * skipped, and the test fails.
  */
 export function programs(...names: string[]): { skip: string | false; timeout: number } {
-  const missing = names.filter((name) => spawnSync("sh", ["-c", `command -v "$0"`, name]).status !== 0);
+  const missing = names.filter((name) => !has(name));
   if (missing.length === 0 || process.env.PSAMPLE_REQUIRE === "1") return { skip: false, timeout: TIMEOUT_MS };
   return { skip: `missing: ${missing.join(", ")} (deno task tools gets what the tests need)`, timeout: TIMEOUT_MS };
 }

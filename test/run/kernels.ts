@@ -1,0 +1,40 @@
+/** The kernels that `test/kernel/boot` boots, and running tests in them. */
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { CACHE, type Download } from "./install.ts";
+import { ROOT } from "./project.ts";
+
+/** What is downloaded for each: the kernel, and for the old one QEMU unless it is installed. */
+export const KERNELS = {
+  new: { what: "Linux 7.2 for User Mode Linux", megabytes: 50, minutes: 4 },
+  old: { what: "Linux 6.1 and QEMU", megabytes: 115, minutes: 25 },
+} as const;
+/** A kernel. */
+export type Kernel = keyof typeof KERNELS;
+
+/** Where the compiled file is, that `deno task build` makes. */
+const BINARY = join(ROOT, "dist/psample");
+/** For the tests in a kernel: what they need has to be there, and this is the compiled file. */
+export const ENVIRONMENT = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY } as const;
+
+/** What would be downloaded for a kernel. */
+export function downloadOf(kernel: Kernel): Download[] {
+  const where = process.env.PSAMPLE_KERNEL_CACHE || join(CACHE, "psample-kernels");
+  return existsSync(join(where, kernel, "ready")) ? [] : [{ ...KERNELS[kernel], where }];
+}
+
+/** The words that run a program in a kernel. */
+export function inKernel(kernel: Kernel, words: readonly string[], seconds = 1800): string[] {
+  // A guest has a /tmp, /var/tmp and /run of its own: what the tests need of the host's is handed in.
+  const handedIn = [ROOT, dirname(process.execPath), process.env.DENO_DIR || join(homedir(), ".cache/deno")]
+    .filter((path) => /^\/(tmp|var\/tmp|run)\//.test(path) && existsSync(path))
+    .flatMap((path) => ["-w", path]);
+  return [join(ROOT, "test/kernel/boot"), kernel, "-t", String(seconds), ...handedIn, "--", ...words];
+}
+
+/** The words that only fetch a kernel. */
+export function fetchKernel(kernel: Kernel): string[] {
+  return [join(ROOT, "test/kernel/boot"), kernel, "--install"];
+}

@@ -1,0 +1,75 @@
+/** Where the project is, which files are its tests, and the programs that run them. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+/** The directory of the project. */
+export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
+/** The directory whose package.json names Bun. In the root, every user of a clone would download it. */
+export const TOOLS: string = join(ROOT, "test/tools");
+/** Bun, once `deno task tools` has installed it. */
+export const BUN_PROGRAM: string = join(TOOLS, "node_modules/.bin/bun");
+
+/** The tests of a directory below `test/`, as arguments for a test runner. */
+function testsIn(directory: string): string[] {
+  return readdirSync(join(ROOT, "test", directory), { recursive: true, encoding: "utf8" })
+    .filter((path) => path.endsWith("_test.ts") && !path.includes("node_modules"))
+    .map((path) => `./${join("test", directory, path)}`)
+    .sort();
+}
+
+/** Those that need a kernel with psample. */
+export const kernelTests = (): string[] => testsIn("kernel");
+/** All others. */
+export const unitTests = (): string[] => testsIn(".").filter((path) => !path.startsWith("./test/kernel/"));
+
+/** What starts another program or thread. */
+const STARTS = /from "node:child_process"|\bnew Worker\(/;
+/** What waits for a time to pass; a turn of the event loop does not. */
+const SLEEPS = /\bset(Timeout|Interval)\((?!.*, 0\))/;
+
+/**
+ * Those of the unit tests that are done in no time on any machine: they start no program and no thread, neither by
+ * themselves nor with the help of another file of `test/`, and wait for nothing by the clock.
+ */
+export function quickTests(): string[] {
+  const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+  const starts = (path: string, seen: Set<string>): boolean => {
+    if (seen.has(path)) return false;
+    seen.add(path);
+    const code = read(path);
+    const helpers = [...code.matchAll(/from "(\.[^"]+)"/g)]
+      .map(([, specifier]) => relative(ROOT, join(ROOT, dirname(path), specifier!)))
+      .filter((helper) => helper.startsWith("test/"));
+    return STARTS.test(code) || helpers.some((helper) => starts(helper, seen));
+  };
+  return unitTests().filter((path) => !SLEEPS.test(read(path)) && !starts(path, new Set()));
+}
+
+/** Settings of a run of tests. */
+export interface TestOptions {
+  /** Only tests whose name contains this. */
+  filter?: string | undefined;
+  /** Shuffles the tests, the same way for the same number. */
+  seed?: number | undefined;
+}
+
+/** Both test runners: the words that run test files. */
+export const RUNTIMES: Record<"deno" | "bun", (files: readonly string[], options?: TestOptions) => string[]> = {
+  deno: (files, { filter, seed } = {}) => [
+    ...[process.execPath, "test", "-A", "--no-check", "--quiet"],
+    ...filter === undefined ? [] : [`--filter=${filter}`],
+    ...seed === undefined ? [] : [`--shuffle=${seed}`],
+    ...files,
+  ],
+  // Bun's own limit is 5 seconds a test: a busy machine is no failure.
+  bun: (files, { filter, seed } = {}) => [
+    ...[BUN_PROGRAM, "test", "--timeout", "120000"],
+    ...filter === undefined ? [] : ["--test-name-pattern", filter.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")],
+    ...seed === undefined ? [] : ["--randomize", `--seed=${seed}`],
+    ...files,
+  ],
+};
+/** A runtime that the tests run in. */
+export type Runtime = keyof typeof RUNTIMES;

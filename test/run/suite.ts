@@ -1,0 +1,117 @@
+/** Runs test runners, counts what they count, and shows what failed. */
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { ROOT } from "./project.ts";
+
+/** What a test runner counted. */
+export interface Count {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+/** How a program ended. */
+export interface Ended {
+  status: number;
+  /** Both streams, without colours. */
+  output: string;
+}
+
+/** Prints a line. */
+export function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** Settings of {@linkcode run}. */
+export interface RunOptions {
+  /** Variables besides those of this process. */
+  environment?: Record<string, string> | undefined;
+  live?: boolean | undefined;
+}
+
+/** Runs a program in the project to its end; with `live` it is also shown meanwhile. */
+export function run(words: readonly string[], { environment = {}, live = false }: RunOptions = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, NO_COLOR: "1", ...environment };
+    const child = spawn(words[0]!, words.slice(1), { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    let output = "";
+    const take = (chunk: string): void => {
+      output += chunk;
+      if (live) process.stdout.write(chunk);
+    };
+    child.stdout.setEncoding("utf8").on("data", take);
+    child.stderr.setEncoding("utf8").on("data", take);
+    child.on("error", (error) => resolve({ status: 127, output: `${output}${error.message}\n` }));
+    child.on("close", (status) => resolve({ status: status ?? 128, output }));
+  });
+}
+
+/** What the last lines of a test runner's output count; `undefined` if it counted nothing. */
+export function count(output: string): Count | undefined {
+  const deno = [...output.matchAll(/(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/g)].at(-1);
+  if (deno) return { passed: Number(deno[1]), failed: Number(deno[2]), skipped: Number(deno[3] ?? 0) };
+  const number = (word: string): number | undefined => {
+    const match = [...output.matchAll(new RegExp(`^ *(\\d+) ${word}$`, "gm"))].at(-1);
+    return match && Number(match[1]);
+  };
+  const passed = number("pass");
+  return passed === undefined ? undefined : { passed, failed: number("fail") ?? 0, skipped: number("skip") ?? 0 };
+}
+
+/** What an output has about failures. Deno gathers it at the end, Bun puts it before the line of the test that failed. */
+export function failures(output: string): string {
+  const gathered = output.search(/^ *ERRORS *$/m);
+  if (gathered >= 0) return output.slice(gathered);
+  return output.split("\n").filter((line) => !/^\((pass|skip|todo)\) /.test(line)).join("\n");
+}
+
+/** The sum of several suites. */
+export class Report {
+  readonly #total: Count = { passed: 0, failed: 0, skipped: 0 };
+  readonly #require: boolean;
+
+  /** With `require`, what cannot be had is a failure. */
+  constructor(require: boolean) {
+    this.#require = require;
+  }
+
+  /** Whether something has failed so far. */
+  get failed(): boolean {
+    return this.#total.failed > 0;
+  }
+
+  /** Runs a suite and adds what it counts. A runner that fails without counting a failure is one. */
+  async suite(name: string, words: readonly string[], options?: RunOptions): Promise<void> {
+    const began = Date.now();
+    const ended = await run(words, options);
+    const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
+    if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
+    this.add(name, counted, began);
+    if (counted.failed > 0 && !options?.live) {
+      say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
+    }
+    for (const reason of new Set(ended.output.match(/^.*\bskipping\b.*$/gm) ?? [])) say(`  ${reason}`);
+  }
+
+  /** Adds what was counted otherwise. */
+  add(name: string, counted: Count, began: number): void {
+    for (const kind of ["passed", "failed", "skipped"] as const) this.#total[kind] += counted[kind];
+    say(`${name}: ${inWords(counted)} in ${Math.round((Date.now() - began) / 1000)} s`);
+  }
+
+  /** Counts a suite that cannot be run. */
+  absent(name: string, why: string): void {
+    this.#total[this.#require ? "failed" : "skipped"]++;
+    say(`${name}: ${this.#require ? "failed" : "skipped"}: ${why}`);
+  }
+
+  /** Says the sum, in a line of its own, and ends this process. */
+  end(): never {
+    say(`\n${inWords(this.#total)}`);
+    process.exit(this.failed ? 1 : 0);
+  }
+}
+
+function inWords({ passed, failed, skipped }: Count): string {
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
