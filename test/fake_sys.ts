@@ -464,6 +464,14 @@ export class FakeSys implements Sys {
     return this.unprivileged ? 1000 : 0;
   }
 
+  signalAction(): "default" {
+    return "default";
+  }
+
+  raiseDefault(): number {
+    return 0;
+  }
+
   bpf(_command: number, _attributes: Memory): number {
     return -EPERM;
   }

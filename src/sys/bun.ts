@@ -11,12 +11,27 @@ import {
   passwdIds,
   polledEvents,
   pollfd,
+  SIG_DFL,
+  SIGACTION_BYTES,
+  signalAction,
   STATX_BASIC_STATS,
   STATX_BYTES,
   TM_BYTES,
   tmOffset,
 } from "./structs.ts";
-import { EBADF, ENOENT, ENOSYS, type FileStatus, type Memory, POLLOUT, type Sys, SYS_BPF, SYS_GETDENTS64, type Watch } from "./sys.ts";
+import {
+  EBADF,
+  ENOENT,
+  ENOSYS,
+  type FileStatus,
+  type Memory,
+  POLLOUT,
+  type SignalAction,
+  type Sys,
+  SYS_BPF,
+  SYS_GETDENTS64,
+  type Watch,
+} from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
 interface Libc {
@@ -46,6 +61,9 @@ interface Libc {
   prctl(option: number, a: number, b: number, c: number, d: number): number;
   capset(header: Memory, data: Memory): number;
   geteuid(): number;
+  sigaction(signal: number, action: null, old: Memory): number;
+  signal(signal: number, handler: bigint): bigint;
+  raise(signal: number): number;
   __errno_location(): number;
 }
 
@@ -103,6 +121,12 @@ const SYMBOLS = {
   capset: { args: ["ptr", "ptr"], returns: "i32" },
   // uid_t geteuid(void)
   geteuid: { args: [], returns: "u32" },
+  // int sigaction(int signal, const struct sigaction *action, struct sigaction *old)
+  sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  // sighandler_t signal(int signal, sighandler_t handler)
+  signal: { args: ["i32", "u64"], returns: "u64" },
+  // int raise(int signal)
+  raise: { args: ["i32"], returns: "i32" },
   // int *__errno_location(void)
   __errno_location: { args: [], returns: "ptr" },
 };
@@ -286,6 +310,17 @@ class BunSys implements Sys {
 
   geteuid(): number {
     return this.#libc.geteuid();
+  }
+
+  signalAction(signal: number): SignalAction | number {
+    const old = memory(SIGACTION_BYTES);
+    const result = this.#ok(this.#libc.sigaction(signal, null, old));
+    return result < 0 ? result : signalAction(old);
+  }
+
+  raiseDefault(signal: number): number {
+    this.#libc.signal(signal, SIG_DFL);
+    return this.#ok(this.#libc.raise(signal));
   }
 
   addressOf(memory: Memory): bigint {

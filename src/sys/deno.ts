@@ -8,6 +8,9 @@ import {
   passwdIds,
   polledEvents,
   pollfd,
+  SIG_DFL,
+  SIGACTION_BYTES,
+  signalAction,
   STATX_BASIC_STATS,
   STATX_BYTES,
   TM_BYTES,
@@ -24,6 +27,7 @@ import {
   O_WRONLY,
   POLLIN,
   POLLOUT,
+  type SignalAction,
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
@@ -86,6 +90,12 @@ const SYMBOLS = {
   capset: { parameters: ["buffer", "buffer"], result: "i32" },
   // uid_t geteuid(void)
   geteuid: { parameters: [], result: "u32" },
+  // int sigaction(int signal, const struct sigaction *action, struct sigaction *old)
+  sigaction: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  // sighandler_t signal(int signal, sighandler_t handler)
+  signal: { parameters: ["i32", "u64"], result: "u64" },
+  // int raise(int signal)
+  raise: { parameters: ["i32"], result: "i32" },
   // int eventfd(unsigned value, int flags)
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int eventfd_write(int fd, uint64_t value)
@@ -303,6 +313,17 @@ class DenoSys implements Sys {
 
   geteuid(): number {
     return this.#libc.geteuid();
+  }
+
+  signalAction(signal: number): SignalAction | number {
+    const old = memory(SIGACTION_BYTES);
+    const result = this.#ok(this.#libc.sigaction(signal, 0n, old));
+    return result < 0 ? result : signalAction(old);
+  }
+
+  raiseDefault(signal: number): number {
+    this.#libc.signal(signal, SIG_DFL);
+    return this.#ok(this.#libc.raise(signal));
   }
 
   addressOf(memory: Memory): bigint {

@@ -1,6 +1,6 @@
 /** C structs that both backends hand to libc, or get from it. */
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
-import type { FileStatus, Memory } from "./sys.ts";
+import type { FileStatus, Memory, SignalAction } from "./sys.ts";
 
 /** An array of `struct pollfd`: int fd, short events, short revents. */
 export function pollfd(fds: readonly number[], events: number): Memory {
@@ -84,4 +84,16 @@ export const TM_BYTES = 56;
 /** `tm_gmtoff` of a `struct tm`. */
 export function tmOffset(tm: Memory): number {
   return Number(viewOf(tm).getBigInt64(40, LITTLE));
+}
+
+/** More than `struct sigaction` has in any libc. */
+export const SIGACTION_BYTES = 256;
+// include/uapi/asm-generic/signal-defs.h
+export const SIG_DFL = 0n;
+const SIG_IGN = 1n;
+
+/** What `struct sigaction` says, which begins with the handler. */
+export function signalAction(sigaction: Memory): SignalAction {
+  const handler = viewOf(sigaction).getBigUint64(0, LITTLE);
+  return handler === SIG_DFL ? "default" : handler === SIG_IGN ? "ignored" : "caught";
 }

@@ -88,6 +88,9 @@ export interface Watch {
   close(): Promise<void>;
 }
 
+/** What happens when a signal arrives: its default, nothing, or a call of a handler. */
+export type SignalAction = "default" | "ignored" | "caught";
+
 /** What an open descriptor is. */
 export interface FileStatus {
   /** Which kind of file. */
@@ -171,6 +174,10 @@ export interface Sys {
   capset(header: Memory, data: Memory): number;
   /** geteuid(2) */
   geteuid(): number;
+  /** sigaction(2), which changes nothing: what a signal does now; the negative error number if there is no such signal. */
+  signalAction(signal: number): SignalAction | number;
+  /** signal(2) with SIG_DFL, then raise(3). Returns only if that does not end the process. */
+  raiseDefault(signal: number): number;
   /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */
   addressOf(memory: Memory): bigint;
   /**

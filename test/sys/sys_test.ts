@@ -1,4 +1,5 @@
 /** What the real backend does, whichever this runtime has. No test here takes a privilege. */
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import process from "node:process";
@@ -12,6 +13,7 @@ import { loadSys } from "../../src/sys/load.ts";
 import {
   AF_NETLINK,
   EBADF,
+  EINVAL,
   NETLINK_GENERIC,
   NETLINK_ROUTE,
   NETLINK_USERSOCK,
@@ -359,4 +361,33 @@ test("what is received stays what it was, however much garbage is made", async (
   });
   await receiver.close();
   from.close();
+});
+
+// --- signals -----------------------------------------------------------------------------------------
+
+const SIGKILL = 9;
+const SIGUSR2 = 12;
+
+test("signalAction tells what a signal does: its default, nothing, or a call of a handler", () => {
+  assertEquals(sys.signalAction(SIGUSR2), "default");
+  const handler = (): void => {};
+  process.on("SIGUSR2", handler);
+  assertEquals(sys.signalAction(SIGUSR2), "caught");
+  process.off("SIGUSR2", handler);
+  assertEquals(sys.signalAction(SIGKILL), "default");
+  assertEquals(sys.signalAction(1000), -EINVAL);
+});
+
+test("a signal that the caller ignores is told, and raiseDefault ends the process by a signal that has a handler", async () => {
+  const path = new URL("./signal_program.ts", import.meta.url).pathname;
+  const words = "Bun" in globalThis ? [path] : ["run", "--no-check", "--allow-ffi", path];
+  const run = async (shell: string): Promise<{ out: string; signal: string | null }> => {
+    const child = spawn("sh", ["-c", shell, process.execPath, ...words], { stdio: ["ignore", "pipe", "inherit"] });
+    let out = "";
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => out += text);
+    const signal = await new Promise<string | null>((resolve) => child.on("close", (_, signal) => resolve(signal)));
+    return { out, signal };
+  };
+  assertEquals(await run(`exec "$0" "$@"`), { out: "default\n", signal: "SIGUSR2" });
+  assertEquals(await run(`trap "" USR2; exec "$0" "$@"`), { out: "ignored\n", signal: "SIGUSR2" });
 });
