@@ -3,6 +3,7 @@ import { closeSync, createReadStream, openSync, rmSync, statSync, writeSync } fr
 import process from "node:process";
 import { FdOutput } from "../src/sink/descriptor.ts";
 import { loadSys } from "../src/sys/load.ts";
+import { printable } from "../src/wire/text.ts";
 
 /** Where bytes go. */
 export interface Out {
@@ -21,11 +22,13 @@ export interface Io {
   /** Standard output. */
   readonly out: Out;
   /**
-   * A text for people on standard output, such as a help or a table: needs no permission. What could steer a
-   * terminal (strangers choose the names of devices) is escaped.
+   * Text for people on standard output, such as help or a table. What could control a terminal or hide in it is escaped:
+   * anyone may choose the name of a device. Needs no permission.
    */
   print(text: string): Promise<void>;
-  /** Standard error: notices, errors, the summary. */
+  /** Text for programs on standard output, such as JSON: it is not touched. Needs no permission. */
+  data(text: string): Promise<void>;
+  /** Text for people on standard error: notices, errors, the summary. Escaped as {@linkcode Io.print} does. */
   err(text: string): void;
   /** Whether standard error is a terminal: somebody who would like to see progress. */
   readonly errIsTerminal: boolean;
@@ -49,13 +52,8 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 export function processIo(): Io {
   return {
     out: standardOutput(),
-    print: (text) =>
-      new Promise((resolve, reject) => {
-        process.stdout.write(escapeControls(text), (error?: Error | null) => {
-          if (error) reject(error);
-          else resolve();
-        });
-      }),
+    print: (text) => writeOut(escapeControls(text)),
+    data: writeOut,
     err: (text) => {
       try {
         process.stderr.write(escapeControls(text));
@@ -96,11 +94,25 @@ export function processIo(): Io {
   };
 }
 
-/** Control characters but tab, newline, and the carriage return and "erase line" of a progress line, as \\xNN. */
+function writeOut(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error?: Error | null) => {
+      if (error) reject(error);
+      else resolve();
+    });
+  });
+}
+
+/**
+ * Escapes what no text of ours contains: controls, formats such as U+202E, and separators of lines; but not tab, newline, and
+ * what a progress line consists of. Names in a text are escaped by `printable` before, which also tells a backslash from an
+ * escape: this is for what came in somebody else's message.
+ */
 export function escapeControls(text: string): string {
   // deno-lint-ignore no-control-regex
-  return text.replace(/\r\x1b\[K|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g, (match) => {
-    return match === ERASE_LINE ? match : `\\x${match.charCodeAt(0).toString(16).padStart(2, "0")}`;
+  return text.replace(/\r\x1b\[K|[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu, (match, at: number) => {
+    const own = match === "\t" || match === "\n" || match === ERASE_LINE || (match === "\r" && at === 0);
+    return own ? match : printable(match);
   });
 }
 

@@ -11,7 +11,7 @@ import {
   type SamplingHandle,
   type SamplingOptions,
 } from "../../mod.ts";
-import { fromHex } from "../../src/wire/text.ts";
+import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { consume, liveSource, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
@@ -240,7 +240,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
     family = listener.family;
     if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
     if (!plan.quiet) {
-      const devices = plans.map((options) => options.device).join(", ");
+      const devices = plans.map(({ device }) => printable(`${device}`)).join(", ");
       const rate = handles[0]!.installed[0]?.rate ?? plans[0]!.rate;
       io.err(`psample: sampling ${devices}, 1 in ${rate}, ${plans[0]!.direction}, group ${group}; Ctrl-C ends it\n`);
     }
@@ -275,7 +275,9 @@ async function tellDown(handles: readonly SamplingHandle[], io: Io): Promise<voi
   const links = await listLinks();
   for (const ifindex of new Set(handles.flatMap((handle) => handle.installed.map((sampling) => sampling.ifindex)))) {
     const link = links.get(ifindex);
-    if (link && !link.up) io.err(`psample: ${link.name} is down, no packets pass: ip link set dev ${link.name} up\n`);
+    if (!link || link.up) continue;
+    const name = printable(link.name);
+    io.err(`psample: ${name} is down, no packets pass: ip link set dev ${name} up\n`);
   }
 }
 
@@ -285,7 +287,7 @@ async function tellGone(sampled: Map<SamplingHandle, string | number>, io: Io): 
   for (const [handle, device] of sampled) {
     // A kernel that does not answer has not said that something is gone. It is forgotten already where we end.
     if (await handle.isInstalled().catch(() => true) || !sampled.delete(handle)) continue;
-    io.err(`psample: ${device} is no longer sampled: the device or the filter was removed\n`);
+    io.err(`psample: ${printable(`${device}`)} is no longer sampled: the device or the filter was removed\n`);
     last = sampled.size === 0;
   }
   return last;
@@ -294,6 +296,6 @@ async function tellGone(sampled: Map<SamplingHandle, string | number>, io: Io): 
 async function tellLeftovers(io: Io): Promise<void> {
   const leftovers = await listLeftovers();
   if (leftovers.length === 0) return;
-  const where = leftovers.map((sampling) => `${sampling.device} ${sampling.direction} pref ${sampling.preference}`).join(", ");
+  const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");
   io.err(`psample: left behind by a psample that was killed: ${where}. Remove it with: psample cleanup\n`);
 }

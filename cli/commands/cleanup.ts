@@ -1,5 +1,6 @@
 /** `psample cleanup`: removes what a killed `psample capture` left behind. */
 import { cleanUpSampling, listLeftovers } from "../../mod.ts";
+import { printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { flag } from "../options.ts";
 
@@ -22,7 +23,7 @@ export const cleanup: Command = command({
   run: async ({ options: { dryRun } }, io) => {
     const found = dryRun ? await listLeftovers() : await cleanUpSampling();
     for (const { device, ifindex, direction, preference, rate, group } of found) {
-      const what = `${device ?? `if${ifindex}`} ${direction} pref ${preference} (rate ${rate}, group ${group})`;
+      const what = `${printable(device ?? `if${ifindex}`)} ${direction} pref ${preference} (rate ${rate}, group ${group})`;
       await io.print(`${dryRun ? "would remove" : "removed"} ${what}\n`);
     }
     if (found.length === 0) io.err("psample: nothing was left behind\n");

@@ -20,7 +20,8 @@ export const doctor: Command = command({
   options: OPTIONS,
   run: async ({ options: { json } }, io) => {
     const findings = await diagnose();
-    await io.print(findings.map((finding) => json ? `${JSON.stringify(finding)}\n` : line(finding)).join(""));
+    if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
+    else await io.print(findings.map(line).join(""));
     return findings.some((finding) => finding.verdict === "bad") ? 1 : 0;
   },
 });

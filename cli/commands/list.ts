@@ -1,6 +1,6 @@
 /** `psample list`: what samples, and whether samples flow. */
 import { type Group, listGroups, listSampling, NetlinkError, type Sampling } from "../../mod.ts";
-import { toHex } from "../../src/wire/text.ts";
+import { printable, toHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { duration, flag } from "../options.ts";
 import { controlText } from "../tc/mod.ts";
@@ -34,7 +34,8 @@ export const list: Command = command({
     if (before.samplings.length > 0) await new Promise((resolve) => setTimeout(resolve, interval));
     const now = before.samplings.length > 0 ? await look() : before;
     const rows = now.samplings.map((sampling) => ({ sampling, flow: flowOf(sampling, before, now) }));
-    await io.print(json ? rows.map(({ sampling, flow }) => `${jsonLine(sampling, flow)}\n`).join("") : table(rows));
+    if (json) await io.data(rows.map(({ sampling, flow }) => `${jsonLine(sampling, flow)}\n`).join(""));
+    else await io.print(table(rows));
     return 0;
   },
 });
@@ -72,10 +73,10 @@ function flowOf(sampling: Sampling, before: Look, now: Look): string {
 
 function table(rows: readonly { sampling: Sampling; flow: string }[]): string {
   const cells = rows.map(({ sampling, flow }) => [
-    sampling.device ?? `if${sampling.ifindex}`,
+    printable(sampling.device ?? `if${sampling.ifindex}`),
     sampling.direction ?? `parent ${sampling.parent.toString(16)}`,
     `${sampling.preference}`,
-    sampling.kind,
+    printable(sampling.kind),
     sampling.rate === undefined ? "-" : `1/${sampling.rate}`,
     `${sampling.group ?? "-"}`,
     sampling.truncateBytes === undefined ? "-" : `${sampling.truncateBytes}`,

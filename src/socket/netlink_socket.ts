@@ -3,14 +3,22 @@ import { NetlinkError } from "../errors.ts";
 import { type DatagramOptions, Datagrams } from "./datagrams.ts";
 import {
   AF_NETLINK,
+  EACCES,
+  EAFNOSUPPORT,
   EAGAIN,
   EINTR,
   ENOBUFS,
+  ENOSYS,
+  EPERM,
+  EPROTONOSUPPORT,
   type Memory,
   MSG_DONTWAIT,
   NETLINK_ADD_MEMBERSHIP,
+  NETLINK_GENERIC,
   NETLINK_LISTEN_ALL_NSID,
   NETLINK_NO_ENOBUFS,
+  NETLINK_ROUTE,
+  NETLINK_SOCK_DIAG,
   SO_ATTACH_FILTER,
   SO_MEMINFO,
   SO_RCVBUF,
@@ -49,6 +57,25 @@ function int(value: number): Memory {
   return bytes;
 }
 
+/** What people call the protocols that this package uses. */
+const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
+  [NETLINK_ROUTE]: "routing netlink",
+  [NETLINK_SOCK_DIAG]: "socket diagnosis netlink",
+  [NETLINK_GENERIC]: "generic netlink",
+};
+
+const FORBIDDEN =
+  "A sandbox forbids it (seccomp, a systemd unit's RestrictAddressFamilies=, an LSM): allow AF_NETLINK, or run outside of it";
+
+/** What helps when no socket can be opened. */
+const OPEN_HINTS: Readonly<Record<number, string>> = {
+  [EPERM]: FORBIDDEN,
+  [EACCES]: FORBIDDEN,
+  [ENOSYS]: FORBIDDEN,
+  [EAFNOSUPPORT]: "A systemd unit's RestrictAddressFamilies= or another sandbox forbids it: allow AF_NETLINK, or run outside of it",
+  [EPROTONOSUPPORT]: "This kernel or sandbox (gVisor) does not have that protocol: run on the host, or outside of the sandbox",
+};
+
 /** A netlink socket, open from the moment it exists. */
 export class NetlinkSocket {
   /** The descriptor; -1 when closed or handed to a watch. */
@@ -63,7 +90,7 @@ export class NetlinkSocket {
   constructor(sys: Sys, protocol: number, portId = 0) {
     this.#sys = sys;
     const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
-    if (fd < 0) throw new NetlinkError("open a netlink socket", -fd);
+    if (fd < 0) throw new NetlinkError(`open a ${PROTOCOL_NAMES[protocol] ?? "netlink"} socket`, -fd, { hint: OPEN_HINTS[-fd] });
     this.fd = fd;
     try {
       this.#check("bind a netlink socket", sys.bind(fd, socketAddress(portId)));

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import type { Io } from "../../cli/io.ts";
+import { escapeControls, type Io } from "../../cli/io.ts";
 
 /** A world for the command that remembers what was printed; files are kept in memory, recordings are read from disk. */
 export interface FakeIo extends Io {
@@ -52,10 +52,14 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       },
     },
     print: (text) => {
+      out.push(encode(escapeControls(text)));
+      return Promise.resolve();
+    },
+    data: (text) => {
       out.push(encode(text));
       return Promise.resolve();
     },
-    err: (text) => void (err += text),
+    err: (text) => void (err += escapeControls(text)),
     errIsTerminal: options.errIsTerminal ?? false,
     outIsTerminal: options.outIsTerminal ?? false,
     create: (path) => {

@@ -1,5 +1,5 @@
 import { test } from "node:test";
-import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { Requests } from "../../src/socket/requests.ts";
@@ -65,6 +65,23 @@ test("NetlinkSocket opens without blocking and without leaking into children, an
   one.close();
   assertEquals(one.fd, -1);
   sys.assertClean();
+});
+
+test("where a sandbox or the kernel refuses a socket, the error says which one and what helps, for every caller", () => {
+  const refusals: [errno: number, protocol: number, said: RegExp][] = [
+    [93, NETLINK_GENERIC, /^Cannot open a generic netlink socket: .*\(EPROTONOSUPPORT\)\. .*gVisor/],
+    [97, NETLINK_ROUTE, /^Cannot open a routing netlink socket: .*\(EAFNOSUPPORT\)\. .*RestrictAddressFamilies=/],
+    [1, NETLINK_GENERIC, /\(EPERM\)\. A sandbox forbids it \(seccomp/],
+    [13, NETLINK_GENERIC, /\(EACCES\)\. A sandbox forbids it/],
+    [38, 2, /^Cannot open a netlink socket: .*\(ENOSYS\)\. A sandbox forbids it/],
+    [24, NETLINK_GENERIC, /\(EMFILE\)\. This process may not open more files/],
+  ];
+  for (const [errno, protocol, said] of refusals) {
+    const sys = new FakeSys();
+    sys.fail("socket", errno);
+    assertMatch(assertThrows(() => new NetlinkSocket(sys, protocol), NetlinkError).message, said);
+    sys.assertClean();
+  }
 });
 
 test("NetlinkSocket.option tells whether the kernel knows the option", () => {
