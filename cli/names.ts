@@ -1,7 +1,6 @@
 /** What `--details` adds that the sample itself does not have: names and types of devices. */
 import { type Entry, type LinkTable, listLinks } from "../mod.ts";
-import type { PcapngDevice } from "../src/format/pcapng.ts";
-import type { Devices } from "../src/link/device.ts";
+import type { Device, Devices } from "../src/link/device.ts";
 
 /** What is known of devices; can be brought up to date before a batch is printed. */
 export interface Details {
@@ -10,7 +9,7 @@ export interface Details {
   /** Resolves when what the batch needs is known, as far as it can be. */
   prepare?(batch: readonly Entry[]): Promise<void>;
   /** What is known of a device. */
-  device?(ifindex: number, nsid: number | undefined): PcapngDevice | undefined;
+  device?(ifindex: number, nsid: number | undefined): Device | undefined;
 }
 
 /** What is known of a recording: the machine that it was made on is not this one. What it says itself is in `device`. */

@@ -94,14 +94,13 @@ export interface OutputPlan {
 }
 
 /**
- * Checks what the options ask for. `family` is asked for the number that a recording of nothing names; `format` is that of
- * a recording whose name does not tell.
+ * Checks what the options ask for. `format` is that of a recording whose name does not tell.
  */
 export function planOutput(
   options: OutputValues,
   io: Io,
   details: () => Details,
-  family: () => number,
+  _family: () => number,
   format: RecordingFormat = "pcap",
 ): OutputPlan {
   const { write: file, json, text, verbose } = options;
@@ -117,7 +116,7 @@ export function planOutput(
   const open = (): Sink[] => {
     const sinks: Sink[] = [];
     if (file !== undefined) {
-      const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder(family);
+      const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder();
       const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
       sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
     }

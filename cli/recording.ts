@@ -1,9 +1,12 @@
 /** Recordings: their formats, and files that follow one another. */
 import type { Entry } from "../mod.ts";
 import type { Output } from "../src/format/output.ts";
-import { writePcapFamily, writePcapHeader, writePcapRecord, writePcapSample } from "../src/format/pcap.ts";
-import { PcapngWriter } from "../src/format/pcapng.ts";
-import { messageType } from "../src/wire/message.ts";
+import { NetlinkWriter } from "../src/format/pcap/netlink_writer.ts";
+import { PcapngWriter } from "../src/format/pcapng/writer.ts";
+import type * as formats from "../src/format/recorder.ts";
+import { type Device, type Devices, NO_DEVICES } from "../src/link/device.ts";
+import { Ledger } from "../src/receive/ledger.ts";
+import { BatchBuffer } from "../src/stream/batch.ts";
 import process from "node:process";
 import type { Io, OutFile } from "./io.ts";
 import type { Details } from "./names.ts";
@@ -29,56 +32,53 @@ export interface Recorder {
   end(output: Output, time?: { readonly startNs: bigint; readonly endNs: bigint }): void;
 }
 
-/**
- * The netlink messages themselves (pcap, link type 253). `family` is asked for the number that a recording without
- * messages names.
- */
-export function pcapRecorder(family: () => number): Recorder {
-  let named = -1;
-  const name = (output: Output, id: number, clockNs: bigint): void => {
-    if (named < 0) writePcapHeader(output);
-    writePcapFamily(output, id, clockNs);
-    named = id;
-  };
-  return {
-    begin: () => void (named = -1),
-    mostBytes: (entry) => 256 + (entry.message?.length ?? 0),
-    write: (output, entry, clockNs) => {
-      const { message } = entry;
-      if (!message) return;
-      // The number changes when the module is loaded anew.
-      const id = messageType(message);
-      if (id !== named) name(output, id, clockNs);
-      if (entry.type === "sample") writePcapSample(output, entry, message, clockNs);
-      else writePcapRecord(output, message, clockNs);
-    },
-    // A recording of nothing is still a recording.
-    end: (output) => {
-      if (named < 0) name(output, Math.max(family(), 0), clock());
-    },
-  };
+/** The netlink messages themselves (pcap, link type 253). */
+export function pcapRecorder(): Recorder {
+  return entryByEntry(new NetlinkWriter(), NO_DEVICES);
 }
 
 /** The sampled packets (pcapng). */
 export function pcapngRecorder(details: Details): Recorder {
-  const writer = new PcapngWriter({
-    application: `psample ${VERSION}`,
-    hardware: process.arch,
-    os: "Linux",
-    device: (ifindex, nsid) => {
-      const device = details.device?.(ifindex, nsid);
-      if (device) return device;
-      const name = details.interfaceName?.(ifindex, nsid);
-      return name === undefined ? undefined : { name, type: undefined, address: undefined };
-    },
-  });
+  const find = (ifindex: number, nsid: number | undefined): Device | undefined => {
+    const device = details.device?.(ifindex, nsid);
+    const name = device?.name ?? details.interfaceName(ifindex, nsid);
+    return device || name !== undefined ? { name, type: device?.type, address: device?.address } : undefined;
+  };
   return {
-    begin: (output) => writer.begin(output),
-    prepare: (batch) => batch.some((entry) => entry.type === "sample" && !writer.knows(entry)) ? details.prepare?.(batch) : undefined,
-    drops: (total) => writer.drops(total),
-    mostBytes: (entry) => writer.mostBytes(entry) + writer.statisticsBytes,
-    write: (output, entry, clockNs) => writer.write(output, entry, clockNs),
-    end: (output, time) => writer.end(output, time),
+    ...entryByEntry(new PcapngWriter({ application: `psample ${VERSION}`, hardware: process.arch, os: "Linux" }), { find }),
+    prepare: (batch) => details.prepare?.(batch),
+  };
+}
+
+/** A recorder that gets one entry at a time. */
+function entryByEntry(recorder: formats.Recorder, devices: Devices): Recorder {
+  const batch = new BatchBuffer();
+  const ledger = new Ledger();
+  batch.recorded = true;
+  batch.devices = devices;
+  let dropped = 0;
+  return {
+    begin: (output) => recorder.begin(output),
+    drops: (total) => {
+      batch.clear();
+      batch.dropped = total - dropped;
+      dropped = total;
+      recorder.enter(batch);
+    },
+    mostBytes: (entry) => recorder.mostBytes(entry),
+    write: (output, entry, clockNs) => {
+      batch.clear();
+      if (entry.type === "sample") {
+        batch.add(entry, ledger.sample(entry));
+      } else {
+        batch.add(entry);
+        ledger.event(entry);
+      }
+      batch.recordedAt(Number(clockNs / 1_000_000_000n), Number(clockNs % 1_000_000_000n));
+      recorder.enter(batch);
+      recorder.write(output, batch, 0);
+    },
+    end: (output, period) => recorder.end(output, { period }),
   };
 }
 

@@ -24,8 +24,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/socket/": ["src/wire/", "src/genl/", "src/sys/"],
   "src/stream/": ["src/psample/", "src/packet/", "src/link/"],
   "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/packet/", "src/stream/"],
-  // Until what was lost rides in the batch, the recording keeps a ledger of its own.
-  "src/format/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/", "src/receive/ledger.ts"],
+  "src/format/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/estimate/": ["src/psample/", "src/packet/", "src/stream/"],
   "src/export/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/receive/": [...SOCKETS, "src/psample/", "src/link/", "src/filter/", "src/format/", "src/stream/"],

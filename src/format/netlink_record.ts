@@ -10,7 +10,8 @@ import { decodeMessage, type GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { viewOf } from "../wire/native.ts";
-import { ARPHRD_NETLINK, COOKED_HDRLEN, NETLINK_GENERIC, type PcapRecord } from "./pcap.ts";
+import type { PcapRecord } from "./pcap.ts";
+import { ARPHRD_NETLINK, COOKED_HEADER as COOKED_HDRLEN, NETLINK_GENERIC } from "./pcap/cooked.ts";
 
 /** How a recording is decoded. */
 export interface RecordDecoderOptions {

@@ -7,135 +7,34 @@
  */
 import { DecodeError } from "../errors.ts";
 import { ARPHRD_ETHER, ARPHRD_NONE } from "../link/link.ts";
-import type { Sample } from "../psample/sample.ts";
-import { PSAMPLE_GENL_NAME, PSAMPLE_GENL_VERSION } from "../psample/constants.ts";
-import { CTRL_CMD_NEWFAMILY, GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
-import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
-import { Clock } from "../stream/clock.ts";
-import type { Output } from "./output.ts";
+import { LINKTYPE_ETHERNET, LINKTYPE_NETLINK as DLT_NETLINK, linkTypeText } from "./link_types.ts";
+import { FILE_HEADER, MAGIC_MICROSECONDS, MAGIC_NANOSECONDS, RECORD_HEADER, SNAPLEN } from "./pcap/header.ts";
 import {
   BLOCK_ENHANCED,
-  BLOCK_EVENT,
   BLOCK_INTERFACE,
   BLOCK_SECTION,
   BLOCK_SIMPLE,
   BYTE_ORDER_MAGIC,
-  type Carried,
-  eachOption,
-  KIND_EVENT,
-  KIND_INTERFACE,
-  LINKTYPE_ETHERNET,
   OPTION_CUSTOM,
   OPTION_MAC,
   OPTION_NAME,
   OPTION_TSOFFSET,
   OPTION_TSRESOL,
+} from "./pcapng/block.ts";
+import {
+  BLOCK_EVENT,
+  type Carried,
+  eachOption,
+  KIND_EVENT,
+  KIND_INTERFACE,
   readCarried,
   readPacketOptions,
   restoreMessage,
-} from "./pcapng_block.ts";
+} from "./pcapng/carried.ts";
 
-/** `DLT_NETLINK`: each record is a cooked head and netlink messages. */
-export const DLT_NETLINK = 253;
-/** The cooked head: be16 packet type, be16 ARPHRD_NETLINK, 10 bytes, be16 netlink protocol. */
-export const COOKED_HDRLEN = 16;
-/** `ARPHRD_NETLINK`, include/uapi/linux/if_arp.h. */
-export const ARPHRD_NETLINK = 824;
-/** The netlink protocol that generic netlink is. */
-export const NETLINK_GENERIC = 16;
-
-const PACKET_OUTGOING = 4;
-
-const MAGIC_MICROSECONDS = 0xa1b2c3d4;
-const MAGIC_NANOSECONDS = 0xa1b23c4d;
-const FILE_HEADER = 24;
-const RECORD_HEADER = 16;
-
-/** What tcpdump and Wireshark take as the most; a message is at most 65535 + 20. */
-const SNAPLEN = 262144;
 /** No record is longer, whatever the file says: beyond this it is damage, not data. */
 const MOST = 256 * 1024 * 1024;
-
-/** How a recording is written. */
-export interface PcapOptions {
-  /** Byte order of the machine that the messages are from; this machine's unless given. */
-  littleEndian?: boolean | undefined;
-}
-
-/** Writes the header of a file. */
-export function writePcapHeader(output: Output, options: PcapOptions = {}): void {
-  const little = options.littleEndian ?? LITTLE;
-  output.reserve(FILE_HEADER);
-  const { view, length: at } = output;
-  view.setUint32(at, MAGIC_NANOSECONDS, little);
-  view.setUint16(at + 4, 2, little);
-  view.setUint16(at + 6, 4, little);
-  view.setUint32(at + 8, 0, little);
-  view.setUint32(at + 12, 0, little);
-  view.setUint32(at + 16, SNAPLEN, little);
-  view.setUint32(at + 20, DLT_NETLINK, little);
-  output.length = at + FILE_HEADER;
-}
-
-const clock = new Clock();
-
-/** Writes one record: a generic netlink message, headers included, and the time it stands for. */
-export function writePcapRecord(output: Output, message: Uint8Array, timestampNs: bigint, options: PcapOptions = {}): void {
-  clock.split(timestampNs);
-  writeRecord(output, message, options.littleEndian ?? LITTLE);
-}
-
-/** Writes one record: a sample, at the time the packet was sampled, or at `clockNs` where it does not say. */
-export function writePcapSample(output: Output, sample: Sample, message: Uint8Array, clockNs: bigint): void {
-  if (!clock.splitTimestamp(sample)) clock.split(clockNs);
-  writeRecord(output, message, LITTLE);
-}
-
-/** Writes a message at the time on the clock. */
-function writeRecord(output: Output, message: Uint8Array, little: boolean): void {
-  const size = COOKED_HDRLEN + message.length;
-  output.reserve(RECORD_HEADER + size);
-  const { view, length: at } = output;
-  view.setUint32(at, clock.seconds, little);
-  view.setUint32(at + 4, clock.nanoseconds, little);
-  view.setUint32(at + 8, size, little);
-  view.setUint32(at + 12, size, little);
-  view.setUint32(at + 16, PACKET_OUTGOING << 16 | ARPHRD_NETLINK);
-  view.setUint32(at + 20, 0);
-  view.setUint32(at + 24, 0);
-  view.setUint32(at + 28, NETLINK_GENERIC);
-  output.bytes.set(message, at + RECORD_HEADER + COOKED_HDRLEN);
-  output.length = at + RECORD_HEADER + size;
-}
-
-/** Writes the controller's message that names the psample family: before the first message with this number. */
-export function writePcapFamily(output: Output, familyId: number, clockNs: bigint, options: PcapOptions = {}): void {
-  writePcapRecord(output, encodeNewFamily(familyId, options.littleEndian ?? LITTLE), clockNs, options);
-}
-
-/** The controller's reply about the psample family, in either byte order. */
-function encodeNewFamily(id: number, little: boolean): Uint8Array<ArrayBuffer> {
-  const name = new TextEncoder().encode(`${PSAMPLE_GENL_NAME}\0`);
-  const nameAt = NLMSG_HDRLEN + GENL_HDRLEN;
-  const idAt = nameAt + align4(4 + name.length);
-  const versionAt = idAt + 8;
-  const bytes = memory(versionAt + 8);
-  const view = viewOf(bytes);
-  view.setUint32(0, bytes.length, little);
-  view.setUint16(4, GENL_ID_CTRL, little);
-  bytes.set([CTRL_CMD_NEWFAMILY, 2], NLMSG_HDRLEN);
-  view.setUint16(nameAt, 4 + name.length, little);
-  view.setUint16(nameAt + 2, 2, little); // CTRL_ATTR_FAMILY_NAME
-  bytes.set(name, nameAt + 4);
-  view.setUint16(idAt, 6, little);
-  view.setUint16(idAt + 2, 1, little); // CTRL_ATTR_FAMILY_ID
-  view.setUint16(idAt + 4, id, little);
-  view.setUint16(versionAt, 8, little);
-  view.setUint16(versionAt + 2, 3, little); // CTRL_ATTR_VERSION
-  view.setUint32(versionAt + 4, PSAMPLE_GENL_VERSION, little);
-  return bytes;
-}
 
 /** One record of a recording. */
 export interface PcapRecord {
@@ -162,27 +61,6 @@ export interface RecordedInterface {
   readonly type: number | undefined;
   /** Its hardware address. */
   readonly address: Uint8Array | undefined;
-}
-
-// The link types that people are likely to have instead.
-const LINK_TYPES: Record<number, string> = {
-  0: "BSD loopback",
-  1: "Ethernet",
-  12: "raw IP",
-  101: "raw IP",
-  105: "802.11",
-  113: "Linux cooked capture",
-  127: "802.11 with radiotap",
-  189: "USB",
-  220: "USB",
-  228: "raw IPv4",
-  229: "raw IPv6",
-  239: "nflog",
-  276: "Linux cooked capture, version 2",
-};
-
-function linkTypeText(linkType: number): string {
-  return `link type ${linkType}${LINK_TYPES[linkType] ? ` (${LINK_TYPES[linkType]})` : ""}`;
 }
 
 const WRONG_LINK = "not 253 (netlink): record on an nlmon device, or with psample -w";

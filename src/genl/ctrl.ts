@@ -60,6 +60,21 @@ export function encodeGetFamily(name: string, sequence = 0): Uint8Array<ArrayBuf
   });
 }
 
+/** The controller's notification that a family came, as far as it says what its number and name are. */
+export function encodeNewFamily(
+  family: { readonly id: number; readonly name: string; readonly version: number },
+  littleEndian?: boolean,
+): Uint8Array<ArrayBuffer> {
+  return encodeMessage(
+    { type: GENL_ID_CTRL, flags: 0 },
+    genlHeader(CTRL_CMD_NEWFAMILY, 2),
+    (attr) => {
+      attr.string(CTRL_ATTR_FAMILY_NAME, family.name).u16(CTRL_ATTR_FAMILY_ID, family.id).u32(CTRL_ATTR_VERSION, family.version);
+    },
+    littleEndian,
+  );
+}
+
 /** Reads the controller's description of a family (a reply, or a notification that one came or went). */
 export function decodeFamily(message: Message): Family {
   genlCommand(message);

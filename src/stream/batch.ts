@@ -37,8 +37,9 @@ export interface Batch {
   /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
   readTime(i: number, clock: Clock): void;
   /**
-   * Samples of the same group and producer that are missing right before entry `i`; negative for a sample that came late and
-   * had been counted as lost. `undefined` if its producer numbers nothing.
+   * Samples of the same group and producer that are certain to be lost between entry `i` and the one of them before it; negative
+   * for a sample that came late and had been counted as lost. `undefined` if its producer numbers nothing. What a stage left out
+   * is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group tells that.
    */
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
@@ -168,18 +169,55 @@ export class Selection implements Batch {
   samples = 0;
   #batch: Batch = NOTHING;
   #picked = new Uint32Array(1024);
+  /** The entry behind the one that was picked last. */
+  #next = 0;
+  /** Whether losses of entries that are left out have to be looked for. */
+  #loses = false;
+  /** Losses shown by entries that were left out, by group: none that was let through has told them yet. */
+  readonly #untold = new Map<string, number>();
+  /** What picked entries tell beside their own losses; empty if that is nothing. */
+  #more: number[] = [];
 
   /** Empties the selection, to pick from `batch`. */
   from(batch: Batch): void {
     this.#batch = batch;
     this.entries.length = 0;
     this.samples = 0;
+    this.#next = 0;
+    this.#loses = batch.lost !== 0 || this.#untold.size > 0;
+    if (this.#more.length > 0) this.#more = [];
+  }
+
+  /** To be called after the last pick: what follows it is left out too. */
+  finish(): void {
+    if (this.#loses) this.#leaveOut(this.#batch.count);
+  }
+
+  #leaveOut(end: number): void {
+    const { entries } = this.#batch;
+    for (let i = this.#next; i < end; i++) {
+      const lost = this.#batch.lostBefore(i);
+      if (!lost) continue;
+      const key = groupOf(entries[i]!);
+      this.#untold.set(key, (this.#untold.get(key) ?? 0) + lost);
+    }
+    this.#next = end;
   }
 
   /** Lets entry `i` of the batch through. */
   pick(i: number): void {
     const entry = this.#batch.entries[i]!;
     const at = this.entries.length;
+    if (this.#loses && entry.type === "sample") {
+      this.#leaveOut(i);
+      const key = groupOf(entry);
+      const untold = this.#untold.get(key);
+      if (untold !== undefined && this.#batch.lostBefore(i) !== undefined) {
+        this.#more[at] = untold;
+        this.#untold.delete(key);
+      }
+      this.#next = i + 1;
+    }
     if (at === this.#picked.length) {
       const larger = new Uint32Array(2 * at);
       larger.set(this.#picked);
@@ -215,7 +253,9 @@ export class Selection implements Batch {
     this.#batch.readTime(this.#picked[i]!, clock);
   }
   lostBefore(i: number): number | undefined {
-    return this.#batch.lostBefore(this.#picked[i]!);
+    const lost = this.#batch.lostBefore(this.#picked[i]!);
+    const more = this.#more[i];
+    return more === undefined || lost === undefined ? lost : lost + more;
   }
   device(i: number): Device | undefined {
     return this.#batch.device(this.#picked[i]!);
@@ -223,4 +263,8 @@ export class Selection implements Batch {
   devicesOf(i: number): Devices {
     return this.#batch.devicesOf(this.#picked[i]!);
   }
+}
+
+function groupOf({ group, nsid }: EntryView): string {
+  return `${nsid}/${group}`;
 }

@@ -13,6 +13,10 @@ export class Clock {
   seconds = 0;
   /** Nanoseconds of that second. */
   nanoseconds = 0;
+  /** The upper 32 bits of the nanoseconds since 1970. */
+  high = 0;
+  /** The lower 32 bits. */
+  low = 0;
   // The second that is remembered begins at these two halves of its nanoseconds.
   #high = 0;
   #low = 0;
@@ -28,6 +32,8 @@ export class Clock {
 
   /** {@linkcode Clock.split} of the upper and the lower 32 bits. */
   splitHalves(high: number, low: number): void {
+    this.high = high;
+    this.low = low;
     const since = (high - this.#high) * 0x1_0000_0000 + (low - this.#low);
     if (since >= 0 && since < SECOND) {
       this.nanoseconds = since;
@@ -44,12 +50,22 @@ export class Clock {
     this.#low = halves.getUint32(4);
   }
 
-  /** Sets the time as it is. */
+  /** Sets the time from whole seconds, which may be below 0, and nanoseconds. The halves are of the nearest time from 1970 on. */
   set(seconds: number, nanoseconds: number): void {
     this.seconds = seconds;
     this.nanoseconds = nanoseconds;
     // What was remembered belongs to another second.
-    this.#high = this.#low = 0x7fff_ffff;
+    this.#high = NaN;
+    if (!(seconds >= 0)) {
+      this.high = this.low = 0;
+      return;
+    }
+    // In two parts, each exact in a double.
+    const upper = Math.floor(seconds / 0x1_0000) * SECOND;
+    const lower = (seconds % 0x1_0000) * SECOND + nanoseconds + (upper % 0x1_0000) * 0x1_0000;
+    const high = Math.floor(upper / 0x1_0000) + Math.floor(lower / 0x1_0000_0000);
+    this.high = Math.min(high, 0xffff_ffff);
+    this.low = high > 0xffff_ffff ? 0xffff_ffff : lower >>> 0;
   }
 
   /** {@linkcode Clock.split} of when a sample was taken; false where it does not say. */

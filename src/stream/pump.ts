@@ -236,6 +236,7 @@ class Pump {
     for (const [stage, selection] of this.#stages) {
       selection.from(chosen);
       stage.select(chosen, (i) => selection.pick(i));
+      selection.finish();
       chosen = selection;
     }
     if (chosen.samples <= this.#left) return chosen;

@@ -14,6 +14,12 @@ export class AttrWriter {
   #bytes = memory(256);
   #view = viewOf(this.#bytes);
   #length = 0;
+  readonly #little: boolean;
+
+  /** Writes for a machine of this byte order; defaults to this machine's. */
+  constructor(littleEndian: boolean = LITTLE) {
+    this.#little = littleEndian;
+  }
 
   /** How many bytes have been written, padding included. */
   get length(): number {
@@ -46,7 +52,7 @@ export class AttrWriter {
   u16(type: number, value: number | undefined): this {
     if (value !== undefined) {
       const at = this.#header(type, 2);
-      this.#view.setUint16(at, value, LITTLE);
+      this.#view.setUint16(at, value, this.#little);
     }
     return this;
   }
@@ -64,7 +70,7 @@ export class AttrWriter {
   u32(type: number, value: number | undefined): this {
     if (value !== undefined) {
       const at = this.#header(type, 4);
-      this.#view.setUint32(at, value, LITTLE);
+      this.#view.setUint32(at, value, this.#little);
     }
     return this;
   }
@@ -82,7 +88,7 @@ export class AttrWriter {
   u64(type: number, value: bigint | undefined): this {
     if (value !== undefined) {
       const at = this.#header(type, 8);
-      this.#view.setBigUint64(at, value, LITTLE);
+      this.#view.setBigUint64(at, value, this.#little);
     }
     return this;
   }
@@ -113,15 +119,15 @@ export class AttrWriter {
     fill(this);
     const size = this.#length - start;
     if (size > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65535`);
-    this.#view.setUint16(start, size, LITTLE);
+    this.#view.setUint16(start, size, this.#little);
     return this;
   }
 
   #header(type: number, size: number): number {
     if (size + 4 > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65531`);
     const at = this.#grow(4 + align4(size));
-    this.#view.setUint16(at, size + 4, LITTLE);
-    this.#view.setUint16(at + 2, type, LITTLE);
+    this.#view.setUint16(at, size + 4, this.#little);
+    this.#view.setUint16(at + 2, type, this.#little);
     return at + 4;
   }
 

@@ -67,8 +67,17 @@ export function messageOf(bytes: Uint8Array, littleEndian: boolean = LITTLE): Me
 }
 
 /** `nlmsg_type` of a whole message. Read by the byte: a view of each message would cost more than writing it to a file. */
-export function messageType(message: Uint8Array): number {
-  return LITTLE ? message[4]! | message[5]! << 8 : message[4]! << 8 | message[5]!;
+export function messageType(message: Uint8Array, littleEndian: boolean = LITTLE): number {
+  return littleEndian ? message[4]! | message[5]! << 8 : message[4]! << 8 | message[5]!;
+}
+
+/** The byte order of a whole message: its length is right in one of them. This machine's if it is right in neither. */
+export function isLittleEndian(message: Uint8Array): boolean {
+  if (message.length < 4) return LITTLE;
+  const little = (message[0]! | message[1]! << 8 | message[2]! << 16 | message[3]! << 24) >>> 0;
+  if (little === message.length) return true;
+  const big = (message[3]! | message[2]! << 8 | message[1]! << 16 | message[0]! << 24) >>> 0;
+  return big === message.length ? false : LITTLE;
 }
 
 /** `nlmsg_flags` of a request. */
@@ -174,17 +183,26 @@ export interface MessageHeader {
   portId?: number;
 }
 
-/** One message: the header, the family's fixed struct, and the attributes that `fill` writes. */
-export function encodeMessage(header: MessageHeader, fixed: Uint8Array, fill?: (writer: AttrWriter) => void): Uint8Array<ArrayBuffer> {
-  const writer = new AttrWriter().raw(memory(NLMSG_HDRLEN)).raw(fixed);
+/**
+ * One message: the header, the family's fixed struct, and the attributes that `fill` writes.
+ *
+ * @param littleEndian The byte order of the machine that it is for; defaults to this machine's.
+ */
+export function encodeMessage(
+  header: MessageHeader,
+  fixed: Uint8Array,
+  fill?: (writer: AttrWriter) => void,
+  littleEndian: boolean = LITTLE,
+): Uint8Array<ArrayBuffer> {
+  const writer = new AttrWriter(littleEndian).raw(memory(NLMSG_HDRLEN)).raw(fixed);
   fill?.(writer);
   const bytes = writer.finish();
   const view = viewOf(bytes);
-  view.setUint32(0, bytes.length, LITTLE);
-  view.setUint16(4, header.type, LITTLE);
-  view.setUint16(6, header.flags, LITTLE);
-  view.setUint32(8, header.sequence ?? 0, LITTLE);
-  view.setUint32(12, header.portId ?? 0, LITTLE);
+  view.setUint32(0, bytes.length, littleEndian);
+  view.setUint16(4, header.type, littleEndian);
+  view.setUint16(6, header.flags, littleEndian);
+  view.setUint32(8, header.sequence ?? 0, littleEndian);
+  view.setUint32(12, header.portId ?? 0, littleEndian);
   return bytes;
 }
 

@@ -160,7 +160,7 @@ function taker(form: string): (batch: Batch) => Promise<void> | void {
 async function pcap(path: string, bytes: number, count: number): Promise<void> {
   const samples = buildMessages(1024, bytes).map((message) => decodeSample(message));
   await inRounds(count, async () => {
-    const sink = recordingSink({ next: () => processIo().create(path) }, pcapRecorder(() => FAMILY));
+    const sink = recordingSink({ next: () => processIo().create(path) }, pcapRecorder());
     const start = cpuNs();
     let written = 0;
     for (; written < count; written += samples.length) await sink.write(samples, { more: true });

@@ -1,39 +1,23 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { DecodeError } from "../../src/errors.ts";
-import { Ledger } from "../../src/receive/ledger.ts";
 import { Output } from "../../src/format/output.ts";
+import { Ledger } from "../../src/receive/ledger.ts";
 import { PcapReader } from "../../src/format/pcap.ts";
-import { type PcapngOptions, PcapngWriter } from "../../src/format/pcapng.ts";
+import { type PcapngOptions, PcapngWriter } from "../../src/format/pcapng/writer.ts";
+import type { Devices } from "../../src/link/device.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
 import { decodeMessage, type GroupEvent, type Sample } from "../../src/psample/mod.ts";
 import { type Attribute, bytes, join, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 import { optionNumber, optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
+import { devices, record, type RecordOptions } from "../support/recorded.ts";
 
 type Item = Sample | GroupEvent;
 
-const CLOCK = 1_784_000_000_000_000_001n;
-
-function write(items: readonly Item[], options: PcapngOptions = {}, drops?: number): Uint8Array<ArrayBuffer> {
-  const output = new Output(64);
-  const writer = new PcapngWriter(options);
-  writer.begin(output);
-  if (drops !== undefined) writer.drops(drops);
-  for (const item of items) {
-    const before = output.length;
-    // What was in the memory before must not show.
-    output.bytes.fill(0xee, before);
-    const most = writer.mostBytes(item);
-    writer.write(output, item, CLOCK);
-    assert(output.length - before <= most, `${output.length - before} bytes, ${most} were promised`);
-  }
-  const before = output.length;
-  output.bytes.fill(0xee, before);
-  const most = writer.statisticsBytes;
-  writer.end(output);
-  assert(output.length - before <= most, `${output.length - before} bytes of statistics, ${most} were promised`);
-  return output.written.slice();
+function write(items: readonly Item[], options: PcapngOptions & RecordOptions = {}): Uint8Array<ArrayBuffer> {
+  return record(new PcapngWriter(options), items, options);
 }
 
 function read(
@@ -210,7 +194,7 @@ test("PcapngWriter writes each block as the draft has it", () => {
         text(3, "1 in 100, group 5, nsid 9"),
         option(6, bytes("020000000003")),
         option(9, bytes("09")),
-        option(2989, join(n(4, 32473), bytes("70736d70 04 07 0000 00000009 00000067"))),
+        option(2989, join(n(4, 32473), bytes("70736d70 04 07 83b2 00000009 00000067"))),
         n(4, 0),
       ),
       block(
@@ -248,11 +232,13 @@ test("PcapngWriter writes each block as the draft has it", () => {
       hardware: "h",
       os: "o",
       application: "psample 1",
-      device: (ifindex, nsid) => ({
-        name: nsid === 9 ? `eth${(ifindex - 101) / 2}` : "wrong",
-        type: 1,
-        address: bytes("02000000000" + ifindex % 10),
-      }),
+      devices: {
+        find: (ifindex, nsid) => ({
+          name: nsid === 9 ? `eth${(ifindex - 101) / 2}` : "wrong",
+          type: 1,
+          address: bytes("02000000000" + ifindex % 10),
+        }),
+      },
     });
     assertEquals(file, expected);
   }
@@ -273,7 +259,7 @@ test("PcapngWriter: interfaces by namespace, index and link type", () => {
     sample([[0, u16(6)], proto]), // 5: without data, as the others
   ];
   const blocks = pcapngBlocks(write(items, {
-    device: (ifindex) => ifindex === 6 ? { name: "tun6", type: 0xfffe, address: undefined } : undefined,
+    devices: devices({ 6: "tun6" }, 0xfffe),
   }));
   const of = (type: number): typeof blocks => blocks.filter((block) => block.type === type);
   assertEquals(of(1).map((block) => [optionText(block, 2), block.body[0]]), [
@@ -371,7 +357,7 @@ test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
     }
     for (const item of items) item.type === "sample" ? ledger.sample(item) : ledger.event(item);
     const { lost, received } = ledger.stats(0);
-    const blocks = pcapngBlocks(write(items, {}, 17));
+    const blocks = pcapngBlocks(write(items, { dropped: 17 }));
     const statistics = blocks.filter((block) => block.type === 5);
     const sum = (code: number): number => statistics.reduce((sum, block) => sum + Number(optionNumber(block, code) ?? 0n), 0);
     assertEquals([sum(4), sum(8), sum(7)], [received, received, 17]);
@@ -389,48 +375,90 @@ test("PcapngWriter: a late sample takes back what was told before", () => {
   assertEquals(optionNumber(blocks.at(-1)!, 5), 4n);
 });
 
-test("PcapngWriter: without numbers the drops of the socket are told, once", () => {
-  const output = new Output();
-  const writer = new PcapngWriter();
-  writer.begin(output);
-  writer.write(output, numbered(1, 0), CLOCK);
+test("PcapngWriter: a producer that numbers nothing has no drop counts; what the socket dropped is said once in each file", () => {
   const zero = sample([[0, u16(3)], [3, u32(30)], [4, u32(0)], [5, u32(1)], [16, bytes("")], DATA]);
-  const alone = new PcapngWriter();
-  const other = new Output();
-  alone.begin(other);
-  for (const [drops, times] of [[0, 2], [7, 2], [9, 1]] as const) {
-    alone.drops(drops);
-    for (let i = 0; i < times; i++) alone.write(other, zero, CLOCK);
-    writer.drops(drops);
-    for (let i = 0; i < times; i++) writer.write(output, zero, CLOCK);
+  const writer = new PcapngWriter();
+  const period = { startNs: 5n, endNs: 7n };
+  const files = [9, 0, 4].map((dropped) => record(writer, [zero, zero], { dropped, ending: { period } }));
+  for (const file of files) {
+    assertEquals(pcapngBlocks(file).filter((block) => block.type === 6).map((block) => optionNumber(block, 4)), [undefined, undefined]);
   }
-  const secondFile = new Output();
-  alone.end(other);
-  alone.begin(secondFile);
-  alone.drops(10);
-  alone.write(secondFile, zero, CLOCK);
-  alone.end(secondFile);
-  const drops = (file: Output): (bigint | undefined)[] => {
-    return pcapngBlocks(file.written).filter((block) => block.type === 6).map((block) => optionNumber(block, 4));
-  };
-  assertEquals(drops(other), [0n, 0n, 7n, 0n, 2n]);
-  assertEquals(drops(secondFile), [1n]);
-  // Beside a numbered group nobody knows whose they were.
-  assertEquals(drops(output), [0n, undefined, undefined, undefined, undefined, undefined]);
-  assertEquals([other, secondFile].map((file) => optionNumber(pcapngBlocks(file.written).at(-1)!, 7)), [9n, 1n]);
+  assertEquals(files.map((file) => optionNumber(pcapngBlocks(file).at(-1)!, 7)), [9n, 0n, 4n]);
+  // The end of the source may know of more.
+  const { stats } = { stats: { ...new Ledger().stats(0), dropped: 15 } };
+  assertEquals(optionNumber(pcapngBlocks(record(writer, [zero], { ending: { period, stats } })).at(-1)!, 7), 2n);
+  // Whether another recording's socket dropped anything is not known.
+  assertEquals(optionNumber(pcapngBlocks(record(new PcapngWriter(), [zero])).at(-1)!, 7), undefined);
 });
 
 test("PcapngWriter: what is lost between two files is told in the second", () => {
   const writer = new PcapngWriter();
+  const ledger = new Ledger();
   const files = [[0, 1, 3], [5, 6], [9]].map((sequences) => {
-    const output = new Output();
-    writer.begin(output);
-    for (const sequence of sequences) writer.write(output, numbered(1, sequence), CLOCK);
-    writer.end(output, { startNs: 5n, endNs: 7n });
-    return output.written.slice();
+    return record(writer, sequences.map((sequence) => numbered(1, sequence)), { ledger, ending: { period: { startNs: 5n, endNs: 7n } } });
   });
   assertEquals(files.map((file) => optionNumber(pcapngBlocks(file).at(-1)!, 5)), [1n, 1n, 2n]);
-  for (const file of files) assertEquals(read(file).error, undefined);
+  for (const file of files) {
+    assertEquals(read(file).error, undefined);
+    const statistics = pcapngBlocks(file).at(-1)!;
+    assertEquals([...statistics.options.slice(0, 2).map(({ value }) => Number(value[4]))], [5, 7]);
+  }
+});
+
+test("PcapngWriter: a device that is renamed is a new interface, and the old one if it is named as before", () => {
+  let name = "eth0";
+  const writer = new PcapngWriter();
+  const there: Devices = { find: (ifindex) => ({ name: `${name}.${ifindex}`, type: 1, address: undefined }) };
+  const output = new Output();
+  writer.begin(output);
+  const batch = new BatchBuffer();
+  for (const [to, ifindex] of [["eth0", 3], ["eth0", 3], ["wan", 3], ["wan", 4], ["eth0", 3], ["wan", 3]] as const) {
+    name = to;
+    batch.clear();
+    batch.devices = there;
+    batch.add(numbered(1, 0, ifindex), 0);
+    writer.enter(batch);
+    writer.write(output, batch, 0);
+  }
+  writer.end(output, {});
+  const blocks = pcapngBlocks(output.written.slice());
+  assertEquals(blocks.filter((block) => block.type === 1).map((block) => optionText(block, 2)), ["eth0.3", "wan.3", "wan.4"]);
+  assertEquals(blocks.filter((block) => block.type === 6).map((block) => block.body[0]), [0, 0, 1, 2, 0, 1]);
+  assertEquals(blocks.filter((block) => block.type === 5).map((block) => optionNumber(block, 4)), [3n, 2n, 1n]);
+});
+
+test("PcapngWriter: devices of two machines are told apart, whatever their numbers and names", () => {
+  const writer = new PcapngWriter({ littleEndian: true });
+  const hosts = ["eth0", "eth0"].map((name): Devices => ({ find: () => ({ name, type: 1, address: undefined }) }));
+  const output = new Output();
+  writer.begin(output);
+  const batch = new BatchBuffer();
+  for (const host of [0, 1, 0]) {
+    batch.clear();
+    batch.add(numbered(1, 0, 3), 0);
+    batch.recordedOn({ device: undefined, devices: hosts[host]! });
+    writer.write(output, batch, 0);
+  }
+  const blocks = pcapngBlocks(output.written.slice());
+  const machines = blocks.filter((block) => block.type === 1).map((block) => {
+    return block.options.find(({ code }) => code === 2989)!.value.slice(10, 12).join();
+  });
+  assertEquals(new Set(machines).size, 2);
+  assertEquals(blocks.filter((block) => block.type === 6).map((block) => block.body[0]), [0, 1, 0]);
+});
+
+test("PcapngWriter: devices without end become one interface", () => {
+  const items = Array.from({ length: 16_400 }, (_, i) => sample([[0, u32(100_000 + i)], [3, u32(1)], [4, u32(i)], [5, u32(1)]]));
+  const blocks = pcapngBlocks(write([...items, items[0]!]));
+  const interfaces = blocks.filter((block) => block.type === 1);
+  assertEquals([interfaces.length, blocks.filter((block) => block.type === 5).length], [16_385, 16_385]);
+  assertEquals(optionText(interfaces.at(-1)!, 3), "more than 16384 devices");
+  const last = blocks.filter((block) => block.type === 6).slice(-3).map(({ body, little }) => {
+    return new DataView(body.buffer, body.byteOffset).getUint32(0, little);
+  });
+  assertEquals(last, [16_384, 16_384, 0]);
+  const { items: back } = read(write(items.slice(0, 20)));
+  assertEquals(back.map(whole), items.slice(0, 20).map(whole));
 });
 
 test("PcapReader gives what is before a cut of such a file, wherever it is", () => {
@@ -514,7 +542,7 @@ test("PcapReader refuses packets that psample did not record, and passes them ov
 
 test("PcapReader knows the interfaces of such a file", () => {
   const file = write([numbered(1, 0, 3), numbered(1, 1, 4)], {
-    device: (ifindex) => ifindex === 3 ? { name: "eth0", type: 1, address: bytes("020000000001") } : undefined,
+    devices: { find: (ifindex) => ifindex === 3 ? { name: "eth0", type: 1, address: bytes("020000000001") } : undefined },
   });
   const { reader } = read(file);
   assertEquals(reader.recordedInterface(3, undefined), { name: "eth0", type: 1, address: bytes("020000000001") });

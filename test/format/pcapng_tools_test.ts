@@ -6,29 +6,21 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { linkTypeOf } from "../../src/link/link.ts";
-import { Output } from "../../src/format/output.ts";
 import { PcapReader } from "../../src/format/pcap.ts";
-import { PcapngWriter } from "../../src/format/pcapng.ts";
+import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
 import { decodeMessage, type GroupEvent, type Sample } from "../../src/psample/mod.ts";
 import { message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 import { output, programs } from "../support/programs.ts";
+import { devices, record } from "../support/recorded.ts";
 
 type Item = Sample | GroupEvent;
 
 const NAMES: Readonly<Record<number, string>> = { 101: "a", 103: "c", 110: "tun0", 120: "vxlan0" };
 
 function write(items: readonly Item[]): Uint8Array<ArrayBuffer> {
-  const file = new Output();
-  const writer = new PcapngWriter({
-    application: "psample 1",
-    device: (ifindex) => NAMES[ifindex] === undefined ? undefined : { name: NAMES[ifindex], type: undefined, address: undefined },
-  });
-  writer.begin(file);
-  for (const item of items) writer.write(file, item, 1_784_000_000_000_000_000n);
-  writer.end(file);
-  return file.written.slice();
+  return record(new PcapngWriter({ application: "psample 1" }), items, { devices: devices(NAMES), timeNs: 1_784_000_000_000_000_000n });
 }
 
 function read(file: Uint8Array<ArrayBuffer>): Item[] {

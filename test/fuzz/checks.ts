@@ -2,9 +2,10 @@
 import { DecodeError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import { Output } from "../../src/format/output.ts";
-import { PcapReader, type PcapRecord, writePcapFamily, writePcapHeader, writePcapRecord } from "../../src/format/pcap.ts";
-import { PcapngWriter } from "../../src/format/pcapng.ts";
+import { PcapReader, type PcapRecord } from "../../src/format/pcap.ts";
+import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
+import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
+import type { Recorder } from "../../src/format/recorder.ts";
 import { formatText } from "../../src/format/text.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
 import { ATTRIBUTES } from "../../src/psample/layout.ts";
@@ -12,6 +13,7 @@ import { decodeSample, type Sample } from "../../src/psample/sample.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
+import { record } from "../support/recorded.ts";
 import type { Devices } from "../../src/link/device.ts";
 
 /** What a target found to be false. */
@@ -136,31 +138,17 @@ export function readFile(given: Iterable<Uint8Array<ArrayBuffer>>): Read {
   return { items, counts: { ...records.counts, skipped: reader.skipped }, error };
 }
 
-/** Writes a message as a recorder does, and reads it back: pcapng in a byte order, or pcap, which has the machine's own. */
+/** Writes a message as a sink does, and reads it back: pcapng in a byte order, or the netlink messages as they are. */
 export function writeAndRead(item: Sample | GroupEvent, message: Uint8Array, littleEndian: boolean | undefined): unknown {
-  const output = new Output(64);
-  if (littleEndian !== undefined) {
-    const writer = new PcapngWriter({ littleEndian, device: (index) => ({ name: `d${index}`, type: undefined, address: undefined }) });
-    writer.begin(output);
-    const most = writer.mostBytes(item);
-    const before = output.length;
-    writer.write(output, item, 1n);
-    if (output.length - before > most) throw new Broken(`${output.length - before} bytes were written, ${most} were promised`);
-    const rest = output.length + writer.statisticsBytes;
-    writer.end(output);
-    if (output.length > rest) throw new Broken(`${output.length - rest} bytes of statistics more than were promised`);
-  } else {
-    writePcapHeader(output);
-    writePcapFamily(output, 30, 0n);
-    writePcapRecord(output, message, 1n);
-  }
+  const recorder: Recorder = littleEndian === undefined ? new NetlinkWriter() : new PcapngWriter({ littleEndian });
+  const file = record(recorder, [item], { devices: DEVICES });
   const reader = new PcapReader();
-  const records = reader.push(output.written.slice());
+  const records = reader.push(file);
   reader.end();
   const last = records.at(-1);
   must(last !== undefined, "nothing is in the file");
   const read = littleEndian !== undefined ? last.bytes : last.bytes.subarray(16);
   const hex = toHex(read);
   if (hex !== toHex(message)) throw new Broken(`${hex} is read back`);
-  return output.length;
+  return file.length;
 }

@@ -1,11 +1,13 @@
 /** What is damaged: everything that was recorded, piece by piece, and the command lines that the tests know. */
 import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
-import { PcapngWriter } from "../../src/format/pcapng.ts";
+import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
+import type { Devices } from "../../src/link/device.ts";
 import { MessageReader, messageType } from "../../src/wire/message.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { type Recording, recordings } from "../psample/recordings.ts";
+import { record } from "../support/recorded.ts";
 import { allSessions, readSessions } from "../tc/sessions.ts";
 
 /** Where the messages of a record of an nlmon device begin. */
@@ -102,16 +104,8 @@ function swapped(message: Uint8Array): Uint8Array {
 
 /** The recording as pcapng of packets. */
 function packets({ items }: Recording, littleEndian: boolean): Uint8Array {
-  const output = new Output(4096);
-  const writer = new PcapngWriter({
-    application: "fuzz",
-    littleEndian,
-    device: (index) => ({ name: `d${index}`, type: 1, address: undefined }),
-  });
-  writer.begin(output);
-  for (const item of items) writer.write(output, item, 0n);
-  writer.end(output);
-  return output.written.slice();
+  const devices: Devices = { find: (index) => ({ name: `d${index}`, type: 1, address: undefined }) };
+  return record(new PcapngWriter({ application: "fuzz", littleEndian }), items, { devices, timeNs: 0n });
 }
 
 /** The recording as pcapng of netlink messages, with what dumpcap says of the interface, and one simple packet. */

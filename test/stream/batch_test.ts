@@ -42,3 +42,26 @@ test("Batch.device() asks the machine that the entry comes from", () => {
   batch.add(on(5));
   assertEquals(names(batch), ["here5/undefined"]);
 });
+
+test("Selection.lostBefore() tells the losses that samples of the group have shown which were left out", () => {
+  const batch = new BatchBuffer();
+  const selection = new Selection();
+  /** What a selection of a batch of samples tells: of each its group, its losses, and whether it is let through. */
+  const told = (...samples: [group: number, lost: number | undefined, pick: boolean][]): (number | undefined)[] => {
+    batch.clear();
+    for (const [group, lost] of samples) batch.add(decodeSample(message([[3, number(4, group)]])), lost);
+    selection.from(batch);
+    samples.forEach(([, , pick], i) => pick && selection.pick(i));
+    selection.finish();
+    return Array.from({ length: selection.count }, (_, i) => selection.lostBefore(i));
+  };
+  assertEquals(told([1, 0, true], [1, 2, false], [2, 0, true], [1, 1, true], [1, 0, true]), [0, 0, 3, 0]);
+  // Over batches, and each group by itself.
+  assertEquals(told([1, 5, false], [2, 7, false]), []);
+  assertEquals(told([3, 1, true], [1, 0, true]), [1, 5]);
+  assertEquals(told([1, 0, true], [2, -1, true], [2, undefined, true]), [0, 6, undefined]);
+  assertEquals(told([2, 0, true]), [0]);
+  // What follows the last one is left out too.
+  assertEquals(told([1, 0, true], [1, 4, false]), [0]);
+  assertEquals(told([1, -4, true]), [0]);
+});

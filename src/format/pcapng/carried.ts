@@ -1,11 +1,11 @@
 /**
- * What writing and reading pcapng have in common: the numbers of draft-ietf-opsawg-pcapng, and what this package
- * adds so that a sample comes back as it was.
+ * What this package adds to pcapng so that a sample comes back as it was.
  *
- * - Beside each packet a custom option (2989, "may be copied") has its netlink message without the packet, and beside
- *   each interface one has its index. What does not know them passes them over, what filters or merges files copies them.
+ * - Beside each packet a custom option (2989, "may be copied") contains its netlink message without the packet, and beside
+ *   each interface one contains its index. Readers that do not know these options skip them; tools that filter or merge files
+ *   preserve them.
  * - A group event is a block of its own. Wireshark counts custom blocks (0x0bad) as packets, so it is one of the types
- *   that are for local use; tools that rewrite a file drop it. It never stands before the first interface: editcap takes
+ *   that are for local use; tools that rewrite a file drop it. It never comes before the first interface: editcap takes
  *   the link type of a file from what is there before anything else.
  *
  * Custom content is told apart by a Private Enterprise Number. This package has none: 32473 is the one that RFC 5612
@@ -17,59 +17,20 @@
  * be32 "psmp"
  * u8 kind: 1 sample, 2 group event, 3 what did not fit into the sample's option, 4 interface
  * u8 flags: 1 the message is little-endian, 2 there is an nsid, 4 there is a number
- * be16 0
+ * be16 of an interface: a number that all interfaces of one machine have, and others do not; 0 if that is not known
  * be32 nsid
  * be32 number: of a sample where in the message its data was, of an interface its index
  * ... the netlink message, of a sample without its data
  * ```
  */
-import type { DecodeError } from "../errors.ts";
-import { align4, memory, viewOf } from "../wire/native.ts";
+import type { DecodeError } from "../../errors.ts";
+import { align4, memory, viewOf } from "../../wire/native.ts";
+import { OPTION_CUSTOM, OPTION_END } from "./block.ts";
 
-export const BLOCK_SECTION = 0x0a0d0d0a;
-export const BLOCK_INTERFACE = 1;
-export const BLOCK_SIMPLE = 3;
-export const BLOCK_STATISTICS = 5;
-export const BLOCK_ENHANCED = 6;
 /** For local use, with "ps" in it. */
 export const BLOCK_EVENT = 0x80007073;
-export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 
-// Options of every block.
-export const OPTION_END = 0;
-export const OPTION_COMMENT = 1;
-export const OPTION_CUSTOM = 2989;
-// Of a section's header.
-export const OPTION_HARDWARE = 2;
-export const OPTION_OS = 3;
-export const OPTION_APPLICATION = 4;
-// Of an interface's description.
-export const OPTION_NAME = 2;
-export const OPTION_DESCRIPTION = 3;
-export const OPTION_MAC = 6;
-export const OPTION_EUI = 7;
-export const OPTION_TSRESOL = 9;
-export const OPTION_TSOFFSET = 14;
-// Of a packet.
-export const OPTION_FLAGS = 2;
-export const OPTION_DROPCOUNT = 4;
-export const OPTION_PACKETID = 5;
-export const OPTION_QUEUE = 6;
-// Of an interface's statistics.
-export const OPTION_STARTTIME = 2;
-export const OPTION_ENDTIME = 3;
-export const OPTION_IFRECV = 4;
-export const OPTION_IFDROP = 5;
-export const OPTION_OSDROP = 7;
-export const OPTION_USRDELIV = 8;
-
-export const LINKTYPE_ETHERNET = 1;
-export const LINKTYPE_RAW = 101;
-
-/** An option's value is at most so long. */
-export const OPTION_MOST = 0xffff;
-
-export const ENTERPRISE = 32473;
+const ENTERPRISE = 32473;
 const SIGNATURE = 0x70736d70;
 /** What stands before the message: the enterprise number and the fields above. */
 export const CARRIED_HEADER = 20;
@@ -93,6 +54,8 @@ export interface Carried {
   readonly nsid: number | undefined;
   /** Where a sample's data was in its message, or the index of an interface. */
   readonly number: number | undefined;
+  /** What tells the machine of an interface apart from others; 0 if it is not known. */
+  readonly machine: number;
   /** The message, or what is carried of it: a view. */
   readonly bytes: Uint8Array;
 }
@@ -106,6 +69,7 @@ export function writeCarried(
   messageLittle: boolean,
   nsid: number | undefined,
   number: number | undefined,
+  machine = 0,
 ): void {
   view.setUint32(at, ENTERPRISE, little);
   view.setUint32(at + 4, SIGNATURE);
@@ -114,7 +78,7 @@ export function writeCarried(
     at + 9,
     (messageLittle ? FLAG_LITTLE : 0) | (nsid === undefined ? 0 : FLAG_NSID) | (number === undefined ? 0 : FLAG_NUMBER),
   );
-  view.setUint16(at + 10, 0);
+  view.setUint16(at + 10, machine);
   view.setUint32(at + 12, nsid ?? 0);
   view.setUint32(at + 16, number ?? 0);
 }
@@ -128,6 +92,7 @@ export function readCarried(view: DataView, at: number, size: number, little: bo
     littleEndian: (flags & FLAG_LITTLE) !== 0,
     nsid: flags & FLAG_NSID ? view.getUint32(at + 12) : undefined,
     number: flags & FLAG_NUMBER ? view.getUint32(at + 16) : undefined,
+    machine: view.getUint16(at + 10),
     bytes: new Uint8Array(view.buffer, view.byteOffset + at + CARRIED_HEADER, size - CARRIED_HEADER),
   };
 }

@@ -1,0 +1,24 @@
+/**
+ * What a record of netlink messages begins with: be16 packet type, be16 ARPHRD_NETLINK, 10 bytes, be16 netlink protocol.
+ * Source: `struct sockaddr_ll` as drivers/net/nlmon.c and libpcap's pcap-linux.c fill it.
+ */
+
+export const COOKED_HEADER = 16;
+/** `ARPHRD_NETLINK`, include/uapi/linux/if_arp.h. */
+export const ARPHRD_NETLINK = 824;
+/** The netlink protocol of generic netlink, include/uapi/linux/netlink.h. */
+export const NETLINK_GENERIC = 16;
+/** `PACKET_OUTGOING`, include/uapi/linux/if_packet.h: what libpsample writes as the packet type. */
+export const PACKET_OUTGOING = 4;
+
+/**
+ * A message of type NLMSG_NOOP in a recording of ours, because netlink has nothing of the kind: from here on numbers that are
+ * missing were left out on purpose, by a filter, and losses are told: this many before the next sample.
+ *
+ * ```
+ * struct nlmsghdr
+ * be32 "psmp"
+ * be32 losses
+ * ```
+ */
+export const LOSSES_SIGNATURE = 0x70736d70;

@@ -1,0 +1,14 @@
+/** The numbers of pcap files. Source: draft-ietf-opsawg-pcap. */
+
+export const MAGIC_MICROSECONDS = 0xa1b2c3d4;
+export const MAGIC_NANOSECONDS = 0xa1b23c4d;
+export const VERSION_MAJOR = 2;
+export const VERSION_MINOR = 4;
+
+/** Size of a file's header: u32 magic, u16 version, u16 minor version, 8 bytes of 0, u32 snapshot length, u32 link type. */
+export const FILE_HEADER = 24;
+/** Size of a record's header: u32 seconds, u32 fraction, u32 captured length, u32 original length. */
+export const RECORD_HEADER = 16;
+
+/** What tcpdump and Wireshark take as the longest packet. */
+export const SNAPLEN = 262144;
