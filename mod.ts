@@ -33,6 +33,8 @@ export type { Entry, Listener } from "./src/receive/listener.ts";
 export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type LinkType } from "./src/link/link.ts";
 export { listLinks, sampleLinkType } from "./src/control/links.ts";
+export { type LiveDevices, watchLinks } from "./src/control/live_links.ts";
+export type { Device, Devices } from "./src/link/device.ts";
 export { type DropOptions, dropPrivileges } from "./src/control/privileges.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";
 export { type DecodeOptions, decodeSample, Sample, type SampleFields } from "./src/psample/sample.ts";

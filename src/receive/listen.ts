@@ -1,5 +1,6 @@
 import { ArgumentError } from "../errors.ts";
 import { encodeGroupFilter } from "../filter/group_filter.ts";
+import type { Devices } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
@@ -32,6 +33,8 @@ export interface ListenOptions {
    * sample. Defaults to `"batch"`.
    */
   latency?: "batch" | "low" | undefined;
+  /** The devices that samples name, for batches to know: `watchLinks()` has those of this namespace. Defaults to none. */
+  devices?: Devices | undefined;
   /** Closes the listener when it aborts: iterations end as if there were no more. */
   signal?: AbortSignal | undefined;
 }
@@ -64,7 +67,7 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   signal?.throwIfAborted();
   const { allNamespaces, latency } = options;
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
-  const listener = new SocketListener(receiver, signal);
+  const listener = new SocketListener(receiver, { devices: options.devices, signal });
   try {
     signal?.throwIfAborted();
     // Before joining, so that no foreign sample ever gets in.

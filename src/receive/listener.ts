@@ -1,3 +1,4 @@
+import { type Devices, NO_DEVICES } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
@@ -48,6 +49,14 @@ const READS_PER_COUNT = 8;
 
 const NANOSECONDS_PER_MS = 1_000_000n;
 
+/** What a listener is to know beside its socket. */
+export interface ListenerOptions {
+  /** The devices that samples name. Defaults to none. */
+  readonly devices?: Devices | undefined;
+  /** Closes the listener when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Listens on a socket. */
 export class SocketListener implements Listener {
   readonly #receiver: Receiver;
@@ -73,10 +82,11 @@ export class SocketListener implements Listener {
   #taken = true;
 
   /** Reads from `receiver`, and closes it. */
-  constructor(receiver: Receiver, signal?: AbortSignal) {
+  constructor(receiver: Receiver, { devices = NO_DEVICES, signal }: ListenerOptions = {}) {
     this.#receiver = receiver;
     this.#signal = signal;
     this.#decoder = new Decoder(this.#ledger, (message) => this.#watch?.hear(message));
+    this.#decoder.batch.devices = devices;
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 

@@ -1,3 +1,4 @@
+import type { Devices } from "../link/device.ts";
 import { type Listener, SocketListener } from "./listener.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
@@ -11,6 +12,8 @@ export interface ReplayOptions {
   family: number;
   /** Pause between two messages in milliseconds; none unless given. */
   intervalMs?: number | undefined;
+  /** The devices that samples name, for batches to know. Defaults to none. */
+  devices?: Devices | undefined;
 }
 
 /**
@@ -25,7 +28,7 @@ export async function replay(messages: Iterable<Uint8Array>, options: ReplayOpti
 /** {@linkcode replay} on a given seam. */
 export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const listener = new SocketListener(receiver);
+  const listener = new SocketListener(receiver, { devices: options.devices });
   listener.expect(options.family);
   let sender: Sender;
   try {
