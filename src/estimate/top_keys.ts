@@ -1,0 +1,215 @@
+/**
+ * The keys with the largest sums, in bounded memory: Space-Saving (Metwally, Agrawal, El Abbadi, ICDT 2005).
+ *
+ * Up to its capacity it is exact. Beyond, a new key takes the place of the one with the smallest sum and inherits that sum as its error: no
+ * sum is told too small, by at most its error too large, and every key whose true sum is above the smallest sum is there. With
+ * weights the bounds hold as they do for counts (Berinde, Indyk, Cormode, Strauss, TODS 35(4), 2010).
+ *
+ * @module
+ */
+
+/** Sums by key. All memory is taken at the beginning. */
+export class TopKeys {
+  /** How many keys are kept at most. */
+  readonly capacity: number;
+  /** Whether the slot that {@linkcode TopKeys.add} returned last has just been given to its key. */
+  isNew = false;
+  readonly #keyBytes: number;
+  readonly #keys: Uint8Array;
+  readonly #lengths: Uint8Array;
+  readonly #hashes: Uint32Array;
+  readonly #sums: Float64Array;
+  readonly #errors: Float64Array;
+  /** Open addressing with linear probing: slot + 1, or 0. */
+  readonly #table: Uint32Array;
+  readonly #mask: number;
+  /** A heap of slots with the smallest sum on top, and where each slot is in it. */
+  readonly #heap: Uint32Array;
+  readonly #places: Uint32Array;
+  #size = 0;
+  #evicted = false;
+
+  /** Keeps up to `capacity` keys of up to `keyBytes` bytes, 255 at most. */
+  constructor(capacity: number, keyBytes: number) {
+    const tableSize = 2 ** Math.ceil(Math.log2(2 * capacity));
+    this.capacity = capacity;
+    this.#keyBytes = keyBytes;
+    this.#keys = new Uint8Array(capacity * keyBytes);
+    this.#lengths = new Uint8Array(capacity);
+    this.#hashes = new Uint32Array(capacity);
+    this.#sums = new Float64Array(capacity);
+    this.#errors = new Float64Array(capacity);
+    this.#table = new Uint32Array(tableSize);
+    this.#mask = tableSize - 1;
+    this.#heap = new Uint32Array(capacity);
+    this.#places = new Uint32Array(capacity);
+  }
+
+  /** Number of keys that are kept. Their slots are the numbers below. */
+  get size(): number {
+    return this.#size;
+  }
+
+  /** Whether every sum is exact: no key had to make room for another. */
+  get isExact(): boolean {
+    return !this.#evicted;
+  }
+
+  /** The largest sum that a key which is not kept can have. */
+  get bound(): number {
+    return this.#evicted ? this.#sums[this.#heap[0]!]! : 0;
+  }
+
+  /** The sum of a slot's key: at most {@linkcode TopKeys.error} more than the truth, and never less. */
+  sum(slot: number): number {
+    return this.#sums[slot]!;
+  }
+
+  /** How much of the sum may belong to other keys. */
+  error(slot: number): number {
+    return this.#errors[slot]!;
+  }
+
+  /** The key of a slot: a view that is valid until the next {@linkcode TopKeys.add}. */
+  key(slot: number): Uint8Array {
+    const start = slot * this.#keyBytes;
+    return this.#keys.subarray(start, start + this.#lengths[slot]!);
+  }
+
+  /** Adds to the sum of the key in the first `length` bytes of `key`, and returns its slot. */
+  add(key: Uint8Array, length: number, weight: number): number {
+    const hash = hashOf(key, length);
+    const table = this.#table;
+    const mask = this.#mask;
+    for (let at = hash & mask; table[at] !== 0; at = at + 1 & mask) {
+      const slot = table[at]! - 1;
+      if (this.#hashes[slot] !== hash || !this.#isKey(slot, key, length)) continue;
+      this.#sums[slot]! += weight;
+      this.#siftDown(this.#places[slot]!);
+      this.isNew = false;
+      return slot;
+    }
+    this.isNew = true;
+    let slot = this.#size;
+    if (slot < this.capacity) {
+      this.#size++;
+      this.#sums[slot] = weight;
+      this.#errors[slot] = 0;
+      this.#put(slot, key, length, hash);
+      this.#heap[slot] = slot;
+      this.#places[slot] = slot;
+      this.#siftUp(slot);
+      return slot;
+    }
+    slot = this.#heap[0]!;
+    this.#evicted = true;
+    this.#forget(slot);
+    this.#errors[slot] = this.#sums[slot]!;
+    this.#sums[slot]! += weight;
+    this.#put(slot, key, length, hash);
+    this.#siftDown(0);
+    return slot;
+  }
+
+  /** Multiplies all sums and errors, as decay does. Keeps their order. */
+  scale(factor: number): void {
+    for (let slot = 0; slot < this.#size; slot++) {
+      this.#sums[slot]! *= factor;
+      this.#errors[slot]! *= factor;
+    }
+  }
+
+  /** Forgets all keys. */
+  clear(): void {
+    this.#table.fill(0);
+    this.#size = 0;
+    this.#evicted = false;
+  }
+
+  /** The slots, the largest sum first. */
+  ranked(): number[] {
+    const sums = this.#sums;
+    return Array.from({ length: this.#size }, (_, slot) => slot).sort((a, b) => sums[b]! - sums[a]! || a - b);
+  }
+
+  #isKey(slot: number, key: Uint8Array, length: number): boolean {
+    if (this.#lengths[slot] !== length) return false;
+    const keys = this.#keys;
+    const start = slot * this.#keyBytes;
+    for (let i = 0; i < length; i++) if (keys[start + i] !== key[i]) return false;
+    return true;
+  }
+
+  #put(slot: number, key: Uint8Array, length: number, hash: number): void {
+    const keys = this.#keys;
+    const start = slot * this.#keyBytes;
+    for (let i = 0; i < length; i++) keys[start + i] = key[i]!;
+    this.#lengths[slot] = length;
+    this.#hashes[slot] = hash;
+    const table = this.#table;
+    const mask = this.#mask;
+    let at = hash & mask;
+    while (table[at] !== 0) at = at + 1 & mask;
+    table[at] = slot + 1;
+  }
+
+  /** Takes a slot out of the table, and moves up what was put behind it. */
+  #forget(slot: number): void {
+    const table = this.#table;
+    const mask = this.#mask;
+    let hole = this.#hashes[slot]! & mask;
+    while (table[hole] !== slot + 1) hole = hole + 1 & mask;
+    for (let at = hole + 1 & mask; table[at] !== 0; at = at + 1 & mask) {
+      const home = this.#hashes[table[at]! - 1]! & mask;
+      // It may only move if its home is not between the hole and where it is.
+      if ((at - home & mask) >= (at - hole & mask)) {
+        table[hole] = table[at]!;
+        hole = at;
+      }
+    }
+    table[hole] = 0;
+  }
+
+  #siftUp(place: number): void {
+    const heap = this.#heap;
+    const sums = this.#sums;
+    const slot = heap[place]!;
+    while (place > 0) {
+      const parent = place - 1 >> 1;
+      if (sums[heap[parent]!]! <= sums[slot]!) break;
+      this.#move(heap[parent]!, place);
+      place = parent;
+    }
+    this.#move(slot, place);
+  }
+
+  #siftDown(place: number): void {
+    const heap = this.#heap;
+    const sums = this.#sums;
+    const slot = heap[place]!;
+    const size = this.#size;
+    for (;;) {
+      let child = 2 * place + 1;
+      if (child >= size) break;
+      if (child + 1 < size && sums[heap[child + 1]!]! < sums[heap[child]!]!) child++;
+      if (sums[heap[child]!]! >= sums[slot]!) break;
+      this.#move(heap[child]!, place);
+      place = child;
+    }
+    this.#move(slot, place);
+  }
+
+  #move(slot: number, place: number): void {
+    this.#heap[place] = slot;
+    this.#places[slot] = place;
+  }
+}
+
+/** FNV-1a, and a finish that spreads what differs only in its last bytes. */
+export function hashOf(key: Uint8Array, length: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < length; i++) hash = Math.imul(hash ^ key[i]!, 0x01000193);
+  hash = Math.imul(hash ^ hash >>> 16, 0x85ebca6b);
+  hash = Math.imul(hash ^ hash >>> 13, 0xc2b2ae35);
+  return (hash ^ hash >>> 16) >>> 0;
+}
