@@ -331,6 +331,7 @@ export class FakeSys implements Sys {
   open(path: string, flags: number, _mode: number): number {
     const failure = this.#failure("open");
     if (failure) return failure;
+    if (path === "") return -ENOENT;
     let file = this.files.get(path);
     if (file && flags & O_CREAT && flags & O_EXCL) return -EEXIST;
     if (!file && !(flags & O_CREAT)) return -ENOENT;

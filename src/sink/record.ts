@@ -29,6 +29,12 @@ export interface RecordingOptions {
   spoolBytes?: number | undefined;
 }
 
+/** A sink that records. */
+export interface RecordingSink extends Sink {
+  /** Ends the present file and continues in a new one of the same name: for a file that something else has moved away, as logrotate does. */
+  reopen(): void;
+}
+
 /** One file of a recording. */
 interface File {
   readonly spool: Spool;
@@ -41,7 +47,7 @@ interface File {
 }
 
 /** Records samples in one format. What a file begins with is written at once, so that one that is cut off early can be read. */
-export class Recording implements Sink {
+export class Recording implements RecordingSink {
   skipped = 0;
   readonly name: string;
   readonly ended: Promise<unknown>;
@@ -100,7 +106,6 @@ export class Recording implements Sink {
     return this.#options.policy === "drop" ? undefined : this.#file.spool.full();
   }
 
-  /** Ends the present file and continues in what is opened next: for a name that something else has taken away, as logrotate does. */
   reopen(): void {
     if (!this.#over) this.#rotate(BigInt(Date.now()) * 1_000_000n);
   }

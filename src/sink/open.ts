@@ -1,0 +1,106 @@
+/** Sinks as a program asks for them: opened through the runtime that it runs on. */
+import { ArgumentError } from "../errors.ts";
+import type { PcapngOptions } from "../format/pcapng/writer.ts";
+import { RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../format/recorder.ts";
+import { createRecorder } from "../format/recorders.ts";
+import { loadSys } from "../sys/load.ts";
+import type { Sys } from "../sys/sys.ts";
+import type { Destination } from "./destination.ts";
+import { openDescriptor, OutputFiles } from "./files.ts";
+import type { Sink } from "../stream/sink.ts";
+import { Lines, type LinesOptions, type LineWriter } from "./lines.ts";
+import { Recording, type RecordingOptions, type RecordingSink } from "./record.ts";
+import { Series } from "./series.ts";
+
+const STDOUT = 1;
+const STDOUT_NAME = "standard output";
+
+/** How to {@linkcode linesTo}. */
+export interface LinesToOptions extends LinesOptions {
+  /** The file to write, which is emptied; `"-"` is standard output, and the default. */
+  path?: string | undefined;
+}
+
+/**
+ * A sink that writes a line for each sample and group event, for {@linkcode pump}.
+ *
+ * @example Print what is sampled as JSON
+ * ```ts ignore
+ * import { linesTo, listen, pump } from "@psample/psample";
+ * import { JsonWriter } from "@psample/psample/format";
+ *
+ * await pump(await listen(), [], [linesTo(new JsonWriter())]);
+ * ```
+ *
+ * @param writer What makes lines of entries, such as a `TextWriter` or a `JsonWriter`.
+ * @throws {SystemError} if the file cannot be written.
+ */
+export async function linesTo(writer: LineWriter, options: LinesToOptions = {}): Promise<Sink> {
+  return linesToWith(await loadSys(), writer, options);
+}
+
+/** {@linkcode linesTo} on a given seam. */
+export function linesToWith(sys: Sys, writer: LineWriter, { path = "-", ...options }: LinesToOptions = {}): Lines {
+  const destination = path === "-" ? openDescriptor(sys, STDOUT, STDOUT_NAME) : new OutputFiles(sys).create(path);
+  return new Lines(destination, writer, options);
+}
+
+/** How to {@linkcode recordTo}. */
+export interface RecordToOptions extends RecordingOptions, PcapngOptions {
+  /** The format. Defaults to `"pcap"` for a name that ends in `.pcap`, else to `"pcapng"`. */
+  format?: RecordingFormat | undefined;
+  /** Of the files that a rotation makes, keep only the last so many, those of earlier runs included. Defaults to all. */
+  keep?: number | undefined;
+  /** Files that must not be written, because they are being read: their identities, as {@linkcode readRecording} tells them. */
+  guarded?: Iterable<string> | undefined;
+  /** Called with what went wrong without ending the recording: an old file that could not be removed. */
+  onProblem?: ((error: unknown) => void) | undefined;
+}
+
+/**
+ * A sink that records samples, for {@linkcode pump}: into `path`, which is emptied, or into `PATH-00001`, `PATH-00002` and so on if
+ * there is a rotation, after those of earlier runs. `"-"` is standard output; a pipe with a name is waited for until it has a reader.
+ *
+ * @example Record what is sampled, a file an hour, those of the last day
+ * ```ts ignore
+ * import { listen, pump, recordTo } from "@psample/psample";
+ *
+ * await pump(await listen(), [], [recordTo("samples.pcapng", { rotation: { periodMs: 3_600_000 }, keep: 24 })]);
+ * ```
+ *
+ * @throws {ArgumentError} if it is one of the guarded files, or rotation makes no sense.
+ * @throws {SystemError} if the file cannot be written.
+ */
+export async function recordTo(path: string, options: RecordToOptions = {}): Promise<RecordingSink> {
+  return recordToWith(await loadSys(), path, options);
+}
+
+/** {@linkcode recordTo} on a given seam. */
+export function recordToWith(sys: Sys, path: string, options: RecordToOptions = {}): Recording {
+  const { format = recordingFormat(path), keep, guarded, onProblem, rotation } = options;
+  if (!RECORDING_FORMATS.includes(format)) {
+    throw new ArgumentError(`Cannot record as ${format}: expected ${RECORDING_FORMATS.join(", ")}`);
+  }
+  if (keep !== undefined && !(Number.isInteger(keep) && keep > 0)) {
+    throw new ArgumentError(`Cannot keep ${keep} files: expected a whole number from 1`);
+  }
+  for (const [what, value] of Object.entries(rotation ?? {})) {
+    if (value !== undefined && !(value > 0)) throw new ArgumentError(`Cannot rotate files by ${what} ${value}: expected a number above 0`);
+  }
+  if (rotation && path === "-") throw new ArgumentError("Cannot rotate standard output: it is one file");
+  if (keep !== undefined && !rotation) throw new ArgumentError("Cannot keep the last files of a recording without rotation");
+  const files = new OutputFiles(sys, guarded);
+  const series = rotation && new Series(path, files, keep, onProblem);
+  const next = (): Destination => {
+    if (path === "-") return openDescriptor(sys, STDOUT, STDOUT_NAME);
+    if (!series) return files.create(path);
+    for (;;) {
+      const file = files.createNew(series.next());
+      // A name that is taken, by a file that could not be seen before or by somebody else just now, is passed over.
+      if (!file) continue;
+      series.prune();
+      return file;
+    }
+  };
+  return new Recording(createRecorder(format, options), next, options);
+}
