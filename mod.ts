@@ -24,7 +24,11 @@ export {
   SystemError,
   type SystemErrorInit,
 } from "./src/errors.ts";
+export { diagnose, type DiagnoseOptions } from "./src/control/diagnose.ts";
 export type { Finding, FindingTopic } from "./src/control/finding.ts";
+export type { Flow } from "./src/control/flow.ts";
+export type { Reach } from "./src/control/reached.ts";
+export { type Observed, type ObservedPlace, type ObserveOptions, observeSampling } from "./src/control/survey.ts";
 export type { Passed } from "./src/control/passed.ts";
 export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats } from "./src/stream/stats.ts";

@@ -1,12 +1,26 @@
 /** `psample doctor`: can this kernel, this user and this runtime receive samples, and if not, what helps. */
-import { diagnose, type Finding } from "../../src/control/diagnose.ts";
+import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
-import { flag } from "../options.ts";
+import { duration, flag, number } from "../options.ts";
 
 const OPTIONS = {
+  group: number({
+    letter: "g",
+    value: "N",
+    help: "only about sampling into this group",
+    details: "Says what is wrong with it; that nothing samples into it is a fault then.",
+  }),
   json: flag({
     help: "print one JSON object per line",
-    details: "One for each finding: its verdict (good, note or bad), what was found, and what helps.",
+    details: "One for each finding: its verdict (good, note or bad), what it is about, the device, direction and group, what was " +
+      "found, and the cure.",
+  }),
+  interval: duration({
+    value: "TIME",
+    default: 500,
+    fallback: "500ms",
+    help: "how long to watch the counters",
+    details: "Whether packets reach a filter is judged by what comes to it in this time.",
   }),
 };
 
@@ -14,17 +28,35 @@ const OPTIONS = {
 export const doctor: Command = command({
   name: "doctor",
   summary: "find out why no samples arrive",
-  usage: "doctor [OPTION]...",
-  about: "Checks each prerequisite for receiving samples in turn, and changes nothing. The exit status is 0 if samples can be received.",
-  examples: [["psample doctor", "check this machine"]],
+  usage: "doctor [OPTION]... [DEVICE]",
+  about: "Checks each prerequisite for receiving samples in turn, then watches all sampling for a moment: whether packets reach it, " +
+    "and what hides them from it. With DEVICE or --group it answers for those only. Changes nothing. The exit status is 0 if " +
+    "nothing is wrong, 1 if a fault was found.",
+  examples: [
+    ["psample doctor", "check this machine"],
+    ["psample doctor eth0", "why does eth0 yield no samples?"],
+    ["psample doctor -g 5 && psample -g 5", "listen if group 5 is all right"],
+  ],
   options: OPTIONS,
-  run: async ({ options: { json } }, io) => {
-    const findings = await diagnose();
+  operands: { name: "DEVICE", least: 0, most: 1 },
+  run: async ({ options: { group, json, interval }, words: [device] }, io) => {
+    const findings = (await diagnose({ device, group, milliseconds: interval })).map(inOurWords);
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
     else await io.print(findings.map(line).join(""));
-    return findings.some((finding) => finding.verdict === "bad") ? 1 : 0;
+    return findings.some(({ verdict }) => verdict === "bad") ? 1 : 0;
   },
 });
+
+/** What helps, where the command has a word for it. */
+const CURES: Partial<Record<FindingTopic, string>> = {
+  "leftovers": "psample cleanup",
+  "other-namespaces": "--all-namespaces requires CAP_NET_BROADCAST; or listen in that namespace: ip netns exec NAME psample",
+};
+
+function inOurWords(finding: Finding): Finding {
+  const cure = finding.verdict === "good" ? undefined : CURES[finding.about];
+  return cure ? { ...finding, cure } : finding;
+}
 
 const MARKS = { good: "ok  ", note: "note", bad: "FAIL" };
 

@@ -60,9 +60,9 @@ export class TrafficControl {
     throw new NetlinkError(op, ENODEV, { hint });
   }
 
-  /** All devices. */
-  async links(): Promise<LinkTable> {
-    return LinkTable.of(await this.#requests.request(encodeLinkDump(), "list network devices"));
+  /** All devices; with their counters if asked for. */
+  async links(counters = false): Promise<LinkTable> {
+    return LinkTable.of(await this.#requests.request(encodeLinkDump(counters), "list network devices"));
   }
 
   /** All qdiscs of all devices. */

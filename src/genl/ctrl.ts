@@ -4,7 +4,7 @@
  */
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
-import { encodeMessage, type Message, NLM_F_REQUEST } from "../wire/message.ts";
+import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
 
 /** `struct genlmsghdr`: u8 cmd, u8 version, u16 reserved. */
 export const GENL_HDRLEN = 4;
@@ -58,6 +58,11 @@ export function encodeGetFamily(name: string, sequence = 0): Uint8Array<ArrayBuf
   return encodeMessage({ type: GENL_ID_CTRL, flags: NLM_F_REQUEST, sequence }, genlHeader(CTRL_CMD_GETFAMILY), (attr) => {
     attr.string(CTRL_ATTR_FAMILY_NAME, name);
   });
+}
+
+/** Asks the controller for all families. Asking for one by its name makes the kernel load its module, this does not. */
+export function encodeFamilyDump(): Uint8Array<ArrayBuffer> {
+  return encodeMessage({ type: GENL_ID_CTRL, flags: NLM_F_REQUEST | NLM_F_DUMP }, genlHeader(CTRL_CMD_GETFAMILY));
 }
 
 /** The controller's notification that a family came, as far as it says what its number and name are. */

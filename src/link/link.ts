@@ -22,6 +22,7 @@ const IFLA_MTU = 4;
 const IFLA_LINK = 5;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
+const IFLA_STATS64 = 23;
 const IFLA_EXT_MASK = 29;
 const IFLA_XDP = 43;
 const IFLA_PROP_LIST = 52;
@@ -96,12 +97,14 @@ export interface Link {
   readonly lowerIndex: number | undefined;
   /** The XDP programs of the device; `undefined` where it has none. */
   readonly xdp: Xdp | undefined;
+  /** How many packets the device has received and sent; `undefined` unless it was asked for. */
+  readonly packets: { readonly received: bigint; readonly sent: bigint } | undefined;
 }
 
-/** A request for all devices. */
-export function encodeLinkDump(): Uint8Array<ArrayBuffer> {
+/** A request for all devices; with their counters if asked for. */
+export function encodeLinkDump(counters = false): Uint8Array<ArrayBuffer> {
   return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST | NLM_F_DUMP }, header(0), (writer) => {
-    writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+    writer.u32(IFLA_EXT_MASK, counters ? 0 : RTEXT_FILTER_SKIP_STATS);
   });
 }
 
@@ -140,6 +143,7 @@ export function decodeLink(message: Message): Link {
   let kind: string | undefined;
   let lowerIndex: number | undefined;
   let xdp: Xdp | undefined;
+  let packets: Link["packets"];
   const attr = AttrReader.of(payload.subarray(IFINFOMSG_SIZE));
   while (attr.next()) {
     switch (attr.type) {
@@ -162,6 +166,12 @@ export function decodeLink(message: Message): Link {
       case IFLA_LINKINFO: {
         const info = attr.nested();
         while (info.next()) if (info.type === IFLA_INFO_KIND) kind = info.string();
+        break;
+      }
+      case IFLA_STATS64: {
+        // struct rtnl_link_stats64: u64 rx_packets, u64 tx_packets, and more.
+        const view = attr.atLeast(16);
+        packets = { received: view.getBigUint64(0, LITTLE), sent: view.getBigUint64(8, LITTLE) };
         break;
       }
       case IFLA_XDP:
@@ -189,6 +199,7 @@ export function decodeLink(message: Message): Link {
     kind,
     lowerIndex,
     xdp,
+    packets,
   };
 }
 

@@ -1,5 +1,13 @@
 import { NetlinkError } from "../errors.ts";
-import { CTRL_CMD_NEWFAMILY, decodeFamily, encodeGetFamily, type Family, GENL_ID_CTRL, genlCommand } from "../genl/ctrl.ts";
+import {
+  CTRL_CMD_NEWFAMILY,
+  decodeFamily,
+  encodeFamilyDump,
+  encodeGetFamily,
+  type Family,
+  GENL_ID_CTRL,
+  genlCommand,
+} from "../genl/ctrl.ts";
 import type { Requests } from "./requests.ts";
 import { ENOENT } from "../sys/sys.ts";
 
@@ -17,4 +25,11 @@ export async function findFamily(requests: Requests, name: string): Promise<Fami
     if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error;
   }
   return undefined;
+}
+
+/** All generic netlink families that this kernel has now. */
+export async function listFamilies(requests: Requests): Promise<Family[]> {
+  return (await requests.request(encodeFamilyDump(), "list the generic netlink families"))
+    .filter((reply) => reply.type === GENL_ID_CTRL && genlCommand(reply) === CTRL_CMD_NEWFAMILY)
+    .map(decodeFamily);
 }

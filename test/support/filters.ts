@@ -139,6 +139,7 @@ export function link(fields: Partial<Link> = {}): Link {
     kind: undefined,
     lowerIndex: undefined,
     xdp: undefined,
+    packets: undefined,
     ...fields,
   };
 }

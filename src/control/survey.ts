@@ -1,0 +1,193 @@
+/** All sampling of this network namespace: who set it up, whether packets reach it, and whether samples flow. */
+import { NetlinkError } from "../errors.ts";
+import type { Link, LinkTable } from "../link/link.ts";
+import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
+import { findFamily } from "../socket/family.ts";
+import { Requests } from "../socket/requests.ts";
+import { loadSys } from "../sys/load.ts";
+import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import type { Filter } from "../tc/filter.ts";
+import type { Qdisc } from "../tc/qdisc.ts";
+import { TC_H_CLSACT, TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
+import { type Flow, flowOf, type Reading } from "./flow.ts";
+import { listGroupsWith } from "./groups.ts";
+import { generatesUnheard, listListeners } from "./listeners.ts";
+import { directionOf, type Hook, type Place, type Reach, reach } from "./reached.ts";
+import { listSamplingWith } from "./sampling/list.ts";
+import { type Sampling, samplingsOf } from "./sampling/sampling.ts";
+import { tcxPrograms } from "./tcx.ts";
+import { type Direction, PARENTS, TrafficControl } from "./traffic_control.ts";
+
+/** A sample action, and what is known of it now. */
+export interface Observed {
+  /** The action, as the kernel lists it. */
+  readonly sampling: Sampling;
+  /** Whether samples flow; `undefined` for an action that no filter uses. */
+  readonly flow: Flow | undefined;
+  /** Whether packets reach it; `undefined` for an action that no filter uses. */
+  readonly reach: Reach | undefined;
+  /** The devices that it is on: several if its filter is in a block that they share, none if no filter uses it. */
+  readonly places: readonly ObservedPlace[];
+}
+
+/** A device that packets are sampled on. */
+export interface ObservedPlace {
+  /** Index of the device. */
+  readonly ifindex: number;
+  /** Name of the device. */
+  readonly device: string | undefined;
+  /** Which packets; `undefined` for a filter of another qdisc. */
+  readonly direction: Direction | undefined;
+  /** How many packets the device has received, or sent, meanwhile; `undefined` unless it was asked for. */
+  readonly passed: bigint | undefined;
+}
+
+/** For {@linkcode observeSampling}. */
+export interface ObserveOptions {
+  /** How long to watch the counters, in milliseconds. Defaults to 300. */
+  milliseconds?: number | undefined;
+  /** Watch the counters of the devices too. Defaults to `false`. */
+  countDevices?: boolean | undefined;
+}
+
+const WATCH_MS = 300;
+/** From reading a device's counters until reading those of its hooks: no packet is between the two for so long. */
+const MARGIN_MS = 20;
+
+/** Watches all sampling of this network namespace for a moment. No privileges needed. */
+export async function observeSampling(options: ObserveOptions = {}): Promise<Observed[]> {
+  return await observeSamplingWith(await loadSys(), options);
+}
+
+/** {@linkcode observeSampling} on a given seam. */
+export async function observeSamplingWith(sys: Sys, options: ObserveOptions = {}): Promise<Observed[]> {
+  const { milliseconds = WATCH_MS, countDevices = false } = options;
+  // What passes a device between its two readings reaches the hooks between theirs, and what reaches a hook is numbered in its
+  // group between the group's: from the outside in, and out again.
+  const groups = await readGroups(sys);
+  const samplings = await listSamplingWith(sys);
+  if (samplings.length === 0) return [];
+  const devices = countDevices ? await deviceCounters(sys) : undefined;
+  await pause(milliseconds);
+  const later = countDevices ? await deviceCounters(sys) : undefined;
+  if (countDevices) await pause(MARGIN_MS);
+  const surveyed = await survey(sys);
+  const before: Reading = { samplings, ...groups };
+  const now: Reading = { samplings: surveyed.map(({ sampling }) => sampling), ...await readGroups(sys) };
+  return surveyed.map(({ sampling, reach, hooks }) => ({
+    sampling,
+    flow: reach && flowOf(sampling, before, now),
+    reach,
+    places: hooks.map(({ ifindex, device, parent }) => {
+      const direction = directionOf(parent);
+      return { ifindex, device, direction, passed: passedDevice(devices?.get(ifindex), later?.get(ifindex), direction) };
+    }),
+  }));
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+async function deviceCounters(sys: Sys): Promise<LinkTable> {
+  const tc = new TrafficControl(sys);
+  try {
+    return await tc.links(true);
+  } finally {
+    tc.close();
+  }
+}
+
+function passedDevice(before: Link | undefined, now: Link | undefined, direction: Direction | undefined): bigint | undefined {
+  if (!before?.packets || !now?.packets || direction === undefined) return undefined;
+  const which = direction === "ingress" ? "received" : "sent";
+  const passed = now.packets[which] - before.packets[which];
+  return passed < 0n ? undefined : passed;
+}
+
+/** What generic netlink tells; a sandbox may leave tc's part alone. */
+async function readGroups(sys: Sys): Promise<Omit<Reading, "samplings">> {
+  try {
+    const requests = new Requests(sys, NETLINK_GENERIC);
+    try {
+      const family = await findFamily(requests, PSAMPLE_GENL_NAME);
+      if (family) {
+        const groups = new Map((await listGroupsWith(sys)).map((group) => [group.group, group]));
+        const listeners = (await listListeners(sys, family))?.length;
+        return { groups, listeners, generatesUnheard: generatesUnheard(family) ?? false };
+      }
+    } finally {
+      requests.close();
+    }
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+  }
+  return { groups: undefined, listeners: undefined, generatesUnheard: false };
+}
+
+/** A sample action, the hooks that it is, and whether packets reach one of them. */
+type Surveyed = Pick<Observed, "sampling" | "reach"> & { readonly hooks: readonly Hook[] };
+
+/** All sample actions, and whether packets reach them. */
+async function survey(sys: Sys): Promise<Surveyed[]> {
+  const tc = new TrafficControl(sys);
+  try {
+    const links = await tc.links();
+    const qdiscs = await tc.qdiscs();
+    const filters = await tc.allFilters();
+    const parents = Map.groupBy(filters, placeKey);
+    const tcx = tcxOf(sys);
+    const used = filters.flatMap((filter) =>
+      samplingsOf(filter, links.nameOf(filter.ifindex)).map((sampling) => {
+        const hooks = hooksOf(sampling, qdiscs, links);
+        const answers = hooks.map((hook) =>
+          reach(hook, {
+            link: links.get(hook.ifindex),
+            qdisc: qdiscs.find(({ ifindex, parent }) => ifindex === hook.ifindex && parent === TC_H_CLSACT),
+            filters: parents.get(placeKey(filter))!,
+            tcx: tcx(hook),
+          })
+        );
+        return { sampling, reach: together(answers), hooks };
+      })
+    );
+    return used;
+  } finally {
+    tc.close();
+  }
+}
+
+function placeKey({ ifindex, parent }: Filter): string {
+  return `${ifindex}/${parent}`;
+}
+
+/** The hooks that a filter is: one, or in a block one at each of its devices. */
+function hooksOf(sampling: Sampling, qdiscs: readonly Qdisc[], links: LinkTable): Hook[] {
+  if (sampling.ifindex !== TCM_IFINDEX_MAGIC_BLOCK) return [sampling];
+  return qdiscs.flatMap(({ ifindex, ingressBlock, egressBlock }) => {
+    const hook = { ...sampling, ifindex, device: links.nameOf(ifindex) };
+    return [
+      ...(ingressBlock === sampling.parent ? [{ ...hook, parent: PARENTS.ingress }] : []),
+      ...(egressBlock === sampling.parent ? [{ ...hook, parent: PARENTS.egress }] : []),
+    ];
+  });
+}
+
+/** Asks for the programs of each place once. */
+function tcxOf(sys: Sys): (hook: Hook) => Place["tcx"] {
+  const known = new Map<string, Place["tcx"]>();
+  return ({ ifindex, parent }) => {
+    const direction = directionOf(parent);
+    const key = `${ifindex}/${parent}`;
+    if (direction && !known.has(key)) known.set(key, tcxPrograms(sys, ifindex, direction));
+    return known.get(key);
+  };
+}
+
+const BEST: readonly Reach["state"][] = ["reached", "possibly-hidden", "hidden", "gone"];
+
+/** Packets reach a block if they do at one of its devices. */
+function together(answers: readonly Reach[]): Reach {
+  const state = BEST.find((state) => answers.some((answer) => answer.state === state)) ?? "hidden";
+  return { state, findings: answers.flatMap(({ findings }) => findings) };
+}
