@@ -101,6 +101,22 @@ test("a room imports only what its row names", () => {
   assertEquals(offences, []);
 });
 
+test("ARCHITECTURE.md has the same rooms: its table what each may import, its picture each above what it imports", () => {
+  const text = readFileSync(join(root, "ARCHITECTURE.md"), "utf8");
+  const rows = [...text.matchAll(/^\| `?([\w./]+)`? +\| .*? \| (.*?) *\|$/gm)].filter(([, room]) => room! in MAY_IMPORT);
+  const table = rows.map(([, room, names]) => [room, [...names!.matchAll(/`([^`]+)`/g)].map(([, name]) => name)]);
+  assertEquals(Object.fromEntries(table), Object.fromEntries(Object.entries(MAY_IMPORT).map(([room, names]) => [room, [...names]])));
+  const [, picture] = /```\n(cli\/\n[\s\S]*?)```/.exec(text)!;
+  const floors = picture!.trim().split("\n").map((line) => line.trim().split(/ +/));
+  assertEquals(floors.flat().sort(), Object.keys(MAY_IMPORT).sort());
+  const floorOf = (room: string): number => floors.findIndex((rooms) => rooms.includes(room));
+  for (const [room, names] of Object.entries(MAY_IMPORT)) {
+    for (const name of names.map(roomOf).filter((name) => name !== "" && name !== room)) {
+      assert(floorOf(name) > floorOf(room), `${room} is not drawn above ${name}`);
+    }
+  }
+});
+
 test("no file imports itself on a way round", () => {
   const circles = [...sources.values()].filter(({ path, imports }) => imports.some((imported) => reached(imported).has(path)));
   assertEquals(circles.map(({ path }) => path), []);

@@ -11,6 +11,7 @@
  * reason; with PSAMPLE_REQUIRE=1 in the environment that is a failure.
  */
 import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
@@ -96,13 +97,13 @@ await forRuntimes((runtime) => report.suite(`${runtime}, this machine`, RUNTIMES
 if (values.alone) await forRuntimes(alone);
 // A kernel that has psample, and that we may use.
 if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT }).status === 0) {
-  await forRuntimes(
-    (runtime) =>
-      report.suite(`${runtime}, this kernel`, ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)], {
-        environment: ENVIRONMENT,
-      }),
-    false,
-  );
+  // What tc was unpacked with it cannot find: it looks for its tables in the system's directories only.
+  if (!["/etc/iproute2", "/usr/share/iproute2"].some((tables) => existsSync(tables))) {
+    report.absent("this kernel", "iproute2 is not installed on this machine");
+  } else {
+    const words = (runtime: Runtime): string[] => ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
+    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment: ENVIRONMENT }), false);
+  }
 }
 for (const kernel of kernels) await boot(kernel);
 report.end();

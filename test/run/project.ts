@@ -24,14 +24,14 @@ export const kernelTests = (): string[] => testsIn("kernel");
 /** All others. */
 export const unitTests = (): string[] => testsIn(".").filter((path) => !path.startsWith("./test/kernel/"));
 
-/** What starts another program or thread. */
-const STARTS = /from "node:child_process"|\bnew Worker\(/;
+/** What starts another program or thread, or looks at all that this process has open: not for tests that run side by side. */
+const STARTS = /from "node:child_process"|\bnew Worker\(|readdirSync\("\/proc\/self\/fd"\)/;
 /** What waits for a time to pass; a turn of the event loop does not. */
 const SLEEPS = /\bset(Timeout|Interval)\((?!.*, 0\))/;
 
 /**
- * Those of the unit tests that are done in no time on any machine: they start no program and no thread, neither by
- * themselves nor with the help of another file of `test/`, and wait for nothing by the clock.
+ * Those of the unit tests that are done in no time on any machine, and may run side by side: they start no program and
+ * no thread, neither by themselves nor with the help of another file of `test/`, and wait for nothing by the clock.
  */
 export function quickTests(): string[] {
   const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
@@ -53,12 +53,15 @@ export interface TestOptions {
   filter?: string | undefined;
   /** Shuffles the tests, the same way for the same number. */
   seed?: number | undefined;
+  /** Runs files side by side, in Deno. */
+  parallel?: boolean | undefined;
 }
 
 /** Both test runners: the words that run test files. */
 export const RUNTIMES: Record<"deno" | "bun", (files: readonly string[], options?: TestOptions) => string[]> = {
-  deno: (files, { filter, seed } = {}) => [
+  deno: (files, { filter, seed, parallel } = {}) => [
     ...[process.execPath, "test", "-A", "--no-check", "--quiet"],
+    ...parallel ? ["--parallel"] : [],
     ...filter === undefined ? [] : [`--filter=${filter}`],
     ...seed === undefined ? [] : [`--shuffle=${seed}`],
     ...files,

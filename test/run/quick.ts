@@ -13,7 +13,7 @@ const steps: readonly (readonly [name: string, words: readonly string[]])[] = [
   ["format", [DENO, "fmt", "--check", "--quiet"]],
   ["lint", [DENO, "lint", "--quiet"]],
   ["types", [DENO, "check", "--quiet", "mod.ts", "cli/main.ts", "src", "test"]],
-  ["tests", RUNTIMES.deno(tests)],
+  ["tests", RUNTIMES.deno(tests, { parallel: true })],
 ];
 const results = await Promise.all(steps.map(async ([name, words]) => ({ name, ...await run(words) })));
 const wrong = results.filter(({ status }) => status !== 0);

@@ -62,7 +62,10 @@ export function count(output: string): Count | undefined {
 export function failures(output: string): string {
   const gathered = output.search(/^ *ERRORS *$/m);
   if (gathered >= 0) return output.slice(gathered);
-  return output.split("\n").filter((line) => !/^\((pass|skip|todo)\) /.test(line)).join("\n");
+  return output.replace(/^\((pass|skip|todo)\) .*\n/gm, "").replace(/^\S+_test\.ts:\n\n/gm, "").replace(
+    /\n*^\d+ tests skipped:\n+/m,
+    "\n\n",
+  );
 }
 
 /** The sum of several suites. */

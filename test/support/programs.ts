@@ -6,14 +6,19 @@ import { has } from "../run/install.ts";
 /** They start slowly, and bun gives a test 5 seconds. */
 const TIMEOUT_MS = 60_000;
 
+const told = new Set<string>();
+
 /**
- * For the options of `node:test`: skips a test where one of the programs is missing. With PSAMPLE_REQUIRE=1 nothing is
- * skipped, and the test fails.
+ * For the options of `node:test`: skips a test where one of the programs is missing, and says so, because runtimes keep
+ * the reason of a skip to themselves. With PSAMPLE_REQUIRE=1 nothing is skipped, and the test fails.
  */
 export function programs(...names: string[]): { skip: string | false; timeout: number } {
   const missing = names.filter((name) => !has(name));
   if (missing.length === 0 || process.env.PSAMPLE_REQUIRE === "1") return { skip: false, timeout: TIMEOUT_MS };
-  return { skip: `missing: ${missing.join(", ")} (deno task tools gets what the tests need)`, timeout: TIMEOUT_MS };
+  const skip = `skipping what needs ${missing.join(", ")}: it is missing here (deno task tools may get it)`;
+  if (!told.has(skip)) process.stderr.write(`test: ${skip}\n`);
+  told.add(skip);
+  return { skip, timeout: TIMEOUT_MS };
 }
 
 /** What a program prints, and how it ends; what it says on standard error is kept apart. */
