@@ -21,12 +21,9 @@ export const tc: Command = {
   options: {},
   run: async (words, io) => {
     let requests: Requests | undefined;
-    const text: string[] = [];
     try {
       const open = async (): Promise<Requests> => requests ??= new Requests(await loadSys(), NETLINK_ROUTE);
-      const status = await runTc(words, { out: (line) => void text.push(line), err: (line) => io.err(line) }, open);
-      if (text.length > 0) await io.print(text.join(""));
-      return status;
+      return await runTc(words, { out: (text) => io.print(text), err: (line) => io.err(line) }, open);
     } finally {
       requests?.close();
     }

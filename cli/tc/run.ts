@@ -27,8 +27,8 @@ export interface TcRequester {
 
 /** Where `psample tc` prints. */
 export interface TcIo {
-  /** Writes to standard output. */
-  out(text: string): void;
+  /** Writes to standard output; the next request waits for it. */
+  out(text: string): void | Promise<void>;
   /** Writes to standard error. */
   err(text: string): void;
 }
@@ -117,9 +117,9 @@ async function run(request: TcRequest, options: TcOptions, io: TcIo, kernel: Ker
     if (warning) io.err(`Warning: ${sentence(warning)}\n`);
   }
   const nameOf = (ifindex: number): string | undefined => links?.nameOf(ifindex);
-  if (show === "qdiscs") io.out(formatQdiscs(answers.map(decodeQdisc), options, view, nameOf));
-  else if (show === "filters") io.out(formatFilters(answers.map(decodeFilter), options, view, nameOf));
-  else if (show === "actions") io.out(formatActions(answers.map(decodeActions), options));
+  if (show === "qdiscs") await io.out(formatQdiscs(answers.map(decodeQdisc), options, view, nameOf));
+  else if (show === "filters") await io.out(formatFilters(answers.map(decodeFilter), options, view, nameOf));
+  else if (show === "actions") await io.out(formatActions(answers.map(decodeActions), options));
   return 0;
 }
 
