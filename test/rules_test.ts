@@ -135,6 +135,25 @@ test("the library touches neither the process nor the console nor the file syste
   assertEquals(thatSay(/\bconsole\.|"node:|\bprocess\./).filter((path) => !/^(cli|src\/sys)\//.test(path)), []);
 });
 
+test("what turns bytes into values and back waits for nothing and has no clock: time is an argument", () => {
+  const pure = /^src\/(errors\.ts|(wire|genl|psample|tc|link|packet|filter|format|estimate|export)\/)/;
+  assertEquals(thatSay(/\b(await|async|Date|performance|setTimeout|setInterval)\b/).filter((path) => pure.test(path)), []);
+});
+
+test("the library does not know the command's options", () => {
+  // Deno's own are another matter. The recording's refusal is to name no option once the command words it.
+  const offences = thatSay(/(^|[\s"'`(])--(?!allow-)[a-z][a-z-]+/m).filter((path) => path.startsWith("src/"));
+  assertEquals(offences.filter((path) => path !== "src/format/netlink_record.ts"), []);
+});
+
+test("the top level has nothing but what belongs there", () => {
+  const ignored = readFileSync(join(root, ".gitignore"), "utf8").split("\n").map((line) => line.replace(/\//g, "")).filter(Boolean);
+  const belongs = `deno.json deno.lock tsconfig.json package.json package-lock.json bunfig.toml mod.ts src cli test docs examples
+    LICENSE .ci .github .gitignore .git`.split(/\s+/);
+  const entries = readdirSync(root).filter((name) => ![...ignored, ...belongs].includes(name) && !name.endsWith(".md"));
+  assertEquals(entries, []);
+});
+
 test("there are no default exports", () => {
   assertEquals(thatSay(/\bexport\s+default\b|\bas\s+default\b/), []);
 });
