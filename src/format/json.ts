@@ -4,10 +4,11 @@
  */
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
-import { tunnelToJson, unknownToJson } from "../psample/tunnel.ts";
+import { unknownToJson } from "../psample/tunnel.ts";
 import type { Batch, EntryView } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { HexWriter } from "./hex.ts";
+import { writeTunnelJson } from "./json_tunnel.ts";
 import { Output, Word } from "./output.ts";
 
 const QUOTE = 0x22;
@@ -80,15 +81,15 @@ export class JsonWriter {
     if (occupancy !== undefined) writeLong(output, OCCUPANCY, occupancy);
     const { cookie, tunnel, unknown } = sample;
     if (cookie !== undefined) this.#writeBytes(output, COOKIE, cookie);
-    // Rare enough for the slow way.
     if (tunnel !== undefined) {
       output.word(TUNNEL);
-      output.text(JSON.stringify(tunnelToJson(tunnel)));
+      writeTunnelJson(output, this.#hex, tunnel);
       output.reserve(LONGEST_LINE);
     }
     if (unknown.length === 0) {
       output.word(NO_UNKNOWN);
     } else {
+      // Rare enough for the slow way.
       output.word(UNKNOWN);
       output.text(JSON.stringify(unknown.map(unknownToJson)));
       output.reserve(LONGEST_LINE);

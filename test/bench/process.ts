@@ -8,14 +8,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { messageFile } from "./messages.ts";
 
 /** What a process measured: `"cpu"`, `"p99"` and so on. */
 export type Results = Map<string, number>;
 
 /** What is to be sent to a process as soon as it says on which port it listens. */
 export interface Load {
-  /** Bytes of data in a sample. */
-  bytes: number;
+  /** Which messages, see messages.ts. */
+  kind: string;
   /** How many samples. */
   count: number;
   /** Samples a second. */
@@ -60,6 +61,11 @@ export function peer(name: string, ...args: (string | number)[]): string[] {
   return [join(DIRECTORY, name), ...args.map(String)];
 }
 
+/** The file with messages of a kind, see messages.ts. */
+export function messages(kind: string): string {
+  return messageFile(DIRECTORY, kind);
+}
+
 /** The command of our own work, see subject.ts. */
 export function subject(...args: (string | number)[]): string[] {
   return [...RUN, file("subject.ts"), ...args.map(String)];
@@ -87,9 +93,9 @@ export function run(command: readonly string[], load?: Load): Promise<Results> {
       text += piece;
       const port = /^port (\d+)/m.exec(text)?.[1];
       if (!port || !load) return;
-      const { bytes, count, rate, burst } = load;
+      const { kind, count, rate, burst } = load;
       load = undefined;
-      sending = run(peer("send", Math.trunc(Number(port)), bytes, count, rate, burst));
+      sending = run(peer("send", Number(port), messages(kind), count, rate, burst));
       sending.catch(() => child.kill());
     });
     child.on("error", reject);

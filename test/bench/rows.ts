@@ -1,7 +1,7 @@
 /** What is measured, against what, and what is to be reached. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { alternate, DIRECTORY, file, firstByte, type Load, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import { alternate, DIRECTORY, file, firstByte, type Load, messages, peer, type Results, run, RUNTIME, subject } from "./process.ts";
 import { median } from "./table.ts";
 
 /** How much is measured: `1` for the whole table. */
@@ -49,7 +49,22 @@ export interface Pair {
 
 /** Rounds of two processes that take turns. */
 const ROUNDS = 20;
-const DRAIN = { 128: 20_000, 1500: 8_000 } as const;
+
+/** How many messages of a kind a round has: what the receive buffer holds. */
+function drained(kind: string): number {
+  const bytes = Number(kind.split("-")[1] ?? 0);
+  return kind.startsWith("groups")
+    ? 20_000
+    : bytes > 10_000
+    ? 200
+    : bytes > 4096
+    ? 1500
+    : bytes > 1000
+    ? 8000
+    : kind === "recorded"
+    ? 10_000
+    : 20_000;
+}
 
 function ratio(target: number): Figure[] {
   return [{ name: "cpu", target, ratio: true, unit: "ns" }];
@@ -59,14 +74,15 @@ function n(count: number, { scale }: Size): number {
   return Math.max(1, Math.round(count * scale));
 }
 
-/** Two processes that take turns. */
-function turns(work: string, target: number, c: string[], ours: string[]): Row {
+/** Two processes that take turns. What they work on is made when their turn comes. */
+function turns(work: string, target: number, peer: () => string[], ours: () => string[]): Row {
   return {
     work,
     figures: ratio(target),
-    measure: async (size, cFirst) => {
-      const both = await alternate(cFirst ? [c, ours] : [ours, c], n(ROUNDS, size));
-      return both.map(([first, second]) => cFirst ? { c: first, ours: second } : { c: second, ours: first });
+    measure: async (size, peerFirst) => {
+      const commands = [peer(), ours()] as const;
+      const both = await alternate(peerFirst ? [commands[0], commands[1]] : [commands[1], commands[0]], n(ROUNDS, size));
+      return both.map(([first, second]) => peerFirst ? { c: first, ours: second } : { c: second, ours: first });
     },
   };
 }
@@ -85,37 +101,90 @@ function alone(ours: (size: Size) => Promise<Results>): Row["measure"] {
   return async (size) => [{ c: undefined, ours: await ours(size) }];
 }
 
-function decode(form: string, bytes: number, target: number): Row {
+/** What C prints while a program waits for it: libpsample's tool has no TZ, so that localtime(3) looks at a file for each line. */
+const AS_LIBPSAMPLE = ["env", "-u", "TZ"];
+const WITH_TZ = ["env", "TZ=:/etc/localtime"];
+
+function decode(form: "reused" | "owned", kind: string, target: number): Row {
   const count = form === "reused" ? 500_000 : 100_000;
-  const work = form === "owned" ? "decode, owned" : "decode, reused view";
-  return turns(`${work}, ${bytes} B`, target, peer("decode", bytes, count), subject("decode", form, bytes, count));
+  const [work, c] = form === "reused" ? ["decode, reused view", "borrow"] : ["decode, owned", "own"];
+  return turns(
+    `${work}, ${named(kind)}`,
+    target,
+    () => peer("decode", c!, messages(kind), count),
+    () => subject("decode", form, messages(kind), count),
+  );
 }
 
-function drain(form: string, bytes: 128 | 1500, target: number): Row {
-  const work = {
-    batches: "drain a full socket, batches",
-    samples: "drain a full socket, for await",
-    text: "text lines",
-    json: "JSON lines",
-  };
-  const c = form === "text" || form === "json" ? ["print"] : ["drain", "one"];
-  const count = DRAIN[bytes];
+/** A full socket is drained: by the C program in one way, by us in another. */
+function drain(work: string, kind: string, target: number, c: string[], form: string): Row {
+  const count = drained(kind);
   return turns(
-    `${work[form as keyof typeof work]}, ${bytes} B`,
+    `${work}, ${named(kind)}`,
     target,
-    peer("recv", ...c, bytes, count),
-    subject("drain", form, bytes, count),
+    () => [...c.slice(0, -1), ...peer("recv", c.at(-1)!, messages(kind), count)],
+    () => subject("drain", form, messages(kind), count),
+  );
+}
+
+const batches = (kind: string, target: number): Row => drain("drain a full socket, batches", kind, target, ["one"], "batches");
+const samples = (kind: string, target: number): Row => drain("drain a full socket, for await", kind, target, ["own"], "samples");
+const text = (kind: string, target: number): Row => drain("text lines", kind, target, [...AS_LIBPSAMPLE, "flushed"], "text");
+const json = (kind: string, target: number): Row => drain("JSON lines", kind, target, [...AS_LIBPSAMPLE, "flushed"], "json");
+
+/** Messages of a kind, as the table calls them. */
+function named(kind: string): string {
+  const [name, number = ""] = kind.split("-");
+  const bytes = `${number === "65000" ? "64 KiB" : `${number} B`}`;
+  const names: Record<string, string> = {
+    uniform: bytes,
+    mixed: `mixed ${bytes}`,
+    recorded: "everything recorded, shuffled",
+    layouts: `${number} layouts in turn`,
+    groups: `${Number(number).toLocaleString("en")} groups`,
+  };
+  return names[name!]!;
+}
+
+/** This package with itself: what more of something costs. */
+function growth(work: string, target: number, small: () => string[], large: () => string[]): Row {
+  return turns(work, target, small, large);
+}
+
+function groups(count: number, target: number): Row {
+  const command = (kind: string) => (): string[] => subject("drain", "batches", messages(kind), drained(kind));
+  return growth(
+    `drain a full socket, batches, ${named(`groups-${count}`)}, of 1 group`,
+    target,
+    command("groups-1"),
+    command(`groups-${count}`),
+  );
+}
+
+function details(links: number, target: number): Row {
+  const kind = "mixed-128";
+  return growth(
+    `text with --details and ${links.toLocaleString("en")} devices, ${named(kind)}, of text without`,
+    target,
+    () => subject("drain", "text", messages(kind), drained(kind)),
+    () => subject("details", links, messages(kind), drained(kind)),
   );
 }
 
 function pcap(bytes: number, target: number): Row {
   const count = bytes > 1000 ? 10_000 : 50_000;
   const path = join(DIRECTORY, "bench.pcap");
-  return turns(`pcap records to a file, ${bytes} B`, target, peer("pcap", path, bytes, count), subject("pcap", path, bytes, count));
+  const kind = `uniform-${bytes}`;
+  return turns(
+    `pcap records to a file, ${bytes} B`,
+    target,
+    () => peer("pcap", path, messages(kind), count),
+    () => subject("pcap", path, messages(kind), count),
+  );
 }
 
 function wait(rate: number, target: number): Row {
-  const load = (size: Size): Load => ({ bytes: 128, count: n(rate * 2, size), rate, burst: 10 });
+  const load = (size: Size): Load => ({ kind: "uniform-128", count: n(rate * 2, size), rate, burst: 10 });
   return {
     work: `wait and receive at ${rate.toLocaleString("en")}/s`,
     figures: ratio(target),
@@ -138,20 +207,39 @@ async function command(): Promise<string[]> {
 
 /** All rows. */
 export const ROWS: readonly Row[] = [
-  decode("reused", 128, 0.35),
-  decode("reused", 1500, 0.35),
-  decode("owned", 128, 0.7),
-  decode("owned", 1500, 1.0),
-  drain("batches", 128, 0.8),
-  drain("batches", 1500, 0.8),
-  drain("samples", 128, 1.0),
-  drain("samples", 1500, 1.5),
+  decode("reused", "uniform-128", 0.35),
+  decode("reused", "uniform-1500", 0.35),
+  decode("reused", "mixed-128", 0.5),
+  decode("reused", "layouts-64", 0.6),
+  decode("owned", "uniform-128", 0.9),
+  decode("owned", "uniform-1500", 1.4),
+  batches("uniform-128", 0.82),
+  batches("uniform-1500", 0.85),
+  batches("uniform-9000", 1.2),
+  batches("uniform-65000", RUNTIME === "deno" ? 2.5 : 1.7),
+  batches("mixed-128", 0.85),
+  groups(1000, 1.05),
+  groups(100_000, 1.3),
+  samples("uniform-128", RUNTIME === "deno" ? 1.0 : 1.1),
+  samples("uniform-1500", RUNTIME === "deno" ? 1.0 : 1.25),
+  samples("mixed-128", RUNTIME === "deno" ? 1.0 : 1.1),
   wait(50_000, 1.3),
   wait(200_000, 0.8),
-  drain("text", 128, 0.3),
-  drain("text", 1500, 0.3),
-  drain("json", 128, 0.6),
-  drain("json", 1500, 0.6),
+  text("uniform-128", 0.3),
+  text("uniform-1500", 0.3),
+  text("mixed-128", 0.33),
+  text("mixed-1500", 0.36),
+  text("uniform-65000", 1.0),
+  text("recorded", 0.6),
+  drain("text lines of C with TZ set and a buffered output", "mixed-128", 0.9, [...WITH_TZ, "text"], "text"),
+  json("uniform-128", 0.6),
+  json("uniform-1500", 0.6),
+  json("mixed-128", 0.4),
+  json("mixed-1500", 0.6),
+  json("recorded", 0.7),
+  drain("JSON lines of C with the same JSON and a buffered output", "mixed-128", 0.9, [...WITH_TZ, "json"], "json"),
+  details(4, 1.2),
+  details(10_000, 1.2),
   pcap(128, 0.8),
   pcap(1500, 0.8),
   {
@@ -161,14 +249,16 @@ export const ROWS: readonly Row[] = [
       { label: "p99", name: "p99", target: 1000, unit: "us", factor: 1e-3 },
     ],
     measure: runs(
-      (size) => run(peer("recv", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
-      (size) => run(subject("wait", "latency", n(2000, size)), { bytes: 128, count: n(2000, size), rate: 500, burst: 1 }),
+      (size) => run(peer("recv", "latency", n(2000, size)), { kind: "uniform-128", count: n(2000, size), rate: 500, burst: 1 }),
+      (size) => run(subject("wait", "latency", n(2000, size)), { kind: "uniform-128", count: n(2000, size), rate: 500, burst: 1 }),
     ),
   },
   {
     work: "whole process, text lines at 1,000/s",
     figures: [{ name: "percent", target: RUNTIME === "deno" ? 6 : 4, unit: "% of a core" }],
-    measure: alone((size) => run(subject("wait", "text", n(5000, size)), { bytes: 128, count: n(5000, size), rate: 1000, burst: 1 })),
+    measure: alone((size) =>
+      run(subject("wait", "text", n(5000, size)), { kind: "uniform-128", count: n(5000, size), rate: 1000, burst: 1 })
+    ),
   },
   {
     work: "idle",
@@ -195,7 +285,9 @@ export const ROWS: readonly Row[] = [
       { label: "growth", name: "growth", target: 5, unit: "MB" },
       { label: "resident", name: "resident", target: 90, unit: "MB" },
     ],
-    measure: alone((size) => run(subject("wait", "memory", size.memory), { bytes: 128, count: size.memory, rate: 100_000, burst: 10 })),
+    measure: alone((size) =>
+      run(subject("wait", "memory", size.memory), { kind: "uniform-128", count: size.memory, rate: 100_000, burst: 10 })
+    ),
     once: true,
   },
 ];

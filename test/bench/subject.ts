@@ -4,10 +4,11 @@
  * peers have them; CPU is that of the whole process, its threads included. What works in rounds does COUNT messages
  * for each byte on standard input, after it was ready.
  *
- *   decode reused|owned BYTES COUNT            messages that are in memory, in rounds
- *   drain batches|samples BYTES COUNT          its own full queue, in rounds
- *   drain text|json BYTES COUNT                the same, and a line for each sample on standard output
- *   pcap FILE BYTES COUNT                      samples that are in memory, a record for each, in rounds
+ *   decode reused|owned FILE COUNT             messages that are in memory, in rounds
+ *   drain batches|samples FILE COUNT           its own full queue, in rounds
+ *   drain text|json FILE COUNT                 the same, and a line for each sample on standard output
+ *   details LINKS FILE COUNT                   as drain text, with the names of devices, of which there are LINKS
+ *   pcap PATH FILE COUNT                       samples that are in memory, a record for each, in rounds
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
  *   idle SECONDS                               nothing comes
  */
@@ -15,18 +16,24 @@ import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { processIo } from "../../cli/io.ts";
 import { pcapRecorder } from "../../cli/recording.ts";
-import { jsonSink, recordingSink, textSink } from "../../cli/sinks.ts";
+import { recordingSink } from "../../cli/sinks.ts";
 import { ArgumentError } from "../../src/errors.ts";
+import { JsonWriter } from "../../src/format/json.ts";
+import { TextWriter } from "../../src/format/text.ts";
+import type { Devices } from "../../src/link/device.ts";
+import { type Link, LinkTable } from "../../src/link/link.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
+import { Descriptor } from "../../src/sink/descriptor.ts";
+import { Lines, type LineWriter } from "../../src/sink/lines.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { memorySys } from "./memory_sys.ts";
-import { buildMessage, buildMessages, FAMILY, SEQUENCE_WORD } from "./message.ts";
+import { type BenchMessage, FAMILY, readMessages } from "./messages.ts";
 
 const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
 /** Messages, and rounds at least, until the compilers are done. */
@@ -56,8 +63,9 @@ async function inRounds(count: number, round: () => Promise<number> | number): P
 
 /** What a program reads that wants all of a sample; the C peers read the same. */
 function readAll(sample: Sample): number {
-  return (sample.group! + sample.sequence! + sample.rate! + sample.originalBytes! + sample.inIfindex! + sample.outIfindex! +
-    sample.protocol! + sample.portId + sample.dataBytes + (sample.outTc ?? 0) + (sample.timestampNs === 0n ? 1 : 0)) | 0;
+  return ((sample.group ?? 0) + (sample.sequence ?? 0) + (sample.rate ?? 0) + (sample.originalBytes ?? 0) + (sample.inIfindex ?? 0) +
+    (sample.outIfindex ?? 0) + (sample.protocol ?? 0) + sample.portId + sample.dataBytes + (sample.outTc ?? 0) +
+    (sample.timestampNs === 0n ? 1 : 0)) | 0;
 }
 
 function readBatch(batch: readonly Entry[]): void {
@@ -66,19 +74,26 @@ function readBatch(batch: readonly Entry[]): void {
   sum += read;
 }
 
-async function decodeReused(bytes: number, count: number): Promise<void> {
-  const messages = buildMessages(1024, bytes);
-  const all = new Uint8Array(messages.reduce((size, message) => size + message.length, 0));
-  messages.forEach((message, i) => all.set(message, i * message.length));
-  const stride = messages[0]!.length;
-  const view = viewOf(all);
+/** The same of samples that are given away, and their data. */
+function readOwned(batch: readonly Entry[]): void {
+  let read = 0;
+  for (const entry of batch) if (entry.type === "sample") read = (read + readAll(entry) + (entry.data?.[0] ?? 0)) | 0;
+  sum += read;
+}
+
+async function decodeReused(path: string, count: number): Promise<void> {
+  // In one memory, as a batch has them.
+  const messages = readMessages(path).map(({ bytes }) => [bytes.byteOffset, bytes.byteOffset + bytes.length] as const);
+  const view = new DataView(readMessages(path)[0]!.bytes.buffer);
   const sample = new Sample();
+  let next = 0;
   await inRounds(count, () => {
     const start = cpuNs();
     let read = 0;
     for (let i = 0; i < count; i++) {
-      const at = (i & 1023) * stride;
-      read = (read + readAll(decodeSampleAt(view, at, at + stride, sample))) | 0;
+      const [from, to] = messages[next]!;
+      next = next + 1 === messages.length ? 0 : next + 1;
+      read = (read + readAll(decodeSampleAt(view, from, to, sample))) | 0;
     }
     sum += read;
     return (cpuNs() - start) / count;
@@ -86,15 +101,15 @@ async function decodeReused(bytes: number, count: number): Promise<void> {
 }
 
 /** All of the receive path, but with messages that are in memory already in the place of the kernel. */
-async function decodeOwned(bytes: number, count: number): Promise<void> {
-  const { listener } = await open(memorySys(buildMessages(64, bytes)));
+async function decodeOwned(path: string, count: number): Promise<void> {
+  const { listener } = await open(memorySys(readMessages(path).slice(0, 64).map(({ bytes }) => bytes)));
   const batches = listener.batches();
   await inRounds(count, async () => {
     const start = cpuNs();
     let taken = 0;
     while (taken < count) {
       const batch = (await batches.next()).value!;
-      readBatch(batch);
+      readOwned(batch);
       taken += batch.length;
     }
     return (cpuNs() - start) / taken;
@@ -102,37 +117,61 @@ async function decodeOwned(bytes: number, count: number): Promise<void> {
   await listener.close();
 }
 
-async function open(sys: Sys): Promise<{ listener: Listener; port: number }> {
+async function open(sys: Sys, devices?: Devices): Promise<{ listener: Listener; port: number }> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const listener = new SocketListener(receiver);
+  const listener = new SocketListener(receiver, { devices });
   listener.expect(FAMILY);
   return { listener, port: receiver.portId };
 }
 
-/** Takes all that is queued, `count` messages a round. */
-async function drain(form: string, bytes: number, count: number): Promise<void> {
-  const sys = await loadSys();
-  const { listener, port } = await open(sys);
-  const sender = new NetlinkSocket(sys, NETLINK_USERSOCK);
-  const message = buildMessage(0, bytes);
-  const words = new Uint32Array(message.buffer);
-  const address = memory(12);
-  new Uint32Array(address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
-  const take = taker(form);
-  const samples = listener[Symbol.asyncIterator]();
-  let sequence = 0;
-  await inRounds(count, async () => {
-    // Without an allocation: what a collection of sending costs is not to be paid by receiving.
-    let queued = 0;
-    for (; queued < count; queued++) {
-      words[SEQUENCE_WORD] = sequence++;
-      if (sys.sendto(sender.fd, message, MSG_DONTWAIT, address) < 0) break;
+/** Puts messages into a socket's queue, again and again. */
+class Sender {
+  readonly #sys: Sys;
+  readonly #socket: NetlinkSocket;
+  readonly #address = memory(12);
+  readonly #messages: readonly (BenchMessage & { readonly view: DataView })[];
+  #next = 0;
+
+  constructor(sys: Sys, port: number, path: string) {
+    this.#sys = sys;
+    this.#socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
+    this.#messages = readMessages(path).map((message) => ({ ...message, view: viewOf(message.bytes) }));
+    new Uint32Array(this.#address.buffer).set([LITTLE ? AF_NETLINK : AF_NETLINK << 16, port]);
+  }
+
+  /** Queues up to `count` messages; returns how many. Without an allocation: receiving is not to pay for its collection. */
+  fill(count: number): number {
+    const [sys, { fd }, address, messages] = [this.#sys, this.#socket, this.#address, this.#messages];
+    for (let i = 0; i < count; i++) {
+      const { bytes, view, sequenceAt, step } = messages[this.#next]!;
+      if (sys.sendto(fd, bytes, MSG_DONTWAIT, address) < 0) return i;
+      if (sequenceAt > 0) view.setUint32(sequenceAt, view.getUint32(sequenceAt, LITTLE) + step, LITTLE);
+      this.#next = this.#next + 1 === messages.length ? 0 : this.#next + 1;
     }
+    return count;
+  }
+
+  close(): void {
+    this.#socket.close();
+  }
+}
+
+/** Takes all that is queued, `count` messages a round. */
+async function drain(form: string, path: string, count: number, devices?: Devices): Promise<void> {
+  const sys = await loadSys();
+  const { listener, port } = await open(sys, devices);
+  const sender = new Sender(sys, port, path);
+  const nextTaker = takers(sys, form, devices !== undefined);
+  const samples = listener[Symbol.asyncIterator]();
+  await inRounds(count, async () => {
+    const queued = sender.fill(count);
+    const take = nextTaker();
     let taken = 0;
     const start = cpuNs();
     while (taken < queued) {
       if (form === "samples") {
-        sum += readAll((await samples.next()).value as Sample);
+        const sample = (await samples.next()).value as Sample;
+        sum += readAll(sample) + (sample.data?.[0] ?? 0);
         taken++;
       } else {
         const batch = (await listener.read())!;
@@ -146,21 +185,50 @@ async function drain(form: string, bytes: number, count: number): Promise<void> 
   await listener.close();
 }
 
-/** What is done with a batch: it is read, or goes where the command's batches go. */
-function taker(form: string): (batch: Batch) => Promise<void> | void {
-  const { out } = processIo();
-  if (form === "text") {
-    return ((sink) => (batch) => sink.write(batch.entries, batch))(textSink(out, { verbose: false, details: undefined }));
-  }
-  if (form === "json") return ((sink) => (batch) => sink.write(batch.entries, batch))(jsonSink(out));
-  return (batch) => readBatch(batch.entries);
+/** What is done with a batch: it is read, or goes to a sink of lines. Called for each round. */
+function takers(sys: Sys, form: string, details = false): () => (batch: Batch) => Promise<void> | void {
+  const utcOffset = (seconds: number): number => sys.utcOffset(seconds);
+  const writers: Record<string, () => LineWriter> = {
+    text: () => new TextWriter({ utcOffset, details }),
+    json: () => new JsonWriter(),
+  };
+  const writer = writers[form]?.();
+  if (!writer) return () => (batch) => readBatch(batch.entries);
+  return () => {
+    // The file is emptied between rounds, and a sink counts on what it has written to know where pages begin.
+    const sink = new Lines(new Descriptor(sys, 1, "standard output"), writer);
+    return (batch) => {
+      sink.take(batch);
+      return sink.full();
+    };
+  };
+}
+
+/** So many devices, among them those that the messages name. */
+function manyLinks(count: number): Devices {
+  const table = new LinkTable(Array.from({ length: count }, (_, i): Link => ({
+    index: i + 1,
+    name: `veth${i + 1}`,
+    alternativeNames: [],
+    type: 1,
+    address: undefined,
+    mtu: 1500,
+    flags: 0,
+    up: true,
+    running: true,
+    alias: undefined,
+    kind: undefined,
+    lowerIndex: undefined,
+    xdp: undefined,
+  })));
+  return { find: (ifindex, nsid) => nsid === undefined ? table.resolveIfindex(ifindex) : undefined };
 }
 
 /** By as many records as a batch of the receiver has. */
-async function pcap(path: string, bytes: number, count: number): Promise<void> {
-  const samples = buildMessages(1024, bytes).map((message) => decodeSample(message));
+async function pcap(to: string, path: string, count: number): Promise<void> {
+  const samples = readMessages(path).map(({ bytes }) => decodeSample(bytes));
   await inRounds(count, async () => {
-    const sink = recordingSink({ next: () => processIo().create(path) }, pcapRecorder());
+    const sink = recordingSink({ next: () => processIo().create(to) }, pcapRecorder());
     const start = cpuNs();
     let written = 0;
     for (; written < count; written += samples.length) await sink.write(samples, { more: true });
@@ -171,8 +239,9 @@ async function pcap(path: string, bytes: number, count: number): Promise<void> {
 
 /** What comes at its own pace. The first tenth warms up. */
 async function wait(form: string, count: number): Promise<void> {
-  const { listener, port } = await open(await loadSys());
-  const take = taker(form);
+  const sys = await loadSys();
+  const { listener, port } = await open(sys);
+  const take = takers(sys, form)();
   const latencies: number[] = [];
   const clock = form === "latency" ? realtimeMs() : 0;
   let resident = 0;
@@ -233,13 +302,14 @@ async function idle(seconds: number): Promise<void> {
   await ended;
 }
 
-const [work, form = "", ...rest] = process.argv.slice(2);
-const [first = 0, second = 0] = rest.map(Number);
-if (work === "decode" && form === "reused") await decodeReused(first, second);
-else if (work === "decode") await decodeOwned(first, second);
-else if (work === "drain") await drain(form, first, second);
-else if (work === "pcap") await pcap(form, first, second);
-else if (work === "wait") await wait(form, first);
+const [work, form = "", path = "", number = ""] = process.argv.slice(2);
+const count = Number(number);
+if (work === "decode" && form === "reused") await decodeReused(path, count);
+else if (work === "decode") await decodeOwned(path, count);
+else if (work === "drain") await drain(form, path, count);
+else if (work === "details") await drain("text", path, count, manyLinks(Number(form)));
+else if (work === "pcap") await pcap(form, path, count);
+else if (work === "wait") await wait(form, Number(path));
 else if (work === "idle") await idle(Number(form));
 else throw new ArgumentError(`Cannot do ${work}: no such work`);
 report("sum", sum);

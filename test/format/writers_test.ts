@@ -50,13 +50,31 @@ function randomSample(random: Random): Sample {
   }
   if (random.below(4) === 0) list.push([15, random.bytes(random.below(17))]);
   if (random.below(3) === 0) list.push([16, bytes("")]);
-  if (random.below(6) === 0) {
-    list.push([8, attributes([[0, random.bytes(8)], [1, random.bytes(4)], [3, random.bytes(1)], [9, random.bytes(2)]])]);
-  }
+  if (random.below(6) === 0) list.push([8, attributes(randomTunnel(random))]);
   if (random.below(8) === 0) list.push([17 + random.below(5), random.bytes(random.below(9))]);
   if (random.below(6) > 0) list.push([6, random.bytes(random.below(10) === 0 ? random.below(4000) : random.below(80))]);
   const nsid = [undefined, undefined, 0, 7, -1][random.below(5)];
   return decodeSample(message(list, { portId: Number(random.number(4)) }), { littleEndian: true, nsid });
+}
+
+/** How many bytes the attributes of a tunnel have; Geneve options are a header of 4 and so many words as it says. */
+const TUNNEL_WIDTHS: readonly (readonly [type: number, size: number])[] = [
+  ...[[0, 8], [1, 4], [12, 16], [2, 4], [13, 16], [3, 1], [4, 1], [5, 0], [6, 0], [7, 0], [9, 2], [10, 2], [11, 4], [15, 300], [16, 0], [
+    40,
+    5,
+  ]] as const,
+];
+
+function randomTunnel(random: Random): Attribute[] {
+  const list: Attribute[] = TUNNEL_WIDTHS.filter(() => random.below(2) === 0).map(([type, size]) => [type, random.bytes(size)]);
+  if (random.below(2) === 0) {
+    const options = Array.from({ length: random.below(4) }, () => {
+      const words = random.below(32);
+      return [random.below(256), random.below(256), random.below(256), words, ...random.bytes(4 * words)];
+    });
+    list.push([8, Uint8Array.from(options.flat())]);
+  }
+  return list;
 }
 
 function* mixed(): Iterable<Sample> {

@@ -1,7 +1,7 @@
-/* pcap FILE BYTES COUNT: CPU nanoseconds to write one message from memory as a record of a pcap file, with fwrite(3). */
+/* pcap PATH FILE COUNT: CPU nanoseconds to write one message of a file, in memory, as a record of a pcap file, with fwrite(3). */
 #include "peer.h"
 
-static void write_file(const char *path, const char *memory, uint32_t stride, uint32_t count)
+static void write_file(const char *path, struct messages *messages, uint32_t count)
 {
 	/* DLT_NETLINK: u16 packet type, u16 ARPHRD_NETLINK, 10 bytes of nothing, u16 protocol; all big-endian. */
 	const unsigned char cooked[16] = { 0, 4, 824 >> 8, 824 & 0xff, [15] = NETLINK_GENERIC };
@@ -14,12 +14,14 @@ static void write_file(const char *path, const char *memory, uint32_t stride, ui
 	fwrite(head, sizeof(head), 1, file);
 	start = cpu_ns();
 	for (uint32_t i = 0; i < count; i++) {
-		const char *message = memory + i % MESSAGES * stride;
-		uint64_t timestamp = *(const uint64_t *)(message + TIMESTAMP_AT);
-		const uint32_t record[4] = { timestamp / 1000000000, timestamp % 1000000000, 16 + stride, 16 + stride };
+		const struct message *message = next_message(messages);
+		uint64_t timestamp = *(const uint64_t *)((const char *)message->bytes + message->timestamp_at);
+		uint32_t size = message->bytes->nlmsg_len;
+		const uint32_t record[4] = { timestamp / 1000000000, timestamp % 1000000000, 16 + size, 16 + size };
+
 		fwrite(record, sizeof(record), 1, file);
 		fwrite(cooked, sizeof(cooked), 1, file);
-		fwrite(message, stride, 1, file);
+		fwrite(message->bytes, size, 1, file);
 	}
 	if (fclose(file))
 		fail("close");
@@ -28,11 +30,10 @@ static void write_file(const char *path, const char *memory, uint32_t stride, ui
 
 int main(int argc, char **argv)
 {
-	uint32_t count = atoi(argv[3]), stride;
-	const char *memory = build_all(atoi(argv[2]), &stride);
+	struct messages messages = load_messages(argv[2]);
 
 	(void)argc;
 	while (next_round())
-		write_file(argv[1], memory, stride, count);
+		write_file(argv[1], &messages, atoi(argv[3]));
 	return 0;
 }

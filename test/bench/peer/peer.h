@@ -8,6 +8,7 @@
 #ifndef PEER_H
 #define PEER_H
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
@@ -44,7 +45,7 @@ static void fail(const char *what)
 	exit(1);
 }
 
-static uint64_t now_ns(clockid_t clock)
+UNUSED static uint64_t now_ns(clockid_t clock)
 {
 	struct timespec time;
 	clock_gettime(clock, &time);
@@ -77,48 +78,53 @@ UNUSED static void report(uint64_t start, uint32_t count)
 	fprintf(stderr, "cpu %.1f\n", (double)(cpu_ns() - start) / count);
 }
 
-/* A sample of `bytes` bytes as psample_sample_packet of net/psample/psample.c writes it, attributes in its order. */
-UNUSED static struct nlmsghdr *build(void *buffer, uint32_t sequence, uint32_t bytes)
-{
-	struct nlmsghdr *message = mnl_nlmsg_put_header(buffer);
-	struct genlmsghdr *generic;
-	static unsigned char packet[MESSAGE_MAX];
+/* A message, and where in it is what changes each time it is sent; see messages.ts. */
+struct message {
+	struct nlmsghdr *bytes;
+	uint32_t sequence_at, step, timestamp_at;
+};
 
-	for (uint32_t i = 0; i < bytes; i++)
-		packet[i] = i * 7;
-	message->nlmsg_type = FAMILY;
-	generic = mnl_nlmsg_put_extra_header(message, sizeof(*generic));
-	generic->cmd = 0;
-	generic->version = 1;
-	mnl_attr_put_u16(message, IIFINDEX, 3);
-	mnl_attr_put_u16(message, OIFINDEX, 4);
-	mnl_attr_put_u32(message, SAMPLE_RATE, 1000);
-	mnl_attr_put_u32(message, ORIGSIZE, 1514);
-	mnl_attr_put_u32(message, SAMPLE_GROUP, 5);
-	mnl_attr_put_u32(message, GROUP_SEQ, sequence);
-	mnl_attr_put_u64(message, TIMESTAMP, now_ns(CLOCK_REALTIME));
-	mnl_attr_put_u16(message, PROTO, 0x0800);
-	mnl_attr_put(message, DATA, bytes, packet);
+/* The messages of a file, and which of them is next. */
+struct messages {
+	struct message *all;
+	uint32_t count, next;
+};
+
+UNUSED static struct messages load_messages(const char *path)
+{
+	struct messages messages = { 0 };
+	FILE *file = fopen(path, "r");
+	uint32_t head[4];
+
+	if (!file)
+		fail(path);
+	while (fread(head, sizeof(head), 1, file) == 1) {
+		struct message message = { malloc(MNL_ALIGN(head[0])), head[1], head[2], head[3] };
+
+		if (fread(message.bytes, MNL_ALIGN(head[0]), 1, file) != 1)
+			fail(path);
+		if (!(messages.count & (messages.count - 1)))
+			messages.all = realloc(messages.all, sizeof(message) * (messages.count ? 2 * messages.count : 1));
+		messages.all[messages.count++] = message;
+	}
+	fclose(file);
+	return messages;
+}
+
+UNUSED static struct message *next_message(struct messages *messages)
+{
+	struct message *message = &messages->all[messages->next];
+
+	messages->next = messages->next + 1 == messages->count ? 0 : messages->next + 1;
 	return message;
 }
 
-#define MESSAGES 1024
-
-/* So many different messages, one behind the other. */
-UNUSED static const char *build_all(uint32_t bytes, uint32_t *stride)
+/* To be called when a message has been sent: the next time it is a later one. */
+UNUSED static void renumber(struct message *message)
 {
-	char *memory;
-
-	*stride = build(malloc(MESSAGE_MAX * 2), 0, bytes)->nlmsg_len;
-	memory = malloc(MESSAGES * *stride);
-	for (uint32_t i = 0; i < MESSAGES; i++)
-		build(memory + i * *stride, i, bytes);
-	return memory;
+	if (message->sequence_at)
+		*(uint32_t *)((char *)message->bytes + message->sequence_at) += message->step;
 }
-
-/* Where `build` puts the values that differ from message to message. */
-#define SEQUENCE_AT (20 + 5 * 8 + 4)
-#define TIMESTAMP_AT (20 + 6 * 8 + 4)
 
 static int validate(const struct nlattr *attr, void *data)
 {
@@ -185,39 +191,6 @@ UNUSED static bool parse(const struct nlmsghdr *message, struct sample *sample, 
 	return true;
 }
 
-/* Prints a sample as libpsample's tool does: what is there, and each line at once. */
-UNUSED static void print_sample(const struct sample *sample, const struct nlattr **table)
-{
-	if (table[SAMPLE_GROUP])
-		printf("group %u ", sample->group);
-	if (table[IIFINDEX])
-		printf("in-ifindex %u ", sample->in_ifindex);
-	if (table[OIFINDEX])
-		printf("out-ifindex %u ", sample->out_ifindex);
-	if (table[ORIGSIZE])
-		printf("origsize %u ", sample->original_bytes);
-	if (table[SAMPLE_RATE])
-		printf("sample-rate %u ", sample->rate);
-	if (table[GROUP_SEQ])
-		printf("seq %u ", sample->sequence);
-	if (table[OUT_TC])
-		printf("out-tc %u ", sample->out_tc);
-	if (table[OUT_TC_OCC])
-		printf("out-tc-occ %lu ", sample->out_tc_occupancy);
-	if (table[LATENCY])
-		printf("latency %lu ", sample->latency);
-	if (table[TIMESTAMP]) {
-		time_t seconds = sample->timestamp / 1000000000;
-		char text[64];
-		strftime(text, sizeof(text), "%a %b %d %H:%M:%S %Y", localtime(&seconds));
-		printf("timestamp %s %09lu nsec ", text, sample->timestamp % 1000000000);
-	}
-	if (table[PROTO])
-		printf("protocol 0x%x ", sample->protocol);
-	printf("\n");
-	fflush(stdout);
-}
-
 /* A socket that needs no privilege: whoever knows the port id may send to it. */
 UNUSED static int open_socket(uint32_t *port)
 {
@@ -246,15 +219,17 @@ UNUSED static bool send_to(int fd, uint32_t port, const struct nlmsghdr *message
 	return sent >= 0;
 }
 
-/* Queues up to `count` messages at `port`, numbered on from `sequence`; returns how many. */
-UNUSED static uint32_t fill(int fd, uint32_t port, struct nlmsghdr *message, uint32_t count, uint32_t sequence)
+/* Queues up to `count` messages at `port`; returns how many. */
+UNUSED static uint32_t fill(int fd, uint32_t port, struct messages *messages, uint32_t count)
 {
 	uint32_t i;
 
 	for (i = 0; i < count; i++) {
-		*(uint32_t *)((char *)message + SEQUENCE_AT) = sequence + i;
-		if (!send_to(fd, port, message, MSG_DONTWAIT))
+		struct message *message = next_message(messages);
+
+		if (!send_to(fd, port, message->bytes, MSG_DONTWAIT))
 			break;
+		renumber(message);
 	}
 	return i;
 }

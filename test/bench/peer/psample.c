@@ -5,7 +5,7 @@
  * As in that tool the receive buffer is what a socket has by itself, overflows are not reported, and one datagram is
  * received at a time.
  */
-#include "peer.h"
+#include "print.h"
 #include <signal.h>
 
 struct family {
@@ -108,7 +108,8 @@ int main(void)
 		for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
 			if (message->nlmsg_type != family.id || !parse(message, &sample, table))
 				fail("parse");
-			print_sample(&sample, table);
+			print_text(&sample, table);
+			fflush(stdout);
 			received++;
 		}
 	}

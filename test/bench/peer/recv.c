@@ -1,43 +1,56 @@
 /*
  * A receiver as one writes it in C. It prints CPU nanoseconds per message.
  *
- *   recv drain one|many BYTES COUNT   its own full queue, in rounds; recv(2) or recvmmsg(2) by 64
- *   recv print BYTES COUNT            as drain one, and each sample printed as libpsample does
+ *   recv one|many|own FILE COUNT      its own full queue, in rounds; recv(2), recvmmsg(2) by 64, or recv(2) and each sample kept
+ *   recv text|json FILE COUNT         as one, and each sample printed to a buffered standard output
+ *   recv flushed FILE COUNT           as text, and each line flushed, as libpsample does
  *   recv wait COUNT                   what somebody else sends to the port that it names, up to COUNT messages, blocking
- *   recv latency COUNT                as wait, and prints how long each message took, by its timestamp
+ *   recv latency COUNT                as wait, and prints how long each message took, by its time stamp
  */
-#include "peer.h"
+#include "own.h"
+#include "print.h"
 
 #define BATCH 64
+#define OUTPUT_BUFFER (128 * 1024)
+
+enum form { READ, OWN, TEXT, FLUSHED, JSON };
 
 static uint32_t sum;
 
-static void take(const void *datagram, ssize_t size, bool print, uint64_t *latency)
+static void take(const void *datagram, ssize_t size, enum form form, uint64_t *latency)
 {
 	const struct nlattr *table[ATTRIBUTES];
 	const struct nlmsghdr *message = datagram;
-	struct sample sample;
+	struct sample parsed;
 	int left = size;
 
 	for (; mnl_nlmsg_ok(message, left); message = mnl_nlmsg_next(message, &left)) {
-		if (message->nlmsg_type != FAMILY || !parse(message, &sample, table))
+		const struct sample *sample = &parsed;
+
+		if (message->nlmsg_type != FAMILY || !parse(message, &parsed, table))
 			fail("parse");
-		sum += sample.sequence + sample.timestamp + sample.data_bytes;
+		if (form == OWN)
+			sample = keep(&parsed);
+		sum += sample->sequence + sample->timestamp + sample->data_bytes;
 		if (latency)
-			*latency = now_ns(CLOCK_REALTIME) - sample.timestamp;
-		if (print)
-			print_sample(&sample, table);
+			*latency = now_ns(CLOCK_REALTIME) - sample->timestamp;
+		if (form == TEXT || form == FLUSHED)
+			print_text(sample, table);
+		else if (form == JSON)
+			print_json(message, sample, table);
+		if (form == FLUSHED)
+			fflush(stdout);
 	}
 }
 
-static uint32_t receive_one(int fd, bool print, uint64_t *latency)
+static uint32_t receive_one(int fd, enum form form, uint64_t *latency)
 {
 	static char buffer[MESSAGE_MAX * 2];
 	ssize_t size = recv(fd, buffer, sizeof(buffer), 0);
 
 	if (size < 0)
 		fail("recv");
-	take(buffer, size, print, latency);
+	take(buffer, size, form, latency);
 	return 1;
 }
 
@@ -49,9 +62,9 @@ static uint32_t receive_many(int fd)
 	int count;
 
 	if (!slots) {
-		slots = malloc(BATCH * MESSAGE_MAX);
+		slots = malloc(BATCH * 2 * MESSAGE_MAX);
 		for (int i = 0; i < BATCH; i++) {
-			vectors[i] = (struct iovec){ slots + i * MESSAGE_MAX, MESSAGE_MAX };
+			vectors[i] = (struct iovec){ slots + i * 2 * MESSAGE_MAX, 2 * MESSAGE_MAX };
 			headers[i].msg_hdr = (struct msghdr){ .msg_iov = &vectors[i], .msg_iovlen = 1 };
 		}
 	}
@@ -59,28 +72,32 @@ static uint32_t receive_many(int fd)
 	if (count < 0)
 		fail("recvmmsg");
 	for (int i = 0; i < count; i++)
-		take(vectors[i].iov_base, headers[i].msg_len, false, NULL);
+		take(vectors[i].iov_base, headers[i].msg_len, READ, NULL);
 	return count;
 }
 
-static void drain(bool many, bool print, uint32_t bytes, uint32_t count)
+static void drain(bool many, enum form form, const char *path, uint32_t count)
 {
-	uint32_t port, other, sequence = 0;
+	struct messages messages = load_messages(path);
+	uint32_t port, other;
 	int fd = open_socket(&port), sender = open_socket(&other);
-	struct nlmsghdr *message = build(malloc(MESSAGE_MAX * 2), 0, bytes);
+	bool warm = false;
 
+	setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
 	do {
-		uint32_t queued = fill(sender, port, message, count, sequence), taken = 0;
+		uint32_t queued = fill(sender, port, &messages, count), taken = 0;
 		uint64_t start = cpu_ns();
 
 		while (taken < queued)
-			taken += many ? receive_many(fd) : receive_one(fd, print, NULL);
-		/* The first round warms up. */
-		if (sequence > 0)
+			taken += many ? receive_many(fd) : receive_one(fd, form, NULL);
+		fflush(stdout);
+		if (warm)
 			report(start, taken);
-		sequence += queued;
+		warm = true;
 	} while (next_round());
 }
+
+static const char *const forms[] = { "one", "own", "text", "flushed", "json", "many" };
 
 static int compare(const void *a, const void *b)
 {
@@ -92,11 +109,14 @@ int main(int argc, char **argv)
 {
 	const char *work = argc > 1 ? argv[1] : "";
 
-	if (!strcmp(work, "drain") && argc == 5) {
-		drain(!strcmp(argv[2], "many"), false, atoi(argv[3]), atoi(argv[4]));
-	} else if (!strcmp(work, "print") && argc == 4) {
-		drain(false, true, atoi(argv[2]), atoi(argv[3]));
-	} else if ((!strcmp(work, "wait") || !strcmp(work, "latency")) && argc == 3) {
+	for (unsigned form = 0; form < sizeof(forms) / sizeof(*forms); form++)
+		if (!strcmp(work, forms[form]) && argc == 4) {
+			bool many = form > JSON;
+			drain(many, many ? READ : form, argv[2], atoi(argv[3]));
+			fprintf(stderr, "sum %u\n", sum);
+			return 0;
+		}
+	if ((!strcmp(work, "wait") || !strcmp(work, "latency")) && argc == 3) {
 		bool latency = work[0] == 'l';
 		uint32_t count = atoi(argv[2]), port;
 		uint64_t *took = calloc(count, sizeof(*took)), start = 0;
@@ -107,7 +127,7 @@ int main(int argc, char **argv)
 		for (uint32_t i = 0; i < count; i++) {
 			if (i == count / 10)
 				start = cpu_ns();
-			receive_one(fd, false, latency ? &took[i] : NULL);
+			receive_one(fd, READ, latency ? &took[i] : NULL);
 		}
 		report(start, count - count / 10);
 		qsort(took, count, sizeof(*took), compare);

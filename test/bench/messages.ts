@@ -1,0 +1,196 @@
+/**
+ * What is measured on: sample messages as the kernel lays them out (`psample_sample_packet` in net/psample/psample.c), written
+ * to a file from which the C peers and this package read the same bytes.
+ */
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { ArgumentError } from "../../src/errors.ts";
+import { genlHeader } from "../../src/genl/ctrl.ts";
+import * as psample from "../../src/psample/constants.ts";
+import { AttrReader } from "../../src/wire/attr_reader.ts";
+import type { AttrWriter } from "../../src/wire/attr_writer.ts";
+import { encodeMessage } from "../../src/wire/message.ts";
+import { align4, LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { recordings } from "../psample/recordings.ts";
+
+/** The message type that stands for psample. */
+export const FAMILY = 30;
+
+/** The headers of netlink and of generic netlink. */
+const HEADERS = 20;
+
+/** A message, and where in it is what changes each time it is sent. */
+export interface BenchMessage {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where the sequence number is; 0 if there is none. */
+  readonly sequenceAt: number;
+  /** By how much the sequence number grows when all messages have been sent once: as many as are in the group. */
+  readonly step: number;
+  /** Where the time stamp is; 0 if there is none. */
+  readonly timestampAt: number;
+}
+
+/** How a sample differs from the plain one. */
+interface Fields {
+  readonly inIfindex?: number | undefined;
+  readonly outIfindex?: number | undefined;
+  readonly group?: number;
+  readonly protocol?: number;
+  readonly originalBytes?: number;
+  readonly queue?: boolean;
+  readonly cookieBytes?: number | undefined;
+  readonly tunnel?: boolean;
+}
+
+/** How many messages there are of a kind, so that not all of it stays in the processor's nearest cache. */
+const COUNT = 1024;
+
+/** Numbers that are the same in every run: the generator of POSIX's rand(3). */
+function random(seed: number): (limit: number) => number {
+  return (limit) => {
+    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
+    return (seed >>> 16) % limit;
+  };
+}
+
+function sample(bytes: number, fields: Fields = {}): Uint8Array<ArrayBuffer> {
+  const { inIfindex, outIfindex, group = 5, protocol = 0x0800, originalBytes = Math.max(1514, bytes), queue, cookieBytes, tunnel } = fields;
+  const pattern = (size: number): Uint8Array => Uint8Array.from({ length: size }, (_, i) => i * 7);
+  return encodeMessage({ type: FAMILY, flags: 0 }, genlHeader(psample.PSAMPLE_CMD_SAMPLE), (writer) => {
+    writer
+      .u16(psample.PSAMPLE_ATTR_IIFINDEX, inIfindex)
+      .u16(psample.PSAMPLE_ATTR_OIFINDEX, outIfindex)
+      .u32(psample.PSAMPLE_ATTR_SAMPLE_RATE, 1000)
+      .u32(psample.PSAMPLE_ATTR_ORIGSIZE, originalBytes)
+      .u32(psample.PSAMPLE_ATTR_SAMPLE_GROUP, group)
+      .u32(psample.PSAMPLE_ATTR_GROUP_SEQ, 0);
+    if (queue) {
+      writer
+        .u16(psample.PSAMPLE_ATTR_OUT_TC, 3)
+        .u64(psample.PSAMPLE_ATTR_OUT_TC_OCC, 123_456n)
+        .u64(psample.PSAMPLE_ATTR_LATENCY, 7_654_321n);
+    }
+    writer
+      .u64(psample.PSAMPLE_ATTR_TIMESTAMP, BigInt(Date.now()) * 1_000_000n)
+      .u16(psample.PSAMPLE_ATTR_PROTO, protocol)
+      .bytes(psample.PSAMPLE_ATTR_DATA, pattern(bytes));
+    if (tunnel) writer.nest(psample.PSAMPLE_ATTR_TUNNEL, vxlan);
+    writer.bytes(psample.PSAMPLE_ATTR_USER_COOKIE, cookieBytes === undefined ? undefined : pattern(cookieBytes));
+  });
+}
+
+function vxlan(writer: AttrWriter): void {
+  writer
+    .bytes(psample.PSAMPLE_TUNNEL_KEY_ATTR_ID, Uint8Array.of(0, 0, 0, 0, 0, 0, 0, 42))
+    .bytes(psample.PSAMPLE_TUNNEL_KEY_ATTR_IPV4_SRC, Uint8Array.of(192, 0, 2, 1))
+    .bytes(psample.PSAMPLE_TUNNEL_KEY_ATTR_IPV4_DST, Uint8Array.of(192, 0, 2, 2))
+    .u8(psample.PSAMPLE_TUNNEL_KEY_ATTR_TTL, 64)
+    .be16(psample.PSAMPLE_TUNNEL_KEY_ATTR_TP_SRC, 50000)
+    .be16(psample.PSAMPLE_TUNNEL_KEY_ATTR_TP_DST, 4789);
+}
+
+/** The kinds of messages, by name; what follows a dash is a number. */
+const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
+  /** All alike, with so many bytes of data. */
+  uniform: (bytes) => new Array(bytes > 4096 ? 16 : COUNT).fill(0).map(() => sample(bytes, { inIfindex: 3, outIfindex: 4 })),
+  /** As a router has it: 8 interfaces, in and out, IPv4 and IPv6, 4 groups; every eighth has a cookie, every sixteenth a tunnel. */
+  mixed: (bytes) => {
+    const below = random(1);
+    return Array.from({ length: COUNT }, (_, i) =>
+      sample(bytes, {
+        inIfindex: 3 + below(8),
+        outIfindex: below(2) === 0 ? undefined : 3 + below(8),
+        group: 5 + below(4),
+        protocol: below(2) === 0 ? 0x0800 : 0x86dd,
+        originalBytes: bytes + below(1515 - Math.min(bytes, 1514)),
+        cookieBytes: i % 8 === 3 ? 8 : undefined,
+        tunnel: i % 16 === 5,
+      }));
+  },
+  /** So many layouts in turn, of up to 64: interfaces or not, a queue or not, cookies of eight lengths. */
+  layouts: (count) =>
+    Array.from({ length: COUNT }, (_, i) => {
+      const layout = i % count;
+      return sample(128, {
+        inIfindex: layout & 1 ? 3 : undefined,
+        outIfindex: layout & 2 ? 4 : undefined,
+        queue: (layout & 4) !== 0,
+        cookieBytes: 2 * (layout >> 3) + 1,
+      });
+    }),
+  /** So many groups in turn. */
+  groups: (count) => Array.from({ length: Math.max(count, COUNT) }, (_, i) => sample(128, { inIfindex: 3, group: i % count })),
+  /** Every sample that was recorded of a kernel, see test/golden, in random order. */
+  recorded: () => {
+    const below = random(2);
+    const all = recordings().flatMap(({ items }) => items.flatMap((item) => item.type === "sample" ? [item.message.slice()] : []));
+    for (let i = all.length - 1; i > 0; i--) {
+      const other = below(i + 1);
+      [all[i], all[other]] = [all[other]!, all[i]!];
+    }
+    for (const message of all) viewOf(message).setUint16(4, FAMILY, LITTLE);
+    return all as Uint8Array<ArrayBuffer>[];
+  },
+};
+
+/** The messages of a kind such as `"mixed-128"`, numbered within their groups. */
+function build(kind: string): BenchMessage[] {
+  const [name = "", number = "0"] = kind.split("-");
+  const messages = KINDS[name]?.(Number(number));
+  if (!messages) throw new ArgumentError(`Cannot build messages: there is no kind ${kind}`);
+  const places = messages.map((bytes) => {
+    let [group, sequenceAt, timestampAt] = [-1, 0, 0];
+    const attr = new AttrReader(viewOf(bytes), HEADERS);
+    while (attr.next()) {
+      if (attr.type === psample.PSAMPLE_ATTR_SAMPLE_GROUP) group = attr.u32();
+      else if (attr.type === psample.PSAMPLE_ATTR_GROUP_SEQ) sequenceAt = attr.offset;
+      else if (attr.type === psample.PSAMPLE_ATTR_TIMESTAMP) timestampAt = attr.offset;
+    }
+    return { bytes, group, sequenceAt, timestampAt };
+  });
+  const sizes = new Map<number, number>();
+  for (const { bytes, group, sequenceAt } of places) {
+    const number = sizes.get(group) ?? 0;
+    sizes.set(group, number + 1);
+    if (sequenceAt > 0) viewOf(bytes).setUint32(sequenceAt, number, LITTLE);
+  }
+  return places.map(({ bytes, group, sequenceAt, timestampAt }) => ({ bytes, sequenceAt, step: sizes.get(group)!, timestampAt }));
+}
+
+/**
+ * The file with the messages of a kind, made if it is not there yet: of each message four u32 in host order (size, where the
+ * sequence number is, by how much it grows, where the time stamp is) and its bytes, padded to 4.
+ */
+export function messageFile(directory: string, kind: string): string {
+  const path = join(directory, kind);
+  if (existsSync(path)) return path;
+  const messages = build(kind);
+  const file = memory(messages.reduce((size, { bytes }) => size + 16 + align4(bytes.length), 0));
+  const view = viewOf(file);
+  let at = 0;
+  for (const { bytes, sequenceAt, step, timestampAt } of messages) {
+    [bytes.length, sequenceAt, step, timestampAt].forEach((value, i) => view.setUint32(at + 4 * i, value, LITTLE));
+    file.set(bytes, at + 16);
+    at += 16 + align4(bytes.length);
+  }
+  writeFileSync(path, file);
+  return path;
+}
+
+/** Reads what {@linkcode messageFile} wrote: each message a view of one memory. */
+export function readMessages(path: string): BenchMessage[] {
+  const file = new Uint8Array(readFileSync(path));
+  const view = viewOf(file);
+  const messages: BenchMessage[] = [];
+  for (let at = 0; at < file.length;) {
+    const [size, sequenceAt, step, timestampAt] = [0, 4, 8, 12].map((field) => view.getUint32(at + field, LITTLE)) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    messages.push({ bytes: file.subarray(at + 16, at + 16 + size), sequenceAt, step, timestampAt });
+    at += 16 + align4(size);
+  }
+  return messages;
+}

@@ -1,0 +1,31 @@
+/* Samples that outlive their message, as a program keeps them that hands them on: each in memory of its own, its data copied. */
+#ifndef OWN_H
+#define OWN_H
+#include "peer.h"
+
+/* So many are alive at once. */
+#define KEPT 10000
+
+static struct sample *kept[KEPT];
+
+/* A copy of a sample; the oldest one is freed. */
+static const struct sample *keep(const struct sample *sample)
+{
+	static uint32_t next;
+	struct sample *copy = malloc(sizeof(*copy)), **place = &kept[next];
+
+	next = next + 1 == KEPT ? 0 : next + 1;
+	*copy = *sample;
+	if (sample->data) {
+		void *data = malloc(sample->data_bytes);
+
+		copy->data = memcpy(data, sample->data, sample->data_bytes);
+	}
+	if (*place) {
+		free((void *)(*place)->data);
+		free(*place);
+	}
+	*place = copy;
+	return copy;
+}
+#endif
