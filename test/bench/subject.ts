@@ -206,21 +206,8 @@ function takers(sys: Sys, form: string, details = false): () => (batch: Batch) =
 
 /** So many devices, among them those that the messages name. */
 function manyLinks(count: number): Devices {
-  const table = new LinkTable(Array.from({ length: count }, (_, i): Link => ({
-    index: i + 1,
-    name: `veth${i + 1}`,
-    alternativeNames: [],
-    type: 1,
-    address: undefined,
-    mtu: 1500,
-    flags: 0,
-    up: true,
-    running: true,
-    alias: undefined,
-    kind: undefined,
-    lowerIndex: undefined,
-    xdp: undefined,
-  })));
+  const link = (i: number): Partial<Link> => ({ index: i + 1, name: `veth${i + 1}`, alternativeNames: [], type: 1 });
+  const table = new LinkTable(Array.from({ length: count }, (_, i) => link(i) as Link));
   return { find: (ifindex, nsid) => nsid === undefined ? table.resolveIfindex(ifindex) : undefined };
 }
 
