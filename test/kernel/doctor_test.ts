@@ -1,0 +1,175 @@
+/** `psample list` and `psample doctor` about real kernels: what they say is what happens. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { diagnose, type Finding } from "../../mod.ts";
+import { fakeIo } from "../cli/fake_io.ts";
+import { attachTcx, TCX_DROP } from "./bpf.ts";
+import { frameOut } from "./frames.ts";
+import { linuxAtLeast } from "./needs.ts";
+import { bareWire, hear, ip, pause, run, sample, scene, send, soon, tc, wire } from "./scene.ts";
+
+/** Runs the command, and gives its status and what it printed. */
+async function psample(...args: string[]): Promise<{ status: number; out: string }> {
+  const io = fakeIo();
+  const status = await soon(main(args, io), `the end of ${args.join(" ")}`);
+  assertEquals(io.errors(), "", args.join(" "));
+  return { status, out: io.text() };
+}
+
+/** Sends a frame every few milliseconds while something is done. */
+async function whileSending<Result>(work: () => Promise<Result>): Promise<Result> {
+  let over = false;
+  const sending = (async () => {
+    while (!over) {
+      try {
+        send("a", frameOut());
+      } catch {
+        // Who drops on the way out says so to whoever sends.
+      }
+      await pause(5);
+    }
+  })();
+  try {
+    return await work();
+  } finally {
+    over = true;
+    await sending;
+  }
+}
+
+/** The column FLOW of each line: by group, which is a different one for each. */
+async function flows(): Promise<Record<string, string>> {
+  const { status, out } = await psample("list");
+  assertEquals(status, 0);
+  const rows = out.trimEnd().split("\n").map((line) => line.split(/ {2,}/));
+  const [group, flow] = [rows[0]!.indexOf("GROUP"), rows[0]!.indexOf("FLOW")];
+  return Object.fromEntries(rows.slice(1).map((row) => [row[group]!, row[flow]!]));
+}
+
+function brief(findings: readonly Finding[]): string[] {
+  return findings.map(({ verdict, about }) => `${verdict} ${about}`);
+}
+
+scene("list: what flows, is idle, hidden, unheard by anybody, or not known", async () => {
+  wire();
+  ip("link add name c index 103 type dummy");
+  tc("qdisc add dev c clsact");
+  sample("a egress pref 1", "rate 1 group 1 continue");
+  sample("a egress pref 2", "rate 4000000000 group 2 continue");
+  tc("filter add dev a egress pref 3 matchall action pass");
+  sample("a egress pref 4", "rate 1 group 4");
+  sample("c ingress", "rate 1 group 5");
+  tc("filter add dev b egress pref 1 protocol ip flower ip_proto udp action sample rate 1 group 6");
+  const others = { "4": "hidden", "5": "down", "6": "idle" };
+  assertEquals(await flows(), { "1": "idle", "2": "idle", ...others });
+  assertEquals(await whileSending(flows), { "1": "no listener", "2": "no listener", ...others });
+  await using ear = await hear({ events: false });
+  assertEquals(await whileSending(flows), { "1": "flowing", "2": "unknown", ...others });
+  assert((await ear.take(1)).length === 1);
+});
+
+scene("list: two that sample into one group, of which one has no packets", async () => {
+  wire();
+  sample("a egress pref 1", "rate 1 group 1");
+  sample("a ingress pref 1", "rate 1 group 1");
+  await using _ear = await hear({ events: false });
+  const { out } = await whileSending(() => psample("list", "--json"));
+  const flow = Object.fromEntries(
+    out.trimEnd().split("\n").map((line) => JSON.parse(line)).map(({ direction, flow }) => [direction, flow]),
+  );
+  assertEquals(flow, { egress: "flowing", ingress: "idle" });
+});
+
+scene("a device with a name that would control a terminal: text escapes it, JSON is JSON", async () => {
+  const name = "e\u009b2J\u202e\\";
+  const escaped = "e\\xc2\\x9b2J\\xe2\\x80\\xae\\x5c";
+  ip("link add name x0 type dummy", "link set dev x0 up");
+  tc("qdisc add dev x0 clsact", "filter add dev x0 ingress pref 1 matchall action drop");
+  sample("x0 ingress pref 2", "rate 1 group 1");
+  ip("link set dev x0 down");
+  run("ip", ["link", "set", "dev", "x0", "name", name]);
+  const plain = /^[\x20-\x7e\n]*$/;
+  for (const args of [["list"], ["doctor"], ["doctor", name], ["doctor", "-g", "1"]]) {
+    const { out } = await psample(...args, "--interval", "1ms");
+    assertMatch(out, plain, args.join(" "));
+    assert(out.includes(escaped), out);
+    const json = (await psample(...args, "--interval", "1ms", "--json")).out.trimEnd().split("\n").map((line) => JSON.parse(line));
+    assert(json.some(({ device }) => device === name), args.join(" "));
+  }
+});
+
+scene("doctor: one device, and one group: 0 if all is well with it, 1 and the reason if not", async () => {
+  wire();
+  ip("link add name c index 103 type dummy");
+  sample("a egress pref 2", "rate 1 group 5 continue");
+  await using _ear = await hear({ events: false });
+  const said = async (...args: string[]): Promise<[number, string[]]> => {
+    const { status, out } = await psample("doctor", ...args, "--json");
+    return [status, brief(out.trimEnd().split("\n").map((line) => JSON.parse(line)))];
+  };
+  assertEquals(await whileSending(() => said("a")), [0, ["good listeners", "good flow"]]);
+  assertEquals(await whileSending(() => said("-g", "5")), [0, ["good listeners", "good flow"]]);
+  assertEquals(await whileSending(() => said("a", "-g", "5")), [0, ["good listeners", "good flow"]]);
+  // Packets long ago are none now.
+  assertEquals(await said("a"), [0, ["good listeners", "note flow"]]);
+  assertEquals(await said("b"), [1, ["good listeners", "bad not-sampled"]]);
+  assertEquals(await said("c"), [1, ["good listeners", "bad not-sampled", "note device-down"]]);
+  assertEquals(await said("nosuch"), [1, ["good listeners", "bad device-gone"]]);
+  assertEquals(await said("-g", "6"), [1, ["good listeners", "bad not-sampled"]]);
+  assertEquals(await said("a", "-g", "6"), [1, ["good listeners", "bad not-sampled"]]);
+  tc("filter add dev a egress pref 1 matchall action pass");
+  assertEquals(await whileSending(() => said("a")), [1, ["good listeners", "note flow", "bad hidden"]]);
+  assertEquals(await whileSending(() => said("-g", "5")), [1, ["good listeners", "note flow", "bad hidden"]]);
+  assertEquals((await psample("doctor")).status, 1);
+  tc("filter del dev a egress pref 1");
+  assertEquals((await whileSending(() => psample("doctor"))).status, 0);
+  ip("link set dev a down");
+  assertEquals(await said("a"), [1, ["good listeners", "note flow", "bad device-down"]]);
+  assertEquals(await said("-g", "5"), [1, ["good listeners", "note flow", "bad device-down"]]);
+  // Of all there is, that is nothing special.
+  assertEquals((await psample("doctor")).status, 0);
+});
+
+scene("doctor: a tcx program that hides all packets is a fault, because none come though the device has some", async () => {
+  wire();
+  sample("a ingress", "rate 1 group 5");
+  if (!attachTcx("a", "ingress", TCX_DROP)) return assertEquals(linuxAtLeast("6.6"), false);
+  const sendIn = async (): Promise<Finding[]> => {
+    const sending = setInterval(() => send("b", frameOut()), 5);
+    try {
+      return await diagnose({ device: "a" });
+    } finally {
+      clearInterval(sending);
+    }
+  };
+  const [, flow, tcx] = await sendIn();
+  assertEquals([flow!.verdict, tcx!.about], ["bad", "tcx"]);
+  assertMatch(flow!.what, /: \d+ packets? passed the device in 500 ms, and none reached it$/);
+  assertEquals((await diagnose({ device: "a" }))[1]!.verdict, "note");
+});
+
+scene("doctor: what a killed psample left behind, a block, an unused action, a chain", async () => {
+  bareWire();
+  tc(
+    "qdisc add dev a clsact",
+    "qdisc add dev b ingress_block 22 clsact",
+    "filter add dev a egress pref 5 handle 0x70730001 matchall action sample rate 1 group 9 continue",
+    "filter add block 22 pref 6 matchall action sample rate 1 group 10",
+    "filter add dev a egress chain 3 pref 7 matchall action sample rate 1 group 11",
+  );
+  const findings = await diagnose();
+  const leftover = findings.find(({ about }) => about === "leftovers")!;
+  assertEquals(
+    [leftover.verdict, leftover.what],
+    ["note", "a egress pref 5 was left behind by a psample that was killed, and still samples into group 9"],
+  );
+  const flow = findings.filter(({ about }) => about === "flow").map(({ what }) => what.replace(/ samples .*/, ""));
+  assertEquals(flow.sort(), ["a egress chain 3 pref 7", "a egress pref 5", "block 22 pref 6"]);
+  assertEquals(brief(await diagnose({ group: 11 })), ["note listeners", "note flow", "bad unreachable-chain"]);
+  assertEquals(brief(await diagnose({ device: "b" })), ["note listeners", "note flow"]);
+  const { out } = await psample("doctor");
+  assertMatch(out, /left behind by a psample that was killed.*\n {6}-> psample cleanup\n/);
+  const list = (await psample("list", "--json")).out.trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals(list.find(({ group }) => group === 10)!.devices, ["b"]);
+  assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
+});
