@@ -2,7 +2,7 @@
  * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with one line that counts
  * them: `deno task test`.
  *
- *   --kernels new,old   the kernels; "new" unless given, none for ""
+ *   --kernels new,old   the kernels, or "none"; defaults to new
  *   --shuffle           the tests of each file in another order
  *   --seed N            the order of an earlier run
  *   --alone             each file of unit tests once more, by itself
@@ -28,7 +28,7 @@ const { values } = parseArgs({
     alone: { type: "boolean" },
   },
 });
-const kernels = values.kernels.split(",").filter(Boolean) as Kernel[];
+const kernels = values.kernels.split(",").filter((name) => name !== "none") as Kernel[];
 for (const kernel of kernels) {
   if (!(kernel in KERNELS)) throw new Error(`--kernels ${kernel}: there are ${Object.keys(KERNELS).join(" and ")}`);
 }

@@ -1,11 +1,16 @@
 import { readFileSync } from "node:fs";
 
-/** The commands of the README: the lines of its `sh` blocks, a list a block, without remarks. */
-export function readmeCommands(): string[][] {
-  const readme = readFileSync(new URL("../../README.md", import.meta.url), "utf8");
-  return [...readme.matchAll(/^```sh\n(.*?)^```$/gms)].map((block) =>
+/** The commands of a page: the lines of its `sh` blocks, a list a block, without remarks. */
+export function commandsIn(page: string): string[][] {
+  const text = readFileSync(new URL(`../../${page}`, import.meta.url), "utf8");
+  return [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map((block) =>
     block[1]!.split("\n").map((line) => line.replace(/\s+#.*$/, "").trim()).filter((line) => line !== "")
   );
+}
+
+/** The commands of the README. */
+export function readmeCommands(): string[][] {
+  return commandsIn("README.md");
 }
 
 /** Whether a command of the README is about a kernel that samples: those are run in test/kernel/readme_test.ts. */
