@@ -14,21 +14,19 @@
  */
 import { readSync, writeSync } from "node:fs";
 import process from "node:process";
-import { processIo } from "../../cli/io.ts";
-import { pcapRecorder } from "../../cli/recording.ts";
-import { recordingSink } from "../../cli/sinks.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { TextWriter } from "../../src/format/text.ts";
 import type { Devices } from "../../src/link/device.ts";
 import { type Link, LinkTable } from "../../src/link/link.ts";
+import { Ledger } from "../../src/receive/ledger.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
-import { Descriptor } from "../../src/sink/descriptor.ts";
-import { Lines, type LineWriter } from "../../src/sink/lines.ts";
+import type { LineWriter } from "../../src/sink/lines.ts";
+import { linesToWith, recordToWith } from "../../src/sink/open.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
-import type { Batch } from "../../src/stream/batch.ts";
+import { type Batch, BatchBuffer } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
@@ -196,7 +194,7 @@ function takers(sys: Sys, form: string, details = false): () => (batch: Batch) =
   if (!writer) return () => (batch) => readBatch(batch.entries);
   return () => {
     // The file is emptied between rounds, and a sink counts on what it has written to know where pages begin.
-    const sink = new Lines(new Descriptor(sys, 1, "standard output"), writer);
+    const sink = linesToWith(sys, writer);
     return (batch) => {
       sink.take(batch);
       return sink.full();
@@ -213,13 +211,19 @@ function manyLinks(count: number): Devices {
 
 /** By as many records as a batch of the receiver has. */
 async function pcap(to: string, path: string, count: number): Promise<void> {
-  const samples = readMessages(path).map(({ bytes }) => decodeSample(bytes));
+  const sys = await loadSys();
+  const batch = new BatchBuffer();
+  batch.more = true;
+  for (const { bytes } of readMessages(path)) batch.add(decodeSample(bytes));
   await inRounds(count, async () => {
-    const sink = recordingSink({ next: () => processIo().create(to) }, pcapRecorder());
+    const recording = recordToWith(sys, to, { format: "netlink" });
     const start = cpuNs();
     let written = 0;
-    for (; written < count; written += samples.length) await sink.write(samples, { more: true });
-    await sink.close();
+    for (; written < count; written += batch.count) {
+      recording.take(batch);
+      await recording.full();
+    }
+    await recording.close({ stats: new Ledger().stats(0), period: undefined });
     return (cpuNs() - start) / written;
   });
 }
