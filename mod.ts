@@ -34,6 +34,8 @@ export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats } from "./src/stream/stats.ts";
 export type { Batch, EntryView } from "./src/stream/batch.ts";
 export type { Clock } from "./src/stream/clock.ts";
+export type { FirstHeader, PacketView } from "./src/packet/packet_view.ts";
+export type { Headers } from "./src/packet/headers.ts";
 export { pump, type PumpEnd, type PumpOptions, type SinkSummary, type Summary } from "./src/stream/pump.ts";
 export type { Closing, Sink } from "./src/stream/sink.ts";
 export type { Source } from "./src/stream/source.ts";

@@ -32,6 +32,7 @@ export class Word {
   /** The bytes, four at a time, the first one in the lowest eight bits. */
   readonly quads: Int32Array;
 
+  /** Encodes the word once. */
   constructor(text: string) {
     this.length = text.length;
     this.quads = new Int32Array(Math.ceil(text.length / 4));

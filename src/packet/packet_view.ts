@@ -74,6 +74,11 @@ export class PacketView extends Headers {
     let at = start;
     let limit = end;
     let count = 0;
+    if (start === end) {
+      // Of nothing, nothing can be wrong.
+      if (originalBytes > 0) this.cut = kind;
+      kind = NONE;
+    }
     while (kind !== NONE) {
       if (count === MOST_HEADERS) {
         this.deeper = true;

@@ -7,6 +7,8 @@
  * @module
  */
 import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
+import { linkTypeOf } from "../link/link.ts";
+import { PacketView } from "../packet/packet_view.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import type { Clock } from "./clock.ts";
@@ -44,6 +46,11 @@ export interface Batch {
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
   device(i: number): Device | undefined;
+  /**
+   * The headers of entry `i`: decoded when first asked for, once for all stages and sinks. Of a group event, or a sample without data,
+   * there are none.
+   */
+  packet(i: number): PacketView;
   /** The devices of the machine that entry `i` comes from. A recording may contain samples of several machines. */
   devicesOf(i: number): Devices;
 }
@@ -62,6 +69,8 @@ export function sampledIfindex(
 ): number | undefined {
   return sample.outIfindex ?? sample.inIfindex;
 }
+
+const NO_DATA = new Uint8Array(0);
 
 /** Stands for "numbers nothing" among the losses. */
 const UNNUMBERED = -0x8000_0000;
@@ -83,12 +92,18 @@ export class BatchBuffer implements Batch {
   /** Where packets were recorded, which only recordings of packets have. */
   readonly #places: (RecordedPlace | undefined)[] = [];
 
+  /** Decoded packets, used again for each batch, and for which batch each of them was decoded last. */
+  readonly #packets: PacketView[] = [];
+  readonly #decodedFor: number[] = [];
+  #number = 0;
+
   get count(): number {
     return this.entries.length;
   }
 
   /** Forgets all entries. */
   clear(): void {
+    this.#number++;
     this.entries.length = 0;
     this.#places.length = 0;
     this.samples = 0;
@@ -158,6 +173,19 @@ export class BatchBuffer implements Batch {
 
   devicesOf(i: number): Devices {
     return this.#places[i]?.devices ?? this.devices;
+  }
+
+  packet(i: number): PacketView {
+    const packet = this.#packets[i] ??= new PacketView();
+    if (this.#decodedFor[i] === this.#number) return packet;
+    this.#decodedFor[i] = this.#number;
+    const entry = this.entries[i]!;
+    const data = entry.type === "sample" ? entry.data : undefined;
+    if (entry.type !== "sample" || !data) {
+      return packet.decode(NO_DATA, 0, 0, "ethernet", entry.type === "sample" ? entry.originalBytes : 0);
+    }
+    const first = linkTypeOf(this.device(i)?.type, entry.protocol, data);
+    return packet.decode(data, 0, data.length, first, entry.originalBytes);
   }
 }
 
@@ -259,6 +287,9 @@ export class Selection implements Batch {
   }
   device(i: number): Device | undefined {
     return this.#batch.device(this.#picked[i]!);
+  }
+  packet(i: number): PacketView {
+    return this.#batch.packet(this.#picked[i]!);
   }
   devicesOf(i: number): Devices {
     return this.#batch.devicesOf(this.#picked[i]!);

@@ -2,8 +2,8 @@ import { test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Device, Devices } from "../../src/link/device.ts";
 import { BatchBuffer, Selection } from "../../src/stream/batch.ts";
-import { decodeSample } from "../../src/psample/mod.ts";
-import { message, number } from "../psample/build.ts";
+import { decodeSample, type GroupEvent } from "../../src/psample/mod.ts";
+import { bytes, message, number } from "../psample/build.ts";
 
 /** A sample of one interface. */
 function on(ifindex: number, nsid?: number): ReturnType<typeof decodeSample> {
@@ -64,4 +64,26 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   // What follows the last one is left out too.
   assertEquals(told([1, 0, true], [1, 4, false]), [0]);
   assertEquals(told([1, -4, true]), [0]);
+});
+
+test("Batch.packet() decodes a packet once, by the type of the device that it was sampled on", () => {
+  const ip = bytes("450000140000400040060000c00002070a000001");
+  const sample = (ifindex: number): ReturnType<typeof on> => decodeSample(message([[0, number(2, ifindex)], [2, number(4, 60)], [6, ip]]));
+  const batch = new BatchBuffer();
+  // A tunnel's packets have no frame around them, 768 is ARPHRD_TUNNEL; of an unknown device the packet itself tells.
+  batch.devices = {
+    find: (ifindex) => ifindex === 1 ? { ...device("t"), type: 768 } : ifindex === 2 ? { ...device("e"), type: 1 } : undefined,
+  };
+  for (const ifindex of [1, 2, 3]) batch.add(sample(ifindex));
+  batch.add({ type: "group-created", group: 1 } as GroupEvent);
+  assertEquals([0, 1, 2, 3].map((i) => batch.packet(i).stack), ["ip", "eth", "ip", ""]);
+  assertStrictEquals(batch.packet(0), batch.packet(0));
+  assertEquals([batch.packet(0).originalBytes, batch.packet(3).broken, batch.packet(3).cut], [60, 0, 0]);
+  const selection = new Selection();
+  selection.from(batch);
+  selection.pick(1);
+  assertStrictEquals(selection.packet(0), batch.packet(1));
+  batch.clear();
+  batch.add(sample(2));
+  assertEquals(batch.packet(0).stack, "eth");
 });
