@@ -25,6 +25,7 @@ import {
   NETLINK_DROP_MEMBERSHIP,
   NETLINK_GENERIC,
   NETLINK_LISTEN_ALL_NSID,
+  NETLINK_ROUTE,
   NETLINK_SOCK_DIAG,
   NETLINK_USERSOCK,
   O_APPEND,
@@ -618,8 +619,8 @@ export class FakeSys implements Sys {
         return 0;
       case `${SOL_NETLINK}/${NETLINK_ADD_MEMBERSHIP}`:
         if (number === this.family?.groups["packets"] && this.unprivileged) return -EPERM;
-        if (socket.protocol === NETLINK_USERSOCK) {
-          if (this.unprivileged) return -EPERM;
+        if (socket.protocol === NETLINK_USERSOCK || socket.protocol === NETLINK_ROUTE) {
+          if (this.unprivileged && socket.protocol === NETLINK_USERSOCK) return -EPERM;
           socket.groups.add(number);
           return 0;
         }

@@ -1,5 +1,5 @@
 /** `psample cleanup`: removes what a killed `psample capture` left behind. */
-import { cleanUpSampling, listLeftovers } from "../../mod.ts";
+import { cleanUpSampling, type FilterSampling, type Kept } from "../../mod.ts";
 import { printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { flag } from "../options.ts";
@@ -9,6 +9,18 @@ const OPTIONS = {
     help: "show what would be removed",
     details: "One line for each filter, on standard output. Nothing is changed, and no privileges are needed.",
   }),
+  force: flag({
+    help: "also remove what is kept because a psample runs, or may run",
+    details: "A psample that is running ends when its filters are removed. Without this option filters are also kept if another " +
+      "process holds the netlink port of their psample, and the kernel (without netlink_diag) does not tell whose it is.",
+  }),
+};
+
+const REASONS: Readonly<Record<Kept["reason"], string>> = {
+  "running": "its psample is running",
+  "unverified": "a process holds the netlink port of its psample, and this kernel does not tell which. To remove it all the same: " +
+    "psample cleanup --force",
+  "in use": "other filters or chains are on it",
 };
 
 /** The command `cleanup`. */
@@ -17,16 +29,28 @@ export const cleanup: Command = command({
   summary: "remove what a killed capture left behind",
   usage: "cleanup [OPTION]...",
   about: "Removes filters left behind by psample processes that are no longer running, and the clsact qdiscs " +
-    "that were added for them and are unused. Nothing else is touched.",
+    "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
+    "listed with the reason.",
   examples: [["psample cleanup", "remove it"], ["psample cleanup --dry-run", "only look"]],
   options: OPTIONS,
-  run: async ({ options: { dryRun } }, io) => {
-    const found = dryRun ? await listLeftovers() : await cleanUpSampling();
-    for (const { device, ifindex, direction, preference, rate, group } of found) {
-      const what = `${printable(device ?? `if${ifindex}`)} ${direction} pref ${preference} (rate ${rate}, group ${group})`;
-      await io.print(`${dryRun ? "would remove" : "removed"} ${what}\n`);
+  run: async ({ options: { dryRun, force } }, io) => {
+    const onWarning = (message: string): void => io.err(`psample: ${message}\n`);
+    const { removed, kept } = await cleanUpSampling({ dryRun, force, onWarning });
+    for (const sampling of removed) await io.print(`${dryRun ? "would remove" : "removed"} ${filterText(sampling)}\n`);
+    for (const { device, ifindex, sampling, reason } of kept) {
+      const what = sampling ? filterText(sampling) : `the clsact qdisc of ${deviceText(device, ifindex)}`;
+      io.err(`psample: kept ${what}: ${REASONS[reason]}\n`);
     }
-    if (found.length === 0) io.err("psample: nothing was left behind\n");
-    return 0;
+    const unverified = kept.some(({ reason }) => reason === "unverified");
+    if (removed.length === 0 && !unverified) io.err("psample: nothing was left behind\n");
+    return unverified ? 1 : 0;
   },
 });
+
+function filterText({ device, ifindex, direction, preference, rate, group }: FilterSampling): string {
+  return `${deviceText(device, ifindex)} ${direction} pref ${preference} (rate ${rate}, group ${group})`;
+}
+
+function deviceText(device: string | undefined, ifindex: number): string {
+  return printable(device ?? `if${ifindex}`);
+}

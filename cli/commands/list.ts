@@ -52,9 +52,9 @@ function table(observed: readonly Observed[]): string {
     const { sampling } = one;
     return [
       deviceText(one),
-      sampling.direction ?? (one.reach && !inBlock(one) ? `parent ${sampling.parent.toString(16)}` : "-"),
-      one.reach ? `${sampling.preference}` : "-",
-      one.reach ? printable(sampling.kind) : "-",
+      sampling.direction ?? (sampling.parent !== undefined && !inBlock(one) ? `parent ${sampling.parent.toString(16)}` : "-"),
+      `${sampling.preference ?? "-"}`,
+      printable(sampling.kind ?? "-"),
       sampling.rate === undefined ? "-" : `1/${sampling.rate}`,
       `${sampling.group ?? "-"}`,
       sampling.truncateBytes === undefined ? "-" : `${sampling.truncateBytes}`,

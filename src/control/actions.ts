@@ -1,103 +1,136 @@
 /**
- * Shared sample actions: made by themselves, and used by filters through their index (the second form of
- * tc-sample(8)).
+ * Shared sample actions: created on their own, and used by filters through their index (the second form of tc-sample(8)).
  *
  * @module
  */
 import { ArgumentError, NetlinkError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
-import { EEXIST, EPERM } from "../sys/sys.ts";
-import { type Action, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
-import type { ActionSpec } from "../tc/action.ts";
-import { TrafficControl } from "./traffic_control.ts";
+import { EEXIST, EPERM, type Sys } from "../sys/sys.ts";
+import { type Action, type ActionSpec, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
 import { addFlags, NLM_F_ECHO } from "../wire/message.ts";
+import { checkNumber } from "./arguments.ts";
+import { TrafficControl } from "./traffic_control.ts";
 
 /** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "../tc/action.ts";
 
-/** All sample actions of this network namespace, those of filters included, more than 32 too. */
+/** All sample actions of this network namespace, those of filters included. No privileges needed. */
 export async function listActions(): Promise<Action[]> {
-  return await withTrafficControl((tc) => tc.sampleActions(encodeActionDump(), "list sample actions"));
+  return await listActionsWith(await loadSys());
+}
+
+/** {@linkcode listActions} on a given seam. */
+export async function listActionsWith(sys: Sys): Promise<Action[]> {
+  return await withTrafficControl(sys, (tc) => tc.sampleActions(encodeActionDump(), "list sample actions"));
 }
 
 /**
- * The sample action with this index.
+ * The sample action with this index. No privileges needed.
  *
- * @throws {NetlinkError} `ENOENT` where there is none.
+ * @throws {NetlinkError} `ENOENT` if there is none.
  */
 export async function getAction(index: number): Promise<Action> {
-  checkIndex(index);
-  const op = `get the sample action ${index}`;
-  return await withTrafficControl(async (tc) => (await tc.sampleActions(encodeActionsByIndex("get", [index]), op))[0]!);
+  return await getActionWith(await loadSys(), index);
+}
+
+/** {@linkcode getAction} on a given seam. */
+export async function getActionWith(sys: Sys, index: number): Promise<Action> {
+  checkNumber("index", index, 1);
+  return await withTrafficControl(sys, async (tc) => (await get(tc, index, `get the sample action ${index}`))!);
 }
 
 /**
- * Makes a sample action that no filter uses yet. It takes `rate` and `group`; the kernel chooses the index unless
- * one is given.
+ * Creates a sample action that no filter uses yet. Requires `rate` and `group`; the kernel chooses the index if none is
+ * given.
  *
- * @returns The action as the kernel has it, its index among it; `undefined` from kernels that do not echo it.
- * @throws {NetlinkError} `EEXIST` where the index is taken.
+ * @returns The action as the kernel reports it, with its index; `undefined` from kernels that do not report it.
+ * @throws {NetlinkError} `EEXIST` if there is an action with this index.
  */
 export async function addAction(action: ActionSpec): Promise<Action | undefined> {
-  checkSpec("add", action);
-  return await change("add", action);
+  return await addActionWith(await loadSys(), action);
+}
+
+/** {@linkcode addAction} on a given seam. */
+export async function addActionWith(sys: Sys, action: ActionSpec): Promise<Action | undefined> {
+  checkSpec(action);
+  return await change(sys, "add", action);
 }
 
 /**
- * Changes the sample action with this index for all filters that use it, or makes it. It takes `rate` and `group`.
+ * Changes the sample action with this index for all filters that use it, or creates it. Requires `index`, `rate` and `group`.
  *
- * An absent truncation or cookie keeps its old value, the kernel's rule: a truncation can be widened (4294967295 cuts
- * nothing) and a cookie changed, but neither taken away; for that delete the action and add it anew.
+ * Without truncation or cookie the old value stays; that is the kernel's rule. So a truncation can be widened (4294967295
+ * truncates nothing) and a cookie changed, but neither removed: for that, delete the action and add it again.
  */
 export async function replaceAction(action: ActionSpec): Promise<Action | undefined> {
-  checkSpec("replace", action);
-  return await change("replace", action);
+  return await replaceActionWith(await loadSys(), action);
+}
+
+/** {@linkcode replaceAction} on a given seam. */
+export async function replaceActionWith(sys: Sys, action: ActionSpec): Promise<Action | undefined> {
+  if (action.sample.index === undefined) throw new ArgumentError("index is required: which action is to be replaced");
+  checkSpec(action);
+  return await change(sys, "replace", action);
 }
 
 /**
- * Removes the sample action with this index.
+ * Deletes the sample action with this index.
  *
- * @throws {NetlinkError} `ENOENT` where there is none, `EPERM` where a filter uses it.
+ * @throws {NetlinkError} `ENOENT` if there is none, `EPERM` if a filter uses it.
  */
 export async function deleteAction(index: number): Promise<void> {
-  checkIndex(index);
-  const op = `delete the sample action ${index}`;
-  const hint = "A filter uses it: remove that first (psample list shows which)";
-  await withTrafficControl((tc) => tc.change(encodeActionsByIndex("delete", [index]), op, { [EPERM]: hint }));
+  return await deleteActionWith(await loadSys(), index);
 }
 
-/** Removes all sample actions that no filter uses. */
+/** {@linkcode deleteAction} on a given seam. */
+export async function deleteActionWith(sys: Sys, index: number): Promise<void> {
+  checkNumber("index", index, 1);
+  const op = `delete the sample action ${index}`;
+  const cures = { [EPERM]: "A filter uses it: remove that first" };
+  await withTrafficControl(sys, (tc) => tc.change(encodeActionsByIndex("delete", [index]), op, cures));
+}
+
+/** Deletes all sample actions that no filter uses. */
 export async function flushActions(): Promise<void> {
+  return await flushActionsWith(await loadSys());
+}
+
+/** {@linkcode flushActions} on a given seam. */
+export async function flushActionsWith(sys: Sys): Promise<void> {
   const op = "flush sample actions";
-  await withTrafficControl(async (tc) => {
+  await withTrafficControl(sys, async (tc) => {
     try {
       await tc.change(encodeActionFlush(), op);
     } catch (error) {
       if (!(error instanceof NetlinkError && error.errno === EPERM)) throw error;
     }
-    // The kernel stops at the first action that a filter uses, with or without an error: go on behind it. Without the
-    // privilege the first of these is refused too.
+    // The kernel stops at the first action that a filter uses, with or without an error: delete the rest one by one. Without
+    // the privilege the first of these is refused too.
     for (const { sample } of await tc.sampleActions(encodeActionDump(), op)) {
       if (sample!.bindCount === 0) await tc.change(encodeActionsByIndex("delete", [sample!.index]), op);
     }
   });
 }
 
-async function change(how: "add" | "replace", action: ActionSpec): Promise<Action | undefined> {
+async function get(tc: TrafficControl, index: number, op: string): Promise<Action | undefined> {
+  const [action] = await tc.sampleActions(encodeActionsByIndex("get", [index]), op);
+  return action;
+}
+
+async function change(sys: Sys, how: "add" | "replace", action: ActionSpec): Promise<Action | undefined> {
   const { index } = action.sample;
   const op = `${how} the sample action${index === undefined ? "" : ` ${index}`}`;
   const request = encodeActions(how, [action]);
   addFlags(request, NLM_F_ECHO);
-  return await withTrafficControl(async (tc) => {
+  return await withTrafficControl(sys, async (tc) => {
     const [echoed] = await tc.sampleActions(request, op, { [EEXIST]: "Choose another index, or replace the action" });
-    // The echo of a replace counts one who holds the action for the time of the change.
-    if (index === undefined) return echoed;
-    return (await tc.sampleActions(encodeActionsByIndex("get", [index]), op))[0];
+    // The echo of a replace counts one reference too many: the one that the kernel holds during the change.
+    return index === undefined ? echoed : await get(tc, index, op);
   });
 }
 
-async function withTrafficControl<T>(work: (tc: TrafficControl) => Promise<T>): Promise<T> {
-  const tc = new TrafficControl(await loadSys());
+async function withTrafficControl<Result>(sys: Sys, work: (tc: TrafficControl) => Promise<Result>): Promise<Result> {
+  const tc = new TrafficControl(sys);
   try {
     return await work(tc);
   } finally {
@@ -105,20 +138,13 @@ async function withTrafficControl<T>(work: (tc: TrafficControl) => Promise<T>): 
   }
 }
 
-function checkSpec(how: "add" | "replace", { sample }: ActionSpec): void {
+function checkSpec({ sample }: ActionSpec): void {
   const { rate, group, truncateBytes, index } = sample;
-  if (rate === undefined || group === undefined) throw new ArgumentError(`Cannot ${how} a sample action: it takes a rate and a group`);
-  if (how === "replace" && index === undefined) throw new ArgumentError("Cannot replace a sample action: which index?");
-  if (rate === 0) throw new ArgumentError("Cannot sample with rate 0: one packet in how many?");
-  for (const [what, value] of Object.entries({ rate, group, truncateBytes, index })) {
-    if (value !== undefined && !(Number.isInteger(value) && value >= 0 && value <= 0xffffffff)) {
-      throw new ArgumentError(`Cannot make a sample action with ${what} ${value}: expected a whole number from 0 to 4294967295`);
-    }
+  if (rate === undefined || group === undefined) {
+    throw new ArgumentError("rate and group are required: sample 1 in rate packets into group");
   }
-}
-
-function checkIndex(index: number): void {
-  if (!Number.isInteger(index) || index < 1 || index > 0xffffffff) {
-    throw new ArgumentError(`There is no sample action ${index}: an index is a whole number from 1 to 4294967295`);
-  }
+  checkNumber("rate", rate, 1);
+  checkNumber("group", group);
+  if (truncateBytes !== undefined) checkNumber("truncateBytes", truncateBytes);
+  if (index !== undefined) checkNumber("index", index);
 }

@@ -5,9 +5,9 @@ import { ENODEV, type Sys } from "../sys/sys.ts";
 import { TC_H_CLSACT } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
-import { directionOf, type Hook, reach } from "./reached.ts";
+import { type Hook, reach } from "./reached.ts";
 import { tcxPrograms } from "./tcx.ts";
-import type { TrafficControl } from "./traffic_control.ts";
+import { directionOf, type TrafficControl } from "./traffic_control.ts";
 
 /**
  * Whether packets reach these hooks now: what is in their way, and a good finding for each that nothing is in the way of.

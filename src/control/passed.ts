@@ -1,5 +1,5 @@
 /** What the kernel's counters say came to sampling, whether it was picked or not. */
-import { type Sampling, samplingsOf } from "./sampling/sampling.ts";
+import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
 import type { TrafficControl } from "./traffic_control.ts";
 
 /** How many packets came to sampling. What no counter tells is `undefined`. */
@@ -11,7 +11,7 @@ export interface Passed {
 }
 
 /** What came to these hooks since `before`, when they were like that. */
-export async function passedSince(tc: TrafficControl, before: readonly Sampling[]): Promise<Passed> {
+export async function passedSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<Passed> {
   const now: Sampling[] = [];
   for (const { ifindex, parent, preference } of before) {
     now.push(...(await tc.filters(ifindex, parent, preference)).flatMap((filter) => samplingsOf(filter, undefined)));
@@ -39,5 +39,7 @@ export function passedBetween(before: readonly Sampling[], now: readonly Samplin
 /** Whether two entries are of the same hook, seen at different times. */
 export function sameHook(one: Sampling, other: Sampling): boolean {
   return one.ifindex === other.ifindex && one.parent === other.parent && one.chain === other.chain && one.preference === other.preference &&
-    one.protocol === other.protocol && one.kind === other.kind && one.handle === other.handle && one.order === other.order;
+    one.protocol === other.protocol && one.kind === other.kind && one.handle === other.handle && one.order === other.order &&
+    // Of an action that no filter uses, its index is all there is.
+    (one.ifindex !== undefined || one.index === other.index);
 }

@@ -14,10 +14,10 @@ import { courseOf, type Fate, fateOf, runsInSoftware } from "../tc/fate.ts";
 import { actionsOf, type Filter } from "../tc/filter.ts";
 import { overlap } from "../tc/overlap.ts";
 import type { Qdisc } from "../tc/qdisc.ts";
-import { TC_H_FFFF, TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_SKIP_SW } from "../tc/tcmsg.ts";
+import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_SKIP_SW } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
 import type { Finding, FindingTopic } from "./finding.ts";
-import { type Direction, PARENTS } from "./traffic_control.ts";
+import { type Direction, directionOf } from "./traffic_control.ts";
 
 /** A sample action of a filter: which one it is, and what it was when it was last seen. `Sampling` has all of this. */
 export interface Hook {
@@ -68,12 +68,6 @@ export interface Reach {
   readonly state: "reached" | "possibly-hidden" | "hidden" | "gone";
   /** What is in the way, and what has changed: none of them is good. */
   readonly findings: readonly Finding[];
-}
-
-/** Which packets a parent of filters sees; `undefined` for another qdisc's. */
-export function directionOf(parent: number): Direction | undefined {
-  if (parent === PARENTS.egress) return "egress";
-  return parent === PARENTS.ingress || parent === TC_H_FFFF ? "ingress" : undefined;
 }
 
 /** Judges whether packets reach a hook. */

@@ -12,11 +12,11 @@ import { TC_H_CLSACT, TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
 import { type Flow, flowOf, type Reading } from "./flow.ts";
 import { listGroupsWith } from "./groups.ts";
 import { generatesUnheard, listListeners } from "./listeners.ts";
-import { directionOf, type Hook, type Place, type Reach, reach } from "./reached.ts";
-import { listSamplingWith } from "./sampling/list.ts";
-import { type Sampling, samplingsOf } from "./sampling/sampling.ts";
+import { type Hook, type Place, type Reach, reach } from "./reached.ts";
+import { listSamplingWith, unusedSamplings } from "./sampling/list.ts";
+import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
 import { tcxPrograms } from "./tcx.ts";
-import { type Direction, PARENTS, TrafficControl } from "./traffic_control.ts";
+import { type Direction, directionOf, PARENTS, TrafficControl } from "./traffic_control.ts";
 
 /** A sample action, and what is known of it now. */
 export interface Observed {
@@ -151,7 +151,8 @@ async function survey(sys: Sys): Promise<Surveyed[]> {
         return { sampling, reach: together(answers), hooks };
       })
     );
-    return used;
+    const unused = (await unusedSamplings(tc)).map((sampling) => ({ sampling, reach: undefined, hooks: [] }));
+    return [...used, ...unused];
   } finally {
     tc.close();
   }
@@ -162,7 +163,7 @@ function placeKey({ ifindex, parent }: Filter): string {
 }
 
 /** The hooks that a filter is: one, or in a block one at each of its devices. */
-function hooksOf(sampling: Sampling, qdiscs: readonly Qdisc[], links: LinkTable): Hook[] {
+function hooksOf(sampling: FilterSampling, qdiscs: readonly Qdisc[], links: LinkTable): Hook[] {
   if (sampling.ifindex !== TCM_IFINDEX_MAGIC_BLOCK) return [sampling];
   return qdiscs.flatMap(({ ifindex, ingressBlock, egressBlock }) => {
     const hook = { ...sampling, ifindex, device: links.nameOf(ifindex) };

@@ -5,13 +5,23 @@
  */
 import { NetlinkError } from "../errors.ts";
 import { decodeLink, encodeGetLink, encodeLinkDump, IFNAME_MAX, type Link, LinkTable, RTM_NEWLINK } from "../link/link.ts";
-import { Requests } from "../socket/requests.ts";
+import { type Request, Requests } from "../socket/requests.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
-import { type Action, decodeActions } from "../tc/action.ts";
-import { decodeFilter, encodeFilter, encodeFilterDump, type Filter, type FilterKey } from "../tc/filter.ts";
+import { type Action, decodeActions, encodeActionDump } from "../tc/action.ts";
+import { type Chain, decodeChain, encodeChainDump } from "../tc/chain.ts";
+import { decodeFilter, encodeFilterDump, type Filter } from "../tc/filter.ts";
 import { refusedArgument } from "../tc/refused.ts";
-import { decodeQdisc, encodeQdisc, encodeQdiscDump, type Qdisc } from "../tc/qdisc.ts";
-import { RTM_GETACTION, RTM_NEWACTION, RTM_NEWQDISC, RTM_NEWTFILTER, TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../tc/tcmsg.ts";
+import { decodeQdisc, encodeQdiscDump, type Qdisc } from "../tc/qdisc.ts";
+import {
+  RTM_GETACTION,
+  RTM_NEWACTION,
+  RTM_NEWCHAIN,
+  RTM_NEWQDISC,
+  RTM_NEWTFILTER,
+  TC_H_CLSACT_EGRESS,
+  TC_H_CLSACT_INGRESS,
+  TC_H_FFFF,
+} from "../tc/tcmsg.ts";
 import type { Message } from "../wire/message.ts";
 
 /** Which packets of a device. */
@@ -20,16 +30,33 @@ export type Direction = "ingress" | "egress";
 /** Where the filters of a direction hang. */
 export const PARENTS: Readonly<Record<Direction, number>> = { ingress: TC_H_CLSACT_INGRESS, egress: TC_H_CLSACT_EGRESS };
 
+/** The direction that a parent of filters stands for; `undefined` for another qdisc. */
+export function directionOf(parent: number): Direction | undefined {
+  if (parent === PARENTS.egress) return "egress";
+  // An ingress qdisc has two names for its only side.
+  return parent === PARENTS.ingress || parent === TC_H_FFFF ? "ingress" : undefined;
+}
+
 const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
-  [EPERM, undefined, "Changing traffic control takes CAP_NET_ADMIN in this network namespace: run it as root"],
+  [EPERM, undefined, "Changing traffic control requires CAP_NET_ADMIN in this network namespace: run as root"],
   [ENOENT, /action module/i, "The kernel has no sample action: modprobe act_sample (CONFIG_NET_ACT_SAMPLE)"],
   [ENOENT, /classifier/i, "The kernel lacks the classifier: modprobe cls_matchall, or cls_flower for a match"],
-  [EOPNOTSUPP, /block is shared/i, "Its filters are a block that devices may share: tc filter add block NUMBER adds one for all of them"],
+  [
+    EOPNOTSUPP,
+    /block is shared/i,
+    "Its filters are in a block that devices may share: tc filter add block NUMBER adds one for all of them",
+  ],
   [ENOENT, /qdisc kind/i, "The kernel has no clsact qdisc: modprobe sch_ingress (CONFIG_NET_SCH_INGRESS)"],
 ];
 
 /** What helps against a refusal, by error number. */
 export type Cures = Readonly<Partial<Record<number, string>>>;
+
+/** One of several changes that go out together. */
+export interface Change extends Request {
+  /** What helps against refusals of this change. */
+  readonly cures?: Cures | undefined;
+}
 
 /** A socket for requests about traffic control. */
 export class TrafficControl {
@@ -38,6 +65,11 @@ export class TrafficControl {
   /** Opens the socket. */
   constructor(sys: Sys) {
     this.#requests = new Requests(sys, NETLINK_ROUTE);
+  }
+
+  /** The port id of the socket, by which notifications name who asked for a change. */
+  get portId(): number {
+    return this.#requests.portId;
   }
 
   /** Closes the socket. */
@@ -71,12 +103,26 @@ export class TrafficControl {
     return messages.filter((message) => message.type === RTM_NEWQDISC).map(decodeQdisc);
   }
 
-  /** The filters at a parent, those of one preference where it is given, without the entries that stand for a whole preference. */
+  /** The filters at a parent, those of one preference if it is given. */
   async filters(ifindex: number, parent: number, preference?: number): Promise<Filter[]> {
+    return (await this.filterEntries(ifindex, parent, preference)).filter(({ classifier }) => classifier !== undefined);
+  }
+
+  /** The filters at a parent, and the entries that stand for a whole preference: these have no classifier. */
+  async filterEntries(ifindex: number, parent: number, preference?: number): Promise<Filter[]> {
     const messages = await this.#requests.request(encodeFilterDump({ ifindex, parent, preference }), "list filters");
-    return messages.filter((message) => message.type === RTM_NEWTFILTER).map(decodeFilter).filter((filter) =>
-      filter.classifier !== undefined
-    );
+    return messages.filter((message) => message.type === RTM_NEWTFILTER).map(decodeFilter);
+  }
+
+  /** The chains at a parent; none before Linux 4.19. */
+  async chains(ifindex: number, parent: number): Promise<Chain[]> {
+    try {
+      const messages = await this.#requests.request(encodeChainDump(ifindex, parent), "list chains");
+      return messages.filter((message) => message.type === RTM_NEWCHAIN).map(decodeChain);
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === EOPNOTSUPP) return [];
+      throw error;
+    }
   }
 
   /** The filters of every qdisc that may have some. */
@@ -100,6 +146,16 @@ export class TrafficControl {
     return filters;
   }
 
+  /** All sample actions, those of filters included; none if the kernel has no actions (CONFIG_NET_CLS_ACT). */
+  async allSampleActions(): Promise<Action[]> {
+    try {
+      return await this.sampleActions(encodeActionDump(), "list sample actions");
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === EOPNOTSUPP) return [];
+      throw error;
+    }
+  }
+
   /** Sends a request and returns its answer. `cures` are those of this request, by error number. */
   async change(message: Uint8Array<ArrayBuffer>, op: string, cures?: Cures): Promise<Message[]> {
     try {
@@ -109,6 +165,16 @@ export class TrafficControl {
     }
   }
 
+  /**
+   * Sends several changes in one datagram, see {@linkcode Requests.requestAll}.
+   *
+   * @returns For each why the kernel refused it, `undefined` for success.
+   */
+  async changeAll(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
+    const outcomes = await this.#requests.requestAll(changes);
+    return outcomes.map(({ error }, i) => error && withHint(error, changes[i]!.message, changes[i]!.cures));
+  }
+
   /** Sends a request about sample actions and returns those that its answer has. */
   async sampleActions(message: Uint8Array<ArrayBuffer>, op: string, cures?: Cures): Promise<Action[]> {
     // A get is answered by its own type, everything else by NEWACTION or DELACTION.
@@ -116,32 +182,10 @@ export class TrafficControl {
       .flatMap((answer) => decodeActions(answer).actions)
       .filter((action) => action.sample !== undefined);
   }
-
-  /** Removes one filter; that it is gone already, or its device, is what was wanted. */
-  async removeFilter(filter: FilterKey): Promise<void> {
-    const { ifindex, parent, preference, protocol, handle, chain, kind } = filter;
-    try {
-      await this.change(encodeFilter("delete", { ifindex, parent, preference, protocol, handle, chain, kind }), "remove a sampling filter");
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
-  }
-
-  /** Removes the clsact of a device where no filter is left on either side. */
-  async removeUnusedClsact(ifindex: number): Promise<void> {
-    try {
-      for (const parent of [PARENTS.ingress, PARENTS.egress]) {
-        if ((await this.filters(ifindex, parent)).length > 0) return;
-      }
-      await this.change(encodeQdisc("delete", { ifindex, kind: "clsact" }), "remove the clsact qdisc");
-    } catch (error) {
-      if (!isGone(error)) throw error;
-    }
-  }
 }
 
-/** The kernel has three ways to say that there is no such thing. */
-function isGone(error: unknown): boolean {
+/** ENOENT, ENODEV and EINVAL all mean that there is no such filter or qdisc, or not any more. */
+export function isGone(error: unknown): boolean {
   return error instanceof NetlinkError && [ENOENT, ENODEV, EINVAL].includes(error.errno);
 }
 

@@ -99,6 +99,11 @@ export class Requests {
     return this.#queue(() => this.#exchange(requests));
   }
 
+  /** The port id of its socket, by which notifications name who asked for a change. */
+  get portId(): number {
+    return this.#socket.portId;
+  }
+
   /** Closes the descriptor, once. */
   close(): void {
     this.#socket.close();

@@ -20,6 +20,9 @@ export const RTM_GETTFILTER = 46;
 export const RTM_NEWACTION = 48;
 export const RTM_DELACTION = 49;
 export const RTM_GETACTION = 50;
+export const RTM_NEWCHAIN = 100;
+export const RTM_DELCHAIN = 101;
+export const RTM_GETCHAIN = 102;
 
 // include/uapi/linux/rtnetlink.h: attributes after struct tcmsg.
 export const TCA_KIND = 1;

@@ -1,185 +1,313 @@
-/** Sampling on a scripted kernel: what a real one does only by chance, refusals at each step and others at the same time. */
+/** Sampling on a scripted kernel: refusals of any request, other programs between any two, and processes that are killed there. */
 import { test } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
-import { NetlinkError } from "../../src/errors.ts";
-import { cleanUpSamplingWith } from "../../src/control/sampling/cleanup.ts";
+import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import { ArgumentError, NetlinkError } from "../../src/errors.ts";
+import { type CleanUpOptions, cleanUpSamplingWith } from "../../src/control/sampling/cleanup.ts";
+import type { SamplingHandle } from "../../src/control/sampling/handle.ts";
 import { addSamplingWith } from "../../src/control/sampling/install.ts";
 import { listSamplingWith } from "../../src/control/sampling/list.ts";
 import type { SamplingOptions } from "../../src/control/sampling/options.ts";
-import {
-  EADDRINUSE,
-  EEXIST,
-  ENOBUFS,
-  ENODEV,
-  ENOENT,
-  EPERM,
-  type Memory,
-  NETLINK_GENERIC,
-  NETLINK_USERSOCK,
-  type Sys,
-} from "../../src/sys/sys.ts";
-import { encodeMessage, type Message, NLM_F_CREATE, NLM_F_MULTI } from "../../src/wire/message.ts";
-import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
-import { FakeSys } from "../fake_sys.ts";
-import { ackMessage, doneMessage } from "../support/messages.ts";
+import { TrafficControl } from "../../src/control/traffic_control.ts";
+import { EBUSY, ENOBUFS, EOPNOTSUPP, EPERM, type Sys } from "../../src/sys/sys.ts";
+import { LITTLE, viewOf } from "../../src/wire/native.ts";
+import type { FakeSocket } from "../fake_sys.ts";
+import { type HeldFilter, Killed, TcKernel } from "./tc_kernel.ts";
 
-const IFINDEX = 5;
-const PORT = 0x70730000;
-const LOCK = 0x70738000;
+const MARK = 0x70730000;
+const LOCK_PORT = 0x70738000;
+const [INSTANCE_GROUP, LOCK_GROUP] = [27, 28];
+const [RTM_DELQDISC, RTM_GETQDISC, RTM_DELTFILTER, RTM_GETACTION] = [37, 38, 45, 50];
 
-interface Held {
-  kind: string;
-  handle: number;
-  parent: number;
-  /** The message as it was asked for. */
-  payload: Uint8Array;
+const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
+const INGRESS: SamplingOptions = { ...BOTH, direction: "ingress" };
+const ORDERS: readonly SamplingOptions[] = [INGRESS, BOTH, { ...BOTH, index: 7 }];
+
+/** What is on the device before we come. */
+const BEFORE: Readonly<Record<string, (kernel: TcKernel) => void>> = {
+  "nothing": () => {},
+  "a stranger's empty clsact": (kernel) => kernel.addClsact(),
+  "a stranger's filters": (kernel) => {
+    kernel.addClsact();
+    kernel.addFilter("ingress", 5);
+    kernel.addFilter("egress", 28787, 2);
+    kernel.addChain("egress", 7, "flower");
+  },
+};
+
+/** What another program may do at any moment. */
+const STRANGERS: Readonly<Record<string, (kernel: TcKernel) => void>> = {
+  "deletes the clsact": (kernel) => kernel.deleteClsact(),
+  "replaces the clsact": (kernel) => {
+    kernel.deleteClsact();
+    kernel.addClsact();
+  },
+  "replaces the clsact by one with a block": (kernel) => {
+    kernel.deleteClsact();
+    kernel.addClsact(9);
+  },
+  "replaces the clsact and adds a filter where ours was": (kernel) => {
+    kernel.deleteClsact();
+    kernel.addClsact();
+    kernel.addFilter("ingress", 28787, 9);
+  },
+  "adds a filter": (kernel) => {
+    kernel.addClsact();
+    kernel.addFilter("ingress", 3, 77);
+  },
+  "adds a filter on the other side": (kernel) => {
+    kernel.addClsact();
+    kernel.addFilter("egress", 40000, 78);
+  },
+  "creates a chain with a template": (kernel) => {
+    kernel.addClsact();
+    kernel.addChain("ingress", 7, "flower");
+  },
+  "creates a chain without one": (kernel) => {
+    kernel.addClsact();
+    kernel.addChain("egress", 0);
+  },
+};
+
+/** Whether a clsact of ours is there with nothing in it. */
+function isLitter({ clsact }: TcKernel): boolean {
+  return clsact?.owner === "us" && clsact.filters.length + clsact.chains.length === 0;
 }
 
-/** A kernel with one device, `eth0`, that keeps qdiscs and filters as they were asked for. */
-class Kernel extends FakeSys {
-  qdisc: Held | undefined;
-  filters: Held[] = [];
-  /** Refuses the request with this number, from 0. */
-  refuse: { request: number; errno: number } | undefined;
-  requests = 0;
+/** Adds and removes. */
+async function cycle(kernel: TcKernel, options: SamplingOptions): Promise<void> {
+  await (await addSamplingWith(kernel, options)).remove();
+}
 
-  constructor() {
-    super();
-    const controller = this.answer;
-    this.answer = (request, socket) => {
-      const refused = this.requests++ === this.refuse?.request ? this.refuse.errno : 0;
-      if (refused) return this.reply(socket, ackMessage(request.sequence, refused));
-      if (socket.protocol === NETLINK_GENERIC) return controller(request, socket);
-      for (const bytes of this.#tc(request)) this.reply(socket, bytes);
+/** Lets another program act before a datagram to the kernel, from the next on; what came of it. */
+class Intrusion {
+  /** There was such a datagram. */
+  happened = false;
+  /** It was the datagram that deletes the clsact: between it and our last look is the moment that the kernel leaves open. */
+  tooLate = false;
+
+  constructor(kernel: TcKernel, moment: number, act: (kernel: TcKernel) => void) {
+    const at = kernel.datagrams + moment;
+    kernel.beforeDatagram = (number) => {
+      if (number === at) act(kernel);
+      this.happened ||= number === at;
     };
-  }
-
-  /** What tc would show. */
-  get state(): unknown {
-    return { qdisc: this.qdisc?.kind, filters: this.filters.map(({ kind, handle, parent }) => ({ kind, handle, parent })) };
-  }
-
-  /** Somebody has a filter. */
-  addFilter(parent: number, handle: number, payload: Uint8Array): void {
-    const copy = payload.slice();
-    viewOf(copy).setUint32(8, handle, LITTLE);
-    viewOf(copy).setUint32(12, parent, LITTLE);
-    this.filters.push({ kind: "matchall", handle, parent, payload: copy });
-  }
-
-  override bind(fd: number, address: Memory): number {
-    const portId = viewOf(address).getUint32(4, LITTLE);
-    const socket = this.fds.get(fd)!;
-    if (portId !== 0) {
-      const taken = [...this.fds.values()].some((other) => other.protocol === socket.protocol && other.portId === portId);
-      if (taken) return -EADDRINUSE;
-      (socket as { portId: number }).portId = portId;
-    }
-    return super.bind(fd, address);
-  }
-
-  #tc({ type, flags, sequence, payload }: Message): Uint8Array[] {
-    const [RTM_NEWLINK, RTM_GETLINK, RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC] = [16, 18, 36, 37, 38];
-    const [RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER] = [44, 45, 46];
-    const view = viewOf(payload);
-    const [handle, parent] = payload.length < 20 ? [0, 0] : [view.getUint32(8, LITTLE), view.getUint32(12, LITTLE)];
-    const done = (errno = 0): Uint8Array => ackMessage(sequence, errno);
-    const held = ({ payload }: Held, type: number): Uint8Array => encodeMessage({ type, flags: NLM_F_MULTI, sequence }, payload);
-    switch (type) {
-      case RTM_GETLINK: {
-        const link = memory(16);
-        viewOf(link).setInt32(4, IFINDEX, LITTLE);
-        const answer = encodeMessage({ type: RTM_NEWLINK, flags: 0, sequence }, link, (attr) => attr.string(3, "eth0"));
-        return [answer, flags & 0x300 ? doneMessage(sequence) : done()];
-      }
-      case RTM_GETQDISC:
-        return [...(this.qdisc ? [held(this.qdisc, RTM_NEWQDISC)] : []), doneMessage(sequence)];
-      case RTM_NEWQDISC:
-        if (this.qdisc) return [done(EEXIST)];
-        this.qdisc = { kind: "clsact", handle, parent, payload: payload.slice() };
-        return [done()];
-      case RTM_DELQDISC:
-        if (!this.qdisc) return [done(ENOENT)];
-        this.qdisc = undefined;
-        this.filters = [];
-        return [done()];
-      case RTM_GETTFILTER:
-        return [
-          ...this.filters.filter((filter) => filter.parent === parent).map((filter) => held(filter, RTM_NEWTFILTER)),
-          doneMessage(sequence),
-        ];
-      case RTM_NEWTFILTER:
-        if (!this.qdisc || !(flags & NLM_F_CREATE)) return [done(ENODEV)];
-        this.filters.push({ kind: "matchall", handle, parent, payload: payload.slice() });
-        return [done()];
-      case RTM_DELTFILTER: {
-        const before = this.filters.length;
-        this.filters = this.filters.filter((filter) => filter.parent !== parent || filter.handle !== handle);
-        return [done(this.filters.length < before ? 0 : ENOENT)];
-      }
-      default:
-        return [done(ENOENT)];
-    }
+    kernel.refuse = ({ type }) => void (this.tooLate ||= type === RTM_DELQDISC && kernel.datagrams === at + 1);
   }
 }
 
-const BOTH: SamplingOptions = { device: "eth0", direction: "both", rate: 100, index: 7, group: 3 };
-
-/** A kernel whose clsact, and first filter, are somebody else's. */
-async function withStranger(kernel: Kernel): Promise<void> {
-  const handle = await addSamplingWith(kernel, BOTH);
-  const [{ payload }] = kernel.filters as [Held];
-  const { qdisc } = kernel;
-  await handle.remove();
-  kernel.qdisc = qdisc;
-  kernel.addFilter(0xfffffff2, 1, payload);
-}
-
-for (const stranger of [false, true]) {
-  test(`whichever request is refused, everything is as it was${stranger ? ", a stranger's clsact and filter included" : ""}`, async () => {
-    for (let request = 0;; request++) {
-      const kernel = new Kernel();
-      if (stranger) await withStranger(kernel);
-      const before = kernel.state;
-      kernel.requests = 0;
-      kernel.refuse = { request, errno: ENOBUFS };
-      let handle: Awaited<ReturnType<typeof addSamplingWith>> | undefined;
-      try {
-        handle = await addSamplingWith(kernel, BOTH);
-      } catch (error) {
-        assertEquals((error as NetlinkError).code, "ENOBUFS", `request ${request}`);
-      }
-      kernel.refuse = undefined;
-      if (!handle) {
-        assertEquals(kernel.state, before, `request ${request}`);
+test("whichever request is refused, everything is as it was", async () => {
+  for (const options of ORDERS) {
+    for (const [name, before] of Object.entries(BEFORE)) {
+      for (let refused = 0;; refused++) {
+        const kernel = new TcKernel();
+        before(kernel);
+        const state = kernel.state;
+        kernel.refuse = (_, number) => number === refused ? ENOBUFS : undefined;
+        let handle: SamplingHandle | undefined;
+        try {
+          handle = await addSamplingWith(kernel, options);
+        } catch (error) {
+          assertEquals((error as NetlinkError).code, "ENOBUFS", `${name}: request ${refused}`);
+        }
+        kernel.refuse = undefined;
+        if (!handle) {
+          assertEquals(kernel.state, state, `${name}: request ${refused}`);
+          kernel.assertClean();
+          continue;
+        }
+        // Beyond the last request: there was nothing to refuse.
+        assert(kernel.requests <= refused && refused > 6, `${refused} of ${kernel.requests} requests were refused`);
+        assertEquals(kernel.ours.length, options.direction === "ingress" ? 1 : 2);
+        await handle.remove();
+        assertEquals(kernel.state, state);
         kernel.assertClean();
-        continue;
+        break;
       }
-      // Beyond the last request: there was nothing to refuse.
-      assertEquals(kernel.filters.length, stranger ? 3 : 2);
-      assertEquals(kernel.requests <= request, true);
-      assertEquals(request > 6, true, "a few requests were refused");
-      await handle.remove();
-      assertEquals(kernel.state, before);
-      kernel.assertClean();
-      return;
     }
-  });
-}
-
-test("a removal that is refused says so, once and for all, and closes what it has", async () => {
-  const kernel = new Kernel();
-  const handle = await addSamplingWith(kernel, BOTH);
-  kernel.requests = 0;
-  kernel.refuse = { request: 0, errno: EPERM };
-  for (let i = 0; i < 2; i++) {
-    const error = await assertRejects(() => handle.remove(), NetlinkError, "run it as root");
-    assertEquals(error.code, "EPERM");
   }
-  // One that is refused does not keep the other; nor does the clsact go from under it.
-  assertEquals([kernel.filters.length, kernel.qdisc?.kind], [1, "clsact"]);
+});
+
+test("another program at any moment loses nothing, and we leave nothing", async () => {
+  for (const options of ORDERS) {
+    for (const [place, before] of Object.entries(BEFORE)) {
+      for (const [what, act] of Object.entries(STRANGERS)) {
+        for (let moment = 0;; moment++) {
+          const kernel = new TcKernel();
+          before(kernel);
+          const intrusion = new Intrusion(kernel, moment, act);
+          const warnings: string[] = [];
+          try {
+            await cycle(kernel, { ...options, onWarning: (message) => warnings.push(message) });
+          } catch (error) {
+            // With a block there are no filters of a device.
+            assertEquals([(error as NetlinkError).code, kernel.clsact?.block], ["EOPNOTSUPP", 9]);
+            assertMatch((error as NetlinkError).op, /^sample /);
+          }
+          if (!intrusion.happened) break;
+          const where = `${place}; another program ${what} before datagram ${moment}`;
+          assertEquals(kernel.ours, [], where);
+          kernel.assertClean();
+          if (intrusion.tooLate && kernel.damage.length > 0) {
+            assert(kernel.clsact, where);
+            assertMatch(warnings.join(), /^Another program changed the clsact qdisc of eth0 at the very moment it was removed/, where);
+          } else assertEquals([kernel.damage, isLitter(kernel), warnings], [[], false, []], where);
+        }
+      }
+    }
+  }
+});
+
+test("a process that is killed at any moment leaves what cleaning up finds, and nothing else", async () => {
+  for (const options of ORDERS) {
+    for (const [place, before] of Object.entries(BEFORE)) {
+      for (let moment = 0;; moment++) {
+        const kernel = new TcKernel();
+        before(kernel);
+        const state = kernel.state;
+        kernel.beforeDatagram = (number) => {
+          if (number === moment) kernel.kill();
+        };
+        const end = await cycle(kernel, options).catch((error) => error);
+        if (!(end instanceof Killed)) break;
+        kernel.revive();
+        const { kept } = await cleanUpSamplingWith(kernel);
+        const where = `${place}, killed before datagram ${moment}`;
+        assertEquals([kernel.state, kept], [state, []], where);
+        kernel.assertClean();
+      }
+    }
+  }
+});
+
+test("cleaning up after a killed process leaves what another program has made since, and names a clsact that stays", async () => {
+  for (const options of ORDERS) {
+    for (const [what, act] of Object.entries(STRANGERS)) {
+      for (let moment = 0;; moment++) {
+        const kernel = new TcKernel();
+        await addSamplingWith(kernel, options);
+        kernel.kill();
+        kernel.revive();
+        const intrusion = new Intrusion(kernel, moment, act);
+        const { kept } = await cleanUpSamplingWith(kernel);
+        if (!intrusion.happened) break;
+        const where = `another program ${what} before datagram ${moment} of the cleaning up`;
+        assertEquals(kernel.ours, [], where);
+        kernel.assertClean();
+        if (intrusion.tooLate) continue;
+        assertEquals([kernel.damage, isLitter(kernel)], [[], false], where);
+        const reasons = kept.map(({ device, sampling, reason }) => [device, sampling, reason]);
+        if (kernel.clsact?.owner === "us") assertEquals(reasons, [["eth0", undefined, "in use"]], where);
+      }
+    }
+  }
+});
+
+test("a second instance does not take a clsact for ours that another program has put in place of the first one's", async () => {
+  for (const [what, act] of Object.entries(STRANGERS)) {
+    for (let moment = 0;; moment++) {
+      const kernel = new TcKernel();
+      const first = await addSamplingWith(kernel, INGRESS);
+      const intrusion = new Intrusion(kernel, moment, act);
+      const second = await addSamplingWith(kernel, BOTH).catch((error) => {
+        assertEquals([(error as NetlinkError).code, kernel.clsact?.block], ["EOPNOTSUPP", 9]);
+      });
+      for (const handle of moment % 2 ? [first, second] : [second, first]) await handle?.remove();
+      if (!intrusion.happened) break;
+      const where = `another program ${what} before datagram ${moment} of the second`;
+      assertEquals(kernel.ours, [], where);
+      if (!intrusion.tooLate) assertEquals([kernel.damage, isLitter(kernel)], [[], false], where);
+      kernel.assertClean();
+    }
+  }
+});
+
+test("a removal that is refused names what stays, once and for all, and closes what it has", async () => {
+  const kernel = new TcKernel();
+  const handle = await addSamplingWith(kernel, BOTH);
+  kernel.refuse = ({ type }) => [RTM_DELQDISC, RTM_DELTFILTER].includes(type!) ? EPERM : undefined;
+  for (let i = 0; i < 2; i++) {
+    const error = await assertRejects(() => handle.remove(), NetlinkError, "CAP_NET_ADMIN");
+    assertEquals(error.code, "EPERM");
+    const both = "the ingress filter with preference 28787 and the egress filter with preference 28787";
+    assertEquals(error.op, `remove ${both} from eth0`);
+  }
+  assertEquals([kernel.ours.length, kernel.clsact?.owner], [2, "us"]);
   kernel.assertClean();
 });
+
+test("a filter whose deletion is refused goes with the clsact; one that is in use by others keeps it", async () => {
+  const kernel = new TcKernel();
+  const handle = await addSamplingWith(kernel, BOTH);
+  kernel.refuse = ({ type }) => type === RTM_DELTFILTER ? ENOBUFS : undefined;
+  await handle.remove();
+  assertEquals(kernel.clsact, undefined);
+
+  const other = await addSamplingWith(kernel, BOTH);
+  kernel.addFilter("ingress", 5);
+  const error = await assertRejects(() => other.remove(), NetlinkError);
+  assertEquals([error.code, kernel.ours.length], ["ENOBUFS", 2]);
+  kernel.assertClean();
+});
+
+test("a removal that cannot look removes the filters all the same, and says that the clsact stays", async () => {
+  const kernel = new TcKernel();
+  const handle = await addSamplingWith(kernel, BOTH);
+  kernel.refuse = ({ type }) => type === RTM_GETQDISC ? ENOBUFS : undefined;
+  const error = await assertRejects(() => handle.remove(), NetlinkError);
+  assertEquals([error.op, error.code], ["see whether the clsact qdisc of eth0 is unused, so it stays", "ENOBUFS"]);
+  assertEquals([kernel.ours, kernel.clsact?.owner], [[], "us"]);
+  kernel.assertClean();
+});
+
+test("a removal works without any descriptor to spare, with netlink_diag and without", async () => {
+  for (const noSocketDiag of [false, true]) {
+    const kernel = new TcKernel({ noSocketDiag });
+    const handle = await addSamplingWith(kernel, BOTH);
+    kernel.mostDescriptors = kernel.fds.size;
+    await handle.remove();
+    assertEquals(kernel.state, undefined);
+    kernel.assertClean();
+  }
+});
+
+test("a clsact whose deletion the kernel calls busy is another program's by now", async () => {
+  const kernel = new TcKernel();
+  const handle = await addSamplingWith(kernel, BOTH);
+  kernel.refuse = ({ type }) => type === RTM_DELQDISC ? EBUSY : undefined;
+  await handle.remove();
+  assertEquals([kernel.ours, kernel.clsact?.owner], [[], "us"]);
+  kernel.assertClean();
+});
+
+test("more leftovers than acknowledgements fit into a buffer are removed, together with the clsact", async () => {
+  for (const count of [31, 32, 33, 100]) {
+    const kernel = new TcKernel();
+    const handle = await addSamplingWith(kernel, INGRESS);
+    const [{ payload, parent, handle: mark }] = kernel.ours as [HeldFilter];
+    for (let preference = 1; preference < count; preference++) {
+      const copy = payload.slice();
+      viewOf(copy).setUint32(16, (preference << 16) | 0x300, LITTLE);
+      kernel.clsact!.filters.push({ parent, handle: mark, preference, payload: copy, owner: "us" });
+    }
+    kernel.kill();
+    kernel.revive();
+    const sizes: number[] = [];
+    const { changeAll } = TrafficControl.prototype;
+    TrafficControl.prototype.changeAll = function (changes): ReturnType<TrafficControl["changeAll"]> {
+      sizes.push(changes.length);
+      return changeAll.call(this, changes);
+    };
+    try {
+      assertEquals((await cleanUpSamplingWith(kernel)).removed.length, count);
+    } finally {
+      TrafficControl.prototype.changeAll = changeAll;
+    }
+    assertEquals([kernel.state, Math.max(...sizes) <= 32, sizes.at(-1)! > 1], [undefined, true, true], `${sizes}`);
+    void handle;
+  }
+});
+
+// --- options -----------------------------------------------------------------------------------------
 
 test("wrong options open nothing", async () => {
   const untouched = new Proxy({} as Sys, {
@@ -188,62 +316,224 @@ test("wrong options open nothing", async () => {
     },
   });
   const wrong: [Partial<SamplingOptions>, string][] = [
-    [{ rate: 0 }, "rate 0"],
-    [{ rate: 1.5 }, "rate 1.5"],
-    [{ rate: -1 }, "rate -1"],
-    [{ rate: NaN }, "rate NaN"],
-    [{ rate: undefined, index: undefined }, "without a rate"],
-    [{ group: 2 ** 32 }, "group 4294967296"],
-    [{ truncateBytes: -1 }, "truncateBytes -1"],
-    [{ index: 0 }, "index 0"],
-    [{ device: "" }, 'the device ""'],
-    [{ device: "x".repeat(128) }, "a name has 1 to 15 bytes"],
-    [{ device: 0 }, "device 0"],
-    [{ device: 2 ** 31 }, "device 2147483648"],
-    [{ direction: "left" as "both" }, "the direction left"],
-    [{ cookie: new Uint8Array() }, "a cookie of 0 bytes"],
-    [{ match: "port 53" }, 'flower cannot say "port"'],
-    [{ rate: undefined, group: 3 }, "leave out group"],
-    [{ rate: undefined, group: undefined, control: "pipe" }, "leave out control"],
+    [{ rate: 0 }, "rate must be a whole number from 1 to 4294967295, not 0"],
+    [{ rate: 1.5 }, "rate must be a whole number from 1 to 4294967295, not 1.5"],
+    [{ rate: -1 }, "not -1"],
+    [{ rate: NaN }, "not NaN"],
+    [{ rate: undefined, index: undefined }, "rate is required"],
+    [{ group: 2 ** 32 }, "group must be a whole number from 0 to 4294967295, not 4294967296"],
+    [{ truncateBytes: -1 }, "truncateBytes must be"],
+    [{ index: 0 }, "index must be a whole number from 1"],
+    [{ device: "" }, '"" is not a valid device name'],
+    [{ device: "eth0\0" }, "is not a valid device name"],
+    [{ device: "x".repeat(128) }, "it must be 1 to 15 bytes long"],
+    [{ device: 0 }, "device must be a whole number from 1 to 2147483647, not 0"],
+    [{ device: 2 ** 31 }, "not 2147483648"],
+    [{ direction: "left" as "both" }, 'direction must be "ingress", "egress" or "both", not "left"'],
+    [{ hardware: "always" as "only" }, 'hardware must be "only" or "never", not "always"'],
+    [{ cookie: new Uint8Array() }, "cookie must be 1 to 16 bytes long, not 0"],
+    [{ cookie: new Uint8Array(17) }, "not 17"],
+    [{ match: "port 53" }, "port"],
+    [{ rate: undefined, index: 7, group: 3 }, "leave out group"],
+    [{ rate: undefined, index: 7, group: undefined, control: "pipe" }, "leave out control"],
   ];
   for (const [options, said] of wrong) {
-    await assertRejects(() => addSamplingWith(untouched, { ...BOTH, ...options }), Error, said);
+    await assertRejects(() => addSamplingWith(untouched, { ...BOTH, ...options }), ArgumentError, said);
   }
 });
 
-test("while another changes the device we wait, and go on when it has ended", async () => {
-  const kernel = new Kernel();
-  const fd = kernel.socket(16, 3, NETLINK_USERSOCK);
-  const address = memory(12);
-  viewOf(address).setUint32(4, LOCK, LITTLE);
-  assertEquals(kernel.bind(fd, address), 0);
+// --- signals -----------------------------------------------------------------------------------------
+
+test("a signal that aborts at any moment of the installation leaves nothing, and is the reason", async () => {
+  for (const options of ORDERS) {
+    for (let moment = -1;; moment++) {
+      const kernel = new TcKernel();
+      const controller = new AbortController();
+      const reason = new Error("enough");
+      if (moment < 0) controller.abort(reason);
+      kernel.beforeDatagram = (number) => {
+        if (number === moment) controller.abort(reason);
+      };
+      const outcome = await addSamplingWith(kernel, { ...options, signal: controller.signal }).catch((error) => error);
+      if (!controller.signal.aborted) {
+        await (outcome as SamplingHandle).remove();
+        break;
+      }
+      assertEquals([outcome, kernel.state], [reason, undefined], `before datagram ${moment}`);
+      kernel.assertClean();
+    }
+  }
+});
+
+test("a signal that aborts later removes, and remove() waits for that", async () => {
+  const kernel = new TcKernel();
+  const controller = new AbortController();
+  const handle = await addSamplingWith(kernel, { ...BOTH, signal: controller.signal });
+  controller.abort();
+  assertEquals(await handle.isInstalled(), false);
+  await handle.remove();
+  assertEquals(kernel.state, undefined);
+  kernel.assertClean();
+
+  // One that fails is reported by remove(), and not as an unhandled rejection.
+  const second = new AbortController();
+  const stuck = await addSamplingWith(kernel, { ...BOTH, signal: second.signal });
+  kernel.refuse = () => EPERM;
+  second.abort();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  await assertRejects(() => stuck.remove(), NetlinkError, "EPERM");
+  kernel.assertClean();
+});
+
+test("a signal ends the wait for the lock", async () => {
+  const kernel = new TcKernel();
+  kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP);
+  const controller = new AbortController();
+  const adding = addSamplingWith(kernel, { ...BOTH, signal: controller.signal });
+  setTimeout(() => controller.abort(new Error("enough")), 10);
+  await assertRejects(() => adding, Error, "enough");
+  assertEquals([kernel.state, kernel.fds.size], [undefined, 1]);
+});
+
+// --- instances and the lock --------------------------------------------------------------------------
+
+/** Adds while another holds the lock, which it then releases. */
+async function waitsFor(kernel: TcKernel, holder: FakeSocket): Promise<void> {
   let added = false;
   const adding = addSamplingWith(kernel, BOTH).then((handle) => {
     added = true;
     return handle;
   });
-  for (let i = 0; i < 20; i++) await new Promise((resolve) => setTimeout(resolve, 1));
-  assertEquals([added, kernel.qdisc], [false, undefined]);
-  kernel.close(fd);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assertEquals([added, kernel.state], [false, undefined]);
+  kernel.close(holder.fd);
   await (await adding).remove();
-  assertEquals(kernel.state, { qdisc: undefined, filters: [] });
+  assertEquals(kernel.state, undefined);
+  kernel.assertClean();
+}
+
+test("while another of us changes a device we wait, and go on when it has ended", async () => {
+  const kernel = new TcKernel();
+  await waitsFor(kernel, kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP));
+  const old = new TcKernel({ noSocketDiag: true });
+  await waitsFor(old, old.holdPort(LOCK_PORT));
+});
+
+test("a process without the privilege does not hold us up, whatever ports it holds", async () => {
+  const kernel = new TcKernel();
+  const held = [LOCK_PORT, LOCK_PORT + 1, MARK, MARK + 77].map((port) => kernel.holdPort(port));
+  // And one that has the privilege, and nothing to do with us.
+  held.push(kernel.holdPort(4711, INSTANCE_GROUP, LOCK_GROUP));
+  const began = performance.now();
+  const warnings: string[] = [];
+  await (await addSamplingWith(kernel, { ...BOTH, onWarning: (message) => warnings.push(message) })).remove();
+  assert(performance.now() - began < 1000, "it waited");
+  assertEquals([kernel.state, warnings], [undefined, []]);
+  for (const { fd } of held) kernel.close(fd);
   kernel.assertClean();
 });
 
-test("a running instance is not left over, also when its buffer is full of those who knocked", async () => {
-  const kernel = new Kernel();
-  const handle = await addSamplingWith(kernel, BOTH);
-  const [{ payload }] = kernel.filters as [Held];
-  kernel.addFilter(0xfffffff3, (handle.installed[0]!.handle & 0xffff8000) | ((handle.installed[0]!.handle + 1) & 0x7fff), payload);
-  const running = [...kernel.fds.values()].find(({ portId }) => portId >>> 16 === PORT >>> 16)!;
-  running.room = 1;
-  for (let round = 0; round < 3; round++) {
-    const removed = await cleanUpSamplingWith(kernel);
-    assertEquals(removed.map(({ handle }) => handle & 0x7fff), round === 0 ? [(running.portId + 1) & 0x7fff] : []);
-    assertEquals(kernel.filters.length, 2);
-  }
-  assertEquals((await listSamplingWith(kernel)).map(({ device, ours }) => [device, ours]), [["eth0", true], ["eth0", true]]);
+test("a holder that was stopped holds us up for a while, and we say so", async () => {
+  const kernel = new TcKernel();
+  const { fd } = kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP);
+  const warnings: string[] = [];
+  const handle = await addSamplingWith(kernel, { ...BOTH, onWarning: (message) => warnings.push(message) });
+  assertEquals(warnings, ["Another process has held the lock for 2 s and may be stopped: going on without it"]);
+  kernel.close(fd);
   await handle.remove();
-  assertEquals(kernel.state, { qdisc: undefined, filters: [] });
+  assertEquals([kernel.state, warnings.length], [undefined, 1]);
+  kernel.assertClean();
+});
+
+test("eight at once take the lock one after the other", async () => {
+  for (const noSocketDiag of [false, true]) {
+    const kernel = new TcKernel({ noSocketDiag });
+    const handles = await Promise.all(Array.from({ length: 8 }, () => addSamplingWith(kernel, BOTH)));
+    assertEquals(kernel.ours.length, 16);
+    assertEquals(new Set(handles.map(({ installed }) => installed[0]!.preference)).size, 8);
+    await Promise.all(handles.map((handle) => handle.remove()));
+    assertEquals(kernel.state, undefined);
+    kernel.assertClean();
+  }
+});
+
+/** The filters that are removed, by their numbers, and the others with the reason. */
+async function cleaned(kernel: TcKernel, options?: CleanUpOptions): Promise<unknown> {
+  const { removed, kept } = await cleanUpSamplingWith(kernel, options);
+  return [removed.map(({ handle }) => handle & 0x7fff), kept.map(({ sampling, reason }) => [sampling && sampling.handle & 0x7fff, reason])];
+}
+
+test("a running instance is not left over, and another's leftover is, whoever holds its port", async () => {
+  const kernel = new TcKernel();
+  kernel.addClsact();
+  const handle = await addSamplingWith(kernel, INGRESS);
+  const mine = handle.installed[0]!.handle & 0x7fff;
+  const dead = mine === 5 ? 6 : 5;
+  const leave = (): void => kernel.addFilter("egress", 28787, MARK + dead);
+  leave();
+  assertEquals(await cleaned(kernel, { dryRun: true }), [[dead], [[mine, "running"]]]);
+  assertEquals(kernel.damage, []);
+  // Its port held by somebody without the privilege, whose buffer may be full.
+  const impostor = kernel.holdPort(MARK + dead);
+  impostor.room = 0;
+  assertEquals(await cleaned(kernel), [[dead], [[mine, "running"]]]);
+  // And by an instance.
+  leave();
+  impostor.groups.add(INSTANCE_GROUP);
+  assertEquals(await cleaned(kernel), [[], [[mine, "running"], [dead, "running"]]]);
+  assertEquals(await cleaned(kernel, { force: true, dryRun: true }), [[mine, dead], []]);
+  assertEquals((await listSamplingWith(kernel)).map(({ device, ours }) => [device, ours]), [["eth0", true], ["eth0", true]]);
+  kernel.close(impostor.fd);
+  await handle.remove();
+  assertEquals(kernel.ours, []);
+  kernel.assertClean();
+});
+
+test("a kernel that does not say who holds a port: what may be an instance's is kept, with the reason, unless forced", async () => {
+  const kernel = new TcKernel({ noSocketDiag: true });
+  kernel.addClsact();
+  kernel.addFilter("ingress", 28786, MARK + 5);
+  kernel.addFilter("ingress", 28787, MARK + 6);
+  const holder = kernel.holdPort(MARK + 5);
+  for (const room of [1, 0]) {
+    holder.room = room;
+    assertEquals(await cleaned(kernel, { dryRun: true }), [[6], [[5, "unverified"]]]);
+  }
+  assertEquals(await cleaned(kernel), [[6], [[5, "unverified"]]]);
+  assertEquals(await cleaned(kernel, { force: true }), [[5], []]);
+  kernel.close(holder.fd);
+  assertEquals(kernel.clsact?.filters, []);
+  kernel.assertClean();
+});
+
+test("one device that fails does not keep the others from being cleaned up, and the error comes at the end", async () => {
+  const kernel = new TcKernel();
+  await addSamplingWith(kernel, BOTH);
+  kernel.kill();
+  kernel.revive();
+  kernel.refuse = ({ type }) => type === RTM_DELTFILTER || type === RTM_DELQDISC ? EPERM : undefined;
+  const error = await assertRejects(() => cleanUpSamplingWith(kernel), NetlinkError);
+  assertStringIncludes(error.op, "from eth0");
+  assertEquals(kernel.ours.length, 2);
+  kernel.assertClean();
+});
+
+// --- the list ----------------------------------------------------------------------------------------
+
+test("the list has the actions that no filter uses, without a place", async () => {
+  const kernel = new TcKernel();
+  kernel.addAction(19);
+  const handle = await addSamplingWith(kernel, INGRESS);
+  const list = await listSamplingWith(kernel);
+  assertEquals(list.map(({ device, direction, group, index }) => [device, direction, group, index]), [
+    ["eth0", "ingress", 3, 0],
+    [undefined, undefined, 6, 19],
+  ]);
+  assertEquals(Object.keys(list[1]!), Object.keys(list[0]!));
+  assertEquals(list[1]!.ours, false);
+  await handle.remove();
+  // A kernel without actions.
+  kernel.refuse = ({ type }) => type === RTM_GETACTION ? EOPNOTSUPP : undefined;
+  assertEquals(await listSamplingWith(kernel), []);
   kernel.assertClean();
 });

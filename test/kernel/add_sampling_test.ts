@@ -17,7 +17,7 @@ import { fromHex, toHex } from "../../src/wire/text.ts";
 import { counting, ETH_IPV4, ethernet, frameIn, frameOut, hex, inOrder, udp } from "./frames.ts";
 import { asSamples, bareWire, hear, IFINDEX, ip, sampledInOrder, scene, secondWire, send, tc, until, wire } from "./scene.ts";
 import { linuxAtLeast } from "./needs.ts";
-import { saidByTc, saidByUs, type TcAction, tcActions, tcControl, tcDump, tcFilters } from "./tc_dump.ts";
+import { saidByTc, saidByUs, type TcAction, tcActions, tcControl, tcDump, tcFilters, tcShow } from "./tc_dump.ts";
 
 /** Devices on which nothing happens: `d0`, with number 200, and so on. */
 function dummies(count: number): string[] {
@@ -288,7 +288,7 @@ scene("all or nothing: where the second direction is refused the first is undone
   tc("qdisc add dev a egress_block 22 clsact", "filter add block 22 matchall action continue");
   const before = tcDump("a");
   const error = await assertRejects(() => addSampling({ device: "a", direction: "both", rate: 1, group: 5 }), Error);
-  assertStringIncludes(error.message, "Cannot sample egress packets of a");
+  assertStringIncludes(error.message, "Cannot sample egress traffic on a");
   assertStringIncludes(error.message, "block is shared");
   assertStringIncludes(error.message, "tc filter add block NUMBER");
   assertEquals(tcDump("a"), before);
@@ -360,6 +360,72 @@ scene("somebody else removes our filter, or the device: remove says nothing and 
   assertEquals(tcDump(two), before);
 });
 
+scene("a clsact that another program put in place of ours is theirs, empty or not, and so is one with a block", async () => {
+  const [empty, block, filter] = dummies(3) as [string, string, string];
+  const handles = await Promise.all([empty, block, filter].map((device) => addSampling({ device, rate: 1 })));
+  for (const device of [empty, block, filter]) tc(`qdisc del dev ${device} clsact`);
+  tc(
+    `qdisc add dev ${empty} clsact`,
+    `qdisc add dev ${block} ingress_block 7 clsact`,
+    `qdisc add dev ${filter} clsact`,
+    `filter add dev ${filter} egress pref 28787 protocol ip flower action continue`,
+  );
+  const before = tcDump(empty, block, filter);
+  for (const handle of handles) await handle.remove();
+  assertEquals(tcDump(empty, block, filter), before);
+});
+
+scene("what another program put into our clsact keeps it: a chain with a template or without, in either direction", async () => {
+  const template = "proto ip flower dst_ip 0.0.0.0/16";
+  const theirs = ["ingress chain 7", "egress chain 0", "ingress chain 0"].flatMap((place) => [
+    `chain add dev DEVICE ${place}`,
+    `chain add dev DEVICE ${place} ${template}`,
+  ]);
+  const devices = dummies(theirs.length);
+  const handles: SamplingHandle[] = [];
+  for (const [i, line] of theirs.entries()) {
+    // A chain 0 is theirs only where we have no filter.
+    const direction = line.includes("ingress chain 0") ? "egress" : line.includes("chain 0") ? "ingress" : "both";
+    handles.push(await addSampling({ device: devices[i]!, direction, rate: 1 }));
+    tc(line.replace("DEVICE", devices[i]!));
+  }
+  const chains = (): unknown =>
+    tcShow(devices.flatMap((device) => ["ingress", "egress"].map((side) => `chain show dev ${device} ${side}`)));
+  for (const handle of handles) await handle.remove();
+  const after = (chains() as { chain?: number }[][]).map((chains) => chains.map(({ chain }) => chain));
+  assertEquals(after, [[7], [], [7], [], [], [0], [], [0], [0], [], [0], []]);
+  assertEquals(tcFilters(devices), []);
+});
+
+scene("a second instance on another program's empty chain does not make the clsact ours", async () => {
+  const [device] = dummies(1) as [string];
+  const first = await addSampling({ device, direction: "ingress", rate: 1 });
+  tc(`chain add dev ${device} egress`);
+  const second = await addSampling({ device, direction: "both", rate: 1 });
+  await first.remove();
+  await second.remove();
+  assertEquals((tcShow([`chain show dev ${device} egress`])[0] as unknown[]).length, 1);
+});
+
+scene("a signal that aborts removes, also when it comes in the middle of the installation", async () => {
+  const [device] = dummies(1) as [string];
+  const before = tcDump(device);
+  const later = new AbortController();
+  const handle = await addSampling({ device, rate: 1, signal: later.signal });
+  later.abort();
+  await handle.remove();
+  assertEquals(tcDump(device), before);
+  for (let turns = 0; turns < 40; turns += 2) {
+    const controller = new AbortController();
+    const adding = addSampling({ device, rate: 1, signal: controller.signal });
+    for (let i = 0; i < turns; i++) await Promise.resolve();
+    controller.abort(new Error("enough"));
+    // Either it is not installed, or it is removed at once.
+    await adding.then((handle) => handle.remove(), (error) => assertEquals(error.message, "enough"));
+    assertEquals(tcDump(device), before, `after ${turns} turns`);
+  }
+});
+
 // --- what was left behind ---------------------------------------------------------------------------
 
 scene("leftovers: what carries our mark and has nobody any more, and nothing else", async () => {
@@ -383,9 +449,9 @@ scene("leftovers: what carries our mark and has nobody any more, and nothing els
     assertEquals(leftovers.map(({ device, direction, group }) => [device, direction, group]), expected);
   }
   assertEquals((await listSampling()).filter(({ ours }) => ours).length, 5);
-  const removed = await cleanUpSampling();
+  const { removed } = await cleanUpSampling();
   assertEquals(removed.map(({ device, direction, group }) => [device, direction, group]), expected);
-  assertEquals(await cleanUpSampling(), []);
+  assertEquals((await cleanUpSampling()).removed, []);
   assertEquals(await running.isInstalled(), true);
   // The clsact of the first was ours, that of the second was not.
   assertStringIncludes(tcDump(two), '"kind":"clsact"');
@@ -439,11 +505,10 @@ scene("the list is what iproute2 says: matchall, flower, u32, chains, several ac
   assertEquals(saidByUs(listed), saidByTc(devices));
   assertEquals(listed.map(({ ours }) => ours), listed.map(() => false));
   assert(listed.some(({ packets }) => packets === 5n) && listed.some(({ packets }) => packets === 3n), "counters stood still");
-  // Ages in whole seconds: ours lie between what iproute2 said before and after.
+  // Ages in whole seconds, of which iproute2 leaves out 0: ours lie between what it said before and after.
   const ages = (filters: typeof before): number[] =>
-    filters.flatMap(({ filter }) => filter.options!.actions ?? []).filter(({ kind }) => kind === "sample").map(({ installed }) =>
-      installed!
-    );
+    filters.flatMap(({ filter }) => filter.options!.actions ?? []).filter(({ kind }) => kind === "sample")
+      .map(({ installed = 0 }) => installed);
   const [least, most] = [ages(before), ages(after)];
   assertEquals(least.length, listed.length);
   for (const [i, { ages }] of listed.entries()) {
@@ -465,6 +530,26 @@ scene("a block that devices share is listed once, and has no device", async () =
     { device: undefined, direction: undefined, parent: 5, rate: 10 },
     { device: "d1", direction: "egress", parent: 0xfffffff3, rate: 11 },
   ]);
+});
+
+scene("the list has actions that no filter uses, and none of a filter that was just removed", async () => {
+  const [device] = dummies(1) as [string];
+  tc("actions add action sample rate 100 group 6 index 19", "actions add action sample rate 9 group 7 trunc 64 index 20 cookie c0ffee");
+  for (let i = 0; i < 20; i++) {
+    const handle = await addSampling({ device, index: 20 });
+    assertEquals((await listSampling()).map(({ index, direction }) => [index, direction]), [[20, "ingress"], [20, "egress"], [
+      19,
+      undefined,
+    ]]);
+    await handle.remove();
+    const listed = (await listSampling()).filter(({ index }) => index !== 20);
+    assertEquals(listed.map(({ device, ifindex, rate, group, bindings }) => [device, ifindex, rate, group, bindings]), [
+      [undefined, undefined, 100, 6, 0],
+    ]);
+  }
+  await until("nothing uses the action", async () => (await listSampling()).length === 2);
+  const [, other] = await listSampling();
+  assertEquals([other!.truncateBytes, toHex(other!.cookie!), other!.ours], [64, "c0ffee", false]);
 });
 
 // --- the rate ---------------------------------------------------------------------------------------

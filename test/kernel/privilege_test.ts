@@ -22,7 +22,7 @@ scene("without privilege: samples are refused and the hint says why; events and 
     assertEquals(refusal.op, "join the multicast group packets of psample");
     assertStringIncludes(refusal.message, "CAP_NET_ADMIN");
     assertStringIncludes(refusal.message, "Linux 6.7");
-    assertStringIncludes(refusal.message, "run it as root");
+    assertStringIncludes(refusal.message, "run as root");
     assertEquals([all.code, all.errno], ["EPERM", 1]);
     assertStringIncludes(all.message, "CAP_NET_BROADCAST");
     assertEquals(groups, [{ group: 1, refcount: 1, sequence: 0 }]);

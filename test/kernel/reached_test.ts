@@ -1,6 +1,6 @@
 /** Whether packets reach a hook: what is said of it, and what the kernel's own counter says. */
 import { assert, assertEquals } from "@std/assert";
-import { addSampling, type Finding, listSampling, type Sampling } from "../../mod.ts";
+import { addSampling, type FilterSampling, type Finding, listSampling } from "../../mod.ts";
 import { checkHooks } from "../../src/control/check.ts";
 import { TrafficControl } from "../../src/control/traffic_control.ts";
 import { loadSys } from "../../src/sys/load.ts";
@@ -11,7 +11,7 @@ import { bareWire, ip, run, sample, scene, send, sendToBeCut, tc, wire } from ".
 
 const sys = await loadSys();
 
-async function check(hooks: readonly Sampling[]): Promise<Finding[]> {
+async function check(hooks: readonly FilterSampling[]): Promise<Finding[]> {
   const control = new TrafficControl(sys);
   try {
     return await checkHooks(sys, control, hooks);
@@ -21,8 +21,8 @@ async function check(hooks: readonly Sampling[]): Promise<Finding[]> {
 }
 
 /** The hooks whose samples go to group 1. */
-async function hooks(): Promise<Sampling[]> {
-  return (await listSampling()).filter(({ group }) => group === 1);
+async function hooks(): Promise<FilterSampling[]> {
+  return (await listSampling()).filter((one): one is FilterSampling => one.group === 1 && one.ifindex !== undefined);
 }
 
 async function counted(): Promise<bigint> {
@@ -193,7 +193,7 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
   assertEquals(await said(() => ip("link set dev a up", "link set dev b up", "link set dev a name e")), [
     "good e egress is sampled, 1 in 1 into group 1",
   ]);
-  const [{ index, preference }] = set as [Sampling];
+  const [{ index, preference }] = set as [FilterSampling];
   assertEquals(
     await said(() => tc(`actions replace action sample rate 7 group 8 trunc 64 index ${index} continue`)),
     [
@@ -236,7 +236,7 @@ scene("a handle tells what came, and when something gets in the way, or out of i
   sendOut(3);
   sendIn(2);
   assertEquals(await handle.passed(), { trials: 5n, packets: 5n });
-  const [{ preference }] = handle.installed as [Sampling];
+  const [{ preference }] = handle.installed as [FilterSampling];
   tc("filter add dev a ingress pref 1 protocol all bpf da bytecode '1,6 0 0 0'");
   assertEquals(await said(), [
     `bad a ingress: the filter pref 1 (bpf: pass) comes first and hides every packet from the filter pref ${preference} (matchall)`,

@@ -86,13 +86,13 @@ function handleOf({ handle, fh }: NonNullable<TcFilter["options"]>): number | un
 export interface Said {
   device: string | undefined;
   direction: string | undefined;
-  preference: number;
+  preference: number | undefined;
   protocol: number | undefined;
-  kind: string;
-  chain: number;
+  kind: string | undefined;
+  chain: number | undefined;
   handle: number | undefined;
   where: string | undefined;
-  order: number;
+  order: number | undefined;
   rate: number | undefined;
   group: number | undefined;
   trunc: number | undefined;

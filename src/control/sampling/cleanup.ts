@@ -1,39 +1,117 @@
 /** What processes that were killed left behind, and its removal. */
 import { loadSys } from "../../sys/load.ts";
 import type { Sys } from "../../sys/sys.ts";
+import type { Filter } from "../../tc/filter.ts";
 import { TrafficControl } from "../traffic_control.ts";
-import { exclusively, Instance } from "./instance.ts";
-import { listSamplingWith } from "./list.ts";
-import { isOurs, madeClsact } from "./mark.ts";
-import { type Sampling, samplingsOf } from "./sampling.ts";
+import { Instance } from "./instance.ts";
+import { isOurs, madeClsact, numberOf } from "./mark.ts";
+import { removeAdditions, type Tools } from "./removal.ts";
+import { type FilterSampling, samplingsOf } from "./sampling.ts";
 
-/** Sampling left behind by processes that were killed, for {@linkcode cleanUpSampling}. No privileges needed. */
-export async function listLeftovers(): Promise<Sampling[]> {
-  const sys = await loadSys();
-  return (await listSamplingWith(sys)).filter((sampling) => sampling.ours && !Instance.runs(sys, sampling.handle));
+/** How to clean up, for {@linkcode cleanUpSampling}. */
+export interface CleanUpOptions {
+  /**
+   * Remove everything that carries our mark, also filters whose process runs or may run. Sampling that is taken away from a
+   * running process does not come back.
+   */
+  force?: boolean | undefined;
+  /** Remove nothing, and return what would be removed and kept. Needs no privileges. */
+  dryRun?: boolean | undefined;
+  /** Is told what goes on all the same, but may surprise, such as a lock that could not be had. */
+  onWarning?: ((message: string) => void) | undefined;
 }
 
-/** Removes what {@linkcode listLeftovers} lists, and the clsact qdiscs that were made for it and are unused. */
-export async function cleanUpSampling(): Promise<Sampling[]> {
-  return await cleanUpSamplingWith(await loadSys());
+/** What {@linkcode cleanUpSampling} did. */
+export interface CleanUp {
+  /** The sampling that was removed. */
+  readonly removed: readonly FilterSampling[];
+  /** What carries our mark and was kept. */
+  readonly kept: readonly Kept[];
+}
+
+/** Something that was kept, and why. */
+export interface Kept {
+  /** Name of the device. */
+  readonly device: string | undefined;
+  /** Index of the device. */
+  readonly ifindex: number;
+  /** The sampling that was kept; `undefined` if that is the device's clsact qdisc. */
+  readonly sampling: FilterSampling | undefined;
+  /**
+   * - `"running"`: the process that installed it runs, so it is not left over.
+   * - `"unverified"`: somebody holds the netlink port that the process would hold, and this kernel (without netlink_diag)
+   *   cannot say who: see {@linkcode CleanUpOptions.force}.
+   * - `"in use"`: the clsact qdisc was made for sampling, but other filters or chains are on it now.
+   */
+  readonly reason: "running" | "unverified" | "in use";
+}
+
+/** Sampling left behind by processes that were killed, for {@linkcode cleanUpSampling}. No privileges needed. */
+export async function listLeftovers(): Promise<readonly FilterSampling[]> {
+  return (await cleanUpSampling({ dryRun: true })).removed;
+}
+
+/**
+ * Removes what processes that were killed left behind: filters that carry our mark and whose process does not run, and
+ * the clsact qdiscs that were made for them and have nothing else on them.
+ *
+ * An empty clsact qdisc without such a filter stays: it carries no mark, so it may be anybody's.
+ *
+ * @throws {NetlinkError} if the kernel refuses something; the rest is cleaned up all the same.
+ */
+export async function cleanUpSampling(options: CleanUpOptions = {}): Promise<CleanUp> {
+  return await cleanUpSamplingWith(await loadSys(), options);
 }
 
 /** {@linkcode cleanUpSampling} on a given seam. */
-export async function cleanUpSamplingWith(sys: Sys): Promise<Sampling[]> {
+export async function cleanUpSamplingWith(sys: Sys, options: CleanUpOptions = {}): Promise<CleanUp> {
   const tc = new TrafficControl(sys);
+  let instance: Instance | undefined;
   try {
-    const links = await tc.links();
-    return await exclusively(sys, async () => {
-      const removed: Sampling[] = [];
-      for (const filter of await tc.allFilters()) {
-        if (!isOurs(filter) || Instance.runs(sys, filter.handle)) continue;
-        await tc.removeFilter(filter);
-        removed.push(...samplingsOf(filter, links.nameOf(filter.ifindex)));
-        if (madeClsact(filter)) await tc.removeUnusedClsact(filter.ifindex);
-      }
-      return removed;
-    });
+    const visitor = instance = Instance.visit(sys);
+    const work = (): Promise<CleanUp> => cleanUp({ sys, tc, onWarning: options.onWarning }, visitor, options);
+    return await (options.dryRun ? work() : visitor.exclusively(work, options));
   } finally {
+    instance?.close();
     tc.close();
   }
+}
+
+async function cleanUp(tools: Tools, visitor: Instance, { force = false, dryRun = false }: CleanUpOptions): Promise<CleanUp> {
+  const { tc } = tools;
+  const links = await tc.links();
+  // Filters before instances: one that starts after this look has none among them.
+  const filters = (await tc.allFilters()).filter(isOurs);
+  const liveness = await visitor.runningInstances();
+  const leftovers = new Map<number, Filter[]>();
+  // Devices with a clsact that a running instance is going to remove.
+  const inherited = new Set<number>();
+  const kept: Kept[] = [];
+  for (const filter of filters) {
+    const { ifindex } = filter;
+    const device = links.nameOf(ifindex);
+    const reason = liveness(numberOf(filter.handle));
+    if (reason === "gone" || force) {
+      leftovers.set(ifindex, [...leftovers.get(ifindex) ?? [], filter]);
+    } else {
+      kept.push(...samplingsOf(filter, device).map((sampling) => ({ device, ifindex, sampling, reason })));
+      if (madeClsact(filter)) inherited.add(ifindex);
+    }
+  }
+  const removed: FilterSampling[] = [];
+  const errors: unknown[] = [];
+  for (const [ifindex, filters] of leftovers) {
+    const device = links.nameOf(ifindex);
+    try {
+      const clsact = filters.some(madeClsact) && !inherited.has(ifindex);
+      const additions = { ifindex, device: device ?? `interface ${ifindex}`, filters, clsact };
+      if (!dryRun && await removeAdditions(tools, additions)) kept.push({ device, ifindex, sampling: undefined, reason: "in use" });
+      removed.push(...filters.flatMap((filter) => samplingsOf(filter, device)));
+    } catch (error) {
+      // One device that fails must not keep the others.
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+  return { removed, kept };
 }

@@ -1,19 +1,21 @@
 /** What {@linkcode import("./install.ts").addSampling} installed: whether it is still there, and its removal. */
-import type { FilterKey } from "../../tc/filter.ts";
+import type { Link } from "../../link/link.ts";
 import type { Sys } from "../../sys/sys.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
 import { type Passed, passedSince } from "../passed.ts";
 import type { TrafficControl } from "../traffic_control.ts";
-import { exclusively, type Instance } from "./instance.ts";
-import type { Sampling } from "./sampling.ts";
+import type { OwnFilter } from "./clsact.ts";
+import type { Instance, LockOptions } from "./instance.ts";
+import { removeAdditions } from "./removal.ts";
+import type { FilterSampling } from "./sampling.ts";
 
 /** What {@linkcode addSampling} installed. */
 export interface SamplingHandle extends AsyncDisposable {
   /** The psample group that the samples go to. */
   readonly group: number | undefined;
   /** What the kernel reported right after the installation: one entry for each direction. */
-  readonly installed: readonly Sampling[];
+  readonly installed: readonly FilterSampling[];
   /**
    * Whether packets reach the sampling now. A finding for each direction that is good, or for each thing that is in the way:
    * the filters or the device are gone, down, changed by another program, or hidden by filters and programs in front. It is
@@ -22,22 +24,17 @@ export interface SamplingHandle extends AsyncDisposable {
   check(): Promise<Finding[]>;
   /** How many packets came to the sampling since it was installed. */
   passed(): Promise<Passed>;
-  /** Whether the kernel still has all of it: removing the device removes it too, and so can anybody with the privilege. */
+  /** Whether the kernel still has all of it: removing the device removes it too, and so can anybody with CAP_NET_ADMIN. */
   isInstalled(): Promise<boolean>;
-  /** Removes the filters, and the clsact qdisc if we created it and it is unused. Idempotent. */
+  /**
+   * Removes the filters, and the clsact qdisc if one of us made it and nothing else is on it. What is gone already, or was
+   * replaced by another program, is left alone. Idempotent: every call returns the result of the first.
+   *
+   * @throws {NetlinkError} if the kernel refuses; the error names what stays, for {@linkcode cleanUpSampling} to remove later.
+   */
   remove(): Promise<void>;
-  /** {@linkcode SamplingHandle.remove} at the end of an `await using` block. */
+  /** {@linkcode SamplingHandle.remove} at the end of an `await using` block. A signal does not reach that end: see {@linkcode endOnSignals}. */
   [Symbol.asyncDispose](): Promise<void>;
-}
-
-/** What is in the kernel, added to step by step, so that it can be removed at any step. */
-export interface Made {
-  /** The device. */
-  readonly ifindex: number;
-  /** The filters that were added. */
-  readonly filters: FilterKey[];
-  /** The clsact qdisc was made by one of us. */
-  clsact: boolean;
 }
 
 /** What an installation holds open until it is removed. */
@@ -47,24 +44,37 @@ export interface Resources {
   readonly instance: Instance;
 }
 
-/** The only {@linkcode SamplingHandle}. */
+/** The only {@linkcode SamplingHandle}. It holds open what removal takes, so that this works without any descriptor to spare. */
 export class Installation implements SamplingHandle {
   group: number | undefined;
-  installed: readonly Sampling[] = [];
-  /** What there is to remove. */
-  readonly made: Made;
+  installed: readonly FilterSampling[] = [];
+  /** What is in the kernel, to be removed. */
+  filters: readonly OwnFilter[] = [];
+  /** The clsact qdisc was made by one of us. */
+  clsact = false;
   readonly #resources: Resources;
+  readonly #link: Link;
+  readonly #lock: LockOptions;
+  readonly #signal: AbortSignal | undefined;
+  // Whoever calls remove() gets its error.
+  readonly #abort = (): void => void this.remove().catch(() => {});
   #removed: Promise<void> | undefined;
 
-  constructor(resources: Resources, ifindex: number, group: number | undefined) {
+  constructor(resources: Resources, link: Link, { signal, onWarning }: LockOptions) {
     this.#resources = resources;
-    this.made = { ifindex, filters: [], clsact: false };
-    this.group = group;
+    this.#link = link;
+    this.#lock = { onWarning };
+    this.#signal = signal;
+  }
+
+  /** From now on the signal removes it. */
+  removeOnAbort(): void {
+    this.#signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
   async isInstalled(): Promise<boolean> {
     if (this.#removed) return false;
-    for (const { ifindex, parent, preference, handle } of this.made.filters) {
+    for (const { ifindex, parent, preference, handle } of this.filters) {
       const filters = await this.#resources.tc.filters(ifindex, parent, preference);
       if (!filters.some((filter) => filter.handle === handle && filter.preference === preference)) return false;
     }
@@ -88,15 +98,20 @@ export class Installation implements SamplingHandle {
     return this.remove();
   }
 
+  /** Removes what is in the kernel so far: under the lock, see {@linkcode Instance.exclusively}. */
+  async undo(): Promise<void> {
+    const { filters, clsact } = this;
+    this.filters = [];
+    this.clsact = false;
+    const { sys, tc } = this.#resources;
+    await removeAdditions({ sys, tc, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
+  }
+
   async #remove(): Promise<void> {
-    const { sys, tc, instance } = this.#resources;
-    const { ifindex, filters, clsact } = this.made;
+    const { tc, instance } = this.#resources;
+    this.#signal?.removeEventListener("abort", this.#abort);
     try {
-      await exclusively(sys, async () => {
-        const results = await Promise.allSettled(filters.map((key) => tc.removeFilter(key)));
-        if (clsact) await tc.removeUnusedClsact(ifindex);
-        for (const result of results) if (result.status === "rejected") throw result.reason;
-      });
+      if (this.filters.length > 0 || this.clsact) await instance.exclusively(() => this.undo(), this.#lock);
     } finally {
       instance.close();
       tc.close();

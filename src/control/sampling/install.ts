@@ -7,27 +7,30 @@
 import { NetlinkError } from "../../errors.ts";
 import type { Link } from "../../link/link.ts";
 import { loadSys } from "../../sys/load.ts";
-import { EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
+import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { type ActionSpec, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
-import { encodeQdisc, type Qdisc } from "../../tc/qdisc.ts";
-import { TC_H_CLSACT } from "../../tc/tcmsg.ts";
 import { listGroupsWith } from "../groups.ts";
-import { PARENTS, TrafficControl } from "../traffic_control.ts";
+import { type Change, type Direction, isGone, PARENTS, TrafficControl } from "../traffic_control.ts";
+import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
 import { Installation, type SamplingHandle } from "./handle.ts";
-import { exclusively, Instance } from "./instance.ts";
-import { INSTANCE_MASK, madeClsact, markCookie, markedHandle } from "./mark.ts";
+import { Instance } from "./instance.ts";
+import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
 import { planSampling, type SamplingOptions, type SamplingPlan } from "./options.ts";
+import { clsactChange } from "./removal.ts";
 import { samplingsOf } from "./sampling.ts";
 
-/** Filters of ours come before others: the first preference that is tried. */
+/** The first preference that is tried: filters of ours come before others. */
 const PREFERENCE = 28787;
 /** The first of the groups that are chosen for the user. */
 const FIRST_GROUP = 0x10000;
+/** How often it is tried again after another program has changed the device at the same moment. */
+const MOST_ATTEMPTS = 10;
 const NO_HARDWARE = "The device has no hardware that samples so: leave out hardware";
 
 /**
- * Adds sampling to a device. Call `remove()` on the result to undo exactly this.
+ * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. Neither is
+ * reached by a program that a signal ends: pass the signal of {@linkcode endOnSignals}.
  *
  * @throws {ArgumentError} if the options make no sense; nothing was touched then.
  * @throws {NetlinkError} if the kernel refuses; what was done until then is undone.
@@ -39,21 +42,25 @@ export async function addSampling(options: SamplingOptions): Promise<SamplingHan
 /** {@linkcode addSampling} on a given seam. */
 export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promise<SamplingHandle> {
   const plan = planSampling(options);
+  const { signal, onWarning } = options;
+  signal?.throwIfAborted();
   const tc = new TrafficControl(sys);
   let instance: Instance | undefined;
   try {
-    instance = new Instance(sys);
-    const link = await tc.link(options.device);
-    const group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, instance.number));
-    const installation = new Installation({ sys, tc, instance }, link.index, group);
+    instance = Instance.open(sys);
     const { number } = instance;
+    const link = await tc.link(options.device);
+    const installation = new Installation({ sys, tc, instance }, link, options);
+    installation.group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, number));
     try {
-      await exclusively(sys, () => install(installation, tc, link, number, options, plan));
+      await instance.exclusively(() => install(tc, installation, { link, number, options, plan }), { signal, onWarning });
+      signal?.throwIfAborted();
     } catch (error) {
       // Undo what is done; what went wrong first is what the user wants to know.
       await installation.remove().catch(() => {});
       throw error;
     }
+    installation.removeOnAbort();
     return installation;
   } catch (error) {
     instance?.close();
@@ -73,65 +80,94 @@ async function freeGroup(sys: Sys, instance: number): Promise<number> {
     used = new Set();
   }
   let group = FIRST_GROUP + instance;
-  while (used.has(group)) group += INSTANCE_MASK + 1;
+  while (used.has(group)) group += NUMBER_MASK + 1;
   return group;
 }
 
-async function install(
-  installation: Installation,
-  tc: TrafficControl,
-  { index: ifindex, name }: Link,
-  instance: number,
-  options: SamplingOptions,
-  plan: SamplingPlan,
-): Promise<void> {
-  const { made } = installation;
-  const qdisc = (await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
-  checkQdisc(qdisc, name, plan);
-  if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
-  if (!qdisc) {
-    await tc.change(encodeQdisc("add", { ifindex, kind: "clsact" }), `add the clsact qdisc to ${name}`);
-    made.clsact = true;
-  }
-  const filters = {
-    ingress: await tc.filters(ifindex, PARENTS.ingress),
-    egress: qdisc?.kind === "ingress" ? [] : await tc.filters(ifindex, PARENTS.egress),
-  };
-  // The clsact that another instance made is for the last of us to remove.
-  if ([...filters.ingress, ...filters.egress].some(madeClsact)) made.clsact = true;
-  const handle = markedHandle(instance, made.clsact);
-  const action: ActionSpec = {
-    sample: {
-      rate: options.rate,
-      group: plan.shares ? undefined : installation.group,
-      truncateBytes: options.truncateBytes,
-      index: options.index,
-      control: options.control ?? "continue",
-    },
-    cookie: plan.shares ? undefined : options.cookie ?? markCookie(handle),
-  };
-  for (const direction of plan.directions) {
-    const preference = freePreference(filters[direction]);
-    // An ingress qdisc has two names for its only side, and from then on calls all filters' parent by that of the last one.
-    const parent = (qdisc?.kind === "ingress" ? filters[direction][0]?.parent : undefined) ?? PARENTS[direction];
-    const key = { ifindex, parent, preference, protocol: plan.protocol, handle };
-    const classifier = plan.classifier([action]);
-    const cures = options.hardware === "only" ? { [EOPNOTSUPP]: NO_HARDWARE } : {};
-    await tc.change(encodeFilter("add", key, classifier), `sample ${direction} packets of ${name}`, cures);
-    made.filters.push({ ...key, kind: classifier.kind });
-    // Of two directions the second shares the action only if the user chose its index.
-    if (options.index !== undefined) action.sample = { index: options.index, control: action.sample.control };
-  }
-  const installed = (await Promise.all(plan.directions.map((direction) => tc.filters(ifindex, PARENTS[direction])))).flat()
-    .filter((filter) => filter.handle === handle);
-  installation.installed = installed.flatMap((filter) => samplingsOf(filter, name));
-  installation.group ??= installation.installed[0]?.group;
+/** What is to be installed, and where. */
+interface Order {
+  readonly link: Link;
+  /** The number of the instance. */
+  readonly number: number;
+  readonly options: SamplingOptions;
+  readonly plan: SamplingPlan;
 }
 
-function checkQdisc(qdisc: Qdisc | undefined, name: string, plan: SamplingPlan): void {
-  if (!qdisc || qdisc.kind === "clsact" || !plan.directions.includes("egress")) return;
+/** Installs the filters, again if another program changed the device between the look at it and the change. */
+async function install(tc: TrafficControl, installation: Installation, order: Order): Promise<void> {
+  const { link, options, plan } = order;
+  for (let attempt = 1;; attempt++) {
+    const attached = await inspect(tc, link.index);
+    checkQdisc(attached, order);
+    if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
+    options.signal?.throwIfAborted();
+    const refusal = await tryInstall(tc, installation, attached, order);
+    const now = await inspect(tc, link.index);
+    const filters = now ? filtersOf(now) : [];
+    const isOwn = (filter: Filter): boolean => installation.filters.some((own) => isSame(filter, own));
+    // Filters that say that one of us made the clsact must be beside those that they have it from.
+    const misplaced = attached !== undefined && installation.clsact && !filters.some((filter) => madeClsact(filter) && !isOwn(filter));
+    if (!refusal && !misplaced) {
+      installation.installed = filters.filter(isOwn).flatMap((filter) => samplingsOf(filter, link.name));
+      installation.group ??= installation.installed[0]?.group;
+      return;
+    }
+    if (misplaced) installation.clsact = false;
+    await installation.undo();
+    // The preference was taken, or a clsact was there first; or the clsact that we saw is not there any more.
+    const raced = misplaced || refusal!.errno === EEXIST || isGone(refusal) && !now;
+    if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
+  }
+}
+
+function busy(device: string): NetlinkError {
+  return new NetlinkError(`sample on ${device}`, EBUSY, { hint: "Another program keeps replacing its clsact qdisc" });
+}
+
+/** Sends all changes in one datagram, and notes what got in; returns the first refusal. */
+async function tryInstall(
+  tc: TrafficControl,
+  installation: Installation,
+  attached: Attached | undefined,
+  { link, number, options, plan }: Order,
+): Promise<NetlinkError | undefined> {
+  // A clsact that another of us made is for the last of us to remove; but if somebody created chains in it, it is theirs too.
+  const inherits = attached !== undefined && filtersOf(attached).some(madeClsact) && !hasBareChains(attached);
+  const handle = markedHandle(number, !attached || inherits);
+  const cures = options.hardware === "only" ? { [EOPNOTSUPP]: NO_HARDWARE } : {};
+  const additions = plan.directions.map((direction, i) => {
+    const classifier = plan.classifier([actionOf(options, plan, installation.group, handle, i)]);
+    const place = placeOf(direction, attached);
+    const filter: OwnFilter = { ...place, ifindex: link.index, protocol: plan.protocol, handle, kind: classifier.kind };
+    const change: Change = { message: encodeFilter("add", filter, classifier), op: `sample ${direction} traffic on ${link.name}`, cures };
+    return { filter, change };
+  });
+  const clsact = attached ? [] : [clsactChange("add", link.index, link.name)];
+  const refusals = await tc.changeAll([...clsact, ...additions.map(({ change }) => change)]);
+  installation.clsact = attached ? inherits : !refusals[0];
+  installation.filters = additions.filter((_, i) => !refusals[clsact.length + i]).map(({ filter }) => filter);
+  return refusals.find((refusal) => refusal !== undefined);
+}
+
+function actionOf(options: SamplingOptions, plan: SamplingPlan, group: number | undefined, handle: number, position: number): ActionSpec {
+  const { rate, truncateBytes, index, cookie, control = "continue" } = options;
+  // Of two directions the second shares the action only if the user chose its index.
+  if (plan.shares || index !== undefined && position > 0) return { sample: { index, control } };
+  return { sample: { rate, group, truncateBytes, index, control }, cookie: cookie ?? markCookie(handle) };
+}
+
+/** Where a filter of ours goes. */
+function placeOf(direction: Direction, attached: Attached | undefined): { parent: number; preference: number } {
+  const filters = attached?.sides[direction].entries ?? [];
+  // An ingress qdisc has two names for its only side, and from then on calls all filters' parent by that of the last one.
+  const parent = attached?.qdisc.kind === "ingress" ? filters[0]?.parent : undefined;
+  return { parent: parent ?? PARENTS[direction], preference: freePreference(filters) };
+}
+
+function checkQdisc(attached: Attached | undefined, { link: { name }, plan }: Order): void {
+  if (!attached || attached.qdisc.kind === "clsact" || !plan.directions.includes("egress")) return;
   throw new NetlinkError(`sample egress traffic on ${name}`, EOPNOTSUPP, {
-    hint: `It has an ingress qdisc, which cannot hold egress filters: sample ingress only, or replace it with a clsact qdisc ` +
+    hint: "It has an ingress qdisc, which cannot hold egress filters: sample ingress only, or replace it with a clsact qdisc " +
       `(tc qdisc del dev ${name} ingress; tc qdisc add dev ${name} clsact), which removes the filters that it has`,
   });
 }

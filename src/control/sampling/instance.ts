@@ -1,84 +1,187 @@
 /**
- * The instance protocol: how processes that use this package in one network namespace know of each other.
+ * The instance protocol: how processes that use this package in one network namespace know of each other, though each may
+ * be killed at any moment, and be in a container of its own.
  *
- * - An *instance* holds the netlink port `MARK | number` for as long as its filters are in the kernel. The kernel
- *   releases the port when the process ends, however it ends: a filter whose port nobody holds was left behind. This
- *   needs no process id, and works across containers that share a network namespace.
- * - A *lock* is a port too, held while a device is inspected and changed: in between, another of us could take the same
- *   preference, or remove the clsact qdisc.
+ * It rests on sockets of NETLINK_USERSOCK, the netlink protocol between user-space processes: everybody in the network
+ * namespace can find out about them, and the kernel takes them back when their process ends, however it ends.
+ *
+ * - **The port is the name.** An instance has a random number of 15 bits, which is part of the handles of its filters, and
+ *   of the port id of a socket that it holds until they are removed. A filter whose port nobody holds was left behind. This
+ *   needs no process id, which means something else in each container.
+ * - **The group is the proof.** Anybody may bind a port. But joining a multicast group of NETLINK_USERSOCK requires
+ *   CAP_NET_ADMIN (netlink_allowed in net/netlink/af_netlink.c), just as changing filters does. So an instance joins
+ *   {@linkcode INSTANCE_GROUP}, and netlink_diag lists the members: a port held by anybody else does not make a filter look
+ *   alive.
+ * - **A raised hand is the lock.** Between a look at a device and its change, another of us could take the same preference,
+ *   or remove the clsact qdisc. So a process joins {@linkcode LOCK_GROUP} first, then looks who else is a member, and goes
+ *   ahead only if there is nobody; otherwise it leaves and tries again. Of two at least the later one sees the other. A
+ *   process without CAP_NET_ADMIN cannot be in the way.
+ *
+ * Without netlink_diag (CONFIG_NETLINK_DIAG) the kernel does not list members. Then a port that is held may be that of an
+ * instance: its filters are kept, unless removal is forced. And the lock is a port as well, {@linkcode LOCK_PORT}, which
+ * anybody could hold: {@linkcode LOCK_PATIENCE_MS} later we go on without it.
  */
 import { NetlinkError } from "../../errors.ts";
 import { NetlinkSocket } from "../../socket/netlink_socket.ts";
-import { EADDRINUSE, ECONNREFUSED, NETLINK_USERSOCK, type Sys } from "../../sys/sys.ts";
+import { SocketLister } from "../../socket/netlink_sockets.ts";
+import {
+  EADDRINUSE,
+  ECONNREFUSED,
+  NETLINK_ADD_MEMBERSHIP,
+  NETLINK_DROP_MEMBERSHIP,
+  NETLINK_USERSOCK,
+  SOL_NETLINK,
+  type Sys,
+} from "../../sys/sys.ts";
 import { encodeMessage, NLMSG_NOOP } from "../../wire/message.ts";
 import { memory } from "../../wire/native.ts";
-import { INSTANCE_MASK, instanceOf, MARK } from "./mark.ts";
+import { MARK, MARK_MASK, NUMBER_MASK } from "./mark.ts";
 
-/** Above the ports of instances. */
-const LOCK = MARK | (INSTANCE_MASK + 1);
-const LOCK_PATIENCE_MS = 5000;
+// NETLINK_USERSOCK has 32 groups, which belong to nobody in particular: only members whose ports are ours count.
+const INSTANCE_GROUP = 27;
+const LOCK_GROUP = 28;
+
+/** The ports of instances; those of processes that only take the lock follow. */
+const INSTANCE_PORTS = MARK;
+const VISITOR_PORTS = MARK + NUMBER_MASK + 1;
+/** Number 0, which no visitor has. */
+const LOCK_PORT = VISITOR_PORTS;
+
+/** The lock is held for milliseconds, unless its holder was stopped, which must not stop all others. */
+const LOCK_PATIENCE_MS = 2000;
 const LOCK_POLL_MS = 2;
 
-/** A running instance. */
-export class Instance {
-  /** 15 bits that tell this instance from others. */
-  readonly number: number;
-  readonly #socket: NetlinkSocket;
+/** Whether an instance runs; `"unverified"` if its port is held and the kernel does not say by whom. */
+export type Liveness = "running" | "gone" | "unverified";
 
-  constructor(sys: Sys) {
-    const first = instanceOf(crypto.getRandomValues(new Uint16Array(1))[0]!);
-    for (let i = 0;; i++) {
-      const number = (first + i) & INSTANCE_MASK;
-      try {
-        this.#socket = new NetlinkSocket(sys, NETLINK_USERSOCK, MARK | number);
-        this.number = number;
-        return;
-      } catch (error) {
-        if (!(error instanceof NetlinkError && error.errno === EADDRINUSE) || i === INSTANCE_MASK) throw error;
-      }
-    }
+/** What {@linkcode Instance.exclusively} heeds. */
+export interface LockOptions {
+  /** Ends the wait for the lock when it aborts. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears that the lock could not be had. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** A process that takes part in the protocol. */
+export class Instance {
+  /** From 1 to 32767. */
+  readonly number: number;
+  readonly #sys: Sys;
+  readonly #socket: NetlinkSocket;
+  readonly #lister: SocketLister | undefined;
+
+  /** An instance with filters of its own. */
+  static open(sys: Sys): Instance {
+    const instance = new Instance(sys, INSTANCE_PORTS);
+    // Without the privilege the kernel is going to refuse the filters too, and says it better.
+    instance.#socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, INSTANCE_GROUP);
+    return instance;
   }
 
-  /**
-   * Whether the instance that installed a filter with this handle still runs. Sends to its port: binding the port for a
-   * moment would look like that instance to another process that asks at the same time.
-   */
-  static runs(sys: Sys, handle: number): boolean {
-    const socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
+  /** One without filters, that only looks, or changes what others left behind. */
+  static visit(sys: Sys): Instance {
+    return new Instance(sys, VISITOR_PORTS);
+  }
+
+  private constructor(sys: Sys, ports: number) {
+    this.#sys = sys;
+    this.#socket = bindRandom(sys, ports);
+    this.number = this.#socket.portId & NUMBER_MASK;
+    // Kept open: there may be no descriptor left when the filters are to be removed.
+    this.#lister = SocketLister.open(sys);
+  }
+
+  /** Which instances run right now, by number. */
+  async runningInstances(): Promise<(number: number) => Liveness> {
+    const members = await this.#members(INSTANCE_GROUP);
+    if (members) return (number) => members.has(INSTANCE_PORTS + number) ? "running" : "gone";
+    return (number) => this.#isHeld(INSTANCE_PORTS + number) ? "unverified" : "gone";
+  }
+
+  /** Runs `work` while no other of us inspects or changes a device. */
+  async exclusively<Result>(work: () => Promise<Result>, { signal, onWarning }: LockOptions = {}): Promise<Result> {
+    const deadline = performance.now() + LOCK_PATIENCE_MS;
+    let release: (() => void) | undefined;
+    for (;;) {
+      signal?.throwIfAborted();
+      release = await this.#tryLock();
+      if (release) break;
+      if (performance.now() > deadline) {
+        onWarning?.(`Another process has held the lock for ${LOCK_PATIENCE_MS / 1000} s and may be stopped: going on without it`);
+        break;
+      }
+      // Two that see each other must not meet again and again.
+      await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS * (1 + Math.random())));
+    }
     try {
-      // Nobody reads it. Once the buffer is full, sending fails with EAGAIN, which is an answer too.
-      socket.send(encodeMessage({ type: NLMSG_NOOP, flags: 0 }, memory(0)), "ask whether a psample runs", MARK | instanceOf(handle));
-      return true;
-    } catch (error) {
-      if (error instanceof NetlinkError && error.errno === ECONNREFUSED) return false;
-      throw error;
+      return await work();
     } finally {
-      socket.close();
+      release?.();
     }
   }
 
   /** Ends the instance. */
   close(): void {
     this.#socket.close();
+    this.#lister?.close();
+  }
+
+  /** Takes the lock and returns what releases it; `undefined` if another holds it. */
+  async #tryLock(): Promise<(() => void) | undefined> {
+    // Without the privilege nothing can be changed, so nothing has to be locked.
+    if (!this.#socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, LOCK_GROUP)) return () => {};
+    const lower = (): void => void this.#socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, LOCK_GROUP);
+    const hands = await this.#members(LOCK_GROUP);
+    if (hands?.size === 1) return lower;
+    const unlock = hands ? undefined : this.#tryLockPort();
+    if (unlock) {
+      return () => {
+        unlock();
+        lower();
+      };
+    }
+    lower();
+    return undefined;
+  }
+
+  #tryLockPort(): (() => void) | undefined {
+    try {
+      const lock = new NetlinkSocket(this.#sys, NETLINK_USERSOCK, LOCK_PORT);
+      return () => lock.close();
+    } catch (error) {
+      if (!(error instanceof NetlinkError)) throw error;
+      // No descriptor left: what is installed has to be removed all the same.
+      return error.errno === EADDRINUSE ? undefined : () => {};
+    }
+  }
+
+  /** The ports of ours that have joined a group; `undefined` if the kernel does not say. */
+  async #members(group: number): Promise<ReadonlySet<number> | undefined> {
+    const sockets = await this.#lister?.list(NETLINK_USERSOCK);
+    const members = sockets?.filter(({ portId, groups }) => (portId & MARK_MASK) === MARK && groups.includes(group));
+    return members && new Set(members.map(({ portId }) => portId));
+  }
+
+  /** Whether a port is held. Sends to it: binding it for a moment would make us look like the instance ourselves. */
+  #isHeld(port: number): boolean {
+    try {
+      // Nobody reads it. Once the buffer is full, sending fails with EAGAIN, which is an answer too.
+      this.#socket.send(encodeMessage({ type: NLMSG_NOOP, flags: 0 }, memory(0)), "ask whether an instance runs", port);
+      return true;
+    } catch (error) {
+      if (error instanceof NetlinkError && error.errno === ECONNREFUSED) return false;
+      throw error;
+    }
   }
 }
 
-/** Runs `work` while no other instance of this network namespace inspects or changes a device. */
-export async function exclusively<Result>(sys: Sys, work: () => Promise<Result>): Promise<Result> {
-  let lock: NetlinkSocket | undefined;
-  const deadline = performance.now() + LOCK_PATIENCE_MS;
-  // A holder that was stopped must not stop all others.
-  while (!lock && performance.now() < deadline) {
+function bindRandom(sys: Sys, ports: number): NetlinkSocket {
+  const first = crypto.getRandomValues(new Uint16Array(1))[0]!;
+  for (let i = 0;; i++) {
     try {
-      lock = new NetlinkSocket(sys, NETLINK_USERSOCK, LOCK);
+      return new NetlinkSocket(sys, NETLINK_USERSOCK, ports + 1 + (first + i) % NUMBER_MASK);
     } catch (error) {
-      if (!(error instanceof NetlinkError && error.errno === EADDRINUSE)) throw error;
-      await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS));
+      if (!(error instanceof NetlinkError && error.errno === EADDRINUSE) || i === NUMBER_MASK - 1) throw error;
     }
-  }
-  try {
-    return await work();
-  } finally {
-    lock?.close();
   }
 }

@@ -2,9 +2,12 @@
 import { loadSys } from "../../sys/load.ts";
 import type { Sys } from "../../sys/sys.ts";
 import { TrafficControl } from "../traffic_control.ts";
-import { type Sampling, samplingsOf } from "./sampling.ts";
+import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
 
-/** Every sample action of a filter in this network namespace, whoever made it. No privileges needed. */
+/**
+ * Every sample action of this network namespace, whoever made it: those of filters, then those that no filter uses. No
+ * privileges needed.
+ */
 export async function listSampling(): Promise<Sampling[]> {
   return await listSamplingWith(await loadSys());
 }
@@ -14,8 +17,14 @@ export async function listSamplingWith(sys: Sys): Promise<Sampling[]> {
   const tc = new TrafficControl(sys);
   try {
     const links = await tc.links();
-    return (await tc.allFilters()).flatMap((filter) => samplingsOf(filter, links.nameOf(filter.ifindex)));
+    const used = (await tc.allFilters()).flatMap((filter) => samplingsOf(filter, links.nameOf(filter.ifindex)));
+    return [...used, ...await unusedSamplings(tc)];
   } finally {
     tc.close();
   }
+}
+
+/** The sample actions that no filter uses. One whose filter was removed a moment ago is still listed as used, and not here. */
+export async function unusedSamplings(tc: TrafficControl): Promise<Sampling[]> {
+  return (await tc.allSampleActions()).flatMap((action) => action.sample?.bindCount === 0 ? [unusedSampling(action, action.sample)] : []);
 }

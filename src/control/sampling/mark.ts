@@ -8,14 +8,16 @@
  * | 14..0  | the instance that installed it, see {@linkcode import("./instance.ts").Instance}             |
  */
 import { actionsOf, type Filter } from "../../tc/filter.ts";
+import { TCM_IFINDEX_MAGIC_BLOCK } from "../../tc/tcmsg.ts";
 import { memory } from "../../wire/native.ts";
+import { directionOf } from "../traffic_control.ts";
 
 /** `"ps"`, in the upper half. */
 export const MARK = 0x70730000;
-const MARK_MASK = 0xffff0000;
+export const MARK_MASK = 0xffff0000;
 const MADE_CLSACT = 0x8000;
 /** The bits that number an instance. */
-export const INSTANCE_MASK = 0x7fff;
+export const NUMBER_MASK = 0x7fff;
 const COOKIE_TEXT = "psample";
 
 /** The handle of the filters of an instance. */
@@ -23,15 +25,16 @@ export function markedHandle(instance: number, madeClsact: boolean): number {
   return (MARK | (madeClsact ? MADE_CLSACT : 0) | instance) >>> 0;
 }
 
-/** The instance that installed a filter with this handle. */
-export function instanceOf(handle: number): number {
-  return handle & INSTANCE_MASK;
+/** The number of the instance that installed a filter with this handle. */
+export function numberOf(handle: number): number {
+  return handle & NUMBER_MASK;
 }
 
-/** Whether a filter is marked as ours: its handle, and one action, which is `sample`. */
+/** Whether a filter is one of ours: by its handle and one action, which is `sample`, in a place where we put filters. */
 export function isOurs(filter: Filter): boolean {
   const actions = actionsOf(filter);
-  return (filter.handle & MARK_MASK) === MARK && actions.length === 1 && actions[0]!.kind === "sample";
+  return (filter.handle & MARK_MASK) === MARK && actions.length === 1 && actions[0]!.kind === "sample" &&
+    directionOf(filter.parent) !== undefined && filter.ifindex !== TCM_IFINDEX_MAGIC_BLOCK && (filter.chain ?? 0) === 0;
 }
 
 /** Whether a filter of ours is in a clsact qdisc that one of us made. */

@@ -7,36 +7,63 @@ import type { Control } from "../../tc/control.ts";
 import type { ClassifierSpec } from "../../tc/filter.ts";
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../tc/tcmsg.ts";
 import { ETH_P_ALL } from "../../wire/ether_types.ts";
+import { checkNumber } from "../arguments.ts";
 import type { Direction } from "../traffic_control.ts";
 
-/** What to sample, for {@linkcode addSampling}. */
+/** `ALTIFNAMSIZ` of include/linux/if.h is 128, with the NUL. */
+const ALTIFNAME_MAX = 127;
+
+/**
+ * What to sample, for {@linkcode addSampling}. Numbers are whole; u32 means 0 to 4294967295. Anything else is an
+ * {@linkcode ArgumentError} before anything is touched. What each option means in the kernel: tc-sample(8), tc-flower(8).
+ */
 export interface SamplingOptions {
-  /** The device, by name or index. */
+  /** The device, by name (an alternative name too) or by index. `ENODEV` if there is none. */
   device: string | number;
-  /** Incoming packets, outgoing packets, or both. Defaults to `"both"`. */
+  /** Incoming packets, outgoing packets, or both. Defaults to `"both"`. With `"both"` the two filters have the same options. */
   direction?: Direction | "both" | undefined;
-  /** Sample 1 in `rate` packets: a u32 above 0. Selection is random, not every Nth. */
+  /**
+   * Sample 1 in `rate` packets: u32, at least 1. Selection is random, not every Nth. Required, unless `index` shares an
+   * existing action.
+   */
   rate?: number | undefined;
-  /** The psample group that the samples go to, u32. Defaults to one that nobody uses. */
+  /** The psample group that the samples go to: u32. Defaults to one that nobody uses: see {@linkcode SamplingHandle.group}. */
   group?: number | undefined;
-  /** Truncate packets to this many bytes. Defaults to the whole packet; 0 gives samples without data. */
+  /**
+   * Truncate packets to this many bytes: u32. Defaults to whole packets; 0 gives samples without data. The original length
+   * is part of each sample anyway.
+   */
   truncateBytes?: number | undefined;
   /**
-   * The index of the action, u32 above 0, for a new one. Without `rate`, an existing action with this index is shared as
-   * it is: leave out `group`, `truncateBytes`, `cookie` and `control` too.
+   * The index of the action: u32, at least 1. With `rate` a new action gets this index (`EEXIST` if there is one already), and
+   * both directions share it. Without `rate` the existing action with this index is shared as it is (`ENOENT` if there is
+   * none): leave out `group`, `truncateBytes`, `cookie` and `control` then. Defaults to one that the kernel chooses.
    */
   index?: number | undefined;
-  /** 1 to 16 bytes that are part of every sample since Linux 6.11. Defaults to a mark of ours. */
+  /** 1 to 16 bytes that are part of every sample since Linux 6.11. Defaults to `"psample"` and the handle of the filter. */
   cookie?: Uint8Array | undefined;
   /**
-   * What happens to the packet afterwards. Defaults to `"continue"`: later filters see the packet unchanged. (The default
-   * of tc itself is `"pipe"`, which ends classification.)
+   * What happens to the packet after it was sampled. Defaults to `"continue"`: later filters see it as if this one were not
+   * there. (tc itself defaults to `"pipe"`, which ends classification after the last action.)
    */
   control?: Control | undefined;
-  /** Which packets to sample, such as `"ip proto tcp dport 80-90"`. Defaults to all. */
+  /**
+   * Which packets to sample, such as `"ip proto tcp dport 80-90"`: words of tc-flower(8), all of which have to hold. Defaults
+   * to all packets.
+   */
   match?: string | undefined;
-  /** Sample only in hardware, or never in hardware. Defaults to hardware if it can, and software. */
+  /**
+   * `"only"` samples in hardware, and fails with `EOPNOTSUPP` if the device cannot; `"never"` samples in software. Defaults
+   * to both where the device can, and software where it cannot: see {@linkcode Sampling.where}.
+   */
   hardware?: "only" | "never" | undefined;
+  /**
+   * Removes the sampling when it aborts, also in the middle of the installation, which then fails with the signal's
+   * reason. {@linkcode endOnSignals} makes one that aborts on SIGINT, SIGTERM and the like.
+   */
+  signal?: AbortSignal | undefined;
+  /** Receives messages for people about what may surprise but is no error, such as a lock that another process does not release. */
+  onWarning?: ((message: string) => void) | undefined;
 }
 
 /** {@linkcode SamplingOptions}, checked. */
@@ -50,7 +77,7 @@ export interface SamplingPlan {
 }
 
 /**
- * Checks options.
+ * Checks options. A wrong one is the caller's mistake, whatever the kernel can do, so this comes first.
  *
  * @throws {ArgumentError} if they make no sense.
  */
@@ -59,13 +86,13 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
   if (typeof device === "string") checkName(device);
   else checkNumber("device", device, 1, 0x7fffffff);
   if (!["ingress", "egress", "both"].includes(direction)) {
-    throw new ArgumentError(`Cannot sample the direction ${direction}: it is ingress, egress or both`);
+    throw new ArgumentError(`direction must be "ingress", "egress" or "both", not ${JSON.stringify(direction)}`);
   }
   const shares = rate === undefined && index !== undefined;
-  if (rate === undefined && !shares) throw new ArgumentError("Cannot sample without a rate: one packet in how many?");
+  if (rate === undefined && !shares) throw new ArgumentError("rate is required: sample 1 in rate packets");
   for (const [what, value] of Object.entries(shares ? { group, truncateBytes, cookie, control } : {})) {
     if (value !== undefined) {
-      throw new ArgumentError(`Cannot share an action and change it: leave out ${what}, or give a rate for a new action`);
+      throw new ArgumentError(`Cannot share action ${index} and change its ${what}: leave out ${what}, or give a rate for a new action`);
     }
   }
   if (rate !== undefined) checkNumber("rate", rate, 1);
@@ -73,7 +100,10 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
   if (truncateBytes !== undefined) checkNumber("truncateBytes", truncateBytes);
   if (index !== undefined) checkNumber("index", index, 1);
   if (cookie && (cookie.length < 1 || cookie.length > TC_COOKIE_MAX_SIZE)) {
-    throw new ArgumentError(`Cannot sample with a cookie of ${cookie.length} bytes: 1 to ${TC_COOKIE_MAX_SIZE} are possible`);
+    throw new ArgumentError(`cookie must be 1 to ${TC_COOKIE_MAX_SIZE} bytes long, not ${cookie.length}`);
+  }
+  if (hardware !== undefined && !["only", "never"].includes(hardware)) {
+    throw new ArgumentError(`hardware must be "only" or "never", not ${JSON.stringify(hardware)}`);
   }
   const compiled = match === undefined ? undefined : compileMatch(match);
   const flags = hardware === "only" ? TCA_CLS_FLAGS_SKIP_SW : hardware === "never" ? TCA_CLS_FLAGS_SKIP_HW : undefined;
@@ -88,13 +118,7 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
 
 function checkName(name: string): void {
   const size = new TextEncoder().encode(name).length;
-  if (size < 1 || size > 127) {
-    throw new ArgumentError(`Cannot sample on the device ${JSON.stringify(name)}: a name has 1 to ${IFNAME_MAX} bytes`);
-  }
-}
-
-function checkNumber(what: string, value: number, least = 0, most = 0xffffffff): void {
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new ArgumentError(`Cannot sample with ${what} ${value}: expected a whole number from ${least} to ${most}`);
-  }
+  // An alternative name may be longer than a name.
+  if (size >= 1 && size <= ALTIFNAME_MAX && !name.includes("\0")) return;
+  throw new ArgumentError(`${JSON.stringify(name)} is not a valid device name: it must be 1 to ${IFNAME_MAX} bytes long`);
 }

@@ -1,35 +1,37 @@
-/** Active sampling as the kernel reports it: one object for each sample action of a filter. */
+/** Active sampling as the kernel reports it: one object for each sample action. */
 import type { Action } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
 import { actionsOf, type Filter } from "../../tc/filter.ts";
-import type { ActionAges } from "../../tc/sample_action.ts";
+import type { ActionAges, SampleAction } from "../../tc/sample_action.ts";
 import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW } from "../../tc/tcmsg.ts";
-import { directionOf } from "../reached.ts";
-import type { Direction } from "../traffic_control.ts";
+import { type Direction, directionOf } from "../traffic_control.ts";
 import { isOurs } from "./mark.ts";
 
-/** One sample action of a filter, as the kernel reports it. */
+/**
+ * One sample action, as the kernel reports it: once for each filter that uses it, or by itself if none does. Then whatever
+ * is about a filter is `undefined`.
+ */
 export interface Sampling {
   /** Name of the device; `undefined` for a block that several devices share. */
   readonly device: string | undefined;
   /** Index of the device. */
-  readonly ifindex: number;
+  readonly ifindex: number | undefined;
   /** Which packets; `undefined` for a filter of another qdisc, see {@linkcode Sampling.parent}. */
   readonly direction: Direction | undefined;
   /** The qdisc or class that the filter is attached to, `tcm_parent`. */
-  readonly parent: number;
+  readonly parent: number | undefined;
   /** Preference of the filter: lower ones are tried first. */
-  readonly preference: number;
+  readonly preference: number | undefined;
   /** The filter's own number. */
-  readonly handle: number;
+  readonly handle: number | undefined;
   /** The chain that the filter is in. */
-  readonly chain: number;
+  readonly chain: number | undefined;
   /** The kind of classifier, such as `"matchall"`. */
-  readonly kind: string;
+  readonly kind: string | undefined;
   /** EtherType that the filter looks at; 3 for every one. */
-  readonly protocol: number;
+  readonly protocol: number | undefined;
   /** Position of the action among those of the filter, from 1. */
-  readonly order: number;
+  readonly order: number | undefined;
   /** 1 in `rate` packets is sampled. */
   readonly rate: number | undefined;
   /** The psample group. */
@@ -63,25 +65,65 @@ export interface Sampling {
   readonly ours: boolean;
 }
 
-/** The sample actions of a filter; `device` is the name of its device. */
-export function samplingsOf(filter: Filter, device: string | undefined): Sampling[] {
-  return actionsOf(filter).flatMap((action) => samplingOf(filter, action, device));
+/** The sample action of a filter. */
+export interface FilterSampling extends Sampling {
+  readonly ifindex: number;
+  readonly parent: number;
+  readonly preference: number;
+  readonly handle: number;
+  readonly chain: number;
+  readonly kind: string;
+  readonly protocol: number;
+  readonly order: number;
 }
 
-function samplingOf(filter: Filter, action: Action, device: string | undefined): Sampling[] {
-  const { sample } = action;
-  if (!sample) return [];
-  return [{
+/** The sample actions of a filter; `device` is the name of its device. */
+export function samplingsOf(filter: Filter, device: string | undefined): FilterSampling[] {
+  const { ifindex, parent, preference, handle, chain = 0, kind, protocol } = filter;
+  const place = {
     device,
-    ifindex: filter.ifindex,
-    direction: directionOf(filter.parent),
-    parent: filter.parent,
-    preference: filter.preference,
-    handle: filter.handle,
-    chain: filter.chain ?? 0,
-    kind: filter.kind,
-    protocol: filter.protocol,
-    order: action.order,
+    ifindex,
+    direction: directionOf(parent),
+    parent,
+    preference,
+    handle,
+    chain,
+    kind,
+    protocol,
+  };
+  return actionsOf(filter).flatMap((action) => {
+    if (!action.sample) return [];
+    const use = useOf(action, action.sample, hitsOf(filter));
+    return [{ ...place, order: action.order, ...use, where: whereOf(filter), ours: isOurs(filter) }];
+  });
+}
+
+/** A sample action that no filter uses. */
+export function unusedSampling(action: Action, sample: SampleAction): Sampling {
+  return { ...NOWHERE, ...useOf(action, sample, undefined), where: undefined, ours: false };
+}
+
+/** What is about the action, and its use. */
+type Use = Pick<
+  Sampling,
+  "rate" | "group" | "truncateBytes" | "index" | "refcount" | "bindings" | "cookie" | "control" | "hits" | "packets" | "bytes" | "ages"
+>;
+
+const NOWHERE: Omit<Sampling, keyof Use | "where" | "ours"> = {
+  device: undefined,
+  ifindex: undefined,
+  direction: undefined,
+  parent: undefined,
+  preference: undefined,
+  handle: undefined,
+  chain: undefined,
+  kind: undefined,
+  protocol: undefined,
+  order: undefined,
+};
+
+function useOf(action: Action, sample: SampleAction, hits: bigint | undefined): Use {
+  return {
     rate: sample.rate,
     group: sample.group,
     truncateBytes: sample.truncateBytes,
@@ -90,13 +132,15 @@ function samplingOf(filter: Filter, action: Action, device: string | undefined):
     bindings: sample.bindCount,
     cookie: action.cookie,
     control: sample.control,
-    hits: filter.classifier && "hits" in filter.classifier ? filter.classifier.hits : undefined,
+    hits,
     packets: action.stats?.packets,
     bytes: action.stats?.bytes,
     ages: sample.ages,
-    where: whereOf(filter),
-    ours: isOurs(filter),
-  }];
+  };
+}
+
+function hitsOf({ classifier }: Filter): bigint | undefined {
+  return classifier && "hits" in classifier ? classifier.hits : undefined;
 }
 
 function whereOf({ classifier }: Filter): Sampling["where"] {

@@ -1,0 +1,168 @@
+/**
+ * Removing filters of ours from a device, and the clsact qdisc that was made for them: nothing of anybody else.
+ *
+ * Whether the qdisc may go is decided by a look at it. There has to be a filter of ours, which proves that it is the qdisc
+ * that we made and not one that took its place; and nothing else. The look is repeated until nobody has changed anything in
+ * the course of it. Filters and qdisc are then deleted in one datagram: a process that is killed leaves both or none, and not
+ * an empty qdisc, which nobody could recognise.
+ *
+ * The kernel has no "delete if unchanged", so there remains the moment between the end of the look and the deletion. A
+ * change in it is noticed afterwards: it is reported, and the device gets a clsact qdisc again, but what was in it is lost.
+ * SECURITY.md says so too.
+ */
+import { NetlinkError } from "../../errors.ts";
+import { EBUSY, EEXIST, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
+import { encodeFilter } from "../../tc/filter.ts";
+import { encodeQdisc } from "../../tc/qdisc.ts";
+import { RTM_DELQDISC } from "../../tc/tcmsg.ts";
+import { type TcEvent, TcWatch } from "../tc_watch.ts";
+import { type Change, isGone, PARENTS, type TrafficControl } from "../traffic_control.ts";
+import { type Attached, contains, containsOnly, inspect, type OwnFilter } from "./clsact.ts";
+
+/** What was added to a device. */
+export interface Additions {
+  readonly ifindex: number;
+  /** The device as errors call it. */
+  readonly device: string;
+  readonly filters: readonly OwnFilter[];
+  /** One of us made the clsact qdisc: without filters a moment ago, when the kernel refused them all. */
+  readonly clsact: boolean;
+}
+
+/** With what to remove it. */
+export interface Tools {
+  readonly sys: Sys;
+  readonly tc: TrafficControl;
+  /** Is told of what cannot be made good. */
+  readonly onWarning?: ((message: string) => void) | undefined;
+}
+
+/** How many changes go out at once: their acknowledgements have to fit into the socket's buffer. */
+const MOST_CHANGES = 32;
+/** How often a look is repeated that others disturb; then the clsact qdisc is left to them. */
+const MOST_LOOKS = 8;
+
+/**
+ * Removes what was added to a device. What is gone already counts as removed.
+ *
+ * @returns Whether a clsact qdisc that one of us made stays, because it is in use or not provably ours.
+ * @throws {NetlinkError} if the kernel refuses something; the error names what stays.
+ */
+export async function removeAdditions(tools: Tools, additions: Additions): Promise<boolean> {
+  const { sys, tc } = tools;
+  const { ifindex, device, filters } = additions;
+  const deletions = filters.map((filter) => deletion(filter, device));
+  if (!additions.clsact) {
+    throwRefusal(additions, await send(tc, deletions));
+    return false;
+  }
+  const watch = TcWatch.open(sys, ifindex);
+  try {
+    const verdict = await look(tc, watch, additions);
+    if (verdict !== "unused") {
+      // The filters can be removed without a look, and are.
+      throwRefusal(additions, await send(tc, deletions));
+      if (verdict instanceof NetlinkError) throw blindness(verdict, device);
+      return verdict === "stays";
+    }
+    const results = await send(tc, [...deletions, clsactChange("delete", ifindex, device)]);
+    const refusal = results.pop();
+    if (!refusal) {
+      // Filters whose deletion was refused went with it.
+      if (wasOfOthers(results, watch?.events(), tc.portId)) await makeGood(tools, ifindex, device);
+      return false;
+    }
+    throwRefusal(additions, results);
+    // Busy: another program is adding a filter right now (qdisc_graft in net/sched/sch_api.c).
+    if (!isGone(refusal) && refusal.errno !== EBUSY) throw refusal;
+    return !isGone(refusal);
+  } finally {
+    watch?.close();
+  }
+}
+
+/** What a look says of the clsact qdisc: it may go, it stays for others, it is gone already; or why it could not be seen. */
+type Verdict = "unused" | "stays" | "gone" | NetlinkError;
+
+/** Looks until nobody has changed anything meanwhile. */
+async function look(tc: TrafficControl, watch: TcWatch | undefined, { ifindex, filters }: Additions): Promise<Verdict> {
+  try {
+    for (let i = 0; i < MOST_LOOKS; i++) {
+      const attached = await inspect(tc, ifindex);
+      if (!attached) return "gone";
+      if (!isUnused(attached, filters)) return "stays";
+      if (!watch || watch.events()?.length === 0) return "unused";
+    }
+    return "stays";
+  } catch (error) {
+    if (!(error instanceof NetlinkError)) throw error;
+    return isGone(error) ? "gone" : error;
+  }
+}
+
+/** Whether the clsact is one that we made, and would be empty without our filters. */
+function isUnused(attached: Attached, filters: readonly OwnFilter[]): boolean {
+  const proven = filters.length === 0 || filters.some((filter) => contains(attached, filter));
+  return proven && containsOnly(attached, filters);
+}
+
+function deletion(filter: OwnFilter, device: string): Change {
+  return { message: encodeFilter("delete", filter), op: `remove ${nameOf(filter)} from ${device}` };
+}
+
+/** Adds or deletes the clsact qdisc of a device. */
+export function clsactChange(change: "add" | "delete", ifindex: number, device: string): Change {
+  const op = change === "add" ? `add a clsact qdisc to ${device}` : `remove the clsact qdisc from ${device}`;
+  return { message: encodeQdisc(change, { ifindex, kind: "clsact" }), op };
+}
+
+/** Sends changes in as few datagrams as possible: the last is full, so that the clsact goes together with filters. */
+async function send(tc: TrafficControl, changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
+  const results: (NetlinkError | undefined)[] = [];
+  let end = changes.length % MOST_CHANGES || MOST_CHANGES;
+  for (let at = 0; at < changes.length; at = end, end += MOST_CHANGES) results.push(...await tc.changeAll(changes.slice(at, end)));
+  return results;
+}
+
+/**
+ * Whether the clsact that was deleted had become another program's: none of our filters was there any more, or another
+ * program changed something before the deletion.
+ */
+function wasOfOthers(results: readonly (NetlinkError | undefined)[], events: readonly TcEvent[] | undefined, own: number): boolean {
+  if (results.length > 0 && results.every(isAbsent)) return true;
+  const deletion = events?.findIndex(({ type, by }) => type === RTM_DELQDISC && by === own) ?? -1;
+  return events?.some(({ by }, i) => i < deletion && by !== own) ?? false;
+}
+
+/** Gives the device a clsact qdisc again, unless somebody else was faster. */
+async function makeGood({ tc, onWarning }: Tools, ifindex: number, device: string): Promise<void> {
+  const [refusal] = await tc.changeAll([clsactChange("add", ifindex, device)]);
+  onWarning?.(
+    `Another program changed the clsact qdisc of ${device} at the very moment it was removed: it has an empty one again, ` +
+      "but what was added to the old one is gone",
+  );
+  if (refusal && !isGone(refusal) && refusal.errno !== EEXIST) throw refusal;
+}
+
+function throwRefusal({ filters, device }: Additions, results: readonly (NetlinkError | undefined)[]): void {
+  const refused = results.map((result) => isAbsent(result) ? undefined : result);
+  const first = refused.find((result) => result !== undefined);
+  if (!first) return;
+  const names = filters.filter((_, i) => refused[i]).map(nameOf).join(" and ");
+  const { errno, extack, extackOffset, hint } = first;
+  throw new NetlinkError(`remove ${names} from ${device}`, errno, { extack, extackOffset, hint, cause: first });
+}
+
+/** Whether a filter was not there to be deleted: not there at all, or the clsact has become one of a shared block. */
+function isAbsent(result: NetlinkError | undefined): boolean {
+  return isGone(result) || result?.errno === EOPNOTSUPP;
+}
+
+function blindness(cause: NetlinkError, device: string): NetlinkError {
+  const { errno, extack, hint } = cause;
+  return new NetlinkError(`see whether the clsact qdisc of ${device} is unused, so it stays`, errno, { extack, hint, cause });
+}
+
+function nameOf({ parent, preference }: OwnFilter): string {
+  return `the ${parent === PARENTS.egress ? "egress" : "ingress"} filter with preference ${preference}`;
+}

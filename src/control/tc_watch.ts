@@ -1,0 +1,78 @@
+/**
+ * Noticing changes of traffic control as they happen: the kernel tells everybody in the multicast group RTNLGRP_TC of each,
+ * and who asked for it. Source: include/uapi/linux/rtnetlink.h.
+ */
+import { NetlinkError } from "../errors.ts";
+import type { Datagrams } from "../socket/datagrams.ts";
+import { NetlinkSocket } from "../socket/netlink_socket.ts";
+import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
+import { decodeTcHeader, RTM_DELCHAIN, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWQDISC, RTM_NEWTFILTER } from "../tc/tcmsg.ts";
+import { splitMessages } from "../wire/message.ts";
+
+const RTNLGRP_TC = 4;
+const CHANGES: readonly number[] = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_DELCHAIN];
+
+/** A change of a qdisc, a filter or a chain. */
+export interface TcEvent {
+  /** RTM_*. */
+  readonly type: number;
+  /** The port id of the socket that asked for it. */
+  readonly by: number;
+}
+
+/** Listens to changes on one device. */
+export class TcWatch {
+  readonly #socket: NetlinkSocket;
+  readonly #batch: Datagrams;
+  readonly #ifindex: number;
+  #drops = 0;
+
+  /** Begins to listen, which needs no privileges; `undefined` if there is no descriptor left for that. */
+  static open(sys: Sys, ifindex: number): TcWatch | undefined {
+    let socket: NetlinkSocket | undefined;
+    try {
+      socket = new NetlinkSocket(sys, NETLINK_ROUTE);
+      socket.join(RTNLGRP_TC, "RTNLGRP_TC");
+      return new TcWatch(socket, ifindex);
+    } catch (error) {
+      socket?.close();
+      if (error instanceof NetlinkError) return undefined;
+      throw error;
+    }
+  }
+
+  private constructor(socket: NetlinkSocket, ifindex: number) {
+    this.#socket = socket;
+    this.#batch = socket.batch(8, { senders: true });
+    this.#ifindex = ifindex;
+  }
+
+  /** What has changed since the last call, in order; `undefined` if it was too much to be noticed. */
+  events(): TcEvent[] | undefined {
+    const batch = this.#batch;
+    const events: TcEvent[] = [];
+    for (;;) {
+      const count = this.#socket.receive(batch);
+      if (count === 0) break;
+      const datagrams = batch.own(count);
+      for (let i = 0; i < count; i++) {
+        // Anybody may send to a netlink socket, but only the kernel tells of changes.
+        if (batch.portId(i) !== 0) continue;
+        for (const message of splitMessages(new Uint8Array(datagrams.buffer, batch.start(i), batch.length(i)))) {
+          const { type, portId } = message;
+          // Nobody asked for a chain that comes or goes with its filters.
+          if (portId === 0 || !CHANGES.includes(type) || decodeTcHeader(message, "change").ifindex !== this.#ifindex) continue;
+          events.push({ type, by: portId });
+        }
+      }
+    }
+    const before = this.#drops;
+    this.#drops = this.#socket.drops();
+    return this.#drops === before ? events : undefined;
+  }
+
+  /** Ends listening. */
+  close(): void {
+    this.#socket.close();
+  }
+}
