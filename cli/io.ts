@@ -1,26 +1,18 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
-import { closeSync, createReadStream, openSync, rmSync, statSync, writeSync } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import process from "node:process";
-import { FdOutput } from "../src/sink/descriptor.ts";
+import type { Destination } from "../src/sink/destination.ts";
+import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
+import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
+import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
 
-/** Where bytes go. */
-export interface Out {
-  /** Resolves when everything is written. */
-  write(data: Uint8Array | string): Promise<void>;
-}
-
-/** A file that is being written. */
-export interface OutFile extends Out {
-  /** Closes it. */
-  close(): void;
-}
+/** Opens files to write to, as {@linkcode OutputFiles} does. */
+export type Files = Pick<OutputFiles, "create" | "createNew" | "namesBeside" | "remove">;
 
 /** The world around the command; tests bring their own. */
 export interface Io {
-  /** Standard output. */
-  readonly out: Out;
   /**
    * Text for people on standard output, such as help or a table. What could control a terminal or hide in it is escaped:
    * anyone may choose the name of a device. Needs no permission.
@@ -34,64 +26,135 @@ export interface Io {
   readonly errIsTerminal: boolean;
   /** Whether standard output is a terminal: bytes that are no text do not belong there. */
   readonly outIsTerminal: boolean;
-  /** Makes a file, or empties it. */
-  create(path: string): OutFile;
-  /** Removes a file, where it still is. */
-  remove(path: string): void;
-  /** Reads a file, or standard input where the path is `-`. */
+  /** Standard output for samples. */
+  stdout(): Promise<Destination>;
+  /** Opens files to write to, but none of these: they are read. */
+  openFiles(inputs: readonly string[]): Promise<Files>;
+  /** Reads a file, or standard input if the path is `-`. */
   read(path: string): AsyncIterable<Uint8Array>;
-  /** The size of a file in bytes; `undefined` where it has none. */
+  /** The size of a file in bytes; `undefined` if it has none. */
   size(path: string): number | undefined;
-  /** Calls `handler` at each SIGINT, SIGTERM and SIGHUP, until the function that it returns is called. */
-  onSignal(handler: (signal: string) => void): () => void;
+  /**
+   * Calls `handler` at each signal that would end the process, until the function that it resolves to is called. What whoever
+   * started the process ignores stays ignored, but for those that ask for something (INT, TERM, USR1, USR2).
+   */
+  hearSignals(handler: (signal: string) => void): Promise<() => void>;
+  /** Dies of a signal as if nobody had heard it. */
+  dieOf(signal: string): Promise<void>;
+  /** Resolves when what was told on standard error is delivered, or nobody reads it. */
+  settled(): Promise<void>;
 }
 
-const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+// The signals that end a process by default, by their numbers in include/uapi/asm-generic/signal.h. Not ILL, FPE, SEGV and BUS:
+// they tell of a fault of the program itself, which cannot go on to clean up.
+const SIGNALS: Readonly<Record<string, number>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGUSR1: 10,
+  SIGUSR2: 12,
+  SIGALRM: 14,
+  SIGTERM: 15,
+  SIGSTKFLT: 16,
+  SIGXCPU: 24,
+  SIGXFSZ: 25,
+  SIGVTALRM: 26,
+  SIGPROF: 27,
+  SIGIO: 29,
+  SIGPWR: 30,
+  SIGSYS: 31,
+};
+/** A shell that starts a script's job in the background has it ignore INT, for instance: whoever sends one means it all the same. */
+const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
+
+/** How much may wait for whoever reads standard error, and how long the end waits. */
+const NOTICES_BYTES = 1 << 16;
+const NOTICES_MS = 500;
 
 /** The real world. */
 export function processIo(): Io {
+  let notices: Notices | undefined;
   return {
-    out: standardOutput(),
     print: (text) => writeOut(escapeControls(text)),
     data: writeOut,
     err: (text) => {
+      const safe = escapeControls(text);
+      if (notices) return notices.write(safe);
       try {
-        process.stderr.write(escapeControls(text));
+        process.stderr.write(safe);
       } catch {
         // Nobody reads the notices: that is no reason to stop.
       }
     },
     errIsTerminal: process.stderr.isTTY === true,
     outIsTerminal: process.stdout.isTTY === true,
-    create: (path) => {
-      const fd = openSync(path, "w");
-      return {
-        write: (data) => {
-          const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
-          try {
-            for (let at = 0; at < bytes.length;) at += writeSync(fd, bytes, at, bytes.length - at);
-          } catch (error) {
-            const { code, message } = error as NodeJS.ErrnoException;
-            return Promise.reject(Object.assign(new Error(`Cannot write ${path}: ${message}`, { cause: error }), { code }));
-          }
-          return Promise.resolve();
-        },
-        close: () => closeSync(fd),
-      };
+    stdout: async () => openDescriptor(await loadSys(), 1, "standard output"),
+    openFiles: async (inputs) => {
+      const sys = await loadSys();
+      return new OutputFiles(sys, inputs.map((path) => identity(sys, path)).filter((identity) => identity !== undefined));
     },
-    remove: (path) => rmSync(path, { force: true }),
     read: (path) => path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 }),
     size: (path) => {
       const stat = path === "-" ? undefined : statSync(path);
       return stat?.isFile() ? stat.size : undefined;
     },
-    onSignal: (handler) => {
-      for (const signal of SIGNALS) process.on(signal, handler);
+    hearSignals: async (handler) => {
+      const sys = await loadSys();
+      // From here on a reader who does not read must not keep a signal from being heard.
+      notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
+      const handlers = new Map<string, (signal: string) => void>();
+      for (const [name, number] of Object.entries(SIGNALS)) {
+        const action = sys.signalAction(number);
+        if (REQUESTS.has(name) || action === "default") handlers.set(name, handler);
+        // Deno takes HUP over as soon as it hears any signal, and dies of it unless somebody else does.
+        else if (action === "ignored") handlers.set(name, () => {});
+      }
+      for (const [signal, handler] of handlers) process.on(signal, handler);
       return () => {
-        for (const signal of SIGNALS) process.off(signal, handler);
+        for (const [signal, handler] of handlers) process.off(signal, handler);
       };
     },
+    dieOf: async (signal) => {
+      await notices?.settled();
+      (await loadSys()).raiseDefault(SIGNALS[signal]!);
+    },
+    settled: async () => await notices?.settled(),
   };
+}
+
+/** Device and inode of a file; `undefined` if it cannot be found out. */
+function identity(sys: Sys, path: string): string | undefined {
+  const fd = path === "-" ? 0 : sys.open(path, O_PATH | O_CLOEXEC, 0);
+  if (fd < 0) return undefined;
+  const status = sys.stat(fd);
+  if (path !== "-") sys.close(fd);
+  return typeof status === "number" ? undefined : status.identity;
+}
+
+/** Standard error through libc: the runtimes' own would block the process while nobody reads it. */
+class Notices {
+  readonly #spool: Spool;
+
+  constructor(destination: Destination) {
+    this.#spool = new Spool(destination, NOTICES_BYTES);
+  }
+
+  write(text: string): void {
+    if (this.#spool.isFull) return;
+    this.#spool.output.text(text);
+    this.#spool.entered(0);
+    this.#spool.settle(false);
+  }
+
+  /** Resolves when everything is written, or nobody reads it. */
+  async settled(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, NOTICES_MS));
+    await Promise.race([late, this.#spool.flush().catch(() => {})]);
+    clearTimeout(timer);
+  }
 }
 
 function writeOut(text: string): Promise<void> {
@@ -118,14 +181,3 @@ export function escapeControls(text: string): string {
 
 /** Back to the beginning of the line, and erase it: the end of a progress line. */
 const ERASE_LINE = "\r\x1b[K";
-
-/** Standard output through libc, opened at the first write: Deno's own would block the process while a reader is slow. */
-function standardOutput(): Out {
-  let output: Promise<FdOutput> | undefined;
-  return {
-    write: async (data) => {
-      output ??= loadSys().then((sys) => new FdOutput(sys, 1));
-      await (await output).write(data);
-    },
-  };
-}

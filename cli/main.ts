@@ -5,34 +5,31 @@
  * @module
  */
 import process from "node:process";
-import { DecodeError, SystemError } from "../mod.ts";
+import { SystemError } from "../mod.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
 import type { Command } from "./command.ts";
 import { demo } from "./commands/demo.ts";
 import { doctor } from "./commands/doctor.ts";
+import { failureText } from "./failure.ts";
 import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
 import { list } from "./commands/list.ts";
 import { monitor } from "./commands/monitor.ts";
 import { longName, takesNext, UsageError } from "./options.ts";
 import { read } from "./commands/read.ts";
+import { STATUS } from "./session.ts";
 import { tc } from "./commands/tc.ts";
 import { VERSION } from "./version.ts";
 import { notACommand, unknownWord } from "./words.ts";
 
-export type { Io, Out, OutFile } from "./io.ts";
+export type { Files, Io } from "./io.ts";
 
 const COMMANDS: readonly Command[] = [capture, read, list, doctor, demo, cleanup, tc];
 
-/** The exit statuses: done, something was not done, called wrongly. */
-const DONE = 0;
-const FAILURE = 1;
-const USAGE = 2;
-
 /**
- * Runs one command line and resolves to its exit status: 0 done, 1 something was not done, 2 called wrongly. It never
- * throws for what a user can do wrong.
+ * Runs one command line and resolves to its exit status: 0 done, 1 something was not done, 2 called wrongly, 3 samples were
+ * lost and `--fail-on-loss` was given. It never throws for what a user can do wrong.
  */
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
   let command = monitor;
@@ -42,29 +39,25 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
     const asked = args[0] === "help" ? { topic: args[1], long: true } : helpAsked(command, rest);
     if (asked) {
       await io.print(help(command, asked.topic, asked.long));
-      return DONE;
+      return STATUS.done;
     }
     if (rest[0] === "--version" || rest[0] === "-V") {
       await io.print(`psample ${VERSION}\n`);
-      return DONE;
+      return STATUS.done;
     }
     return await command.run(rest, io);
   } catch (error) {
     if (error instanceof UsageError) {
       io.err(`psample: ${error.message}\nTry: psample ${command.name ? `${command.name} ` : ""}--help\n`);
-      return USAGE;
+      return STATUS.usage;
     }
-    if (error instanceof SystemError && error.code === "EPIPE") return DONE;
-    if (error instanceof SystemError || error instanceof DecodeError) {
-      io.err(`psample: ${error.message}\n`);
-      return FAILURE;
-    }
-    // A refused permission, a missing file, a full disk: one sentence, no stack.
-    if (error instanceof Error && ("code" in error || error.name === "NotCapable" || error.name === "PermissionDenied")) {
-      io.err(`psample: ${error.message}\n`);
-      return FAILURE;
-    }
-    throw error;
+    if (error instanceof SystemError && error.code === "EPIPE") return STATUS.done;
+    const text = failureText(error);
+    if (text === undefined) throw error;
+    io.err(`psample: ${text}\n`);
+    return STATUS.failure;
+  } finally {
+    await io.settled();
   }
 }
 

@@ -1,9 +1,33 @@
 /** What is printed and recorded: the only file that knows which option makes which sink. */
-import type { Io } from "./io.ts";
-import type { Details } from "./names.ts";
-import { choice, duration, flag, number, type Option, outputFile, several, UsageError, type Values } from "./options.ts";
-import { fileTarget, formatOf, pcapngRecorder, pcapRecorder, type RecordingFormat, type RecordingPlan, rotateAt } from "./recording.ts";
-import { jsonSink, recordingSink, type Sink, textSink } from "./sinks.ts";
+import process from "node:process";
+import { ArgumentError } from "../mod.ts";
+import { JsonWriter } from "../src/format/json.ts";
+import { RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../src/format/recorder.ts";
+import { createRecorder } from "../src/format/recorders.ts";
+import { TextWriter } from "../src/format/text.ts";
+import type { Destination } from "../src/sink/destination.ts";
+import { Lines } from "../src/sink/lines.ts";
+import { Recording, type Rotation } from "../src/sink/record.ts";
+import { Series } from "../src/sink/series.ts";
+import type { Sink } from "../src/stream/sink.ts";
+import { loadSys } from "../src/sys/load.ts";
+import { failureText } from "./failure.ts";
+import type { Files, Io } from "./io.ts";
+import {
+  choice,
+  duration,
+  flag,
+  milliseconds,
+  number,
+  type Option,
+  outputFile,
+  several,
+  UsageError,
+  type Values,
+  wrongValue,
+} from "./options.ts";
+import type { Session } from "./session.ts";
+import { VERSION } from "./version.ts";
 
 /** The option that ends a command after so many samples. */
 function countOption(letter?: string): Option<number | undefined> {
@@ -40,25 +64,27 @@ export const OUTPUT_OPTIONS = {
   write: outputFile({
     letter: "w",
     help: "record to FILE; - is standard output",
-    details: "FILE.pcapng has the packets and what psample knows about them, FILE.pcap the netlink messages, as libpsample records them. " +
-      "--format chooses whatever the name is. psample read prints both, and Wireshark opens both.",
+    details: "FILE.pcap has the packets and their times. FILE.pcapng has everything: psample read prints the same samples again, and " +
+      "Wireshark opens it. So has a file of any other name. --format chooses, whatever the name is.",
   }),
-  format: choice(["pcapng", "pcap"], {
+  format: choice(RECORDING_FORMATS, {
     value: "FORMAT",
-    help: "recording format, overriding the file extension: pcapng or pcap",
-    details: "pcapng records packets, pcap records netlink messages.",
+    help: "recording format, overriding the file extension",
+    details: "pcapng: the packets with everything that is known about them. pcap: the packets and their times, all of one link type. " +
+      "netlink: the netlink messages as the kernel sent them, as libpsample records them (pcap with link type 253).",
   }),
   rotate: several({
     value: "SIZE|TIME",
     help: "start a new file (FILE-00001, FILE-00002, ...) every SIZE or TIME",
-    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time between its first packet and its last. " +
-      "Both may be given: whichever is reached first counts. The number is put in front of the extension.",
+    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. " +
+      "Both may be given: whichever is reached first counts. The number is put in front of the extension; numbers go on after those " +
+      "of earlier runs.",
   }, rotateAt),
   keep: number({
     value: "N",
     least: 1,
     help: "keep only the last N of the files that --rotate makes",
-    details: "Older ones are removed as soon as there are more. Files of an earlier run are not touched.",
+    details: "Older ones are removed as soon as there are more, also those of earlier runs.",
   }),
   count: countOption("c"),
   duration: duration({
@@ -71,6 +97,10 @@ export const OUTPUT_OPTIONS = {
     help: "no summary and no notices",
     details: "Errors are still reported on standard error, and by the exit status.",
   }),
+  failOnLoss: flag({
+    help: "exit with status 3 if samples were lost",
+    details: "Lost samples never change the exit status otherwise; the summary reports them.",
+  }),
   numeric: flag({
     letter: "n",
     help: "never look up names of hosts and ports (always so)",
@@ -78,67 +108,186 @@ export const OUTPUT_OPTIONS = {
   }),
 };
 
-/** {@linkcode OUTPUT_OPTIONS} for the command in which the letter `c` means something else. */
-export const OUTPUT_OPTIONS_WITHOUT_C = { ...OUTPUT_OPTIONS, count: countOption() };
+/** {@linkcode OUTPUT_OPTIONS} of the command without a name, which keeps libpsample's letters and formats. */
+export const MONITOR_OUTPUT_OPTIONS = {
+  ...OUTPUT_OPTIONS,
+  write: outputFile({
+    letter: "w",
+    help: "record to FILE; - is standard output",
+    details: "FILE.pcapng has the packets and what psample knows about them; any other FILE has the netlink messages, as libpsample " +
+      "records them. --format chooses, whatever the name is. psample read prints both, and Wireshark opens both.",
+  }),
+  count: countOption(),
+};
 
 /** What was asked for by {@linkcode OUTPUT_OPTIONS}. */
 export type OutputValues = Values<typeof OUTPUT_OPTIONS>;
 
-/** What is printed, and how much of it. */
+/** What is to be printed and recorded. */
 export interface OutputPlan {
-  /** Opens what is written to. Only once there is something to write: an old recording is not emptied by a start that fails. */
-  open(): readonly Sink[];
-  readonly count: number;
-  readonly durationMs: number | undefined;
-  readonly quiet: boolean;
+  /** Whether the outputs say something about devices. */
+  readonly namesDevices: boolean;
+  /**
+   * Opens what is written to. What is there already stays as it is until the outputs are started, so that a command that cannot
+   * do what it is for destroys nothing. `inputs` are files that are read, which cannot be written to.
+   */
+  open(session: Session, inputs?: readonly string[]): Promise<Outputs>;
 }
 
-/**
- * Checks what the options ask for. `format` is that of a recording whose name does not tell.
- */
-export function planOutput(
-  options: OutputValues,
-  io: Io,
-  details: () => Details,
-  _family: () => number,
-  format: RecordingFormat = "pcap",
-): OutputPlan {
-  const { write: file, json, text, verbose } = options;
+/** What is written to, open. */
+export interface Outputs {
+  /** Makes the sinks: from now on what was there before is overwritten. */
+  start(): { readonly sinks: readonly Sink[]; readonly reopen: () => void };
+  /** Lets go of everything, unless it is started. */
+  discard(): void;
+}
+
+/** Checks what the options ask for. `other` is the format of a recording whose name does not tell, and of FILE.pcap if it is netlink. */
+export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "netlink" = "pcapng"): OutputPlan {
+  const { write: file, json, text, verbose, details, rotate, keep = Infinity } = options;
   if (json && text) throw new UsageError("--json and --text are mutually exclusive");
-  const printed = json || text || verbose || options.details;
+  const printed = json || text || verbose || details;
   if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
   if (file === "-" && io.outIsTerminal) {
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
   }
-  const recording = planRecording(options, format);
-  let known: Details | undefined;
-  const names = (): Details => known ??= details();
-  const open = (): Sink[] => {
-    const sinks: Sink[] = [];
-    if (file !== undefined) {
-      const recorder = recording.format === "pcapng" ? pcapngRecorder(names()) : pcapRecorder();
-      const out = { write: (data: Uint8Array | string) => io.out.write(data), close: () => {} };
-      sinks.push(recordingSink(file === "-" ? { next: () => out } : fileTarget(io, file, recording.rotation), recorder));
-    }
-    if (json) {
-      sinks.push(jsonSink(io.out));
-    } else if (file === undefined || printed) {
-      sinks.push(textSink(io.out, { verbose, details: options.details ? names() : undefined }));
-    }
-    return sinks;
-  };
-  return { open, count: options.count ?? Infinity, durationMs: options.duration, quiet: options.quiet };
-}
-
-/** What the options say about a recording. */
-export function planRecording(
-  { write: file, format, rotate, keep = Infinity }: OutputValues,
-  defaultFormat: RecordingFormat,
-): RecordingPlan {
-  for (const [name, value] of file === undefined ? Object.entries({ format, rotate }) : []) {
+  for (const [name, value] of file === undefined ? Object.entries({ format: options.format, rotate }) : []) {
     if (value !== undefined) throw new UsageError(`--${name} requires --write FILE`);
   }
   if (rotate && file === "-") throw new UsageError("--rotate cannot be combined with --write -");
   if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
-  return { format: format ?? formatOf(file) ?? defaultFormat, rotation: rotate && { ...rotate, keep } };
+  const format = options.format ?? formatOf(file ?? "", other);
+  const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
+    const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
+    const printsLines = file === undefined || printed;
+    const stdout = printsLines ? await io.stdout() : undefined;
+    const sys = await loadSys();
+    let started = false;
+    return {
+      start: () => {
+        started = true;
+        const sinks: Sink[] = [];
+        let recording: Recording | undefined;
+        if (target) {
+          const recorder = createRecorder(format, { application: `psample ${VERSION}`, hardware: process.arch, os: "Linux" });
+          recording = new Recording(recorder, target.next, { rotation: rotate });
+          sinks.push(recording);
+        }
+        if (stdout) {
+          const writer = json ? new JsonWriter() : new TextWriter({ verbose, details, utcOffset: (seconds) => sys.utcOffset(seconds) });
+          sinks.push(new Lines(stdout, writer));
+        }
+        return { sinks, reopen: () => recording && target!.reopen(recording) };
+      },
+      discard: () => {
+        if (started) return;
+        target?.discard();
+        stdout?.close();
+      },
+    };
+  };
+  return { namesDevices: details || (file !== undefined && format !== "netlink"), open };
+}
+
+function formatOf(file: string, other: "pcapng" | "netlink"): RecordingFormat {
+  return other === "netlink" && !/\.pcapng$/i.test(file) ? other : recordingFormat(file);
+}
+
+/** Where a recording goes, open. */
+interface Target {
+  /** What is open at first, then the next file of the series. */
+  readonly next: () => Destination;
+  /** Has the recording continue in a new file of the same name. */
+  readonly reopen: (recording: Recording) => void;
+  /** Closes what is open, which nothing was written to. */
+  readonly discard: () => void;
+}
+
+interface TargetOptions {
+  readonly file: string;
+  readonly inputs: readonly string[];
+  readonly rotate: Rotation | undefined;
+  readonly keep: number;
+}
+
+async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep }: TargetOptions): Promise<Target> {
+  if (file === "-") {
+    const stdout = await io.stdout();
+    return { next: () => stdout, reopen: () => {}, discard: () => stdout.close() };
+  }
+  const files = await io.openFiles(inputs);
+  const problem = (error: unknown): void => session.fail(failureText(error) ?? `${error}`);
+  const series = rotate && new Series(file, files, keep, problem);
+  const create = (): Opened => series ? createNext(files, series) : createOne(files, file);
+  let first: Opened | undefined = create();
+  // What is recorded to must not be emptied by opening it anew before it was renamed.
+  let guarded = await io.openFiles([...inputs, file]);
+  return {
+    next: () => {
+      const { destination } = first ?? create();
+      first = undefined;
+      return destination;
+    },
+    reopen: (recording) => {
+      try {
+        if (!series) first = { destination: guarded.create(file), isNew: false };
+        recording.reopen();
+        void io.openFiles([...inputs, file]).then((files) => guarded = files);
+      } catch (error) {
+        if (error instanceof ArgumentError) return session.notice(`${file} is not opened anew: it is still the file that is recorded to`);
+        problem(error);
+      }
+    },
+    discard: () => {
+      first?.destination.close();
+      if (first?.isNew) files.remove(first.destination.name);
+    },
+  };
+}
+
+interface Opened {
+  readonly destination: Destination;
+  /** There was nothing by that name before. */
+  readonly isNew: boolean;
+}
+
+function createOne(files: Files, file: string): Opened {
+  const made = files.createNew(file);
+  if (made) return { destination: made, isNew: true };
+  try {
+    return { destination: files.create(file), isNew: false };
+  } catch (error) {
+    if (error instanceof ArgumentError) throw new UsageError("--write would overwrite the input file");
+    throw error;
+  }
+}
+
+function createNext(files: Files, series: Series): Opened {
+  for (;;) {
+    const destination = files.createNew(series.next());
+    if (!destination) continue;
+    series.prune();
+    return { destination, isNew: true };
+  }
+}
+
+const UNITS: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };
+
+/** Reads the values of `--rotate`: a size, a time, or both. */
+function rotateAt(texts: readonly string[], option: string): Rotation {
+  let bytes: number | undefined;
+  let periodMs: number | undefined;
+  for (const text of texts) {
+    const size = /^(\d+(?:\.\d+)?)([kmg]b)$/i.exec(text);
+    if ((size ? bytes : periodMs) !== undefined) throw new UsageError(`${option} was given two ${size ? "sizes" : "times"}`);
+    if (size) {
+      bytes = Math.floor(Number(size[1]) * UNITS[size[2]!.toLowerCase()]!);
+      if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`${option} is "${text}": invalid file size`);
+    } else {
+      // A bare number is a time for other options: here it could as well be a size.
+      if (/^[\d.]*$/.test(text)) throw wrongValue(option, text, "a size such as 100MB or a time such as 1h");
+      periodMs = milliseconds(text, option);
+    }
+  }
+  return { bytes, periodMs };
 }

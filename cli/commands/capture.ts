@@ -5,19 +5,23 @@ import {
   type Control,
   dropPrivileges,
   listen,
-  type Listener,
+  type ListenStats,
   listLeftovers,
   listLinks,
+  listSampling,
   type SamplingHandle,
   type SamplingOptions,
+  watchLinks,
 } from "../../mod.ts";
+import type { Finding } from "../../src/control/finding.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, liveSource, summary } from "../consume.ts";
+import { failureText } from "../failure.ts";
 import type { Io } from "../io.ts";
-import { liveDetails } from "../names.ts";
 import { choice, flag, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { inSession, NOTHING, type Session } from "../session.ts";
+import { plural, received } from "../summary.ts";
 import { tcLines } from "../tc/mod.ts";
 import { filterStart, isFile } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
@@ -214,88 +218,165 @@ function samplingOptions(options: Options, given: ReadonlySet<string>, devices: 
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
-  const { user, buffer, latency } = options;
-  let family = 0;
-  let ended = false;
-  // Until everything is removed a signal must not end the process: it only ends the capture.
-  const deaf = io.onSignal(() => ended = true);
-  const handles: SamplingHandle[] = [];
-  let listener: Listener | undefined;
-  const sampled = new Map<SamplingHandle, string | number>();
-  let look: ReturnType<typeof setInterval> | undefined;
-  let gone = false;
-  try {
-    const plan = planOutput(options, io, liveDetails, () => family, "pcapng");
-    if (!plan.quiet) await tellLeftovers(io);
-    const { index } = plans[0]!;
-    let { group } = plans[0]!;
-    for (const options of plans) {
-      // The first makes the action, the others share it, if it is to have an index.
-      const { device, direction, match, hardware } = options;
-      const shares = index !== undefined && handles.length > 0;
-      handles.push(await addSampling(shares ? { device, direction, match, hardware, index } : { ...options, group }));
-      group = handles[0]!.group;
-    }
-    const listening = listener = await listen({ groups: [group!], events: false, receiveBufferBytes: buffer, latency });
-    family = listener.family;
-    if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
-    if (!plan.quiet) {
-      const devices = plans.map(({ device }) => printable(`${device}`)).join(", ");
-      const rate = handles[0]!.installed[0]?.rate ?? plans[0]!.rate;
-      io.err(`psample: sampling ${devices}, 1 in ${rate}, ${plans[0]!.direction}, group ${group}; Ctrl-C ends it\n`);
-    }
-    if (!plan.quiet) await tellDown(handles, io);
-    handles.forEach((handle, i) => sampled.set(handle, plans[i]!.device));
-    look = setInterval(() => {
-      void tellGone(sampled, io).then((all) => {
-        if (!all) return;
-        gone = true;
-        listening.end();
+  const { user, buffer, latency, count } = options;
+  const plan = planOutput(options, io);
+  return await inSession(io, options, async (session) => {
+    // Files are opened as the user that is to be, all others before there is anything to lose.
+    let outputs = user === undefined ? await plan.open(session) : undefined;
+    const devices = plan.namesDevices ? await watchLinks() : undefined;
+    const sampled = new Sampled(session);
+    try {
+      await session.unlessOver(tellLeftovers(session));
+      if (plans[0]!.group !== undefined) await session.unlessOver(tellOthers(plans[0]!.group, session));
+      const listener = await session.begin(async (signal) => {
+        await sampled.add(plans, signal);
+        return await listen({ groups: [sampled.group!], events: false, receiveBufferBytes: buffer, latency, devices, signal });
       });
-    }, LOOK_MS);
-    if (ended) listening.end();
-    const handed = await consume(liveSource(listening), plan, io);
-    if (handed !== undefined && !plan.quiet) io.err(summary(listening.stats(), handed, buffer));
-    return gone ? 1 : 0;
-  } finally {
-    clearInterval(look);
-    sampled.clear();
-    await listener?.close();
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
+      outputs ??= await plan.open(session);
+      if (listener) {
+        session.notice(sampled.description(plans[0]!));
+        await sampled.watch(() => listener.end());
+      }
+      const account = (stats: ListenStats, written: number): string => received(stats, written, buffer) + sampled.passed();
+      const settle = (): Promise<void> => sampled.remove();
+      await session.pump(listener ?? NOTHING, { ...outputs.start(), count, account, settle, summary: () => listener !== undefined });
+    } finally {
+      await sampled.remove();
+      devices?.close();
+      outputs?.discard();
+    }
+  });
+}
+
+/** What was added to devices, from the first filter to the removal of the last. */
+class Sampled {
+  readonly #session: Session;
+  /** The handles, and how their devices were called. */
+  readonly #handles = new Map<SamplingHandle, string>();
+  /** Those whose packets still come. */
+  readonly #alive = new Set<SamplingHandle>();
+  /** What was told of whether packets reach the filters. */
+  #told: ReadonlySet<string> = new Set();
+  #packets: bigint | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #removed: Promise<void> | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    // At once, whatever is still to be delivered, and to whom.
+    session.over.addEventListener("abort", () => void this.remove(), { once: true });
+  }
+
+  /** The group that the samples go to. */
+  get group(): number | undefined {
+    const [first] = this.#handles.keys();
+    return first?.group;
+  }
+
+  /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
+  async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
+    const { index } = plans[0]!;
+    for (const plan of plans) {
+      const { device, direction, match, hardware } = plan;
+      // The first makes the action, the others share it, if it is to have an index.
+      const shares = index !== undefined && this.#handles.size > 0;
+      const options = shares ? { device, direction, match, hardware, index } : { ...plan, group: this.group ?? plan.group };
+      const handle = await addSampling(options);
+      this.#handles.set(handle, printable(`${device}`));
+      signal.throwIfAborted();
+    }
+  }
+
+  /** What is sampled, in a line. */
+  description({ rate, direction }: SamplingOptions): string {
+    const [first] = this.#handles.keys();
+    const devices = [...this.#handles.values()].join(", ");
+    return `sampling ${devices}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
+  }
+
+  /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
+  async watch(onGone: () => void): Promise<void> {
+    for (const handle of this.#handles.keys()) this.#alive.add(handle);
+    const look = async (): Promise<void> => {
+      await this.#look();
+      if (this.#removed) return;
+      if (this.#alive.size > 0) {
+        this.#timer = setTimeout(look, LOOK_MS);
+      } else {
+        this.#session.fail("nothing is sampled any more");
+        onGone();
+      }
+    };
+    await look();
+  }
+
+  /** How many packets came, if the kernel counts them. */
+  passed(): string {
+    return this.#packets === undefined ? "" : `; ${plural(this.#packets, "packet")} passed`;
+  }
+
+  /** Counts what has passed, and removes everything. Tells what could not be removed. Idempotent. */
+  remove(): Promise<void> {
+    return this.#removed ??= this.#remove();
+  }
+
+  async #look(): Promise<void> {
+    const told = new Set<string>();
+    for (const handle of this.#alive) {
+      let findings: Finding[];
+      try {
+        findings = await handle.check();
+      } catch {
+        // A kernel that does not answer has not said that something is gone.
+        continue;
+      }
+      if (this.#removed) return;
+      const gone = findings.filter(({ about }) => about === "removed").length;
+      if (gone === handle.installed.length || findings.some(({ about }) => about === "device-gone")) this.#alive.delete(handle);
+      for (const { verdict, what, cure } of findings) {
+        if (verdict === "good") continue;
+        told.add(what);
+        if (!this.#told.has(what)) this.#session.notice(cure ? `${what}: ${cure}` : what);
+      }
+    }
+    this.#told = told;
+    await this.#count();
+  }
+
+  async #count(): Promise<void> {
+    let packets: bigint | undefined;
+    for (const handle of this.#handles.keys()) {
+      const passed = await handle.passed().catch(() => undefined);
+      if (passed?.packets !== undefined) packets = (packets ?? 0n) + passed.packets;
+    }
+    this.#packets = packets ?? this.#packets;
+  }
+
+  async #remove(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#count();
     // One that fails must not keep the others.
-    const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
-    deaf();
+    const removals = await Promise.allSettled([...this.#handles.keys()].map((handle) => handle.remove()));
     for (const removal of removals) {
-      if (removal.status === "rejected") io.err(`psample: ${removal.reason instanceof Error ? removal.reason.message : removal.reason}\n`);
+      if (removal.status === "fulfilled") continue;
+      const { reason } = removal;
+      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
     }
   }
 }
 
-/** Says which devices cannot have packets. */
-async function tellDown(handles: readonly SamplingHandle[], io: Io): Promise<void> {
-  const links = await listLinks();
-  for (const ifindex of new Set(handles.flatMap((handle) => handle.installed.map((sampling) => sampling.ifindex)))) {
-    const link = links.get(ifindex);
-    if (!link || link.up) continue;
-    const name = printable(link.name);
-    io.err(`psample: ${name} is down, no packets pass: ip link set dev ${name} up\n`);
-  }
-}
-
-/** Says of which devices the sampling is gone, and forgets these; true when that was the last. */
-async function tellGone(sampled: Map<SamplingHandle, string | number>, io: Io): Promise<boolean> {
-  let last = false;
-  for (const [handle, device] of sampled) {
-    // A kernel that does not answer has not said that something is gone. It is forgotten already where we end.
-    if (await handle.isInstalled().catch(() => true) || !sampled.delete(handle)) continue;
-    io.err(`psample: ${printable(`${device}`)} is no longer sampled: the device or the filter was removed\n`);
-    last = sampled.size === 0;
-  }
-  return last;
-}
-
-async function tellLeftovers(io: Io): Promise<void> {
+async function tellLeftovers(session: Session): Promise<void> {
   const leftovers = await listLeftovers();
   if (leftovers.length === 0) return;
   const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");
-  io.err(`psample: left behind by a psample that was killed: ${where}. Remove it with: psample cleanup\n`);
+  session.notice(`left behind by a psample that was killed: ${where}. Remove it with: psample cleanup`);
+}
+
+/** Says who else samples into the group: their samples cannot be told apart. */
+async function tellOthers(group: number, session: Session): Promise<void> {
+  const others = (await listSampling()).filter((sampling) => sampling.group === group);
+  if (others.length === 0) return;
+  const where = others.map(({ device, direction }) => `${printable(device)} ${direction}`).join(", ");
+  session.notice(`group ${group} is also sampled into by others (${where}): their samples are shown too`);
 }

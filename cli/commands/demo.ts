@@ -1,12 +1,12 @@
 /** `psample demo`: samples of a real kernel through a real netlink socket, on any Linux. */
-import { replay } from "../../mod.ts";
+import { type Device, replay } from "../../mod.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, liveSource, summary } from "../consume.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
-import { recordedDetails } from "../names.ts";
 import { number } from "../options.ts";
 import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { inSession } from "../session.ts";
+import { isTelling, received } from "../summary.ts";
 
 const OPTIONS = {
   loop: number({
@@ -36,17 +36,30 @@ export const demo: Command = command({
   ],
   options: OPTIONS,
   run: async ({ options }, io) => {
-    const { loop } = options;
-    const details = { ...recordedDetails(), interfaceName: (ifindex: number) => DEMO_NAMES[ifindex] };
-    const plan = planOutput(options, io, () => details, () => DEMO_FAMILY);
-    if (!plan.quiet) io.err(`psample: recorded on ${DEMO_SOURCE}, replayed through a netlink socket of this machine\n`);
+    const { loop, count } = options;
+    const plan = planOutput(options, io);
     const messages = DEMO_MESSAGES.map((hex) => fromHex(hex)!);
     const repeated = function* (): Generator<Uint8Array> {
       for (let i = 0; i < loop; i++) yield* messages;
     };
-    const listener = await replay(repeated(), { family: DEMO_FAMILY, intervalMs: loop === 1 ? INTERVAL_MS : 0 });
-    const handed = await consume(liveSource(listener), plan, io);
-    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed));
-    return 0;
+    return await inSession(io, options, async (session) => {
+      const outputs = await plan.open(session);
+      try {
+        session.notice(`recorded on ${DEMO_SOURCE}, replayed through a netlink socket of this machine`);
+        const listener = await replay(repeated(), {
+          family: DEMO_FAMILY,
+          intervalMs: loop === 1 ? INTERVAL_MS : 0,
+          devices: { find: (ifindex) => DEMO_DEVICES.get(ifindex) },
+        });
+        await session.pump(listener, { ...outputs.start(), count, account: received, summary: isTelling });
+      } finally {
+        outputs.discard();
+      }
+    });
   },
 });
+
+/** What is known of the devices: their names, and the type that the data of their samples tells. */
+const DEMO_DEVICES: ReadonlyMap<number, Device> = new Map(
+  Object.entries(DEMO_NAMES).map(([ifindex, name]) => [Number(ifindex), { name, type: undefined, address: undefined }]),
+);

@@ -1,12 +1,12 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { dropPrivileges, listen, type Listener, listGroups } from "../../mod.ts";
+import { dropPrivileges, listen, type ListenStats, listGroups, NetlinkError, watchLinks } from "../../mod.ts";
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
-import { consume, liveSource, summary } from "../consume.ts";
 import type { Io } from "../io.ts";
-import { liveDetails } from "../names.ts";
 import { flag, longName, numbers, UsageError, type Values } from "../options.ts";
-import { OUTPUT_OPTIONS_WITHOUT_C, planOutput } from "../outputs.ts";
+import { MONITOR_OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { inSession, NOTHING, STATUS } from "../session.ts";
+import { isTelling, received } from "../summary.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 const OPTIONS = {
@@ -47,7 +47,7 @@ const OPTIONS = {
     details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
   }),
   ...LISTEN_OPTIONS,
-  ...OUTPUT_OPTIONS_WITHOUT_C,
+  ...MONITOR_OUTPUT_OPTIONS,
 };
 
 type Options = Values<typeof OPTIONS>;
@@ -108,43 +108,49 @@ export const monitor: Command = command({
 
 async function list(json: boolean, io: Io): Promise<number> {
   const groups = await listGroups();
-  await io.out.write(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
-  return 0;
+  await io.data(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
+  return STATUS.done;
 }
 
 async function run(options: Options, io: Io): Promise<number> {
-  const { wait, user, buffer } = options;
-  const abort = new AbortController();
-  let listener: Listener | undefined;
-  let ended = false;
-  const plan = planOutput(options, io, liveDetails, () => listener?.family ?? 0);
-  if (wait && !plan.quiet) io.err("psample: waiting for the psample module to be loaded\n");
-  // Until the end somebody hears signals: here what comes before there is anything to end.
-  const deaf = io.onSignal(() => {
-    ended = true;
-    if (!listener) abort.abort();
+  const { user, buffer, wait } = options;
+  const plan = planOutput(options, io, "netlink");
+  return await inSession(io, options, async (session) => {
+    // Files are opened as the user that is to be, all others before there is anything to lose.
+    let outputs = user === undefined ? await plan.open(session) : undefined;
+    const devices = plan.namesDevices ? await watchLinks() : undefined;
+    try {
+      if (wait && await session.unlessOver(hasFamily()) === false) session.notice("waiting for the psample module to be loaded");
+      const listener = await session.begin((signal) =>
+        listen({
+          groups: options.group,
+          samples: !options.noSample,
+          events: options.noConfig ? false : undefined,
+          wait,
+          allNamespaces: options.allNamespaces,
+          receiveBufferBytes: buffer,
+          latency: options.latency,
+          devices,
+          signal,
+        })
+      );
+      if (user !== undefined) await dropPrivileges(user);
+      outputs ??= await plan.open(session);
+      const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
+      await session.pump(listener ?? NOTHING, { ...outputs.start(), count: options.count, account, summary: isTelling });
+    } finally {
+      devices?.close();
+      outputs?.discard();
+    }
   });
+}
+
+async function hasFamily(): Promise<boolean> {
   try {
-    listener = await listen({
-      groups: options.group,
-      samples: !options.noSample,
-      events: options.noConfig ? false : undefined,
-      wait,
-      allNamespaces: options.allNamespaces,
-      receiveBufferBytes: buffer,
-      latency: options.latency,
-      signal: abort.signal,
-    });
-    if (user !== undefined) await dropPrivileges(user);
-    if (ended) listener.end();
-    const handed = await consume(liveSource(listener), plan, io);
-    if (handed !== undefined && !plan.quiet) io.err(summary(listener.stats(), handed, buffer));
-    return 0;
+    await listGroups();
+    return true;
   } catch (error) {
-    if (abort.signal.aborted) return 0;
+    if (error instanceof NetlinkError && error.code === "ENOENT") return false;
     throw error;
-  } finally {
-    deaf();
-    await listener?.close();
   }
 }

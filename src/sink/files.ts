@@ -41,7 +41,8 @@ export class OutputFiles implements Directory {
   }
 
   /**
-   * Makes a file, or empties one; of a pipe with a name it waits for a reader while it is written to.
+   * Makes a file, or overwrites one: what is in it stays there until the first write. A pipe with a name waits for a reader while it
+   * is written to.
    *
    * @throws {ArgumentError} if it is one of the guarded files, by whatever name: it is left as it is.
    */
@@ -88,16 +89,15 @@ export class OutputFiles implements Directory {
       if (typeof status === "number") throw new SystemError(`write ${path}`, -status);
       if (status.kind === "directory") throw new SystemError(`write ${path}`, EISDIR);
       // A pipe may have two ends, and a device many users: only a file would lose what it holds.
-      if (status.kind === "file") {
-        if (this.#guarded.has(status.identity)) throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
-        const result = this.#sys.ftruncate(fd, 0);
-        if (result < 0) throw new SystemError(`empty ${path}`, -result);
+      if (status.kind === "file" && this.#guarded.has(status.identity)) {
+        throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
       }
+      const descriptor = new Descriptor(this.#sys, fd, path, { owned: true, nonblocking: true });
+      return status.kind === "file" && status.size > 0 ? new Overwritten(this.#sys, fd, descriptor) : descriptor;
     } catch (error) {
       this.#sys.close(fd);
       throw error;
     }
-    return new Descriptor(this.#sys, fd, path, { owned: true, nonblocking: true });
   }
 
   #kind(path: string): FileStatus["kind"] | undefined {
@@ -107,6 +107,39 @@ export class OutputFiles implements Directory {
     const status = this.#sys.stat(fd);
     this.#sys.close(fd);
     return typeof status === "number" ? undefined : status.kind;
+  }
+}
+
+/** A file that has something in it, and loses that at the first write: what opens it may yet fail to have anything to write. */
+class Overwritten implements Destination {
+  readonly name: string;
+  readonly #sys: Sys;
+  readonly #fd: number;
+  readonly #descriptor: Descriptor;
+  #isEmpty = false;
+
+  constructor(sys: Sys, fd: number, descriptor: Descriptor) {
+    this.name = descriptor.name;
+    this.#sys = sys;
+    this.#fd = fd;
+    this.#descriptor = descriptor;
+  }
+
+  write(bytes: Uint8Array<ArrayBuffer>): number {
+    if (!this.#isEmpty) {
+      const result = this.#sys.ftruncate(this.#fd, 0);
+      if (result < 0) throw new SystemError(`empty ${this.name}`, -result);
+      this.#isEmpty = true;
+    }
+    return this.#descriptor.write(bytes);
+  }
+
+  writable(): Promise<void> {
+    return this.#descriptor.writable();
+  }
+
+  close(): void {
+    this.#descriptor.close();
   }
 }
 

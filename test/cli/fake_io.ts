@@ -1,5 +1,7 @@
 import { readFileSync } from "node:fs";
-import { escapeControls, type Io } from "../../cli/io.ts";
+import { escapeControls, type Files, type Io } from "../../cli/io.ts";
+import { ArgumentError } from "../../mod.ts";
+import type { Destination } from "../../src/sink/destination.ts";
 
 /** A world for the command that remembers what was printed; files are kept in memory, recordings are read from disk. */
 export interface FakeIo extends Io {
@@ -13,16 +15,18 @@ export interface FakeIo extends Io {
   readonly files: Map<string, Uint8Array>;
   /** Sends a signal to whoever listens; false where nobody does. */
   signal(name: string): boolean;
+  /** The signals that the process has died of. */
+  readonly deaths: string[];
 }
 
 /** What is different from the normal. */
 export interface FakeIoOptions {
   outIsTerminal?: boolean;
   errIsTerminal?: boolean;
-  /** Called at each write to standard output: throws what a broken one throws. */
-  onWrite?: () => void;
+  /** Called at each write to standard output: throws what a broken one throws. Returns how much it takes at most; all unless it does. */
+  onWrite?: () => number | void;
   /** Standard input, and files that {@linkcode FakeIo.read} finds before it looks on disk. */
-  input?: Record<string, Uint8Array>;
+  input?: Record<string, Uint8Array | AsyncIterable<Uint8Array>>;
   /** Size of the pieces in which files are read. */
   pieceBytes?: number;
 }
@@ -31,70 +35,81 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
   const out: Uint8Array[] = [];
   let err = "";
   const files = new Map<string, Uint8Array>();
+  const deaths: string[] = [];
   const handlers = new Set<(signal: string) => void>();
-  const encode = (data: Uint8Array | string): Uint8Array => typeof data === "string" ? new TextEncoder().encode(data) : data.slice();
-  const joined = (): Uint8Array => {
-    const all = new Uint8Array(out.reduce((size, part) => size + part.length, 0));
-    let at = 0;
-    for (const part of out) {
-      all.set(part, at);
-      at += part.length;
-    }
-    return all;
+  const content = (path: string): Uint8Array | AsyncIterable<Uint8Array> =>
+    options.input?.[path] ?? files.get(path) ?? new Uint8Array(readFileSync(path));
+  const create = (path: string, guarded: readonly string[]): Destination => {
+    if (guarded.includes(path)) throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
+    // What is there stays until the first write, as in a real file.
+    let begun = files.has(path) ? undefined : new Uint8Array();
+    if (begun) files.set(path, begun);
+    return destination(path, (bytes) => {
+      begun = concatenate([begun ?? new Uint8Array(), bytes]);
+      files.set(path, begun);
+      return bytes.length;
+    });
   };
-  const content = (path: string): Uint8Array => options.input?.[path] ?? files.get(path) ?? new Uint8Array(readFileSync(path));
   return {
-    out: {
-      write: (data) => {
-        options.onWrite?.();
-        out.push(encode(data));
-        return Promise.resolve();
-      },
-    },
-    print: (text) => {
-      out.push(encode(escapeControls(text)));
-      return Promise.resolve();
-    },
-    data: (text) => {
-      out.push(encode(text));
-      return Promise.resolve();
-    },
+    stdout: () =>
+      Promise.resolve(destination("standard output", (bytes) => {
+        const most = options.onWrite?.() ?? bytes.length;
+        out.push(bytes.slice(0, most));
+        return Math.min(most, bytes.length);
+      })),
+    print: (text) => Promise.resolve(void out.push(new TextEncoder().encode(escapeControls(text)))),
+    data: (text) => Promise.resolve(void out.push(new TextEncoder().encode(text))),
     err: (text) => void (err += escapeControls(text)),
     errIsTerminal: options.errIsTerminal ?? false,
     outIsTerminal: options.outIsTerminal ?? false,
-    create: (path) => {
-      files.set(path, new Uint8Array());
-      return {
-        write: (data) => {
-          const more = encode(data);
-          const before = files.get(path)!;
-          const all = new Uint8Array(before.length + more.length);
-          all.set(before);
-          all.set(more, before.length);
-          files.set(path, all);
-          return Promise.resolve();
+    openFiles: (guarded): Promise<Files> =>
+      Promise.resolve({
+        create: (path) => create(path, guarded),
+        createNew: (path) => files.has(path) ? undefined : create(path, guarded),
+        namesBeside: (path) => {
+          const directory = path.slice(0, path.lastIndexOf("/") + 1);
+          return [...files.keys()].filter((name) => name.startsWith(directory)).map((name) => name.slice(directory.length));
         },
-        close: () => {},
-      };
-    },
+        remove: (path) => void files.delete(path),
+      }),
     async *read(path): AsyncGenerator<Uint8Array> {
       const bytes = content(path);
+      if (!(bytes instanceof Uint8Array)) return yield* bytes;
       const size = options.pieceBytes ?? 65536;
       for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
     },
-    remove: (path) => void files.delete(path),
-    size: (path) => content(path).length,
-    onSignal: (handler) => {
-      handlers.add(handler);
-      return () => void handlers.delete(handler);
+    size: (path) => {
+      const bytes = content(path);
+      return bytes instanceof Uint8Array ? bytes.length : undefined;
     },
-    text: () => new TextDecoder().decode(joined()),
-    bytes: joined,
+    hearSignals: (handler) => {
+      handlers.add(handler);
+      return Promise.resolve(() => void handlers.delete(handler));
+    },
+    dieOf: (signal) => Promise.resolve(void deaths.push(signal)),
+    settled: () => Promise.resolve(),
+    text: () => new TextDecoder().decode(concatenate(out)),
+    bytes: () => concatenate(out),
     errors: () => err,
     files,
+    deaths,
     signal: (name) => {
       for (const handler of handlers) handler(name);
       return handlers.size > 0;
     },
-  } as FakeIo;
+  };
+}
+
+function destination(name: string, write: (bytes: Uint8Array) => number): Destination {
+  return { name, write, writable: () => new Promise((resolve) => setTimeout(resolve, 1)), close: () => {} };
+}
+
+function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const all = new Uint8Array(parts.reduce((size, part) => size + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
 }

@@ -153,20 +153,26 @@ test("demo --count stops after as many samples, events not counted", async () =>
 });
 
 test("demo -w makes a recording that read gives back", async () => {
-  const written = await run(["demo", "-w", "demo.pcap"]);
+  const written = await run(["demo", "-w", "demo", "--format", "netlink"]);
   assertEquals([written.status, written.text()], [0, ""]);
-  const read = await run(["read", "--json", "demo.pcap"], { input: { "demo.pcap": written.files.get("demo.pcap")! } });
+  const read = await run(["read", "--json", "demo"], { input: { demo: written.files.get("demo")! } });
   assertEquals(read.status, 0);
   assertEquals(read.text().trimEnd().split("\n").map((line) => JSON.parse(line)), JSON.parse(JSON.stringify(demoEntries)));
-  const piped = await run(["demo", "-w", "-"]);
-  assertEquals(piped.bytes().length, written.files.get("demo.pcap")!.length);
+  const piped = await run(["demo", "-w", "-", "--format", "netlink"]);
+  assertEquals(piped.bytes().length, written.files.get("demo")!.length);
   assertEquals((await run(["read", "--json", "-"], { input: { "-": piped.bytes() } })).text(), read.text());
 });
 
 test("-w prints text as well where it is asked to", async () => {
-  const result = await run(["demo", "-w", "demo.pcap", "--text"]);
+  const result = await run(["demo", "-w", "demo.pcapng", "--text"]);
   assertEquals(result.text().trimEnd().split("\n").length, DEMO_MESSAGES.length);
-  assert(result.files.get("demo.pcap")!.length > 1000);
+  assert(result.files.get("demo.pcapng")!.length > 1000);
+});
+
+test("-w FILE.pcap refuses a second link type with the cure, and prints on", async () => {
+  const result = await run(["demo", "-w", "demo.pcap", "--text"]);
+  assertEquals([result.status, result.text().trimEnd().split("\n").length], [1, DEMO_MESSAGES.length]);
+  assertMatch(result.errors(), /psample: Cannot record .*: a pcap file has one link type\. .*\.pcapng/);
 });
 
 test("a word that is the value of an option is no command", async () => {
@@ -227,7 +233,7 @@ test("a file that is not there is one sentence and status 1", async () => {
 
 test("a start that fails leaves an old recording as it was", async () => {
   const io = fakeIo();
-  await io.create("old.pcap").write("precious");
+  io.files.set("old.pcap", new TextEncoder().encode("precious"));
   assertEquals(await main(["read", "/nonexistent/file.pcap", "-w", "old.pcap"], io), 1);
   assertEquals(new TextDecoder().decode(io.files.get("old.pcap")), "precious");
 });
@@ -259,17 +265,14 @@ test("a signal ends the command with its account", async () => {
 });
 
 test("a second signal ends the command though nobody reads what it prints", async () => {
-  const io = fakeIo();
   let writing = false;
-  const blocked: typeof io = Object.assign(io, {
-    out: {
-      write: (): Promise<void> => {
-        writing = true;
-        return new Promise(() => {});
-      },
+  const io = fakeIo({
+    onWrite: () => {
+      writing = true;
+      return 0;
     },
   });
-  const running = main(["demo", "--loop", "1000"], blocked);
+  const running = main(["demo", "--loop", "1000"], io);
   while (!writing) await new Promise((resolve) => setTimeout(resolve, 5));
   io.signal("SIGINT");
   io.signal("SIGINT");

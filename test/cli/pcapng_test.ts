@@ -7,14 +7,14 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
-import { consume, type Source } from "../../cli/consume.ts";
 import { parse } from "../../cli/options.ts";
 import { OUTPUT_OPTIONS, planOutput } from "../../cli/outputs.ts";
 import { processIo } from "../../cli/io.ts";
-import { recordedDetails } from "../../cli/names.ts";
-import { rotatedName, writesTo } from "../../cli/recording.ts";
-import { decodeSample, type Entry, type ListenStats, NetlinkError } from "../../mod.ts";
+import { inSession } from "../../cli/session.ts";
+import { isTelling, received } from "../../cli/summary.ts";
+import { decodeSample, type Entry, NetlinkError } from "../../mod.ts";
 import { message, number } from "../psample/build.ts";
+import { type BatchesOptions, BatchesSource } from "../support/batches.ts";
 import { recordings } from "../psample/recordings.ts";
 import { optionNumber, optionText, type PcapngBlock, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { output, programs } from "../support/programs.ts";
@@ -48,28 +48,39 @@ test("read -w FILE.pcapng records packets, and read gives the same samples", asy
 
 test("the format is the name's, or what --format says", async () => {
   const path = `${GOLDEN}ingress.new.pcap`;
-  const magic = async (...args: string[]): Promise<string> => {
-    const io = await run(["read", path, ...args]);
+  const formatOf = async (...args: string[]): Promise<string> => {
+    const io = await run(args);
     assertEquals(io.status, 0, io.errors());
     const bytes = [...io.files.values()][0] ?? io.bytes();
-    return bytes[0] === 0x0a ? "pcapng" : "pcap";
+    if (bytes[0] === 0x0a) return "pcapng";
+    return new DataView(bytes.buffer).getUint32(20, bytes[0] === 0x4d || bytes[0] === 0xd4) === 253 ? "netlink" : "pcap";
   };
-  assertEquals(await magic("-w", "x.pcapng"), "pcapng");
-  assertEquals(await magic("-w", "X.PCAPNG"), "pcapng");
-  assertEquals(await magic("-w", "x.pcap"), "pcap");
-  assertEquals(await magic("-w", "x"), "pcap");
-  assertEquals(await magic("-w", "-"), "pcap");
-  assertEquals(await magic("-w", "x", "--format", "pcapng"), "pcapng");
-  assertEquals(await magic("-w", "-", "--format=pcapng"), "pcapng");
-  assertEquals(await magic("-w", "x.pcapng", "--format", "pcap"), "pcap");
+  const read = (...args: string[]): Promise<string> => formatOf("read", path, ...args);
+  assertEquals(await read("-w", "x.pcapng"), "pcapng");
+  assertEquals(await read("-w", "X.PCAPNG"), "pcapng");
+  assertEquals(await read("-w", "x.pcap"), "pcap");
+  assertEquals(await read("-w", "x"), "pcapng");
+  assertEquals(await read("-w", "-"), "pcapng");
+  assertEquals(await read("-w", "x", "--format", "pcap"), "pcap");
+  assertEquals(await read("-w", "-", "--format=netlink"), "netlink");
+  assertEquals(await read("-w", "x.pcapng", "--format", "pcap"), "pcap");
+  assertEquals(await formatOf("demo", "-q", "-w", "x.pcap", "--format", "netlink"), "netlink");
 });
 
-test("planOutput takes the format of a recording whose name does not tell", async () => {
-  for (const [file, first] of [["-", 0x0a], ["x", 0x0a], ["x.pcap", 0x4d]] as const) {
-    const io = fakeIo();
-    const plan = planOutput(parse(["-w", file], OUTPUT_OPTIONS).options, io, () => recordedDetails(), () => 30, "pcapng");
-    for (const sink of plan.open()) await sink.close();
-    assertEquals((io.files.get(file) ?? io.bytes())[0], first);
+test("only the bare command records as libpsample does what is not FILE.pcapng", async () => {
+  for (const [file, bare, others] of [["x", 253, 0x0a], ["x.pcap", 253, 0xd4], ["x.pcapng", 0x0a, 0x0a]] as const) {
+    for (const [other, expected] of [["netlink", bare], ["pcapng", others]] as const) {
+      const io = fakeIo();
+      const values = parse(["-w", file], OUTPUT_OPTIONS).options;
+      const plan = planOutput(values, io, other);
+      const status = await inSession(io, values, async (session) => {
+        const outputs = await plan.open(session);
+        await session.pump(new BatchesSource([samples([1])]), { ...outputs.start(), account: received, summary: isTelling });
+      });
+      const bytes = io.files.get(file)!;
+      const first = bytes[0] === 0x0a ? 0x0a : bytes[20] === 253 ? 253 : bytes[0] === 0x4d ? 0xd4 : bytes[0];
+      assertEquals([status, first], [0, expected], `${file} ${other}`);
+    }
   }
 });
 
@@ -122,40 +133,23 @@ function samples(times: readonly number[], bytes = 100): Entry[] {
   );
 }
 
-function stats(dropped: number): ListenStats {
-  return {
-    received: 0,
-    events: 0,
-    lost: 0,
-    dropped,
-    malformed: 0,
-    lastMalformed: undefined,
-    unknown: 0,
-    receiveBufferBytes: 0,
-    groups: [],
-  };
-}
-
-async function record(io: FakeIo, args: string[], batches: readonly Entry[][], account: Partial<Source> = {}): Promise<void> {
-  const source: Source = {
-    async *batches(): AsyncGenerator<Entry[]> {
-      for (const batch of batches) yield batch;
-    },
-    end: () => {},
-    close: () => Promise.resolve(),
-    ...account,
-  };
-  await consume(source, planOutput(parse(args, OUTPUT_OPTIONS).options, io, () => recordedDetails(), () => 30), io);
+async function record(io: FakeIo, args: string[], batches: readonly Entry[][], options: BatchesOptions = {}): Promise<number> {
+  const values = parse(args, OUTPUT_OPTIONS).options;
+  const plan = planOutput(values, io);
+  return await inSession(io, values, async (session) => {
+    const outputs = await plan.open(session);
+    await session.pump(new BatchesSource(batches, options), { ...outputs.start(), account: received, summary: isTelling });
+  });
 }
 
 test("--rotate SIZE: no file is longer, each is whole, and together they have everything", async () => {
-  for (const format of ["pcapng", "pcap"]) {
+  for (const format of ["pcapng", "netlink"]) {
     const entries = samples(Array.from({ length: 500 }, (_, i) => i));
     const io = fakeIo();
-    await record(io, ["-w", `dir.d/x.${format}`, "--rotate", "20kB"], [entries.slice(0, 3), entries.slice(3)]);
+    await record(io, ["-w", "dir.d/x.rec", "--format", format, "--rotate", "20kB"], [entries.slice(0, 3), entries.slice(3)]);
     const names = [...io.files.keys()];
     assert(names.length > 5);
-    assertEquals(names, names.map((_, i) => `dir.d/x-${String(i + 1).padStart(5, "0")}.${format}`));
+    assertEquals(names, names.map((_, i) => `dir.d/x-${String(i + 1).padStart(5, "0")}.rec`));
     let all = "";
     for (const name of names) {
       const file = io.files.get(name)!;
@@ -176,62 +170,92 @@ test("--rotate SIZE: no file is longer, each is whole, and together they have ev
   }
 });
 
-test("--rotate TIME: by the time of the packets; --keep removes what this run wrote, the oldest first", async () => {
+test("--rotate TIME: a recording is divided by its own times; --keep removes the oldest, also of earlier runs", async () => {
   const entries = samples([0, 1, 3599, 3600, 3601, 7199, 7200, 20000, 20001, 19999]);
   const io = fakeIo();
-  io.files.set("x-00000.pcapng", new Uint8Array());
-  await record(io, ["-w", "x.pcapng", "--rotate", "1h"], [entries]);
+  await record(io, ["-w", "x.pcapng", "--rotate", "1h"], [entries], { recorded: true });
   const seconds = (file: Uint8Array): number[] =>
     ofType(file, 6).map(({ body, little }) => {
       const view = new DataView(body.buffer, body.byteOffset);
       return Number((BigInt(view.getUint32(4, little)) << 32n | BigInt(view.getUint32(8, little))) / 1_000_000_000n);
     });
-  assertEquals([...io.files].filter(([name]) => name !== "x-00000.pcapng").map(([name, file]) => [name, seconds(file)]), [
+  assertEquals([...io.files].map(([name, file]) => [name, seconds(file)]), [
     ["x-00001.pcapng", [0, 1, 3599]],
     ["x-00002.pcapng", [3600, 3601, 7199]],
     ["x-00003.pcapng", [7200]],
     ["x-00004.pcapng", [20000, 20001, 19999]],
   ]);
   const kept = fakeIo();
-  kept.files.set("x-00000.pcapng", new Uint8Array());
-  await record(kept, ["-w", "x.pcapng", "--rotate", "1h", "--keep", "2"], entries.map((entry) => [entry]));
-  assertEquals([...kept.files.keys()], ["x-00000.pcapng", "x-00003.pcapng", "x-00004.pcapng"]);
+  kept.files.set("x-00007.pcapng", new Uint8Array());
+  const each = entries.map((entry) => [entry]);
+  await record(kept, ["-w", "x.pcapng", "--rotate", "1h", "--keep", "2"], each, { recorded: true });
+  assertEquals([...kept.files.keys()], ["x-00010.pcapng", "x-00011.pcapng"]);
   const both = fakeIo();
-  await record(both, ["-w", "x", "--format=pcapng", "--rotate", "1h", "--rotate", "2kB"], [entries]);
+  await record(both, ["-w", "x", "--rotate", "1h", "--rotate", "2kB"], [entries], { recorded: true });
   assert(both.files.size > 4);
   assert([...both.files.keys()].every((name) => /^x-\d{5}$/.test(name)));
 });
 
 test("a file has the drops of the socket, and what it lost, also when it ends early", async () => {
   const entries = samples([0, 1, 2, 3, 4, 5]);
-  let dropped = 0;
   const io = fakeIo();
-  await record(io, ["-w", "x.pcapng"], [[entries[0]!, entries[3]!], [entries[4]!]], { stats: () => stats(dropped++) });
+  await record(io, ["-w", "x.pcapng"], [[entries[0]!, entries[3]!], [entries[4]!]], { dropped: 1 });
   const [statistics] = ofType(io.files.get("x.pcapng")!, 5);
   // Received, lost by number, dropped by the socket as it was at the end, delivered.
   assertEquals([4, 5, 7, 8].map((code) => optionNumber(statistics!, code)), [3n, 2n, 2n, 3n]);
   assertEquals(ofType(io.files.get("x.pcapng")!, 6).map((block) => optionNumber(block, 4)), [0n, 2n, 0n]);
 
-  // Nobody reads any more; something breaks.
+  const broken = fakeIo();
+  const failure = new NetlinkError("receive samples", 19);
+  const error = await record(broken, ["-w", "x.pcapng"], [[entries[0]!]], { failure }).catch((error) => error);
+  assertEquals(error, failure);
+  assertEquals(ofType(broken.files.get("x.pcapng")!, 5).length, 1);
+});
+
+test("when nobody reads the text any more the recording continues, and says so", async () => {
+  const entries = samples([0, 1, 2, 3, 4, 5]);
   let writes = 0;
-  const deaf = fakeIo({
+  const io = fakeIo({
     onWrite: () => {
       if (++writes === 2) throw new NetlinkError("write the output", 32);
     },
   });
-  await record(deaf, ["-w", "x.pcapng", "--text"], [[entries[0]!], [entries[1]!], [entries[2]!]]);
-  assertEquals(ofType(deaf.files.get("x.pcapng")!, 5).map((block) => optionNumber(block, 4)), [2n]);
-  const broken = fakeIo();
-  const failing = {
-    async *batches(): AsyncGenerator<Entry[]> {
-      yield [entries[0]!];
-      await Promise.resolve();
-      throw new NetlinkError("receive samples", 19);
+  const status = await record(io, ["-w", "x.pcapng", "--text"], entries.map((entry) => [entry]));
+  assertEquals(status, 0);
+  assertEquals(ofType(io.files.get("x.pcapng")!, 6).length, 6);
+  assertEquals(
+    io.errors(),
+    "psample: nobody reads standard output any more; x.pcapng continues\npsample: received 6 samples; lost 0\n",
+  );
+});
+
+test("when one output fails the others continue, and the exit status is 1", async () => {
+  const entries = samples([0, 1, 2]);
+  const io = fakeIo({
+    onWrite: () => {
+      throw new NetlinkError("write standard output", 28);
     },
-  };
-  const error = await record(broken, ["-w", "x.pcapng"], [], failing).catch((error) => error);
-  assertEquals((error as NetlinkError).code, "ENODEV");
-  assertEquals(ofType(broken.files.get("x.pcapng")!, 5).length, 1);
+  });
+  assertEquals(await record(io, ["-w", "x.pcapng", "--text"], entries.map((entry) => [entry])), 1);
+  assertEquals(ofType(io.files.get("x.pcapng")!, 6).length, 3);
+  assertMatch(io.errors(), /^psample: Cannot write standard output: no space left on device \(ENOSPC\)/);
+});
+
+test("a recording that is read is never overwritten, but may be one of a series that goes on", async () => {
+  const path = `${GOLDEN}ingress.new.pcap`;
+  const recorded = (await run(["read", "-q", "-w", "x.pcapng", path])).files.get("x.pcapng")!;
+  for (const args of [["-w", "x.pcapng"], ["-w", "x.pcapng", "--json"], ["-w", "x.pcapng", "-q", "--format=netlink"]]) {
+    const io = fakeIo();
+    io.files.set("x.pcapng", recorded);
+    assertEquals(await main(["read", ...args, "x.pcapng"], io), 2);
+    assertMatch(io.errors(), /--write would overwrite the input file/);
+    assertEquals(io.files.get("x.pcapng"), recorded);
+  }
+  const io = fakeIo();
+  io.files.set("x-00002.pcapng", recorded);
+  assertEquals(await main(["read", "-q", "-w", "x.pcapng", "--rotate", "1MB", "x-00002.pcapng"], io), 0, io.errors());
+  assertEquals([...io.files.keys()], ["x-00002.pcapng", "x-00003.pcapng"]);
+  assertEquals(io.files.get("x-00002.pcapng"), recorded);
 });
 
 test("a wrong call says why, and makes no file", async () => {
@@ -240,7 +264,7 @@ test("a wrong call says why, and makes no file", async () => {
     [["--rotate", "1h"], /--rotate requires --write FILE/],
     [["--keep", "1"], /--keep requires --rotate/],
     [["-w", "x", "--keep", "1"], /--keep requires --rotate/],
-    [["-w", "x", "--format", "text"], /--format is "text": expected pcapng or pcap/],
+    [["-w", "x", "--format", "text"], /--format is "text": expected pcapng, pcap or netlink/],
     [["-w", "-", "--rotate", "1h"], /cannot be combined with --write -/],
     [["-w", "x", "--rotate", "100"], /--rotate is "100": expected a size such as 100MB or a time such as 1h/],
     [["-w", "x", "--rotate", "0MB"], /--rotate is "0MB"/],
@@ -254,35 +278,6 @@ test("a wrong call says why, and makes no file", async () => {
     assertEquals([io.status, io.files.size], [2, 0], args.join(" "));
     assertMatch(io.errors(), why);
   }
-  const same = await run(["read", "-w", "x.pcapng", "--rotate", "1MB", "x-00002.pcapng"]);
-  assertEquals(same.status, 2);
-  assertMatch(same.errors(), /would overwrite the input file/);
-});
-
-test("rotatedName and writesTo", () => {
-  assertEquals(["x.pcapng", "x", "a.b/x", ".pcapng", "a/b.c.pcap"].map((file) => rotatedName(file, 12)), [
-    "x-00012.pcapng",
-    "x-00012",
-    "a.b/x-00012",
-    "-00012.pcapng",
-    "a/b.c-00012.pcap",
-  ]);
-  assertEquals(rotatedName("x.pcapng", 1234567), "x-1234567.pcapng");
-  const plain = { format: "pcapng", rotation: undefined } as const;
-  const rotating = { format: "pcapng", rotation: { bytes: 1, periodNs: undefined, keep: 1 } } as const;
-  assertEquals([writesTo(plain, "x", "x"), writesTo(plain, "x", "y")], [true, false]);
-  assertEquals(
-    ["x.pcapng", "x-00007.pcapng", "x-7.pcapng", "x-1234567.pcapng", "x-0000007.pcapng"].map((path) =>
-      writesTo(rotating, "x.pcapng", path)
-    ),
-    [
-      false,
-      true,
-      false,
-      true,
-      false,
-    ],
-  );
 });
 
 /** The words that run the command in the runtime that the tests run in. */
@@ -344,12 +339,10 @@ test("the real files: made, rotated, removed", async () => {
   const directory = mkdtempSync(join(tmpdir(), "psample-"));
   try {
     const entries = samples(Array.from({ length: 100 }, (_, i) => i));
-    const io = Object.assign(fakeIo(), { create: processIo().create, remove: processIo().remove });
-    await record(io, ["-w", join(directory, "x.pcapng"), "--rotate", "10s", "--keep", "4"], [entries]);
+    const io = Object.assign(fakeIo(), { openFiles: processIo().openFiles });
+    await record(io, ["-w", join(directory, "x.pcapng"), "--rotate", "10s", "--keep", "4"], [entries], { recorded: true });
     assertEquals(readdirSync(directory).sort(), [7, 8, 9, 10].map((i) => `x-000${String(i).padStart(2, "0")}.pcapng`));
     for (const name of readdirSync(directory)) assertEquals(ofType(readFileSync(join(directory, name)), 6).length, 10);
-    // What is gone already is no error.
-    processIo().remove(join(directory, "gone"));
   } finally {
     rmSync(directory, { recursive: true });
   }

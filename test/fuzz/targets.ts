@@ -30,7 +30,6 @@ import { formatQdiscs } from "../../cli/tc/format/qdisc.ts";
 import { runTc } from "../../cli/tc/mod.ts";
 import { parseTc } from "../../cli/tc/parse/command.ts";
 import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
-import { recordedDetails } from "../../cli/names.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { linkMessages } from "../tc/sessions.ts";
 import { Broken, LARGE, must, pieces, readFile, sameRead, useSample, writeAndRead } from "./checks.ts";
@@ -168,7 +167,7 @@ function parseArguments(words: readonly string[]): unknown {
     else if (!parsed.given.has(key)) must(parsed.options[key] === read([], longName(key)), `${longName(key)} has no default`);
     else must(parsed.options[key] !== undefined && parsed.options[key] !== "", `${longName(key)} has lost its value`);
   }
-  if ("write" in table) planOutput(parsed.options as OutputValues, io(), recordedDetails, () => 0);
+  if ("write" in table) planOutput(parsed.options as OutputValues, io());
   return [parsed.options, parsed.words];
 }
 

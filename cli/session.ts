@@ -1,0 +1,248 @@
+/**
+ * One run of a command: which signals it hears and what they do, how long it may take, what is said about it and which exit
+ * status that is. Around one pump, and around everything that has to be waited for before it.
+ *
+ * - INT, TERM and HUP end it: what is queued is still delivered, within a bound. The second of them ends it at once.
+ * - USR1 asks for the numbers so far; USR2 has the recording opened anew.
+ * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
+ */
+import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
+import type { Sink } from "../src/stream/sink.ts";
+import type { Source } from "../src/stream/source.ts";
+import type { Stage } from "../src/stream/stage.ts";
+import type { ListenStats } from "../src/stream/stats.ts";
+import { failureText } from "./failure.ts";
+import type { Io } from "./io.ts";
+
+/** The exit statuses. */
+export const STATUS = {
+  /** Done. */
+  done: 0,
+  /** Something was not done. */
+  failure: 1,
+  /** Called wrongly. */
+  usage: 2,
+  /** Samples were lost, and that was to be a failure. */
+  loss: 3,
+} as const;
+
+/** How to run. */
+export interface SessionOptions {
+  /** No notices and no summary. */
+  readonly quiet: boolean;
+  /** How long it may take, from now on, in milliseconds. Defaults to no limit. */
+  readonly duration?: number | undefined;
+  /** Whether losses are a failure. Defaults to false. */
+  readonly failOnLoss?: boolean | undefined;
+}
+
+/** What to pump, beside the source. */
+export interface PumpPlan {
+  readonly sinks: readonly Sink[];
+  /** Defaults to none. */
+  readonly stages?: readonly Stage[];
+  /** Stop after this many samples. Defaults to no limit. */
+  readonly count?: number | undefined;
+  /** The numbers so far in a line, for USR1 and for the end; `written` is how many samples are delivered. */
+  readonly account: (stats: ListenStats, written: number) => string;
+  /** Whether the numbers at the end tell anything: otherwise only somebody at a terminal gets to see them. */
+  readonly summary: (stats: ListenStats) => boolean;
+  /** Resolves when the numbers are final. Defaults to at once. */
+  readonly settle?: (() => Promise<void>) | undefined;
+  /** Opens what is recorded to anew, for USR2. Defaults to nothing. */
+  readonly reopen?: (() => void) | undefined;
+}
+
+/** A source of nothing, for what was over before it began. */
+export const NOTHING: Source = {
+  read: () => undefined,
+  end: () => {},
+  close: () => Promise.resolve(),
+  stats: () => ({
+    received: 0,
+    events: 0,
+    lost: 0,
+    dropped: 0,
+    malformed: 0,
+    lastMalformed: undefined,
+    unknown: 0,
+    receiveBufferBytes: 0,
+    groups: [],
+  }),
+};
+
+/** These end the process without an error; of all others it dies. */
+const ORDERLY: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
+
+/** Runs `work` and resolves to the exit status, when it and everything that it started is over. */
+export async function inSession(io: Io, options: SessionOptions, work: (session: Session) => Promise<void>): Promise<number> {
+  const session = new Session(io, options);
+  const deaf = await io.hearSignals((signal) => session.hear(signal));
+  let status: number;
+  try {
+    await work(session);
+    status = session.status();
+  } finally {
+    session.close();
+    deaf();
+    const { deadly } = session;
+    if (deadly !== undefined) await io.dieOf(deadly);
+  }
+  return status;
+}
+
+/** What a command knows of its run. */
+export class Session {
+  /** Aborts when no more is wanted: at a signal, at the time limit, at the end of the pump. */
+  readonly over: AbortSignal;
+  /** The signal that the process has to die of, as soon as everything is cleaned up. */
+  deadly: string | undefined;
+  readonly #io: Io;
+  readonly #options: SessionOptions;
+  readonly #over = new AbortController();
+  readonly #signalled = new AbortController();
+  readonly #cut = new AbortController();
+  readonly #deadline: number | undefined;
+  readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  #account = (): string => "nothing was received yet";
+  #reopen = (): void => {};
+  #failed = false;
+  #lost = false;
+
+  constructor(io: Io, options: SessionOptions) {
+    this.#io = io;
+    this.#options = options;
+    this.over = this.#over.signal;
+    const { duration } = options;
+    if (duration === undefined) return;
+    this.#deadline = performance.now() + duration;
+    this.#timer = setTimeout(() => this.#over.abort(), duration);
+  }
+
+  /** Tells of something that is good to know. */
+  notice(text: string): void {
+    if (!this.#options.quiet) this.#io.err(`psample: ${text}\n`);
+  }
+
+  /** Tells what was not done. */
+  fail(text: string): void {
+    this.#failed = true;
+    this.#io.err(`psample: ${text}\n`);
+  }
+
+  /**
+   * Does something that may take long, or for ever, before there is anything to pump. Resolves to `undefined` if no more is
+   * wanted before it is done; `start` then has to let go of what it has, which its signal tells.
+   */
+  async begin<Result>(start: (signal: AbortSignal) => Promise<Result>): Promise<Result | undefined> {
+    const starting = new AbortController();
+    const stop = (): void => starting.abort();
+    if (this.over.aborted) return undefined;
+    this.over.addEventListener("abort", stop, { once: true });
+    try {
+      return await start(starting.signal);
+    } catch (error) {
+      if (starting.signal.aborted && error === starting.signal.reason) return undefined;
+      throw error;
+    } finally {
+      this.over.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Waits for something that leaves nothing behind. Resolves to `undefined` if no more is wanted before it is done. */
+  async unlessOver<Result>(work: Promise<Result>): Promise<Result | undefined> {
+    let stop = (): void => {};
+    const over = new Promise<undefined>((resolve) => stop = () => resolve(undefined));
+    if (this.over.aborted) stop();
+    this.over.addEventListener("abort", stop, { once: true });
+    try {
+      return await Promise.race([work, over]);
+    } finally {
+      this.over.removeEventListener("abort", stop);
+    }
+  }
+
+  /** Moves everything from the source to the sinks. Resolves to `undefined` if every sink failed, which is told already. */
+  async pump(source: Source, plan: PumpPlan): Promise<Summary | undefined> {
+    const { sinks, stages = [], count, account } = plan;
+    const failures = new Set<unknown>();
+    const options: PumpOptions = {
+      signal: this.#signalled.signal,
+      cut: this.#cut.signal,
+      count,
+      durationMs: this.#deadline === undefined ? undefined : Math.max(0, this.#deadline - performance.now()),
+      onSinkEnd: (sink, error) => {
+        if (error === undefined) return this.#left(sink, sinks);
+        const text = failureText(error);
+        if (text === undefined) return;
+        failures.add(error);
+        this.fail(text);
+      },
+    };
+    this.#account = () => account(source.stats(), written(sinks));
+    this.#reopen = plan.reopen ?? this.#reopen;
+    try {
+      const summary = await pump(this.#watched(source), stages, sinks, options);
+      // A bug in a sink.
+      const bug = summary.sinks.find(({ error }) => error !== undefined && !failures.has(error));
+      if (bug) throw bug.error;
+      await plan.settle?.();
+      const { stats } = summary;
+      this.#lost = stats.lost > 0 || stats.dropped > 0 || summary.sinks.some(({ skipped }) => skipped > 0);
+      // Whoever read everything and went away does not want to know the numbers either.
+      const left = summary.sinks.every(({ left }) => left);
+      if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(account(stats, written(summary.sinks)));
+      return summary;
+    } catch (error) {
+      if (failures.has(error)) return undefined;
+      throw error;
+    } finally {
+      this.#over.abort();
+    }
+  }
+
+  /** What a signal does. */
+  hear(signal: string): void {
+    if (signal === "SIGUSR1") return this.#io.err(`psample: ${this.#account()}\n`);
+    if (signal === "SIGUSR2") return this.#reopen();
+    if (!ORDERLY.has(signal)) this.deadly ??= signal;
+    if (this.#signalled.signal.aborted) return this.#cut.abort();
+    this.#over.abort();
+    this.#signalled.abort();
+  }
+
+  /** The exit status so far. */
+  status(): number {
+    if (this.#failed) return STATUS.failure;
+    return this.#lost && this.#options.failOnLoss ? STATUS.loss : STATUS.done;
+  }
+
+  /** Lets go of everything. */
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** The source, which tells when no more is wanted of it. */
+  #watched(source: Source): Source {
+    return {
+      read: () => source.read(),
+      end: () => {
+        this.#over.abort();
+        source.end();
+      },
+      close: () => source.close(),
+      stats: () => source.stats(),
+    };
+  }
+
+  /** Whoever read one of several sinks has gone. */
+  #left(sink: Sink, sinks: readonly Sink[]): void {
+    const others = sinks.filter((other) => other !== sink).map(({ name }) => name);
+    if (others.length > 0) this.notice(`nobody reads ${sink.name} any more; ${others.join(", ")} continues`);
+  }
+}
+
+/** How many samples every sink has delivered; those whose readers have gone do not count. */
+function written(sinks: readonly (Pick<Sink, "written"> & { readonly left?: boolean })[]): number {
+  return Math.min(...sinks.filter(({ left }) => !left).map(({ written }) => written));
+}

@@ -1,0 +1,48 @@
+/** The line at the end: what was received, and what was lost and why. */
+import type { ListenStats } from "../mod.ts";
+
+/** How many groups are named; many more would be no line that anybody reads. */
+const MOST_NAMED = 8;
+
+/** What was received and lost; `written` is how many samples were printed or recorded. */
+export function received(stats: ListenStats, written: number, askedBytes?: number): string {
+  const parts = [`received ${plural(stats.received, "sample")}`];
+  // More had come by the time that the last one was wanted, or could be written.
+  if (written < stats.received) parts[0] += `, ${written} of them printed or recorded`;
+  if (stats.events > 0) parts.push(plural(stats.events, "group event"));
+  parts.push(`lost ${stats.lost}${where(stats)}`);
+  if (stats.dropped > 0) {
+    parts.push(`${plural(stats.dropped, "message")} dropped because the receive buffer of ${stats.receiveBufferBytes} bytes was full`);
+  }
+  if (stats.malformed > 0) parts.push(`${stats.malformed} malformed (the last: ${stats.lastMalformed})`);
+  if (stats.unknown > 0) parts.push(`${stats.unknown} of unknown kinds`);
+  const unnumbered = stats.groups.filter((group) => !group.numbered && group.received > 1);
+  if (unnumbered.length > 0) {
+    parts.push(`group ${names(unnumbered.map(({ group }) => `${group}`))} is not numbered: losses show only as drops`);
+  }
+  if (stats.dropped > 0 && askedBytes !== undefined && stats.receiveBufferBytes < askedBytes) {
+    parts.push(`a receive buffer of ${askedBytes} bytes was asked for: raise net.core.rmem_max (sysctl), or run as root`);
+  }
+  return parts.join("; ");
+}
+
+/** Whether there is anything to tell. */
+export function isTelling({ received, events, lost, dropped, malformed, unknown }: ListenStats): boolean {
+  return received > 0 || events > 0 || lost > 0 || dropped > 0 || malformed > 0 || unknown > 0;
+}
+
+/** A number and what it counts. */
+export function plural(count: number | bigint, what: string): string {
+  return `${count} ${what}${Number(count) === 1 ? "" : "s"}`;
+}
+
+function where({ groups }: ListenStats): string {
+  const lost = groups.filter((group) => group.lost > 0)
+    .map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);
+  return lost.length > 0 ? ` by sequence number (${names(lost)})` : "";
+}
+
+function names(all: readonly string[]): string {
+  const rest = all.length - MOST_NAMED;
+  return rest <= 0 ? all.join(", ") : `${all.slice(0, MOST_NAMED).join(", ")} and ${rest} more`;
+}

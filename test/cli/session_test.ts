@@ -1,0 +1,329 @@
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { inSession, NOTHING, type PumpPlan, type Session, type SessionOptions } from "../../cli/session.ts";
+import { SystemError } from "../../mod.ts";
+import { JsonWriter } from "../../src/format/json.ts";
+import { Lines } from "../../src/sink/lines.ts";
+import type { Batch } from "../../src/stream/batch.ts";
+import type { Sink } from "../../src/stream/sink.ts";
+import type { Source } from "../../src/stream/source.ts";
+import type { ListenStats } from "../../src/stream/stats.ts";
+import { decodeSample } from "../../src/psample/sample.ts";
+import { message, number } from "../psample/build.ts";
+import { TestDestination } from "../sink/destinations.ts";
+import { BatchesSource } from "../support/batches.ts";
+import { type FakeIo, fakeIo } from "./fake_io.ts";
+
+const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
+
+/** Something that stays as it is until it is let go. */
+class Gate {
+  open = (): void => {};
+  readonly passed: Promise<void> = new Promise((resolve) => this.open = resolve);
+}
+
+function batch(...sequences: number[]): ReturnType<typeof decodeSample>[] {
+  return sequences.map((sequence) => decodeSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
+}
+
+/** A source that has some batches, then waits until it is ended; what is queued still comes. */
+class Waiting extends BatchesSource {
+  readonly #gate = new Gate();
+  #queued: BatchesSource | undefined;
+  reads = 0;
+  override read(): Batch | undefined | Promise<Batch | undefined> {
+    this.reads++;
+    return super.read() ?? this.#gate.passed.then(() => this.#queued?.read());
+  }
+  override end(): void {
+    this.#queued = new BatchesSource([batch(9)]);
+    this.#gate.open();
+  }
+  override close(): Promise<void> {
+    this.#gate.open();
+    return Promise.resolve();
+  }
+}
+
+const account = ({ received, lost }: ListenStats, written: number): string => `${received} received, ${lost} lost, ${written} written`;
+const always = { account, summary: () => true };
+
+function lines(destination = new TestDestination()): { destination: TestDestination; sink: Sink } {
+  return { destination, sink: new Lines(destination, new JsonWriter()) };
+}
+
+interface Run {
+  io: FakeIo;
+  session: Session;
+  status: Promise<number>;
+}
+
+/** Starts a session, which has begun its work when this resolves. */
+async function start(work: (session: Session) => Promise<void>, options: Partial<SessionOptions> = {}): Promise<Run> {
+  const io = fakeIo();
+  let session!: Session;
+  const begun = new Gate();
+  const status = inSession(io, { quiet: false, ...options }, async (its) => {
+    session = its;
+    begun.open();
+    await work(its);
+  });
+  status.catch(() => {});
+  await begun.passed;
+  return { io, session, status };
+}
+
+/** Starts to pump from a source that waits. */
+async function pumping(
+  plan: Partial<PumpPlan> = {},
+  options?: Partial<SessionOptions>,
+): Promise<Run & { source: Waiting; destination: TestDestination }> {
+  const { destination, sink } = lines();
+  const source = new Waiting([batch(1, 2)]);
+  const run = await start(async (session) => {
+    await session.pump(source, { sinks: [sink], ...always, ...plan });
+  }, options);
+  while (source.reads < 2) await turn();
+  return { ...run, source, destination };
+}
+
+test("INT, TERM and HUP end it with what is queued, a summary and status 0", async () => {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    const { io, status, destination } = await pumping();
+    assert(io.signal(signal));
+    assertEquals(await status, 0);
+    assertEquals(destination.text().trim().split("\n").map((line) => JSON.parse(line).sequence), [1, 2, 9]);
+    assertEquals(io.errors(), "psample: 2 received, 0 lost, 3 written\n");
+    assertEquals(io.deaths, []);
+    assert(!io.signal(signal), "nobody hears signals any more");
+  }
+});
+
+test("every other signal ends it in the same way, and then the process dies of the first of them", async () => {
+  for (const signal of ["SIGQUIT", "SIGALRM", "SIGPROF"]) {
+    const { io, status, destination } = await pumping();
+    io.signal(signal);
+    io.signal("SIGVTALRM");
+    await status;
+    assertEquals(io.deaths, [signal]);
+    assertEquals(destination.closed, 1);
+  }
+});
+
+test("it dies of the signal also when its work fails, after everything is cleaned up", async () => {
+  let cleaned = false;
+  const { io, status } = await start(async (session) => {
+    try {
+      await session.begin((signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(new Error("broken")))));
+    } finally {
+      await turn();
+      cleaned = true;
+    }
+  });
+  io.signal("SIGQUIT");
+  await assertRejects(() => status, Error, "broken");
+  assertEquals([cleaned, io.deaths], [true, ["SIGQUIT"]]);
+});
+
+test("a second signal waits for no reader", async () => {
+  const { destination, sink } = lines();
+  destination.room = 5;
+  const source = new Waiting([batch(1, 2)]);
+  const { io, status } = await start(async (session) => {
+    await session.pump(source, { sinks: [sink], ...always });
+  });
+  while (source.reads < 2) await turn();
+  io.signal("SIGTERM");
+  for (let i = 0; i < 5; i++) await turn();
+  assertEquals(destination.closed, 0, "the first signal waits");
+  io.signal("SIGINT");
+  assertEquals(await status, 0);
+  assertEquals(destination.closed, 1);
+  assertMatch(io.errors(), /0 written/);
+});
+
+test("two signals in one turn of the event loop are two", async () => {
+  const { destination, sink } = lines();
+  destination.room = 0;
+  const { io, status } = await start(async (session) => {
+    await session.pump(new Waiting([batch(1)]), { sinks: [sink], ...always });
+  });
+  io.signal("SIGINT");
+  io.signal("SIGINT");
+  assertEquals(await status, 0);
+});
+
+test("USR1 asks for the numbers so far, USR2 has the recording opened anew; both go on", async () => {
+  let reopened = 0;
+  const { io, status } = await pumping({ reopen: () => void reopened++ }, { quiet: true });
+  io.signal("SIGUSR1");
+  io.signal("SIGUSR2");
+  assertEquals([io.errors(), reopened], ["psample: 2 received, 0 lost, 2 written\n", 1]);
+  io.signal("SIGTERM");
+  assertEquals(await status, 0);
+  assertEquals(io.errors(), "psample: 2 received, 0 lost, 2 written\n");
+});
+
+test("signals are answered before there is anything to pump", async () => {
+  const { io, status } = await start(async (session) => {
+    const begun = await session.begin((signal) =>
+      new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))
+    );
+    assertEquals(begun, undefined);
+    assertEquals(await session.begin(() => Promise.reject(new Error("not begun"))), undefined);
+    assertEquals(await session.unlessOver(new Promise(() => {})), undefined);
+    const { sink, destination } = lines();
+    await session.pump(NOTHING, { sinks: [sink], account, summary: ({ received }) => received > 0 });
+    assertEquals(destination.closed, 1);
+  });
+  io.signal("SIGUSR1");
+  io.signal("SIGUSR2");
+  assertEquals(io.errors(), "psample: nothing was received yet\n");
+  io.signal("SIGTERM");
+  assertEquals([await status, io.errors()], [0, "psample: nothing was received yet\n"]);
+});
+
+test("the time limit counts from the start, and begin gives what was begun in time", async () => {
+  const started = performance.now();
+  const { status } = await start(async (session) => {
+    assertEquals(await session.begin(() => Promise.resolve(5)), 5);
+    assertEquals(await session.unlessOver(Promise.resolve(6)), 6);
+    assertEquals(
+      await session.begin((signal) => new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)))),
+      undefined,
+    );
+    const waited = performance.now();
+    const { sink } = lines();
+    const source: Source = new Waiting([batch(1)]);
+    const summary = await session.pump(source, { sinks: [sink], ...always });
+    assertEquals(summary!.end, "duration");
+    assert(performance.now() - waited < 1000);
+  }, { duration: 50 });
+  assertEquals(await status, 0);
+  assert(performance.now() - started >= 50);
+});
+
+test("over aborts before the source is ended, so that sampling ends first", async () => {
+  const order: string[] = [];
+  const { sink } = lines();
+  class Ordered extends Waiting {
+    override end(): void {
+      order.push("source");
+      super.end();
+    }
+  }
+  const { io, status } = await start(async (session) => {
+    session.over.addEventListener("abort", () => order.push("over"));
+    await session.pump(new Ordered([batch(1)]), { sinks: [sink], ...always });
+  });
+  await turn();
+  io.signal("SIGINT");
+  await status;
+  assertEquals(order, ["over", "source"]);
+  // At a limit too.
+  order.length = 0;
+  const counted = await start(async (session) => {
+    session.over.addEventListener("abort", () => order.push("over"));
+    await session.pump(new Ordered([batch(1, 2, 3)]), { sinks: [lines().sink], ...always, count: 2 });
+  });
+  assertEquals(await counted.status, 0);
+  assertEquals(order, ["over", "source"]);
+});
+
+test("nothing is told where there is nothing to tell and no terminal", async () => {
+  const pumpNothing = async (terminal: boolean, quiet: boolean): Promise<string> => {
+    const io = Object.assign(fakeIo({ errIsTerminal: terminal }));
+    await inSession(io, { quiet }, async (session) => {
+      await session.pump(NOTHING, { sinks: [lines().sink], account, summary: () => false });
+    });
+    return io.errors();
+  };
+  assertEquals(await pumpNothing(false, false), "");
+  assertEquals(await pumpNothing(true, false), "psample: 0 received, 0 lost, 0 written\n");
+  assertEquals(await pumpNothing(true, true), "");
+});
+
+test("losses change the status only if they are to", async () => {
+  for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
+    for (const [batches, dropped, lossy] of [[[batch(1, 5)], 0, true], [[batch(1, 2)], 0, false], [[batch(1)], 1, true]] as const) {
+      const { status } = await start(async (session) => {
+        await session.pump(new BatchesSource(batches, { dropped }), { sinks: [lines().sink], ...always });
+      }, { failOnLoss });
+      assertEquals(await status, lossy ? expected : 0, `${failOnLoss} ${batches} ${dropped}`);
+    }
+  }
+});
+
+test("what was not done is told though it is quiet, and is status 1, whatever was lost", async () => {
+  const { io, status } = await start(async (session) => {
+    session.notice("not to be heard");
+    session.fail("Cannot remove the filter");
+    await session.pump(new BatchesSource([batch(1, 5)]), { sinks: [lines().sink], ...always });
+  }, { quiet: true, failOnLoss: true });
+  assertEquals([await status, io.errors()], [1, "psample: Cannot remove the filter\n"]);
+});
+
+test("a sink that fails is told once, and is status 1; the others continue", async () => {
+  const full = lines();
+  full.destination.errno = 28;
+  const fine = lines();
+  const { io, status } = await start(async (session) => {
+    const summary = await session.pump(new BatchesSource([batch(1), batch(2)]), { sinks: [full.sink, fine.sink], ...always });
+    assertEquals(summary!.sinks.map(({ written }) => written), [0, 2]);
+  });
+  assertEquals(await status, 1);
+  assertMatch(io.errors(), /^psample: Cannot write the output: no space left on device \(ENOSPC\)[^\n]*\npsample: 2 received/);
+  const alone = lines();
+  alone.destination.errno = 28;
+  const run = await start(async (session) => {
+    assertEquals(await session.pump(new BatchesSource([batch(1)]), { sinks: [alone.sink], ...always }), undefined);
+  });
+  assertEquals(await run.status, 1);
+  assertEquals(run.io.errors().match(/ENOSPC/g)!.length, 1);
+});
+
+test("a reader who has gone ends it without a word if it was the only one", async () => {
+  const alone = lines();
+  alone.destination.errno = 32;
+  const { io, status } = await start(async (session) => {
+    await session.pump(new BatchesSource([batch(1), batch(2)]), { sinks: [alone.sink], ...always });
+  });
+  assertEquals([await status, io.errors()], [0, ""]);
+});
+
+test("what the source throws is what it ends with, and a bug in a sink keeps its stack", async () => {
+  const failure = new SystemError("receive samples", 19);
+  const failing = await start(async (session) => {
+    await session.pump(new BatchesSource([batch(1)], { failure }), { sinks: [lines().sink], ...always });
+  });
+  assertEquals(await failing.status.catch((error) => error), failure);
+  const bug = new TypeError("a bug");
+  const broken: Sink = Object.assign(lines().sink, {
+    take: () => {
+      throw bug;
+    },
+  });
+  for (const sinks of [[broken], [broken, lines().sink]]) {
+    const { io, status } = await start(async (session) => {
+      await session.pump(new BatchesSource([batch(1)]), { sinks, ...always });
+    });
+    assertEquals(await status.catch((error) => error), bug);
+    assertEquals(io.errors(), "");
+  }
+});
+
+test("the numbers at the end are final: what has to settle has settled", async () => {
+  let settled = false;
+  const { io, status } = await start(async (session) => {
+    await session.pump(new BatchesSource([batch(1)]), {
+      sinks: [lines().sink],
+      summary: () => true,
+      account: () => `settled: ${settled}`,
+      settle: async () => {
+        await turn();
+        settled = true;
+      },
+    });
+  });
+  assertEquals([await status, io.errors()], [0, "psample: settled: true\n"]);
+});

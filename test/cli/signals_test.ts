@@ -1,0 +1,197 @@
+/** The command as a process: whatever it waits for, signals and limits end it. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { fakeIo } from "./fake_io.ts";
+
+const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+const WORDS: readonly string[] = "Bun" in globalThis
+  ? [process.execPath, MAIN]
+  : [process.execPath, "run", "--no-check", "--allow-ffi", "--allow-read", "--allow-write", MAIN];
+/** Nothing waits for it but a test that fails. */
+const PATIENCE_MS = 60_000;
+/** SIGPROF: one of the last that it gets a handler for. */
+const LATE_SIGNAL = 27;
+/** What a signal may take when something does not read, and a machine that is busy. */
+const BOUND_MS = 20_000;
+
+async function until(what: () => string, yes: () => boolean): Promise<void> {
+  for (const end = Date.now() + PATIENCE_MS; !yes();) {
+    if (Date.now() > end) throw new Error(`waited in vain until ${what()}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+/** The command, running. Its standard input stays open, and what it prints is read only if asked to. */
+class Running implements AsyncDisposable {
+  readonly child: ChildProcess;
+  readonly ended: Promise<{ status: number | null; signal: string | null }>;
+  out = "";
+  err = "";
+
+  constructor(args: readonly string[], { shell = 'exec "$0" "$@"', reads = true } = {}) {
+    const env = { ...process.env, NO_COLOR: "1" };
+    const child = spawn("sh", ["-c", shell, ...WORDS, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
+    if (reads) child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
+    this.child = child;
+    // Not "close": a pipe that nobody reads is never done.
+    this.ended = new Promise((resolve, reject) => {
+      child.on("error", reject);
+      child.on("exit", (status, signal) => resolve({ status, signal }));
+    });
+  }
+
+  /** Sends a signal, once it is heard. */
+  async signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGUSR1" | "SIGUSR2"): Promise<void> {
+    await until(() => `it hears signals; it said ${this.err}`, () => this.child.exitCode !== null || heard(this.child.pid!, LATE_SIGNAL));
+    process.kill(this.child.pid!, name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    await this.ended.catch(() => {});
+  }
+}
+
+/** Whether a process has a handler for a signal. */
+function heard(pid: number, signal: number): boolean {
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
+  return (BigInt(`0x${caught}`) >> BigInt(signal - 1) & 1n) === 1n;
+}
+
+function inDirectory(work: (path: (name: string) => string) => Promise<void>): () => Promise<void> {
+  return async () => {
+    const directory = mkdtempSync(join(tmpdir(), "psample-"));
+    try {
+      await work((name) => join(directory, name));
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  };
+}
+
+function fifo(path: string): string {
+  assertEquals(spawnSync("mkfifo", [path]).status, 0);
+  return path;
+}
+
+/** Enough messages to be busy until it is ended. */
+const ENDLESS = ["demo", "--loop", "100000000"];
+
+test("read waits for standard input that has nothing: a signal ends it, and so does --duration", async () => {
+  await using signalled = new Running(["read", "-"]);
+  await using limited = new Running(["read", "-", "--duration", "300ms"]);
+  await signalled.signal("SIGINT");
+  assertEquals(await signalled.ended, { status: 0, signal: null });
+  assertEquals(await limited.ended, { status: 0, signal: null });
+});
+
+test(
+  "read waits for a pipe without a writer, or one that says nothing: a signal ends it, and so does --duration",
+  inDirectory(async (path) => {
+    const [lonely, silent] = [fifo(path("lonely")), fifo(path("silent"))];
+    // For both, so that it does not block.
+    const writer = openSync(silent, constants.O_RDWR);
+    try {
+      await using one = new Running(["read", lonely]);
+      await using two = new Running(["read", silent]);
+      await using three = new Running(["read", lonely, "--duration", "300ms"]);
+      await one.signal("SIGTERM");
+      await two.signal("SIGINT");
+      for (const running of [one, two, three]) assertEquals(await running.ended, { status: 0, signal: null }, running.err);
+    } finally {
+      closeSync(writer);
+    }
+  }),
+);
+
+test("QUIT and ALRM end it, and it dies of them", async () => {
+  for (const name of ["SIGQUIT", "SIGALRM"] as const) {
+    // Nobody needs a memory image of it.
+    await using running = new Running(ENDLESS, { shell: 'ulimit -c 0; exec "$0" "$@"' });
+    await until(() => "it prints", () => running.out !== "");
+    await running.signal(name);
+    assertEquals(await running.ended, { status: null, signal: name });
+    assertMatch(running.err, /received \d+ samples/);
+  }
+});
+
+test("a HUP that whoever started it ignores stays ignored, as with nohup; otherwise it ends it", async () => {
+  await using ignoring = new Running(ENDLESS, { shell: 'trap "" HUP; exec "$0" "$@"' });
+  await using hearing = new Running(ENDLESS);
+  for (const running of [ignoring, hearing]) await running.signal("SIGHUP");
+  assertEquals(await hearing.ended, { status: 0, signal: null });
+  const before = ignoring.out.length;
+  await until(() => "it goes on", () => ignoring.out.length > before);
+  await ignoring.signal("SIGINT");
+  assertEquals(await ignoring.ended, { status: 0, signal: null });
+});
+
+test("nobody reads what it prints: one signal ends it within a bound, two at once", async () => {
+  await using one = new Running(ENDLESS, { reads: false });
+  await using two = new Running(ENDLESS, { reads: false });
+  // Notices too go where nobody reads.
+  await using both = new Running(ENDLESS, { reads: false, shell: 'exec "$0" "$@" 2>&1' });
+  const started = performance.now();
+  for (const running of [one, two, both]) await running.signal("SIGTERM");
+  await two.signal("SIGTERM");
+  assertEquals(await two.ended, { status: 0, signal: null });
+  const soon = performance.now() - started;
+  for (const running of [one, both]) assertEquals(await running.ended, { status: 0, signal: null });
+  assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
+});
+
+test(
+  "it records to a pipe that nobody opens, or nobody reads: signals end it",
+  inDirectory(async (path) => {
+    const [lonely, stalled] = [fifo(path("lonely")), fifo(path("stalled"))];
+    const reader = openSync(stalled, constants.O_RDWR);
+    try {
+      await using one = new Running([...ENDLESS, "-w", lonely]);
+      await using two = new Running([...ENDLESS, "-w", stalled]);
+      for (const running of [one, two]) {
+        await running.signal("SIGTERM");
+        await running.signal("SIGTERM");
+      }
+      for (const running of [one, two]) assertEquals(await running.ended, { status: 0, signal: null }, running.err);
+    } finally {
+      closeSync(reader);
+    }
+  }),
+);
+
+test(
+  "USR1 tells the numbers so far; USR2 opens the recording anew once it was renamed, and leaves it alone before",
+  inDirectory(async (path) => {
+    const [file, moved] = [path("x.pcapng"), path("moved.pcapng")];
+    await using running = new Running([...ENDLESS, "-w", file]);
+    await until(() => "it records", () => existsSync(file) && readFileSync(file).length > 100_000);
+    await running.signal("SIGUSR1");
+    await until(() => "it has told", () => /^psample: received \d+ samples.*\n/m.test(running.err));
+    await running.signal("SIGUSR2");
+    await until(() => "it has refused", () => running.err.includes("it is still the file that is recorded to"));
+    renameSync(file, moved);
+    await running.signal("SIGUSR2");
+    await until(() => "it has a new file", () => existsSync(file) && readFileSync(file).length > 100_000);
+    await running.signal("SIGINT");
+    assertEquals(await running.ended, { status: 0, signal: null });
+    let samples = 0;
+    for (const name of [moved, file]) {
+      const io = fakeIo();
+      assertEquals(await main(["read", name, "-w", "x.pcapng"], io), 0, io.errors());
+      const read = Number(/read (\d+) samples/.exec(io.errors())![1]);
+      assert(read > 100, `${name} has ${read} samples`);
+      samples += read;
+    }
+    // Nothing is missing in between.
+    const last = running.err.trimEnd().split("\n").at(-1)!;
+    assertEquals(samples, Number(/, (\d+) of them/.exec(last)?.[1] ?? /received (\d+)/.exec(last)![1]), last);
+  }),
+);
