@@ -97,7 +97,12 @@ class Judge {
 
   run(): void {
     const { link, filters } = this.#place;
-    if (!link) return this.#gone("device-gone", `${this.#device} is gone: it was removed, or moved to another network namespace`);
+    if (!link) {
+      return this.#gone(
+        "device-gone",
+        `${this.#device} is no longer sampled: the device was removed, or moved to another network namespace`,
+      );
+    }
     const { handle, preference, chain, kind } = this.#hook;
     const filter = filters.find((other) =>
       other.handle === handle && other.preference === preference && (other.chain ?? 0) === chain && other.kind === kind && other.classifier
@@ -106,7 +111,11 @@ class Judge {
     const actions = actionsOf(filter);
     const action = actions.find(({ order, sample }) => sample && order === this.#hook.order);
     if (!action) {
-      return this.#gone("removed", `${this.#label}: another program replaced the actions of ${nameOf(filter)}`, "start sampling again");
+      return this.#gone(
+        "removed",
+        `${this.#device} is no longer sampled: another program replaced the actions of ${nameOf(filter)}`,
+        "start sampling again",
+      );
     }
     this.#changes(action);
     this.#ofDevice(link);
@@ -131,7 +140,7 @@ class Judge {
   }
 
   #ofDevice(link: Link): void {
-    if (!link.up) this.#hidden("device-down", `${this.#device} is down: no packets pass`, `ip link set dev ${this.#device} up`);
+    if (!link.up) this.#hidden("device-down", `${this.#device} is down, no packets pass`, `ip link set dev ${this.#device} up`);
     else if (!link.running) this.#maybe("no-carrier", `${this.#device} has no carrier`, "connect its cable, or set its peer up");
   }
 
@@ -201,13 +210,14 @@ class Judge {
 
   #whyRemoved(): string {
     const { qdisc } = this.#place;
-    if (this.#direction !== undefined) {
-      if (!qdisc) return `${this.#label} is not sampled any more: its clsact qdisc was removed`;
-      if (qdisc.kind !== "clsact" && this.#direction === "egress") {
-        return `${this.#label} is not sampled any more: another program put the qdisc ${qdisc.kind} in the place of clsact`;
-      }
-    }
-    return `${this.#label} is not sampled any more: another program removed the filter, or its qdisc`;
+    const why = this.#direction === undefined
+      ? "the filter"
+      : !qdisc
+      ? "the clsact qdisc"
+      : qdisc.kind !== "clsact" && this.#direction === "egress"
+      ? `the clsact qdisc, and put ${printable(qdisc.kind)} in its place`
+      : `the ${this.#direction} filter, or its qdisc`;
+    return `${this.#device} is no longer sampled: another program removed ${why}`;
   }
 
   #cureFor(other: Filter): string {

@@ -290,17 +290,17 @@ test("the device, and what sees packets before tc does", () => {
 test("gone: the device, the qdisc, the filter, its actions", () => {
   const qdisc = { kind: "clsact" } as Place["qdisc"];
   const cases: [Partial<Place>, Partial<Hook>, string, RegExp][] = [
-    [{ link: undefined }, {}, "gone; bad device-gone", /^eth0 is gone: it was removed, or moved/],
-    [{ filters: [] }, {}, "gone; bad removed", /its clsact qdisc was removed$/],
-    [{ filters: [], qdisc }, {}, "gone; bad removed", /another program removed the filter, or its qdisc$/],
+    [{ link: undefined }, {}, "gone; bad device-gone", /^eth0 is no longer sampled: the device was removed, or moved/],
+    [{ filters: [] }, {}, "gone; bad removed", /another program removed the clsact qdisc$/],
+    [{ filters: [], qdisc }, {}, "gone; bad removed", /another program removed the ingress filter, or its qdisc$/],
     [
       { filters: [], qdisc: { kind: "ingress" } as Place["qdisc"] },
       { parent: EGRESS },
       "gone; bad removed",
-      /the qdisc ingress in the place of clsact$/,
+      /removed the clsact qdisc, and put ingress in its place$/,
     ],
-    [{ filters: [{ ...MINE, handle: 8 }], qdisc }, {}, "gone; bad removed", /removed the filter/],
-    [{ filters: [{ ...MINE, kind: "flower" }], qdisc }, {}, "gone; bad removed", /removed the filter/],
+    [{ filters: [{ ...MINE, handle: 8 }], qdisc }, {}, "gone; bad removed", /removed the ingress filter/],
+    [{ filters: [{ ...MINE, kind: "flower" }], qdisc }, {}, "gone; bad removed", /removed the ingress filter/],
     [{ filters: [filter(10, [gact("pass")], { handle: 7 })] }, {}, "gone; bad removed", /replaced the actions of the filter pref 10/],
   ];
   for (const [place, hook, expected, what] of cases) {

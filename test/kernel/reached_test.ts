@@ -189,8 +189,8 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
   };
   assertEquals(await said(), ["good a egress is sampled, 1 in 1 into group 1"]);
   assertEquals(await said(() => ip("link set dev b down")), ["note a has no carrier"]);
-  assertEquals(await said(() => ip("link set dev a down")), ["bad a is down: no packets pass"]);
-  assertEquals(await said(() => ip("link set dev a up", "link set dev b up", "link set dev a name e")), [
+  assertEquals(await said(() => ip("link set dev a down")), ["bad a is down, no packets pass"]);
+  assertEquals(await said(() => ip("link set dev a name e", "link set dev e up", "link set dev b up")), [
     "good e egress is sampled, 1 in 1 into group 1",
   ]);
   const [{ index, preference }] = set as [FilterSampling];
@@ -206,24 +206,24 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
     await said(() =>
       tc(`filter del dev e egress pref ${preference}`, `filter add dev e egress pref ${preference} handle 0x1 matchall action pass`)
     ),
-    [`bad e egress: another program replaced the actions of the filter pref ${preference} (matchall)`],
+    [`bad e is no longer sampled: another program replaced the actions of the filter pref ${preference} (matchall)`],
   );
   assertEquals(
     await said(() => tc("filter del dev e egress")),
-    ["bad e egress is not sampled any more: another program removed the filter, or its qdisc"],
+    ["bad e is no longer sampled: another program removed the egress filter, or its qdisc"],
   );
   assertEquals(
     await said(() => tc("qdisc del dev e clsact", "qdisc add dev e clsact")),
-    ["bad e egress is not sampled any more: another program removed the filter, or its qdisc"],
+    ["bad e is no longer sampled: another program removed the egress filter, or its qdisc"],
   );
   assertEquals(
     await said(() => tc("qdisc del dev e clsact", "qdisc add dev e ingress")),
-    ["bad e egress is not sampled any more: another program put the qdisc ingress in the place of clsact"],
+    ["bad e is no longer sampled: another program removed the clsact qdisc, and put ingress in its place"],
   );
-  assertEquals(await said(() => tc("qdisc del dev e ingress")), ["bad e egress is not sampled any more: its clsact qdisc was removed"]);
+  assertEquals(await said(() => tc("qdisc del dev e ingress")), ["bad e is no longer sampled: another program removed the clsact qdisc"]);
   assertEquals(
     await said(() => ip("link del dev e")),
-    ["bad a is gone: it was removed, or moved to another network namespace"],
+    ["bad a is no longer sampled: the device was removed, or moved to another network namespace"],
   );
 });
 
