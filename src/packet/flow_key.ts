@@ -1,0 +1,337 @@
+/**
+ * Fields of a packet that flows are told apart by, under the names that sFlow-RT gives them. A name followed by `.1` is that of the
+ * packet inside a tunnel, `.2` inside a tunnel in a tunnel.
+ *
+ * `ipsource`, `ipdestination`, `ipprotocol`, `sourceport` and `destinationport` cover IPv4 and IPv6, and TCP, UDP, UDP-Lite and SCTP;
+ * the narrower names (`ip6source`, `tcpdestinationport`) are there only in packets of theirs.
+ *
+ * @module
+ */
+import { ipv4Text, ipv6Text } from "../wire/text.ts";
+import { macText, nextLevel } from "./fields.ts";
+import {
+  AH,
+  ARP,
+  ETHERNET,
+  GENEVE,
+  GRE,
+  GTPU,
+  headerName,
+  ICMP,
+  ICMPV6,
+  IPV4,
+  IPV6,
+  IPV6_EXTENSION,
+  MPLS,
+  SCTP,
+  TCP,
+  UDP,
+  UDP_LITE,
+  VLAN,
+  VXLAN,
+  VXLAN_GPE,
+} from "./header.ts";
+import type { Headers } from "./headers.ts";
+import { protocolName } from "./protocol_names.ts";
+import { tcpFlagsText } from "./transport.ts";
+
+/** One field of a packet as a key. */
+export interface PacketKey {
+  /** The name, as it was asked for: `"ipsource.1"`. */
+  readonly name: string;
+  /** The most bytes that a value has. */
+  readonly size: number;
+  /**
+   * Writes the value of a packet.
+   *
+   * @returns The number of bytes written from `at` on; -1 if the packet does not have it.
+   */
+  write(packet: Headers, into: Uint8Array, at: number): number;
+  /** The text of a value. */
+  text(value: Uint8Array): string;
+}
+
+/** Where a value is in a packet: index of its header and offset in it, or nowhere. */
+interface Field {
+  readonly size: number;
+  readonly write: (packet: Headers, from: number, end: number, into: Uint8Array, at: number) => number;
+  readonly text: (value: Uint8Array) => string;
+}
+
+const NOWHERE = -1;
+
+/** Copies `size` bytes at `offset` in header `i`, if they were captured. */
+function copy(packet: Headers, i: number, offset: number, size: number, into: Uint8Array, at: number): number {
+  if (i < 0) return NOWHERE;
+  const start = packet.offsets[i]! + offset;
+  if (start + size > packet.end) return NOWHERE;
+  const { bytes } = packet;
+  for (let k = 0; k < size; k++) into[at + k] = bytes[start + k]!;
+  return size;
+}
+
+/** Index of the first header of one of two kinds between `from` and `end`; -1 if there is none. */
+function find(packet: Headers, from: number, end: number, kind: number, orKind = kind): number {
+  const { kinds } = packet;
+  for (let i = from; i < end; i++) if (kinds[i] === kind || kinds[i] === orKind) return i;
+  return NOWHERE;
+}
+
+function number(value: Uint8Array): number {
+  let result = 0;
+  for (const byte of value) result = result * 256 + byte;
+  return result;
+}
+
+const decimal = (value: Uint8Array): string => `${number(value)}`;
+
+/** A field of `size` bytes at a fixed place in a header of one of two kinds. */
+function fixed(kind: number, offset: number, size: number, text: (value: Uint8Array) => string, orKind = kind): Field {
+  return {
+    size,
+    write: (packet, from, end, into, at) => copy(packet, find(packet, from, end, kind, orKind), offset, size, into, at),
+    text,
+  };
+}
+
+/** An address of IPv4 or IPv6: they differ by their size. */
+function address(offset4: number, offset6: number, isArp: number): Field {
+  return {
+    size: 16,
+    write: (packet, from, end, into, at) => {
+      const { kinds } = packet;
+      for (let i = from; i < end; i++) {
+        if (kinds[i] === IPV4) return copy(packet, i, offset4, 4, into, at);
+        if (kinds[i] === IPV6) return copy(packet, i, offset6, 16, into, at);
+        // ARP for IPv4 on Ethernet asks about addresses too (RFC 826).
+        if (kinds[i] === ARP && packet.available(i) >= 28 && packet.bytes[packet.offsets[i]! + 5] === 4) {
+          return copy(packet, i, isArp, 4, into, at);
+        }
+      }
+      return NOWHERE;
+    },
+    text: (value) => value.length === 4 ? ipv4Text(value) : ipv6Text(value),
+  };
+}
+
+/** A port of any protocol that has ports, or of one. */
+function port(offset: number, kind?: number): Field {
+  return {
+    size: 2,
+    write: (packet, from, end, into, at) => {
+      const { kinds } = packet;
+      for (let i = from; i < end; i++) {
+        const found = kinds[i]!;
+        if (kind === undefined ? found === TCP || found === UDP || found === SCTP || found === UDP_LITE : found === kind) {
+          return copy(packet, i, offset, 2, into, at);
+        }
+      }
+      return NOWHERE;
+    },
+    text: decimal,
+  };
+}
+
+/** The number of the protocol after the IP header and its extensions. */
+function protocolAt(packet: Headers, from: number, end: number): number {
+  const { kinds, offsets, bytes } = packet;
+  let i = find(packet, from, end, IPV4, IPV6);
+  if (i < 0) return NOWHERE;
+  let at = offsets[i]! + (kinds[i] === IPV4 ? 9 : 6);
+  while (++i < end && (kinds[i] === IPV6_EXTENSION || kinds[i] === AH)) at = offsets[i]!;
+  return at < packet.end ? bytes[at]! : NOWHERE;
+}
+
+const IP_PROTOCOL: Field = {
+  size: 1,
+  write: (packet, from, end, into, at) => {
+    const protocol = protocolAt(packet, from, end);
+    if (protocol < 0) return NOWHERE;
+    into[at] = protocol;
+    return 1;
+  },
+  text: (value) => protocolName(value[0]!) ?? decimal(value),
+};
+
+/** Bits of a header's field. */
+function bits(kind: number, offset: number, shift: number, mask: number, text = decimal, orKind = kind): Field {
+  return {
+    size: 2,
+    write: (packet, from, end, into, at) => {
+      const i = find(packet, from, end, kind, orKind);
+      if (i < 0) return NOWHERE;
+      const start = packet.offsets[i]! + offset;
+      if (start + 2 > packet.end) return NOWHERE;
+      const value = (packet.bytes[start]! << 8 | packet.bytes[start + 1]!) >> shift & mask;
+      into[at] = value >> 8;
+      into[at + 1] = value & 255;
+      return 2;
+    },
+    text,
+  };
+}
+
+/** The traffic class of IPv4 or IPv6, shifted by so many bits. */
+function trafficClass(shift: number, kind?: number): Field {
+  return {
+    size: 1,
+    write: (packet, from, end, into, at) => {
+      const i = find(packet, from, end, kind ?? IPV4, kind ?? IPV6);
+      if (i < 0 || packet.available(i) < 2) return NOWHERE;
+      const start = packet.offsets[i]!;
+      const { bytes } = packet;
+      const value = packet.kinds[i] === IPV4 ? bytes[start + 1]! : (bytes[start]! << 4 | bytes[start + 1]! >> 4) & 0xff;
+      into[at] = value >> shift;
+      return 1;
+    },
+    text: decimal,
+  };
+}
+
+/** The network identifier of a tunnel's header: 24 bits of VXLAN, Geneve and NVGRE. */
+const VNI: Field = {
+  size: 3,
+  write: (packet, from, end, into, at) => {
+    const { kinds } = packet;
+    for (let i = from; i < end; i++) {
+      if (kinds[i] === VXLAN || kinds[i] === GENEVE || kinds[i] === VXLAN_GPE) return copy(packet, i, 4, 3, into, at);
+      // NVGRE: a key, and a frame inside (RFC 7637).
+      if (kinds[i] === GRE && packet.available(i) >= 8) {
+        const start = packet.offsets[i]!;
+        const { bytes } = packet;
+        if (bytes[start] === 0x20 && bytes[start + 2] === 0x65 && bytes[start + 3] === 0x58) return copy(packet, i, 4, 3, into, at);
+      }
+    }
+    return NOWHERE;
+  },
+  text: decimal,
+};
+
+/** The EtherType behind the VLAN tags. */
+const ETHERNET_PROTOCOL: Field = {
+  size: 2,
+  write: (packet, from, end, into, at) => {
+    let i = find(packet, from, end, ETHERNET);
+    if (i < 0) return NOWHERE;
+    let offset = 12;
+    while (i + 1 < end && packet.kinds[i + 1] === VLAN) {
+      i++;
+      offset = 2;
+    }
+    return copy(packet, i, offset, 2, into, at);
+  },
+  text: (value) => `0x${number(value).toString(16).padStart(4, "0")}`,
+};
+
+/** The kinds of the headers, one byte each. */
+const STACK: Field = {
+  size: 15,
+  write: (packet, from, end, into, at) => {
+    for (let i = from; i < end; i++) into[at + i - from] = packet.kinds[i]!;
+    return end - from;
+  },
+  text: (value) => [...value].map(headerName).join("."),
+};
+
+const FIELDS: Readonly<Record<string, Field>> = {
+  macsource: fixed(ETHERNET, 6, 6, macText),
+  macdestination: fixed(ETHERNET, 0, 6, macText),
+  ethernetprotocol: ETHERNET_PROTOCOL,
+  vlan: bits(VLAN, 0, 0, 0xfff),
+  priority: bits(VLAN, 0, 13, 7),
+  mplslabel: fixed(MPLS, 0, 3, (value) => `${number(value) >> 4}`),
+  ipsource: address(12, 8, 14),
+  ipdestination: address(16, 24, 24),
+  ip4source: fixed(IPV4, 12, 4, ipv4Text),
+  ip4destination: fixed(IPV4, 16, 4, ipv4Text),
+  ip6source: fixed(IPV6, 8, 16, ipv6Text),
+  ip6destination: fixed(IPV6, 24, 16, ipv6Text),
+  ipprotocol: IP_PROTOCOL,
+  ip6nexthdr: {
+    ...IP_PROTOCOL,
+    write: (packet, from, end, into, at) => find(packet, from, end, IPV6) < 0 ? NOWHERE : IP_PROTOCOL.write(packet, from, end, into, at),
+  },
+  iptos: trafficClass(0),
+  ip6tos: trafficClass(0, IPV6),
+  ipdscp: trafficClass(2),
+  ipttl: {
+    size: 1,
+    write: (packet, from, end, into, at) => {
+      const i = find(packet, from, end, IPV4, IPV6);
+      return i < 0 ? NOWHERE : copy(packet, i, packet.kinds[i] === IPV4 ? 8 : 7, 1, into, at);
+    },
+    text: decimal,
+  },
+  sourceport: port(0),
+  destinationport: port(2),
+  tcpsourceport: port(0, TCP),
+  tcpdestinationport: port(2, TCP),
+  udpsourceport: port(0, UDP),
+  udpdestinationport: port(2, UDP),
+  sctpsourceport: port(0, SCTP),
+  sctpdestinationport: port(2, SCTP),
+  tcpflags: bits(TCP, 12, 0, 0x1ff, (value) => tcpFlagsText(number(value))),
+  icmptype: fixed(ICMP, 0, 1, decimal, ICMPV6),
+  icmpcode: fixed(ICMP, 1, 1, decimal, ICMPV6),
+  vni: VNI,
+  gtpteid: fixed(GTPU, 4, 4, decimal),
+  stack: STACK,
+};
+
+/** The names of all keys of packets, without `.1` and `subnet:`. */
+export const PACKET_KEYS: readonly string[] = Object.keys(FIELDS);
+
+/**
+ * The key of this name; `undefined` if there is none. Besides {@linkcode PACKET_KEYS} there is `subnet:/24`, the source and destination
+ * networks with prefixes of this length (of IPv6 with four times as many bits), and every name followed by `.1`, `.2` and so on.
+ */
+export function packetKey(name: string): PacketKey | undefined {
+  const [, base, level] = /^(.*?)(?:\.(\d))?$/.exec(name)!;
+  const field = Object.hasOwn(FIELDS, base!) ? FIELDS[base!] : subnet(base!);
+  if (!field) return undefined;
+  const depth = Number(level ?? 0);
+  return {
+    name,
+    size: field.size,
+    text: field.text,
+    write: (packet, into, at) => {
+      // The whole stack is that of all levels.
+      if (depth === 0 && field === STACK) return field.write(packet, 0, packet.count, into, at);
+      let from = 0;
+      let end = nextLevel(packet, from);
+      for (let i = 0; i < depth; i++) {
+        from = end;
+        if (from >= packet.count) return NOWHERE;
+        end = nextLevel(packet, from);
+      }
+      return field.write(packet, from, end, into, at);
+    },
+  };
+}
+
+const SOURCE = address(12, 8, 14);
+const DESTINATION = address(16, 24, 24);
+
+/** `subnet:/24`: the two networks that talk, source first. */
+function subnet(name: string): Field | undefined {
+  const [, digits] = /^subnet:\/(\d{1,2})$/.exec(name) ?? [];
+  const bits4 = Number(digits);
+  if (digits === undefined || bits4 > 32) return undefined;
+  const bitsOf = (size: number): number => size === 4 ? bits4 : 4 * bits4;
+  const mask = (into: Uint8Array, at: number, size: number): void => {
+    const kept = bitsOf(size);
+    for (let i = 0; i < size; i++) into[at + i]! &= 0xff00 >> Math.min(8, Math.max(0, kept - 8 * i));
+  };
+  const text = (value: Uint8Array): string => `${value.length === 4 ? ipv4Text(value) : ipv6Text(value)}/${bitsOf(value.length)}`;
+  return {
+    size: 32,
+    write: (packet, from, end, into, at) => {
+      const size = SOURCE.write(packet, from, end, into, at);
+      if (size < 0 || DESTINATION.write(packet, from, end, into, at + size) !== size) return NOWHERE;
+      mask(into, at, size);
+      mask(into, at + size, size);
+      return 2 * size;
+    },
+    text: (value) => `${text(value.subarray(0, value.length / 2))} > ${text(value.subarray(value.length / 2))}`,
+  };
+}
