@@ -4,6 +4,11 @@
  */
 
 export const COOKED_HEADER = 16;
+/**
+ * The size of version 2: be16 netlink protocol, be16 0, be32 interface index, be16 ARPHRD_NETLINK, u8 packet type, u8 address
+ * length, 8 bytes of address.
+ */
+export const COOKED2_HEADER = 20;
 /** `ARPHRD_NETLINK`, include/uapi/linux/if_arp.h. */
 export const ARPHRD_NETLINK = 824;
 /** The netlink protocol of generic netlink, include/uapi/linux/netlink.h. */

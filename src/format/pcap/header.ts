@@ -12,3 +12,14 @@ export const RECORD_HEADER = 16;
 
 /** What tcpdump and Wireshark take as the longest packet. */
 export const SNAPLEN = 262144;
+
+/** Of a libpcap that Alexey Kuznetsov patched, and of netsniff-ng: records have a longer header. */
+export const MAGIC_MODIFIED = 0xa1b2cd34;
+/** The version of files of another patched libpcap; it has no minor versions. */
+export const VERSION_PATCHED = 543;
+/** A record's header with u32 interface index, be16 protocol, u8 packet type and padding behind it; Red Hat 6.1 has it too. */
+export const RECORD_HEADER_MODIFIED = 24;
+/** The same with 4 bytes more, of SuSE 6.3. */
+export const RECORD_HEADER_SUSE = 28;
+/** The usual one with 4 bytes more, of Nokia. */
+export const RECORD_HEADER_NOKIA = 20;

@@ -83,9 +83,14 @@ export function writeCarried(
   view.setUint32(at + 16, number ?? 0);
 }
 
+/** Whether a custom option or block, of which `size` bytes begin at `at`, is ours. */
+export function isCarried(view: DataView, at: number, size: number, little: boolean): boolean {
+  return size >= CARRIED_HEADER && view.getUint32(at, little) === ENTERPRISE && view.getUint32(at + 4) === SIGNATURE;
+}
+
 /** What a custom option or block has, of which `size` bytes begin at `at`; `undefined` where it is somebody else's. */
 export function readCarried(view: DataView, at: number, size: number, little: boolean): Carried | undefined {
-  if (size < CARRIED_HEADER || view.getUint32(at, little) !== ENTERPRISE || view.getUint32(at + 4) !== SIGNATURE) return undefined;
+  if (!isCarried(view, at, size, little)) return undefined;
   const flags = view.getUint8(at + 9);
   return {
     kind: view.getUint8(at + 8),

@@ -1,0 +1,641 @@
+/**
+ * What the packets of a recording are: netlink messages, samples that psample recorded as packets, or packets that anything
+ * else captured. Samples are decoded where they lie, so they are valid only until the memory is filled again.
+ */
+import { DecodeError } from "../errors.ts";
+import { GENL_HDRLEN } from "../genl/ctrl.ts";
+import { type Device, NO_DEVICES } from "../link/device.ts";
+import { ARPHRD_ETHER, ARPHRD_NONE } from "../link/link.ts";
+import {
+  PSAMPLE_ATTR_DATA,
+  PSAMPLE_ATTR_ORIGSIZE,
+  PSAMPLE_CMD_DEL_GROUP,
+  PSAMPLE_CMD_NEW_GROUP,
+  PSAMPLE_CMD_SAMPLE,
+  PSAMPLE_GENL_VERSION,
+} from "../psample/constants.ts";
+import { decodeMessage, type GroupEvent } from "../psample/group.ts";
+import { type DecodeOptions, decodeSampleAt, Sample } from "../psample/sample.ts";
+import type { EntryView, RecordedPlace } from "../stream/batch.ts";
+import { NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
+import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+import type { CapturedPacket, CaptureHandler, InterfaceDescription } from "./capture.ts";
+import {
+  DLT_RAW,
+  DLT_RAW_OPENBSD,
+  LINKTYPE_ETHERNET,
+  LINKTYPE_IPV4,
+  LINKTYPE_IPV6,
+  LINKTYPE_LINUX_SLL,
+  LINKTYPE_LINUX_SLL2,
+  LINKTYPE_NETLINK,
+  LINKTYPE_RAW,
+  linkTypeText,
+} from "./link_types.ts";
+import { NetlinkMessages, type Room } from "./netlink_messages.ts";
+import { ARPHRD_NETLINK, COOKED2_HEADER, COOKED_HEADER, LOSSES_SIGNATURE, NETLINK_GENERIC } from "./pcap/cooked.ts";
+import { BLOCK_STATISTICS, OPTION_CUSTOM, OPTION_DROPCOUNT, OPTION_IFDROP, OPTION_OSDROP } from "./pcapng/block.ts";
+import {
+  BLOCK_EVENT,
+  type Carried,
+  isCarried,
+  KIND_EVENT,
+  KIND_INTERFACE,
+  KIND_REST,
+  KIND_SAMPLE,
+  readCarried,
+  restoreMessage,
+} from "./pcapng/carried.ts";
+import { OptionReader } from "./pcapng/options.ts";
+import { RecordedDevices } from "./recorded_devices.ts";
+
+/** What became of the packets of a recording. */
+export interface RecordCounts {
+  /** Packets read. */
+  records: number;
+  /** Samples found. */
+  samples: number;
+  /** Group events found. */
+  events: number;
+  /** Packets that are neither netlink messages nor samples, in a recording that contains one of them. */
+  otherPackets: number;
+  /** Netlink messages of other protocols. */
+  otherProtocols: number;
+  /** Generic netlink messages of other families, and psample's that are neither samples nor events. */
+  otherMessages: number;
+  /** Packets that the recorder cut; messages before the cut are decoded. */
+  truncated: number;
+  /** Packets and messages that cannot be decoded. */
+  malformed: number;
+  /** Records with bytes behind their last message that are none: libpsample writes its whole buffer. */
+  trailing: number;
+  /** Messages of psample that came before the recording told its number, and were too many to wait for that. */
+  lostBeforeFamily: number;
+}
+
+/** How a recording is decoded. */
+export interface RecordingDecoderOptions {
+  /** The number of the psample family, if it is known; the controller's messages are not asked then. */
+  familyId?: number | undefined;
+  /** How many bytes of messages are kept until the family's number is known. Defaults to 64 MiB. */
+  pendingBytes?: number | undefined;
+}
+
+/**
+ * How many samples were lost before one, as the recording tells: a number if it was written down; `"gap"` if only the sample's
+ * number can tell; `undefined` if its producer numbers nothing.
+ */
+export type Told = number | "gap" | undefined;
+
+/** Takes what a {@linkcode RecordingDecoder} finds. */
+export interface RecordingSink {
+  /** A sample or a group event, and when and where it was recorded. */
+  entry(entry: EntryView, told: Told, seconds: number, nanoseconds: number, origin: Origin): void;
+  /** Samples of an interface came late that had been told as lost; and messages that the kernel had dropped. */
+  correct(late: number, dropped: number): void;
+}
+
+/** An interface of a recording. */
+export interface Origin {
+  /** Where its packets were sampled; `undefined` if it recorded netlink messages, which name devices themselves. */
+  readonly place: RecordedPlace | undefined;
+}
+
+/** What the packets of an interface are. */
+type Content = "netlink" | "cooked" | "cooked 2" | "packets" | "other";
+
+const CONTENTS: ReadonlyMap<number, Content> = new Map([
+  [LINKTYPE_NETLINK, "netlink"],
+  [LINKTYPE_LINUX_SLL, "cooked"],
+  [LINKTYPE_LINUX_SLL2, "cooked 2"],
+  [LINKTYPE_ETHERNET, "packets"],
+  [LINKTYPE_RAW, "packets"],
+  [DLT_RAW, "packets"],
+  [DLT_RAW_OPENBSD, "packets"],
+  [LINKTYPE_IPV4, "packets"],
+  [LINKTYPE_IPV6, "packets"],
+]);
+
+/** The blocks of pcapng that a {@linkcode RecordingDecoder} asks for, and how long they may be. */
+export const WANTED_BLOCKS: ReadonlyMap<number, number> = new Map([[BLOCK_STATISTICS, 1 << 20], [BLOCK_EVENT, 1 << 17]]);
+
+/** The family's number in the messages of samples that were none: psample's on many machines. */
+const PLAIN_FAMILY = 0x1e;
+/** Headers of such a sample: of the message, of ORIGSIZE with its value, of DATA. */
+const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
+/** What DATA holds. */
+const MOST_DATA = 0xffff - 4;
+
+/** Memory for messages that are put together, used again for each batch. */
+class Arena {
+  readonly #chunks: DataView<ArrayBuffer>[] = [];
+  #chunk = -1;
+  #used = 0;
+  #size = 0;
+  /** The memory that was taken last. */
+  view: DataView<ArrayBuffer> = viewOf(memory(0));
+  bytes: Uint8Array<ArrayBuffer> = memory(0);
+
+  clear(): void {
+    this.#chunk = -1;
+    this.#used = this.#size = 0;
+  }
+
+  /** Takes memory, and returns the offset of its first byte. */
+  take(size: number): number {
+    while (this.#used + size > this.#size) {
+      const view = this.#chunks[++this.#chunk] ??= viewOf(memory(Math.max(size, 1 << 18)));
+      this.view = view;
+      this.bytes = new Uint8Array(view.buffer);
+      this.#size = view.byteLength;
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += align4(size);
+    return at;
+  }
+}
+
+class DecodedInterface implements Origin {
+  readonly content: Content;
+  readonly linkType: number;
+  readonly little: boolean;
+  readonly place: RecordedPlace | undefined;
+  readonly messages: NetlinkMessages | undefined;
+  /** Whether losses are written down in records of ours, and how many before the next sample. */
+  tells = false;
+  lost = 0;
+  /** Whether psample described it, and losses told so far beside its packets. */
+  readonly isOwn: boolean;
+  told = 0;
+
+  constructor(
+    description: Pick<InterfaceDescription, "linkType" | "little">,
+    place: RecordedPlace | undefined,
+    messages: NetlinkMessages | undefined,
+  ) {
+    this.isOwn = place !== undefined && place.devices !== NO_DEVICES;
+    this.linkType = description.linkType;
+    this.content = CONTENTS.get(description.linkType) ?? "other";
+    this.little = description.little;
+    this.place = place;
+    this.messages = messages;
+  }
+}
+
+/** Decodes one recording. What it hands on is valid until {@linkcode RecordingDecoder.begin}. */
+export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
+  /** What was decoded has to be handed on before something is known of devices that contradicts it. */
+  paused = false;
+  /** What became of the packets so far. */
+  readonly counts: RecordCounts = {
+    records: 0,
+    samples: 0,
+    events: 0,
+    otherPackets: 0,
+    otherProtocols: 0,
+    otherMessages: 0,
+    truncated: 0,
+    malformed: 0,
+    trailing: 0,
+    lostBeforeFamily: 0,
+  };
+  /** Why the last malformed packet or message was. */
+  lastMalformed: string | undefined;
+  readonly #sink: RecordingSink;
+  readonly #familyId: number | undefined;
+  readonly #room: Room;
+  readonly #options = new OptionReader();
+  /** Samples that are lent, and used again for the next batch. */
+  readonly #views: Sample[] = [];
+  #lent = 0;
+  readonly #arena = new Arena();
+  /** The devices of the present section, by the number of their machine. */
+  #machines = new Map<number, RecordedDevices>();
+  #decodeOptions: DecodeOptions = {};
+  /** Whether there is anything but packets that somebody else captured. */
+  #hasSamples = false;
+  /** The first interface that is of no use. */
+  #otherLinkType: number | undefined;
+  #hasOthers = false;
+  /** The netlink interfaces of the present section. */
+  #messages: NetlinkMessages[] = [];
+  /** Families whose messages could have been psample's, with the number of their messages. */
+  readonly #unknownFamilies = new Map<number, number>();
+  #knowsFamily = false;
+  /** When the last packet was captured: the time of what has none of its own. */
+  #seconds = 0;
+  #nanoseconds = 0;
+
+  /** Hands on to `sink` what it finds. */
+  constructor(sink: RecordingSink, options: RecordingDecoderOptions = {}) {
+    this.#sink = sink;
+    this.#familyId = options.familyId;
+    this.#room = { bytes: options.pendingBytes ?? 64 * 1024 * 1024, families: 0x1_0000 };
+  }
+
+  /** What was handed on is not used any more. */
+  begin(): void {
+    this.#lent = 0;
+    this.#arena.clear();
+    this.paused = false;
+    for (const devices of this.#machines.values()) devices.settle();
+  }
+
+  section(): void {
+    this.#closeMessages();
+    this.#machines = new Map();
+  }
+
+  interface(description: InterfaceDescription): DecodedInterface {
+    const { linkType } = description;
+    const content = CONTENTS.get(linkType);
+    if (content === "netlink" || content === "cooked" || content === "cooked 2") {
+      if (content === "netlink") this.#hasSamples = true;
+      const messages = new NetlinkMessages(this.#familyId, this.counts, this.#room, this.#takeMessage);
+      this.#messages.push(messages);
+      return new DecodedInterface(description, undefined, messages);
+    }
+    if (content === undefined) this.#otherLinkType ??= linkType;
+    const place = content === undefined ? undefined : this.#place(description);
+    return new DecodedInterface(description, place, undefined);
+  }
+
+  /** What is said of an interface that packets were sampled on, or captured. */
+  #place(description: InterfaceDescription): RecordedPlace {
+    const { linkType, little, view, name, address } = description;
+    const type = linkType === LINKTYPE_ETHERNET ? ARPHRD_ETHER : ARPHRD_NONE;
+    const options = this.#options;
+    options.reset(view, description.optionsStart, description.optionsEnd, little);
+    while (options.next()) {
+      if (options.code !== OPTION_CUSTOM) continue;
+      const carried = readCarried(view, options.start, options.length, little);
+      if (carried?.kind !== KIND_INTERFACE) continue;
+      this.#hasSamples = true;
+      const { number: index, nsid, machine } = carried;
+      // That is what a device is called whose name was not known.
+      const isNamed = name !== undefined && name !== (index === undefined ? "unknown" : `if${index}`);
+      const device: Device = { index, name: isNamed ? name : undefined, type, address };
+      let devices = this.#machines.get(machine);
+      if (devices === undefined) this.#machines.set(machine, devices = new RecordedDevices(machine !== 0));
+      if (index !== undefined && devices.add(index, nsid, device)) this.paused = true;
+      return { device, devices };
+    }
+    return { device: { name, type, address }, devices: NO_DEVICES };
+  }
+
+  packet(origin: DecodedInterface, packet: CapturedPacket): void {
+    const { counts } = this;
+    counts.records++;
+    this.#seconds = packet.seconds;
+    this.#nanoseconds = packet.nanoseconds;
+    switch (origin.content) {
+      case "netlink":
+        return this.#netlinkRecord(origin, packet);
+      case "cooked":
+        return this.#cookedRecord(origin, packet, COOKED_HEADER, 2, 14);
+      case "cooked 2":
+        return this.#cookedRecord(origin, packet, COOKED2_HEADER, 8, 0);
+      case "packets":
+        return this.#packet(origin, packet);
+      case "other":
+        counts.otherPackets++;
+    }
+  }
+
+  block(
+    type: number,
+    view: DataView<ArrayBuffer>,
+    start: number,
+    end: number,
+    little: boolean,
+    interfaceAt: (id: number) => DecodedInterface | undefined,
+  ): void {
+    if (type === BLOCK_EVENT) this.#event(view, start, end, little);
+    else if (end - start >= 12) this.#statistics(view, start, end, little, interfaceAt(view.getUint32(start, little)));
+  }
+
+  /**
+   * To be called at the end.
+   *
+   * @throws {DecodeError} if nothing in the recording is of use, or nothing in it tells which of its messages are psample's.
+   */
+  end(): void {
+    this.#closeMessages();
+    const { records, otherPackets } = this.counts;
+    if (!this.#hasSamples && !this.#hasOthers && this.#otherLinkType !== undefined && records === otherPackets) {
+      throw new DecodeError(
+        "recording",
+        0,
+        `${linkTypeText(this.#otherLinkType)}: neither netlink messages nor packets that begin with Ethernet or IP`,
+      );
+    }
+    if (this.#knowsFamily || this.#unknownFamilies.size === 0) return;
+    const families = [...this.#unknownFamilies].sort((a, b) => b[1] - a[1]);
+    const total = families.reduce((sum, [, count]) => sum + count, 0);
+    const listed = families.slice(0, 8).map(([type, count]) => `${type} (${count})`).join(", ");
+    throw new UnknownFamilyError(
+      `nothing in it tells the number of the psample family. It has ${total} generic netlink ` +
+        `${total === 1 ? "message" : "messages"} of family ${listed}${families.length > 8 ? ", ..." : ""}`,
+    );
+  }
+
+  #closeMessages(): void {
+    for (const messages of this.#messages) {
+      if (messages.isKnown) this.#knowsFamily = true;
+      for (const [type, count] of messages.close()) {
+        this.#unknownFamilies.set(type, (this.#unknownFamilies.get(type) ?? 0) + count);
+        this.counts.otherMessages += count;
+      }
+    }
+    this.#messages = [];
+  }
+
+  // ---- netlink messages
+
+  #netlinkRecord(origin: DecodedInterface, packet: CapturedPacket): void {
+    const { view, start, end } = packet;
+    if (end - start >= COOKED_HEADER && view.getUint16(start + 2) === ARPHRD_NETLINK) {
+      return this.#messagesOf(origin, packet, start + COOKED_HEADER, view.getUint16(start + 14));
+    }
+    // netsniff-ng keeps the protocol in the header of its records, and writes no other head.
+    if (packet.protocol >= 0) return this.#messagesOf(origin, packet, start, packet.protocol);
+    if (!this.#cut(packet)) this.#malformed("a record of netlink without its head");
+  }
+
+  /** Of all interfaces together, of which netlink devices are some. */
+  #cookedRecord(origin: DecodedInterface, packet: CapturedPacket, header: number, hardware: number, protocol: number): void {
+    const { view, start, end } = packet;
+    if (end - start >= header && view.getUint16(start + hardware) === ARPHRD_NETLINK) {
+      this.#hasSamples = true;
+      return this.#messagesOf(origin, packet, start + header, view.getUint16(start + protocol));
+    }
+    this.counts.otherPackets++;
+    this.#otherLinkType ??= origin.linkType;
+  }
+
+  #cut(packet: CapturedPacket): boolean {
+    if (packet.end - packet.start >= packet.originalBytes) return false;
+    this.counts.truncated++;
+    return true;
+  }
+
+  #messagesOf(origin: DecodedInterface, packet: CapturedPacket, at: number, protocol: number): void {
+    const { counts } = this;
+    const isCut = this.#cut(packet);
+    if (protocol !== NETLINK_GENERIC) {
+      counts.otherProtocols++;
+      return;
+    }
+    const { view, end, seconds, nanoseconds } = packet;
+    this.#origin = origin;
+    for (let isFirst = true; at < end; isFirst = false) {
+      // A tool may have written the file again, in another byte order than that of the messages.
+      let { little } = origin;
+      const left = end - at;
+      if (left >= NLMSG_HDRLEN && !fits(view.getUint32(at, little), left) && fits(view.getUint32(at, !little), left)) little = !little;
+      const length = left < NLMSG_HDRLEN ? 0 : view.getUint32(at, little);
+      if (!fits(length, left)) {
+        if (isCut) return;
+        if (isFirst) this.#malformed(`a netlink message of ${length} bytes, ${left} are left`);
+        else counts.trailing++;
+        return;
+      }
+      const type = view.getUint16(at + 4, little);
+      if (type !== NLMSG_NOOP || !this.#isLosses(origin, view, at, length)) {
+        origin.messages!.message(view, at, at + length, little, type, seconds, nanoseconds);
+      }
+      at += align4(length);
+    }
+  }
+
+  /** Whose messages are taken now. */
+  #origin: DecodedInterface | undefined;
+
+  /** Whether a message is one of ours that tells losses. */
+  #isLosses(origin: DecodedInterface, view: DataView, at: number, length: number): boolean {
+    if (length !== NLMSG_HDRLEN + 8 || view.getUint32(at + NLMSG_HDRLEN) !== LOSSES_SIGNATURE) return false;
+    origin.tells = true;
+    origin.lost += view.getUint32(at + NLMSG_HDRLEN + 4);
+    return true;
+  }
+
+  /** A message of psample. */
+  readonly #takeMessage = (
+    view: DataView,
+    start: number,
+    end: number,
+    little: boolean,
+    seconds: number,
+    nanoseconds: number,
+  ): void => {
+    const origin = this.#origin!;
+    const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? -1 : view.getUint8(start + NLMSG_HDRLEN);
+    if (command === PSAMPLE_CMD_SAMPLE) {
+      let told: Told = "gap";
+      if (origin.tells) {
+        told = origin.lost;
+        origin.lost = 0;
+      }
+      this.#sample(origin, view, start, end, little, undefined, told, seconds, nanoseconds);
+    } else if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
+      this.#groupEvent(origin, copyOf(view, start, end), little, undefined, true, seconds, nanoseconds);
+    } else if (command < 0) {
+      this.#malformed(`a psample message of ${end - start} bytes`);
+    } else {
+      this.counts.otherMessages++;
+    }
+  };
+
+  #sample(
+    origin: DecodedInterface,
+    view: DataView,
+    start: number,
+    end: number,
+    little: boolean,
+    nsid: number | undefined,
+    told: Told,
+    seconds: number,
+    nanoseconds: number,
+  ): void {
+    let options = this.#decodeOptions;
+    if (options.littleEndian !== little || options.nsid !== nsid) options = this.#decodeOptions = { littleEndian: little, nsid };
+    const sample = this.#views[this.#lent] ??= new Sample();
+    try {
+      decodeSampleAt(view, start, end, sample, options);
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#malformed(error.message);
+      return;
+    }
+    this.#lent++;
+    this.counts.samples++;
+    this.#sink.entry(sample, told, seconds, nanoseconds, origin);
+  }
+
+  /** They are few: each gets memory of its own. */
+  #groupEvent(
+    origin: DecodedInterface,
+    message: Uint8Array,
+    little: boolean,
+    nsid: number | undefined,
+    isFromKernel: boolean,
+    seconds: number,
+    nanoseconds: number,
+  ): void {
+    let event: GroupEvent | Sample | undefined;
+    try {
+      event = decodeMessage(message, { littleEndian: little, nsid });
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#malformed(error.message);
+      return;
+    }
+    // An entry of a list of groups has the command of a creation, but somebody's port id: it answers a request.
+    if (event === undefined || event.type === "sample" || (isFromKernel && event.portId !== 0)) {
+      this.counts.otherMessages++;
+      return;
+    }
+    this.counts.events++;
+    this.#sink.entry(event, undefined, seconds, nanoseconds, origin);
+  }
+
+  // ---- packets
+
+  #packet(origin: DecodedInterface, packet: CapturedPacket): void {
+    const { view } = packet;
+    const { little } = origin;
+    let at = -1;
+    let size = 0;
+    let told: number | undefined;
+    let parts: Carried[] | undefined;
+    const options = this.#options;
+    options.reset(view, packet.optionsStart, packet.optionsEnd, little);
+    while (options.next()) {
+      const { code, start, length } = options;
+      if (code === OPTION_DROPCOUNT && length === 8) {
+        told = options.number();
+      } else if (code === OPTION_CUSTOM && isCarried(view, start, length, little)) {
+        const kind = view.getUint8(start + 8);
+        if (kind === KIND_SAMPLE) {
+          at = start;
+          size = length;
+        } else if (kind === KIND_REST && at >= 0) {
+          parts ??= [readCarried(view, at, size, little)!];
+          parts.push(readCarried(view, start, length, little)!);
+        }
+      }
+    }
+    if (at < 0) return this.#plainPacket(origin, packet);
+    this.#hasSamples = true;
+    if (told !== undefined) origin.told += told;
+    const first = readCarried(view, at, size, little)!;
+    const data = new Uint8Array(view.buffer, view.byteOffset + packet.start, packet.end - packet.start);
+    let message: Uint8Array;
+    try {
+      const restored = restoreMessage(parts ?? [first], data, (why) => new DecodeError("recording", 0, why));
+      message = restored.bytes;
+      if (restored.originalBytes > message.length) this.counts.truncated++;
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#malformed(error.message);
+      return;
+    }
+    this.#sample(
+      origin,
+      viewOf(message),
+      0,
+      message.length,
+      first.littleEndian,
+      first.nsid,
+      told,
+      packet.seconds,
+      packet.nanoseconds,
+    );
+  }
+
+  /** A packet that somebody else captured is a sample of which only its bytes, its size and its time are known. */
+  #plainPacket(origin: DecodedInterface, packet: CapturedPacket): void {
+    if (this.#hasSamples) {
+      this.counts.otherPackets++;
+      return;
+    }
+    this.#hasOthers = true;
+    this.#cut(packet);
+    const size = Math.min(packet.end - packet.start, MOST_DATA);
+    const arena = this.#arena;
+    const start = arena.take(PLAIN_HEADERS + size);
+    const end = start + PLAIN_HEADERS + size;
+    const { view } = arena;
+    view.setUint32(start, end - start, LITTLE);
+    view.setUint16(start + 4, PLAIN_FAMILY, LITTLE);
+    view.setUint16(start + 6, 0);
+    view.setUint32(start + 8, 0);
+    view.setUint32(start + 12, 0);
+    view.setUint8(start + 16, PSAMPLE_CMD_SAMPLE);
+    view.setUint8(start + 17, PSAMPLE_GENL_VERSION);
+    view.setUint16(start + 18, 0);
+    view.setUint16(start + 20, 8, LITTLE);
+    view.setUint16(start + 22, PSAMPLE_ATTR_ORIGSIZE, LITTLE);
+    view.setUint32(start + 24, packet.originalBytes, LITTLE);
+    view.setUint16(start + 28, size + 4, LITTLE);
+    view.setUint16(start + 30, PSAMPLE_ATTR_DATA, LITTLE);
+    arena.bytes.set(new Uint8Array(packet.view.buffer, packet.view.byteOffset + packet.start, size), start + PLAIN_HEADERS);
+    this.#sample(origin, view, start, end, LITTLE, undefined, undefined, packet.seconds, packet.nanoseconds);
+  }
+
+  // ---- other blocks
+
+  #event(view: DataView<ArrayBuffer>, start: number, end: number, little: boolean): void {
+    const carried = readCarried(view, start, end - start, little);
+    if (carried?.kind !== KIND_EVENT) return;
+    const { littleEndian, nsid, bytes: padded } = carried;
+    // The block has no length but its own, which is padded: the message has one.
+    const length = padded.length < 4 ? 0 : viewOf(padded).getUint32(0, littleEndian);
+    if (length < 4 || length > padded.length) return this.#malformed(`a group event of ${length} bytes in ${padded.length}`);
+    this.#groupEvent(NOWHERE, padded.slice(0, length), littleEndian, nsid, false, this.#seconds, this.#nanoseconds);
+  }
+
+  #statistics(view: DataView, start: number, end: number, little: boolean, origin: DecodedInterface | undefined): void {
+    if (!origin?.isOwn) return;
+    let lost: number | undefined;
+    let dropped = 0;
+    const options = this.#options;
+    options.reset(view, start + 12, end, little);
+    while (options.next()) {
+      if (options.code === OPTION_IFDROP) lost = options.number();
+      else if (options.code === OPTION_OSDROP) dropped = options.number();
+    }
+    // What was written down beside a packet could not be taken back there. More than that is not about the packets of this file.
+    const late = lost === undefined ? 0 : Math.max(0, origin.told - lost);
+    origin.told -= late;
+    if (late > 0 || dropped > 0) this.#sink.correct(late, dropped);
+  }
+
+  #malformed(why: string): void {
+    this.counts.malformed++;
+    this.lastMalformed = why;
+  }
+}
+
+/** Where nobody says where something was recorded. */
+const NOWHERE = new DecodedInterface({ linkType: -1, little: LITTLE }, undefined, undefined);
+
+/** Nothing in a recording tells which number the psample family has. */
+export class UnknownFamilyError extends DecodeError {
+  /** Makes the error with this reason. */
+  constructor(why: string) {
+    super("recording", 0, why);
+  }
+}
+
+/** Whether a netlink message can have this length. */
+function fits(length: number, left: number): boolean {
+  return length >= NLMSG_HDRLEN && length <= left;
+}
+
+function copyOf(view: DataView, start: number, end: number): Uint8Array<ArrayBuffer> {
+  const copy = memory(end - start);
+  copy.set(new Uint8Array(view.buffer, view.byteOffset + start, end - start));
+  return copy;
+}
