@@ -7,7 +7,7 @@ import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, GENL_ID_CTRL } fr
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { messageOf, NLMSG_HDRLEN } from "../wire/message.ts";
 import { viewOf } from "../wire/native.ts";
-import type { RecordCounts } from "./recording_decoder.ts";
+import type { RecordCounts } from "./record_counts.ts";
 
 /** Takes a message of the psample family; it is valid during the call. */
 export type TakeMessage = (view: DataView, start: number, end: number, little: boolean, seconds: number, nanoseconds: number) => void;

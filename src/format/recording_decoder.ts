@@ -33,6 +33,7 @@ import {
   linkTypeText,
 } from "./link_types.ts";
 import { NetlinkMessages, type Room } from "./netlink_messages.ts";
+import { NO_RECORDS, type RecordCounts } from "./record_counts.ts";
 import { ARPHRD_NETLINK, COOKED2_HEADER, COOKED_HEADER, LOSSES_SIGNATURE, NETLINK_GENERIC } from "./pcap/cooked.ts";
 import { BLOCK_STATISTICS, OPTION_CUSTOM, OPTION_DROPCOUNT, OPTION_IFDROP, OPTION_OSDROP } from "./pcapng/block.ts";
 import {
@@ -48,30 +49,6 @@ import {
 } from "./pcapng/carried.ts";
 import { OptionReader } from "./pcapng/options.ts";
 import { RecordedDevices } from "./recorded_devices.ts";
-
-/** What became of the packets of a recording. */
-export interface RecordCounts {
-  /** Packets read. */
-  records: number;
-  /** Samples found. */
-  samples: number;
-  /** Group events found. */
-  events: number;
-  /** Packets that are neither netlink messages nor samples, in a recording that contains one of them. */
-  otherPackets: number;
-  /** Netlink messages of other protocols. */
-  otherProtocols: number;
-  /** Generic netlink messages of other families, and psample's that are neither samples nor events. */
-  otherMessages: number;
-  /** Packets that the recorder cut; messages before the cut are decoded. */
-  truncated: number;
-  /** Packets and messages that cannot be decoded. */
-  malformed: number;
-  /** Records with bytes behind their last message that are none: libpsample writes its whole buffer. */
-  trailing: number;
-  /** Messages of psample that came before the recording told its number, and were too many to wait for that. */
-  lostBeforeFamily: number;
-}
 
 /** How a recording is decoded. */
 export interface RecordingDecoderOptions {
@@ -188,18 +165,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   /** What was decoded has to be handed on before something is known of devices that contradicts it. */
   paused = false;
   /** What became of the packets so far. */
-  readonly counts: RecordCounts = {
-    records: 0,
-    samples: 0,
-    events: 0,
-    otherPackets: 0,
-    otherProtocols: 0,
-    otherMessages: 0,
-    truncated: 0,
-    malformed: 0,
-    trailing: 0,
-    lostBeforeFamily: 0,
-  };
+  readonly counts: RecordCounts = { ...NO_RECORDS };
   /** Why the last malformed packet or message was. */
   lastMalformed: string | undefined;
   readonly #sink: RecordingSink;

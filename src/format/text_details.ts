@@ -16,8 +16,10 @@ const BLANK = 0x20;
 export function writeDetails(output: Output, sample: Sample, devices?: Devices, sampled?: Device): void {
   if (devices) {
     const { inIfindex, outIfindex, nsid } = sample;
-    const into = inIfindex === undefined ? undefined : devices.find(inIfindex, nsid);
-    const out = outIfindex === undefined ? undefined : devices.find(outIfindex, nsid);
+    const find = (ifindex: number | undefined, isSampled: boolean): Device | undefined =>
+      ifindex === undefined ? undefined : isSampled && sampled ? sampled : devices.find(ifindex, nsid);
+    const into = find(inIfindex, outIfindex === undefined);
+    const out = find(outIfindex, true);
     writeField(output, "in-name", printable(into?.name));
     writeField(output, "out-name", printable(out?.name));
     sampled ??= outIfindex === undefined ? into : out;

@@ -64,6 +64,30 @@ export class Ledger {
     return account.numbered ? account.lost - lost : undefined;
   }
 
+  /** Enters a sample of a recording that says how many were lost before it; `undefined` if its producer numbers nothing. */
+  told(sample: Sample, lost: number | undefined): number | undefined {
+    let account = this.#current;
+    if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
+      account = this.#account(sample.group, sample.nsid);
+    }
+    account.received++;
+    account.numbered = lost !== undefined;
+    account.lost += lost ?? 0;
+    return lost;
+  }
+
+  /** Takes back losses of a recording that says at its end that some samples came late. Returns how many there were to take back. */
+  takeBack(late: number): number {
+    let left = late;
+    for (const account of this.#accounts.values()) {
+      const taken = Math.min(left, account.lost);
+      account.lost -= taken;
+      account.late += taken;
+      left -= taken;
+    }
+    return late - left;
+  }
+
   /** Enters a group event: the numbering of a new group begins at 0. */
   event(event: GroupEvent): void {
     this.events++;

@@ -25,7 +25,13 @@ export function bytes(hex: string): Uint8Array<ArrayBuffer> {
 }
 
 export function join(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
-  return Uint8Array.from(parts.flatMap((part) => [...part]));
+  const joined = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
 }
 
 export function attributes(list: readonly Attribute[], little = true, padLast = true): Uint8Array<ArrayBuffer> {

@@ -56,9 +56,10 @@ export class PcapngReader<Source> implements FormatReader {
   readonly #options = new OptionReader();
   #little = LITTLE;
   #interfaces: Interface<Source>[] = [];
-  /** How many bytes of the present block are still to be skipped, and the length that has to stand behind them. */
+  /** How many bytes of the present block are still to be skipped, the length that has to stand behind them, and where it began. */
   #skip = 0;
   #skipped = 0;
+  #skippedFrom = 0;
   /** The offset in the file of offset 0 of the memory that is read. */
   #origin = 0;
 
@@ -104,6 +105,7 @@ export class PcapngReader<Source> implements FormatReader {
     if (most === undefined || size > most) {
       this.#skip = size - BLOCK_FRAME;
       this.#skipped = size;
+      this.#skippedFrom = this.#origin + at;
       return at + BLOCK_HEAD;
     }
     this.need = size;
@@ -139,7 +141,9 @@ export class PcapngReader<Source> implements FormatReader {
     at += step;
     this.need = this.#skip > 0 ? 1 : 4;
     if (this.#skip > 0 || end - at < 4) return at;
-    if (view.getUint32(at, this.#little) !== this.#skipped) throw this.#damage(at, "a pcapng block whose two lengths differ");
+    if (view.getUint32(at, this.#little) !== this.#skipped) {
+      throw this.#damage(this.#skippedFrom - this.#origin, "a pcapng block whose two lengths differ");
+    }
     this.#skipped = 0;
     return at + 4;
   }

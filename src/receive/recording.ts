@@ -1,0 +1,222 @@
+import { CaptureReader } from "../format/capture_reader.ts";
+import {
+  type Origin,
+  RecordingDecoder,
+  type RecordingDecoderOptions,
+  type RecordingSink,
+  type Told,
+  WANTED_BLOCKS,
+} from "../format/recording_decoder.ts";
+import type { RecordCounts } from "../format/record_counts.ts";
+import { type Batch, BatchBuffer, type EntryView } from "../stream/batch.ts";
+import type { Source } from "../stream/source.ts";
+import type { ListenStats } from "../stream/stats.ts";
+import { loadSys } from "../sys/load.ts";
+import { memory, viewOf } from "../wire/native.ts";
+import { Ledger } from "./ledger.ts";
+import { DescriptorInput, IterableInput, type RecordingInput } from "./recording_input.ts";
+
+/** How a recording is read. */
+export interface ReadRecordingOptions extends RecordingDecoderOptions {}
+
+/**
+ * The samples and group events of a recording, in the order of the file. Made by {@linkcode readRecording}.
+ *
+ * Hand it to `pump`, or ask it for one batch after the other. Losses are those that the recording shows: what psample wrote down
+ * beside the samples, else the gaps in their numbers. A file in which a filter or another tool left samples out tells no losses
+ * that there were not, if psample wrote it: what it left out is then known not to be lost.
+ */
+export interface RecordingSource extends Source, AsyncDisposable {
+  /** Device and inode of the file; `undefined` if it is a pipe, or no file at all. */
+  readonly identity: string | undefined;
+  /** What became of the packets in it so far. */
+  readonly counts: Readonly<RecordCounts>;
+  /** Yields batches whose samples are lent: they and their bytes are valid only until the next batch is requested. */
+  lentBatches(): AsyncIterableIterator<Batch, undefined>;
+  /** Closes the file at the end of an `await using` block. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** How much is read at a time. */
+const PIECE = 1 << 18;
+/** How long reading may keep the event loop from its other work. */
+const TURN_MS = 4;
+
+/**
+ * Opens a recording: pcap or pcapng, of packets or of netlink messages, in whatever byte order.
+ *
+ * @param input The path of a file or a pipe, or the pieces of a file.
+ * @throws {SystemError} if the file cannot be opened.
+ */
+export async function readRecording(
+  input: string | AsyncIterable<Uint8Array>,
+  options: ReadRecordingOptions = {},
+): Promise<RecordingSource> {
+  const from = typeof input === "string" ? DescriptorInput.open(await loadSys(), input) : new IterableInput(input);
+  return new RecordingFile(from, options);
+}
+
+/** There is nothing yet; or it is the event loop's turn. */
+const WAIT = Symbol("wait");
+const TURN = Symbol("turn");
+
+/** A recording that is being read. */
+export class RecordingFile implements RecordingSource, RecordingSink {
+  readonly #input: RecordingInput;
+  readonly #reader;
+  readonly #decoder: RecordingDecoder;
+  readonly #ledger = new Ledger();
+  readonly #batch = new BatchBuffer();
+  /** What was read and is not decoded yet lies between two offsets. */
+  #bytes = memory(PIECE);
+  #view = viewOf(this.#bytes);
+  #at = 0;
+  #end = 0;
+  /** Nothing more is wanted, or there is nothing more. */
+  #isOver = false;
+  /** What to throw once everything before it was handed on. */
+  #failure: { readonly error: unknown } | undefined;
+  /** When the event loop had its turn. */
+  #turnMs = -Infinity;
+
+  /** Reads `input`, and closes it. */
+  constructor(input: RecordingInput, options: ReadRecordingOptions = {}) {
+    this.#input = input;
+    this.#decoder = new RecordingDecoder(this, options);
+    this.#reader = new CaptureReader(this.#decoder, WANTED_BLOCKS);
+    this.#batch.recorded = true;
+  }
+
+  get identity(): string | undefined {
+    return this.#input.identity;
+  }
+
+  get counts(): Readonly<RecordCounts> {
+    return this.#decoder.counts;
+  }
+
+  stats(): ListenStats {
+    const { malformed, otherMessages } = this.#decoder.counts;
+    return { ...this.#ledger.stats(0), malformed, lastMalformed: this.#decoder.lastMalformed, unknown: otherMessages };
+  }
+
+  read(): Batch | undefined | Promise<Batch | undefined> {
+    const read = performance.now() - this.#turnMs < TURN_MS ? this.#readNow() : TURN;
+    return read === TURN || read === WAIT ? this.#readLater(read) : read;
+  }
+
+  lentBatches(): AsyncIterableIterator<Batch, undefined> {
+    return {
+      [Symbol.asyncIterator](): AsyncIterableIterator<Batch, undefined> {
+        return this;
+      },
+      next: async () => {
+        const value = await this.read();
+        return value ? { done: false, value } : { done: true, value };
+      },
+      return: async () => {
+        await this.close();
+        return { done: true, value: undefined };
+      },
+    };
+  }
+
+  end(): void {
+    this.#isOver = true;
+    this.#input.close();
+  }
+
+  close(): Promise<void> {
+    this.end();
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  async #readLater(why: typeof WAIT | typeof TURN): Promise<Batch | undefined> {
+    for (;;) {
+      await (why === WAIT ? this.#input.wait() : new Promise((resolve) => setImmediate(resolve)));
+      this.#turnMs = performance.now();
+      const read = this.#readNow();
+      if (read !== WAIT && read !== TURN) return read;
+      why = read;
+    }
+  }
+
+  #readNow(): Batch | undefined | typeof WAIT | typeof TURN {
+    const batch = this.#batch;
+    while (!this.#isOver) {
+      if (this.#failure) {
+        this.end();
+        throw this.#failure.error;
+      }
+      const { paused } = this.#decoder;
+      batch.clear();
+      this.#decoder.begin();
+      try {
+        if (!paused) {
+          const size = this.#fill();
+          if (size < 0) return WAIT;
+          if (size === 0) {
+            this.#reader.end(this.#end - this.#at);
+            this.#decoder.end();
+            this.end();
+            return undefined;
+          }
+        }
+        this.#at = this.#reader.read(this.#view, this.#at, this.#end);
+      } catch (error) {
+        this.#failure = { error };
+      }
+      if (batch.count > 0 || batch.dropped > 0 || batch.lost !== 0) {
+        batch.readAtNs = BigInt(Date.now()) * 1_000_000n;
+        return batch;
+      }
+      if (performance.now() - this.#turnMs > TURN_MS) return TURN;
+    }
+    return undefined;
+  }
+
+  /** Reads more behind what is left. */
+  #fill(): number {
+    if (this.#at > 0) {
+      this.#bytes.copyWithin(0, this.#at, this.#end);
+      this.#end -= this.#at;
+      this.#at = 0;
+    }
+    // A record that is longer than the memory. It grows as the bytes come: a length alone is no reason to believe in them.
+    if (this.#end === this.#bytes.length) {
+      const larger = memory(2 * this.#bytes.length);
+      larger.set(this.#bytes);
+      this.#bytes = larger;
+      this.#view = viewOf(larger);
+    }
+    const into = this.#bytes.subarray(this.#end);
+    const size = this.#input.read(into);
+    if (size > 0) this.#end += size;
+    this.#batch.more = size === into.length;
+    return size;
+  }
+
+  /** For the decoder. */
+  entry(entry: EntryView, told: Told, seconds: number, nanoseconds: number, { place }: Origin): void {
+    const batch = this.#batch;
+    if (entry.type !== "sample") {
+      this.#ledger.event(entry);
+      batch.add(entry);
+    } else {
+      batch.add(entry, told === "gap" ? this.#ledger.sample(entry) : this.#ledger.told(entry, told));
+    }
+    batch.recordedAt(seconds, nanoseconds);
+    if (place !== undefined) batch.recordedOn(place);
+  }
+
+  /** For the decoder. */
+  correct(late: number, dropped: number): void {
+    this.#batch.lost -= this.#ledger.takeBack(late);
+    this.#batch.dropped += dropped;
+    this.#ledger.dropped += dropped;
+  }
+}
