@@ -49,7 +49,7 @@ export const doctor: Command = command({
 
 /** What helps, where the command has a word for it. */
 const CURES: Partial<Record<FindingTopic, string>> = {
-  "leftovers": "psample cleanup",
+  "leftovers": "psample cleanup removes it, or says why not",
   "other-namespaces": "--all-namespaces requires CAP_NET_BROADCAST; or listen in that namespace: ip netns exec NAME psample",
 };
 

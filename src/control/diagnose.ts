@@ -20,7 +20,8 @@ import { listGroupsWith } from "./groups.ts";
 import { hookFindings, placeText } from "./hook_findings.ts";
 import { listListeners } from "./listeners.ts";
 import { checkPrerequisites, failure } from "./prerequisites.ts";
-import { listLeftovers } from "./sampling/cleanup.ts";
+import { cleanUpSamplingWith } from "./sampling/cleanup.ts";
+import type { Sampling } from "./sampling/sampling.ts";
 import { observeSamplingWith } from "./survey.ts";
 import { TrafficControl } from "./traffic_control.ts";
 
@@ -76,7 +77,7 @@ export async function diagnoseWith(sys: Sys, options: DiagnoseOptions = {}): Pro
       found.push(await listenersFinding(sys, family));
     }
     found.push(...await samplingFindings(sys, family, options));
-    if (everything) found.push(...await leftoverFindings());
+    if (everything) found.push(...await leftoverFindings(sys));
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     found.push(failure("bad", "socket", error));
@@ -109,16 +110,25 @@ async function listenersFinding(sys: Sys, family: Family): Promise<Finding> {
   return { verdict: "good", about, what: `${listen} to samples in this network namespace now` };
 }
 
-async function leftoverFindings(): Promise<Finding[]> {
-  return (await listLeftovers()).map((sampling) => ({
-    verdict: "note",
-    about: "leftovers",
-    device: sampling.device,
-    direction: sampling.direction,
-    group: sampling.group,
-    what: `${placeText(sampling)} was left behind by a psample that was killed, and still samples into group ${sampling.group}`,
-    cure: "cleanUpSampling() removes it",
-  }));
+async function leftoverFindings(sys: Sys): Promise<Finding[]> {
+  const { removed, kept } = await cleanUpSamplingWith(sys, { dryRun: true });
+  const finding = (sampling: Sampling, what: string, cure: string): Finding => {
+    const { device, direction, group } = sampling;
+    return { verdict: "note", about: "leftovers", device, direction, group, what: `${placeText(sampling)} ${what}`, cure };
+  };
+  const unverified = kept.flatMap(({ sampling, reason }) => sampling && reason === "unverified" ? [sampling] : []);
+  return [
+    ...removed.map((sampling) =>
+      finding(
+        sampling,
+        `was left behind by a psample that was killed, and still samples into group ${sampling.group}`,
+        "cleanUpSampling() removes it",
+      )
+    ),
+    ...unverified.map((sampling) =>
+      finding(sampling, "may have been left behind by a psample that was killed", "cleanUpSampling({ force: true }) removes it")
+    ),
+  ];
 }
 
 async function samplingFindings(sys: Sys, family: Family | undefined, options: DiagnoseOptions): Promise<Finding[]> {
@@ -174,7 +184,7 @@ async function nothingListed(sys: Sys, family: Family | undefined, group: number
     const what = `samples arrive in group ${group}, from a producer that tc does not list (such as Open vSwitch, mlx5 or a program)`;
     return { verdict: "good", about: "flow", group, what };
   }
-  const groups = family ? (await listGroupsWith(sys)).map(({ group }) => group) : [];
+  const groups = family ? (await listGroupsWith(sys)).map(({ group }) => group).filter((other) => other !== group) : [];
   const others = groups.length > 0 ? `; sampled groups: ${groups.join(", ")}` : "";
   const what = `nothing samples into group ${group} here, and no sample arrived in ${milliseconds} ms${others}`;
   // What Open vSwitch samples is in its flow tables alone.

@@ -156,6 +156,7 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
     "filter add dev a egress pref 5 handle 0x70730001 matchall action sample rate 1 group 9 continue",
     "filter add block 22 pref 6 matchall action sample rate 1 group 10",
     "filter add dev a egress chain 3 pref 7 matchall action sample rate 1 group 11",
+    "actions add action sample rate 100 group 12 index 19",
   );
   const findings = await diagnose();
   const leftover = findings.find(({ about }) => about === "leftovers")!;
@@ -168,8 +169,10 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
   assertEquals(brief(await diagnose({ group: 11 })), ["note listeners", "note flow", "bad unreachable-chain"]);
   assertEquals(brief(await diagnose({ device: "b" })), ["note listeners", "note flow"]);
   const { out } = await psample("doctor");
-  assertMatch(out, /left behind by a psample that was killed.*\n {6}-> psample cleanup\n/);
+  assertMatch(out, /left behind by a psample that was killed.*\n {6}-> psample cleanup removes it, or says why not\n/);
   const list = (await psample("list", "--json")).out.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals(list.find(({ group }) => group === 10)!.devices, ["b"]);
+  assertEquals(brief(await diagnose({ group: 12 })), ["note listeners", "note not-sampled", "bad not-sampled"]);
+  assertMatch((await psample("list")).out, /^- +- +- +- +1\/100 +12 +- +19 +pipe +0 +- +unused +-$/m);
   assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
 });
