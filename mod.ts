@@ -45,6 +45,7 @@ export type { Output, Word } from "./src/format/output.ts";
 export type { PcapngOptions } from "./src/format/pcapng/writer.ts";
 export type { RecordingFormat } from "./src/format/recorder.ts";
 export { linesTo, type LinesToOptions, recordTo, type RecordToOptions } from "./src/sink/open.ts";
+export { localOffset } from "./src/sink/local_offset.ts";
 export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/record.ts";
 export { listen, type ListenOptions } from "./src/receive/listen.ts";
 export type { Entry, Listener } from "./src/receive/listener.ts";

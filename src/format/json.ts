@@ -1,13 +1,15 @@
 /**
- * One JSON object a line: the same keys in the same order as `JSON.stringify` of the sample or group event, absent ones left
- * out, 64-bit numbers as decimal strings, bytes as hexadecimal.
+ * One JSON object a line: the keys of the sample or group event in the order of `JSON.stringify`, absent ones left out, 64-bit
+ * numbers as decimal strings, bytes as hexadecimal. docs/json.md describes every key.
  */
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { unknownToJson } from "../psample/tunnel.ts";
 import type { Batch, EntryView } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
+import { directionOf, etherTypeText } from "./details.ts";
 import { HexWriter } from "./hex.ts";
+import { InstantWriter } from "./instant.ts";
 import { writeTunnelJson } from "./json_tunnel.ts";
 import { Output, Word } from "./output.ts";
 
@@ -34,28 +36,51 @@ const UNKNOWN = new Word(',"unknown":');
 const NO_UNKNOWN = new Word(',"unknown":[]');
 const NSID = new Word(',"nsid":');
 const PORT_ID = new Word(',"portId":');
+const AT = new Word(',"at":"');
+const DEVICE = new Word(',"device":');
+const DIRECTION_IN = new Word(',"direction":"in"');
+const DIRECTION_OUT = new Word(',"direction":"out"');
+const PROTOCOL_NAME = new Word(',"protocolName":"');
 const DATA = new Word(',"data":"');
 
 /** More than the longest line without data, cookie, tunnel and unknown attributes. */
 const LONGEST_LINE = 768;
 
+/** What {@linkcode JsonWriter} writes. */
+export interface JsonOptions {
+  /** Adds what is known beside the fields of a sample: when, on which device, in which direction. Defaults to `false`. */
+  details?: boolean | undefined;
+}
+
 /** Writes samples and group events as lines of JSON. */
 export class JsonWriter {
+  readonly #details: boolean;
   readonly #clock = new Clock();
+  readonly #instant = new InstantWriter();
   readonly #hex = new HexWriter();
+
+  /** A writer with options. */
+  constructor({ details = false }: JsonOptions = {}) {
+    this.#details = details;
+  }
 
   /** Writes entry `i` of a batch. */
   write(output: Output, batch: Batch, i: number): void {
-    this.writeEntry(output, batch.entries[i]!);
+    const entry = batch.entries[i]!;
+    if (entry.type !== "sample") return this.writeEntry(output, entry);
+    this.#fields(output, entry);
+    if (this.#details) this.#writeDetails(output, batch, i, entry);
+    this.#end(output, entry);
   }
 
-  /** Writes the line of one sample or group event. */
+  /** Writes the line of one sample or group event, without details. */
   writeEntry(output: Output, entry: EntryView): void {
-    if (entry.type === "sample") this.#writeSample(output, entry);
-    else output.text(`${JSON.stringify(entry)}\n`);
+    if (entry.type !== "sample") return output.text(`${JSON.stringify(entry)}\n`);
+    this.#fields(output, entry);
+    this.#end(output, entry);
   }
 
-  #writeSample(output: Output, sample: Sample): void {
+  #fields(output: Output, sample: Sample): void {
     output.reserve(LONGEST_LINE);
     const { group, sequence, rate, rateIsProbability, inIfindex, outIfindex, originalBytes, protocol, outTc, nsid, portId } = sample;
     output.word(TYPE);
@@ -99,6 +124,33 @@ export class JsonWriter {
       output.number(nsid);
     }
     writeNumber(output, PORT_ID, portId);
+  }
+
+  /** What is not in the message itself. It comes before the data, which would hide it from people. */
+  #writeDetails(output: Output, batch: Batch, i: number, sample: Sample): void {
+    if (this.#instant.read(batch, i)) {
+      output.word(AT);
+      this.#instant.write(output);
+      output.byte(QUOTE);
+    }
+    const name = batch.device(i)?.name;
+    if (name !== undefined) {
+      output.word(DEVICE);
+      output.text(jsonString(name));
+      output.reserve(LONGEST_LINE);
+    }
+    const direction = directionOf(sample);
+    if (direction !== undefined) output.word(direction === "in" ? DIRECTION_IN : DIRECTION_OUT);
+    const protocolName = etherTypeText(sample.protocol);
+    if (protocolName !== undefined) {
+      output.word(PROTOCOL_NAME);
+      output.text(protocolName);
+      output.reserve(LONGEST_LINE);
+      output.byte(QUOTE);
+    }
+  }
+
+  #end(output: Output, sample: Sample): void {
     const { data } = sample;
     if (data !== undefined) this.#writeBytes(output, DATA, data);
     output.word(CLOSE);
@@ -132,6 +184,19 @@ export function formatJson(entry: Sample | GroupEvent): string {
   const output = new Output(1024);
   new JsonWriter().writeEntry(output, entry);
   return output.takeText();
+}
+
+/** Control, format and other invisible characters, and white space: what could steer a terminal, or hide. */
+const INVISIBLE = /[\p{C}\p{Z}]/gu;
+
+/** A JSON string, quotes included, in which every invisible character but the blank is escaped. */
+export function jsonString(text: string): string {
+  return JSON.stringify(text).replace(INVISIBLE, (character) => {
+    if (character === " ") return character;
+    let escaped = "";
+    for (let i = 0; i < character.length; i++) escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`;
+    return escaped;
+  });
 }
 
 function writeNumber(output: Output, key: Word, value: number): void {

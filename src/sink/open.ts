@@ -29,7 +29,7 @@ export interface LinesToOptions extends LinesOptions {
  * import { linesTo, listen, pump } from "@psample/psample";
  * import { JsonWriter } from "@psample/psample/format";
  *
- * await pump(await listen(), [], [linesTo(new JsonWriter())]);
+ * await pump(await listen(), [], [await linesTo(new JsonWriter())]);
  * ```
  *
  * @param writer What makes lines of entries, such as a `TextWriter` or a `JsonWriter`.
@@ -65,7 +65,7 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
  * ```ts ignore
  * import { listen, pump, recordTo } from "@psample/psample";
  *
- * await pump(await listen(), [], [recordTo("samples.pcapng", { rotation: { periodMs: 3_600_000 }, keep: 24 })]);
+ * await pump(await listen(), [], [await recordTo("samples.pcapng", { rotation: { periodMs: 3_600_000 }, keep: 24 })]);
  * ```
  *
  * @throws {ArgumentError} if it is one of the guarded files, or rotation makes no sense.

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { decodeSample, type GroupEvent } from "../../src/psample/mod.ts";
-import { formatJson, JsonWriter } from "../../src/format/json.ts";
+import { formatJson, jsonString, JsonWriter } from "../../src/format/json.ts";
 import { Output } from "../../src/format/output.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
@@ -47,4 +47,60 @@ test("formatJson equals JSON.stringify for what kernels rarely send", () => {
 test("formatJson of a group event", () => {
   const event: GroupEvent = { type: "group-deleted", group: 1, refcount: 0, sequence: undefined, nsid: undefined, portId: 0 };
   assertEquals(formatJson(event), '{"type":"group-deleted","group":1,"refcount":0,"portId":0}\n');
+});
+
+/** The line of the first entry of a batch, with details. */
+function detailed(batch: BatchBuffer): string {
+  const output = new Output(16);
+  new JsonWriter({ details: true }).write(output, batch, 0);
+  return output.takeText();
+}
+
+function batchOf(list: readonly Attribute[], name?: string): BatchBuffer {
+  const batch = new BatchBuffer();
+  batch.devices = { find: () => ({ name, type: 1, address: undefined }) };
+  batch.add(decodeSample(message(list), { littleEndian: true }));
+  return batch;
+}
+
+test("JSON with details has time, device, direction and protocol, before the data", () => {
+  const list: Attribute[] = [[0, number(2, 3)], [13, number(8, 1784000000_000000042n)], [14, number(2, 0x86dd)], [6, bytes("00ff")]];
+  assertEquals(
+    detailed(batchOf(list, "eth0")),
+    '{"type":"sample","rateIsProbability":false,"inIfindex":3,"protocol":34525,"timestampNs":"1784000000000000042","unknown":[],' +
+      '"portId":0,"at":"2026-07-14T03:33:20.000000042Z","device":"eth0","direction":"in","protocolName":"ipv6","data":"00ff"}\n',
+  );
+});
+
+test("JSON with details has nothing that is not known", () => {
+  const batch = batchOf([], undefined);
+  batch.recorded = true;
+  batch.recordedAt(1e15, 0);
+  assertEquals(detailed(batch), '{"type":"sample","rateIsProbability":false,"unknown":[],"portId":0}\n');
+});
+
+test("the direction is out if the packet leaves by an interface", () => {
+  const direction = (list: Attribute[]): unknown => JSON.parse(detailed(batchOf(list))).direction;
+  assertEquals([direction([[0, number(2, 3)]]), direction([[1, number(2, 3)]]), direction([[0, number(2, 3)], [1, number(2, 4)]])], [
+    "in",
+    "out",
+    "out",
+  ]);
+});
+
+test("the name of a protocol is that of an EtherType, and of nothing else", () => {
+  const name = (protocol: number): unknown => JSON.parse(detailed(batchOf([[14, number(2, protocol)]]))).protocolName;
+  assertEquals([0x0800, 0x86dd, 0x0806, 0x8100, 0x88cc].map(name), ["ipv4", "ipv6", "arp", "802.1Q", "LLDP"]);
+  // Lengths and the kernel's own numbers below 0x600, sFlow's codes of the VPP plugin, and EtherTypes without a name.
+  assertEquals([0, 1, 3, 11, 12, 0x5ff, 0x1234].map(name), new Array(7).fill(undefined));
+});
+
+test("JSON stays JSON whatever a device is called, and shows nothing that could steer a terminal", () => {
+  for (const name of ['a"b\\c', "\x1b[31m\n\x7f", "\u009b2J", "a\u202eb\u00a0c\u2028d", "\u{e0041}\ud800x", "é€😀 ü", ""]) {
+    const line = detailed(batchOf([[0, number(2, 3)]], name));
+    assertEquals(JSON.parse(line).device, name);
+    // A lone surrogate cannot be in UTF-8, so it must be escaped to survive.
+    assertEquals(line.match(/[^\n\P{C}]|(?! )\p{Z}/u), null, JSON.stringify(name));
+    assertEquals(JSON.parse(jsonString(name)), name);
+  }
 });

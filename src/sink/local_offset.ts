@@ -1,0 +1,20 @@
+import { loadSys } from "../sys/load.ts";
+
+/**
+ * Local time as the C library knows it, for the text that a `TextWriter` writes: TZ and /etc/localtime in all their forms, POSIX
+ * rules such as `CET-1CEST,M3.5.0,M10.5.0/3` included, which the runtimes' own `Date` does not understand.
+ *
+ * @example Print libpsample's text in local time
+ * ```ts ignore
+ * import { linesTo, listen, localOffset, pump } from "@psample/psample";
+ * import { TextWriter } from "@psample/psample/format";
+ *
+ * await pump(await listen(), [], [await linesTo(new TextWriter({ utcOffset: await localOffset() }))]);
+ * ```
+ *
+ * @returns A function that tells how many seconds local time is ahead of UTC at a time, given in seconds since 1970.
+ */
+export async function localOffset(): Promise<(seconds: number) => number> {
+  const sys = await loadSys();
+  return (seconds) => sys.utcOffset(seconds);
+}

@@ -1,0 +1,79 @@
+/** docs/json.md describes exactly what the writers write. */
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { CSV_FIELDS, JsonWriter, Output } from "../../src/format/mod.ts";
+import { decodeMessage, decodeSample } from "../../src/psample/mod.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
+import { attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
+
+/** The keys in the tables of each section of the page. */
+const documented: Map<string, string[]> = new Map(
+  readFileSync(new URL("../../docs/json.md", import.meta.url), "utf8").split(/^## /m).slice(1).map((section) => [
+    section.slice(0, section.indexOf("\n")).trim(),
+    [...section.matchAll(/^\| `(\w+)` +\|/gm)].map(([, key]) => key!),
+  ]),
+);
+
+const batch = new BatchBuffer();
+batch.devices = { find: () => ({ name: "eth0", type: 1, address: undefined }) };
+batch.add(decodeSample(
+  message([
+    ...Object.entries(WIDTHS).map(([type, [size]]) => [Number(type), number(size as 2 | 4 | 8, 0x800)] as const),
+    [15, bytes("00")],
+    [
+      8,
+      attributes([
+        [0, number(8, 42, false)],
+        [1, bytes("c0000201")],
+        [2, bytes("c0000202")],
+        ...[3, 4].map((type) => [type, number(1, 1)] as const),
+        ...[5, 6, 7, 8, 16].map((type) => [type, bytes("")] as const),
+        ...[9, 10].map((type) => [type, number(2, 1)] as const),
+        ...[11, 15, 20].map((type) => [type, bytes("aa")] as const),
+      ]),
+    ],
+    [17, bytes("dd")],
+    [6, bytes("0102")],
+  ]),
+  { littleEndian: true, nsid: 1 },
+));
+batch.add(
+  decodeMessage(message([[3, number(4, 1)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }), { littleEndian: true, nsid: 1 })!,
+);
+
+const [sample, event] = [0, 1].map((i) => {
+  const output = new Output(16);
+  new JsonWriter({ details: true }).write(output, batch, i);
+  return JSON.parse(output.takeText());
+});
+
+test("docs/json.md has the keys of a sample, with details, and of its tunnel", () => {
+  assertEquals(documented.get("A sample")!.toSorted(), Object.keys(sample).toSorted());
+  assertEquals(documented.get("`tunnel`"), Object.keys(sample.tunnel));
+});
+
+test("docs/json.md has the keys of a group event", () => {
+  assertEquals(documented.get("A group event"), Object.keys(event));
+});
+
+test("docs/json.md has the columns of CSV", () => {
+  const columns = documented.get("A sample")!.flatMap((key) =>
+    key === "tunnel" ? documented.get("`tunnel`")!.map((inner) => `tunnel.${inner}`) : [key]
+  );
+  assertEquals(columns.toSorted(), CSV_FIELDS.toSorted());
+});
+
+test("the types that docs/json.md gives are those of the values", () => {
+  const page = readFileSync(new URL("../../docs/json.md", import.meta.url), "utf8");
+  for (const [, key, type] of page.split("## A group event")[0]!.matchAll(/^\| `(\w+)` +\| (\w+)/gm)) {
+    for (const value of [sample[key!], sample.tunnel[key!]].filter((value) => value !== undefined)) {
+      const found = Array.isArray(value)
+        ? "list"
+        : typeof value === "string" && type === "bytes" && /^([0-9a-f]{2})*$/.test(value)
+        ? "bytes"
+        : typeof value;
+      assertEquals(`${key} ${found}`, `${key} ${type}`);
+    }
+  }
+});
