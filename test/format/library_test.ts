@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Batch, CSV_FIELDS, CsvWriter, formatJson, formatText, JsonWriter, Output, TextWriter } from "@psample/psample/format";
 import { decodeMessage } from "@psample/psample/decode";
+import { PacketView } from "@psample/psample/packet";
 
 const RECORDED = "3000000000000000000000000000000000010000" + // the two headers
   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
@@ -33,6 +34,7 @@ const batch: Batch = {
   readTime: (_i, clock) => clock.split(1_784_000_000_000_000_000n),
   lostBefore: () => 0,
   device: () => ({ name: "eth0", type: 1, address: undefined }),
+  packet: () => new PacketView(),
   devicesOf: () => ({ find: () => undefined }),
 };
 
