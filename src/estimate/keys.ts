@@ -1,0 +1,183 @@
+/**
+ * What flows are told apart by: fields of the packet (src/packet/flow_key.ts) and of the sample.
+ *
+ * @module
+ */
+import { ArgumentError } from "../errors.ts";
+import { PACKET_KEYS, packetKey } from "../packet/flow_key.ts";
+import { type Batch, sampledIfindex } from "../stream/batch.ts";
+
+/** One field as a key. */
+export interface Key {
+  /** The name. */
+  readonly name: string;
+  /** The most bytes that a value has. */
+  readonly size: number;
+  /** Writes the value of entry `i`, a sample, from `at` on. Returns the number of bytes; -1 if the sample does not have it. */
+  write(batch: Batch, i: number, into: Uint8Array, at: number): number;
+  /** The text of a value. */
+  text(value: Uint8Array): string;
+}
+
+/** The keys by which `top` tells flows apart unless told otherwise. */
+export const DEFAULT_KEYS = "ipsource,ipdestination";
+
+const NOWHERE = -1;
+const MOST_COOKIE = 16;
+/** Names of devices have up to 15 bytes; of other names so much is told apart. */
+const MOST_NAME = 32;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function put(value: Uint8Array, into: Uint8Array, at: number, most: number): number {
+  const size = Math.min(value.length, most);
+  for (let i = 0; i < size; i++) into[at + i] = value[i]!;
+  return size;
+}
+
+function putNumber(value: number | undefined, size: number, into: Uint8Array, at: number): number {
+  if (value === undefined) return NOWHERE;
+  for (let i = size - 1; i >= 0; i--) {
+    into[at + i] = value & 255;
+    value = Math.floor(value / 256);
+  }
+  return size;
+}
+
+const decimal = (value: Uint8Array): string => `${value.reduce((sum, byte) => sum * 256 + byte, 0)}`;
+const hex = (value: Uint8Array): string => Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join("");
+
+/** The name of the device, or `if7` for one that has none. */
+function deviceKey(): Key {
+  // Few devices, many samples: each name is encoded once.
+  const encoded = new Map<string, Uint8Array>();
+  return {
+    name: "device",
+    size: MOST_NAME,
+    write: (batch, i, into, at) => {
+      const entry = batch.entries[i]!;
+      const ifindex = entry.type === "sample" ? sampledIfindex(entry) : undefined;
+      const name = batch.device(i)?.name ?? (ifindex === undefined ? undefined : `if${ifindex}`);
+      if (name === undefined) return NOWHERE;
+      let bytes = encoded.get(name);
+      if (!bytes) {
+        if (encoded.size >= 4096) encoded.clear();
+        encoded.set(name, bytes = encoder.encode(name));
+      }
+      return put(bytes, into, at, MOST_NAME);
+    },
+    text: (value) => decoder.decode(value),
+  };
+}
+
+/** `in` or `out`: a sample that names the device it leaves by was taken on egress. */
+const DIRECTION: Key = {
+  name: "direction",
+  size: 1,
+  write: (batch, i, into, at) => {
+    const entry = batch.entries[i]!;
+    if (entry.type !== "sample") return NOWHERE;
+    into[at] = entry.outIfindex === undefined ? 0 : 1;
+    return 1;
+  },
+  text: (value) => value[0] === 0 ? "in" : "out",
+};
+
+function sampleNumber(
+  name: string,
+  size: number,
+  of: (sample: Extract<Batch["entries"][number], { type: "sample" }>) => number | undefined,
+): Key {
+  return {
+    name,
+    size,
+    write: (batch, i, into, at) => {
+      const entry = batch.entries[i]!;
+      return entry.type === "sample" ? putNumber(of(entry), size, into, at) : NOWHERE;
+    },
+    text: decimal,
+  };
+}
+
+const SAMPLE_KEYS: Readonly<Record<string, () => Key>> = {
+  device: deviceKey,
+  direction: () => DIRECTION,
+  group: () => sampleNumber("group", 4, (sample) => sample.group),
+  queue: () => sampleNumber("queue", 2, (sample) => sample.outTc),
+  nsid: () => sampleNumber("nsid", 4, (sample) => sample.nsid),
+  cookie: () => ({
+    name: "cookie",
+    size: MOST_COOKIE,
+    write: (batch, i, into, at) => {
+      const entry = batch.entries[i]!;
+      const cookie = entry.type === "sample" ? entry.cookie : undefined;
+      return cookie ? put(cookie, into, at, MOST_COOKIE) : NOWHERE;
+    },
+    text: hex,
+  }),
+};
+
+/** The names of all keys; those of packets also with `.1` for the packet in a tunnel, and `subnet:/24`. */
+export const KEY_NAMES: readonly string[] = [...PACKET_KEYS, ...Object.keys(SAMPLE_KEYS)];
+
+/** The key of this name; `undefined` if there is none. */
+export function keyOf(name: string): Key | undefined {
+  if (Object.hasOwn(SAMPLE_KEYS, name)) return SAMPLE_KEYS[name]!();
+  const key = packetKey(name);
+  return key && { name, size: key.size, text: key.text, write: (batch, i, into, at) => key.write(batch.packet(i), into, at) };
+}
+
+/** Several keys as one: the bytes of each value after its size. */
+export class FlowKey {
+  /** The keys in the order in which they were asked for. */
+  readonly keys: readonly Key[];
+  /** The most bytes that all of them have. */
+  readonly size: number;
+  /** What {@linkcode FlowKey.write} writes into. */
+  readonly bytes: Uint8Array;
+
+  /**
+   * Keys by their names, with commas between: `"ipsource,tcpdestinationport"`.
+   *
+   * @throws {ArgumentError} for a name that is no key.
+   */
+  constructor(names: string) {
+    const list = names.split(",").map((name) => name.trim()).filter((name) => name !== "");
+    if (list.length === 0) throw new ArgumentError("Cannot tell flows apart: no key is named");
+    this.keys = list.map((name) => {
+      const key = keyOf(name);
+      if (!key) throw new ArgumentError(`Cannot tell flows apart by ${JSON.stringify(name)}: the keys are ${KEY_NAMES.join(", ")}`);
+      return key;
+    });
+    this.size = this.keys.reduce((sum, key) => sum + 1 + key.size, 0);
+    if (this.size > 255) {
+      throw new ArgumentError(`Cannot tell flows apart by ${list.length} keys at once: they take ${this.size} bytes, 255 at most`);
+    }
+    this.bytes = new Uint8Array(this.size);
+  }
+
+  /** Writes the keys of entry `i`. Returns the number of bytes; -1 if it lacks one of them. */
+  write(batch: Batch, i: number): number {
+    const { keys, bytes } = this;
+    let at = 0;
+    for (const key of keys) {
+      const size = key.write(batch, i, bytes, at + 1);
+      if (size < 0) return NOWHERE;
+      bytes[at] = size;
+      at += 1 + size;
+    }
+    return at;
+  }
+
+  /** The texts of the keys in bytes that {@linkcode FlowKey.write} wrote. */
+  texts(bytes: Uint8Array): string[] {
+    let at = 0;
+    return this.keys.map((key) => {
+      const size = bytes[at]!;
+      const text = key.text(bytes.subarray(at + 1, at + 1 + size));
+      at += 1 + size;
+      return text;
+    });
+  }
+}

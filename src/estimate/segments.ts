@@ -1,0 +1,84 @@
+/**
+ * What was on the wire of a packet that segmentation offload hands to the sampler in one piece of up to 64 KiB and more. The kernel's own
+ * counter of a tc action counts the same way (net/core/gso.c, `qdisc_pkt_len_init` in net/core/dev.c): segments, each with its headers.
+ *
+ * @module
+ */
+import { AH, ESP, ETHERNET, IPV4, IPV6, MPLS, TCP, UDP, VLAN } from "../packet/header.ts";
+import type { PacketView } from "../packet/packet_view.ts";
+
+/** How many packets of which size in all a sampled one stands for. */
+export interface Segments {
+  /** Number of packets. */
+  packets: number;
+  /** Their bytes, headers of the link included, without frame check sequences. */
+  bytes: number;
+  /** Whether the number is not known: an offload whose segment size is nowhere in the packet (UDP). */
+  unknown: boolean;
+}
+
+/** Ethernet's own, if nobody says otherwise. */
+const USUAL_MTU = 1500;
+/** The largest packet that a link carries as one; longer ones were not cut yet, whatever the link. */
+const JUMBO_BYTES = 9216;
+
+/**
+ * Counts the segments of a packet.
+ *
+ * @param packet Its headers.
+ * @param bytes How long it was, in bytes.
+ * @param mtu Of the device that it was sampled on; `undefined` if it is not known.
+ * @param into Takes the result.
+ * @returns Whether it was longer than the device carries.
+ */
+export function countSegments(packet: PacketView, bytes: number, mtu: number | undefined, into: Segments): boolean {
+  into.packets = 1;
+  into.bytes = bytes;
+  into.unknown = false;
+  // Nearly every packet is shorter than any link's most.
+  if (bytes <= (mtu ?? USUAL_MTU)) return false;
+  const { kinds, offsets, count, start } = packet;
+  let network = 0;
+  while (network < count && (kinds[network] === ETHERNET || kinds[network] === VLAN || kinds[network] === MPLS)) network++;
+  const linkBytes = network < count ? offsets[network]! - start : 14;
+  const most = mtu ?? (bytes - linkBytes > JUMBO_BYTES ? USUAL_MTU : JUMBO_BYTES);
+  if (bytes - linkBytes <= most) return false;
+  // The innermost TCP is what is cut.
+  let transport = count - 1;
+  while (transport > network && kinds[transport] !== TCP && kinds[transport] !== UDP) transport--;
+  if (transport <= network || (kinds[network] !== IPV4 && kinds[network] !== IPV6)) {
+    into.unknown = true;
+    return true;
+  }
+  const at = offsets[transport]!;
+  if (kinds[transport] === UDP || at + 13 > packet.end || hidden(kinds, network, transport)) {
+    into.unknown = true;
+    return true;
+  }
+  const headers = at - start + (packet.bytes[at + 12]! >> 4 << 2);
+  const payload = bytes - headers;
+  const segmentBytes = most - (headers - linkBytes);
+  if (payload <= 0 || segmentBytes <= 0) {
+    into.unknown = true;
+    return true;
+  }
+  into.packets = Math.ceil(payload / segmentBytes);
+  into.bytes = payload + into.packets * headers;
+  return true;
+}
+
+function hidden(kinds: Uint8Array, from: number, to: number): boolean {
+  for (let i = from; i < to; i++) if (kinds[i] === ESP || kinds[i] === AH) return true;
+  return false;
+}
+
+/** The frame check sequence. */
+const FCS_BYTES = 4;
+const LEAST_FRAME_BYTES = 64;
+/** Preamble, start of frame, and the gap between two frames. */
+const GAP_BYTES = 20;
+
+/** What a frame of so many bytes, without its check sequence, takes of an Ethernet link: IEEE 802.3. */
+export function wireBytes(frameBytes: number): number {
+  return Math.max(frameBytes + FCS_BYTES, LEAST_FRAME_BYTES) + GAP_BYTES;
+}
