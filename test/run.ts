@@ -16,7 +16,7 @@ import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { downloads, installBun, unpackPrograms } from "./run/install.ts";
-import { downloadOf, ENVIRONMENT, fetchKernel, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
+import { BINARY, downloadOf, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
 import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
 import { type Count, count, failures, Report, run, say } from "./run/suite.ts";
 
@@ -37,12 +37,12 @@ const options: TestOptions = {
 };
 const report = new Report(process.env.PSAMPLE_REQUIRE === "1");
 const DENO = process.execPath;
-const RUNTIME_NAMES = Object.keys(RUNTIMES) as Runtime[];
+const runtimes: Runtime[] = ["deno"];
 
 /** Does something for each runtime: at once, if there are processors for it. */
 async function forRuntimes(work: (runtime: Runtime) => Promise<void>, atOnce = cpus().length > 1): Promise<void> {
-  if (atOnce) await Promise.all(RUNTIME_NAMES.map(work));
-  else for (const runtime of RUNTIME_NAMES) await work(runtime);
+  if (atOnce) await Promise.all(runtimes.map(work));
+  else for (const runtime of runtimes) await work(runtime);
 }
 
 /** Says what is going to happen to this machine, and how long it will take. */
@@ -78,20 +78,28 @@ async function alone(runtime: Runtime): Promise<void> {
 /** Runs the tests that need psample, each runtime in a kernel that was booted for it. */
 async function boot(kernel: Kernel): Promise<void> {
   if (process.getuid?.() !== 0) return report.absent(`kernel ${kernel}`, "booting it requires root");
-  const fetched = await run(fetchKernel(kernel));
-  if (fetched.status !== 0) return report.absent(`kernel ${kernel}`, fetched.output.trim());
+  const booted = await run(inKernel(kernel, ["true"]));
+  if (booted.status !== 0) return report.absent(`kernel ${kernel}`, booted.output.trim());
   await forRuntimes(async (runtime) => {
     const words = inKernel(kernel, RUNTIMES[runtime](kernelTests(), options));
-    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment: ENVIRONMENT });
+    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment });
     // The old one has two processors of its own.
   }, kernel === "new" && cpus().length > 1);
 }
 
 announce();
-installBun();
+/** For the tests in a kernel: what they need has to be there. */
+const environment: Record<string, string> = { PSAMPLE_REQUIRE: "1" };
+try {
+  installBun();
+  runtimes.push("bun");
+  const built = await run([DENO, "task", "build"]);
+  if (built.status === 0) environment.PSAMPLE_BINARY = BINARY;
+  else report.absent("the compiled file", built.output.trim());
+} catch (error) {
+  report.absent("bun", error instanceof Error ? error.message : String(error));
+}
 if (!unpackPrograms()) say("Some programs cannot be unpacked: the tests that use them are skipped.");
-const built = await run([DENO, "task", "build"]);
-if (built.status !== 0) report.absent("the compiled file", built.output.trim());
 
 await forRuntimes((runtime) => report.suite(`${runtime}, this machine`, RUNTIMES[runtime](unitTests(), options)));
 if (values.alone) await forRuntimes(alone);
@@ -102,7 +110,7 @@ if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT
     report.absent("this kernel", "iproute2 is not installed on this machine");
   } else {
     const words = (runtime: Runtime): string[] => ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
-    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment: ENVIRONMENT }), false);
+    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment }), false);
   }
 }
 for (const kernel of kernels) await boot(kernel);

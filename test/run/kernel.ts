@@ -7,7 +7,7 @@ import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { ENVIRONMENT, inKernel, type Kernel, KERNELS } from "./kernels.ts";
+import { BINARY, inKernel, type Kernel, KERNELS } from "./kernels.ts";
 import { ROOT, type Runtime, RUNTIMES } from "./project.ts";
 import { Report, run, say } from "./suite.ts";
 
@@ -31,9 +31,10 @@ if (!(kernel in KERNELS) || files.length === 0 || (runtime !== undefined && !(ru
 const paths = files.map(find);
 const report = new Report(true);
 const built = await run([process.execPath, "task", "build"]);
-if (built.status !== 0) report.absent("the compiled file", built.output);
+if (built.status !== 0) throw new Error(built.output);
+const environment = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY };
 for (const name of runtime === undefined ? Object.keys(RUNTIMES) as Runtime[] : [runtime as Runtime]) {
   const words = inKernel(kernel as Kernel, RUNTIMES[name](paths, { filter }));
-  await report.suite(`${name}, kernel ${kernel}`, words, { environment: ENVIRONMENT, live: true });
+  await report.suite(`${name}, kernel ${kernel}`, words, { environment, live: true });
 }
 report.end();

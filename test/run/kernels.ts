@@ -14,10 +14,8 @@ export const KERNELS = {
 /** A kernel. */
 export type Kernel = keyof typeof KERNELS;
 
-/** Where the compiled file is, that `deno task build` makes. */
-const BINARY = join(ROOT, "dist/psample");
-/** For the tests in a kernel: what they need has to be there, and this is the compiled file. */
-export const ENVIRONMENT = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY } as const;
+/** Where `deno task build` puts the compiled file. */
+export const BINARY: string = join(ROOT, "dist/psample");
 
 /** What would be downloaded for a kernel. */
 export function downloadOf(kernel: Kernel): Download[] {
@@ -32,9 +30,4 @@ export function inKernel(kernel: Kernel, words: readonly string[], seconds = 180
     .filter((path) => /^\/(tmp|var\/tmp|run)\//.test(path) && existsSync(path))
     .flatMap((path) => ["-w", path]);
   return [join(ROOT, "test/kernel/boot"), kernel, "-t", String(seconds), ...handedIn, "--", ...words];
-}
-
-/** The words that only fetch a kernel. */
-export function fetchKernel(kernel: Kernel): string[] {
-  return [join(ROOT, "test/kernel/boot"), kernel, "--install"];
 }
