@@ -9,7 +9,7 @@ import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
 
 /** Opens files to write to, as {@linkcode OutputFiles} does. */
-export type Files = Pick<OutputFiles, "create" | "createNew" | "namesBeside" | "remove">;
+export type Files = Pick<OutputFiles, "create" | "createNew" | "guard" | "namesBeside" | "remove">;
 
 /** The world around the command; tests bring their own. */
 export interface Io {

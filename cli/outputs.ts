@@ -220,8 +220,8 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
   const series = rotate && new Series(file, files, keep, problem);
   const create = (): Opened => series ? createNext(files, series) : createOne(files, file);
   let first: Opened | undefined = create();
-  // What is recorded to must not be emptied by opening it anew before it was renamed.
-  let guarded = await io.openFiles([...inputs, file]);
+  // What is recorded to must not be overwritten by opening it anew before it was renamed.
+  if (!series) files.guard(file);
   return {
     next: () => {
       const { destination } = first ?? create();
@@ -230,9 +230,11 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
     },
     reopen: (recording) => {
       try {
-        if (!series) first = { destination: guarded.create(file), isNew: false };
+        if (!series) {
+          first = { destination: files.create(file), isNew: false };
+          files.guard(file);
+        }
         recording.reopen();
-        void io.openFiles([...inputs, file]).then((files) => guarded = files);
       } catch (error) {
         if (error instanceof ArgumentError) return session.notice(`${file} is not opened anew: it is still the file that is recorded to`);
         problem(error);

@@ -32,7 +32,7 @@ const READER_POLL_MS = 50;
 /** Opens files for writing, and guards those that are being read. */
 export class OutputFiles implements Directory {
   readonly #sys: Sys;
-  readonly #guarded: ReadonlySet<string>;
+  readonly #guarded: Set<string>;
 
   /** Opens through `sys`, but none of the files with these identities ({@linkcode FileStatus.identity}). */
   constructor(sys: Sys, guarded: Iterable<string> = []) {
@@ -48,8 +48,14 @@ export class OutputFiles implements Directory {
    */
   create(path: string): Destination {
     const fd = this.#sys.open(path, CREATE, MODE);
-    if (fd === -ENXIO && this.#kind(path) === "fifo") return new WaitingPipe(this.#sys, path);
+    if (fd === -ENXIO && this.#status(path)?.kind === "fifo") return new WaitingPipe(this.#sys, path);
     return this.#opened(path, fd);
+  }
+
+  /** From now on what `path` names now is one of the guarded files. */
+  guard(path: string): void {
+    const status = this.#status(path);
+    if (status) this.#guarded.add(status.identity);
   }
 
   /** Makes a file that is not there yet; `undefined` if there is one. */
@@ -100,13 +106,13 @@ export class OutputFiles implements Directory {
     }
   }
 
-  #kind(path: string): FileStatus["kind"] | undefined {
+  #status(path: string): FileStatus | undefined {
     // With O_PATH the kernel ignores how it is opened; on Deno it says which permission is asked for.
     const fd = this.#sys.open(path, O_PATH | O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
     const status = this.#sys.stat(fd);
     this.#sys.close(fd);
-    return typeof status === "number" ? undefined : status.kind;
+    return typeof status === "number" ? undefined : status;
   }
 }
 

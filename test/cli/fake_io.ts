@@ -62,8 +62,10 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
     err: (text) => void (err += escapeControls(text)),
     errIsTerminal: options.errIsTerminal ?? false,
     outIsTerminal: options.outIsTerminal ?? false,
-    openFiles: (guarded): Promise<Files> =>
-      Promise.resolve({
+    openFiles: (inputs): Promise<Files> => {
+      const guarded = [...inputs];
+      return Promise.resolve({
+        guard: (path) => void guarded.push(path),
         create: (path) => create(path, guarded),
         createNew: (path) => files.has(path) ? undefined : create(path, guarded),
         namesBeside: (path) => {
@@ -71,7 +73,8 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
           return [...files.keys()].filter((name) => name.startsWith(directory)).map((name) => name.slice(directory.length));
         },
         remove: (path) => void files.delete(path),
-      }),
+      });
+    },
     async *read(path): AsyncGenerator<Uint8Array> {
       const bytes = content(path);
       if (!(bytes instanceof Uint8Array)) return yield* bytes;

@@ -60,6 +60,24 @@ test("a guarded file is not emptied, by whatever name", () =>
     }
     assertEquals(readFileSync(path("a"), "utf8"), "precious");
     files.create(path("b")).close();
+    files.guard(path("b"));
+    files.guard(path("none"));
+    assertThrows(() => files.create(path("b")), ArgumentError);
+  }));
+
+test("what is in a file stays there until the first write, and a new file is there at once", () =>
+  inDirectory((path) => {
+    writeFileSync(path("old"), "precious");
+    const files = new OutputFiles(sys);
+    const [unused, used] = [files.create(path("old")), files.create(path("old"))];
+    unused.close();
+    assertEquals(readFileSync(path("old"), "utf8"), "precious");
+    used.write(bytes("te"));
+    used.write(bytes("xt"));
+    used.close();
+    assertEquals(readFileSync(path("old"), "utf8"), "text");
+    files.create(path("new")).close();
+    assertEquals(readFileSync(path("new"), "utf8"), "");
   }));
 
 test("what cannot be opened is told with its name", () =>
