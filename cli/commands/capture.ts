@@ -8,12 +8,14 @@ import {
   type ListenStats,
   listLeftovers,
   listLinks,
-  listSampling,
+  ownSamples,
+  type Sampling,
   type SamplingHandle,
   type SamplingOptions,
   watchLinks,
 } from "../../mod.ts";
 import type { Finding } from "../../src/control/finding.ts";
+import type { Stage } from "../../src/stream/stage.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { failureText } from "../failure.ts";
@@ -227,7 +229,6 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
     const sampled = new Sampled(session);
     try {
       await session.unlessOver(tellLeftovers(session));
-      if (plans[0]!.group !== undefined) await session.unlessOver(tellOthers(plans[0]!.group, session));
       const listener = await session.begin(async (signal) => {
         await sampled.add(plans, signal);
         return await listen({ groups: [sampled.group!], events: false, receiveBufferBytes: buffer, latency, devices, signal });
@@ -240,7 +241,16 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       }
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer) + sampled.passed();
       const settle = (): Promise<void> => sampled.remove();
-      await session.pump(listener ?? NOTHING, { ...outputs.start(), count, account, settle, summary: () => listener !== undefined });
+      // Into a group that was chosen here nobody else samples.
+      const stages = listener && plans[0]!.group !== undefined ? [await sampled.ownSamples()] : [];
+      await session.pump(listener ?? NOTHING, {
+        ...outputs.start(),
+        stages,
+        count,
+        account,
+        settle,
+        summary: () => listener !== undefined,
+      });
     } finally {
       await sampled.remove();
       devices?.close();
@@ -311,6 +321,27 @@ class Sampled {
     await look();
   }
 
+  /** Leaves out what others sample into the same group, and tells of it. */
+  async ownSamples(): Promise<Stage> {
+    const { others, alike, isOwn } = await ownSamples([...this.#handles.keys()]);
+    const where = (samplings: readonly Sampling[]): string =>
+      samplings.map(({ device, ifindex, direction }) => `${printable(device ?? `if${ifindex}`)} ${direction}`).join(", ");
+    const apart = others.filter((other) => !alike.includes(other));
+    if (apart.length > 0) this.#session.notice(`others also sample into group ${this.group} (${where(apart)}): their samples are left out`);
+    if (alike.length > 0) {
+      const why = "their samples cannot be told apart, and are shown too; choose another --group";
+      this.#session.notice(`others also sample into group ${this.group} (${where(alike)}): ${why}`);
+    }
+    return {
+      select: (batch, pick) => {
+        for (let i = 0; i < batch.count; i++) {
+          const entry = batch.entries[i]!;
+          if (entry.type !== "sample" || isOwn(entry)) pick(i);
+        }
+      },
+    };
+  }
+
   /** How many packets came, if the kernel counts them. */
   passed(): string {
     return this.#packets === undefined ? "" : `; ${plural(this.#packets, "packet")} passed`;
@@ -371,12 +402,4 @@ async function tellLeftovers(session: Session): Promise<void> {
   if (leftovers.length === 0) return;
   const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");
   session.notice(`left behind by a psample that was killed: ${where}. Remove it with: psample cleanup`);
-}
-
-/** Says who else samples into the group: their samples cannot be told apart. */
-async function tellOthers(group: number, session: Session): Promise<void> {
-  const others = (await listSampling()).filter((sampling) => sampling.group === group);
-  if (others.length === 0) return;
-  const where = others.map(({ device, direction }) => `${printable(device)} ${direction}`).join(", ");
-  session.notice(`group ${group} is also sampled into by others (${where}): their samples are shown too`);
 }

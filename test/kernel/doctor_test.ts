@@ -6,7 +6,7 @@ import { fakeIo } from "../cli/fake_io.ts";
 import { attachTcx, TCX_DROP } from "./bpf.ts";
 import { frameOut } from "./frames.ts";
 import { linuxAtLeast } from "./needs.ts";
-import { bareWire, hear, ip, pause, run, sample, scene, send, soon, tc, wire } from "./scene.ts";
+import { bareWire, hear, ip, pause, run, sample, scene, send, soon, tc, until, wire } from "./scene.ts";
 
 /** Runs the command, and gives its status and what it printed. */
 async function psample(...args: string[]): Promise<{ status: number; out: string }> {
@@ -175,4 +175,32 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
   assertEquals(brief(await diagnose({ group: 12 })), ["note listeners", "note not-sampled", "bad not-sampled"]);
   assertMatch((await psample("list")).out, /^- +- +- +- +1\/100 +12 +- +19 +pipe +0 +- +unused +-$/m);
   assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
+});
+
+scene("capture into a group that others sample into: only what is its own, and it says so", async () => {
+  bareWire();
+  tc("qdisc add dev a clsact");
+  // As its own samples by the device and direction, told apart by the cookie alone; and on another device.
+  sample("a egress pref 40000", "rate 1 group 5 continue");
+  ip("link add name c index 103 type veth peer name d index 104", "link set dev c up", "link set dev d up");
+  tc("qdisc add dev c clsact");
+  sample("c egress pref 1", "rate 1 group 5 continue");
+  const cookies = linuxAtLeast("6.11");
+  const io = fakeIo();
+  const status = soon(
+    main(["capture", "a", "-r", "1", "-g", "5", "--direction", "egress", "--json", "--count", "3"], io),
+    () => io.errors(),
+  );
+  await until("it samples", () => io.errors().includes("Ctrl-C ends it"));
+  for (let id = 1; id <= 3; id++) {
+    send("c", frameOut({ id }));
+    send("a", frameOut({ id: 10 * id }));
+  }
+  assertEquals(await status, 0);
+  const devices = io.text().trimEnd().split("\n").map((line) => JSON.parse(line).outIfindex);
+  assertEquals(devices, [101, 101, 101]);
+  const packets = new Set(io.text().trimEnd().split("\n").map((line) => JSON.parse(line).data));
+  assertEquals(packets.size, cookies ? 3 : 2);
+  assertMatch(io.errors(), /psample: others also sample into group 5 \((?:a egress, )?c egress\): their samples are left out\n/);
+  assertEquals(/\(a egress\): their samples cannot be told apart/.test(io.errors()), !cookies);
 });

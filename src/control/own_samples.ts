@@ -1,0 +1,87 @@
+/** Telling the samples of one's own sampling from those of others in the same group. */
+import { PSAMPLE_ATTR_USER_COOKIE, PSAMPLE_GENL_NAME } from "../psample/constants.ts";
+import { findFamily } from "../socket/family.ts";
+import { Requests } from "../socket/requests.ts";
+import { loadSys } from "../sys/load.ts";
+import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
+import { toHex } from "../wire/text.ts";
+import { sameHook } from "./passed.ts";
+import type { SamplingHandle } from "./sampling/handle.ts";
+import { listSamplingWith } from "./sampling/list.ts";
+import type { FilterSampling, Sampling } from "./sampling/sampling.ts";
+
+/** What of a sample tells where it comes from. `Sample` has all of it. */
+export interface Origin {
+  /** The low 16 bits of the index of the device that the packet came from. */
+  readonly inIfindex: number | undefined;
+  /** The low 16 bits of the index of the device that the packet leaves by. */
+  readonly outIfindex: number | undefined;
+  /** The cookie of the action, since Linux 6.11. */
+  readonly cookie: Uint8Array | undefined;
+  /** The network namespace; `undefined` for the listener's own. */
+  readonly nsid: number | undefined;
+}
+
+/** Who samples into a group, and whose a sample is. */
+export interface OwnSamples {
+  /** What others sample into the group now. */
+  readonly others: readonly Sampling[];
+  /** Those of them whose samples look just like one's own. */
+  readonly alike: readonly Sampling[];
+  /** Whether a sample is one's own: by the device, the direction, and since Linux 6.11 the cookie. */
+  isOwn(sample: Origin): boolean;
+}
+
+/** Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed. */
+export async function ownSamples(handles: readonly SamplingHandle[]): Promise<OwnSamples> {
+  return await ownSamplesWith(await loadSys(), handles.flatMap(({ installed }) => installed));
+}
+
+/** {@linkcode ownSamples} on a given seam, by what was installed. */
+export async function ownSamplesWith(sys: Sys, installed: readonly FilterSampling[]): Promise<OwnSamples> {
+  return tellApart(installed, await listSamplingWith(sys), await sendsCookies(sys));
+}
+
+async function sendsCookies(sys: Sys): Promise<boolean> {
+  const requests = new Requests(sys, NETLINK_GENERIC);
+  try {
+    const family = await findFamily(requests, PSAMPLE_GENL_NAME);
+    return (family?.maxAttribute ?? 0) >= PSAMPLE_ATTR_USER_COOKIE;
+  } finally {
+    requests.close();
+  }
+}
+
+/**
+ * Tells samples apart.
+ *
+ * @param own One's own sampling, into one group.
+ * @param all All sampling of the network namespace.
+ * @param cookies Whether the kernel sends the cookie of the action with its samples. Drivers never do.
+ */
+export function tellApart(own: readonly FilterSampling[], all: readonly Sampling[], cookies: boolean): OwnSamples {
+  const groups = new Set(own.map(({ group }) => group));
+  const others = all.filter((sampling) =>
+    groups.has(sampling.group) && sampling.ifindex !== undefined && !own.some((mine) => sameHook(mine, sampling))
+  );
+  const cookieOf = ({ cookie, where }: Sampling): string => cookies && cookie && where !== "hardware" ? toHex(cookie) : "";
+  const alike = others.filter((other) =>
+    own.some((mine) =>
+      // A block is at several devices.
+      (other.ifindex === TCM_IFINDEX_MAGIC_BLOCK || (other.ifindex === mine.ifindex && other.direction === mine.direction)) &&
+      cookieOf(other) === cookieOf(mine)
+    )
+  );
+  const marks = new Set(own.map((mine) => `${mine.direction} ${mine.ifindex & 0xffff} ${cookieOf(mine)}`));
+  return {
+    others,
+    alike,
+    isOwn: ({ inIfindex, outIfindex, cookie, nsid }) => {
+      if (nsid !== undefined) return false;
+      // Arriving packets are not on the way out yet.
+      const place = outIfindex === undefined ? `ingress ${inIfindex}` : `egress ${outIfindex}`;
+      return marks.has(`${place} ${cookie ? toHex(cookie) : ""}`);
+    },
+  };
+}
