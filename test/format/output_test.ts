@@ -1,6 +1,5 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { Clock } from "../../src/stream/clock.ts";
 import { ascii, Output, Word } from "../../src/format/output.ts";
 
 /** Every power of ten, and its neighbours. */
@@ -71,14 +70,5 @@ test("Output writes text of every length as UTF-8", () => {
       output.text("z");
       assertEquals(output.takeText(), `${unit.repeat(count)}z`);
     }
-  }
-});
-
-test("Clock splits every u64, in any order", () => {
-  const clock = new Clock();
-  const times = [0n, 1n, 999_999_999n, 1_000_000_000n, 4_294_967_295n, 4_294_967_296n, 1784000000_999999999n, 1784000001_000000000n];
-  for (const time of [...times, 0xffff_ffff_ffff_ffffn, ...times.reverse()]) {
-    clock.split(time);
-    assertEquals([BigInt(clock.seconds), BigInt(clock.nanoseconds)], [time / 1_000_000_000n, time % 1_000_000_000n]);
   }
 });
