@@ -1,6 +1,6 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
-import { createReadStream, statSync } from "node:fs";
 import process from "node:process";
+import { DescriptorInput, type RecordingInput } from "../src/receive/recording_input.ts";
 import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
 import { Spool } from "../src/sink/spool.ts";
@@ -30,10 +30,8 @@ export interface Io {
   stdout(): Promise<Destination>;
   /** Opens files to write to, but none of these: they are read. */
   openFiles(inputs: readonly string[]): Promise<Files>;
-  /** Reads a file, or standard input if the path is `-`. */
-  read(path: string): AsyncIterable<Uint8Array>;
-  /** The size of a file in bytes; `undefined` if it has none. */
-  size(path: string): number | undefined;
+  /** Opens a recording, or standard input if the path is `-`. */
+  openRecording(path: string): Promise<RecordingInput>;
   /**
    * Calls `handler` at each signal that would end the process, until the function that it resolves to is called. What whoever
    * started the process ignores stays ignored, but for those that ask for something (INT, TERM, USR1, USR2).
@@ -95,10 +93,9 @@ export function processIo(): Io {
       const sys = await loadSys();
       return new OutputFiles(sys, inputs.map((path) => identity(sys, path)).filter((identity) => identity !== undefined));
     },
-    read: (path) => path === "-" ? process.stdin : createReadStream(path, { highWaterMark: 1 << 18 }),
-    size: (path) => {
-      const stat = path === "-" ? undefined : statSync(path);
-      return stat?.isFile() ? stat.size : undefined;
+    openRecording: async (path) => {
+      const sys = await loadSys();
+      return path === "-" ? new DescriptorInput(sys, 0, "standard input") : DescriptorInput.open(sys, path);
     },
     hearSignals: async (handler) => {
       const sys = await loadSys();

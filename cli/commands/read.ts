@@ -1,12 +1,13 @@
 /** `psample read`: what a recording has. */
 import type { ListenStats } from "../../mod.ts";
+import { UnknownFamilyError } from "../../src/format/recording_decoder.ts";
+import { RecordingFile } from "../../src/receive/recording.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { number, numbers, streamName } from "../options.ts";
 import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
-import { RecordingSource } from "../recording_source.ts";
 import { inSession } from "../session.ts";
 import { plural } from "../summary.ts";
 
@@ -49,38 +50,53 @@ export const read: Command = command({
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);
     return await inSession(io, options, async (session) => {
-      const outputs = await plan.open(session, [path]);
-      const progress = new Progress(io, path);
-      const source = new RecordingSource(io.read(path), {
-        familyId,
-        rewrites: options.write !== undefined,
-        onProgress: (bytes) => progress.show(bytes),
-        onEnd: () => progress.hide(),
-      });
+      const source = new RecordingFile(await io.openRecording(path), { familyId });
       const groups = group && new GroupStage(group);
+      const progress = new Progress(io, source);
       try {
-        await session.unlessOver(source.begin());
-        const account = (_: ListenStats, written: number): string => accountOf(source, written, groups?.leftOut ?? 0);
-        await session.pump(source, {
-          ...outputs.start(),
-          stages: groups ? [groups] : [],
-          count,
-          account,
-          summary: () => true,
-        });
+        const outputs = await plan.open(session, [path]);
+        try {
+          await session.pump(source, {
+            ...outputs.start(),
+            stages: groups ? [groups] : [],
+            count,
+            account: (stats, written) => {
+              // What lies beyond the limit is not read, or only by chance.
+              const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
+              return accountOf(source, written, groups?.leftOut ?? 0, losses);
+            },
+            summary: () => true,
+          });
+        } finally {
+          outputs.discard();
+        }
+      } catch (error) {
+        if (error instanceof UnknownFamilyError) error.message += ": give psample's with --family-id N";
+        throw error;
       } finally {
-        outputs.discard();
+        progress.end();
+        await source.close();
       }
     });
   },
 });
 
-/** What was found, and what was skipped. */
-function accountOf({ decoder: { counts }, reader }: RecordingSource, written: number, otherGroups: number): string {
+/** What a recording shows to be lost, of some groups or of all. */
+function lossesOf({ groups, dropped }: ListenStats, chosen: readonly number[] | undefined): string[] {
+  const lost = groups.filter(({ group }) => !chosen || chosen.includes(group!)).reduce((sum, { lost }) => sum + lost, 0);
+  const parts: string[] = [];
+  if (lost > 0) parts.push(`${lost} lost before they were recorded`);
+  if (dropped > 0) parts.push(`${plural(dropped, "message")} dropped by the kernel while recording`);
+  return parts;
+}
+
+/** What was found, what of it was lost, and what was skipped. */
+function accountOf({ counts }: RecordingFile, written: number, otherGroups: number, losses: readonly string[]): string {
   const parts = [`read ${plural(written, "sample")}`];
   if (counts.events > 0) parts.push(plural(counts.events, "group event"));
   if (otherGroups > 0) parts.push(`${otherGroups} of other groups`);
-  const other = counts.otherProtocols + counts.otherMessages + reader.skipped;
+  parts.push(...losses);
+  const other = counts.otherPackets + counts.otherProtocols + counts.otherMessages;
   if (other > 0) parts.push(`skipped ${other} of other kinds`);
   if (counts.truncated > 0) parts.push(`${counts.truncated} cut by the recorder`);
   if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
@@ -108,27 +124,25 @@ class GroupStage implements Stage {
 
 const PROGRESS_MS = 500;
 
-/** How much of a file has been read, for whoever sits at a terminal. */
+/** Shows how much of a file has been read, if somebody sits at a terminal. */
 class Progress {
   readonly #io: Io;
-  readonly #size: number | undefined;
-  #shownAt = performance.now();
-  #visible = false;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  #isVisible = false;
 
-  constructor(io: Io, path: string) {
+  constructor(io: Io, source: RecordingFile) {
     this.#io = io;
-    this.#size = io.errIsTerminal ? io.size(path) : undefined;
+    const { size } = source;
+    if (!size || !io.errIsTerminal) return;
+    this.#timer = setInterval(() => {
+      this.#isVisible = true;
+      io.err(`\rpsample: ${Math.floor(100 * source.bytesRead / size)} % read`);
+    }, PROGRESS_MS);
   }
 
-  show(bytes: number): void {
-    if (!this.#size || performance.now() - this.#shownAt < PROGRESS_MS) return;
-    this.#shownAt = performance.now();
-    this.#visible = true;
-    this.#io.err(`\rpsample: ${Math.floor(100 * bytes / this.#size)} % read`);
-  }
-
-  hide(): void {
-    if (this.#visible) this.#io.err("\r\x1b[K");
-    this.#visible = false;
+  /** Takes it off the screen. */
+  end(): void {
+    clearInterval(this.#timer);
+    if (this.#isVisible) this.#io.err("\r\x1b[K");
   }
 }

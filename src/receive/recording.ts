@@ -29,6 +29,10 @@ export interface ReadRecordingOptions extends RecordingDecoderOptions {}
 export interface RecordingSource extends Source, AsyncDisposable {
   /** Device and inode of the file; `undefined` if it is a pipe, or no file at all. */
   readonly identity: string | undefined;
+  /** Size of the file in bytes; `undefined` if it is not known. */
+  readonly size: number | undefined;
+  /** How many of its bytes have been read so far. */
+  readonly bytesRead: number;
   /** What became of the packets in it so far. */
   readonly counts: Readonly<RecordCounts>;
   /** Yields batches whose samples are lent: they and their bytes are valid only until the next batch is requested. */
@@ -89,6 +93,14 @@ export class RecordingFile implements RecordingSource, RecordingSink {
 
   get identity(): string | undefined {
     return this.#input.identity;
+  }
+
+  get size(): number | undefined {
+    return this.#input.size;
+  }
+
+  get bytesRead(): number {
+    return this.#reader.offset;
   }
 
   get counts(): Readonly<RecordCounts> {

@@ -12,6 +12,8 @@ export interface RecordingInput {
   readonly name: string;
   /** Device and inode, if it is a file. */
   readonly identity: string | undefined;
+  /** How many bytes it has, if that is known. */
+  readonly size: number | undefined;
   /**
    * Fills `into` as far as it can at once. Returns how many bytes that were, 0 at the end, or a negative number if there is nothing
    * yet.
@@ -32,6 +34,7 @@ const NOTHING = -1;
 export class DescriptorInput implements RecordingInput {
   readonly name: string;
   readonly identity: string | undefined;
+  readonly size: number | undefined;
   readonly #sys: Sys;
   readonly #fd: number;
   readonly #isFile: boolean;
@@ -57,6 +60,7 @@ export class DescriptorInput implements RecordingInput {
     }
     this.#isFile = status.kind === "file";
     this.identity = this.#isFile ? status.identity : undefined;
+    this.size = this.#isFile ? status.size : undefined;
   }
 
   /**
@@ -106,6 +110,7 @@ export class DescriptorInput implements RecordingInput {
 export class IterableInput implements RecordingInput {
   readonly name = "the recording";
   readonly identity = undefined;
+  readonly size: number | undefined;
   readonly #iterator: AsyncIterator<Uint8Array>;
   #piece: Uint8Array | undefined;
   #at = 0;
@@ -114,8 +119,9 @@ export class IterableInput implements RecordingInput {
   #next: Promise<void> | undefined;
   #stopWaiting = (): void => {};
 
-  /** Reads `pieces`, one at a time. */
-  constructor(pieces: AsyncIterable<Uint8Array>) {
+  /** Reads `pieces`, one at a time, which together have `size` bytes. */
+  constructor(pieces: AsyncIterable<Uint8Array>, size?: number) {
+    this.size = size;
     this.#iterator = pieces[Symbol.asyncIterator]();
   }
 

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { escapeControls, type Files, type Io } from "../../cli/io.ts";
 import { ArgumentError } from "../../mod.ts";
+import { IterableInput } from "../../src/receive/recording_input.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 
 /** A world for the command that remembers what was printed; files are kept in memory, recordings are read from disk. */
@@ -25,7 +26,7 @@ export interface FakeIoOptions {
   errIsTerminal?: boolean;
   /** Called at each write to standard output: throws what a broken one throws. Returns how much it takes at most; all unless it does. */
   onWrite?: () => number | void;
-  /** Standard input, and files that {@linkcode FakeIo.read} finds before it looks on disk. */
+  /** Standard input, and files that {@linkcode FakeIo.openRecording} finds before it looks on disk. */
   input?: Record<string, Uint8Array | AsyncIterable<Uint8Array>>;
   /** Size of the pieces in which files are read. */
   pieceBytes?: number;
@@ -39,6 +40,10 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
   const handlers = new Set<(signal: string) => void>();
   const content = (path: string): Uint8Array | AsyncIterable<Uint8Array> =>
     options.input?.[path] ?? files.get(path) ?? new Uint8Array(readFileSync(path));
+  async function* pieces(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+    const size = options.pieceBytes ?? 65536;
+    for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
+  }
   const create = (path: string, guarded: readonly string[]): Destination => {
     if (guarded.includes(path)) throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
     // What is there stays until the first write, as in a real file.
@@ -75,15 +80,11 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
         remove: (path) => void files.delete(path),
       });
     },
-    async *read(path): AsyncGenerator<Uint8Array> {
+    // deno-lint-ignore require-await -- a file that is not there is a rejection
+    openRecording: async (path) => {
       const bytes = content(path);
-      if (!(bytes instanceof Uint8Array)) return yield* bytes;
-      const size = options.pieceBytes ?? 65536;
-      for (let at = 0; at < bytes.length; at += size) yield bytes.slice(at, at + size);
-    },
-    size: (path) => {
-      const bytes = content(path);
-      return bytes instanceof Uint8Array ? bytes.length : undefined;
+      const size = bytes instanceof Uint8Array ? bytes.length : undefined;
+      return new IterableInput(size === undefined ? bytes as AsyncIterable<Uint8Array> : pieces(bytes as Uint8Array), size);
     },
     hearSignals: (handler) => {
       handlers.add(handler);

@@ -1,0 +1,104 @@
+/** `psample read` of recordings from elsewhere. */
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
+import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
+import { decodeSample } from "../../src/psample/mod.ts";
+import { message, number } from "../psample/build.ts";
+import { netlinkRecord, pcapFile } from "../support/capture_files.ts";
+import { optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
+import { record } from "../support/recorded.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+
+const ODD = new URL("../golden/odd/", import.meta.url).pathname;
+
+async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { status: number }> {
+  const io = fakeIo(options);
+  return Object.assign(io, { status: await main(args, io) });
+}
+
+test("a recording of the other byte order is recorded again as it was", async () => {
+  const odd = `${ODD}be.pcap`;
+  const printed = await run(["read", "--json", odd]);
+  assertEquals([printed.status, printed.text().split("\n").length], [0, 2], printed.errors());
+  for (const args of [["-w", "x.pcapng"], ["-w", "x", "--format", "netlink"]]) {
+    const again = await run(["read", ...args, odd]);
+    assertEquals(again.status, 0, again.errors());
+    const [[name, file]] = [...again.files] as [[string, Uint8Array]];
+    const back = await run(["read", "--json", name], { input: { [name]: file } });
+    assertEquals(back.text(), printed.text());
+  }
+  const netlink = (await run(["read", "-w", "x", "--format", "netlink", odd])).files.get("x")!;
+  assertEquals(netlink.slice(netlink.length - 124), new Uint8Array(readFileSync(odd)).slice(-124));
+});
+
+test("names of two hosts that have the same interface index stay apart, also when they are recorded again", async () => {
+  for (const name of ["two-hosts-cat.pcapng", "two-hosts-mergecap.pcapng"]) {
+    for (const pieceBytes of [7, 65536]) {
+      const printed = await run(["read", "--details", "-w", "x.pcapng", `${ODD}${name}`], { pieceBytes });
+      assertEquals([...printed.text().matchAll(/in-name (\S+)/g)].map(([, name]) => name), [
+        "uplink-A",
+        "uplink-A",
+        "storage-B",
+        "storage-B",
+      ]);
+      const blocks = pcapngBlocks(printed.files.get("x.pcapng")!);
+      const interfaces = blocks.filter(({ type }) => type === 1).map((block) => optionText(block, 2));
+      assertEquals(interfaces, ["uplink-A", "storage-B"]);
+      assertEquals(blocks.filter(({ type }) => type === 6).map(({ body }) => interfaces[body[0]!]), [
+        "uplink-A",
+        "uplink-A",
+        "storage-B",
+        "storage-B",
+      ]);
+    }
+  }
+});
+
+test("read tells the losses that a recording shows, and none of what was left out", async () => {
+  const items = [1, 2, 5, 6, 9].map((sequence) => decodeSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
+  for (const writer of [new PcapngWriter(), new NetlinkWriter()]) {
+    const file = record(
+      writer,
+      items,
+      writer instanceof PcapngWriter ? { dropped: 3, ending: { period: { startNs: 0n, endNs: 0n } } } : {},
+    );
+    const io = await run(["read", "a"], { input: { a: file } });
+    assertMatch(io.errors(), /read 5 samples; 4 lost before they were recorded/);
+    if (writer instanceof PcapngWriter) assertMatch(io.errors(), /3 messages dropped by the kernel while recording/);
+    for (const format of ["pcapng", "netlink"]) {
+      const thin = await run(["read", "-w", "b", "--format", format, "--count", "2", "a"], { input: { a: file } });
+      const back = await run(["read", "b"], { input: { b: thin.files.get("b")! } });
+      for (const io of [thin, back]) assertMatch(io.errors(), /^psample: read 2 samples(; 3 messages dropped.*)?\n$/);
+    }
+  }
+});
+
+test("read -g tells the losses of the groups that were asked for", async () => {
+  const items = [[1, 1], [1, 5], [2, 1], [2, 3]].map(([group, sequence]) => {
+    return decodeSample(message([[3, number(4, group!)], [4, number(4, sequence!)]]));
+  });
+  const a = record(new NetlinkWriter(), items);
+  const one = await run(["read", "-g", "2", "-w", "b.pcapng", "a"], { input: { a } });
+  assertMatch(one.errors(), /read 2 samples; 2 of other groups; 1 lost before/);
+  const back = await run(["read", "b.pcapng"], { input: { "b.pcapng": one.files.get("b.pcapng")! } });
+  assertMatch(back.errors(), /read 2 samples; 1 lost before/);
+});
+
+test("read without the family's number names the option", async () => {
+  const a = pcapFile([{ bytes: netlinkRecord(message([[3, number(4, 1)]])) }]);
+  const io = await run(["read", "a"], { input: { a } });
+  assertEquals(io.status, 1);
+  assertMatch(io.errors(), /1 generic netlink message of family 30 \(1\): give psample's with --family-id N/);
+  assertEquals((await run(["read", "--family-id", "30", "a"], { input: { a } })).text(), "group 1 \n");
+});
+
+test("packets of anybody are read, and recorded as packets", async () => {
+  const a = pcapFile([{ bytes: new Uint8Array(60).fill(2), originalBytes: 1500 }], { linkType: 1 });
+  const io = await run(["read", "-w", "b.pcap", "--text", "a"], { input: { a } });
+  assertEquals([io.status, io.text()], [0, "origsize 1500 \n"]);
+  const b = io.files.get("b.pcap")!;
+  assertEquals([b.length, b[20], b.slice(40)], [100, 1, new Uint8Array(60).fill(2)]);
+});
