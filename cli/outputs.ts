@@ -1,6 +1,7 @@
 /** What is printed and recorded: the only file that knows which option makes which sink. */
 import process from "node:process";
 import { ArgumentError } from "../mod.ts";
+import { CSV_DEFAULT_FIELDS, CSV_FIELDS, CsvWriter } from "../src/format/csv.ts";
 import { JsonWriter } from "../src/format/json.ts";
 import { RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../src/format/recorder.ts";
 import { createRecorder } from "../src/format/recorders.ts";
@@ -23,11 +24,13 @@ import {
   outputFile,
   several,
   UsageError,
+  value,
   type Values,
   wrongValue,
 } from "./options.ts";
 import type { Session } from "./session.ts";
 import { VERSION } from "./version.ts";
+import { unknownWord } from "./words.ts";
 
 /** The option that ends a command after so many samples. */
 function countOption(letter?: string): Option<number | undefined> {
@@ -51,12 +54,24 @@ export const OUTPUT_OPTIONS = {
   }),
   details: flag({
     help: "add device names, cookie, tunnel, probability, namespace and sender",
-    details: "They follow the fields that libpsample prints, each as a name and a value, if the sample has them.",
+    details: "In text they follow the fields that libpsample prints, each as a name and a value, if the sample has them. To JSON they " +
+      "add when, on which device and in which direction a packet was sampled; the rest is there anyway.",
   }),
   json: flag({
     help: "print one JSON object per line instead of text",
     details: "Absent fields are left out. 64-bit numbers are strings of decimal digits, bytes are hexadecimal.",
   }),
+  csv: flag({
+    help: "print comma-separated values instead of text",
+    details: "A line with the names of the columns, then one for each sample, as RFC 4180 has it. Group events are left out.",
+  }),
+  fields: value({
+    value: "NAMES",
+    help: "the columns of --csv, separated by commas",
+    details: `Columns have the names of the keys of JSON:\n\n${columns(CSV_FIELDS)}\n\nWithout it these are printed: ${
+      CSV_DEFAULT_FIELDS.join(", ")
+    }.`,
+  }, parseFields),
   text: flag({
     help: "also print text when --write is used",
     details: "Without --write, text is what is printed anyway.",
@@ -144,9 +159,11 @@ export interface Outputs {
 
 /** Checks what the options ask for. `other` is the format of a recording whose name does not tell, and of FILE.pcap if it is netlink. */
 export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "netlink" = "pcapng"): OutputPlan {
-  const { write: file, json, text, verbose, details, rotate, keep = Infinity } = options;
-  if (json && text) throw new UsageError("--json and --text are mutually exclusive");
-  const printed = json || text || verbose || details;
+  const { write: file, json, csv, text, verbose, details, fields, rotate, keep = Infinity } = options;
+  const forms = Object.entries({ json, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
+  if (forms.length > 1) throw new UsageError(`${forms[0]} and ${forms[1]} are mutually exclusive`);
+  if (fields && !csv) throw new UsageError("--fields requires --csv");
+  const printed = json || csv || text || verbose || details;
   if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
   if (file === "-" && io.outIsTerminal) {
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
@@ -174,7 +191,12 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
           sinks.push(recording);
         }
         if (stdout) {
-          const writer = json ? new JsonWriter() : new TextWriter({ verbose, details, utcOffset: (seconds) => sys.utcOffset(seconds) });
+          const utcOffset = (seconds: number): number => sys.utcOffset(seconds);
+          const writer = json
+            ? new JsonWriter({ details })
+            : csv
+            ? new CsvWriter({ fields })
+            : new TextWriter({ verbose, details, utcOffset });
           sinks.push(new Lines(stdout, writer));
         }
         return { sinks, reopen: () => recording && target!.reopen(recording) };
@@ -186,7 +208,7 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
       },
     };
   };
-  return { namesDevices: details || (file !== undefined && format !== "netlink"), open };
+  return { namesDevices: details || csv || (file !== undefined && format !== "netlink"), open };
 }
 
 function formatOf(file: string, other: "pcapng" | "netlink"): RecordingFormat {
@@ -271,6 +293,23 @@ function createNext(files: Files, series: Series): Opened {
     series.prune();
     return { destination, isNew: true };
   }
+}
+
+/** Names in lines, as the help shows them. */
+function columns(names: readonly string[]): string {
+  const lines: string[] = [];
+  for (const name of names) {
+    if (lines.length > 0 && lines.at(-1)!.length + name.length < 66) lines.push(`${lines.pop()} ${name}`);
+    else lines.push(`  ${name}`);
+  }
+  return lines.join("\n");
+}
+
+function parseFields(text: string, option: string): readonly string[] {
+  const fields = text.split(",");
+  const wrong = fields.find((field) => !CSV_FIELDS.includes(field));
+  if (wrong !== undefined) throw new UsageError(`${option}: ${unknownWord(wrong, "column", CSV_FIELDS)}`);
+  return fields;
 }
 
 const UNITS: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };

@@ -145,6 +145,30 @@ test("demo --json prints what the library decodes", async () => {
   assertEquals(objects, JSON.parse(JSON.stringify(demoEntries)));
 });
 
+test("demo --json --details adds when, where and in which direction; --csv prints columns", async () => {
+  const json = await run(["demo", "--json", "--details", "-q", "--count", "1"]);
+  const [, sample] = json.text().trimEnd().split("\n").map((line) => JSON.parse(line));
+  assertEquals([sample.device, sample.direction, sample.protocolName], ["tun0", "in", "ipv4"]);
+  const csv = await run(["demo", "--csv", "-q", "--count", "2"]);
+  const lines = csv.text().split("\r\n");
+  assertEquals([lines[0], lines.length], ["at,device,direction,originalBytes,protocolName,oneIn,group", 4]);
+  assertMatch(lines[1]!, /^2026-\d\d-\d\dT[\d:.]+Z,tun0,in,128,ipv4,1,9$/);
+  const chosen = await run(["demo", "--csv", "--fields", "group,device", "-q", "--count", "1"]);
+  assertEquals(chosen.text(), "group,device\r\n9,tun0\r\n");
+  for (
+    const [args, why] of [
+      [["--csv", "--fields", "gruop"], /--fields: unknown column "gruop"; the nearest is group/],
+      [["--csv", "--fields", "group,"], /--fields: unknown column ""/],
+      [["--fields", "group"], /--fields requires --csv/],
+      [["--csv", "--json"], /--json and --csv are mutually exclusive/],
+    ] as const
+  ) {
+    const wrong = await run(["demo", ...args]);
+    assertEquals([wrong.status, wrong.text()], [2, ""]);
+    assertMatch(wrong.errors(), why);
+  }
+});
+
 test("demo --count stops after as many samples, events not counted", async () => {
   const result = await run(["demo", "--count", "3"]);
   assertEquals(result.status, 0);
