@@ -26,18 +26,19 @@ export function say(line: string): void {
 export interface RunOptions {
   /** Variables besides those of this process. */
   environment?: Record<string, string> | undefined;
-  live?: boolean | undefined;
+  /** Hears what it prints meanwhile. */
+  hear?: ((chunk: string) => void) | undefined;
 }
 
-/** Runs a program in the project to its end; with `live` it is also shown meanwhile. */
-export function run(words: readonly string[], { environment = {}, live = false }: RunOptions = {}): Promise<Ended> {
+/** Runs a program in the project to its end. */
+export function run(words: readonly string[], { environment = {}, hear = () => {} }: RunOptions = {}): Promise<Ended> {
   return new Promise((resolve) => {
     const env = { ...process.env, NO_COLOR: "1", ...environment };
     const child = spawn(words[0]!, words.slice(1), { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
     let output = "";
     const take = (chunk: string): void => {
       output += chunk;
-      if (live) process.stdout.write(chunk);
+      hear(chunk);
     };
     child.stdout.setEncoding("utf8").on("data", take);
     child.stderr.setEncoding("utf8").on("data", take);
@@ -45,6 +46,11 @@ export function run(words: readonly string[], { environment = {}, live = false }
     child.on("close", (status) => resolve({ status: status ?? 128, output }));
   });
 }
+
+/** How often a suite that says nothing tells how far it is. */
+const PROGRESS_MS = 60_000;
+/** A test that a test runner is done with. */
+const DONE = /^\((pass|fail|skip)\) | \.\.\. (ok|FAILED|ignored)\b/gm;
 
 /** What the last lines of a test runner's output count; `undefined` if it counted nothing. */
 export function count(output: string): Count | undefined {
@@ -68,6 +74,14 @@ export function failures(output: string): string {
   );
 }
 
+/** Settings of a suite. */
+export interface SuiteOptions {
+  /** Variables besides those of this process. */
+  environment?: Record<string, string> | undefined;
+  /** Shows all that the test runner prints. */
+  live?: boolean | undefined;
+}
+
 /** The sum of several suites. */
 export class Report {
   readonly #total: Count = { passed: 0, failed: 0, skipped: 0 };
@@ -83,14 +97,21 @@ export class Report {
     return this.#total.failed > 0;
   }
 
-  /** Runs a suite and adds what it counts. A runner that fails without counting a failure is one. */
-  async suite(name: string, words: readonly string[], options?: RunOptions): Promise<void> {
+  /** Runs a suite and adds what it counts; shows all of it, or only what failed. A runner that fails without counting a failure is one. */
+  async suite(name: string, words: readonly string[], { environment, live = false }: SuiteOptions = {}): Promise<void> {
     const began = Date.now();
-    const ended = await run(words, options);
+    let done = 0;
+    const hear = (chunk: string): void => {
+      done += chunk.match(DONE)?.length ?? 0;
+      if (live) process.stdout.write(chunk);
+    };
+    const progress = live ? undefined : setInterval(() => say(`  ${name}: ${done} tests so far`), PROGRESS_MS);
+    const ended = await run(words, { environment, hear });
+    clearInterval(progress);
     const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
     if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
     this.add(name, counted, began);
-    if (counted.failed > 0 && !options?.live) {
+    if (counted.failed > 0 && !live) {
       say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
     }
     for (const reason of new Set(ended.output.match(/^.*\bskipping\b.*$/gm) ?? [])) say(`  ${reason}`);
