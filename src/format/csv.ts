@@ -3,7 +3,7 @@
  * the names of JSON's keys, those inside objects after a dot (`tunnel.source`). Absent is empty; lists are joined by a blank.
  */
 import { ArgumentError } from "../errors.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import type { Tunnel } from "../psample/tunnel.ts";
 import type { Batch } from "../stream/batch.ts";
 import type { UnknownAttribute } from "../wire/attr_reader.ts";
@@ -17,7 +17,7 @@ import { geneveWord } from "./text_details.ts";
 type Value = string | number | bigint | boolean | Uint8Array | undefined;
 
 /** Reads the value of a column; {@linkcode InstantWriter} writes the time without making a string of it. */
-type Column = "at" | ((sample: Sample, batch: Batch, i: number) => Value);
+type Column = "at" | ((sample: AnySample, batch: Batch, i: number) => Value);
 
 /** All columns, in the order of JSON's keys. */
 const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([

@@ -1,12 +1,12 @@
 /** What is known of a sample beside its fields, in the words that JSON and CSV share. */
-import type { Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import { ETH_P_IP, etherTypeName } from "../wire/ether_types.ts";
 
 /** Smaller numbers are no EtherTypes but lengths, or codes that producers in user space send (IEEE 802.3, 3.2.6). */
 const FIRST_ETHERTYPE = 0x600;
 
 /** Which way a packet went when it was sampled; `undefined` if the sample names no interface. */
-export function directionOf({ inIfindex, outIfindex }: Pick<Sample, "inIfindex" | "outIfindex">): "in" | "out" | undefined {
+export function directionOf({ inIfindex, outIfindex }: Pick<AnySample, "inIfindex" | "outIfindex">): "in" | "out" | undefined {
   return outIfindex !== undefined ? "out" : inIfindex !== undefined ? "in" : undefined;
 }
 

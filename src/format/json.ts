@@ -3,9 +3,9 @@
  * numbers as decimal strings, bytes as hexadecimal. docs/json.md describes every key.
  */
 import type { GroupEvent } from "../psample/group.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import { unknownToJson } from "../psample/tunnel.ts";
-import type { Batch, EntryView } from "../stream/batch.ts";
+import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { directionOf, etherTypeText } from "./details.ts";
 import { HexWriter } from "./hex.ts";
@@ -74,13 +74,13 @@ export class JsonWriter {
   }
 
   /** Writes the line of one sample or group event, without details. */
-  writeEntry(output: Output, entry: EntryView): void {
+  writeEntry(output: Output, entry: AnySample | GroupEvent): void {
     if (entry.type !== "sample") return output.text(`${JSON.stringify(entry)}\n`);
     this.#fields(output, entry);
     this.#end(output, entry);
   }
 
-  #fields(output: Output, sample: Sample): void {
+  #fields(output: Output, sample: AnySample): void {
     output.reserve(LONGEST_LINE);
     const { group, sequence, rate, rateIsProbability, inIfindex, outIfindex, originalBytes, protocol, outTc, nsid, portId } = sample;
     output.word(TYPE);
@@ -127,7 +127,7 @@ export class JsonWriter {
   }
 
   /** What is not in the message itself. It comes before the data, which would hide it from people. */
-  #writeDetails(output: Output, batch: Batch, i: number, sample: Sample): void {
+  #writeDetails(output: Output, batch: Batch, i: number, sample: AnySample): void {
     if (this.#instant.read(batch, i)) {
       output.word(AT);
       this.#instant.write(output);
@@ -150,7 +150,7 @@ export class JsonWriter {
     }
   }
 
-  #end(output: Output, sample: Sample): void {
+  #end(output: Output, sample: AnySample): void {
     const { data } = sample;
     if (data !== undefined) this.#writeBytes(output, DATA, data);
     output.word(CLOSE);
@@ -180,7 +180,7 @@ export class JsonWriter {
 }
 
 /** The line of one sample or group event, with its newline. */
-export function formatJson(entry: Sample | GroupEvent): string {
+export function formatJson(entry: AnySample | GroupEvent): string {
   const output = new Output(1024);
   new JsonWriter().writeEntry(output, entry);
   return output.takeText();

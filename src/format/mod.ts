@@ -38,5 +38,6 @@ export type { Clock } from "../stream/clock.ts";
 export type { Device, Devices } from "../link/device.ts";
 export type { Group, GroupEvent } from "../psample/group.ts";
 export type { Sample, SampleFields } from "../psample/sample.ts";
+export type { AnySample, SampleView } from "../psample/sample_view.ts";
 export type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 export type { UnknownAttribute } from "../wire/attr_reader.ts";

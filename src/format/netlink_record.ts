@@ -6,8 +6,8 @@
 import { DecodeError } from "../errors.ts";
 import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
-import { decodeMessage, type GroupEvent } from "../psample/group.ts";
-import type { Sample } from "../psample/sample.ts";
+import { type GroupEvent, viewMessage } from "../psample/group.ts";
+import type { SampleView } from "../psample/sample_view.ts";
 import { messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { viewOf } from "../wire/native.ts";
 import type { PcapRecord } from "./pcap.ts";
@@ -90,8 +90,8 @@ export class RecordDecoder {
    * Decodes one record. Damage never throws: it is counted. Samples that came before the family's number
    * was known are given as soon as it is.
    */
-  decode(record: PcapRecord): (Sample | GroupEvent)[] {
-    const items: (Sample | GroupEvent)[] = [];
+  decode(record: PcapRecord): (SampleView | GroupEvent)[] {
+    const items: (SampleView | GroupEvent)[] = [];
     const { counts } = this;
     const { bytes, littleEndian } = record;
     const cut = record.originalBytes > bytes.length;
@@ -147,7 +147,7 @@ export class RecordDecoder {
     );
   }
 
-  #take(type: number, message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): void {
+  #take(type: number, message: Uint8Array, littleEndian: boolean, items: (SampleView | GroupEvent)[]): void {
     if (type === GENL_ID_CTRL) {
       // What names the psample family has been of use.
       if (this.#fixed || !this.#learn(message, littleEndian, items)) this.counts.otherMessages++;
@@ -168,7 +168,7 @@ export class RecordDecoder {
   }
 
   /** The controller says which family has which number, and numbers are used again when a module goes. */
-  #learn(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[]): boolean {
+  #learn(message: Uint8Array, littleEndian: boolean, items: (SampleView | GroupEvent)[]): boolean {
     const command = message[NLMSG_HDRLEN];
     if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return false;
     let id: number;
@@ -200,10 +200,10 @@ export class RecordDecoder {
     return true;
   }
 
-  #decode(message: Uint8Array, littleEndian: boolean, items: (Sample | GroupEvent)[], psample?: { nsid: number | undefined }): void {
-    let item: Sample | GroupEvent | undefined;
+  #decode(message: Uint8Array, littleEndian: boolean, items: (SampleView | GroupEvent)[], psample?: { nsid: number | undefined }): void {
+    let item: SampleView | GroupEvent | undefined;
     try {
-      item = decodeMessage(message, { littleEndian, nsid: psample?.nsid });
+      item = viewMessage(message, { littleEndian, nsid: psample?.nsid });
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.counts.malformed++;

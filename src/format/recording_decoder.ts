@@ -14,8 +14,9 @@ import {
   PSAMPLE_CMD_SAMPLE,
   PSAMPLE_GENL_VERSION,
 } from "../psample/constants.ts";
-import { decodeMessage, type GroupEvent } from "../psample/group.ts";
-import { type DecodeOptions, decodeSampleAt, Sample } from "../psample/sample.ts";
+import { decodeEvent, type GroupEvent } from "../psample/group.ts";
+import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts";
+import { SampleView } from "../psample/sample_view.ts";
 import type { EntryView, RecordedPlace } from "../stream/batch.ts";
 import { NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -173,7 +174,8 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   readonly #room: Room;
   readonly #options = new OptionReader();
   /** Samples that are lent, and used again for the next batch. */
-  readonly #views: Sample[] = [];
+  readonly #samples = new SampleDecoder();
+  readonly #views: SampleView[] = [];
   #lent = 0;
   readonly #arena = new Arena();
   /** The devices of the present section, by the number of their machine. */
@@ -426,9 +428,9 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   ): void {
     let options = this.#decodeOptions;
     if (options.littleEndian !== little || options.nsid !== nsid) options = this.#decodeOptions = { littleEndian: little, nsid };
-    const sample = this.#views[this.#lent] ??= new Sample();
+    const sample = this.#views[this.#lent] ??= new SampleView();
     try {
-      decodeSampleAt(view, start, end, sample, options);
+      this.#samples.view(view, start, end, sample, options);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#malformed(error.message);
@@ -449,16 +451,16 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     seconds: number,
     nanoseconds: number,
   ): void {
-    let event: GroupEvent | Sample | undefined;
+    let event: GroupEvent | undefined;
     try {
-      event = decodeMessage(message, { littleEndian: little, nsid });
+      event = decodeEvent(message, { littleEndian: little, nsid });
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#malformed(error.message);
       return;
     }
     // An entry of a list of groups has the command of a creation, but somebody's port id: it answers a request.
-    if (event === undefined || event.type === "sample" || (isFromKernel && event.portId !== 0)) {
+    if (event === undefined || (isFromKernel && event.portId !== 0)) {
       this.counts.otherMessages++;
       return;
     }

@@ -5,7 +5,7 @@
  */
 import type { Devices } from "../link/device.ts";
 import type { Group, GroupEvent } from "../psample/group.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { Calendar } from "./calendar.ts";
@@ -73,13 +73,13 @@ export class TextWriter {
   }
 
   /** Writes the line of one sample; `devices` are those that details name. */
-  writeSample(output: Output, sample: Sample, devices?: Devices): void {
+  writeSample(output: Output, sample: AnySample, devices?: Devices): void {
     this.#fields(output, sample);
     if (this.#details) writeDetails(output, sample, devices);
     this.#end(output, sample);
   }
 
-  #fields(output: Output, sample: Sample): void {
+  #fields(output: Output, sample: AnySample): void {
     output.reserve(LONGEST_LINE);
     const { group, inIfindex, outIfindex, originalBytes, rate, sequence, outTc, protocol } = sample;
     if (group !== undefined) writeField(output, GROUP, group);
@@ -101,7 +101,7 @@ export class TextWriter {
     }
   }
 
-  #end(output: Output, sample: Sample): void {
+  #end(output: Output, sample: AnySample): void {
     if (this.#verbose) {
       const { data } = sample;
       if (data !== undefined) writeDump(output, data);
@@ -138,7 +138,7 @@ export class TextWriter {
 }
 
 /** The line of one sample, with its newline; `devices` are those that details name. */
-export function formatText(sample: Sample, options?: TextOptions, devices?: Devices): string {
+export function formatText(sample: AnySample, options?: TextOptions, devices?: Devices): string {
   const output = new Output(LONGEST_LINE);
   new TextWriter(options).writeSample(output, sample, devices);
   return output.takeText();

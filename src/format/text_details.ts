@@ -1,7 +1,7 @@
 /** What libpsample's text does not contain, in its style: name, blank, value, blank. */
 import type { Device, Devices } from "../link/device.ts";
 import { linkTypeOf } from "../link/link.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";
 import type { Output } from "./output.ts";
@@ -13,7 +13,7 @@ const BLANK = 0x20;
  *
  * @param sampled The device that the packet was sampled on, if a recording says so; else it is found among `devices`.
  */
-export function writeDetails(output: Output, sample: Sample, devices?: Devices, sampled?: Device): void {
+export function writeDetails(output: Output, sample: AnySample, devices?: Devices, sampled?: Device): void {
   if (devices) {
     const { inIfindex, outIfindex, nsid } = sample;
     const find = (ifindex: number | undefined, isSampled: boolean): Device | undefined =>

@@ -14,7 +14,9 @@ import {
   PSAMPLE_CMD_SAMPLE,
   PSAMPLE_GENL_VERSION,
 } from "./constants.ts";
-import { type DecodeOptions, decodeSample, type Sample } from "./sample.ts";
+import type { Sample } from "./sample.ts";
+import { type DecodeOptions, decodeSample, viewSample } from "./sample_decoder.ts";
+import type { SampleView } from "./sample_view.ts";
 
 /** A psample group as the kernel lists it. */
 export interface Group {
@@ -22,25 +24,25 @@ export interface Group {
   readonly group: number;
   /** How many actions sample into it. */
   readonly refcount: number | undefined;
-  /** The number that its next sample gets, u32. */
+  /** The sequence number of its next sample, u32. */
   readonly sequence: number | undefined;
 }
 
-/** The kernel made or removed a psample group. It does so when the first sampler comes and the last goes. */
+/** The kernel created or deleted a psample group. It does so when the first sampler comes and the last goes. */
 export interface GroupEvent {
-  /** Tells what happened, and group events from samples. */
+  /** What happened; distinguishes group events from samples. */
   readonly type: "group-created" | "group-deleted";
   /** The group's number, u32. */
   readonly group: number;
-  /** How many actions sample into it: the kernel says 0 in both events. */
+  /** How many actions sample into it: the kernel sends 0 in both events. */
   readonly refcount: number | undefined;
-  /** The number that its next sample would get, u32. */
+  /** The sequence number that its next sample would get, u32. */
   readonly sequence: number | undefined;
   /** `nsid` of the network namespace that the event is from; `undefined` for the listener's own. */
   readonly nsid: number | undefined;
   /** `nlmsg_pid`: 0 is the kernel. */
   readonly portId: number;
-  /** The whole netlink message that this was decoded from; not enumerable, so that it is not printed. */
+  /** The whole netlink message; not enumerable, so that it is not printed. */
   readonly message?: Uint8Array;
 }
 
@@ -50,16 +52,22 @@ export function encodeGetGroups(family: number, sequence = 0): Uint8Array<ArrayB
   return encodeMessage({ type: family, flags: NLM_F_REQUEST | NLM_F_DUMP, sequence }, header);
 }
 
-/** Decodes an entry of the list of groups. */
+/**
+ * Decodes an entry of the list of groups.
+ *
+ * @throws {DecodeError} If it is not a psample message, or contains no group number.
+ */
 export function decodeGroup(message: Message): Group {
   const { bytes, littleEndian } = message;
   let group: number | undefined;
   let refcount: number | undefined;
   let sequence: number | undefined;
   const start = NLMSG_HDRLEN + GENL_HDRLEN;
-  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, expected at least ${start}`);
+  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, the headers are ${start}`);
   const attr = new AttrReader(viewOf(bytes), start, bytes.length, littleEndian);
   while (attr.next()) {
+    // As in a sample, what has an unexpected size spoils only itself.
+    if (attr.size !== 4) continue;
     switch (attr.type) {
       case PSAMPLE_ATTR_SAMPLE_GROUP:
         group = attr.u32();
@@ -79,17 +87,31 @@ export function decodeGroup(message: Message): Group {
 }
 
 /**
- * Decodes a whole netlink message of the psample family: a sample or a group event. An entry of the list
- * of groups looks like a creation to it: that is the same command. `undefined` for a command it does not know.
+ * Decodes a whole netlink message of the psample family: a sample or a group event. An entry of the list of groups looks like a
+ * creation, since the command is the same.
  *
- * @throws {DecodeError} where the bytes are no psample message.
+ * @returns `undefined` for a command that this version does not know.
+ * @throws {DecodeError} If it is not a psample message.
  */
 export function decodeMessage(message: Uint8Array, options: DecodeOptions = {}): Sample | GroupEvent | undefined {
+  return isSample(message) ? decodeSample(message, options) : decodeEvent(message, options);
+}
+
+/** {@linkcode decodeMessage}, but a sample is a view of the message. */
+export function viewMessage(message: Uint8Array, options: DecodeOptions = {}): SampleView | GroupEvent | undefined {
+  return isSample(message) ? viewSample(message, options) : decodeEvent(message, options);
+}
+
+function isSample(message: Uint8Array): boolean {
   if (message.length < NLMSG_HDRLEN + GENL_HDRLEN) {
-    throw new DecodeError("psample message", 0, `${message.length} bytes, expected at least ${NLMSG_HDRLEN + GENL_HDRLEN}`);
+    throw new DecodeError("psample message", 0, `${message.length} bytes, the headers are ${NLMSG_HDRLEN + GENL_HDRLEN}`);
   }
+  return message[NLMSG_HDRLEN] === PSAMPLE_CMD_SAMPLE;
+}
+
+/** Decodes a group event; `undefined` for other commands. */
+export function decodeEvent(message: Uint8Array, options: DecodeOptions = {}): GroupEvent | undefined {
   const command = message[NLMSG_HDRLEN];
-  if (command === PSAMPLE_CMD_SAMPLE) return decodeSample(message, options);
   if (command !== PSAMPLE_CMD_NEW_GROUP && command !== PSAMPLE_CMD_DEL_GROUP) return undefined;
   const whole = messageOf(message, options.littleEndian);
   const event: GroupEvent = {

@@ -1,7 +1,6 @@
 /**
- * Where the attributes of a sample stand. A kernel lays its samples out alike, so what one message has taught
- * is known of the next one after a comparison of its attribute headers, and a sample need only remember which
- * layout it has.
+ * Where the attributes of a sample are. A kernel emits them in a fixed order, so the layout of one message applies to the next
+ * if the attribute headers before the data match.
  *
  * @module
  */
@@ -9,7 +8,7 @@ import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import { NLA_TYPE_MASK } from "../wire/attr_reader.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
-import { align4, LITTLE } from "../wire/native.ts";
+import { align4 } from "../wire/native.ts";
 import {
   PSAMPLE_ATTR_DATA,
   PSAMPLE_ATTR_GROUP_REFCOUNT,
@@ -32,24 +31,52 @@ import {
 /** Where the first attribute of a psample message begins. */
 export const ATTRIBUTES = NLMSG_HDRLEN + GENL_HDRLEN;
 
-/** The first attribute number that this package has no name for. */
+/** The first attribute number that this package does not know. */
 export const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
 
-/** Attributes that are looked up when they are asked for: they may stand behind the data, whose size differs. */
-const LOOKED_UP = 1 << PSAMPLE_ATTR_TUNNEL | 1 << PSAMPLE_ATTR_GROUP_REFCOUNT | 1 << PSAMPLE_ATTR_USER_COOKIE |
-  1 << PSAMPLE_ATTR_SAMPLE_PROBABILITY | 1 << UNKNOWN;
+/** Whether a message has an attribute of which only that, or its place, is remembered. */
+export const HAS_PROBABILITY = 1;
+export const HAS_TUNNEL = 2;
+/** Attributes with a number that is not known, or a size that is not that of their number. */
+export const HAS_UNKNOWN = 4;
 
-/** Either number may be a tunnel's: kernels 5.8 to 5.11 had the two swapped, and a sample never carries a reference count. */
-const TUNNEL = 1 << PSAMPLE_ATTR_TUNNEL | 1 << PSAMPLE_ATTR_GROUP_REFCOUNT;
+/** Sizes of attributes, header included, by their number: 0 for any size; of the two of an interface index the smaller one. */
+const SIZES = new Uint8Array(UNKNOWN);
+SIZES[PSAMPLE_ATTR_IIFINDEX] = 6;
+SIZES[PSAMPLE_ATTR_OIFINDEX] = 6;
+SIZES[PSAMPLE_ATTR_ORIGSIZE] = 8;
+SIZES[PSAMPLE_ATTR_SAMPLE_GROUP] = 8;
+SIZES[PSAMPLE_ATTR_GROUP_SEQ] = 8;
+SIZES[PSAMPLE_ATTR_SAMPLE_RATE] = 8;
+SIZES[PSAMPLE_ATTR_OUT_TC] = 6;
+SIZES[PSAMPLE_ATTR_OUT_TC_OCC] = 12;
+SIZES[PSAMPLE_ATTR_LATENCY] = 12;
+SIZES[PSAMPLE_ATTR_TIMESTAMP] = 12;
+SIZES[PSAMPLE_ATTR_PROTO] = 6;
 
-const NO_HEADERS = new Int32Array(0);
+/** Whether an attribute has a number that is known, and the size of that number. */
+export function isExpected(type: number, size: number): boolean {
+  if (type >= UNKNOWN) return false;
+  const expected = SIZES[type]!;
+  return expected === 0 || size === expected || (size === 8 && type <= PSAMPLE_ATTR_OIFINDEX);
+}
+
+/** Attribute header, as a 32-bit word in the byte order of the message: its size, and its type without flags. */
+export function headerSize(word: number, little: boolean): number {
+  return little ? word & 0xffff : word >>> 16;
+}
+export function headerType(word: number, little: boolean): number {
+  return (little ? word >>> 16 : word) & NLA_TYPE_MASK;
+}
+
+const NO_WORDS = new Int32Array(0);
 
 /** Which attributes a message has, in which order and of which size; values by their offset from its start, -1 where absent. */
 export class Layout {
   /** Byte order of the machine that the message is from. */
-  readonly little: boolean;
-  /** A bit for each attribute that the message has; {@linkcode UNKNOWN} for those without a name. */
-  present = 0;
+  little = true;
+  /** HAS_* */
+  has = 0;
   /** u32 */
   group = -1;
   /** u32 */
@@ -58,10 +85,10 @@ export class Layout {
   rate = -1;
   /** u32 */
   originalBytes = -1;
-  /** u16, or u32 where {@linkcode Layout.inIfindexIsWide} */
+  /** u16, or u32 if {@linkcode Layout.inIfindexIsWide} */
   inIfindex = -1;
   inIfindexIsWide = false;
-  /** u16, or u32 where {@linkcode Layout.outIfindexIsWide} */
+  /** u16, or u32 if {@linkcode Layout.outIfindexIsWide} */
   outIfindex = -1;
   outIfindexIsWide = false;
   /** u16 */
@@ -74,147 +101,153 @@ export class Layout {
   latency = -1;
   /** u64 */
   outTcOccupancy = -1;
-  /** The packet's bytes; their number stands in the attribute's header. */
+  /** The cookie; its size is in its header, before it. */
+  cookie = -1;
+  /** The packet; its size is in its header, before it. */
   data = -1;
-  /** False where the offsets hold for nothing but data of the same size. */
+  /** Whether all that is behind the data can be found anew for each message, so that the layout holds whatever the size of the data. */
   isGeneral = true;
+  /** Mixed from the attribute headers before the data: messages of one layout have the same. */
+  signature = 0;
+  /** How often it was the layout of a message. */
+  uses = 0;
 
-  /** Of each attribute before the data where its header stands, from the message's start, and the header, as a 32-bit word. */
-  #head: Int32Array = NO_HEADERS;
-  /** Of each attribute behind the data how far it is to the next one, and its header. */
-  #tail: Int32Array = NO_HEADERS;
-  /** Where the data's header stands, or the message ends. */
+  /** Of each attribute before the data the offset of its header from the message's start, and the header. */
+  #head: Int32Array = NO_WORDS;
+  /** Where the data's header is, or the message ends; from its start. */
   #headEnd = ATTRIBUTES;
 
-  constructor(little: boolean) {
-    this.little = little;
-  }
-
-  /** True where there is something that has to be decoded as a tunnel. */
-  get hasTunnel(): boolean {
-    return (this.present & TUNNEL) !== 0;
-  }
-
-  /**
-   * Walks a message.
-   *
-   * @throws {DecodeError} where it is no psample message.
-   */
-  static learn(view: DataView, start: number, end: number, little: boolean): Layout {
-    if (end - start < ATTRIBUTES) throw new DecodeError("sample", start, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
-    const layout = new Layout(little);
-    const head: number[] = [];
-    const tail: number[] = [];
-    let at = start + ATTRIBUTES;
-    while (at < end) {
-      const left = end - at;
-      const size = left < 4 ? 0 : view.getUint16(at, little);
-      if (size < 4 || size > left) throw new DecodeError("sample attribute", at, `length ${size}, ${left} bytes left`);
-      const type = view.getUint16(at + 2, little) & NLA_TYPE_MASK;
-      const step = align4(size);
-      if (layout.data >= 0) tail.push(step, view.getInt32(at, little));
-      else if (type !== PSAMPLE_ATTR_DATA) head.push(at - start, view.getInt32(at, little));
-      layout.#enter(type, at + 4, size, start);
-      at += step;
-    }
-    layout.#head = Int32Array.from(head);
-    layout.#tail = Int32Array.from(tail);
-    layout.#headEnd = layout.data < 0 ? at - start : layout.data - 4;
-    return layout;
-  }
-
-  /** Whether a message of a machine of this byte order has this layout. */
+  /** Whether the message between two offsets has this layout up to its data, or to its end. */
   fits(view: DataView, start: number, end: number, little: boolean): boolean {
-    let at = start + this.#headEnd;
-    if (little !== this.little || at + (this.data < 0 ? 0 : 4) > end) return false;
+    const at = start + this.#headEnd;
+    if (little !== this.little || at > end) return false;
     const head = this.#head;
     for (let i = 0; i < head.length; i += 2) {
       if (view.getInt32(start + head[i]!, little) !== head[i + 1]) return false;
     }
     if (this.data < 0) return at === end;
-    const size = view.getUint16(at, little);
-    if (view.getUint16(at + 2, little) !== PSAMPLE_ATTR_DATA || size < 4 || size > end - at) return false;
-    at += align4(size);
-    const tail = this.#tail;
-    for (let i = 0; i < tail.length; i += 2) {
-      if (at + tail[i]! > end || view.getInt32(at, little) !== tail[i + 1]) return false;
-      at += tail[i]!;
-    }
-    // The last attribute may lack its padding.
-    return at >= end;
+    if (at + 4 > end) return false;
+    const word = view.getInt32(at, little);
+    const size = headerSize(word, little);
+    return headerType(word, little) === PSAMPLE_ATTR_DATA && size >= 4 && size <= end - at;
   }
 
-  #enter(type: number, value: number, size: number, start: number): void {
-    const bit = 1 << (type < UNKNOWN ? type : UNKNOWN);
-    if (this.data >= 0 && (bit & LOOKED_UP) === 0) this.isGeneral = false;
-    this.present |= bit;
+  /**
+   * Makes this the layout of a message. It allocates nothing.
+   *
+   * @throws {DecodeError} If it is not a psample message: then this is the layout of no message.
+   */
+  walk(view: DataView, start: number, end: number, little: boolean): void {
+    if (end - start < ATTRIBUTES) throw new DecodeError("sample", 0, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
+    this.little = little;
+    this.has = 0;
+    this.group =
+      this.sequence =
+      this.rate =
+      this.originalBytes =
+      this.inIfindex =
+      this.outIfindex =
+      this.outTc =
+        -1;
+    this.protocol =
+      this.timestamp =
+      this.latency =
+      this.outTcOccupancy =
+      this.cookie =
+      this.data =
+        -1;
+    this.isGeneral = true;
+    let signature = 0;
+    let at = start + ATTRIBUTES;
+    while (at < end) {
+      const left = end - at;
+      const word = left < 4 ? 0 : view.getInt32(at, little);
+      const size = headerSize(word, little);
+      if (size < 4 || size > left) throw new DecodeError("sample attribute", at - start, `length ${size}, ${left} bytes left`);
+      const type = headerType(word, little);
+      if (this.data < 0 && type !== PSAMPLE_ATTR_DATA) signature = Math.imul(signature ^ word, 0x01000193);
+      this.#enter(type, at + 4 - start, size);
+      at += align4(size);
+    }
+    this.signature = signature;
+    this.#headEnd = this.data < 0 ? end - start : this.data - 4;
+  }
+
+  /** A copy that {@linkcode Layout.fits} later messages, of the layout of this message. */
+  learn(view: DataView, start: number): Layout {
+    const learnt = new Layout();
+    const { little } = this;
+    const head: number[] = [];
+    for (let at = ATTRIBUTES; at < this.#headEnd;) {
+      const word = view.getInt32(start + at, little);
+      head.push(at, word);
+      learnt.#enter(headerType(word, little), at + 4, headerSize(word, little));
+      at += align4(headerSize(word, little));
+    }
+    learnt.little = little;
+    learnt.data = this.data;
+    learnt.#head = Int32Array.from(head);
+    learnt.#headEnd = this.#headEnd;
+    return learnt;
+  }
+
+  #enter(type: number, value: number, size: number): void {
+    if (!isExpected(type, size)) {
+      this.has |= HAS_UNKNOWN;
+      return;
+    }
     switch (type) {
       case PSAMPLE_ATTR_IIFINDEX:
+        this.inIfindex = value;
         this.inIfindexIsWide = size === 8;
-        if (size !== 6) expect(4, type, value, size);
-        this.inIfindex = value - start;
         break;
       case PSAMPLE_ATTR_OIFINDEX:
+        this.outIfindex = value;
         this.outIfindexIsWide = size === 8;
-        if (size !== 6) expect(4, type, value, size);
-        this.outIfindex = value - start;
         break;
       case PSAMPLE_ATTR_ORIGSIZE:
-        this.originalBytes = expect(4, type, value, size) - start;
+        this.originalBytes = value;
         break;
       case PSAMPLE_ATTR_SAMPLE_GROUP:
-        this.group = expect(4, type, value, size) - start;
+        this.group = value;
         break;
       case PSAMPLE_ATTR_GROUP_SEQ:
-        this.sequence = expect(4, type, value, size) - start;
+        this.sequence = value;
         break;
       case PSAMPLE_ATTR_SAMPLE_RATE:
-        this.rate = expect(4, type, value, size) - start;
+        this.rate = value;
         break;
       case PSAMPLE_ATTR_DATA:
-        this.data = value - start;
-        break;
+        if (this.data >= 0) this.isGeneral = false;
+        this.data = value;
+        return;
       case PSAMPLE_ATTR_OUT_TC:
-        this.outTc = expect(2, type, value, size) - start;
+        this.outTc = value;
         break;
       case PSAMPLE_ATTR_PROTO:
-        this.protocol = expect(2, type, value, size) - start;
+        this.protocol = value;
         break;
       case PSAMPLE_ATTR_TIMESTAMP:
-        this.timestamp = expect(8, type, value, size) - start;
+        this.timestamp = value;
         break;
       case PSAMPLE_ATTR_OUT_TC_OCC:
-        this.outTcOccupancy = expect(8, type, value, size) - start;
+        this.outTcOccupancy = value;
         break;
       case PSAMPLE_ATTR_LATENCY:
-        this.latency = expect(8, type, value, size) - start;
+        this.latency = value;
         break;
+      case PSAMPLE_ATTR_USER_COOKIE:
+        this.cookie = value;
+        return;
+      case PSAMPLE_ATTR_TUNNEL:
+      case PSAMPLE_ATTR_GROUP_REFCOUNT:
+        // Either number: kernels 5.8 to 5.11 had the two swapped, and a sample never carries a reference count.
+        this.has |= HAS_TUNNEL;
+        return;
+      case PSAMPLE_ATTR_SAMPLE_PROBABILITY:
+        this.has |= HAS_PROBABILITY;
+        return;
     }
+    if (this.data >= 0) this.isGeneral = false;
   }
-}
-
-/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
-const KEPT = 8;
-const kept: Layout[] = [];
-/** The one of the message before. */
-let recent = new Layout(LITTLE);
-let oldest = 0;
-
-/**
- * The layout of a message: one that is kept, or learnt from this message.
- *
- * @throws {DecodeError} where it is no psample message.
- */
-export function layoutOf(view: DataView, start: number, end: number, little: boolean): Layout {
-  if (recent.fits(view, start, end, little)) return recent;
-  for (const layout of kept) if (layout.fits(view, start, end, little)) return recent = layout;
-  const layout = Layout.learn(view, start, end, little);
-  // What holds only for this size of data is not worth a place.
-  if (layout.isGeneral) recent = kept[oldest++ % KEPT] = layout;
-  return layout;
-}
-
-function expect(bytes: number, type: number, value: number, size: number): number {
-  if (size !== bytes + 4) throw new DecodeError(`sample attribute ${type}`, value, `${size - 4} bytes, not ${bytes}`);
-  return value;
 }

@@ -1,6 +1,6 @@
 /**
- * Pure decoding of psample messages: bytes in, samples and group events out. Nothing here touches a socket,
- * and nothing needs a permission; it runs in a browser too.
+ * Pure decoding of psample messages: bytes in, samples and group events out. Nothing here touches a socket or needs a permission;
+ * it runs in a browser too.
  *
  * @example Decode a recorded message
  * ```ts
@@ -15,11 +15,13 @@
  *
  * @module
  */
-export * from "./constants.ts";
+export { PSAMPLE_GENL_NAME, PSAMPLE_NL_MCGRP_CONFIG_NAME, PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "./constants.ts";
 export { decodeFamily, type Family } from "../genl/ctrl.ts";
 export { DecodeError } from "../errors.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./group.ts";
-export { type DecodeOptions, decodeSample, decodeSampleAt, Sample, type SampleFields } from "./sample.ts";
+export { type DecodeOptions, decodeSample, SampleDecoder, viewSample } from "./sample_decoder.ts";
+export type { Sample, SampleFields } from "./sample.ts";
+export { type AnySample, SampleView } from "./sample_view.ts";
 export { type Message, messageOf, splitMessages } from "../wire/message.ts";
 export type { GeneveOption, Tunnel } from "./tunnel.ts";
 export type { UnknownAttribute } from "../wire/attr_reader.ts";

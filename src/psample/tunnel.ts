@@ -1,4 +1,3 @@
-import { DecodeError } from "../errors.ts";
 import type { AttrReader, UnknownAttribute } from "../wire/attr_reader.ts";
 import { toHex } from "../wire/text.ts";
 import {
@@ -69,7 +68,24 @@ export interface Tunnel {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** Reads the attributes inside `PSAMPLE_ATTR_TUNNEL`. */
+/** Sizes of the attributes by their number; what is not here may have any. */
+const SIZES: Readonly<Record<number, number>> = {
+  [PSAMPLE_TUNNEL_KEY_ATTR_ID]: 8,
+  [PSAMPLE_TUNNEL_KEY_ATTR_IPV4_SRC]: 4,
+  [PSAMPLE_TUNNEL_KEY_ATTR_IPV4_DST]: 4,
+  [PSAMPLE_TUNNEL_KEY_ATTR_TOS]: 1,
+  [PSAMPLE_TUNNEL_KEY_ATTR_TTL]: 1,
+  [PSAMPLE_TUNNEL_KEY_ATTR_TP_SRC]: 2,
+  [PSAMPLE_TUNNEL_KEY_ATTR_TP_DST]: 2,
+  [PSAMPLE_TUNNEL_KEY_ATTR_IPV6_SRC]: 16,
+  [PSAMPLE_TUNNEL_KEY_ATTR_IPV6_DST]: 16,
+};
+
+/**
+ * Reads the attributes inside `PSAMPLE_ATTR_TUNNEL`. One whose size or content is not as its number says is an unknown attribute.
+ *
+ * @throws {DecodeError} If the attributes do not fill the bytes exactly.
+ */
 export function decodeTunnel(attr: AttrReader): Tunnel {
   const tunnel = {
     id: undefined as bigint | undefined,
@@ -89,6 +105,10 @@ export function decodeTunnel(attr: AttrReader): Tunnel {
     unknown: [] as UnknownAttribute[],
   };
   while (attr.next()) {
+    if (attr.size !== (SIZES[attr.type] ?? attr.size)) {
+      tunnel.unknown.push({ type: attr.type, value: attr.bytes() });
+      continue;
+    }
     switch (attr.type) {
       case PSAMPLE_TUNNEL_KEY_ATTR_ID:
         tunnel.id = attr.be64();
@@ -126,9 +146,12 @@ export function decodeTunnel(attr: AttrReader): Tunnel {
       case PSAMPLE_TUNNEL_KEY_ATTR_TP_DST:
         tunnel.destinationPort = attr.be16();
         break;
-      case PSAMPLE_TUNNEL_KEY_ATTR_GENEVE_OPTS:
-        tunnel.geneveOptions = decodeGeneveOptions(attr.bytes(), attr.offset);
+      case PSAMPLE_TUNNEL_KEY_ATTR_GENEVE_OPTS: {
+        const options = decodeGeneveOptions(attr.bytes());
+        if (options) tunnel.geneveOptions = options;
+        else tunnel.unknown.push({ type: attr.type, value: attr.bytes() });
         break;
+      }
       case PSAMPLE_TUNNEL_KEY_ATTR_VXLAN_OPTS:
         tunnel.vxlanOptions = attr.bytes();
         break;
@@ -147,13 +170,14 @@ export function decodeTunnel(attr: AttrReader): Tunnel {
   return tunnel;
 }
 
-function decodeGeneveOptions(bytes: Uint8Array, offset: number): GeneveOption[] {
+/** `undefined` if the options do not fill the bytes exactly. */
+function decodeGeneveOptions(bytes: Uint8Array): GeneveOption[] | undefined {
   const options: GeneveOption[] = [];
   for (let at = 0; at < bytes.length;) {
     const left = bytes.length - at;
     // be16 class, u8 type, then 3 reserved bits and the length of the data in words of 4 bytes.
     const size = left < 4 ? 4 : 4 + 4 * (bytes[at + 3]! & 0x1f);
-    if (size > left) throw new DecodeError("Geneve option", offset + at, `${size} bytes, ${left} left`);
+    if (size > left) return undefined;
     options.push({
       optionClass: (bytes[at]! << 8) | bytes[at + 1]!,
       type: bytes[at + 2]!,
@@ -162,6 +186,22 @@ function decodeGeneveOptions(bytes: Uint8Array, offset: number): GeneveOption[] 
     at += size;
   }
   return options;
+}
+
+/** The same tunnel with bytes of its own. */
+export function copyTunnel(tunnel: Tunnel): Tunnel {
+  return {
+    ...tunnel,
+    geneveOptions: tunnel.geneveOptions?.map((option) => ({ ...option, data: option.data.slice() })),
+    vxlanOptions: tunnel.vxlanOptions?.slice(),
+    erspanOptions: tunnel.erspanOptions?.slice(),
+    unknown: tunnel.unknown.map(copyUnknown),
+  };
+}
+
+/** The same unknown attribute with bytes of its own. */
+export function copyUnknown({ type, value }: UnknownAttribute): UnknownAttribute {
+  return { type, value: value.slice() };
 }
 
 /** The tunnel with 64-bit numbers as decimal text and bytes as hexadecimal: what JSON can hold. */

@@ -1,25 +1,30 @@
 import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { PSAMPLE_CMD_DEL_GROUP, PSAMPLE_CMD_NEW_GROUP, PSAMPLE_CMD_SAMPLE } from "../psample/constants.ts";
-import { decodeMessage, type GroupEvent } from "../psample/group.ts";
-import { type DecodeOptions, decodeSampleAt, Sample } from "../psample/sample.ts";
+import { decodeEvent, type GroupEvent } from "../psample/group.ts";
+import type { Sample } from "../psample/sample.ts";
+import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts";
+import { SampleView } from "../psample/sample_view.ts";
 import type { Sink } from "../socket/receiver.ts";
 import { BatchBuffer } from "../stream/batch.ts";
 import { MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { LITTLE } from "../wire/native.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** Takes the datagrams of one read, and makes a batch of them. */
+/** Takes the datagrams of one read, and makes of them a batch to lend, or entries to give away. */
 export class Decoder implements Sink {
   /** Message type of the psample family; -1 while the kernel has none. */
   family = -1;
-  /** What the read under way has returned so far. */
+  /** What the read under way has returned so far, if it is to be lent. */
   readonly batch: BatchBuffer = new BatchBuffer();
+  /** The same, if it is to be given away. */
+  given: (Sample | GroupEvent)[] = [];
   readonly #ledger: Ledger;
   readonly #onController: ((message: Uint8Array) => void) | undefined;
   readonly #reader = new MessageReader(new DataView(new ArrayBuffer(0)));
-  /** Samples that are filled again and again, and how many of them are lent now. */
-  readonly #pool: Sample[] = [];
+  readonly #samples = new SampleDecoder();
+  /** Samples that are reused for each batch, and how many of them are lent now. */
+  readonly #pool: SampleView[] = [];
   #lent = 0;
   #lends = false;
   #decodeOptions: DecodeOptions | undefined;
@@ -30,9 +35,9 @@ export class Decoder implements Sink {
     this.#onController = onController;
   }
 
-  /** Begins a batch, either of samples that are filled again for the next one, or of samples to give away. */
+  /** Makes ready for a read. */
   begin(lend: boolean): void {
-    this.batch.clear();
+    if (lend) this.batch.clear();
     this.#lends = lend;
     this.#lent = 0;
   }
@@ -61,8 +66,14 @@ export class Decoder implements Sink {
   }
 
   #sample(view: DataView, start: number, end: number, nsid: number | undefined): void {
-    const blank = this.#lends ? this.#pool[this.#lent] ??= new Sample() : new Sample();
-    const sample = decodeSampleAt(view, start, end, blank, nsid === undefined ? undefined : this.#from(nsid));
+    const options = nsid === undefined ? undefined : this.#from(nsid);
+    if (!this.#lends) {
+      const sample = this.#samples.decode(view, start, end, options);
+      this.#ledger.sample(sample);
+      this.given.push(sample);
+      return;
+    }
+    const sample = this.#samples.view(view, start, end, this.#pool[this.#lent] ??= new SampleView(), options);
     this.#lent++;
     this.batch.add(sample, this.#ledger.sample(sample));
   }
@@ -74,9 +85,10 @@ export class Decoder implements Sink {
       if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
         // They are few: each gets memory of its own, also if samples are lent.
-        const event = decodeMessage(bytesOf(view, start, end).slice(), { nsid }) as GroupEvent;
+        const event = decodeEvent(bytesOf(view, start, end).slice(), { nsid })!;
         this.#ledger.event(event);
-        this.batch.add(event);
+        if (this.#lends) this.batch.add(event);
+        else this.given.push(event);
         return;
       }
     } else if (type === GENL_ID_CTRL) {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { GroupEvent } from "../psample/group.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { SampleFields } from "../psample/sample.ts";
 import type { GroupStats, ListenStats } from "../stream/stats.ts";
 
 /** A number this far behind is a straggler from another CPU; farther, the numbering began anew. */
@@ -45,7 +45,7 @@ export class Ledger {
    * Enters a sample. How many more are missing than before it: below 0 where it came late and had been counted as lost;
    * `undefined` where its producer numbers nothing.
    */
-  sample(sample: Sample): number | undefined {
+  sample(sample: SampleFields): number | undefined {
     let account = this.#current;
     if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
       account = this.#account(sample.group, sample.nsid);
@@ -65,7 +65,7 @@ export class Ledger {
   }
 
   /** Enters a sample of a recording that says how many were lost before it; `undefined` if its producer numbers nothing. */
-  told(sample: Sample, lost: number | undefined): number | undefined {
+  told(sample: SampleFields, lost: number | undefined): number | undefined {
     let account = this.#current;
     if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
       account = this.#account(sample.group, sample.nsid);

@@ -124,7 +124,7 @@ export class SocketListener implements Listener {
   }
 
   read(): Batch | undefined | Promise<Batch | undefined> {
-    return this.#next(true, (batch) => batch);
+    return this.#next(true, this.#lent);
   }
 
   lentBatches(): AsyncIterableIterator<Batch, undefined> {
@@ -132,7 +132,7 @@ export class SocketListener implements Listener {
   }
 
   batches(): AsyncIterableIterator<Entry[], undefined> {
-    return this.#iterate(() => this.#next(false, give));
+    return this.#iterate(() => this.#next(false, this.#given));
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
@@ -146,7 +146,7 @@ export class SocketListener implements Listener {
       try {
         await before.catch(() => {});
         if (at === batch.length || this.#discard) {
-          const more = await this.#next(false, give);
+          const more = await this.#next(false, this.#given);
           if (!more) return { done: true, value: undefined };
           batch = more;
           at = 0;
@@ -214,41 +214,38 @@ export class SocketListener implements Listener {
   }
 
   /**
-   * What `take` makes of the next batch; one at a time, in the order of asking. Without a promise if nothing has to be waited
-   * for: while a queue is long, promises would cost more than receiving.
+   * What comes next, as `take` finds it after a read; one request at a time, in the order of asking. Without a promise if nothing has
+   * to be waited for: while a queue is long, promises would cost more than receiving.
    */
-  #next<Taken>(lend: boolean, take: (batch: BatchBuffer) => Taken): Taken | Promise<Taken | undefined> {
+  #next<Taken>(lend: boolean, take: () => Taken | undefined): Taken | undefined | Promise<Taken | undefined> {
     if (this.#asking === 0 && !this.#closed && this.#failure === undefined && !this.#watch?.due) {
-      const batch = this.#readNow(lend);
-      if (batch) return take(batch);
+      const taken = take() ?? this.#readNow(lend, take);
+      if (taken) return taken;
     }
     this.#asking++;
-    const next = this.#last.then(async () => {
-      const batch = await this.#pull(lend);
-      return batch && take(batch);
-    }).finally(() => this.#asking--);
+    const next = this.#last.then(() => this.#pull(lend, take)).finally(() => this.#asking--);
     this.#last = next.catch(() => {});
     return next;
   }
 
-  #readNow(lend: boolean): BatchBuffer | undefined {
+  #readNow<Taken>(lend: boolean, take: () => Taken | undefined): Taken | undefined {
     this.#begin(lend);
     try {
       if (this.#receiver.readNow(this.#decoder, lend)) this.#afterRead();
     } catch (error) {
       this.#failure = error;
     }
-    return this.#filled();
+    return take();
   }
 
-  async #pull(lend: boolean): Promise<BatchBuffer | undefined> {
+  async #pull<Taken>(lend: boolean, take: () => Taken | undefined): Promise<Taken | undefined> {
     for (;;) {
       if (this.#discard) {
         await this.#closed;
         return undefined;
       }
-      const left = this.#filled();
-      if (left) return left;
+      const taken = take();
+      if (taken) return taken;
       if (this.#failure !== undefined) {
         const failure = this.#failure;
         this.#failure = undefined;
@@ -269,7 +266,7 @@ export class SocketListener implements Listener {
     }
   }
 
-  /** Waits for what comes next; or asks first whether the family is there, where that is in doubt. */
+  /** Waits for what comes next; or asks first whether the family is there, if that is in doubt. */
   async #read(lend: boolean): Promise<void> {
     if (this.#watch?.due) return await this.#watch.check();
     this.#begin(lend);
@@ -279,11 +276,11 @@ export class SocketListener implements Listener {
 
   #begin(lend: boolean): void {
     this.#decoder.begin(lend);
-    this.#taken = false;
+    if (lend) this.#taken = false;
   }
 
   /** The batch that the last read filled, once. */
-  #filled(): BatchBuffer | undefined {
+  readonly #lent = (): BatchBuffer | undefined => {
     const { batch } = this.#decoder;
     if (this.#taken || batch.count === 0) return undefined;
     this.#taken = true;
@@ -292,7 +289,15 @@ export class SocketListener implements Listener {
     batch.dropped = this.#ledger.dropped - this.#dropsTold;
     this.#dropsTold = this.#ledger.dropped;
     return batch;
-  }
+  };
+
+  /** The entries that the last read decoded, once. */
+  readonly #given = (): Entry[] | undefined => {
+    const { given } = this.#decoder;
+    if (given.length === 0) return undefined;
+    this.#decoder.given = [];
+    return given;
+  };
 
   #afterRead(): void {
     if (!this.#receiver.full || ++this.#uncounted === READS_PER_COUNT) this.#countDrops();
@@ -302,9 +307,4 @@ export class SocketListener implements Listener {
     this.#uncounted = 0;
     if (this.#ledger.drops(this.#receiver.drops())) this.#watch?.doubt();
   }
-}
-
-/** Entries to give away. */
-function give(batch: Batch): Entry[] {
-  return batch.entries.slice();
 }

@@ -10,11 +10,11 @@ import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
 import { linkTypeOf } from "../link/link.ts";
 import { PacketView } from "../packet/packet_view.ts";
 import type { GroupEvent } from "../psample/group.ts";
-import type { Sample } from "../psample/sample.ts";
+import type { SampleView } from "../psample/sample_view.ts";
 import type { Clock } from "./clock.ts";
 
 /** A sample that is lent, or a group event. */
-export type EntryView = Sample | GroupEvent;
+export type EntryView = SampleView | GroupEvent;
 
 /** What one read of a source returned. Valid until the source is asked for the next batch. */
 export interface Batch {
@@ -168,7 +168,7 @@ export class BatchBuffer implements Batch {
     if (device !== undefined) return device;
     const entry = this.entries[i]!;
     const ifindex = entry.type === "sample" ? sampledIfindex(entry) : undefined;
-    return ifindex === undefined ? undefined : this.devicesOf(i).find(ifindex, (entry as Sample).nsid);
+    return ifindex === undefined ? undefined : this.devicesOf(i).find(ifindex, (entry as SampleView).nsid);
   }
 
   devicesOf(i: number): Devices {

@@ -1,6 +1,6 @@
 /** Nanoseconds since 1970 as seconds and nanoseconds, without big integers. */
 
-import { readTimestamp, type Sample } from "../psample/sample.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 
 const SECOND = 1_000_000_000;
 
@@ -53,8 +53,8 @@ export class Clock {
   }
 
   /** {@linkcode Clock.split} of when a sample was taken; false where it does not say. */
-  splitTimestamp(sample: Sample): boolean {
-    if (!readTimestamp(sample, this.#sampled)) return false;
+  splitTimestamp(sample: AnySample): boolean {
+    if (!sample.readTimestamp(this.#sampled)) return false;
     this.splitHalves(this.#sampled.high, this.#sampled.low);
     return true;
   }

@@ -107,6 +107,8 @@ export class MessageReader {
   /** Offset after the message's last byte, padding not counted. */
   end = 0;
   #view: DataView;
+  /** Where the datagram begins: what is wrong is counted from there. */
+  #base = 0;
   #at = 0;
   #limit = 0;
   #little: boolean;
@@ -114,7 +116,7 @@ export class MessageReader {
   /** Reads the messages between the offsets `start` and `end` of `view`. */
   constructor(view: DataView, start = 0, end: number = view.byteLength, little: boolean = LITTLE) {
     this.#view = view;
-    this.#at = start;
+    this.#base = this.#at = start;
     this.#limit = end;
     this.#little = little;
   }
@@ -122,7 +124,7 @@ export class MessageReader {
   /** Points the cursor at other bytes. */
   reset(view: DataView, start: number, end: number): void {
     this.#view = view;
-    this.#at = start;
+    this.#base = this.#at = start;
     this.#limit = end;
   }
 
@@ -138,10 +140,12 @@ export class MessageReader {
     if (left <= 0) return false;
     const view = this.#view;
     const at = this.#at;
-    if (left < NLMSG_HDRLEN) throw new DecodeError("netlink message", at, `${left} bytes left, expected at least ${NLMSG_HDRLEN}`);
+    if (left < NLMSG_HDRLEN) {
+      throw new DecodeError("netlink message", at - this.#base, `${left} bytes left, expected at least ${NLMSG_HDRLEN}`);
+    }
     const length = view.getUint32(at, this.#little);
     if (length < NLMSG_HDRLEN || length > left) {
-      throw new DecodeError("netlink message", at, `length ${length}, ${left} bytes left`);
+      throw new DecodeError("netlink message", at - this.#base, `length ${length}, ${left} bytes left`);
     }
     this.type = view.getUint16(at + 4, this.#little);
     this.start = at;

@@ -22,11 +22,13 @@ import { type Link, LinkTable } from "../../src/link/link.ts";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
-import { decodeSample, decodeSampleAt, Sample } from "../../src/psample/sample.ts";
+import type { Sample } from "../../src/psample/sample.ts";
+import { SampleDecoder, viewSample } from "../../src/psample/sample_decoder.ts";
+import { SampleView } from "../../src/psample/sample_view.ts";
 import type { LineWriter } from "../../src/sink/lines.ts";
 import { linesToWith, recordToWith } from "../../src/sink/open.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
-import { type Batch, BatchBuffer } from "../../src/stream/batch.ts";
+import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
@@ -60,13 +62,13 @@ async function inRounds(count: number, round: () => Promise<number> | number): P
 }
 
 /** What a program reads that wants all of a sample; the C peers read the same. */
-function readAll(sample: Sample): number {
+function readAll(sample: Sample | SampleView): number {
   return ((sample.group ?? 0) + (sample.sequence ?? 0) + (sample.rate ?? 0) + (sample.originalBytes ?? 0) + (sample.inIfindex ?? 0) +
     (sample.outIfindex ?? 0) + (sample.protocol ?? 0) + sample.portId + sample.dataBytes + (sample.outTc ?? 0) +
     (sample.timestampNs === 0n ? 1 : 0)) | 0;
 }
 
-function readBatch(batch: readonly Entry[]): void {
+function readBatch(batch: readonly EntryView[]): void {
   let read = 0;
   for (const entry of batch) if (entry.type === "sample") read = (read + readAll(entry)) | 0;
   sum += read;
@@ -83,7 +85,8 @@ async function decodeReused(path: string, count: number): Promise<void> {
   // In one memory, as a batch has them.
   const messages = readMessages(path).map(({ bytes }) => [bytes.byteOffset, bytes.byteOffset + bytes.length] as const);
   const view = new DataView(readMessages(path)[0]!.bytes.buffer);
-  const sample = new Sample();
+  const decoder = new SampleDecoder();
+  const sample = new SampleView();
   let next = 0;
   await inRounds(count, () => {
     const start = cpuNs();
@@ -91,7 +94,7 @@ async function decodeReused(path: string, count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       const [from, to] = messages[next]!;
       next = next + 1 === messages.length ? 0 : next + 1;
-      read = (read + readAll(decodeSampleAt(view, from, to, sample))) | 0;
+      read = (read + readAll(decoder.view(view, from, to, sample))) | 0;
     }
     sum += read;
     return (cpuNs() - start) / count;
@@ -214,7 +217,7 @@ async function pcap(to: string, path: string, count: number): Promise<void> {
   const sys = await loadSys();
   const batch = new BatchBuffer();
   batch.more = true;
-  for (const { bytes } of readMessages(path)) batch.add(decodeSample(bytes));
+  for (const { bytes } of readMessages(path)) batch.add(viewSample(bytes));
   await inRounds(count, async () => {
     const recording = recordToWith(sys, to, { format: "netlink" });
     const start = cpuNs();
@@ -243,7 +246,7 @@ async function wait(form: string, count: number): Promise<void> {
   for await (const batch of listener.lentBatches()) {
     if (form === "latency") {
       const now = clock + performance.now();
-      for (const entry of batch.entries) latencies.push((now - Number((entry as Sample).timestampNs! / 1000n) / 1000) * 1e6);
+      for (const entry of batch.entries) latencies.push((now - Number((entry as SampleView).timestampNs! / 1000n) / 1000) * 1e6);
     }
     await take(batch);
     taken += batch.count;

@@ -4,7 +4,8 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { DEMO_FAMILY, DEMO_MESSAGES } from "../../cli/demo_messages.ts";
 import { main } from "../../cli/main.ts";
 import { VERSION } from "../../cli/version.ts";
-import { decodeMessage, NetlinkError } from "../../mod.ts";
+import { NetlinkError } from "../../mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
 
@@ -15,7 +16,7 @@ async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { 
   return Object.assign(io, { status: await main(args, io) });
 }
 
-const demoEntries = DEMO_MESSAGES.map((hex) => decodeMessage(fromHex(hex)!)!);
+const demoEntries = DEMO_MESSAGES.map((hex) => viewMessage(fromHex(hex)!)!);
 const demoSamples = demoEntries.filter((entry) => entry.type === "sample").length;
 
 test("every command has help with an example, and --help ends with 0", async () => {

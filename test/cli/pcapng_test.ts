@@ -12,7 +12,9 @@ import { OUTPUT_OPTIONS, planOutput } from "../../cli/outputs.ts";
 import { processIo } from "../../cli/io.ts";
 import { inSession } from "../../cli/session.ts";
 import { isTelling, received } from "../../cli/summary.ts";
-import { decodeSample, type Entry, NetlinkError } from "../../mod.ts";
+import { NetlinkError } from "../../mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
+import type { EntryView } from "../../src/stream/batch.ts";
 import { message, number } from "../psample/build.ts";
 import { type BatchesOptions, BatchesSource } from "../support/batches.ts";
 import { recordings } from "../psample/recordings.ts";
@@ -118,9 +120,9 @@ test("a file of packets that psample did not record is read as packets", async (
 });
 
 /** Samples of one group at these times, in seconds, of `bytes` bytes. */
-function samples(times: readonly number[], bytes = 100): Entry[] {
+function samples(times: readonly number[], bytes = 100): EntryView[] {
   return times.map((time, i) =>
-    decodeSample(message([
+    viewSample(message([
       [0, number(2, 3)],
       [2, number(4, bytes)],
       [3, number(4, 1)],
@@ -132,7 +134,7 @@ function samples(times: readonly number[], bytes = 100): Entry[] {
   );
 }
 
-async function record(io: FakeIo, args: string[], batches: readonly Entry[][], options: BatchesOptions = {}): Promise<number> {
+async function record(io: FakeIo, args: string[], batches: readonly EntryView[][], options: BatchesOptions = {}): Promise<number> {
   const values = parse(args, OUTPUT_OPTIONS).options;
   const plan = planOutput(values, io);
   return await inSession(io, values, async (session) => {

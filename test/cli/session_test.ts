@@ -8,7 +8,7 @@ import type { Batch } from "../../src/stream/batch.ts";
 import type { Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
-import { decodeSample } from "../../src/psample/sample.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { message, number } from "../psample/build.ts";
 import { TestDestination } from "../sink/destinations.ts";
 import { BatchesSource } from "../support/batches.ts";
@@ -22,8 +22,8 @@ class Gate {
   readonly passed: Promise<void> = new Promise((resolve) => this.open = resolve);
 }
 
-function batch(...sequences: number[]): ReturnType<typeof decodeSample>[] {
-  return sequences.map((sequence) => decodeSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
+function batch(...sequences: number[]): ReturnType<typeof viewSample>[] {
+  return sequences.map((sequence) => viewSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
 }
 
 /** A source that has some batches, then waits until it is ended; what is queued still comes. */

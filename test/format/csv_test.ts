@@ -4,7 +4,7 @@ import { ArgumentError } from "../../src/errors.ts";
 import { CSV_DEFAULT_FIELDS, CSV_FIELDS, CsvWriter } from "../../src/format/csv.ts";
 import { Output } from "../../src/format/output.ts";
 import type { Devices } from "../../src/link/device.ts";
-import { decodeSample } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { type Batch, BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 
@@ -15,7 +15,7 @@ function named(name: string): Devices {
 function batchOf(samples: readonly (readonly Attribute[])[], devices: Devices = named("eth3")): BatchBuffer {
   const batch = new BatchBuffer();
   batch.devices = devices;
-  for (const list of samples) batch.add(decodeSample(message(list), { littleEndian: true }));
+  for (const list of samples) batch.add(viewSample(message(list), { littleEndian: true }));
   return batch;
 }
 
@@ -109,7 +109,7 @@ test("CSV has every field of a sample", () => {
     [6, bytes("0102")],
   ];
   const batch = new BatchBuffer();
-  batch.add(decodeSample(message(list, { portId: 9 }), { littleEndian: true, nsid: -1 }));
+  batch.add(viewSample(message(list, { portId: 9 }), { littleEndian: true, nsid: -1 }));
   const [header, row] = parse(csv(batch, CSV_FIELDS));
   assertEquals(header, [...CSV_FIELDS]);
   assertEquals(Object.fromEntries(header!.map((name, i) => [name, row![i]])), {

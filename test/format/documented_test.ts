@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CSV_FIELDS, JsonWriter, Output } from "../../src/format/mod.ts";
-import { decodeMessage, decodeSample } from "../../src/psample/mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
 
@@ -17,7 +18,7 @@ const documented: Map<string, string[]> = new Map(
 
 const batch = new BatchBuffer();
 batch.devices = { find: () => ({ name: "eth0", type: 1, address: undefined }) };
-batch.add(decodeSample(
+batch.add(viewSample(
   message([
     ...Object.entries(WIDTHS).map(([type, [size]]) => [Number(type), number(size as 2 | 4 | 8, 0x800)] as const),
     [15, bytes("00")],
@@ -39,7 +40,7 @@ batch.add(decodeSample(
   { littleEndian: true, nsid: 1 },
 ));
 batch.add(
-  decodeMessage(message([[3, number(4, 1)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }), { littleEndian: true, nsid: 1 })!,
+  viewMessage(message([[3, number(4, 1)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }), { littleEndian: true, nsid: 1 })!,
 );
 
 const [sample, event] = [0, 1].map((i) => {

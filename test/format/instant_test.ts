@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { INSTANT_BYTES, InstantWriter } from "../../src/format/instant.ts";
 import { Output } from "../../src/format/output.ts";
-import { decodeSample } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { message, number } from "../psample/build.ts";
 
@@ -20,7 +20,7 @@ function instant(batch: BatchBuffer): string | undefined {
 
 function sampledAt(timestampNs: bigint | undefined): BatchBuffer {
   const batch = new BatchBuffer();
-  batch.add(decodeSample(message(timestampNs === undefined ? [] : [[13, number(8, timestampNs)]]), { littleEndian: true }));
+  batch.add(viewSample(message(timestampNs === undefined ? [] : [[13, number(8, timestampNs)]]), { littleEndian: true }));
   return batch;
 }
 

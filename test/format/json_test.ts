@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { decodeSample, type GroupEvent } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { formatJson, jsonString, JsonWriter } from "../../src/format/json.ts";
 import { Output } from "../../src/format/output.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
@@ -38,7 +39,7 @@ test("formatJson equals JSON.stringify for what kernels rarely send", () => {
   ];
   for (const row of rows) {
     for (const nsid of [undefined, 0, -1]) {
-      const sample = decodeSample(message(row, { portId: 0xffffffff }), { littleEndian: true, nsid });
+      const sample = viewSample(message(row, { portId: 0xffffffff }), { littleEndian: true, nsid });
       assertEquals(formatJson(sample), `${JSON.stringify(sample)}\n`);
     }
   }
@@ -59,7 +60,7 @@ function detailed(batch: BatchBuffer): string {
 function batchOf(list: readonly Attribute[], name?: string): BatchBuffer {
   const batch = new BatchBuffer();
   batch.devices = { find: () => ({ name, type: 1, address: undefined }) };
-  batch.add(decodeSample(message(list), { littleEndian: true }));
+  batch.add(viewSample(message(list), { littleEndian: true }));
   return batch;
 }
 

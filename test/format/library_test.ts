@@ -2,13 +2,14 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Batch, CSV_FIELDS, CsvWriter, formatJson, formatText, JsonWriter, Output, TextWriter } from "@psample/psample/format";
-import { decodeMessage } from "@psample/psample/decode";
+import { decodeMessage, viewSample } from "@psample/psample/decode";
 import { PacketView } from "@psample/psample/packet";
 
 const RECORDED = "3000000000000000000000000000000000010000" + // the two headers
   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
 
-const sample = decodeMessage(Uint8Array.from(RECORDED.match(/../g)!, (byte) => parseInt(byte, 16)), { littleEndian: true });
+const message = Uint8Array.from(RECORDED.match(/../g)!, (byte) => parseInt(byte, 16));
+const sample = decodeMessage(message, { littleEndian: true });
 
 test("a sample by itself is formatted as a string", () => {
   if (sample?.type !== "sample") throw new Error("not a sample");
@@ -22,7 +23,7 @@ test("a sample by itself is formatted as a string", () => {
 
 /** A batch of one's own making: what a program needs that has its samples from elsewhere. */
 const batch: Batch = {
-  entries: [sample!],
+  entries: [viewSample(message, { littleEndian: true })],
   count: 1,
   samples: 1,
   more: false,

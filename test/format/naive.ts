@@ -1,8 +1,8 @@
 /** The lines of samples as one would write them without a thought of speed: what the writers are compared with. */
-import type { Sample } from "../../src/psample/mod.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 
 /** A line of text, in UTC. */
-export function naiveText(sample: Sample, verbose: boolean): string {
+export function naiveText(sample: SampleView, verbose: boolean): string {
   const fields: [string, number | bigint | undefined][] = [
     ["group", sample.group],
     ["in-ifindex", sample.inIfindex],

@@ -119,10 +119,9 @@ test("RecordDecoder tells cut records from damaged ones", () => {
   assertEquals(decode([known, record(two, 16, true, 60)])[1].truncated, 1);
   const lies = sample(1);
   lies[0] = 100;
-  const bad: Attribute[] = [[3, bytes("00")]];
   const damaged = [
     record(lies),
-    record(message(bad)),
+    record(message([[3, bytes("00")]], { command: 2 })), // a group event whose group has a wrong size
     { ...known, bytes: known.bytes.slice(0, 15), originalBytes: 15 },
     { ...known, bytes: new Uint8Array(40), originalBytes: 40 },
     record(message([], { type: 0x10, command: 1 })),

@@ -8,13 +8,15 @@ import { type PcapngOptions, PcapngWriter } from "../../src/format/pcapng/writer
 import type { Devices } from "../../src/link/device.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import { decodeMessage, type GroupEvent, type Sample } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { type Attribute, bytes, join, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 import { optionNumber, optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { devices, record, type RecordOptions } from "../support/recorded.ts";
 
-type Item = Sample | GroupEvent;
+type Item = SampleView | GroupEvent;
 
 function write(items: readonly Item[], options: PcapngOptions & RecordOptions = {}): Uint8Array<ArrayBuffer> {
   return record(new PcapngWriter(options), items, options);
@@ -43,11 +45,11 @@ function read(
 
 /** Everything that an item has. */
 function whole(item: Item): unknown {
-  return item.type === "sample" ? { ...item.toObject(), message: item.message } : { ...item, message: item.message };
+  return item.type === "sample" ? { ...item.copy(), message: item.message } : { ...item, message: item.message };
 }
 
-function sample(list: readonly Attribute[], nsid?: number, portId = 0, padLast = true, little = true): Sample {
-  return decodeMessage(message(list, { portId, little }, padLast), { nsid, littleEndian: little }) as Sample;
+function sample(list: readonly Attribute[], nsid?: number, portId = 0, padLast = true, little = true): SampleView {
+  return viewMessage(message(list, { portId, little }, padLast), { nsid, littleEndian: little }) as SampleView;
 }
 
 const u16 = (value: number): Uint8Array => number(2, value);
@@ -55,7 +57,7 @@ const u32 = (value: number): Uint8Array => number(4, value);
 const u64 = (value: number | bigint): Uint8Array => number(8, value);
 
 /** A sample by its numbers. */
-function numbered(group: number, sequence: number, ifindex = 3): Sample {
+function numbered(group: number, sequence: number, ifindex = 3): SampleView {
   return sample([[0, u16(ifindex)], [5, u32(100)], [2, u32(1500)], [3, u32(group)], [4, u32(sequence)], [6, new Uint8Array(20)]]);
 }
 
@@ -63,7 +65,7 @@ const DATA: Attribute = [6, bytes("020000000001 020000000002 0800 45")];
 const TUNNEL: Attribute = [8, bytes("0c000000 000000000000002a 08000100 c0000201 05000300 10000000")];
 
 /** Samples that no recording has. */
-const STRANGE: readonly Sample[] = [
+const STRANGE: readonly SampleView[] = [
   sample([]),
   sample([DATA]),
   sample([[0, u16(7)], [3, u32(1)], [4, u32(2)], [5, u32(3)], [6, bytes("")]]),
@@ -115,9 +117,9 @@ const STRANGE: readonly Sample[] = [
 ];
 
 const EVENTS: readonly GroupEvent[] = [
-  decodeMessage(message([[3, u32(9)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent,
-  decodeMessage(message([[3, u32(0xffffffff)]], { command: 3, portId: 77 }), { nsid: 3 }) as GroupEvent,
-  decodeMessage(message([[3, number(4, 9, false)]], { command: 3, little: false }), { littleEndian: false }) as GroupEvent,
+  viewMessage(message([[3, u32(9)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent,
+  viewMessage(message([[3, u32(0xffffffff)]], { command: 3, portId: 77 }), { nsid: 3 }) as GroupEvent,
+  viewMessage(message([[3, number(4, 9, false)]], { command: 3, little: false }), { littleEndian: false }) as GroupEvent,
 ];
 
 test("PcapngWriter: what the recordings have comes back, byte by byte", () => {
@@ -351,7 +353,7 @@ test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
       if (late) items.push(numbered(group, next[group]!, 3));
       next[group] = (next[group]! + 1 + late) >>> 0;
       if (random(50) === 0) {
-        items.push(decodeMessage(message([[3, u32(group)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent);
+        items.push(viewMessage(message([[3, u32(group)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent);
         next[group] = 0;
       }
     }
@@ -515,7 +517,7 @@ test("PcapReader: a packet that another tool cut is cut in the sample too", () =
   view.setUint32(start + 20, 5, true);
   const { items: [back], error, decoder } = read(cut);
   assertEquals(error, undefined);
-  assertEquals((back as Sample).toObject(), { ...item.toObject(), data: bytes("0102030405") });
+  assertEquals({ ...(back as SampleView).copy() }, { ...item.copy(), data: bytes("0102030405") });
   assertEquals(decoder.counts.truncated, 1);
 });
 

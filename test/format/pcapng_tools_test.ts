@@ -9,13 +9,15 @@ import { linkTypeOf } from "../../src/link/link.ts";
 import { PcapReader } from "../../src/format/pcap.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import { decodeMessage, type GroupEvent, type Sample } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 import { output, programs } from "../support/programs.ts";
 import { devices, record } from "../support/recorded.ts";
 
-type Item = Sample | GroupEvent;
+type Item = SampleView | GroupEvent;
 
 const NAMES: Readonly<Record<number, string>> = { 101: "a", 103: "c", 110: "tun0", 120: "vxlan0" };
 
@@ -51,14 +53,14 @@ function tshark(path: string, ...fields: string[]): string[][] {
 }
 
 const recorded: Item[] = recordings().flatMap(({ items }) => items);
-const samplesOf = (items: readonly Item[]): Sample[] => items.filter((item) => item.type === "sample");
+const samplesOf = (items: readonly Item[]): SampleView[] => items.filter((item) => item.type === "sample");
 
 /** Samples with everything in them, and gaps. */
 function gapped(): Item[] {
   let sequence = 0;
   return Array.from({ length: 40 }, (_, i) => {
     sequence += 1 + (i % 7 === 3 ? i : 0);
-    return decodeMessage(message([
+    return viewMessage(message([
       [0, number(2, 101)],
       ...(i % 3 === 0 ? [[1, number(2, 103)] as const] : []),
       [2, number(4, 1500)],
@@ -175,7 +177,7 @@ test("a file that is cut off opens in tshark up to its last whole block", progra
 
 test("samples survive editcap and mergecap", programs("editcap", "mergecap"), () => {
   const [one, two] = ["vxlan4.new.pcap", "ovs.new.pcap"].map((name) => recordings().find((recording) => recording.name === name)!.items);
-  const plain = (items: readonly Item[]): unknown[] => samplesOf(items).map((sample) => sample.toObject());
+  const plain = (items: readonly Item[]): unknown[] => samplesOf(items).map((sample) => ({ ...sample.copy() }));
   withFile(write(one!), (path, directory) => {
     const [second, merged, copy, short] = ["second", "merged", "copy", "short"].map((name) => join(directory, name));
     writeFileSync(second!, write(two!));
@@ -190,7 +192,7 @@ test("samples survive editcap and mergecap", programs("editcap", "mergecap"), ()
     assertEquals(plain(read(new Uint8Array(readFileSync(second!)))), plain(events));
     assertEquals(plain(read(new Uint8Array(readFileSync(copy!)))), plain(one!));
     assertEquals(output("editcap", "-s", "33", path, short!).status, 0);
-    const cut = samplesOf(one!).map((sample) => ({ ...sample.toObject(), data: sample.data!.slice(0, 33) }));
+    const cut = samplesOf(one!).map((sample) => ({ ...sample.copy(), data: sample.data!.slice(0, 33) }));
     assertEquals(plain(read(new Uint8Array(readFileSync(short!)))), cut);
   });
 });

@@ -1,6 +1,7 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { decodeSample, type Sample } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { Output } from "../../src/format/output.ts";
 import { formatGroupEvent, formatGroups, formatText, TextWriter } from "../../src/format/text.ts";
 import type { Devices } from "../../src/link/device.ts";
@@ -8,8 +9,8 @@ import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 
-function sample(list: readonly Attribute[], portId = 0): Sample {
-  return decodeSample(message(list, { portId }), { littleEndian: true });
+function sample(list: readonly Attribute[], portId = 0): SampleView {
+  return viewSample(message(list, { portId }), { littleEndian: true });
 }
 
 /** asctime(3) by another way than the writer's: the text of Date has the same parts in other places. */
@@ -148,7 +149,7 @@ const devices: Devices = {
 };
 
 /** What details are there after libpsample's fields, without the newline. */
-function details(sample: Sample, known: Devices | undefined): string {
+function details(sample: SampleView, known: Devices | undefined): string {
   const plain = formatText(sample).slice(0, -1);
   const line = formatText(sample, { details: true }, known).slice(0, -1);
   assertEquals(line.slice(0, plain.length), plain);
@@ -197,7 +198,7 @@ test("details are what libpsample does not print", () => {
 
 test("a plain sample has no details, and a namespace is one", () => {
   assertEquals(details(sample([[0, number(2, 3)], [5, number(4, 100)]]), undefined), "");
-  const foreign = decodeSample(message([[0, number(2, 3)]]), { littleEndian: true, nsid: 0 });
+  const foreign = viewSample(message([[0, number(2, 3)]]), { littleEndian: true, nsid: 0 });
   assertEquals(details(foreign, devices), "in-name eth3-0 link-type ethernet nsid 0 ");
 });
 

@@ -4,7 +4,8 @@ import { assertEquals } from "@std/assert";
 import { JsonWriter } from "../../src/format/json.ts";
 import { Output } from "../../src/format/output.ts";
 import { TextWriter } from "../../src/format/text.ts";
-import { decodeSample, type Sample } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
@@ -40,7 +41,7 @@ class Random {
 }
 
 /** Attributes that are there half of the time; the same few values often, as in real traffic. */
-function randomSample(random: Random): Sample {
+function randomSample(random: Random): SampleView {
   const list: Attribute[] = [];
   for (const [type, widths] of Object.entries(WIDTHS)) {
     if (random.below(4) === 0) continue;
@@ -54,7 +55,7 @@ function randomSample(random: Random): Sample {
   if (random.below(8) === 0) list.push([17 + random.below(5), random.bytes(random.below(9))]);
   if (random.below(6) > 0) list.push([6, random.bytes(random.below(10) === 0 ? random.below(4000) : random.below(80))]);
   const nsid = [undefined, undefined, 0, 7, -1][random.below(5)];
-  return decodeSample(message(list, { portId: Number(random.number(4)) }), { littleEndian: true, nsid });
+  return viewSample(message(list, { portId: Number(random.number(4)) }), { littleEndian: true, nsid });
 }
 
 /** How many bytes the attributes of a tunnel have; Geneve options are a header of 4 and so many words as it says. */
@@ -77,14 +78,14 @@ function randomTunnel(random: Random): Attribute[] {
   return list;
 }
 
-function* mixed(): Iterable<Sample> {
+function* mixed(): Iterable<SampleView> {
   const random = new Random(20261127);
   const recorded = recordedSamples();
   for (let i = 0; i < 6000; i++) yield random.below(3) === 0 ? recorded[random.below(recorded.length)]! : randomSample(random);
 }
 
 /** Compares the lines of a batch with what is expected of each, and says of which sample a line is wrong. */
-function checkWriter(write: (output: Output, batch: BatchBuffer, i: number) => void, expected: (sample: Sample) => string): void {
+function checkWriter(write: (output: Output, batch: BatchBuffer, i: number) => void, expected: (sample: SampleView) => string): void {
   const batch = new BatchBuffer();
   for (const sample of mixed()) batch.add(sample);
   const output = new Output(16);
@@ -93,9 +94,9 @@ function checkWriter(write: (output: Output, batch: BatchBuffer, i: number) => v
     // Now and then emptied, as by a spool, and by no means at the end of a line.
     if (i % 7 < 4) continue;
     const text = output.takeText();
-    const wanted = batch.entries.slice(i - i % 7, i + 1).map((entry) => expected(entry as Sample)).join("");
+    const wanted = batch.entries.slice(i - i % 7, i + 1).map((entry) => expected(entry as SampleView)).join("");
     if (i % 7 === 4) assertEquals(text, wanted);
-    else assertEquals(text, expected(batch.entries[i] as Sample));
+    else assertEquals(text, expected(batch.entries[i] as SampleView));
   }
 }
 

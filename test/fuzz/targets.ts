@@ -4,7 +4,8 @@ import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
 import { decodeLink, LinkTable, linkTypeOf, RTM_GETLINK, RTM_NEWLINK } from "../../src/link/link.ts";
-import { decodeGroup, decodeMessage } from "../../src/psample/group.ts";
+import { decodeGroup } from "../../src/psample/group.ts";
+import { viewMessage } from "../../src/psample/group.ts";
 import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
 import { compileMatch } from "../../src/filter/match.ts";
@@ -259,8 +260,8 @@ export const TARGETS: readonly Target[] = [
   decoder("sample", samples, (input) => inBothOrders((littleEndian) => useSample(input, littleEndian))),
   decoder("group", samples, (input) =>
     inBothOrders((littleEndian) => {
-      const item = decodeMessage(input, { littleEndian, nsid: 7 });
-      if (item === undefined || item.type === "sample") return item?.toObject();
+      const item = viewMessage(input, { littleEndian, nsid: 7 });
+      if (item === undefined || item.type === "sample") return item?.copy();
       must(formatJson(item) === `${JSON.stringify(item)}\n`, "the line of JSON differs from JSON.stringify");
       return [item, decodeGroup(messageOf(input, littleEndian))];
     })),
@@ -300,7 +301,7 @@ export const TARGETS: readonly Target[] = [
   }),
   decoder("written", samples.filter(({ length }) => length < LARGE), (input) =>
     inBothOrders((littleEndian) => {
-      const item = decodeMessage(input, { littleEndian });
+      const item = viewMessage(input, { littleEndian });
       if (item === undefined) return undefined;
       const message = item.message!;
       // A file says in which byte order a message is, and the message's own length tells the writer.

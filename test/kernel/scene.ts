@@ -231,7 +231,7 @@ export class Ear implements AsyncDisposable {
   /** Ends the listener: nothing else has come, and nothing was lost. */
   async hearsNoMore(): Promise<void> {
     const rest = await this.rest();
-    assertEquals(rest.map((entry) => entry.type === "sample" ? entry.toObject() : entry), []);
+    assertEquals(rest.map((entry) => ({ ...entry })), []);
     const { lost, dropped, malformed, unknown } = this.listener.stats();
     assertEquals({ lost, dropped, malformed, unknown }, { lost: 0, dropped: 0, malformed: 0, unknown: 0 });
   }
@@ -263,7 +263,7 @@ export function asSamples(entries: readonly Entry[]): Sample[] {
 
 /** Everything in a sample but when it was taken: that alone no scene can set. */
 export function timeless(sample: Sample): SampleFields {
-  return { ...sample.toObject(), timestampNs: undefined };
+  return { ...sample, timestampNs: undefined };
 }
 
 /** A sample in all its fields: what a scene says of it; else the whole of an IPv4 packet, one of one, the first of its group. */

@@ -7,5 +7,5 @@ const listener = await listen({ events: false });
 self.postMessage("listening");
 for await (const entry of listener) {
   // Bytes are shared with the rest of their batch, so only a copy of its own goes through.
-  if (entry.type === "sample") self.postMessage({ ...entry.toObject(), timestampNs: undefined, data: entry.data?.slice() });
+  if (entry.type === "sample") self.postMessage({ ...entry.copy(), timestampNs: undefined });
 }

@@ -1,14 +1,15 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { PcapReader, type PcapRecord } from "../../src/format/pcap.ts";
 import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import type { GroupEvent, Sample } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 
 /** A recording of a real kernel, see test/golden. */
 export interface Recording {
   readonly name: string;
   readonly file: Uint8Array<ArrayBuffer>;
   readonly records: PcapRecord[];
-  readonly items: (Sample | GroupEvent)[];
+  readonly items: (SampleView | GroupEvent)[];
   readonly decoder: RecordDecoder;
 }
 
@@ -30,6 +31,6 @@ export function recordings(): Recording[] {
 }
 
 /** Only the samples of all recordings. */
-export function recordedSamples(): Sample[] {
+export function recordedSamples(): SampleView[] {
   return recordings().flatMap(({ items }) => items.filter((item) => item.type === "sample"));
 }

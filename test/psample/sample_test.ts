@@ -1,6 +1,10 @@
+import { deepStrictEqual } from "node:assert";
 import { test } from "node:test";
-import { assertEquals, assertThrows } from "@std/assert";
-import { DecodeError, decodeMessage, decodeSample, decodeSampleAt, Sample } from "../../src/psample/mod.ts";
+import { inspect } from "node:util";
+import { assert, assertEquals, assertNotEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { DecodeError, decodeMessage, decodeSample, type Sample, SampleDecoder, SampleView } from "../../src/psample/mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { type Attribute, attributes, bytes, message, number, WIDTHS } from "./build.ts";
 import { recordings } from "./recordings.ts";
 
@@ -28,6 +32,11 @@ const NOTHING = {
 };
 
 const little = { littleEndian: true };
+
+/** The fields of a view, each read by itself. */
+function fieldsOf(view: SampleView): Record<string, unknown> {
+  return Object.fromEntries(Object.keys(NOTHING).map((name) => [name, view[name as keyof typeof NOTHING]]));
+}
 
 function everything(order: boolean): Uint8Array<ArrayBuffer> {
   return message([
@@ -88,12 +97,15 @@ const EVERYTHING = {
 
 test("decodeSample reads every attribute, in both byte orders", () => {
   for (const littleEndian of [true, false]) {
-    assertEquals(decodeSample(everything(littleEndian), { littleEndian, nsid: 5 }).toObject(), EVERYTHING);
+    const options = { littleEndian, nsid: 5 };
+    assertEquals({ ...decodeSample(everything(littleEndian), options) }, EVERYTHING);
+    assertEquals(fieldsOf(viewSample(everything(littleEndian), options)), EVERYTHING);
   }
 });
 
 test("decodeSample gives undefined for what is absent, and 0 for what is 0", () => {
-  assertEquals(decodeSample(message([]), little).toObject(), NOTHING);
+  assertEquals({ ...decodeSample(message([]), little) }, NOTHING);
+  assertEquals(fieldsOf(viewSample(message([]), little)), NOTHING);
   const zeros: Attribute[] = [
     [0, number(2, 0)],
     [1, number(2, 0)],
@@ -109,7 +121,7 @@ test("decodeSample gives undefined for what is absent, and 0 for what is 0", () 
     [6, new Uint8Array(0)],
     [15, new Uint8Array(0)],
   ];
-  assertEquals(decodeSample(message(zeros), little).toObject(), {
+  assertEquals({ ...decodeSample(message(zeros), little) }, {
     ...NOTHING,
     group: 0,
     sequence: 0,
@@ -153,38 +165,144 @@ test("unknown attributes are kept, in their order", () => {
 });
 
 test("the last attribute may lack its padding", () => {
-  const sample = decodeSample(message([[3, number(4, 1)], [6, bytes("010203")]], {}, false), little);
-  assertEquals([sample.data, sample.dataBytes, sample.message.length], [bytes("010203"), 3, 35]);
+  const one = message([[3, number(4, 1)], [6, bytes("010203")]], {}, false);
+  for (const sample of [decodeSample(one, little), viewSample(one, little)]) {
+    assertEquals([sample.data, sample.dataBytes], [bytes("010203"), 3]);
+  }
+  assertEquals(viewSample(one, little).message.length, 35);
 });
 
-test("a wrong width is a DecodeError", () => {
-  for (const [type, good] of Object.entries(WIDTHS)) {
-    for (let size = 0; size <= 9; size++) {
-      const one = message([[Number(type), new Uint8Array(size)]]);
-      if (good.includes(size)) decodeSample(one, little);
-      else assertThrows(() => decodeSample(one, little), DecodeError, `Cannot decode sample attribute ${type} at byte 24: ${size} bytes`);
-    }
+test("of a repeated attribute the last counts, as for the kernel's nla_parse", () => {
+  const twice: Attribute[] = [[3, number(4, 1)], [15, bytes("01")], [6, bytes("aa")], [3, number(4, 2)], [15, bytes("0203")], [
+    6,
+    bytes("bbcc"),
+  ]];
+  for (const sample of [decodeSample(message(twice), little), viewSample(message(twice), little)]) {
+    assertEquals([sample.group, sample.cookie, sample.data], [2, bytes("0203"), bytes("bbcc")]);
+  }
+  // Also if the layout is known and the cookies stand on both sides of the data.
+  for (const cookie of ["0102", "03", ""]) {
+    const around = message([[15, bytes("ff")], [3, number(4, 7)], [6, bytes("aa")], [15, bytes(cookie)]]);
+    for (let i = 0; i < 4; i++) assertEquals(decodeSample(around, little).cookie, bytes(cookie));
   }
 });
 
-test("a DecodeError leaves the sample as it was", () => {
-  const sample = decodeSample(everything(true), { ...little, nsid: 5 });
-  const bad = message([[3, number(4, 1)], [4, number(2, 1)]]);
-  assertThrows(() => decodeSampleAt(new DataView(bad.buffer), 0, bad.length, sample, little), DecodeError);
-  assertEquals(sample.toObject(), EVERYTHING);
+test("an attribute of unexpected size is unknown, and the rest of the sample is there", () => {
+  for (const [type, good] of Object.entries(WIDTHS)) {
+    for (let size = 0; size <= 9; size++) {
+      const value = new Uint8Array(size).fill(7);
+      const [before, after]: Attribute[] = Number(type) === 3
+        ? [[4, number(4, 5)], [2, number(4, 6)]]
+        : [[3, number(4, 5)], [6, bytes("aabb")]];
+      const one = message([before!, [Number(type), value], after!]);
+      const unknown = good.includes(size) ? [] : [{ type: Number(type), value }];
+      for (const sample of [decodeSample(one, little), viewSample(one, little)]) {
+        assertEquals(sample.unknown, unknown, `attribute ${type} of ${size} bytes`);
+        assertEquals(Number(type) === 3 ? [sample.sequence, sample.originalBytes] : [sample.group, sample.dataBytes], [
+          5,
+          Number(type) === 3 ? 6 : 2,
+        ]);
+      }
+    }
+  }
+  // One of the right size before it is not forgotten.
+  const both = decodeSample(message([[4, number(4, 9)], [4, number(2, 1)]]), little);
+  assertEquals([both.sequence, both.unknown], [9, [{ type: 4, value: number(2, 1) }]]);
 });
 
-test("decodeSampleAt reads between offsets, and fills the sample anew", () => {
+test("a malformed tunnel is unknown, and so is a malformed attribute inside a good one", () => {
+  const bad = decodeSample(message([[3, number(4, 1)], [8, bytes("0300")]]), little);
+  assertEquals([bad.group, bad.tunnel, bad.unknown], [1, undefined, [{ type: 8, value: bytes("0300") }]]);
+  const inner = attributes([[1, bytes("c0000201")], [4, number(2, 64)], [8, bytes("000180ff")]]);
+  const good = decodeSample(message([[8, inner]]), little);
+  assertEquals([good.tunnel?.source, good.tunnel?.ttl, good.tunnel?.geneveOptions, good.unknown], ["192.0.2.1", undefined, undefined, []]);
+  assertEquals(good.tunnel?.unknown, [{ type: 4, value: number(2, 64) }, { type: 8, value: bytes("000180ff") }]);
+});
+
+test("a group event with an attribute of unexpected size has the others", () => {
+  const event = decodeMessage(message([[3, number(4, 9)], [4, number(2, 1)], [7, number(8, 1)]], { command: 2 }), little);
+  assertEquals({ ...event } as unknown, {
+    type: "group-created",
+    group: 9,
+    sequence: undefined,
+    refcount: undefined,
+    nsid: undefined,
+    portId: 0,
+  });
+  assertThrows(() => decodeMessage(message([[3, number(2, 9)]], { command: 2 }), little), DecodeError, "missing group number");
+});
+
+test("a DecodeError leaves the view as it was, and counts from the message's start", () => {
+  const decoder = new SampleDecoder();
+  const good = new Uint8Array([...message([[99, bytes("")], [3, number(4, 8)]]), ...everything(true)]);
+  const sample = new SampleView();
+  // One whose layout belongs to this view alone.
+  decoder.view(new DataView(good.buffer), 32, good.length, sample, { ...little, nsid: 5 });
+  const bad = new Uint8Array([1, 2, 3, 4, ...message([[3, number(4, 1)], [4, number(2, 1)]])]);
+  bad[4 + 28] = 200;
+  const error = assertThrows(() => decoder.view(new DataView(bad.buffer), 4, bad.length, sample, little), DecodeError);
+  assertEquals(error.message, "Cannot decode sample attribute at byte 28: length 200, 8 bytes left");
+  assertEquals(fieldsOf(sample), EVERYTHING);
+});
+
+test("SampleDecoder reads between offsets, and points a view at another message", () => {
   const one = everything(true);
   const two = message([[3, number(4, 2)]]);
   const all = new Uint8Array([9, 9, 9, 9, ...one, 9, ...two, 9]);
   const view = new DataView(all.buffer);
-  const sample = new Sample();
-  decodeSampleAt(view, 4, 4 + one.length, sample, { ...little, nsid: 5 });
-  assertEquals(sample.toObject(), EVERYTHING);
+  const decoder = new SampleDecoder();
+  const sample = new SampleView();
+  decoder.view(view, 4, 4 + one.length, sample, { ...little, nsid: 5 });
+  assertEquals(fieldsOf(sample), EVERYTHING);
   assertEquals(sample.message, one);
-  decodeSampleAt(view, 5 + one.length, 5 + one.length + two.length, sample, little);
-  assertEquals(sample.toObject(), { ...NOTHING, group: 2 });
+  decoder.view(view, 5 + one.length, 5 + one.length + two.length, sample, little);
+  assertEquals(fieldsOf(sample), { ...NOTHING, group: 2 });
+  assertEquals({ ...decoder.decode(view, 4, 4 + one.length, { ...little, nsid: 5 }) }, EVERYTHING);
+});
+
+test("a given sample is a plain object: it compares, spreads, clones and logs as what it is", () => {
+  const one = decodeSample(everything(true), { ...little, nsid: 5 });
+  const other = decodeSample(message([[3, number(4, 2)], [6, bytes("0102030405")]]), little);
+  assertEquals(Object.keys(one), Object.keys(NOTHING));
+  assertEquals(Object.keys(other), Object.keys(NOTHING));
+  deepStrictEqual(one, decodeSample(everything(true), { ...little, nsid: 5 }));
+  assertThrows(() => deepStrictEqual(one, other));
+  assertNotEquals(one, other);
+  const { data, ...rest } = one;
+  assertEquals([data, rest.group, { ...rest, data }], [bytes("0102030405"), 0xffffffff, EVERYTHING]);
+  assertEquals<unknown>(structuredClone(one.copy()), EVERYTHING);
+  const logged = inspect(one);
+  for (const part of ["Sample", "group: 4294967295", "1784000000123456789n", "protocol: 34525"]) assertStringIncludes(logged, part);
+  // What is lent logs its fields too.
+  assertStringIncludes(inspect(viewSample(everything(true), little)), "group: 4294967295");
+});
+
+test("copy has bytes of its own, of a sample and of a view", () => {
+  const inner = attributes([[8, bytes("0001800111223344")], [11, bytes("aa")], [15, bytes("bb")], [99, bytes("cc")]]);
+  const source = message([[99, bytes("dd")], [6, bytes("0102030405")], [8, inner], [15, bytes("ee")]]);
+  const expected = { ...decodeSample(source.slice(), little) };
+  for (const  of of[decodeSample, viewSample]) {
+    const lent = source.slice();
+    const copy = of(lent, little).copy();
+    lent.fill(0x55, 16);
+    assertEquals({ ...copy }, expected);
+    for (const part of [copy.data, copy.cookie, copy.unknown[0]!.value, copy.tunnel!.vxlanOptions, copy.tunnel!.geneveOptions![0]!.data]) {
+      assert(part!.buffer !== lent.buffer);
+    }
+    // It is a sample as any other.
+    assertEquals([copy.copy(), JSON.stringify(copy)], [copy, JSON.stringify(decodeSample(source, little))]);
+  }
+});
+
+test("the compiler tells what is given from what is lent", () => {
+  const kept: Sample[] = [];
+  const view = viewSample(everything(true), little);
+  // @ts-expect-error: a view is reused when the next batch is asked for.
+  kept.push(view);
+  kept.push(view.copy());
+  // @ts-expect-error: a sample has no message to be written to a recording.
+  const lent: SampleView = kept[1]!;
+  assertEquals(lent.group, view.group);
 });
 
 test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () => {
@@ -212,20 +330,23 @@ test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () =>
   });
 });
 
-test("an empty Sample has nothing and its getters do not throw", () => {
-  assertEquals(new Sample().toObject(), NOTHING);
-  assertEquals(new Sample().message, new Uint8Array(0));
+test("toJSON of a view is that of the sample", () => {
+  assertEquals(JSON.stringify(viewSample(everything(true), little)), JSON.stringify(decodeSample(everything(true), little)));
+});
+
+test("an empty SampleView has nothing and its getters do not throw", () => {
+  assertEquals(fieldsOf(new SampleView()), NOTHING);
+  assertEquals(new SampleView().message, new Uint8Array(0));
+  assertEquals({ ...new SampleView().copy() }, NOTHING);
 });
 
 /** Every getter: what is wrong in a message is said when it is decoded, never later. */
 function readAll(message: Uint8Array): void {
-  const item = decodeMessage(message, little);
-  if (item?.type === "sample") {
-    item.toObject();
-    item.toJSON();
-    void item.dataBytes;
-    void item.message;
-  }
+  const view = viewMessage(message, little);
+  const given = decodeMessage(message, little);
+  if (view?.type !== "sample" || given?.type !== "sample") return;
+  assertEquals(fieldsOf(view), { ...given });
+  assertEquals([given.toJSON(), given.dataBytes, view.message], [view.toJSON(), view.dataBytes, message]);
 }
 
 function valueOrDecodeError(message: Uint8Array): void {

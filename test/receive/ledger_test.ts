@@ -4,7 +4,9 @@ import { Ledger } from "../../src/receive/ledger.ts";
 import type { GroupStats } from "../../src/stream/stats.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
 import { PSAMPLE_ATTR_GROUP_SEQ, PSAMPLE_ATTR_SAMPLE_GROUP, PSAMPLE_ATTR_SAMPLE_PROBABILITY } from "../../src/psample/constants.ts";
-import { decodeSample, Sample } from "../../src/psample/sample.ts";
+import type { Sample } from "../../src/psample/sample.ts";
+import { decodeSample } from "../../src/psample/sample_decoder.ts";
+import { SampleView } from "../../src/psample/sample_view.ts";
 import { LITTLE } from "../../src/wire/native.ts";
 import { type Attribute, message, number } from "../psample/build.ts";
 
@@ -166,7 +168,7 @@ test("Ledger keeps groups and namespaces apart, however they alternate", () => {
 test("Ledger sorts by namespace, its own first, and by group, samples without one first", () => {
   const ledger = new Ledger();
   for (const init of [{ group: 3, nsid: 1 }, { group: 4294967295 }, { group: 2 }, { group: 1, nsid: 1 }]) enter(ledger, [0], init);
-  const nameless = new Sample();
+  const nameless = new SampleView();
   ledger.sample(nameless);
   assertEquals(ledger.stats(0).groups.map(({ group, nsid }) => [nsid, group]), [
     [undefined, undefined],

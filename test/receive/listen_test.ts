@@ -8,6 +8,8 @@ import { Receiver } from "../../src/socket/receiver.ts";
 import { pump } from "../../src/stream/pump.ts";
 import { EBADF, EINTR, ENOBUFS, NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 import type { Sample } from "../../src/psample/sample.ts";
+import { decodeSample } from "../../src/psample/sample_decoder.ts";
+import type { EntryView } from "../../src/stream/batch.ts";
 import { encodeMessage } from "../../src/wire/message.ts";
 import { type FakeOptions, type FakeSocket, FakeSys, settle } from "../fake_sys.ts";
 import { familyMessage, groupMessage, joined, sampleMessage, sampleMessages } from "../support/messages.ts";
@@ -28,7 +30,7 @@ function both(name: string, options: FakeOptions, run: (sys: FakeSys) => Promise
   }
 }
 
-function brief(entry: Entry | undefined): string {
+function brief(entry: Entry | EntryView | undefined): string {
   if (!entry) return "end";
   return entry.type === "sample" ? `${entry.group}:${entry.sequence}` : `${entry.type} ${entry.group}`;
 }
@@ -581,7 +583,7 @@ both("samples own their bytes: they do not change with what comes later", {}, as
   kept.forEach((entry, i) => {
     if (entry.type !== "sample") throw new Error("an event");
     assertEquals(entry.data, new Uint8Array(10 + i).fill(0xab));
-    assertEquals(entry.message, sampleMessage({ sequence: i, dataBytes: 10 + i }));
+    assertEquals(entry, decodeSample(sampleMessage({ sequence: i, dataBytes: 10 + i })));
   });
   await listener.close();
 });
@@ -730,7 +732,7 @@ both("what is given away stays as it was, whatever comes later, lent or not", {}
   const lent = listener.lentBatches();
   sys.sample(...sampleMessages(100, 400, { dataBytes: 500 }));
   for (let left = 100; left > 0;) left -= (await lent.next()).value!.count;
-  kept.forEach((entry, i) => assertEquals((entry as Sample).message, sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) })));
+  kept.forEach((entry, i) => assertEquals(entry, decodeSample(sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) }))));
   await listener.close();
 });
 
@@ -741,7 +743,7 @@ both("a batch tells what was lost before each sample, what was dropped since the
   sys.sample(...[3, 4, 8, 6, 9].map((sequence) => sampleMessage({ sequence })), sampleMessage({ group: 2 }));
   sys.listener.drops = 2;
   const first = (await listener.read())!;
-  const seen = [...Array(first.count).keys()].map((i) => [brief(first.entries[i] as Entry), first.lostBefore(i)]);
+  const seen = [...Array(first.count).keys()].map((i) => [brief(first.entries[i]), first.lostBefore(i)]);
   // Where the runtime reads first, the first one comes by itself only if it wakes a reader; here it is one drain.
   assertEquals(seen, [
     ["group-created 1", 0],
@@ -780,6 +782,22 @@ both("a listener is a source of the pump", {}, async (sys) => {
   assertEquals(seen, Array.from({ length: 900 }, (_, i) => i));
 });
 
+both("lent and given batches in turn: each entry once, and in order", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const given = listener.batches();
+  sys.sample(...sampleMessages(3000));
+  listener.end();
+  const seen: string[] = [];
+  for (;;) {
+    const lent = await listener.read();
+    if (lent) seen.push(...lent.entries.map(brief));
+    const batch = (await given.next()).value;
+    if (batch) seen.push(...batch.map(brief));
+    if (!lent && !batch) break;
+  }
+  assertEquals(seen, Array.from({ length: 3000 }, (_, i) => `1:${i}`));
+});
+
 both("low latency waits for each datagram instead of ticking", {}, async (sys) => {
   const listener = await listenWith(sys, { latency: "low" });
   const iterator = listener[Symbol.asyncIterator]();
@@ -806,7 +824,7 @@ both("malformed, truncated and unknown messages are counted, and the stream goes
     encodeMessage({ type: 30, flags: 0 }, new Uint8Array([9, 1, 0, 0])), // a command of tomorrow
     encodeMessage({ type: 1234, flags: 0 }, new Uint8Array(4)), // another family
     encodeMessage({ type: 30, flags: 0 }, new Uint8Array(0)), // no room for its generic netlink header
-    encodeMessage({ type: 30, flags: 0 }, new Uint8Array([0, 1, 0, 0]), (attr) => attr.u16(4, 1)), // a sequence number of 2 bytes
+    sampleMessage({ sequence: 4 }).fill(0xff, 20, 24), // an attribute longer than the message
     encodeMessage({ type: 30, flags: 0 }, new Uint8Array([2, 1, 0, 0])), // a group event without a group
     encodeMessage({ type: 16, flags: 0 }, new Uint8Array([1, 2, 0, 0])), // a family without a name
     encodeMessage({ type: 16, flags: 0 }, new Uint8Array(0)),
@@ -826,6 +844,11 @@ both("a malformed message spoils neither those before it nor the next datagram",
   sys.sample(joined(sampleMessage({ sequence: 0 }), sampleMessage({ sequence: 1 }), bad), sampleMessage({ sequence: 2 }));
   assertEquals(await take(listener, 3), ["1:0", "1:1", "1:2"]);
   assertEquals(listener.stats().malformed, 1);
+  // Offsets count from the datagram, or from the message, not from the memory that it was received into.
+  assertEquals(listener.stats().lastMalformed, `Cannot decode netlink message at byte 144: length 200, ${bad.length} bytes left`);
+  sys.sample(...sampleMessages(50, 3), sampleMessage({ sequence: 53 }).fill(0xff, 20, 24), sampleMessage({ sequence: 54 }));
+  await take(listener, 51);
+  assertEquals(listener.stats().lastMalformed, `Cannot decode sample attribute at byte 20: length 65535, ${bad.length - 20} bytes left`);
   await listener.close();
 });
 

@@ -12,7 +12,10 @@ import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
 import { PcapWriter } from "../../src/format/pcap/writer.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import type { Device, Devices } from "../../src/link/device.ts";
-import { decodeMessage, decodeSample, type GroupEvent, type Sample } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { readRecording, RecordingFile } from "../../src/receive/recording.ts";
 import { DescriptorInput } from "../../src/receive/recording_input.ts";
 import type { Batch } from "../../src/stream/batch.ts";
@@ -39,8 +42,8 @@ function sampleMessage(sequence: number, group = 1, type = 30, little = true, ..
   return message([[3, number(4, group, little)], [4, number(4, sequence, little)], ...more], { type, little });
 }
 
-function numbered(sequence: number, group = 1, ...more: Attribute[]): Sample {
-  return decodeSample(sampleMessage(sequence, group, 30, true, ...more));
+function numbered(sequence: number, group = 1, ...more: Attribute[]): SampleView {
+  return viewSample(sampleMessage(sequence, group, 30, true, ...more));
 }
 
 const sequences = ({ entries }: Reading): (number | undefined)[] => entries.map(({ sequence }) => sequence);
@@ -421,7 +424,7 @@ test("readRecording(): a packet that is longer than a message can hold is cut", 
 });
 
 test("readRecording(): a device is named as it was when the packet was sampled", async () => {
-  const sampleOf = (sequence: number, inIfindex: number, outIfindex?: number): Sample =>
+  const sampleOf = (sequence: number, inIfindex: number, outIfindex?: number): SampleView =>
     numbered(sequence, 1, [0, number(2, inIfindex)], ...(outIfindex === undefined ? [] : [[1, number(2, outIfindex)] as Attribute]));
   const names = new Map([[3, "eth0"], [4, "lan"]]);
   const there: Devices = {
@@ -432,7 +435,7 @@ test("readRecording(): a device is named as it was when the packet was sampled",
   const output = new Output();
   const writer = new PcapngWriter();
   writer.begin(output);
-  const write = (...items: Sample[]): void => {
+  const write = (...items: SampleView[]): void => {
     const batch = new BatchBuffer();
     batch.devices = there;
     for (const item of items) batch.add(item as never, 0);
@@ -641,7 +644,7 @@ test("samples are lent: the objects are used again", async () => {
 });
 
 test("group events of a recording come with the samples", async () => {
-  const event = decodeMessage(message([[3, number(4, 9)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 })) as GroupEvent;
+  const event = viewMessage(message([[3, number(4, 9)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 })) as GroupEvent;
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const items = [numbered(1, 9), event, numbered(0, 9), numbered(1, 9)];
     const read = await readPieces(record(writer, items, { devices: devices({}) }), 100);

@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { NetlinkError } from "../../src/errors.ts";
 import type { Listener } from "../../src/receive/listener.ts";
+import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import { replay, replayWith } from "../../src/receive/replay.ts";
 import { FakeSys, settle } from "../fake_sys.ts";
 import { openFds } from "../support/fds.ts";
@@ -43,7 +44,7 @@ clean("replay yields every message in order, unchanged, and ends", async () => {
   ];
   const seen: string[] = [];
   for await (const entry of await replay(messages, options)) {
-    if (entry.type === "sample") assertEquals(entry.message, messages[seen.length]);
+    if (entry.type === "sample") assertEquals(entry, decodeSample(messages[seen.length]!));
     seen.push(entry.type === "sample" ? `${entry.sequence}: ${entry.dataBytes}` : entry.type);
   }
   assertEquals(seen, ["group-created", ...upTo(10).map((i) => `${i}: ${i}`), "group-deleted"]);

@@ -2,12 +2,13 @@ import { test } from "node:test";
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import type { Device, Devices } from "../../src/link/device.ts";
 import { BatchBuffer, Selection } from "../../src/stream/batch.ts";
-import { decodeSample, type GroupEvent } from "../../src/psample/mod.ts";
+import type { GroupEvent } from "../../src/psample/mod.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { bytes, message, number } from "../psample/build.ts";
 
 /** A sample of one interface. */
-function on(ifindex: number, nsid?: number): ReturnType<typeof decodeSample> {
-  return decodeSample(message([[0, number(2, ifindex)]]), { nsid });
+function on(ifindex: number, nsid?: number): ReturnType<typeof viewSample> {
+  return viewSample(message([[0, number(2, ifindex)]]), { nsid });
 }
 
 function device(name: string): Device {
@@ -49,7 +50,7 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   /** What a selection of a batch of samples tells: of each its group, its losses, and whether it is let through. */
   const told = (...samples: [group: number, lost: number | undefined, pick: boolean][]): (number | undefined)[] => {
     batch.clear();
-    for (const [group, lost] of samples) batch.add(decodeSample(message([[3, number(4, group)]])), lost);
+    for (const [group, lost] of samples) batch.add(viewSample(message([[3, number(4, group)]])), lost);
     selection.from(batch);
     samples.forEach(([, , pick], i) => pick && selection.pick(i));
     selection.finish();
@@ -68,7 +69,7 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
 
 test("Batch.packet() decodes a packet once, by the type of the device that it was sampled on", () => {
   const ip = bytes("450000140000400040060000c00002070a000001");
-  const sample = (ifindex: number): ReturnType<typeof on> => decodeSample(message([[0, number(2, ifindex)], [2, number(4, 60)], [6, ip]]));
+  const sample = (ifindex: number): ReturnType<typeof on> => viewSample(message([[0, number(2, ifindex)], [2, number(4, 60)], [6, ip]]));
   const batch = new BatchBuffer();
   // A tunnel's packets have no frame around them, 768 is ARPHRD_TUNNEL; of an unknown device the packet itself tells.
   batch.devices = {

@@ -4,7 +4,7 @@ import { Output } from "../../src/format/output.ts";
 import type { Ending, Recorder } from "../../src/format/recorder.ts";
 import { type Devices, NO_DEVICES } from "../../src/link/device.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
-import type { Sample } from "../../src/psample/sample.ts";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 
@@ -35,7 +35,11 @@ export function devices(named: Readonly<Record<number, string>>, type?: number):
 }
 
 /** Records entries into one file, and checks that no more bytes are written than were promised. */
-export function record(recorder: Recorder, items: readonly (Sample | GroupEvent)[], options: RecordOptions = {}): Uint8Array<ArrayBuffer> {
+export function record(
+  recorder: Recorder,
+  items: readonly (SampleView | GroupEvent)[],
+  options: RecordOptions = {},
+): Uint8Array<ArrayBuffer> {
   const output = new Output(64);
   const ledger = options.ledger ?? new Ledger();
   const batch = new BatchBuffer();

@@ -1,7 +1,7 @@
 /** Writes netlink messages as they came (pcap with link type 253), as libpsample and nlmon devices record them. */
 import { encodeNewFamily } from "../../genl/ctrl.ts";
 import { PSAMPLE_GENL_NAME, PSAMPLE_GENL_VERSION } from "../../psample/constants.ts";
-import type { Sample } from "../../psample/sample.ts";
+import type { SampleView } from "../../psample/sample_view.ts";
 import type { Batch, EntryView } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { encodeMessage, isLittleEndian, messageType, NLMSG_NOOP } from "../../wire/message.ts";
@@ -86,7 +86,7 @@ export class NetlinkWriter implements Recorder {
     const lost = batch.lostBefore(i);
     if (lost === undefined) return;
     if (!this.#tells) {
-      if (this.#gap(batch.entries[i] as Sample, lost) <= Math.max(0, lost)) return;
+      if (this.#gap(batch.entries[i] as SampleView, lost) <= Math.max(0, lost)) return;
       this.#tells = true;
       this.#tellLosses(output, Math.max(0, lost), little);
       return;
@@ -98,7 +98,7 @@ export class NetlinkWriter implements Recorder {
   }
 
   /** How many numbers are missing between a sample and the one of its group that was written last. */
-  #gap({ group, nsid, sequence }: Sample, lost: number): number {
+  #gap({ group, nsid, sequence }: SampleView, lost: number): number {
     if (group === undefined || sequence === undefined) return 0;
     const key = nsid === undefined ? group : `${nsid}/${group}`;
     const next = this.#next.get(key);

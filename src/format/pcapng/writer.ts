@@ -28,7 +28,7 @@ import {
   PSAMPLE_ATTR_USER_COOKIE,
 } from "../../psample/constants.ts";
 import type { GroupEvent } from "../../psample/group.ts";
-import type { Sample } from "../../psample/sample.ts";
+import type { SampleView } from "../../psample/sample_view.ts";
 import { type Batch, type EntryView, sampledIfindex } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { NLA_TYPE_MASK } from "../../wire/attr_reader.ts";
@@ -257,7 +257,7 @@ export class PcapngWriter implements Recorder {
     blocks.end(output, start);
   }
 
-  #sample(output: Output, batch: Batch, i: number, sample: Sample): void {
+  #sample(output: Output, batch: Batch, i: number, sample: SampleView): void {
     const blocks = this.#blocks;
     const { little } = blocks;
     const clock = this.#clock;
@@ -314,7 +314,14 @@ export class PcapngWriter implements Recorder {
   }
 
   /** The options that give the message back: all of it but the packet, which is there already. */
-  #carry(output: Output, sample: Sample, messageLittle: boolean, message: Uint8Array, dataAt: number | undefined, captured: number): void {
+  #carry(
+    output: Output,
+    sample: SampleView,
+    messageLittle: boolean,
+    message: Uint8Array,
+    dataAt: number | undefined,
+    captured: number,
+  ): void {
     const blocks = this.#blocks;
     let kind = KIND_SAMPLE;
     let left = message.length - captured;
@@ -335,7 +342,7 @@ export class PcapngWriter implements Recorder {
     } while (left > 0);
   }
 
-  #comment(output: Output, batch: Batch, i: number, stream: Stream, sample: Sample, rare: boolean): void {
+  #comment(output: Output, batch: Batch, i: number, stream: Stream, sample: SampleView, rare: boolean): void {
     const start = output.length;
     output.length += 4;
     output.put(stream.comment);
@@ -373,7 +380,7 @@ export class PcapngWriter implements Recorder {
     blocks.end(output, start, false);
   }
 
-  #interface(output: Output, batch: Batch, i: number, sample: Sample, data: Uint8Array | undefined): Interface {
+  #interface(output: Output, batch: Batch, i: number, sample: SampleView, data: Uint8Array | undefined): Interface {
     const place = this.#place(batch, i, sample);
     const { device, ethernet, raw } = place;
     // Without data one link type is as good as the other.
@@ -390,7 +397,7 @@ export class PcapngWriter implements Recorder {
   }
 
   /** The device of a sample. A device that is renamed, or of which more is known, is another one. */
-  #place(batch: Batch, i: number, sample: Sample): Place {
+  #place(batch: Batch, i: number, sample: SampleView): Place {
     const ifindex = sampledIfindex(sample);
     const { nsid } = sample;
     const device = batch.device(i);
@@ -452,7 +459,7 @@ export class PcapngWriter implements Recorder {
     return machine;
   }
 
-  #stream(from: Interface, sample: Sample): Stream {
+  #stream(from: Interface, sample: SampleView): Stream {
     const { group, rate, rateIsProbability: isProbability } = sample;
     for (const stream of from.streams) {
       if (stream.group === group && stream.rate === rate && stream.isProbability === isProbability) return stream;
@@ -495,7 +502,7 @@ function isSame(a: Device | undefined, b: Device | undefined): boolean {
 }
 
 /** "1 in N, group G": what the samples of an interface stand for. */
-function description(sample: Sample): string {
+function description(sample: SampleView): string {
   const { oneIn, group, nsid } = sample;
   const parts: string[] = [];
   if (oneIn !== undefined) parts.push(`1 in ${Number(oneIn.toPrecision(9))}`);

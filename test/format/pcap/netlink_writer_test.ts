@@ -4,18 +4,21 @@ import { RecordDecoder } from "../../../src/format/netlink_record.ts";
 import { PcapReader } from "../../../src/format/pcap.ts";
 import { NetlinkWriter } from "../../../src/format/pcap/netlink_writer.ts";
 import { Output } from "../../../src/format/output.ts";
-import { decodeMessage, decodeSample, type GroupEvent, type Sample } from "../../../src/psample/mod.ts";
+import type { GroupEvent } from "../../../src/psample/mod.ts";
+import { viewMessage } from "../../../src/psample/group.ts";
+import { viewSample } from "../../../src/psample/sample_decoder.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { BatchBuffer } from "../../../src/stream/batch.ts";
 import { toHex } from "../../../src/wire/text.ts";
 import { bytes, message, number } from "../../psample/build.ts";
 import { recordings } from "../../psample/recordings.ts";
 import { record } from "../../support/recorded.ts";
 
-type Item = Sample | GroupEvent;
+type Item = SampleView | GroupEvent;
 
-function numbered(sequence: number, group = 1, little = true, type = 30): Sample {
+function numbered(sequence: number, group = 1, little = true, type = 30): SampleView {
   const attributes = [[3, number(4, group, little)], [4, number(4, sequence, little)]] as const;
-  return decodeSample(message([...attributes], { little, type }), { littleEndian: little });
+  return viewSample(message([...attributes], { little, type }), { littleEndian: little });
 }
 
 /** The messages of a file, without their cooked heads, in hexadecimal, and their times. */
@@ -35,7 +38,7 @@ const told = (message: string): number | undefined =>
 
 test("NetlinkWriter: header, family and record are these bytes", () => {
   const timeNs = 1784000000_000000042n;
-  const event = decodeMessage(bytes("1c000000 1e00 0000 01000000 00000000 02010000 08000300 05000000"))!;
+  const event = viewMessage(bytes("1c000000 1e00 0000 01000000 00000000 02010000 08000300 05000000"))!;
   assertEquals(
     record(new NetlinkWriter(), [event], { timeNs }),
     bytes(

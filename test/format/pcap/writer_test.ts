@@ -3,7 +3,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { EncodeError } from "../../../src/errors.ts";
 import { Output } from "../../../src/format/output.ts";
 import { PcapWriter } from "../../../src/format/pcap/writer.ts";
-import { decodeSample, type Sample } from "../../../src/psample/mod.ts";
+import { viewSample } from "../../../src/psample/sample_decoder.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { BatchBuffer } from "../../../src/stream/batch.ts";
 import { type Attribute, bytes, message, number } from "../../psample/build.ts";
 import { record } from "../../support/recorded.ts";
@@ -11,8 +12,8 @@ import { record } from "../../support/recorded.ts";
 const FRAME: Attribute = [6, bytes("020000000001 020000000002 0800 45")];
 const IPV4: Attribute = [6, bytes("45000014 0000000000000000 00000000")];
 
-function sample(...attributes: Attribute[]): Sample {
-  return decodeSample(message(attributes));
+function sample(...attributes: Attribute[]): SampleView {
+  return viewSample(message(attributes));
 }
 
 test("PcapWriter: a file of packets is these bytes", () => {

@@ -1,0 +1,167 @@
+import { align4, LITTLE, viewOf } from "../wire/native.ts";
+import {
+  PSAMPLE_ATTR_GROUP_REFCOUNT,
+  PSAMPLE_ATTR_PAD,
+  PSAMPLE_ATTR_SAMPLE_PROBABILITY,
+  PSAMPLE_ATTR_TUNNEL,
+  PSAMPLE_ATTR_USER_COOKIE,
+} from "./constants.ts";
+import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, headerSize, headerType, isExpected, Layout } from "./layout.ts";
+import { Sample } from "./sample.ts";
+import { SampleView } from "./sample_view.ts";
+
+/** How {@linkcode decodeSample} reads a message. */
+export interface DecodeOptions {
+  /** Byte order of the machine that the message is from. Defaults to this machine's. */
+  littleEndian?: boolean | undefined;
+  /** The network namespace that the message came from (`nsid`), unless it is the listener's own. */
+  nsid?: number | undefined;
+}
+
+/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
+const MOST_KEPT = 8;
+/** Every so many messages of other layouts it is seen which of those kept are used no more. */
+const MISSES_PER_SWEEP = 1024;
+/** A power of two. */
+const SIGNATURES = 64;
+
+/**
+ * Decodes samples, and remembers what their messages are like: it is faster if a stream of messages has a decoder of its own.
+ *
+ * A message of a layout that is not remembered is walked, which allocates nothing; a layout is remembered when it is seen again.
+ */
+export class SampleDecoder {
+  readonly #kept: Layout[] = [];
+  /** The layout of the message before. */
+  #recent = new Layout();
+  /** For messages whose layout is not remembered. */
+  #spare = new Layout();
+  /** Signatures of layouts that were seen once. */
+  readonly #seen = new Int32Array(SIGNATURES);
+  #misses = 0;
+  // Of the message that is decoded:
+  #has = 0;
+  #cookie = -1;
+
+  /**
+   * Decodes the message between two offsets of `view`. Whether it is a sample at all is not checked: see
+   * {@linkcode decodeMessage}.
+   *
+   * @throws {DecodeError} If it is not a psample message.
+   */
+  decode(view: DataView, start: number, end: number, options?: DecodeOptions): Sample {
+    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE);
+    return new Sample(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
+  }
+
+  /**
+   * Points `sample` at the message between two offsets of `view`: a sample is reused, and nothing is allocated.
+   *
+   * @returns `sample`
+   * @throws {DecodeError} If it is not a psample message; `sample` is unchanged then.
+   */
+  view(view: DataView, start: number, end: number, sample: SampleView, options?: DecodeOptions): SampleView {
+    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE);
+    // What is its layout alone goes with the sample, which gives back the one that it had.
+    if (layout === this.#spare) this.#spare = sample.takeLayout(layout);
+    sample.point(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
+    return sample;
+  }
+
+  #layoutOf(view: DataView, start: number, end: number, little: boolean): Layout {
+    const recent = this.#recent;
+    if (this.#fits(recent, view, start, end, little)) return recent;
+    for (const layout of this.#kept) {
+      if (layout === recent || !this.#fits(layout, view, start, end, little)) continue;
+      layout.uses++;
+      return this.#recent = layout;
+    }
+    return this.#miss(view, start, end, little);
+  }
+
+  /** Whether a message has a layout, and what stands behind its data. */
+  #fits(layout: Layout, view: DataView, start: number, end: number, little: boolean): boolean {
+    if (!layout.fits(view, start, end, little)) return false;
+    let { has, cookie } = layout;
+    if (layout.data >= 0) {
+      let at = start + layout.data;
+      at += align4(view.getUint16(at - 4, little)) - 4;
+      while (at < end) {
+        const left = end - at;
+        const word = left < 4 ? 0 : view.getInt32(at, little);
+        const size = headerSize(word, little);
+        if (size < 4 || size > left) return false;
+        switch (headerType(word, little)) {
+          case PSAMPLE_ATTR_USER_COOKIE:
+            cookie = at + 4 - start;
+            break;
+          case PSAMPLE_ATTR_TUNNEL:
+          case PSAMPLE_ATTR_GROUP_REFCOUNT:
+            has |= HAS_TUNNEL;
+            break;
+          case PSAMPLE_ATTR_SAMPLE_PROBABILITY:
+            has |= HAS_PROBABILITY;
+            break;
+          case PSAMPLE_ATTR_PAD:
+            break;
+          default:
+            // A value whose place differs with the size of the data.
+            if (isExpected(headerType(word, little), size)) return false;
+            has |= HAS_UNKNOWN;
+        }
+        at += align4(size);
+      }
+    }
+    this.#has = has;
+    this.#cookie = cookie;
+    return true;
+  }
+
+  #miss(view: DataView, start: number, end: number, little: boolean): Layout {
+    const layout = this.#spare;
+    layout.walk(view, start, end, little);
+    this.#has = layout.has;
+    this.#cookie = layout.cookie;
+    this.#misses++;
+    if (!layout.isGeneral) return layout;
+    const { signature } = layout;
+    const slot = (signature ^ signature >>> 16) & SIGNATURES - 1;
+    if (this.#seen[slot] !== signature) this.#seen[slot] = signature;
+    else this.#keep(layout, view, start);
+    return layout;
+  }
+
+  /** Remembers a layout, if there is room, or one that is used no more. */
+  #keep(layout: Layout, view: DataView, start: number): void {
+    const kept = this.#kept;
+    if (kept.length < MOST_KEPT) {
+      kept.push(layout.learn(view, start));
+    } else if (this.#misses > MISSES_PER_SWEEP) {
+      this.#misses = 0;
+      const idle = kept.findIndex((one) => one.uses === 0 && one !== this.#recent);
+      for (const one of kept) one.uses = 0;
+      if (idle >= 0) kept[idle] = layout.learn(view, start);
+    }
+  }
+}
+
+/** For whoever decodes a message now and then. */
+const DEFAULT = new SampleDecoder();
+
+/**
+ * Decodes one sample from a whole netlink message, headers included. The sample's bytes are views of `message`.
+ *
+ * @throws {DecodeError} If it is not a psample message.
+ */
+export function decodeSample(message: Uint8Array, options?: DecodeOptions): Sample {
+  return DEFAULT.decode(viewOf(message), 0, message.length, options);
+}
+
+/**
+ * A view of one sample in a whole netlink message, headers included.
+ *
+ * @throws {DecodeError} If it is not a psample message.
+ */
+export function viewSample(message: Uint8Array, options?: DecodeOptions): SampleView {
+  return DEFAULT.view(viewOf(message), 0, message.length, new SampleView(), options);
+}

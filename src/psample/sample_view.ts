@@ -1,0 +1,214 @@
+import { LITTLE, viewOf } from "../wire/native.ts";
+import type { UnknownAttribute } from "../wire/attr_reader.ts";
+import { findTunnel, findUnknown, NONE, sizeAt, valueAt } from "./attributes.ts";
+import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, Layout } from "./layout.ts";
+import { oneInOf, Sample, type SampleFields } from "./sample.ts";
+import type { Tunnel } from "./tunnel.ts";
+
+const NOTHING = new DataView(new ArrayBuffer(20));
+const EMPTY = new Layout();
+EMPTY.little = LITTLE;
+
+/** A sample that is given or lent. */
+export type AnySample = Sample | SampleView;
+
+/**
+ * A sample that is lent: its fields are decoded lazily from the underlying message, and both are reused for another sample as soon as
+ * the next batch is requested. {@linkcode SampleView.copy} what you keep.
+ */
+export class SampleView implements SampleFields {
+  #view: DataView = NOTHING;
+  #start = 0;
+  #end = 0;
+  #layout: Layout = EMPTY;
+  /** HAS_* */
+  #has = 0;
+  #cookie = -1;
+  #nsid: number | undefined = undefined;
+  /** A layout that no other sample has. */
+  #own: Layout | undefined = undefined;
+  /** The tunnel, once it was asked for. */
+  #tunnel: Tunnel | undefined = undefined;
+  #tunnelIsDecoded = false;
+
+  /** @ignore Points this at a message: where its attributes are is known. */
+  point(view: DataView, start: number, end: number, layout: Layout, has: number, cookie: number, nsid: number | undefined): void {
+    this.#view = view;
+    this.#start = start;
+    this.#end = end;
+    this.#layout = layout;
+    this.#has = has;
+    this.#cookie = cookie;
+    this.#nsid = nsid;
+    this.#tunnelIsDecoded = false;
+  }
+
+  /** @ignore Takes a layout over for itself, and gives the one up that it had. */
+  takeLayout(layout: Layout): Layout {
+    const before = this.#own ?? new Layout();
+    this.#own = layout;
+    return before;
+  }
+
+  /** {@linkcode SampleFields.type} */
+  get type(): "sample" {
+    return "sample";
+  }
+
+  /** {@linkcode SampleFields.group} */
+  get group(): number | undefined {
+    const layout = this.#layout;
+    return layout.group < 0 ? undefined : this.#view.getUint32(this.#start + layout.group, layout.little);
+  }
+
+  /** {@linkcode SampleFields.sequence} */
+  get sequence(): number | undefined {
+    const layout = this.#layout;
+    return layout.sequence < 0 ? undefined : this.#view.getUint32(this.#start + layout.sequence, layout.little);
+  }
+
+  /** {@linkcode SampleFields.rate} */
+  get rate(): number | undefined {
+    const layout = this.#layout;
+    return layout.rate < 0 ? undefined : this.#view.getUint32(this.#start + layout.rate, layout.little);
+  }
+
+  /** {@linkcode SampleFields.rateIsProbability} */
+  get rateIsProbability(): boolean {
+    return (this.#has & HAS_PROBABILITY) !== 0;
+  }
+
+  /** {@linkcode SampleFields.oneIn} */
+  get oneIn(): number | undefined {
+    return this.rateIsProbability ? oneInOf(this.rate) : this.rate;
+  }
+
+  /** {@linkcode SampleFields.inIfindex} */
+  get inIfindex(): number | undefined {
+    const { inIfindex, inIfindexIsWide } = this.#layout;
+    return inIfindexIsWide ? this.#u32(inIfindex) : this.#u16(inIfindex);
+  }
+
+  /** {@linkcode SampleFields.outIfindex} */
+  get outIfindex(): number | undefined {
+    const { outIfindex, outIfindexIsWide } = this.#layout;
+    return outIfindexIsWide ? this.#u32(outIfindex) : this.#u16(outIfindex);
+  }
+
+  /** {@linkcode SampleFields.originalBytes} */
+  get originalBytes(): number | undefined {
+    const layout = this.#layout;
+    return layout.originalBytes < 0 ? undefined : this.#view.getUint32(this.#start + layout.originalBytes, layout.little);
+  }
+
+  /** {@linkcode SampleFields.protocol} */
+  get protocol(): number | undefined {
+    const layout = this.#layout;
+    return layout.protocol < 0 ? undefined : this.#view.getUint16(this.#start + layout.protocol, layout.little);
+  }
+
+  /** {@linkcode SampleFields.timestampNs} */
+  get timestampNs(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.timestamp < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.timestamp, layout.little);
+  }
+
+  /** {@linkcode SampleFields.latencyNs} */
+  get latencyNs(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.latency < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.latency, layout.little);
+  }
+
+  /** {@linkcode SampleFields.outTc} */
+  get outTc(): number | undefined {
+    const layout = this.#layout;
+    return layout.outTc < 0 ? undefined : this.#view.getUint16(this.#start + layout.outTc, layout.little);
+  }
+
+  /** {@linkcode SampleFields.outTcOccupancyBytes} */
+  get outTcOccupancyBytes(): bigint | undefined {
+    const layout = this.#layout;
+    return layout.outTcOccupancy < 0 ? undefined : this.#view.getBigUint64(this.#start + layout.outTcOccupancy, layout.little);
+  }
+
+  /** {@linkcode SampleFields.cookie} */
+  get cookie(): Uint8Array | undefined {
+    return this.#cookie < 0 ? undefined : valueAt(this.#view, this.#start + this.#cookie, this.#layout.little);
+  }
+
+  /** {@linkcode SampleFields.tunnel} */
+  get tunnel(): Tunnel | undefined {
+    if ((this.#has & HAS_TUNNEL) === 0) return undefined;
+    if (!this.#tunnelIsDecoded) this.#tunnel = findTunnel(this.#view, this.#start, this.#end, this.#layout.little);
+    this.#tunnelIsDecoded = true;
+    return this.#tunnel;
+  }
+
+  /** {@linkcode SampleFields.unknown} */
+  get unknown(): readonly UnknownAttribute[] {
+    if ((this.#has & (HAS_UNKNOWN | HAS_TUNNEL)) === 0) return NONE;
+    return findUnknown(this.#view, this.#start, this.#end, this.#layout.little, this.tunnel);
+  }
+
+  /** {@linkcode SampleFields.nsid} */
+  get nsid(): number | undefined {
+    return this.#nsid;
+  }
+
+  /** {@linkcode SampleFields.portId} */
+  get portId(): number {
+    return this.#view.getUint32(this.#start + 12, this.#layout.little);
+  }
+
+  /** {@linkcode SampleFields.data} */
+  get data(): Uint8Array | undefined {
+    const { data, little } = this.#layout;
+    return data < 0 ? undefined : valueAt(this.#view, this.#start + data, little);
+  }
+
+  /** Size of {@linkcode SampleView.data}; 0 if there is none. */
+  get dataBytes(): number {
+    const { data, little } = this.#layout;
+    return data < 0 ? 0 : sizeAt(this.#view, this.#start + data, little);
+  }
+
+  /** The whole netlink message, headers included. */
+  get message(): Uint8Array {
+    return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#start, this.#end - this.#start);
+  }
+
+  /** Reads {@linkcode SampleView.timestampNs} as two 32-bit halves, without a big integer; returns false if there is none. */
+  readTimestamp(halves: { high: number; low: number }): boolean {
+    const { timestamp, little } = this.#layout;
+    if (timestamp < 0) return false;
+    const at = this.#start + timestamp;
+    halves.high = this.#view.getUint32(little ? at + 4 : at, little);
+    halves.low = this.#view.getUint32(little ? at : at + 4, little);
+    return true;
+  }
+
+  /** The sample as a plain object with bytes of its own, which stays what it is. */
+  copy(): Sample {
+    const message = this.message.slice();
+    const view = message.length === 0 ? NOTHING : viewOf(message);
+    return new Sample(view, 0, message.length, this.#layout, this.#has, this.#cookie, this.#nsid);
+  }
+
+  /** What `JSON.stringify` uses: 64-bit numbers as decimal text, bytes as hexadecimal. */
+  toJSON(): Record<string, unknown> {
+    return this.copy().toJSON();
+  }
+
+  /** What `console.log` shows, in both runtimes. */
+  [Symbol.for("nodejs.util.inspect.custom")](): SampleFields {
+    return { ...this.copy() };
+  }
+
+  #u16(at: number): number | undefined {
+    return at < 0 ? undefined : this.#view.getUint16(this.#start + at, this.#layout.little);
+  }
+
+  #u32(at: number): number | undefined {
+    return at < 0 ? undefined : this.#view.getUint32(this.#start + at, this.#layout.little);
+  }
+}
