@@ -1,0 +1,258 @@
+/**
+ * From samples to answers: who talks, how much, and how sure that is.
+ *
+ * Each sample stands for N packets, N being its own: rates and probabilities may be mixed. Losses and segmentation offload are corrected for.
+ * Everything is bounded in memory, and time is an argument.
+ *
+ * @module
+ */
+import { ArgumentError } from "../errors.ts";
+import type { Device } from "../link/device.ts";
+import { type Batch, sampledIfindex } from "../stream/batch.ts";
+import type { Interval } from "./intervals.ts";
+import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
+import { LossCorrection } from "./losses.ts";
+import { countSegments, type Segments } from "./segments.ts";
+import { Decay, Sums } from "./sums.ts";
+import { TopKeys } from "./top_keys.ts";
+
+/** How to estimate. */
+export interface EstimatorOptions {
+  /** Keys by which flows are told apart, with commas between. Defaults to `"ipsource,ipdestination"`. */
+  by?: string | undefined;
+  /** How many flows are kept at most: up to here everything is exact. Defaults to 4096. */
+  flows?: number | undefined;
+  /**
+   * Time constants of decay in seconds, for rates of now: each stands for a window of twice as many. `Infinity` keeps everything until
+   * {@linkcode Estimator.restart}. Flows are ranked by the first. Defaults to `[Infinity]`.
+   */
+  taus?: readonly number[] | undefined;
+}
+
+/** One flow, or one device and direction. */
+export interface FlowEstimate {
+  /** The texts of the keys. */
+  readonly by: readonly string[];
+  /** Number of samples of it. */
+  readonly samples: number;
+  /** Estimated packets. */
+  readonly packets: number;
+  /** Estimated bytes, link headers included, without frame check sequences. */
+  readonly bytes: number;
+  /** Bounds of the packets at 95 %. */
+  readonly packetsRange: Interval;
+  /** Bounds of the bytes at 95 %. */
+  readonly bytesRange: Interval;
+  /** Bytes a second, times 8. */
+  readonly bitsPerSecond: number;
+  /** Share of all estimated bytes, 0 to 1. */
+  readonly share: number;
+  /** How many of the bytes may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
+  readonly overcountAtMost: number;
+}
+
+/** What an estimator knows at one moment. */
+export interface Snapshot {
+  /** The names of the keys. */
+  readonly by: readonly string[];
+  /** How many seconds of traffic the figures stand for. */
+  readonly seconds: number;
+  /** All of it. */
+  readonly total: FlowEstimate;
+  /** The largest flows, the largest first. */
+  readonly flows: readonly FlowEstimate[];
+  /** Each device and direction; `by` is the name and `"in"` or `"out"`. */
+  readonly devices: readonly FlowEstimate[];
+  /** Bytes that a flow which is not among the kept ones can have at most. */
+  readonly bound: number;
+  /** Samples that had not all of the keys: they are in the total only. */
+  readonly keyless: number;
+  /** Samples whose size or rate is not known: they are nowhere. */
+  readonly unusable: number;
+  /** Samples certain to be lost; those that came stand for them. */
+  readonly lost: number;
+  /** Samples of segmentation offload of which nobody knows how many packets they are. */
+  readonly unknownSegments: number;
+}
+
+/** What a link without a name of its own can carry. */
+const USUAL_MTU = 1500;
+/** Ethernet, two tags. */
+const LINK_HEADER = 22;
+const SUPER_PACKET = 65_535;
+/** How many devices and directions are told apart. */
+const MOST_DEVICES = 4096;
+const OTHERS = "others";
+
+/** Estimates from batches. Give it each batch once, and ask whenever you like. */
+export class Estimator {
+  readonly #key: FlowKey;
+  readonly #decay: Decay;
+  readonly #flows: TopKeys;
+  readonly #sums: Sums;
+  readonly #total: Sums;
+  readonly #devices: Sums;
+  /** Rows of devices, by direction; by their objects first, since a key of text for each sample would cost more than all else. */
+  readonly #rowsIn = new WeakMap<Device, number>();
+  readonly #rowsOut = new WeakMap<Device, number>();
+  readonly #deviceRows = new Map<string, number>();
+  readonly #deviceNames: (readonly [string, string])[] = [];
+  /** Which of them have shown a super packet. */
+  readonly #superPackets = new Uint8Array(MOST_DEVICES);
+  readonly #losses = new LossCorrection();
+  readonly #segments: Segments = { packets: 0, bytes: 0, unknown: false };
+  #keyless = 0;
+  #unusable = 0;
+  #lost = 0;
+  #unknownSegments = 0;
+
+  /** An estimator of nothing yet. */
+  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity] }: EstimatorOptions = {}) {
+    if (!Number.isInteger(flows) || flows < 1 || flows > 1 << 20) {
+      throw new ArgumentError(`Cannot keep ${flows} flows: expected 1 to ${1 << 20}`);
+    }
+    if (taus.length === 0 || taus.some((tau) => !(tau > 0))) throw new ArgumentError("Cannot estimate: a time constant must be above 0");
+    this.#key = new FlowKey(by);
+    this.#decay = new Decay(taus);
+    this.#flows = new TopKeys(flows, this.#key.size);
+    this.#sums = new Sums(flows, this.#decay);
+    this.#total = new Sums(1, this.#decay);
+    this.#devices = new Sums(MOST_DEVICES, this.#decay);
+  }
+
+  /** The names of the keys. */
+  get by(): readonly string[] {
+    return this.#key.keys.map(({ name }) => name);
+  }
+
+  /**
+   * Takes a batch.
+   *
+   * @param nowNs When its samples came, in nanoseconds since 1970. Defaults to when it was read; of a recording, to the time of its first entry.
+   */
+  take(batch: Batch, nowNs: bigint = batch.recorded && batch.count > 0 ? batch.timeNs(0) : batch.readAtNs): void {
+    this.#advance(Number(nowNs) / 1e9);
+    this.#lost += batch.lost;
+    const { entries, count } = batch;
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i]!;
+      if (entry.type !== "sample") continue;
+      const { oneIn, originalBytes, outIfindex } = entry;
+      if (oneIn === undefined || originalBytes === undefined) {
+        this.#unusable++;
+        continue;
+      }
+      const device = batch.device(i);
+      const row = this.#deviceRow(device, sampledIfindex(entry), entry.nsid, outIfindex !== undefined);
+      const segments = this.#segments;
+      if (countSegments(batch.packet(i), originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
+      if (segments.unknown) this.#unknownSegments++;
+      const corrected = oneIn * this.#losses.factor(entry.group, entry.nsid, entry.portId, batch.lostBefore(i));
+      if (corrected <= 0) continue;
+      const mtu = device?.mtu ?? USUAL_MTU;
+      // The bound needs the largest packet that could have come, not the largest that did.
+      const isSuper = this.#superPackets[row] === 1;
+      const mostPackets = isSuper ? Math.max(segments.packets, Math.ceil(SUPER_PACKET / mtu)) : 1;
+      const mostBytes = Math.max(segments.bytes, isSuper ? SUPER_PACKET + mostPackets * LINK_HEADER : mtu + LINK_HEADER);
+      const { packets, bytes } = segments;
+      this.#total.add(0, corrected, packets, bytes, mostPackets, mostBytes);
+      this.#devices.add(row, corrected, packets, bytes, mostPackets, mostBytes);
+      const size = this.#key.write(batch, i);
+      if (size < 0) {
+        this.#keyless++;
+        continue;
+      }
+      const slot = this.#flows.add(this.#key.bytes, size, corrected * bytes * this.#decay.weights[0]!);
+      if (this.#flows.isNew) this.#sums.clearRow(slot);
+      this.#sums.add(slot, corrected, packets, bytes, mostPackets, mostBytes);
+    }
+  }
+
+  /**
+   * What is known at this time.
+   *
+   * @param nowNs The time, in nanoseconds since 1970.
+   * @param top How many flows. Defaults to all that are kept.
+   * @param horizon Which of the time constants, by its place. Defaults to the first.
+   */
+  snapshot(nowNs: bigint, top: number = Infinity, horizon = 0): Snapshot {
+    const now = Number(nowNs) / 1e9;
+    this.#advance(now);
+    const seconds = this.#decay.seconds(horizon, now);
+    const allBytes = this.#total.bytes(0, horizon).value;
+    const estimate = (sums: Sums, row: number, by: readonly string[], overcount = 0): FlowEstimate => {
+      const packets = sums.packets(row, horizon);
+      const bytes = sums.bytes(row, horizon);
+      return {
+        by,
+        samples: sums.samples(row),
+        packets: packets.value,
+        bytes: bytes.value + overcount,
+        packetsRange: packets.range,
+        bytesRange: [bytes.range[0], bytes.range[1] + overcount],
+        bitsPerSecond: seconds > 0 ? 8 * (bytes.value + overcount) / seconds : 0,
+        share: allBytes > 0 ? (bytes.value + overcount) / allBytes : 0,
+        overcountAtMost: overcount,
+      };
+    };
+    const flows = this.#flows;
+    const weight = this.#decay.weights[0]!;
+    // The order is that of the first horizon; of another it is made of the flows that are kept.
+    let ranked = flows.ranked();
+    if (horizon !== 0) {
+      const bytes = new Map(ranked.map((slot) => [slot, this.#sums.bytes(slot, horizon).value]));
+      ranked = ranked.sort((a, b) => bytes.get(b)! - bytes.get(a)!);
+    }
+    return {
+      by: this.by,
+      seconds,
+      total: estimate(this.#total, 0, []),
+      flows: ranked.slice(0, top).map((slot) =>
+        estimate(this.#sums, slot, this.#key.texts(flows.key(slot)), horizon === 0 ? flows.error(slot) / weight : 0)
+      ),
+      devices: this.#deviceNames.map((names, row) => estimate(this.#devices, row, names)),
+      bound: flows.bound / weight,
+      keyless: this.#keyless,
+      unusable: this.#unusable,
+      lost: this.#lost,
+      unknownSegments: this.#unknownSegments,
+    };
+  }
+
+  /** Forgets everything, for the next interval; what is known of devices stays. */
+  restart(): void {
+    this.#flows.clear();
+    for (const sums of [this.#sums, this.#total, this.#devices]) sums.clear();
+    this.#decay.restart();
+    this.#keyless =
+      this.#unusable =
+      this.#lost =
+      this.#unknownSegments =
+        0;
+  }
+
+  #advance(now: number): void {
+    const factors = this.#decay.advance(now);
+    if (!factors) return;
+    for (const sums of [this.#sums, this.#total, this.#devices]) sums.scale(factors);
+    this.#flows.scale(factors[0]!);
+  }
+
+  #deviceRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
+    const rows = out ? this.#rowsOut : this.#rowsIn;
+    const known = device && rows.get(device);
+    if (known !== undefined) return known;
+    const name = device?.name ?? (ifindex === undefined ? "unknown" : `if${ifindex}`);
+    const where = nsid === undefined ? name : `${name}@nsid${nsid}`;
+    const key = `${where}/${out}`;
+    let row = this.#deviceRows.get(key);
+    if (row === undefined) {
+      row = Math.min(this.#deviceNames.length, MOST_DEVICES - 1);
+      // The last row is that of all devices that have no row of their own.
+      if (row < MOST_DEVICES - 1) this.#deviceRows.set(key, row);
+      this.#deviceNames[row] = row < MOST_DEVICES - 1 ? [where, out ? "out" : "in"] : [OTHERS, ""];
+    }
+    if (device) rows.set(device, row);
+    return row;
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Corrects the rate for samples that were lost: those that arrived stand for the others too. A loss is spread over the samples of the
+ * same group and producer that come after it, soon, since it came in a burst: dividing by a share of the whole run would raise
+ * quiet times and lower peaks.
+ *
+ * @module
+ */
+
+/** Over about so many samples a loss is spread. */
+const HORIZON = 64;
+/** So many groups are told apart; beyond, losses are spread over all others together. */
+const MOST_GROUPS = 4096;
+
+/** What each group still owes. */
+export class LossCorrection {
+  readonly #owed = new Map<string | number, number>();
+  /** Samples that were lost and have not been made up for yet. */
+  outstanding = 0;
+
+  /**
+   * By what the rate of a sample is to be multiplied.
+   *
+   * @param lost The samples of its group and producer that are missing right before it; `undefined` if its producer numbers nothing.
+   */
+  factor(group: number | undefined, nsid: number | undefined, portId: number, lost: number | undefined): number {
+    // Without losses, which is nearly always, nothing is looked up.
+    if ((lost === undefined || lost === 0) && this.#owed.size === 0) return 1;
+    let key: string | number = nsid === undefined && portId === 0 && group !== undefined ? group : `${nsid}/${group}/${portId}`;
+    if (!this.#owed.has(key) && this.#owed.size >= MOST_GROUPS) key = "others";
+    const owed = (this.#owed.get(key) ?? 0) + (lost ?? 0);
+    const paid = owed / HORIZON;
+    // A late sample takes back what was counted as lost.
+    const left = owed - paid;
+    this.outstanding += (lost ?? 0) - paid;
+    if (Math.abs(left) < 1e-3) {
+      this.outstanding -= left;
+      this.#owed.delete(key);
+    } else {
+      this.#owed.set(key, left);
+    }
+    if (this.#owed.size === 0) this.outstanding = 0;
+    return Math.max(0, 1 + paid);
+  }
+}

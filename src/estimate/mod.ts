@@ -1,0 +1,23 @@
+/**
+ * Estimates from samples: how many packets and bytes, of whom, with error bounds at 95 %. Pure arithmetic: nothing here touches a socket or a
+ * clock.
+ *
+ * @example Who talks most
+ * ```ts ignore
+ * import { aggregateTo, listen, pump } from "@psample/psample";
+ * import { Estimator } from "@psample/psample/estimate";
+ *
+ * const estimator = new Estimator({ by: "ipsource,ipdestination" });
+ * await pump(await listen(), [], [aggregateTo(estimator)], { durationMs: 10_000 });
+ * for (const { by, bytes, bytesRange } of estimator.snapshot(BigInt(Date.now()) * 1_000_000n, 10).flows) console.log(by, bytes, bytesRange);
+ * ```
+ *
+ * @module
+ */
+export { DistinctCounters } from "./distinct.ts";
+export { Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
+export { LogHistogram } from "./histogram.ts";
+export { binomialInterval, binomialTest, gammaInterval, type Interval, poissonInterval, type WeightedSum, wilsonInterval } from "./intervals.ts";
+export { DEFAULT_KEYS, type Key, KEY_NAMES, keyOf } from "./keys.ts";
+export { countSegments, type Segments, wireBytes } from "./segments.ts";
+export { TopKeys } from "./top_keys.ts";

@@ -1,0 +1,180 @@
+/**
+ * Sums of what samples stand for, with what an error bound needs, over several horizons at once: each decays with a time constant of its own, or
+ * not at all. Forward decay (Cormode, Shkapenyuk, Srivastava, Xu, ICDE 2009): what comes later weighs more, so that nothing that is kept has
+ * to be touched as time passes.
+ *
+ * @module
+ */
+import { gammaInterval, type Interval } from "./intervals.ts";
+
+/** An estimated total and its bounds at 95 %. */
+export interface Estimate {
+  /** The estimate. */
+  readonly value: number;
+  /** The bounds. */
+  readonly range: Interval;
+}
+
+/** Above this exponent the weights are brought back to 1, long before they overflow at 709. */
+const MOST_EXPONENT = 300;
+
+/** The weights of now in each horizon, and how sums of earlier weights are read. */
+export class Decay {
+  /** Time constants in seconds; Infinity does not decay. */
+  readonly taus: readonly number[];
+  /** The weight of a sample of now, in each horizon. */
+  readonly weights: Float64Array;
+  #landmark = NaN;
+  #begin = NaN;
+
+  constructor(taus: readonly number[]) {
+    this.taus = taus;
+    this.weights = new Float64Array(taus.length).fill(1);
+  }
+
+  /**
+   * Sets the time, in seconds. Returns by what each horizon's sums have to be multiplied because the weights were brought back to 1; `undefined`
+   * nearly always.
+   */
+  advance(now: number): Float64Array | undefined {
+    // Clocks are set: what comes from before the beginning counts as of then.
+    if (!(this.#landmark <= now)) {
+      if (Number.isNaN(this.#begin)) this.#begin = now;
+      this.#landmark = Number.isNaN(this.#landmark) ? now : this.#landmark;
+      now = Math.max(now, this.#landmark);
+    }
+    const since = now - this.#landmark;
+    let factors: Float64Array | undefined;
+    for (let h = 0; h < this.taus.length; h++) {
+      const exponent = since / this.taus[h]!;
+      if (exponent > MOST_EXPONENT) factors ??= new Float64Array(this.taus.length);
+      this.weights[h] = Math.exp(Math.min(exponent, 700));
+    }
+    if (!factors) return undefined;
+    for (let h = 0; h < factors.length; h++) factors[h] = 1 / this.weights[h]!;
+    this.weights.fill(1);
+    this.#landmark = now;
+    return factors;
+  }
+
+  /** How many seconds of traffic the sums of horizon `h` stand for: its time constant, and less while it fills. Of a horizon without decay all of it. */
+  seconds(h: number, now: number): number {
+    const elapsed = Math.max(0, now - this.#begin);
+    const tau = this.taus[h]!;
+    return tau === Infinity ? elapsed : tau * -Math.expm1(-elapsed / tau);
+  }
+
+  /** Begins again. */
+  restart(): void {
+    this.#landmark = this.#begin = NaN;
+    this.weights.fill(1);
+  }
+}
+
+/** Columns for each horizon: of packets and of bytes the sum, its squares and its variance. */
+const COLUMNS = 6;
+
+/** Sums in rows: one for each key, or each device. */
+export class Sums {
+  readonly #decay: Decay;
+  readonly #values: Float64Array;
+  /** Of each row: the largest weight that a packet, and that a byte count, of one sample can have; the samples; when the last came. */
+  readonly #largest: Float64Array;
+  readonly #samples: Float64Array;
+
+  constructor(rows: number, decay: Decay) {
+    this.#decay = decay;
+    this.#values = new Float64Array(rows * decay.taus.length * COLUMNS);
+    this.#largest = new Float64Array(rows * 2);
+    this.#samples = new Float64Array(rows);
+  }
+
+  /**
+   * Adds a sample.
+   *
+   * @param oneIn N of "1 in N", corrected for losses.
+   * @param packets How many packets the sampled one is.
+   * @param bytes How many bytes they have.
+   * @param mostPackets How many one sample can be at most, and how many bytes.
+   */
+  add(row: number, oneIn: number, packets: number, bytes: number, mostPackets: number, mostBytes: number): void {
+    const values = this.#values;
+    const { weights } = this.#decay;
+    const all = oneIn * packets;
+    const allBytes = oneIn * bytes;
+    const rest = 1 - 1 / oneIn;
+    let at = row * weights.length * COLUMNS;
+    for (let h = 0; h < weights.length; h++) {
+      const weight = weights[h]!;
+      const w = all * weight;
+      const b = allBytes * weight;
+      values[at]! += w;
+      values[at + 1]! += w * w;
+      values[at + 2]! += w * w * rest;
+      values[at + 3]! += b;
+      values[at + 4]! += b * b;
+      values[at + 5]! += b * b * rest;
+      at += COLUMNS;
+    }
+    const largest = this.#largest;
+    if (oneIn * mostPackets > largest[2 * row]!) largest[2 * row] = oneIn * mostPackets;
+    if (oneIn * mostBytes > largest[2 * row + 1]!) largest[2 * row + 1] = oneIn * mostBytes;
+    this.#samples[row]!++;
+  }
+
+  /** Number of samples in a row. */
+  samples(row: number): number {
+    return this.#samples[row]!;
+  }
+
+  /** The packets of a row in horizon `h`. */
+  packets(row: number, h: number): Estimate {
+    return this.#estimate(row, h, 0);
+  }
+
+  /** The bytes of a row in horizon `h`. */
+  bytes(row: number, h: number): Estimate {
+    return this.#estimate(row, h, 1);
+  }
+
+  #estimate(row: number, h: number, what: 0 | 1): Estimate {
+    const at = (row * this.#decay.taus.length + h) * COLUMNS + 3 * what;
+    const weight = this.#decay.weights[h]!;
+    const sum = this.#values[at]! / weight;
+    const squares = this.#values[at + 1]! / weight / weight;
+    const variance = this.#values[at + 2]! / weight / weight;
+    // If every packet was sampled, nothing went unseen.
+    const largest = sum > 0 && variance === 0 ? 0 : this.#largest[2 * row + what]!;
+    return { value: sum, range: gammaInterval({ sum, squares, variance, largest }) };
+  }
+
+  /** Empties a row. */
+  clearRow(row: number): void {
+    const width = this.#decay.taus.length * COLUMNS;
+    this.#values.fill(0, row * width, (row + 1) * width);
+    this.#largest.fill(0, 2 * row, 2 * row + 2);
+    this.#samples[row] = 0;
+  }
+
+  /** Empties all rows. */
+  clear(): void {
+    this.#values.fill(0);
+    this.#largest.fill(0);
+    this.#samples.fill(0);
+  }
+
+  /** Multiplies all sums, each horizon's by its factor. */
+  scale(factors: Float64Array): void {
+    const values = this.#values;
+    for (let at = 0; at < values.length; at += COLUMNS) {
+      const factor = factors[at / COLUMNS % factors.length]!;
+      if (factor === 1) continue;
+      values[at]! *= factor;
+      values[at + 1]! *= factor * factor;
+      values[at + 2]! *= factor * factor;
+      values[at + 3]! *= factor;
+      values[at + 4]! *= factor * factor;
+      values[at + 5]! *= factor * factor;
+    }
+  }
+}

@@ -1,0 +1,190 @@
+import { test } from "node:test";
+import { assert, assertAlmostEquals, assertEquals, assertThrows } from "@std/assert";
+import { ArgumentError } from "../../src/errors.ts";
+import { Estimator } from "../../src/estimate/estimator.ts";
+import { LossCorrection } from "../../src/estimate/losses.ts";
+import type { Device } from "../../src/link/device.ts";
+import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+
+const SECOND = 1_000_000_000n;
+const ETH0: Device = { name: "eth0", type: 1, address: undefined, mtu: 1500 };
+
+/** mulberry32: the same numbers in both runtimes. */
+function random(seed: number): () => number {
+  return () => {
+    seed = seed + 0x6d2b79f5 | 0;
+    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
+    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
+    return ((t ^ t >>> 14) >>> 0) / 4294967296;
+  };
+}
+
+interface Sampled {
+  readonly source?: number;
+  readonly bytes?: number;
+  readonly oneIn?: number | undefined;
+  readonly lost?: number | undefined;
+  readonly out?: boolean;
+}
+
+/** UDP from 10.0.0.SOURCE to 10.9.9.9. */
+function frame(source: number): Uint8Array {
+  const hex = "0200000000020200000000010800 4500002800004000401100000a0000ff0a090909 0035 0035 0014 0000".replace(/\s/g, "");
+  const bytes = Uint8Array.from(hex.match(/../g)!, (byte) => parseInt(byte, 16));
+  bytes[29] = source;
+  return bytes;
+}
+
+function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
+  const batch = new BatchBuffer();
+  batch.readAtNs = BigInt(Math.round(atSeconds * 1e9));
+  batch.devices = { find: (ifindex) => ifindex === 1 ? ETH0 : undefined };
+  for (const { source = 1, bytes = 100, oneIn = 1000, lost = 0, out = false, ...rest } of samples) {
+    batch.add(
+      {
+        type: "sample",
+        group: 1,
+        nsid: undefined,
+        portId: 0,
+        oneIn: "oneIn" in rest ? undefined : oneIn,
+        inIfindex: out ? undefined : 1,
+        outIfindex: out ? 1 : undefined,
+        originalBytes: bytes,
+        protocol: 0x0800,
+        data: frame(source),
+      } as unknown as EntryView,
+      lost,
+    );
+  }
+  return batch;
+}
+
+test("each sample stands for N packets of its size, for its flow, its device and in all", () => {
+  const estimator = new Estimator();
+  estimator.take(batchOf([{ source: 1 }, { source: 1, bytes: 200 }, { source: 2, bytes: 1000, oneIn: 100 }, { source: 2, out: true }]));
+  const { by, total, flows, devices, bound } = estimator.snapshot(2n * SECOND);
+  assertEquals([by, total.packets, total.bytes, total.samples, bound], [["ipsource", "ipdestination"], 3100, 500_000, 4, 0]);
+  assertEquals(flows.map(({ by, packets, bytes, share }) => [...by, packets, bytes, share]), [
+    ["10.0.0.1", "10.9.9.9", 2000, 300_000, 0.6],
+    ["10.0.0.2", "10.9.9.9", 1100, 200_000, 0.4],
+  ]);
+  assertEquals(devices.map(({ by, packets }) => [...by, packets]), [["eth0", "in", 2100], ["eth0", "out", 1000]]);
+  // In two seconds.
+  assertEquals(total.bitsPerSecond, 2_000_000);
+});
+
+test("bounds enclose the estimate, and are the estimate if every packet was sampled", () => {
+  const estimator = new Estimator();
+  estimator.take(batchOf(Array.from({ length: 100 }, () => ({}))));
+  const [flow] = estimator.snapshot(SECOND).flows;
+  assertAlmostEquals(flow!.packetsRange[0], 81_373, 2);
+  assertAlmostEquals(flow!.packetsRange[1], 121_616, 2);
+  // The largest packet that could have come counts, not the largest that did.
+  assert(flow!.bytesRange[1] > 12_161_600);
+  const complete = new Estimator();
+  complete.take(batchOf([{ oneIn: 1 }, { oneIn: 1 }]));
+  assertEquals(complete.snapshot(SECOND).flows[0]!.packetsRange, [2, 2]);
+});
+
+test("a packet of segmentation offload is as many as it is on the wire", () => {
+  const estimator = new Estimator({ by: "device" });
+  // UDP does not say how it is cut: one, and told.
+  estimator.take(batchOf([{ bytes: 20_000, oneIn: 1 }]));
+  assertEquals([estimator.snapshot(SECOND).total.packets, estimator.snapshot(SECOND).unknownSegments], [1, 1]);
+});
+
+test("what cannot be used, or lacks a key, is told", () => {
+  const estimator = new Estimator({ by: "ip6source" });
+  const batch = batchOf([{}, {}]);
+  batch.add({ type: "sample", oneIn: undefined, originalBytes: 5 } as EntryView, 0);
+  estimator.take(batch);
+  const { keyless, unusable, flows, total } = estimator.snapshot(SECOND);
+  assertEquals([keyless, unusable, flows.length, total.packets], [2, 1, 0, 2000]);
+});
+
+test("rates follow the traffic: after it stops they decay, each horizon in its time", () => {
+  const estimator = new Estimator({ taus: [1, 20] });
+  // 1000 packets of 100 bytes, a hundred times a second, for 100 seconds.
+  for (let i = 0; i < 10_000; i++) estimator.take(batchOf([{}], i / 100));
+  const rate = 100 * 1000 * 100 * 8;
+  const at = (seconds: number, horizon: number): number => estimator.snapshot(BigInt(seconds) * SECOND, 1, horizon).total.bitsPerSecond;
+  assertAlmostEquals(at(100, 0) / rate, 1, 0.02);
+  assertAlmostEquals(at(100, 1) / rate, 1, 0.02);
+  assertAlmostEquals(at(101, 0) / rate, Math.exp(-1), 0.02);
+  assertAlmostEquals(at(101, 1) / rate, Math.exp(-1 / 20), 0.02);
+  // Long after, and on: nothing overflows.
+  for (let i = 0; i < 100; i++) estimator.take(batchOf([{}], 10_000 + i / 100));
+  assertAlmostEquals(at(10_001, 0) / rate, 1 - Math.exp(-1), 0.05);
+});
+
+test("rates are right while the first window fills", () => {
+  const estimator = new Estimator({ taus: [20] });
+  for (let i = 0; i < 100; i++) estimator.take(batchOf([{}], 50 + i / 100));
+  assertAlmostEquals(estimator.snapshot(51n * SECOND).total.bitsPerSecond, 100 * 1000 * 100 * 8, 1e6);
+});
+
+test("a clock that is set back does no harm", () => {
+  const estimator = new Estimator({ taus: [1] });
+  estimator.take(batchOf([{}], 1000));
+  estimator.take(batchOf([{}], 10));
+  const { total } = estimator.snapshot(1000n * SECOND);
+  assertEquals(total.packets, 2000);
+});
+
+test("samples that were lost are made up for by those that come after them, and no more", () => {
+  const next = random(7);
+  for (const share of [0.01, 0.5, 0.9]) {
+    const losses = new LossCorrection();
+    let sum = 0;
+    let lost = 0;
+    let sent = 0;
+    while (sent < 50_000) {
+      sent++;
+      // In bursts, as losses come.
+      if (next() < share / 20) {
+        const burst = 1 + Math.floor(next() * 40);
+        lost += burst;
+        sent += burst;
+      }
+      sum += losses.factor(1, undefined, 0, lost);
+      lost = 0;
+    }
+    assertAlmostEquals(sum + losses.outstanding, sent, 1e-3 * sent);
+    assert(losses.outstanding < 1000);
+  }
+  const none = new LossCorrection();
+  assertEquals([none.factor(1, undefined, 0, 0), none.factor(2, 3, 4, undefined)], [1, 1]);
+});
+
+test("a sample that comes late takes back what was counted as lost", () => {
+  const losses = new LossCorrection();
+  let sum = losses.factor(1, undefined, 0, 1);
+  sum += losses.factor(1, undefined, 0, -1);
+  for (let i = 0; i < 2000; i++) sum += losses.factor(1, undefined, 0, 0);
+  assertAlmostEquals(sum, 2002, 0.01);
+});
+
+test("an interval begins with nothing", () => {
+  const estimator = new Estimator();
+  estimator.take(batchOf([{ source: 1 }], 1));
+  estimator.restart();
+  estimator.take(batchOf([{ source: 2 }], 5));
+  const { flows, total, seconds } = estimator.snapshot(7n * SECOND);
+  assertEquals([flows.length, flows[0]!.by[0], total.packets, seconds], [1, "10.0.0.2", 1000, 2]);
+});
+
+test("of more flows than are kept, the largest are there and their error is told", () => {
+  const estimator = new Estimator({ by: "ipsource", flows: 8 });
+  const next = random(3);
+  for (let i = 0; i < 5000; i++) estimator.take(batchOf([{ source: i % 2 === 0 ? 200 : Math.floor(next() * 200) }]));
+  const { flows, bound, total } = estimator.snapshot(SECOND);
+  assertEquals([flows.length, flows[0]!.by, flows[0]!.overcountAtMost], [8, ["10.0.0.200"], 0]);
+  assert(bound > 0 && bound <= total.bytes / 8);
+  for (const { bytes, overcountAtMost } of flows) assert(overcountAtMost <= bytes);
+});
+
+test("an estimator refuses what makes no sense", () => {
+  for (const options of [{ by: "ipsauce" }, { by: "" }, { flows: 0 }, { taus: [] }, { taus: [0] }]) {
+    assertThrows(() => new Estimator(options), ArgumentError);
+  }
+});
