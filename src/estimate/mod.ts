@@ -17,7 +17,15 @@
 export { DistinctCounters } from "./distinct.ts";
 export { Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
 export { LogHistogram } from "./histogram.ts";
-export { binomialInterval, binomialTest, gammaInterval, type Interval, poissonInterval, type WeightedSum, wilsonInterval } from "./intervals.ts";
+export {
+  binomialInterval,
+  binomialTest,
+  gammaInterval,
+  type Interval,
+  poissonInterval,
+  type WeightedSum,
+  wilsonInterval,
+} from "./intervals.ts";
 export { DEFAULT_KEYS, type Key, KEY_NAMES, keyOf } from "./keys.ts";
 export { countSegments, type Segments, wireBytes } from "./segments.ts";
 export { TopKeys } from "./top_keys.ts";
