@@ -2,6 +2,7 @@
 import { NetlinkError } from "../errors.ts";
 import type { Link } from "../link/link.ts";
 import { ENODEV, type Sys } from "../sys/sys.ts";
+import type { Filter } from "../tc/filter.ts";
 import { TC_H_CLSACT } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
@@ -21,7 +22,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
     if (!links.has(ifindex)) links.set(ifindex, await linkOf(tc, ifindex));
     let link = links.get(ifindex);
     const direction = directionOf(parent);
-    const filters = link ? await tc.filters(ifindex, parent) : [];
+    const filters = link ? await filtersBefore(tc, hook) : [];
     const tcx = link && direction ? tcxPrograms(sys, ifindex, direction) : [];
     let answer = reach(hook, { link, filters, tcx, qdisc: undefined });
     if (answer.state === "gone" && link) {
@@ -40,6 +41,11 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
     for (const finding of all) findings.set(finding.what, finding);
   }
   return [...findings.values()];
+}
+
+/** The filters that decide whether packets come to a hook. In another chain than 0 these may be anywhere. */
+async function filtersBefore(tc: TrafficControl, { ifindex, parent, chain, preference }: Hook): Promise<Filter[]> {
+  return await (chain === 0 ? tc.filtersUpTo(ifindex, parent, chain, preference) : tc.filters(ifindex, parent));
 }
 
 async function linkOf(tc: TrafficControl, ifindex: number): Promise<Link | undefined> {

@@ -13,11 +13,13 @@ import { decodeFilter, encodeFilterDump, type Filter } from "../tc/filter.ts";
 import { refusedArgument } from "../tc/refused.ts";
 import { decodeQdisc, encodeQdiscDump, type Qdisc } from "../tc/qdisc.ts";
 import {
+  decodeTcHeader,
   RTM_GETACTION,
   RTM_NEWACTION,
   RTM_NEWCHAIN,
   RTM_NEWQDISC,
   RTM_NEWTFILTER,
+  splitFilterInfo,
   TC_H_CLSACT_EGRESS,
   TC_H_CLSACT_INGRESS,
   TC_H_FFFF,
@@ -106,6 +108,17 @@ export class TrafficControl {
   /** The filters at a parent, those of one preference if it is given. */
   async filters(ifindex: number, parent: number, preference?: number): Promise<Filter[]> {
     return (await this.filterEntries(ifindex, parent, preference)).filter(({ classifier }) => classifier !== undefined);
+  }
+
+  /**
+   * The filters of a chain that packets come to before those with a greater preference, these included. There may be
+   * thousands behind, which the kernel lists too: they are not decoded.
+   */
+  async filtersUpTo(ifindex: number, parent: number, chain: number, preference: number): Promise<Filter[]> {
+    const messages = await this.#requests.request(encodeFilterDump({ ifindex, parent, chain }), "list filters");
+    return messages.filter((message) =>
+      message.type === RTM_NEWTFILTER && splitFilterInfo(decodeTcHeader(message, "filter").info).preference <= preference
+    ).map(decodeFilter).filter(({ classifier }) => classifier !== undefined);
   }
 
   /** The filters at a parent, and the entries that stand for a whole preference: these have no classifier. */
