@@ -10,7 +10,7 @@ import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { Calendar } from "./calendar.ts";
 import { Output, Word } from "./output.ts";
-import { writeDetails } from "./text_details.ts";
+import { DeviceWriter, writeDetails } from "./text_details.ts";
 
 /** How samples become text. */
 export interface TextOptions {
@@ -51,6 +51,7 @@ export class TextWriter {
   readonly #verbose: boolean;
   readonly #details: boolean;
   readonly #utcOffset: (seconds: number) => number;
+  readonly #devices = new DeviceWriter();
   readonly #clock = new Clock();
   readonly #calendar = new Calendar();
   /** The second that {@linkcode TextWriter.#calendar} shows. */
@@ -68,14 +69,20 @@ export class TextWriter {
     const entry = batch.entries[i]!;
     if (entry.type !== "sample") return output.text(formatGroupEvent(entry));
     this.#fields(output, entry);
-    if (this.#details) writeDetails(output, entry, batch.devicesOf(i), batch.device(i));
+    if (this.#details) {
+      this.#devices.write(output, entry, batch.devicesOf(i), batch.recorded ? batch.device(i) : undefined);
+      writeDetails(output, entry);
+    }
     this.#end(output, entry);
   }
 
   /** Writes the line of one sample; `devices` are those that details name. */
   writeSample(output: Output, sample: AnySample, devices?: Devices): void {
     this.#fields(output, sample);
-    if (this.#details) writeDetails(output, sample, devices);
+    if (this.#details) {
+      if (devices) this.#devices.write(output, sample, devices);
+      writeDetails(output, sample);
+    }
     this.#end(output, sample);
   }
 

@@ -1,59 +1,105 @@
 /** What libpsample's text does not contain, in its style: name, blank, value, blank. */
 import type { Device, Devices } from "../link/device.ts";
-import { linkTypeOf } from "../link/link.ts";
+import { deviceLinkType, linkTypeOf } from "../link/link.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";
-import type { Output } from "./output.ts";
+import { ascii, type Output, Word } from "./output.ts";
 
 const BLANK = 0x20;
+const DASH = 0x2d;
 
-/**
- * Writes the details of a sample. Only if `devices` are given, its interfaces have names and its data has a link type.
- *
- * @param sampled The device that the packet was sampled on, if a recording says so; else it is found among `devices`.
- */
-export function writeDetails(output: Output, sample: AnySample, devices?: Devices, sampled?: Device): void {
-  if (devices) {
+const IN_NAME = new Word("in-name ");
+const OUT_NAME = new Word("out-name ");
+const LINK_TYPE_ETHERNET = new Word("link-type ethernet ");
+const LINK_TYPE_RAW_IP = new Word("link-type raw-ip ");
+const PROBABILITY = new Word("probability ");
+const ONE_IN = new Word("one-in ");
+const COOKIE = new Word("cookie ");
+const NSID = new Word("nsid ");
+const SENDER = new Word("sender ");
+const TUNNEL_ID = new Word("tunnel-id ");
+const TUNNEL_SRC = new Word("tunnel-src ");
+const TUNNEL_DST = new Word("tunnel-dst ");
+const TUNNEL_TOS = new Word("tunnel-tos ");
+const TUNNEL_TTL = new Word("tunnel-ttl ");
+const TUNNEL_SPORT = new Word("tunnel-sport ");
+const TUNNEL_DPORT = new Word("tunnel-dport ");
+const TUNNEL_FLAGS = new Word("tunnel-flags ");
+const TUNNEL_GENEVE = new Word("tunnel-geneve ");
+const TUNNEL_VXLAN = new Word("tunnel-vxlan ");
+const TUNNEL_ERSPAN = new Word("tunnel-erspan ");
+
+/** More than all fields whose length is bounded; kept in reserve after each one whose length is not. */
+const LONGEST = 512;
+
+/** Writes which devices a sample names, and what its data begins with. */
+export class DeviceWriter {
+  /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
+  readonly #names = new WeakMap<Device, Uint8Array>();
+
+  /**
+   * Writes the devices of a sample.
+   *
+   * @param sampled The device that the packet was sampled on, if a recording says so; else it is found among `devices`.
+   */
+  write(output: Output, sample: AnySample, devices: Devices, sampled?: Device): void {
     const { inIfindex, outIfindex, nsid } = sample;
     const find = (ifindex: number | undefined, isSampled: boolean): Device | undefined =>
       ifindex === undefined ? undefined : isSampled && sampled ? sampled : devices.find(ifindex, nsid);
     const into = find(inIfindex, outIfindex === undefined);
     const out = find(outIfindex, true);
-    writeField(output, "in-name", printable(into?.name));
-    writeField(output, "out-name", printable(out?.name));
-    sampled ??= outIfindex === undefined ? into : out;
-    writeField(output, "link-type", linkTypeOf(sampled?.type, sample.protocol, sample.data));
+    if (into?.name !== undefined) this.#writeName(output, IN_NAME, into);
+    if (out?.name !== undefined) this.#writeName(output, OUT_NAME, out);
+    const type = (sampled ?? (outIfindex === undefined ? into : out))?.type;
+    const linkType = deviceLinkType(type) ?? linkTypeOf(type, sample.protocol, sample.data);
+    output.reserve(LONGEST);
+    output.word(linkType === "ethernet" ? LINK_TYPE_ETHERNET : LINK_TYPE_RAW_IP);
   }
-  if (sample.rateIsProbability && sample.rate !== undefined) {
-    writeField(output, "probability", short(sample.rate / 0xffffffff));
-    if (sample.oneIn !== undefined) writeField(output, "one-in", short(sample.oneIn));
+
+  #writeName(output: Output, key: Word, device: Device): void {
+    let name = this.#names.get(device);
+    if (!name) this.#names.set(device, name = ascii(`${printable(device.name)} `));
+    output.reserve(key.length + name.length);
+    output.word(key);
+    output.put(name);
   }
-  writeField(output, "cookie", hexWord(sample.cookie));
-  if (sample.tunnel !== undefined) writeTunnel(output, sample.tunnel);
-  writeField(output, "nsid", sample.nsid);
-  if (sample.portId !== 0) writeField(output, "sender", sample.portId);
-  for (const { type, value } of sample.unknown) writeField(output, `attr-${type}`, hexWord(value));
 }
 
+/** Writes what a sample itself has beside libpsample's fields. */
+export function writeDetails(output: Output, sample: AnySample): void {
+  output.reserve(LONGEST);
+  const { cookie, tunnel, nsid, portId, unknown } = sample;
+  if (sample.rateIsProbability && sample.rate !== undefined) {
+    writeNumber(output, PROBABILITY, short(sample.rate / 0xffffffff));
+    if (sample.oneIn !== undefined) writeNumber(output, ONE_IN, short(sample.oneIn));
+  }
+  if (cookie !== undefined) writeBytes(output, COOKIE, cookie);
+  if (tunnel !== undefined) writeTunnel(output, tunnel);
+  if (nsid !== undefined) writeNumber(output, NSID, nsid);
+  if (portId !== 0) writeNumber(output, SENDER, portId);
+  for (const { type, value } of unknown) writeBytes(output, new Word(`attr-${type} `), value);
+}
+
+/** A tunnel; there is room for all of it that is not bytes. */
 function writeTunnel(output: Output, tunnel: Tunnel): void {
-  writeField(output, "tunnel-id", tunnel.id);
-  writeField(output, "tunnel-src", tunnel.source);
-  writeField(output, "tunnel-dst", tunnel.destination);
-  writeField(output, "tunnel-tos", tunnel.tos);
-  writeField(output, "tunnel-ttl", tunnel.ttl);
-  writeField(output, "tunnel-sport", tunnel.sourcePort);
-  writeField(output, "tunnel-dport", tunnel.destinationPort);
+  if (tunnel.id !== undefined) writeNumber(output, TUNNEL_ID, tunnel.id);
+  if (tunnel.source !== undefined) writeText(output, TUNNEL_SRC, tunnel.source);
+  if (tunnel.destination !== undefined) writeText(output, TUNNEL_DST, tunnel.destination);
+  if (tunnel.tos !== undefined) writeNumber(output, TUNNEL_TOS, tunnel.tos);
+  if (tunnel.ttl !== undefined) writeNumber(output, TUNNEL_TTL, tunnel.ttl);
+  if (tunnel.sourcePort !== undefined) writeNumber(output, TUNNEL_SPORT, tunnel.sourcePort);
+  if (tunnel.destinationPort !== undefined) writeNumber(output, TUNNEL_DPORT, tunnel.destinationPort);
   const flags: string[] = [];
   if (tunnel.dontFragment) flags.push("df");
   if (tunnel.checksum) flags.push("csum");
   if (tunnel.oam) flags.push("oam");
   if (tunnel.ipv4InfoBridge) flags.push("bridge");
-  if (flags.length > 0) writeField(output, "tunnel-flags", flags.join(","));
-  if (tunnel.geneveOptions) writeField(output, "tunnel-geneve", tunnel.geneveOptions.map(geneveWord).join(",") || "-");
-  writeField(output, "tunnel-vxlan", hexWord(tunnel.vxlanOptions));
-  writeField(output, "tunnel-erspan", hexWord(tunnel.erspanOptions));
-  for (const { type, value } of tunnel.unknown) writeField(output, `tunnel-attr-${type}`, hexWord(value));
+  if (flags.length > 0) writeText(output, TUNNEL_FLAGS, flags.join(","));
+  if (tunnel.geneveOptions) writeText(output, TUNNEL_GENEVE, tunnel.geneveOptions.map(geneveWord).join(",") || "-");
+  if (tunnel.vxlanOptions) writeBytes(output, TUNNEL_VXLAN, tunnel.vxlanOptions);
+  if (tunnel.erspanOptions) writeBytes(output, TUNNEL_ERSPAN, tunnel.erspanOptions);
+  for (const { type, value } of tunnel.unknown) writeBytes(output, new Word(`tunnel-attr-${type} `), value);
 }
 
 /** Class, type and value of a Geneve option, as tc writes them. */
@@ -62,19 +108,26 @@ export function geneveWord({ optionClass, type, data }: GeneveOption): string {
   return data.length === 0 ? head : `${head}:${toHex(data)}`;
 }
 
-function writeField(output: Output, name: string, value: string | number | bigint | undefined): void {
-  if (value === undefined) return;
-  output.text(name);
-  output.reserve(1);
+function writeNumber(output: Output, key: Word, value: number | bigint): void {
+  output.word(key);
+  output.number(value);
   output.byte(BLANK);
-  output.text(String(value));
-  output.reserve(1);
+}
+
+function writeText(output: Output, key: Word, text: string): void {
+  output.word(key);
+  output.text(text);
+  output.reserve(LONGEST);
   output.byte(BLANK);
 }
 
 /** Hexadecimal, or a dash for no bytes at all: every field needs a value to cut by. */
-function hexWord(bytes: Uint8Array | undefined): string | undefined {
-  return bytes && (bytes.length === 0 ? "-" : toHex(bytes));
+function writeBytes(output: Output, key: Word, bytes: Uint8Array): void {
+  output.reserve(key.length + 2 * bytes.length + LONGEST);
+  output.word(key);
+  if (bytes.length === 0) output.byte(DASH);
+  else output.hex(bytes);
+  output.byte(BLANK);
 }
 
 /** A fraction for people: nine digits say more than the kernel's 32 bits hold. */

@@ -315,6 +315,12 @@ const SFLOW_IPV6 = 12;
 
 const ETHERTYPE_OFFSET = 12;
 
+/** What packets begin with that were sampled on a device of this type, ARPHRD_*; `undefined` if the type does not decide that. */
+export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
+  if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
+  return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;
+}
+
 /**
  * What a sampled packet begins with: by the type of its device where that is known and decides, else by the sample's
  * protocol, else by the first half byte.
@@ -324,8 +330,8 @@ const ETHERTYPE_OFFSET = 12;
  * @param data The packet.
  */
 export function linkTypeOf(arphrd: number | undefined, protocol: number | undefined, data: Uint8Array | undefined): LinkType {
-  if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
-  if (arphrd !== undefined && WITHOUT_HEADER.has(arphrd)) return "raw-ip";
+  const byDevice = deviceLinkType(arphrd);
+  if (byDevice !== undefined) return byDevice;
   if (protocol === SFLOW_ETHERNET || protocol === ETH_P_TEB) return "ethernet";
   if (protocol === SFLOW_IPV4 || protocol === SFLOW_IPV6) return "raw-ip";
   if (!data || data.length === 0) return "ethernet";

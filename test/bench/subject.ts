@@ -14,11 +14,12 @@
  */
 import { readSync, writeSync } from "node:fs";
 import process from "node:process";
+import { watchLinksWith } from "../../src/control/live_links.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { TextWriter } from "../../src/format/text.ts";
 import type { Devices } from "../../src/link/device.ts";
-import { type Link, LinkTable } from "../../src/link/link.ts";
+import { RTM_NEWLINK } from "../../src/link/link.ts";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
@@ -31,7 +32,10 @@ import { Receiver } from "../../src/socket/receiver.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
+import { encodeMessage, NLM_F_MULTI } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { FakeSys } from "../fake_sys.ts";
+import { doneMessage } from "../support/messages.ts";
 import { memorySys } from "./memory_sys.ts";
 import { type BenchMessage, FAMILY, readMessages } from "./messages.ts";
 
@@ -205,11 +209,23 @@ function takers(sys: Sys, form: string, details = false): () => (batch: Batch) =
   };
 }
 
-/** So many devices, among them those that the messages name. */
-function manyLinks(count: number): Devices {
-  const link = (i: number): Partial<Link> => ({ index: i + 1, name: `veth${i + 1}`, alternativeNames: [], type: 1 });
-  const table = new LinkTable(Array.from({ length: count }, (_, i) => link(i) as Link));
-  return { find: (ifindex, nsid) => nsid === undefined ? table.resolveIfindex(ifindex) : undefined };
+/** So many devices, among them those that the messages name, as the kernel would list them. */
+async function manyDevices(count: number): Promise<Devices> {
+  const sys = new FakeSys();
+  sys.answer = ({ sequence }, socket) => {
+    for (let index = 1; index <= count; index++) sys.reply(socket, linkMessage(index, sequence));
+    sys.reply(socket, doneMessage(sequence));
+  };
+  return await watchLinksWith(sys);
+}
+
+/** RTM_NEWLINK: `struct ifinfomsg` with ARPHRD_ETHER and the index, and a name. */
+function linkMessage(index: number, sequence: number): Uint8Array<ArrayBuffer> {
+  const header = memory(16);
+  const view = viewOf(header);
+  view.setUint16(2, 1, LITTLE);
+  view.setInt32(4, index, LITTLE);
+  return encodeMessage({ type: RTM_NEWLINK, flags: NLM_F_MULTI, sequence }, header, (writer) => writer.string(3, `veth${index}`));
 }
 
 /** By as many records as a batch of the receiver has. */
@@ -301,7 +317,7 @@ const count = Number(number);
 if (work === "decode" && form === "reused") await decodeReused(path, count);
 else if (work === "decode") await decodeOwned(path, count);
 else if (work === "drain") await drain(form, path, count);
-else if (work === "details") await drain("text", path, count, manyLinks(Number(form)));
+else if (work === "details") await drain("text", path, count, await manyDevices(Number(form)));
 else if (work === "pcap") await pcap(form, path, count);
 else if (work === "wait") await wait(form, Number(path));
 else if (work === "idle") await idle(Number(form));
