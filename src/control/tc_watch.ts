@@ -6,17 +6,21 @@ import { NetlinkError } from "../errors.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
-import { decodeTcHeader, RTM_DELCHAIN, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWQDISC, RTM_NEWTFILTER } from "../tc/tcmsg.ts";
+import { decodeTcHeader, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWQDISC, RTM_NEWTFILTER } from "../tc/tcmsg.ts";
 import { splitMessages } from "../wire/message.ts";
 
 const RTNLGRP_TC = 4;
-const CHANGES: readonly number[] = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_DELCHAIN];
+/** That a chain goes with its last filter says nothing new. */
+const CHANGES: readonly number[] = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN];
 
 /** A change of a qdisc, a filter or a chain. */
 export interface TcEvent {
   /** RTM_*. */
   readonly type: number;
-  /** The port id of the socket that asked for it. */
+  /**
+   * The port id of the socket that asked for it. 0 for a chain, whether somebody created it or it came with its first filter
+   * (tc_chain_notify in net/sched/cls_api.c).
+   */
   readonly by: number;
 }
 
@@ -60,8 +64,7 @@ export class TcWatch {
         if (batch.portId(i) !== 0) continue;
         for (const message of splitMessages(new Uint8Array(datagrams.buffer, batch.start(i), batch.length(i)))) {
           const { type, portId } = message;
-          // Nobody asked for a chain that comes or goes with its filters.
-          if (portId === 0 || !CHANGES.includes(type) || decodeTcHeader(message, "change").ifindex !== this.#ifindex) continue;
+          if (!CHANGES.includes(type) || decodeTcHeader(message, "change").ifindex !== this.#ifindex) continue;
           events.push({ type, by: portId });
         }
       }

@@ -146,7 +146,7 @@ export class TcKernel extends FakeSys {
     const exists = index === 0 && clsact?.filters.some(({ parent }) => parent === PARENT[side]);
     if (exists) return;
     clsact?.chains.push({ side, index, template });
-    this.#notify(RTM_NEWCHAIN);
+    this.#notify(RTM_NEWCHAIN, 0);
   }
 
   /** Another program makes a sample action of its own. */
@@ -209,8 +209,9 @@ export class TcKernel extends FakeSys {
   #notify(type: number, portId = STRANGER_PORT): void {
     const tell = (type: number, portId: number): void =>
       this.multicast(RTNLGRP_TC, encodeMessage({ type, flags: 0, portId }, header(0, 0)));
+    // A chain comes and goes with its filters: nobody asked for that.
+    if (type === RTM_NEWTFILTER) tell(RTM_NEWCHAIN, 0);
     tell(type, portId);
-    // The chain that goes with its filters: nobody asked for that.
     if (type === RTM_DELTFILTER) tell(RTM_DELCHAIN, 0);
   }
 

@@ -5,7 +5,7 @@ import { encodeTcHeader } from "../../src/tc/tcmsg.ts";
 import { encodeMessage } from "../../src/wire/message.ts";
 import { FakeSys } from "../fake_sys.ts";
 
-const [RTM_NEWLINK, RTM_NEWQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWACTION] = [16, 36, 45, 100, 48] as const;
+const [RTM_NEWLINK, RTM_NEWQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_DELCHAIN, RTM_NEWACTION] = [16, 36, 45, 100, 101, 48] as const;
 const RTNLGRP_TC = 4;
 
 function change(type: number, ifindex: number, portId: number): Uint8Array<ArrayBuffer> {
@@ -21,11 +21,12 @@ test("a watch tells the changes of its device in order, and who asked for them",
   sys.multicast(RTNLGRP_TC, change(RTM_NEWACTION, 5, 7));
   sys.multicast(RTNLGRP_TC, change(RTM_NEWLINK, 5, 7));
   sys.multicast(RTNLGRP_TC, change(RTM_DELTFILTER, 5, 8));
-  // What goes of itself, and what somebody else says.
+  // A chain is nobody's. One that goes, and what another process says, are no changes.
   sys.multicast(RTNLGRP_TC, change(RTM_NEWCHAIN, 5, 0));
+  sys.multicast(RTNLGRP_TC, change(RTM_DELCHAIN, 5, 0));
   const [socket] = [...sys.fds.values()];
   sys.reply(socket!, change(RTM_NEWQDISC, 5, 9), 4711);
-  assertEquals(watch.events(), [{ type: RTM_NEWQDISC, by: 7 }, { type: RTM_DELTFILTER, by: 8 }]);
+  assertEquals(watch.events(), [{ type: RTM_NEWQDISC, by: 7 }, { type: RTM_DELTFILTER, by: 8 }, { type: RTM_NEWCHAIN, by: 0 }]);
   assertEquals(watch.events(), []);
   watch.close();
   sys.assertClean();

@@ -10,14 +10,16 @@ import { loadSys } from "../../sys/load.ts";
 import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { type ActionSpec, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
+import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
 import { listGroupsWith } from "../groups.ts";
-import { type Change, type Direction, isGone, PARENTS, TrafficControl } from "../traffic_control.ts";
+import { type TcEvent, TcWatch } from "../tc_watch.ts";
+import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
 import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
 import { Installation, type SamplingHandle } from "./handle.ts";
 import { Instance } from "./instance.ts";
 import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
 import { planSampling, type SamplingOptions, type SamplingPlan } from "./options.ts";
-import { clsactChange } from "./removal.ts";
+import { clsactChange, type Tools } from "./removal.ts";
 import { samplingsOf } from "./sampling.ts";
 
 /** The first preference that is tried: filters of ours come before others. */
@@ -53,7 +55,7 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
     const installation = new Installation({ sys, tc, instance }, link, options);
     installation.group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, number));
     try {
-      await instance.exclusively(() => install(tc, installation, { link, number, options, plan }), { signal, onWarning });
+      await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan }), { signal, onWarning });
       signal?.throwIfAborted();
     } catch (error) {
       // Undo what is done; what went wrong first is what the user wants to know.
@@ -94,30 +96,43 @@ interface Order {
 }
 
 /** Installs the filters, again if another program changed the device between the look at it and the change. */
-async function install(tc: TrafficControl, installation: Installation, order: Order): Promise<void> {
+async function install(tools: Tools, installation: Installation, order: Order): Promise<void> {
   const { link, options, plan } = order;
-  for (let attempt = 1;; attempt++) {
-    const attached = await inspect(tc, link.index);
-    checkQdisc(attached, order);
-    if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
-    options.signal?.throwIfAborted();
-    const refusal = await tryInstall(tc, installation, attached, order);
-    const now = await inspect(tc, link.index);
-    const filters = now ? filtersOf(now) : [];
-    const isOwn = (filter: Filter): boolean => installation.filters.some((own) => isSame(filter, own));
-    // Filters that say that one of us made the clsact must be beside those that they have it from.
-    const misplaced = attached !== undefined && installation.clsact && !filters.some((filter) => madeClsact(filter) && !isOwn(filter));
-    if (!refusal && !misplaced) {
-      installation.installed = filters.filter(isOwn).flatMap((filter) => samplingsOf(filter, link.name));
-      installation.group ??= installation.installed[0]?.group;
-      return;
+  const { sys, tc } = tools;
+  const watch = TcWatch.open(sys, link.index);
+  try {
+    for (let attempt = 1;; attempt++) {
+      watch?.events();
+      const attached = await inspect(tc, link.index);
+      checkQdisc(attached, order);
+      if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
+      options.signal?.throwIfAborted();
+      const refusal = await tryInstall(tc, installation, attached, order);
+      // A filter is refused as soon as its qdisc is being deleted. Others are told before the kernel's lock is released, for which
+      // this request waits.
+      if (refusal) await tc.qdiscs();
+      const events = watch?.events() ?? [];
+      const replaced = isReplaced(events, tc.portId);
+      if (!refusal && !replaced) break;
+      // Then our filters may be in a clsact of theirs, whatever their mark says.
+      if (replaced) installation.clsact = false;
+      await installation.undo();
+      const raced = refusal?.errno === EEXIST || events.some(({ by }) => by !== tc.portId && by !== 0);
+      if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
     }
-    if (misplaced) installation.clsact = false;
-    await installation.undo();
-    // The preference was taken, or a clsact was there first; or the clsact that we saw is not there any more.
-    const raced = misplaced || refusal!.errno === EEXIST || isGone(refusal) && !now;
-    if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
+  } finally {
+    watch?.close();
   }
+  const attached = await inspect(tc, link.index);
+  installation.installed = (attached ? filtersOf(attached) : []).filter((filter) => installation.filters.some((own) => isSame(filter, own)))
+    .flatMap((filter) => samplingsOf(filter, link.name));
+  installation.group ??= installation.installed[0]?.group;
+}
+
+/** Whether another program added or deleted the clsact, after we did if we did. */
+function isReplaced(events: readonly TcEvent[], own: number): boolean {
+  const ours = events.findIndex(({ type, by }) => type === RTM_NEWQDISC && by === own);
+  return events.slice(ours + 1).some(({ type, by }) => by !== own && (type === RTM_NEWQDISC || type === RTM_DELQDISC));
 }
 
 function busy(device: string): NetlinkError {

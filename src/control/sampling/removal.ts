@@ -56,6 +56,8 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
     throwRefusal(additions, await send(tc, deletions));
     return false;
   }
+  // Ready before the look, so that nothing delays it afterwards.
+  const all = [...deletions, clsactChange("delete", ifindex, device)];
   const watch = TcWatch.open(sys, ifindex);
   try {
     const verdict = await look(tc, watch, additions);
@@ -65,7 +67,7 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
       if (verdict instanceof NetlinkError) throw blindness(verdict, device);
       return verdict === "stays";
     }
-    const results = await send(tc, [...deletions, clsactChange("delete", ifindex, device)]);
+    const results = await send(tc, all);
     const refusal = results.pop();
     if (!refusal) {
       // Filters whose deletion was refused went with it.

@@ -1,0 +1,64 @@
+/** Sampling that begins and ends while another program changes the same clsact qdisc all the time. */
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { assert, assertEquals } from "@std/assert";
+import { addSampling, cleanUpSampling } from "../../mod.ts";
+import { loadSys } from "../../src/sys/load.ts";
+import { script } from "./runtime.ts";
+import { ip, scene, soon, until } from "./scene.ts";
+import { tcFilters } from "./tc_dump.ts";
+
+const IFINDEX = 150;
+const CYCLES = process.env.PSAMPLE_GUEST === "old" ? 200 : 1000;
+
+const sys = await loadSys();
+
+/** Says on standard error what was measured. By the descriptor itself: a quiet test runner keeps what goes through the runtime. */
+function say(text: string): void {
+  sys.write(2, new TextEncoder().encode(`test/kernel: ${text}\n`));
+}
+
+/** What a stranger prints at its end. */
+interface Told {
+  put: number;
+  replaced: number;
+  lost: number;
+  qdiscsLost: number;
+  foundGone: number;
+}
+
+/** Does something while a stranger is at the device; returns what it tells. */
+async function besideStranger(work: () => Promise<void>): Promise<Told> {
+  const [program, ...args] = [...script("test/kernel/stranger.ts"), `${IFINDEX}`, "1"];
+  const child = spawn(program!, args, { stdio: ["pipe", "pipe", "inherit"] });
+  let out = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => out += text);
+  const end = new Promise((resolve) => child.on("close", resolve));
+  try {
+    await until("it is at it", () => out.startsWith("ready\n"));
+    await work();
+    child.stdin.end();
+    await soon(end, "the end of the stranger");
+    return JSON.parse(out.slice("ready\n".length));
+  } finally {
+    child.kill("SIGKILL");
+  }
+}
+
+scene("a stranger at the same clsact: what it loses it loses in the one moment, and we say so", "module:dummy", async () => {
+  ip(`link add name d0 index ${IFINDEX} type dummy`, "link set dev d0 up");
+  const warnings: string[] = [];
+  const told = await besideStranger(async () => {
+    for (let i = 0; i < CYCLES; i++) {
+      const direction = (["ingress", "egress", "both"] as const)[i % 3]!;
+      const handle = await addSampling({ device: "d0", direction, rate: 1, onWarning: (message) => warnings.push(message) });
+      await handle.remove();
+    }
+  });
+  say(`${CYCLES} cycles beside a stranger: ${JSON.stringify(told)}, ${warnings.length} warnings`);
+  assert(told.put > 0 && told.replaced > 0, "it did nothing");
+  assert(told.lost + told.qdiscsLost <= warnings.length, `it lost more than we warned of: ${JSON.stringify(warnings)}`);
+  const left = tcFilters(["d0"]).filter(({ filter }) => filter.options?.actions?.some(({ kind }) => kind === "sample"));
+  assertEquals(left, []);
+  assertEquals((await cleanUpSampling()).removed, []);
+});
