@@ -6,14 +6,13 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { linkTypeOf } from "../../src/link/link.ts";
-import { PcapReader } from "../../src/format/pcap.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
-import { RecordDecoder } from "../../src/format/netlink_record.ts";
 import type { GroupEvent } from "../../src/psample/mod.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import type { SampleView } from "../../src/psample/sample_view.ts";
 import { message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
+import { decodeFile } from "../support/decoding.ts";
 import { output, programs } from "../support/programs.ts";
 import { devices, record } from "../support/recorded.ts";
 
@@ -25,12 +24,9 @@ function write(items: readonly Item[]): Uint8Array<ArrayBuffer> {
   return record(new PcapngWriter({ application: "psample 1" }), items, { devices: devices(NAMES), timeNs: 1_784_000_000_000_000_000n });
 }
 
-function read(file: Uint8Array<ArrayBuffer>): Item[] {
-  const reader = new PcapReader();
-  const decoder = new RecordDecoder();
-  const items = reader.push(file).flatMap((record) => decoder.decode(record));
-  reader.end();
-  decoder.end();
+function read(file: Uint8Array): readonly Item[] {
+  const { items, error } = decodeFile(file);
+  assertEquals(error, undefined);
   return items;
 }
 
@@ -168,8 +164,7 @@ test("a file that is cut off opens in tshark up to its last whole block", progra
   const file = write(items);
   for (let size = file.length - 1; size > 240; size -= 171) {
     const cut = file.slice(0, size);
-    const reader = new PcapReader();
-    const whole = reader.push(cut).length;
+    const whole = decodeFile(cut).items.filter(({ type }) => type === "sample").length;
     const rows = withFile(cut, (path) => tshark(path, "frame.number"));
     assertEquals(rows.length, whole, `cut at ${size}`);
   }

@@ -1,8 +1,6 @@
 /** What has to be true of samples and of files, whatever they were made from. */
 import { DecodeError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
-import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import { PcapReader, type PcapRecord } from "../../src/format/pcap.ts";
 import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import type { Recorder } from "../../src/format/recorder.ts";
@@ -11,9 +9,11 @@ import type { GroupEvent } from "../../src/psample/group.ts";
 import { ATTRIBUTES } from "../../src/psample/layout.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import type { SampleView } from "../../src/psample/sample_view.ts";
+import type { EntryView } from "../../src/stream/batch.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
+import { type Circumstances, decodePieces, packetsOf } from "../support/decoding.ts";
 import { record } from "../support/recorded.ts";
 import type { Devices } from "../../src/link/device.ts";
 import { WIDTHS } from "../psample/build.ts";
@@ -90,9 +90,10 @@ export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
 }
 
 /** What a recording has, as text: two readings of it are compared. */
-function itemText(item: SampleView | GroupEvent): string {
-  if (item.type !== "sample") return JSON.stringify(item);
-  return `${item.group} ${item.sequence} ${item.dataBytes} ${toHex(item.message.subarray(0, 256))}`;
+function itemText(item: EntryView, { told, timeNs, origin }: Circumstances): string {
+  const where = origin.place?.device?.name;
+  if (item.type !== "sample") return `${told} ${timeNs} ${where} ${JSON.stringify(item)}`;
+  return `${told} ${timeNs} ${where} ${item.group} ${item.sequence} ${item.dataBytes} ${toHex(item.message.subarray(0, 256))}`;
 }
 
 const SIZES = [1, 2, 3, 4, 7, 13, 64, 1000, 4096];
@@ -123,36 +124,18 @@ export function sameRead(one: Read, other: Read): boolean {
 }
 
 /** What a file has, given in these pieces, and why it ends where it does. */
-export function readFile(given: Iterable<Uint8Array<ArrayBuffer>>): Read {
-  const reader = new PcapReader();
-  const records = new RecordDecoder();
-  const items: string[] = [];
-  let error: string | undefined;
-  const take = (record: PcapRecord): void => {
-    for (const item of records.decode(record)) items.push(itemText(item));
-  };
-  try {
-    for (const piece of given) reader.push(piece).forEach(take);
-    reader.end();
-    records.end();
-  } catch (caught) {
-    if (!(caught instanceof DecodeError)) throw caught;
-    error = caught.message;
-  }
-  return { items, counts: { ...records.counts, skipped: reader.skipped }, error };
+export function readFile(given: Iterable<Uint8Array>): Read {
+  return decodePieces(given, itemText);
 }
 
 /** Writes a message as a sink does, and reads it back: pcapng in a byte order, or the netlink messages as they are. */
 export function writeAndRead(item: SampleView | GroupEvent, message: Uint8Array, littleEndian: boolean | undefined): unknown {
   const recorder: Recorder = littleEndian === undefined ? new NetlinkWriter() : new PcapngWriter({ littleEndian });
   const file = record(recorder, [item], { devices: DEVICES });
-  const reader = new PcapReader();
-  const records = reader.push(file);
-  reader.end();
-  const last = records.at(-1);
-  must(last !== undefined, "nothing is in the file");
-  const read = littleEndian !== undefined ? last.bytes : last.bytes.subarray(16);
-  const hex = toHex(read);
+  const { items, error } = decodePieces([file], ({ message }) => toHex(message!));
+  must(error === undefined, `what was written cannot be read: ${error}`);
+  // Among messages, an event that somebody asked for is none.
+  const hex = littleEndian === undefined ? toHex(packetsOf(file).at(-1)!.subarray(16)) : items.at(-1);
   if (hex !== toHex(message)) throw new Broken(`${hex} is read back`);
   return file.length;
 }

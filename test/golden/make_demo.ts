@@ -3,9 +3,9 @@
  * The messages are the kernel's, byte for byte.
  */
 import { readFileSync, writeFileSync } from "node:fs";
-import { RecordDecoder } from "../../src/format/netlink_record.ts";
-import { PcapReader } from "../../src/format/pcap.ts";
+import { messageType } from "../../src/wire/message.ts";
 import { toHex } from "../../src/wire/text.ts";
+import { decodeFile } from "../support/decoding.ts";
 
 // Of each recording at most so many messages: enough to show what there is, little enough to read.
 const CHOICE: readonly (readonly [string, number])[] = [["tun", 4], ["ingress", 5], ["forward", 3], ["trunc13", 1], ["vxlan4", 3], [
@@ -16,13 +16,11 @@ const CHOICE: readonly (readonly [string, number])[] = [["tun", 4], ["ingress", 
 const messages: string[] = [];
 const families = new Set<number>();
 for (const [scene, most] of CHOICE) {
-  const reader = new PcapReader();
-  const decoder = new RecordDecoder();
-  const entries = reader.push(new Uint8Array(readFileSync(new URL(`${scene}.new.pcap`, import.meta.url)))).flatMap((record) =>
-    decoder.decode(record)
-  );
-  for (const entry of entries.slice(0, most)) messages.push(toHex(entry.message!));
-  families.add(decoder.familyId!);
+  const { items } = decodeFile(new Uint8Array(readFileSync(new URL(`${scene}.new.pcap`, import.meta.url))));
+  for (const { message } of items.slice(0, most)) {
+    messages.push(toHex(message!));
+    families.add(messageType(message!));
+  }
 }
 if (families.size !== 1) throw new Error(`the recordings disagree about the family: ${[...families]}`);
 
