@@ -5,7 +5,7 @@ import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { flag, longName, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
-import { inSession, NOTHING, STATUS } from "../session.ts";
+import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
@@ -134,6 +134,8 @@ async function run(options: Options, io: Io): Promise<number> {
           signal,
         })
       );
+      // Somebody who waits for samples that cannot come; a script may start what samples later.
+      if (listener && options.group && !options.allNamespaces && io.errIsTerminal) await tellMissing(options.group, session);
       if (user !== undefined) await dropPrivileges(user);
       outputs ??= await plan.open(session);
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
@@ -143,6 +145,15 @@ async function run(options: Options, io: Io): Promise<number> {
       outputs?.discard();
     }
   });
+}
+
+/** Says of which groups no samples can be expected for now. */
+async function tellMissing(wanted: readonly number[], session: Session): Promise<void> {
+  const sampled = (await listGroups().catch(() => undefined))?.map(({ group }) => group);
+  const missing = sampled && wanted.filter((group) => !sampled.includes(group));
+  if (!missing || missing.length === 0) return;
+  const others = sampled.length === 0 ? "" : `; sampled groups: ${sampled.join(", ")}`;
+  session.notice(`nothing listed by the kernel samples into group ${missing.join(", ")} now (Open vSwitch and mlx5 never are)${others}`);
 }
 
 async function hasFamily(): Promise<boolean> {

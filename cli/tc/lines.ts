@@ -2,7 +2,7 @@
 import type { SamplingOptions } from "../../mod.ts";
 import { compileMatch, type Match } from "../../src/filter/match.ts";
 import { etherTypeText } from "../../src/wire/ether_types.ts";
-import { toHex } from "../../src/wire/text.ts";
+import { shellWord, toHex } from "../../src/wire/text.ts";
 import { controlText } from "./format/control.ts";
 import { flowerWords, TYPED } from "./format/flower_words.ts";
 
@@ -11,7 +11,8 @@ const GROUP = 65536;
 
 /** The lines that set up what the options say, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions): string[] {
-  const { device, direction = "both" } = options;
+  const { direction = "both" } = options;
+  const device = shellWord(`${options.device}`);
   const directions = direction === "both" ? ["ingress", "egress"] : [direction];
   const match = options.match === undefined ? undefined : compileMatch(options.match);
   const filter = `${match?.keys ? flowerText(match) : "matchall"}${hardwareWord(options)}`;

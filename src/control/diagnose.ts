@@ -14,7 +14,7 @@ import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { Requests } from "../socket/requests.ts";
 import { loadSys } from "../sys/load.ts";
 import { ENODEV, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
-import { printable } from "../wire/text.ts";
+import { printable, shellWord } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
 import { listGroupsWith } from "./groups.ts";
 import { hookFindings, placeText } from "./hook_findings.ts";
@@ -95,7 +95,8 @@ function groupsFinding(groups: readonly Group[]): Finding {
 }
 
 function howToSample(device: string, group: number): string {
-  return `tc qdisc add dev ${device} clsact; tc filter add dev ${device} ingress matchall action sample rate 1000 group ${group} continue`;
+  const word = shellWord(device);
+  return `tc qdisc add dev ${word} clsact; tc filter add dev ${word} ingress matchall action sample rate 1000 group ${group} continue`;
 }
 
 async function listenersFinding(sys: Sys, family: Family): Promise<Finding> {
@@ -171,9 +172,15 @@ async function linkOf(sys: Sys, device: string | number): Promise<Link | undefin
 function notSampled({ name, up }: Link, group: number | undefined): Finding[] {
   const device = printable(name);
   const what = `nothing samples ${device}${group === undefined ? "" : ` into group ${group}`}`;
-  const found: Finding[] = [{ verdict: "bad", about: "not-sampled", device: name, group, what, cure: howToSample(device, group ?? 1) }];
+  const found: Finding[] = [{ verdict: "bad", about: "not-sampled", device: name, group, what, cure: howToSample(name, group ?? 1) }];
   if (!up) {
-    found.push({ verdict: "note", about: "device-down", device: name, what: `${device} is down`, cure: `ip link set dev ${device} up` });
+    found.push({
+      verdict: "note",
+      about: "device-down",
+      device: name,
+      what: `${device} is down`,
+      cure: `ip link set dev ${shellWord(name)} up`,
+    });
   }
   return found;
 }

@@ -15,7 +15,7 @@ import { actionsOf, type Filter } from "../tc/filter.ts";
 import { overlap } from "../tc/overlap.ts";
 import type { Qdisc } from "../tc/qdisc.ts";
 import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_SKIP_SW } from "../tc/tcmsg.ts";
-import { printable } from "../wire/text.ts";
+import { printable, shellWord } from "../wire/text.ts";
 import type { Finding, FindingTopic } from "./finding.ts";
 import { type Direction, directionOf } from "./traffic_control.ts";
 
@@ -82,7 +82,10 @@ class Judge {
   state: Reach["state"] = "reached";
   readonly #hook: Hook;
   readonly #place: Place;
+  /** The device's name for people. */
   readonly #device: string;
+  /** The device's name for a command line. */
+  readonly #word: string;
   readonly #direction: Direction | undefined;
   /** What sentences begin with: the place in the words of tc. */
   readonly #label: string;
@@ -91,7 +94,9 @@ class Judge {
     this.#hook = hook;
     this.#place = place;
     this.#direction = directionOf(hook.parent);
-    this.#device = printable(place.link?.name ?? hook.device ?? `if${hook.ifindex}`);
+    const name = place.link?.name ?? hook.device ?? `if${hook.ifindex}`;
+    this.#device = printable(name);
+    this.#word = shellWord(name);
     this.#label = `${this.#device} ${this.#direction ?? `parent ${hook.parent.toString(16)}`}`;
   }
 
@@ -140,7 +145,7 @@ class Judge {
   }
 
   #ofDevice(link: Link): void {
-    if (!link.up) this.#hidden("device-down", `${this.#device} is down, no packets pass`, `ip link set dev ${this.#device} up`);
+    if (!link.up) this.#hidden("device-down", `${this.#device} is down, no packets pass`, `ip link set dev ${this.#word} up`);
     else if (!link.running) this.#maybe("no-carrier", `${this.#device} has no carrier`, "connect its cable, or set its peer up");
   }
 
@@ -151,7 +156,7 @@ class Judge {
     if (xdp && this.#direction === "ingress" && (!onlyHardware || xdp.mode === "hardware" || xdp.mode === "several")) {
       const programs = xdp.programs.length === 1 ? `program ${xdp.programs[0]}` : `programs ${xdp.programs.join(", ")}`;
       const what = `${this.#label}: the XDP ${programs} (${xdp.mode}) comes first; packets that it drops or redirects are not sampled`;
-      this.#maybe("xdp", what, `bpftool prog show id ${xdp.programs[0]}; ip link set dev ${this.#device} xdp off removes it`);
+      this.#maybe("xdp", what, `bpftool prog show id ${xdp.programs[0]}; ip link set dev ${this.#word} xdp off removes it`);
     }
     const tcx = this.#place.tcx ?? [];
     if (tcx.length > 0 && !onlyHardware) {
@@ -159,7 +164,7 @@ class Judge {
         ? [`program ${tcx[0]}`, "comes", "it does"]
         : [`programs ${tcx.join(", ")}`, "come", "they do"];
       const what = `${this.#label}: the tcx ${programs} ${come} first; packets for which ${do_} not return TCX_NEXT are not sampled`;
-      this.#maybe("tcx", what, `bpftool net show dev ${this.#device}`);
+      this.#maybe("tcx", what, `bpftool net show dev ${this.#word}`);
     }
   }
 
@@ -185,7 +190,7 @@ class Judge {
       this.#hidden("hidden", what, this.#cureFor(blocker));
     } else {
       const what = `${this.#label}: no packet is sent to chain ${chain}, where ${nameOf(filter)} is`;
-      const cure = `tc filter add dev ${this.#device} ${this.#direction ?? ""} matchall action goto chain ${chain}`;
+      const cure = `tc filter add dev ${this.#word} ${this.#direction ?? ""} matchall action goto chain ${chain}`;
       this.#hidden("unreachable-chain", what, cure);
     }
   }
@@ -222,7 +227,7 @@ class Judge {
 
   #cureFor(other: Filter): string {
     const chain = other.chain ? ` chain ${other.chain}` : "";
-    const remove = this.#direction ? ` (tc filter del dev ${this.#device} ${this.#direction}${chain} pref ${other.preference})` : "";
+    const remove = this.#direction ? ` (tc filter del dev ${this.#word} ${this.#direction}${chain} pref ${other.preference})` : "";
     const program = other.kind === "bpf" && readsProgram(other);
     return `${
       program ? "let its program return -1" : "let its last action be continue"

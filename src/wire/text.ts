@@ -66,3 +66,10 @@ export function printable(text: string | undefined): string | undefined {
     return escaped;
   });
 }
+
+/** A name as a word of a shell's command line, for people to copy: nothing in it is run, controls a terminal or hides. */
+export function shellWord(name: string): string {
+  if (/^[\w.@%+:,-]+$/.test(name)) return name;
+  if (!/[\\'\p{C}\p{Z}]/u.test(name)) return `'${name}'`;
+  return `$'${printable(name).replaceAll("'", "\\x27")}'`;
+}

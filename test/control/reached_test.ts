@@ -322,14 +322,17 @@ test("changed by another program: group, rate, truncation", () => {
   }
 });
 
-test("names that others chose are escaped in sentences, and whole beside them", () => {
+test("names that others chose are escaped in sentences, quoted in commands, and whole beside them", () => {
   const name = "e\u009b\u202e\\";
   const { findings } = judge([filter(1, [gact("drop")]), MINE], { link: link({ name, up: false }) });
   assertEquals(findings.length, 2);
   for (const { what, cure, device } of findings) {
     assertEquals(device, name);
-    for (const text of [what, cure!]) assert(text.includes("e\\xc2\\x9b\\xe2\\x80\\xae\\x5c") && !text.includes(name), text);
+    assert(what.startsWith("e\\xc2\\x9b\\xe2\\x80\\xae\\x5c "), what);
+    assert(cure!.includes(" dev $'e\\xc2\\x9b\\xe2\\x80\\xae\\x5c' "), cure);
   }
+  const [down] = judge([MINE], { link: link({ name: "a;reboot", up: false }) }).findings;
+  assertEquals(down!.cure, "ip link set dev 'a;reboot' up");
 });
 
 test("a place of another qdisc: its filters are judged, and it is called by its number", () => {

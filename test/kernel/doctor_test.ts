@@ -204,3 +204,17 @@ scene("capture into a group that others sample into: only what is its own, and i
   assertMatch(io.errors(), /psample: others also sample into group 5 \((?:a egress, )?c egress\): their samples are left out\n/);
   assertEquals(/\(a egress\): their samples cannot be told apart/.test(io.errors()), !cookies);
 });
+
+scene("listening to a group that nothing samples into: somebody at a terminal is told", async () => {
+  bareWire();
+  tc("qdisc add dev a clsact");
+  sample("a egress", "rate 1 group 5");
+  const said = async (group: string, errIsTerminal: boolean): Promise<string> => {
+    const io = fakeIo({ errIsTerminal });
+    assertEquals(await soon(main(["-g", group, "--duration", "50ms"], io), "its end"), 0);
+    return io.errors();
+  };
+  assertMatch(await said("7", true), /^psample: nothing listed by the kernel samples into group 7 now \(.*\); sampled groups: 5\n/);
+  assert(!(await said("5", true)).includes("samples into group"));
+  assertEquals(await said("7", false), "");
+});

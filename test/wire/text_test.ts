@@ -1,6 +1,7 @@
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { fromHex, hexByte, ipv4Text, ipv6Text, toHex } from "../../src/wire/text.ts";
+import { fromHex, hexByte, ipv4Text, ipv6Text, printable, shellWord, toHex } from "../../src/wire/text.ts";
 import { bytes } from "../psample/build.ts";
 
 test("toHex and fromHex", () => {
@@ -33,4 +34,52 @@ test("ipv6Text is canonical (RFC 5952)", () => {
     ["00000000000000000000fffec0000201", "::fffe:c000:201"],
   ];
   for (const [hex, text] of rows) assertEquals(ipv6Text(bytes(hex)), text);
+});
+
+/** Names that a device may have, or almost. */
+const NAMES = [
+  "eth0",
+  "eth0.5",
+  "veth-1@if2",
+  "ü",
+  "a;reboot",
+  "$(reboot)",
+  "`x`",
+  "a'b",
+  'a"b',
+  "a\\x41",
+  "*",
+  "~",
+  "#",
+  "e\u001b[2J",
+  "e\u009b2J",
+  "e\u202ef",
+  "a b\u00a0c",
+  "\u200b",
+];
+
+test("printable: what controls, hides or turns around is escaped, and so is the backslash", () => {
+  const rows: [string, string][] = [
+    ["eth0", "eth0"],
+    ["ü日本", "ü日本"],
+    ["a'b\"c;$", "a'b\"c;$"],
+    ["a\\x41", "a\\x5cx41"],
+    ["e\u001b\u009b\u202e", "e\\x1b\\xc2\\x9b\\xe2\\x80\\xae"],
+    ["a b", "a\\x20b"],
+  ];
+  for (const [name, expected] of rows) assertEquals(printable(name), expected);
+});
+
+test("shellWord: a shell reads the name again, and nothing in it controls a terminal", () => {
+  assertEquals(["eth0", "eth0.5", "a;b", "a'b"].map(shellWord), ["eth0", "eth0.5", "'a;b'", "$'a\\x27b'"]);
+  for (const name of NAMES) assertEquals(/[\p{C}\u00a0]/u.test(shellWord(name)), false, name);
+});
+
+const { error } = spawnSync("bash", ["--version"]);
+test("shellWord, read by bash", { skip: error ? "the program bash is missing" : false }, () => {
+  const { stdout } = spawnSync("bash", ["-c", `printf '%s\\n' ${NAMES.map(shellWord).join(" ")}`], {
+    encoding: "utf8",
+    env: { LC_ALL: "C.UTF-8" },
+  });
+  assertEquals(stdout.split("\n").slice(0, -1), NAMES);
 });

@@ -66,6 +66,15 @@ test("tcLines: the clsact, and a filter in each direction, with everything that 
   }
 });
 
+test("tcLines: a name is one word of the shell's, whatever it is", () => {
+  const lines = ["a;reboot", "a'b", "e\u009b\u202e"].map((device) => tcLines({ device, rate: 1, direction: "ingress" })[0]);
+  assertEquals(lines, [
+    "tc qdisc add dev 'a;reboot' clsact",
+    "tc qdisc add dev $'a\\x27b' clsact",
+    "tc qdisc add dev $'e\\xc2\\x9b\\xe2\\x80\\xae' clsact",
+  ]);
+});
+
 test("controlText: every control, and those that tc has a word for are read back", () => {
   const controls: Control[] = ["continue", "drop", "pass", "reclassify", "pipe", "trap", { jump: 2 }, { gotoChain: 7 }];
   for (const control of controls) {
