@@ -21,6 +21,7 @@ const REASONS: Readonly<Record<Kept["reason"], string>> = {
   "unverified": "a process holds the netlink port of its psample, and this kernel does not tell which. To remove it all the same: " +
     "psample cleanup --force",
   "in use": "other filters or chains are on it",
+  "unmarked": "nothing is on it, so nothing tells whose it is",
 };
 
 /** The command `cleanup`. */
@@ -39,7 +40,8 @@ export const cleanup: Command = command({
     for (const sampling of removed) await io.print(`${dryRun ? "would remove" : "removed"} ${filterText(sampling)}\n`);
     for (const { device, ifindex, sampling, reason } of kept) {
       const what = sampling ? filterText(sampling) : `the clsact qdisc of ${deviceText(device, ifindex)}`;
-      io.err(`psample: kept ${what}: ${REASONS[reason]}\n`);
+      const cure = reason === "unmarked" ? `. If nobody needs it: tc qdisc del dev ${deviceText(device, ifindex)} clsact` : "";
+      io.err(`psample: kept ${what}: ${REASONS[reason]}${cure}\n`);
     }
     const unverified = kept.some(({ reason }) => reason === "unverified");
     if (removed.length === 0 && !unverified) io.err("psample: nothing was left behind\n");

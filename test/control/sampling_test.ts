@@ -8,15 +8,15 @@ import { addSamplingWith } from "../../src/control/sampling/install.ts";
 import { listSamplingWith } from "../../src/control/sampling/list.ts";
 import type { SamplingOptions } from "../../src/control/sampling/options.ts";
 import { TrafficControl } from "../../src/control/traffic_control.ts";
-import { EBUSY, ENOBUFS, EOPNOTSUPP, EPERM, type Sys } from "../../src/sys/sys.ts";
+import { EBUSY, ENOBUFS, ENOENT, EOPNOTSUPP, EPERM, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import type { FakeSocket } from "../fake_sys.ts";
-import { type HeldFilter, Killed, TcKernel } from "./tc_kernel.ts";
+import { type HeldFilter, IFINDEX, Killed, TcKernel } from "./tc_kernel.ts";
 
 const MARK = 0x70730000;
 const LOCK_PORT = 0x70738000;
 const [INSTANCE_GROUP, LOCK_GROUP] = [27, 28];
-const [RTM_DELQDISC, RTM_GETQDISC, RTM_DELTFILTER, RTM_GETACTION] = [37, 38, 45, 50];
+const [RTM_DELQDISC, RTM_GETQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETACTION] = [37, 38, 44, 45, 50];
 
 const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
 const INGRESS: SamplingOptions = { ...BOTH, direction: "ingress" };
@@ -172,11 +172,30 @@ test("a process that is killed at any moment leaves what cleaning up finds, and 
         kernel.revive();
         const { kept } = await cleanUpSamplingWith(kernel);
         const where = `${place}, killed before datagram ${moment}`;
-        assertEquals([kernel.state, kept], [state, []], where);
+        const unmarked = place === "a stranger's empty clsact" ? ["unmarked"] : [];
+        assertEquals([kernel.state, kept.map(({ reason }) => reason)], [state, unmarked], where);
         kernel.assertClean();
       }
     }
   }
+});
+
+test("killed after the kernel has refused the filters: the empty clsact is named, and left", async () => {
+  const kernel = new TcKernel();
+  kernel.refuse = ({ type }) => {
+    if (type !== RTM_NEWTFILTER) return undefined;
+    kernel.beforeDatagram = () => kernel.kill();
+    return ENOENT;
+  };
+  assertEquals(await addSamplingWith(kernel, BOTH).catch((error) => error.name), "Killed");
+  kernel.revive();
+  kernel.refuse = undefined;
+  const unmarked = [{ device: "eth0", ifindex: IFINDEX, sampling: undefined, reason: "unmarked" }];
+  for (const options of [{ dryRun: true }, {}, { force: true }]) {
+    assertEquals(await cleanUpSamplingWith(kernel, options), { removed: [], kept: unmarked as never });
+  }
+  assert(isLitter(kernel));
+  kernel.assertClean();
 });
 
 test("cleaning up after a killed process leaves what another program has made since, and names a clsact that stays", async () => {
@@ -500,7 +519,8 @@ test("a kernel that does not say who holds a port: what may be an instance's is 
     assertEquals(await cleaned(kernel, { dryRun: true }), [[6], [[5, "unverified"]]]);
   }
   assertEquals(await cleaned(kernel), [[6], [[5, "unverified"]]]);
-  assertEquals(await cleaned(kernel, { force: true }), [[5], []]);
+  // Force is about filters: the clsact is a stranger's, though nothing tells.
+  assertEquals(await cleaned(kernel, { force: true }), [[5], [[undefined, "unmarked"]]]);
   kernel.close(holder.fd);
   assertEquals(kernel.clsact?.filters, []);
   kernel.assertClean();

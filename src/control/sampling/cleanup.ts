@@ -1,8 +1,10 @@
 /** What processes that were killed left behind, and its removal. */
+import type { LinkTable } from "../../link/link.ts";
 import { loadSys } from "../../sys/load.ts";
 import type { Sys } from "../../sys/sys.ts";
 import type { Filter } from "../../tc/filter.ts";
 import { TrafficControl } from "../traffic_control.ts";
+import { containsOnly, inspect } from "./clsact.ts";
 import { Instance } from "./instance.ts";
 import { isOurs, madeClsact, numberOf } from "./mark.ts";
 import { removeAdditions, type Tools } from "./removal.ts";
@@ -25,11 +27,11 @@ export interface CleanUpOptions {
 export interface CleanUp {
   /** The sampling that was removed. */
   readonly removed: readonly FilterSampling[];
-  /** What carries our mark and was kept. */
+  /** What carries our mark and was kept, and what may be ours and carries none. */
   readonly kept: readonly Kept[];
 }
 
-/** Something that was kept, and why. */
+/** Something that was kept, and why. {@linkcode CleanUpOptions.force} changes nothing about clsact qdiscs. */
 export interface Kept {
   /** Name of the device. */
   readonly device: string | undefined;
@@ -42,8 +44,10 @@ export interface Kept {
    * - `"unverified"`: somebody holds the netlink port that the process would hold, and this kernel (without netlink_diag)
    *   cannot say who: see {@linkcode CleanUpOptions.force}.
    * - `"in use"`: the clsact qdisc was made for sampling, but other filters or chains are on it now.
+   * - `"unmarked"`: an empty clsact qdisc. Nothing tells whose it is: another program's that is going to use it, or one that a
+   *   process of ours left which was killed while the kernel was adding its first filter.
    */
-  readonly reason: "running" | "unverified" | "in use";
+  readonly reason: "running" | "unverified" | "in use" | "unmarked";
 }
 
 /** Sampling left behind by processes that were killed, for {@linkcode cleanUpSampling}. No privileges needed. */
@@ -54,8 +58,6 @@ export async function listLeftovers(): Promise<readonly FilterSampling[]> {
 /**
  * Removes what processes that were killed left behind: filters that carry our mark and whose process does not run, and
  * the clsact qdiscs that were made for them and have nothing else on them.
- *
- * An empty clsact qdisc without such a filter stays: it carries no mark, so it may be anybody's.
  *
  * @throws {NetlinkError} if the kernel refuses something; the rest is cleaned up all the same.
  */
@@ -112,6 +114,19 @@ async function cleanUp(tools: Tools, visitor: Instance, { force = false, dryRun 
       errors.push(error);
     }
   }
+  kept.push(...await unmarkedClsacts(tc, links));
   if (errors.length > 0) throw errors[0];
   return { removed, kept };
+}
+
+/** The clsact qdiscs that have nothing on them. */
+async function unmarkedClsacts(tc: TrafficControl, links: LinkTable): Promise<Kept[]> {
+  const kept: Kept[] = [];
+  for (const { ifindex, kind } of await tc.qdiscs()) {
+    const attached = kind === "clsact" ? await inspect(tc, ifindex) : undefined;
+    if (attached && containsOnly(attached, [])) {
+      kept.push({ device: links.nameOf(ifindex), ifindex, sampling: undefined, reason: "unmarked" });
+    }
+  }
+  return kept;
 }

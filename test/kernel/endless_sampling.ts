@@ -1,0 +1,10 @@
+/** Begins and ends sampling on a device for ever: `endless_sampling.ts DEVICE`. Somebody has to kill it. */
+import process from "node:process";
+import { addSampling } from "../../mod.ts";
+
+const device = process.argv[2]!;
+process.stdout.write("ready\n");
+for (let i = 0;; i++) {
+  const direction = (["ingress", "egress", "both"] as const)[i % 3]!;
+  await (await addSampling({ device, direction, rate: 1 })).remove();
+}
