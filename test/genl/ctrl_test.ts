@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { DecodeError } from "../../src/errors.ts";
-import { decodeFamily, encodeGetFamily, GENL_ID_CTRL, genlCommand, genlHeader } from "../../src/genl/ctrl.ts";
+import { decodeFamily, encodeFamilyDump, encodeGetFamily, GENL_ID_CTRL, genlCommand, genlHeader } from "../../src/genl/ctrl.ts";
 import { encodeMessage, type Message, messageOf, splitMessages } from "../../src/wire/message.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
 
@@ -85,4 +85,9 @@ test("encodeGetFamily asks as the kernel's header says", () => {
     toHex(encodeGetFamily("psample", 0x01020304)),
     "20000000" + "1000" + "0100" + "04030201" + "00000000" + "03010000" + "0c000200" + "7073616d706c6500",
   );
+});
+
+test("encodeFamilyDump asks for all families by no name, for which the kernel would load a module", () => {
+  const message = first(encodeFamilyDump());
+  assertEquals([message.type, message.flags, toHex(message.payload)], [GENL_ID_CTRL, 0x301, "03010000"]);
 });

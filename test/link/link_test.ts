@@ -8,11 +8,14 @@ import {
   ARPHRD_LOOPBACK,
   ARPHRD_NONE,
   ARPHRD_TUNNEL,
+  decodeLink,
   encodeGetLink,
   encodeLinkDump,
   LinkTable,
   linkTypeOf,
 } from "../../src/link/link.ts";
+import { AttrWriter } from "../../src/wire/attr_writer.ts";
+import { encodeMessage, splitMessages } from "../../src/wire/message.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { linkMessages, readSessions } from "../tc/sessions.ts";
 
@@ -109,4 +112,30 @@ test("linkTypeOf: the device decides, then the protocol, then the first half byt
   assertEquals([IPV4, IPV6, new Uint8Array(14)].map((data) => linkTypeOf(undefined, undefined, data)), ["raw-ip", "raw-ip", "ethernet"]);
   assertEquals(linkTypeOf(ARPHRD_INFINIBAND, 0x0800, IPV4), "raw-ip");
   assertEquals(linkTypeOf(undefined, undefined, undefined), "ethernet");
+});
+
+test("decodeLink: XDP programs, by whom they are run, and counters where they were asked for", () => {
+  const [message] = linkMessages() as [ReturnType<typeof linkMessages>[number]];
+  const withAttributes = (write: (attr: AttrWriter) => void): ReturnType<typeof decodeLink> => {
+    const writer = new AttrWriter();
+    write(writer);
+    const payload = new Uint8Array([...message.payload, ...writer.finish()]);
+    return decodeLink(splitMessages(encodeMessage(message, payload))[0]!);
+  };
+  const IFLA_XDP = 43;
+  const xdp = (mode: number, ...programs: [type: number, id: number][]): unknown =>
+    withAttributes((attr) =>
+      attr.nest(IFLA_XDP, (nest) => {
+        nest.u8(2, mode);
+        for (const [type, id] of programs) nest.u32(type, id);
+      })
+    ).xdp;
+  assertEquals(withAttributes(() => {}).xdp, undefined);
+  assertEquals(xdp(0), undefined);
+  assertEquals(xdp(1, [4, 12], [5, 12]), { mode: "native", programs: [12] });
+  assertEquals(xdp(2, [4, 13]), { mode: "generic", programs: [13] });
+  assertEquals(xdp(3, [4, 14]), { mode: "hardware", programs: [14] });
+  assertEquals(xdp(4, [5, 15], [6, 16]), { mode: "several", programs: [15, 16] });
+  const counters = new BigUint64Array([7n, 9n, 700n, 900n]);
+  assertEquals(withAttributes((attr) => attr.bytes(23, new Uint8Array(counters.buffer))).packets, { received: 7n, sent: 9n });
 });
