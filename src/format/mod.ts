@@ -7,12 +7,12 @@
  *
  * @example Print a recorded message
  * ```ts
- * import { decodeMessage } from "@psample/psample/decode";
+ * import { decodeMessage, messageOf } from "@psample/psample/decode";
  * import { formatJson, formatText } from "@psample/psample/format";
  *
  * const recorded = "3000000000000000000000000000000000010000" + // the two headers
  *   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
- * const sample = decodeMessage(Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16)));
+ * const sample = decodeMessage(messageOf(Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16))));
  * if (sample?.type !== "sample") throw new Error("not a sample");
  * if (formatText(sample) !== "group 1 sample-rate 100 \n") throw new Error("not libpsample's text");
  * if (JSON.parse(formatJson(sample)).data !== "aabbccddeeff") throw new Error("not the data");

@@ -18,7 +18,7 @@ import { decodeEvent, type GroupEvent } from "../psample/group.ts";
 import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts";
 import { SampleView } from "../psample/sample_view.ts";
 import type { EntryView, RecordedPlace } from "../stream/batch.ts";
-import { NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
+import { messageOf, NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { CapturedPacket, CaptureHandler, InterfaceDescription } from "./capture.ts";
 import {
@@ -453,7 +453,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   ): void {
     let event: GroupEvent | undefined;
     try {
-      event = decodeEvent(message, { littleEndian: little, nsid });
+      event = decodeEvent(messageOf(message, little), nsid);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#malformed(error.message);

@@ -1,7 +1,7 @@
 import { DecodeError } from "../errors.ts";
-import { GENL_HDRLEN, genlHeader } from "../genl/ctrl.ts";
+import { GENL_HDRLEN, genlCommand, genlHeader } from "../genl/ctrl.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
-import { encodeMessage, type Message, messageOf, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
+import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
 import { viewOf } from "../wire/native.ts";
 import {
   PSAMPLE_ATTR_GROUP_REFCOUNT,
@@ -15,7 +15,7 @@ import {
   PSAMPLE_GENL_VERSION,
 } from "./constants.ts";
 import type { Sample } from "./sample.ts";
-import { type DecodeOptions, decodeSample, viewSample } from "./sample_decoder.ts";
+import { decodeSample, viewSample } from "./sample_decoder.ts";
 import type { SampleView } from "./sample_view.ts";
 
 /** A psample group as the kernel lists it. */
@@ -63,7 +63,7 @@ export function decodeGroup(message: Message): Group {
   let refcount: number | undefined;
   let sequence: number | undefined;
   const start = NLMSG_HDRLEN + GENL_HDRLEN;
-  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, the headers are ${start}`);
+  if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, expected at least ${start}`);
   const attr = new AttrReader(viewOf(bytes), start, bytes.length, littleEndian);
   while (attr.next()) {
     // As in a sample, what has an unexpected size spoils only itself.
@@ -87,38 +87,35 @@ export function decodeGroup(message: Message): Group {
 }
 
 /**
- * Decodes a whole netlink message of the psample family: a sample or a group event. An entry of the list of groups looks like a
+ * Decodes a message of the psample family: a sample or a group event. An entry of the list of groups looks like a
  * creation, since the command is the same.
  *
+ * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @returns `undefined` for a command that this version does not know.
  * @throws {DecodeError} If it is not a psample message.
  */
-export function decodeMessage(message: Uint8Array, options: DecodeOptions = {}): Sample | GroupEvent | undefined {
-  return isSample(message) ? decodeSample(message, options) : decodeEvent(message, options);
+export function decodeMessage(message: Message, nsid?: number): Sample | GroupEvent | undefined {
+  return isSample(message) ? decodeSample(message, nsid) : decodeEvent(message, nsid);
 }
 
 /** {@linkcode decodeMessage}, but a sample is a view of the message. */
-export function viewMessage(message: Uint8Array, options: DecodeOptions = {}): SampleView | GroupEvent | undefined {
-  return isSample(message) ? viewSample(message, options) : decodeEvent(message, options);
+export function viewMessage(message: Message, nsid?: number): SampleView | GroupEvent | undefined {
+  return isSample(message) ? viewSample(message, nsid) : decodeEvent(message, nsid);
 }
 
-function isSample(message: Uint8Array): boolean {
-  if (message.length < NLMSG_HDRLEN + GENL_HDRLEN) {
-    throw new DecodeError("psample message", 0, `${message.length} bytes, the headers are ${NLMSG_HDRLEN + GENL_HDRLEN}`);
-  }
-  return message[NLMSG_HDRLEN] === PSAMPLE_CMD_SAMPLE;
+function isSample(message: Message): boolean {
+  return genlCommand(message) === PSAMPLE_CMD_SAMPLE;
 }
 
 /** Decodes a group event; `undefined` for other commands. */
-export function decodeEvent(message: Uint8Array, options: DecodeOptions = {}): GroupEvent | undefined {
-  const command = message[NLMSG_HDRLEN];
+export function decodeEvent(message: Message, nsid?: number): GroupEvent | undefined {
+  const command = genlCommand(message);
   if (command !== PSAMPLE_CMD_NEW_GROUP && command !== PSAMPLE_CMD_DEL_GROUP) return undefined;
-  const whole = messageOf(message, options.littleEndian);
   const event: GroupEvent = {
     type: command === PSAMPLE_CMD_NEW_GROUP ? "group-created" : "group-deleted",
-    ...decodeGroup(whole),
-    nsid: options.nsid,
-    portId: whole.portId,
+    ...decodeGroup(message),
+    nsid,
+    portId: message.portId,
   };
-  return Object.defineProperty(event, "message", { value: message });
+  return Object.defineProperty(event, "message", { value: message.bytes });
 }

@@ -4,12 +4,12 @@
  *
  * @example Decode a recorded message
  * ```ts
- * import { decodeMessage } from "@psample/psample/decode";
+ * import { decodeMessage, messageOf } from "@psample/psample/decode";
  *
  * const recorded = "3000000000000000000000000000000000010000" + // the two headers
  *   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
  * const bytes = Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16));
- * const sample = decodeMessage(bytes);
+ * const sample = decodeMessage(messageOf(bytes));
  * if (sample?.type !== "sample" || sample.group !== 1 || sample.oneIn !== 100) throw new Error("not what was recorded");
  * ```
  *

@@ -1,3 +1,4 @@
+import type { Message } from "../wire/message.ts";
 import { align4, LITTLE, viewOf } from "../wire/native.ts";
 import {
   PSAMPLE_ATTR_GROUP_REFCOUNT,
@@ -10,7 +11,7 @@ import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, headerSize, headerType, isExp
 import { Sample } from "./sample.ts";
 import { SampleView } from "./sample_view.ts";
 
-/** How {@linkcode decodeSample} reads a message. */
+/** How {@linkcode SampleDecoder} reads a message. */
 export interface DecodeOptions {
   /** Byte order of the machine that the message is from. Defaults to this machine's. */
   littleEndian?: boolean | undefined;
@@ -149,19 +150,21 @@ export class SampleDecoder {
 const DEFAULT = new SampleDecoder();
 
 /**
- * Decodes one sample from a whole netlink message, headers included. The sample's bytes are views of `message`.
+ * Decodes one sample. Its bytes are views of the message's.
  *
+ * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @throws {DecodeError} If it is not a psample message.
  */
-export function decodeSample(message: Uint8Array, options?: DecodeOptions): Sample {
-  return DEFAULT.decode(viewOf(message), 0, message.length, options);
+export function decodeSample({ bytes, littleEndian }: Message, nsid?: number): Sample {
+  return DEFAULT.decode(viewOf(bytes), 0, bytes.length, { littleEndian, nsid });
 }
 
 /**
- * A view of one sample in a whole netlink message, headers included.
+ * A view of one sample.
  *
+ * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @throws {DecodeError} If it is not a psample message.
  */
-export function viewSample(message: Uint8Array, options?: DecodeOptions): SampleView {
-  return DEFAULT.view(viewOf(message), 0, message.length, new SampleView(), options);
+export function viewSample({ bytes, littleEndian }: Message, nsid?: number): SampleView {
+  return DEFAULT.view(viewOf(bytes), 0, bytes.length, new SampleView(), { littleEndian, nsid });
 }

@@ -7,7 +7,7 @@ import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts"
 import { SampleView } from "../psample/sample_view.ts";
 import type { Sink } from "../socket/receiver.ts";
 import { BatchBuffer } from "../stream/batch.ts";
-import { MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
+import { messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { LITTLE } from "../wire/native.ts";
 import type { Ledger } from "./ledger.ts";
 
@@ -85,7 +85,7 @@ export class Decoder implements Sink {
       if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
         // They are few: each gets memory of its own, also if samples are lent.
-        const event = decodeEvent(bytesOf(view, start, end).slice(), { nsid })!;
+        const event = decodeEvent(messageOf(bytesOf(view, start, end).slice()), nsid)!;
         this.#ledger.event(event);
         if (this.#lends) this.batch.add(event);
         else this.given.push(event);

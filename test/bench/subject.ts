@@ -32,7 +32,7 @@ import { Receiver } from "../../src/socket/receiver.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
-import { encodeMessage, NLM_F_MULTI } from "../../src/wire/message.ts";
+import { encodeMessage, messageOf, NLM_F_MULTI } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { doneMessage } from "../support/messages.ts";
@@ -233,7 +233,7 @@ async function pcap(to: string, path: string, count: number): Promise<void> {
   const sys = await loadSys();
   const batch = new BatchBuffer();
   batch.more = true;
-  for (const { bytes } of readMessages(path)) batch.add(viewSample(bytes));
+  for (const { bytes } of readMessages(path)) batch.add(viewSample(messageOf(bytes)));
   await inRounds(count, async () => {
     const recording = recordToWith(sys, to, { format: "netlink" });
     const start = cpuNs();

@@ -8,6 +8,7 @@ import { NetlinkError } from "../../mod.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const GOLDEN = new URL("../golden/", import.meta.url).pathname;
 
@@ -16,7 +17,7 @@ async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { 
   return Object.assign(io, { status: await main(args, io) });
 }
 
-const demoEntries = DEMO_MESSAGES.map((hex) => viewMessage(fromHex(hex)!)!);
+const demoEntries = DEMO_MESSAGES.map((hex) => viewMessage(messageOf(fromHex(hex)!))!);
 const demoSamples = demoEntries.filter((entry) => entry.type === "sample").length;
 
 test("every command has help with an example, and --help ends with 0", async () => {

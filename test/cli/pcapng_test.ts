@@ -21,6 +21,7 @@ import { recordings } from "../psample/recordings.ts";
 import { optionNumber, optionText, type PcapngBlock, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { output, programs } from "../support/programs.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const GOLDEN = new URL("../golden/", import.meta.url).pathname;
 
@@ -122,7 +123,7 @@ test("a file of packets that psample did not record is read as packets", async (
 /** Samples of one group at these times, in seconds, of `bytes` bytes. */
 function samples(times: readonly number[], bytes = 100): EntryView[] {
   return times.map((time, i) =>
-    viewSample(message([
+    viewSample(messageOf(message([
       [0, number(2, 3)],
       [2, number(4, bytes)],
       [3, number(4, 1)],
@@ -130,7 +131,7 @@ function samples(times: readonly number[], bytes = 100): EntryView[] {
       [5, number(4, 1)],
       [13, number(8, BigInt(time) * 1_000_000_000n)],
       [6, new Uint8Array(bytes).fill(i & 0x3f)],
-    ]))
+    ])))
   );
 }
 

@@ -11,6 +11,7 @@ import { netlinkRecord, pcapFile } from "../support/capture_files.ts";
 import { optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { record } from "../support/recorded.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const ODD = new URL("../golden/odd/", import.meta.url).pathname;
 
@@ -58,7 +59,7 @@ test("names of two hosts that have the same interface index stay apart, also whe
 });
 
 test("read tells the losses that a recording shows, and none of what was left out", async () => {
-  const items = [1, 2, 5, 6, 9].map((sequence) => viewSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
+  const items = [1, 2, 5, 6, 9].map((sequence) => viewSample(messageOf(message([[3, number(4, 1)], [4, number(4, sequence)]]))));
   for (const writer of [new PcapngWriter(), new NetlinkWriter()]) {
     const file = record(
       writer,
@@ -78,7 +79,7 @@ test("read tells the losses that a recording shows, and none of what was left ou
 
 test("read -g tells the losses of the groups that were asked for", async () => {
   const items = [[1, 1], [1, 5], [2, 1], [2, 3]].map(([group, sequence]) => {
-    return viewSample(message([[3, number(4, group!)], [4, number(4, sequence!)]]));
+    return viewSample(messageOf(message([[3, number(4, group!)], [4, number(4, sequence!)]])));
   });
   const a = record(new NetlinkWriter(), items);
   const one = await run(["read", "-g", "2", "-w", "b.pcapng", "a"], { input: { a } });

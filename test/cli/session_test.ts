@@ -13,6 +13,7 @@ import { message, number } from "../psample/build.ts";
 import { TestDestination } from "../sink/destinations.ts";
 import { BatchesSource } from "../support/batches.ts";
 import { type FakeIo, fakeIo } from "./fake_io.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
@@ -23,7 +24,7 @@ class Gate {
 }
 
 function batch(...sequences: number[]): ReturnType<typeof viewSample>[] {
-  return sequences.map((sequence) => viewSample(message([[3, number(4, 1)], [4, number(4, sequence)]])));
+  return sequences.map((sequence) => viewSample(messageOf(message([[3, number(4, 1)], [4, number(4, sequence)]]))));
 }
 
 /** A source that has some batches, then waits until it is ended; what is queued still comes. */

@@ -7,6 +7,7 @@ import type { Devices } from "../../src/link/device.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { type Batch, BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 function named(name: string): Devices {
   return { find: (index) => index === 3 ? { name, type: 1, address: undefined } : undefined };
@@ -15,7 +16,7 @@ function named(name: string): Devices {
 function batchOf(samples: readonly (readonly Attribute[])[], devices: Devices = named("eth3")): BatchBuffer {
   const batch = new BatchBuffer();
   batch.devices = devices;
-  for (const list of samples) batch.add(viewSample(message(list), { littleEndian: true }));
+  for (const list of samples) batch.add(viewSample(messageOf(message(list), true)));
   return batch;
 }
 
@@ -109,7 +110,7 @@ test("CSV has every field of a sample", () => {
     [6, bytes("0102")],
   ];
   const batch = new BatchBuffer();
-  batch.add(viewSample(message(list, { portId: 9 }), { littleEndian: true, nsid: -1 }));
+  batch.add(viewSample(messageOf(message(list, { portId: 9 }), true), -1));
   const [header, row] = parse(csv(batch, CSV_FIELDS));
   assertEquals(header, [...CSV_FIELDS]);
   assertEquals(Object.fromEntries(header!.map((name, i) => [name, row![i]])), {

@@ -7,6 +7,7 @@ import { viewMessage } from "../../src/psample/group.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** The keys in the tables of each section of the page. */
 const documented: Map<string, string[]> = new Map(
@@ -19,28 +20,31 @@ const documented: Map<string, string[]> = new Map(
 const batch = new BatchBuffer();
 batch.devices = { find: () => ({ name: "eth0", type: 1, address: undefined }) };
 batch.add(viewSample(
-  message([
-    ...Object.entries(WIDTHS).map(([type, [size]]) => [Number(type), number(size as 2 | 4 | 8, 0x800)] as const),
-    [15, bytes("00")],
-    [
-      8,
-      attributes([
-        [0, number(8, 42, false)],
-        [1, bytes("c0000201")],
-        [2, bytes("c0000202")],
-        ...[3, 4].map((type) => [type, number(1, 1)] as const),
-        ...[5, 6, 7, 8, 16].map((type) => [type, bytes("")] as const),
-        ...[9, 10].map((type) => [type, number(2, 1)] as const),
-        ...[11, 15, 20].map((type) => [type, bytes("aa")] as const),
-      ]),
-    ],
-    [17, bytes("dd")],
-    [6, bytes("0102")],
-  ]),
-  { littleEndian: true, nsid: 1 },
+  messageOf(
+    message([
+      ...Object.entries(WIDTHS).map(([type, [size]]) => [Number(type), number(size as 2 | 4 | 8, 0x800)] as const),
+      [15, bytes("00")],
+      [
+        8,
+        attributes([
+          [0, number(8, 42, false)],
+          [1, bytes("c0000201")],
+          [2, bytes("c0000202")],
+          ...[3, 4].map((type) => [type, number(1, 1)] as const),
+          ...[5, 6, 7, 8, 16].map((type) => [type, bytes("")] as const),
+          ...[9, 10].map((type) => [type, number(2, 1)] as const),
+          ...[11, 15, 20].map((type) => [type, bytes("aa")] as const),
+        ]),
+      ],
+      [17, bytes("dd")],
+      [6, bytes("0102")],
+    ]),
+    true,
+  ),
+  1,
 ));
 batch.add(
-  viewMessage(message([[3, number(4, 1)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }), { littleEndian: true, nsid: 1 })!,
+  viewMessage(messageOf(message([[3, number(4, 1)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }), true), 1)!,
 );
 
 const [sample, event] = [0, 1].map((i) => {

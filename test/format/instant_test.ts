@@ -5,6 +5,7 @@ import { Output } from "../../src/format/output.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { message, number } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const writer = new InstantWriter();
 
@@ -20,7 +21,7 @@ function instant(batch: BatchBuffer): string | undefined {
 
 function sampledAt(timestampNs: bigint | undefined): BatchBuffer {
   const batch = new BatchBuffer();
-  batch.add(viewSample(message(timestampNs === undefined ? [] : [[13, number(8, timestampNs)]]), { littleEndian: true }));
+  batch.add(viewSample(messageOf(message(timestampNs === undefined ? [] : [[13, number(8, timestampNs)]]), true)));
   return batch;
 }
 

@@ -7,6 +7,7 @@ import { Output } from "../../src/format/output.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 test("formatJson equals JSON.stringify for all that kernels sent", () => {
   const batch = new BatchBuffer();
@@ -39,7 +40,7 @@ test("formatJson equals JSON.stringify for what kernels rarely send", () => {
   ];
   for (const row of rows) {
     for (const nsid of [undefined, 0, -1]) {
-      const sample = viewSample(message(row, { portId: 0xffffffff }), { littleEndian: true, nsid });
+      const sample = viewSample(messageOf(message(row, { portId: 0xffffffff }), true), nsid);
       assertEquals(formatJson(sample), `${JSON.stringify(sample)}\n`);
     }
   }
@@ -60,7 +61,7 @@ function detailed(batch: BatchBuffer): string {
 function batchOf(list: readonly Attribute[], name?: string): BatchBuffer {
   const batch = new BatchBuffer();
   batch.devices = { find: () => ({ name, type: 1, address: undefined }) };
-  batch.add(viewSample(message(list), { littleEndian: true }));
+  batch.add(viewSample(messageOf(message(list), true)));
   return batch;
 }
 

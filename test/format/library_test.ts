@@ -4,12 +4,13 @@ import { assertEquals } from "@std/assert";
 import { type Batch, CSV_FIELDS, CsvWriter, formatJson, formatText, JsonWriter, Output, TextWriter } from "@psample/psample/format";
 import { decodeMessage, viewSample } from "@psample/psample/decode";
 import { PacketView } from "@psample/psample/packet";
+import { messageOf } from "../../src/wire/message.ts";
 
 const RECORDED = "3000000000000000000000000000000000010000" + // the two headers
   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
 
 const message = Uint8Array.from(RECORDED.match(/../g)!, (byte) => parseInt(byte, 16));
-const sample = decodeMessage(message, { littleEndian: true });
+const sample = decodeMessage(messageOf(message, true));
 
 test("a sample by itself is formatted as a string", () => {
   if (sample?.type !== "sample") throw new Error("not a sample");
@@ -23,7 +24,7 @@ test("a sample by itself is formatted as a string", () => {
 
 /** A batch of one's own making: what a program needs that has its samples from elsewhere. */
 const batch: Batch = {
-  entries: [viewSample(message, { littleEndian: true })],
+  entries: [viewSample(messageOf(message, true))],
   count: 1,
   samples: 1,
   more: false,

@@ -13,6 +13,7 @@ import { recordings } from "../psample/recordings.ts";
 import { decodeFile, decodePieces } from "../support/decoding.ts";
 import { optionNumber, optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { devices, record, type RecordOptions } from "../support/recorded.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 type Item = SampleView | GroupEvent;
 
@@ -28,7 +29,7 @@ function whole(item: Item): unknown {
 }
 
 function sample(list: readonly Attribute[], nsid?: number, portId = 0, padLast = true, little = true): SampleView {
-  return viewMessage(message(list, { portId, little }, padLast), { nsid, littleEndian: little }) as SampleView;
+  return viewMessage(messageOf(message(list, { portId, little }, padLast), little), nsid) as SampleView;
 }
 
 const u16 = (value: number): Uint8Array => number(2, value);
@@ -96,9 +97,9 @@ const STRANGE: readonly SampleView[] = [
 ];
 
 const EVENTS: readonly GroupEvent[] = [
-  viewMessage(message([[3, u32(9)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent,
-  viewMessage(message([[3, u32(0xffffffff)]], { command: 3, portId: 77 }), { nsid: 3 }) as GroupEvent,
-  viewMessage(message([[3, number(4, 9, false)]], { command: 3, little: false }), { littleEndian: false }) as GroupEvent,
+  viewMessage(messageOf(message([[3, u32(9)], [7, u32(0)], [4, u32(0)]], { command: 2 }))) as GroupEvent,
+  viewMessage(messageOf(message([[3, u32(0xffffffff)]], { command: 3, portId: 77 })), 3) as GroupEvent,
+  viewMessage(messageOf(message([[3, number(4, 9, false)]], { command: 3, little: false }), false)) as GroupEvent,
 ];
 
 test("PcapngWriter: what the recordings have comes back, byte by byte", () => {
@@ -332,7 +333,7 @@ test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
       if (late) items.push(numbered(group, next[group]!, 3));
       next[group] = (next[group]! + 1 + late) >>> 0;
       if (random(50) === 0) {
-        items.push(viewMessage(message([[3, u32(group)], [7, u32(0)], [4, u32(0)]], { command: 2 })) as GroupEvent);
+        items.push(viewMessage(messageOf(message([[3, u32(group)], [7, u32(0)], [4, u32(0)]], { command: 2 }))) as GroupEvent);
         next[group] = 0;
       }
     }

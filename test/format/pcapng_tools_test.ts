@@ -15,6 +15,7 @@ import { recordings } from "../psample/recordings.ts";
 import { decodeFile } from "../support/decoding.ts";
 import { output, programs } from "../support/programs.ts";
 import { devices, record } from "../support/recorded.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 type Item = SampleView | GroupEvent;
 
@@ -56,7 +57,7 @@ function gapped(): Item[] {
   let sequence = 0;
   return Array.from({ length: 40 }, (_, i) => {
     sequence += 1 + (i % 7 === 3 ? i : 0);
-    return viewMessage(message([
+    return viewMessage(messageOf(message([
       [0, number(2, 101)],
       ...(i % 3 === 0 ? [[1, number(2, 103)] as const] : []),
       [2, number(4, 1500)],
@@ -67,7 +68,7 @@ function gapped(): Item[] {
       [13, number(8, 1_784_000_000_000_000_000n + BigInt(i * 1001))],
       [6, new Uint8Array(40).fill(i)],
       [15, number(4, i)],
-    ])) as Item;
+    ]))) as Item;
   });
 }
 

@@ -8,9 +8,10 @@ import type { Devices } from "../../src/link/device.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 function sample(list: readonly Attribute[], portId = 0): SampleView {
-  return viewSample(message(list, { portId }), { littleEndian: true });
+  return viewSample(messageOf(message(list, { portId }), true));
 }
 
 /** asctime(3) by another way than the writer's: the text of Date has the same parts in other places. */
@@ -198,7 +199,7 @@ test("details are what libpsample does not print", () => {
 
 test("a plain sample has no details, and a namespace is one", () => {
   assertEquals(details(sample([[0, number(2, 3)], [5, number(4, 100)]]), undefined), "");
-  const foreign = viewSample(message([[0, number(2, 3)]]), { littleEndian: true, nsid: 0 });
+  const foreign = viewSample(messageOf(message([[0, number(2, 3)]]), true), 0);
   assertEquals(details(foreign, devices), "in-name eth3-0 link-type ethernet nsid 0 ");
 });
 

@@ -10,6 +10,7 @@ import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 import { naiveText } from "./naive.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** Numbers that are the same in every run: xorshift32. */
 class Random {
@@ -55,7 +56,7 @@ function randomSample(random: Random): SampleView {
   if (random.below(8) === 0) list.push([17 + random.below(5), random.bytes(random.below(9))]);
   if (random.below(6) > 0) list.push([6, random.bytes(random.below(10) === 0 ? random.below(4000) : random.below(80))]);
   const nsid = [undefined, undefined, 0, 7, -1][random.below(5)];
-  return viewSample(message(list, { portId: Number(random.number(4)) }), { littleEndian: true, nsid });
+  return viewSample(messageOf(message(list, { portId: Number(random.number(4)) }), true), nsid);
 }
 
 /** How many bytes the attributes of a tunnel have; Geneve options are a header of 4 and so many words as it says. */

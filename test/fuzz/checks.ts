@@ -17,6 +17,7 @@ import { type Circumstances, decodePieces, packetsOf } from "../support/decoding
 import { record } from "../support/recorded.ts";
 import type { Devices } from "../../src/link/device.ts";
 import { WIDTHS } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** What a target found to be false. */
 export class Broken extends Error {
@@ -70,9 +71,9 @@ function checkFields(sample: SampleView, input: Uint8Array, littleEndian: boolea
 
 /** Everything that is done with a sample. A getter must not throw: what is wrong is found when it is decoded. */
 export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
-  checkFields(viewSample(input, { littleEndian }), input, littleEndian);
+  checkFields(viewSample(messageOf(input, littleEndian)), input, littleEndian);
   // Once more: it may be known by now.
-  const sample = viewSample(input, { littleEndian });
+  const sample = viewSample(messageOf(input, littleEndian));
   checkFields(sample, input, littleEndian);
   let fields: unknown;
   try {

@@ -260,7 +260,7 @@ export const TARGETS: readonly Target[] = [
   decoder("sample", samples, (input) => inBothOrders((littleEndian) => useSample(input, littleEndian))),
   decoder("group", samples, (input) =>
     inBothOrders((littleEndian) => {
-      const item = viewMessage(input, { littleEndian, nsid: 7 });
+      const item = viewMessage(messageOf(input, littleEndian), 7);
       if (item === undefined || item.type === "sample") return item?.copy();
       must(formatJson(item) === `${JSON.stringify(item)}\n`, "the line of JSON differs from JSON.stringify");
       return [item, decodeGroup(messageOf(input, littleEndian))];
@@ -301,7 +301,7 @@ export const TARGETS: readonly Target[] = [
   }),
   decoder("written", samples.filter(({ length }) => length < LARGE), (input) =>
     inBothOrders((littleEndian) => {
-      const item = viewMessage(input, { littleEndian });
+      const item = viewMessage(messageOf(input, littleEndian));
       if (item === undefined) return undefined;
       const message = item.message!;
       // A file says in which byte order a message is, and the message's own length tells the writer.

@@ -32,13 +32,13 @@ test("decodeGroup demands a group, and nothing else", () => {
 test("decodeMessage tells samples and events by the command", () => {
   const list: Attribute[] = [[3, number(4, 5)], [4, number(4, 6)], [7, number(4, 0)]];
   const event = { group: 5, refcount: 0, sequence: 6, nsid: 3, portId: 8 };
-  const options = { littleEndian: true, nsid: 3 };
-  assertEquals(decodeMessage(message(list, { command: 2, portId: 8 }), options), { type: "group-created", ...event });
-  assertEquals(decodeMessage(message(list, { command: 3, portId: 8 }), options), { type: "group-deleted", ...event });
-  assertEquals(decodeMessage(message([[3, number(4, 5)]]), options)?.type, "sample");
-  assertEquals(decodeMessage(message(list, { command: 1 }), options), undefined);
-  assertEquals(decodeMessage(message(list, { command: 4 }), options), undefined);
-  assertThrows(() => decodeMessage(new Uint8Array(19), options), DecodeError);
+  const decode = (bytes: Uint8Array): ReturnType<typeof decodeMessage> => decodeMessage(messageOf(bytes, true), 3);
+  assertEquals(decode(message(list, { command: 2, portId: 8 })), { type: "group-created", ...event });
+  assertEquals(decode(message(list, { command: 3, portId: 8 })), { type: "group-deleted", ...event });
+  assertEquals(decode(message([[3, number(4, 5)]]))?.type, "sample");
+  assertEquals(decode(message(list, { command: 1 })), undefined);
+  assertEquals(decode(message(list, { command: 4 })), undefined);
+  assertThrows(() => decode(new Uint8Array(19)), DecodeError);
 });
 
 test("decodeMessage reads the events that kernels sent", () => {

@@ -7,6 +7,7 @@ import { assertEquals } from "@std/assert";
 import { DecodeError, decodeSample, SampleDecoder, SampleView } from "../../src/psample/mod.ts";
 import { type Attribute, bytes, message, number, WIDTHS } from "./build.ts";
 import { recordedSamples } from "./recordings.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** The last value of each attribute; `undefined` if the attributes do not fill the message. */
 function plain(message: Uint8Array, little: boolean): Record<string, unknown> | undefined {
@@ -45,7 +46,7 @@ function plain(message: Uint8Array, little: boolean): Record<string, unknown> | 
 
 function ours(message: Uint8Array, littleEndian: boolean): Record<string, unknown> | undefined {
   try {
-    const sample = decodeSample(message, { littleEndian });
+    const sample = decodeSample(messageOf(message, littleEndian));
     const u64 = (value: bigint | undefined): Uint8Array | undefined => value === undefined ? undefined : number(8, value, littleEndian);
     const { timestampNs, latencyNs, outTcOccupancyBytes, unknown, data } = sample;
     assertEquals(sample.dataBytes, data?.length ?? 0);
@@ -134,11 +135,11 @@ function hasTunnel(message: Uint8Array, little: boolean): boolean {
 
 test("what kernels sent is read alike in any order", () => {
   const messages = recordedSamples().map(({ message }) => message);
-  const alone = messages.map((message) => decodeSample(message));
+  const alone = messages.map((message) => decodeSample(messageOf(message)));
   for (const step of [1, 3, 7, 11]) {
     for (let i = 0; i < messages.length; i++) {
       const at = (i * step) % messages.length;
-      assertEquals(decodeSample(messages[at]!), alone[at]);
+      assertEquals(decodeSample(messageOf(messages[at]!)), alone[at]);
     }
   }
 });

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { viewMessage } from "../../src/psample/group.ts";
 import type { GroupEvent } from "../../src/psample/mod.ts";
 import type { SampleView } from "../../src/psample/sample_view.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** One record of a file. */
 export interface RecordBytes {
@@ -71,7 +72,7 @@ function naiveItems(records: readonly Uint8Array<ArrayBuffer>[]): (SampleView | 
       if (type === 16 && message[16] === 1 && text.includes("psample\0")) {
         family = view.getUint16(at + text.indexOf("\x06\0\x01\0") + 4, true);
       } else if (type === family) {
-        const item = viewMessage(message);
+        const item = viewMessage(messageOf(message));
         if (item && (item.type === "sample" || item.portId === 0)) items.push(item);
       }
       at += (length + 3) & ~3;

@@ -7,6 +7,7 @@ import { viewMessage } from "../../src/psample/group.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { type Attribute, attributes, bytes, message, number, WIDTHS } from "./build.ts";
 import { recordings } from "./recordings.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const NOTHING = {
   type: "sample" as const,
@@ -97,15 +98,15 @@ const EVERYTHING = {
 
 test("decodeSample reads every attribute, in both byte orders", () => {
   for (const littleEndian of [true, false]) {
-    const options = { littleEndian, nsid: 5 };
-    assertEquals({ ...decodeSample(everything(littleEndian), options) }, EVERYTHING);
-    assertEquals(fieldsOf(viewSample(everything(littleEndian), options)), EVERYTHING);
+    const message = messageOf(everything(littleEndian), littleEndian);
+    assertEquals({ ...decodeSample(message, 5) }, EVERYTHING);
+    assertEquals(fieldsOf(viewSample(message, 5)), EVERYTHING);
   }
 });
 
 test("decodeSample gives undefined for what is absent, and 0 for what is 0", () => {
-  assertEquals({ ...decodeSample(message([]), little) }, NOTHING);
-  assertEquals(fieldsOf(viewSample(message([]), little)), NOTHING);
+  assertEquals({ ...decodeSample(messageOf(message([]), true)) }, NOTHING);
+  assertEquals(fieldsOf(viewSample(messageOf(message([]), true))), NOTHING);
   const zeros: Attribute[] = [
     [0, number(2, 0)],
     [1, number(2, 0)],
@@ -121,7 +122,7 @@ test("decodeSample gives undefined for what is absent, and 0 for what is 0", () 
     [6, new Uint8Array(0)],
     [15, new Uint8Array(0)],
   ];
-  assertEquals({ ...decodeSample(message(zeros), little) }, {
+  assertEquals({ ...decodeSample(messageOf(message(zeros), true)) }, {
     ...NOTHING,
     group: 0,
     sequence: 0,
@@ -141,35 +142,35 @@ test("decodeSample gives undefined for what is absent, and 0 for what is 0", () 
 });
 
 test("decodeSample reads an ifindex of 2 and of 4 bytes", () => {
-  const wide = decodeSample(message([[0, number(4, 70001)], [1, number(4, 70002)]]), little);
+  const wide = decodeSample(messageOf(message([[0, number(4, 70001)], [1, number(4, 70002)]]), true));
   assertEquals([wide.inIfindex, wide.outIfindex], [70001, 70002]);
 });
 
 test("decodeSample reads 7 as a tunnel too: kernels 5.8 to 5.11", () => {
-  const sample = decodeSample(message([[7, attributes([[4, number(1, 9)]])]]), little);
+  const sample = decodeSample(messageOf(message([[7, attributes([[4, number(1, 9)]])]]), true));
   assertEquals(sample.tunnel?.ttl, 9);
 });
 
 test("oneIn is a fraction where the rate is a probability", () => {
-  const sample = decodeSample(message([[5, number(4, 1073741824)], [16, new Uint8Array(0)]]), little);
+  const sample = decodeSample(messageOf(message([[5, number(4, 1073741824)], [16, new Uint8Array(0)]]), true));
   assertEquals([sample.rate, sample.rateIsProbability, sample.oneIn], [1073741824, true, 4294967295 / 1073741824]);
-  const always = decodeSample(message([[16, new Uint8Array(0)], [5, number(4, 0xffffffff)]]), little);
+  const always = decodeSample(messageOf(message([[16, new Uint8Array(0)], [5, number(4, 0xffffffff)]]), true));
   assertEquals(always.oneIn, 1);
-  const never = decodeSample(message([[16, new Uint8Array(0)], [5, number(4, 0)]]), little);
+  const never = decodeSample(messageOf(message([[16, new Uint8Array(0)], [5, number(4, 0)]]), true));
   assertEquals(never.oneIn, undefined);
 });
 
 test("unknown attributes are kept, in their order", () => {
-  const sample = decodeSample(message([[99, bytes("0102")], [3, number(4, 1)], [0x8000 | 17, bytes("")]]), little);
+  const sample = decodeSample(messageOf(message([[99, bytes("0102")], [3, number(4, 1)], [0x8000 | 17, bytes("")]]), true));
   assertEquals([sample.group, sample.unknown], [1, [{ type: 99, value: bytes("0102") }, { type: 17, value: bytes("") }]]);
 });
 
 test("the last attribute may lack its padding", () => {
   const one = message([[3, number(4, 1)], [6, bytes("010203")]], {}, false);
-  for (const sample of [decodeSample(one, little), viewSample(one, little)]) {
+  for (const sample of [decodeSample(messageOf(one, true)), viewSample(messageOf(one, true))]) {
     assertEquals([sample.data, sample.dataBytes], [bytes("010203"), 3]);
   }
-  assertEquals(viewSample(one, little).message.length, 35);
+  assertEquals(viewSample(messageOf(one, true)).message.length, 35);
 });
 
 test("of a repeated attribute the last counts, as for the kernel's nla_parse", () => {
@@ -177,13 +178,13 @@ test("of a repeated attribute the last counts, as for the kernel's nla_parse", (
     6,
     bytes("bbcc"),
   ]];
-  for (const sample of [decodeSample(message(twice), little), viewSample(message(twice), little)]) {
+  for (const sample of [decodeSample(messageOf(message(twice), true)), viewSample(messageOf(message(twice), true))]) {
     assertEquals([sample.group, sample.cookie, sample.data], [2, bytes("0203"), bytes("bbcc")]);
   }
   // Also if the layout is known and the cookies stand on both sides of the data.
   for (const cookie of ["0102", "03", ""]) {
     const around = message([[15, bytes("ff")], [3, number(4, 7)], [6, bytes("aa")], [15, bytes(cookie)]]);
-    for (let i = 0; i < 4; i++) assertEquals(decodeSample(around, little).cookie, bytes(cookie));
+    for (let i = 0; i < 4; i++) assertEquals(decodeSample(messageOf(around, true)).cookie, bytes(cookie));
   }
 });
 
@@ -196,7 +197,7 @@ test("an attribute of unexpected size is unknown, and the rest of the sample is 
         : [[3, number(4, 5)], [6, bytes("aabb")]];
       const one = message([before!, [Number(type), value], after!]);
       const unknown = good.includes(size) ? [] : [{ type: Number(type), value }];
-      for (const sample of [decodeSample(one, little), viewSample(one, little)]) {
+      for (const sample of [decodeSample(messageOf(one, true)), viewSample(messageOf(one, true))]) {
         assertEquals(sample.unknown, unknown, `attribute ${type} of ${size} bytes`);
         assertEquals(Number(type) === 3 ? [sample.sequence, sample.originalBytes] : [sample.group, sample.dataBytes], [
           5,
@@ -206,21 +207,21 @@ test("an attribute of unexpected size is unknown, and the rest of the sample is 
     }
   }
   // One of the right size before it is not forgotten.
-  const both = decodeSample(message([[4, number(4, 9)], [4, number(2, 1)]]), little);
+  const both = decodeSample(messageOf(message([[4, number(4, 9)], [4, number(2, 1)]]), true));
   assertEquals([both.sequence, both.unknown], [9, [{ type: 4, value: number(2, 1) }]]);
 });
 
 test("a malformed tunnel is unknown, and so is a malformed attribute inside a good one", () => {
-  const bad = decodeSample(message([[3, number(4, 1)], [8, bytes("0300")]]), little);
+  const bad = decodeSample(messageOf(message([[3, number(4, 1)], [8, bytes("0300")]]), true));
   assertEquals([bad.group, bad.tunnel, bad.unknown], [1, undefined, [{ type: 8, value: bytes("0300") }]]);
   const inner = attributes([[1, bytes("c0000201")], [4, number(2, 64)], [8, bytes("000180ff")]]);
-  const good = decodeSample(message([[8, inner]]), little);
+  const good = decodeSample(messageOf(message([[8, inner]]), true));
   assertEquals([good.tunnel?.source, good.tunnel?.ttl, good.tunnel?.geneveOptions, good.unknown], ["192.0.2.1", undefined, undefined, []]);
   assertEquals(good.tunnel?.unknown, [{ type: 4, value: number(2, 64) }, { type: 8, value: bytes("000180ff") }]);
 });
 
 test("a group event with an attribute of unexpected size has the others", () => {
-  const event = decodeMessage(message([[3, number(4, 9)], [4, number(2, 1)], [7, number(8, 1)]], { command: 2 }), little);
+  const event = decodeMessage(messageOf(message([[3, number(4, 9)], [4, number(2, 1)], [7, number(8, 1)]], { command: 2 }), true));
   assertEquals({ ...event } as unknown, {
     type: "group-created",
     group: 9,
@@ -229,7 +230,7 @@ test("a group event with an attribute of unexpected size has the others", () => 
     nsid: undefined,
     portId: 0,
   });
-  assertThrows(() => decodeMessage(message([[3, number(2, 9)]], { command: 2 }), little), DecodeError, "missing group number");
+  assertThrows(() => decodeMessage(messageOf(message([[3, number(2, 9)]], { command: 2 }), true)), DecodeError, "missing group number");
 });
 
 test("a DecodeError leaves the view as it was, and counts from the message's start", () => {
@@ -261,11 +262,11 @@ test("SampleDecoder reads between offsets, and points a view at another message"
 });
 
 test("a given sample is a plain object: it compares, spreads, clones and logs as what it is", () => {
-  const one = decodeSample(everything(true), { ...little, nsid: 5 });
-  const other = decodeSample(message([[3, number(4, 2)], [6, bytes("0102030405")]]), little);
+  const one = decodeSample(messageOf(everything(true), true), 5);
+  const other = decodeSample(messageOf(message([[3, number(4, 2)], [6, bytes("0102030405")]]), true));
   assertEquals(Object.keys(one), Object.keys(NOTHING));
   assertEquals(Object.keys(other), Object.keys(NOTHING));
-  deepStrictEqual(one, decodeSample(everything(true), { ...little, nsid: 5 }));
+  deepStrictEqual(one, decodeSample(messageOf(everything(true), true), 5));
   assertThrows(() => deepStrictEqual(one, other));
   assertNotEquals(one, other);
   const { data, ...rest } = one;
@@ -274,29 +275,29 @@ test("a given sample is a plain object: it compares, spreads, clones and logs as
   const logged = inspect(one);
   for (const part of ["Sample", "group: 4294967295", "1784000000123456789n", "protocol: 34525"]) assertStringIncludes(logged, part);
   // What is lent logs its fields too.
-  assertStringIncludes(inspect(viewSample(everything(true), little)), "group: 4294967295");
+  assertStringIncludes(inspect(viewSample(messageOf(everything(true), true))), "group: 4294967295");
 });
 
 test("copy has bytes of its own, of a sample and of a view", () => {
   const inner = attributes([[8, bytes("0001800111223344")], [11, bytes("aa")], [15, bytes("bb")], [99, bytes("cc")]]);
   const source = message([[99, bytes("dd")], [6, bytes("0102030405")], [8, inner], [15, bytes("ee")]]);
-  const expected = { ...decodeSample(source.slice(), little) };
-  for (const  of of[decodeSample, viewSample]) {
+  const expected = { ...decodeSample(messageOf(source.slice(), true)) };
+  for (const decode of [decodeSample, viewSample]) {
     const lent = source.slice();
-    const copy = of(lent, little).copy();
+    const copy = decode(messageOf(lent, true)).copy();
     lent.fill(0x55, 16);
     assertEquals({ ...copy }, expected);
     for (const part of [copy.data, copy.cookie, copy.unknown[0]!.value, copy.tunnel!.vxlanOptions, copy.tunnel!.geneveOptions![0]!.data]) {
       assert(part!.buffer !== lent.buffer);
     }
     // It is a sample as any other.
-    assertEquals([copy.copy(), JSON.stringify(copy)], [copy, JSON.stringify(decodeSample(source, little))]);
+    assertEquals([copy.copy(), JSON.stringify(copy)], [copy, JSON.stringify(decodeSample(messageOf(source, true)))]);
   }
 });
 
 test("the compiler tells what is given from what is lent", () => {
   const kept: Sample[] = [];
-  const view = viewSample(everything(true), little);
+  const view = viewSample(messageOf(everything(true), true));
   // @ts-expect-error: a view is reused when the next batch is asked for.
   kept.push(view);
   kept.push(view.copy());
@@ -306,7 +307,7 @@ test("the compiler tells what is given from what is lent", () => {
 });
 
 test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () => {
-  assertEquals(JSON.parse(JSON.stringify(decodeSample(everything(true), { ...little, nsid: 5 }))), {
+  assertEquals(JSON.parse(JSON.stringify(decodeSample(messageOf(everything(true), true), 5))), {
     type: "sample",
     group: 0xffffffff,
     sequence: 0xfffffffe,
@@ -331,7 +332,10 @@ test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () =>
 });
 
 test("toJSON of a view is that of the sample", () => {
-  assertEquals(JSON.stringify(viewSample(everything(true), little)), JSON.stringify(decodeSample(everything(true), little)));
+  assertEquals(
+    JSON.stringify(viewSample(messageOf(everything(true), true))),
+    JSON.stringify(decodeSample(messageOf(everything(true), true))),
+  );
 });
 
 test("an empty SampleView has nothing and its getters do not throw", () => {
@@ -342,8 +346,8 @@ test("an empty SampleView has nothing and its getters do not throw", () => {
 
 /** Every getter: what is wrong in a message is said when it is decoded, never later. */
 function readAll(message: Uint8Array): void {
-  const view = viewMessage(message, little);
-  const given = decodeMessage(message, little);
+  const view = viewMessage(messageOf(message, true));
+  const given = decodeMessage(messageOf(message, true));
   if (view?.type !== "sample" || given?.type !== "sample") return;
   assertEquals(fieldsOf(view), { ...given });
   assertEquals([given.toJSON(), given.dataBytes, view.message], [view.toJSON(), view.dataBytes, message]);
@@ -352,7 +356,7 @@ function readAll(message: Uint8Array): void {
 function valueOrDecodeError(message: Uint8Array): void {
   let item;
   try {
-    item = decodeMessage(message, little);
+    item = decodeMessage(messageOf(message, true));
   } catch (error) {
     if (error instanceof DecodeError) return;
     throw error;

@@ -2,9 +2,10 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { decodeSample, type Tunnel } from "../../src/psample/mod.ts";
 import { type Attribute, attributes, bytes, message, number } from "./build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 function decode(list: readonly Attribute[], littleEndian = true): Tunnel | undefined {
-  return decodeSample(message([[8, attributes(list, littleEndian)]], { little: littleEndian }), { littleEndian }).tunnel;
+  return decodeSample(messageOf(message([[8, attributes(list, littleEndian)]], { little: littleEndian }), littleEndian)).tunnel;
 }
 
 const NOTHING: Tunnel = {

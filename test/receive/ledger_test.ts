@@ -9,6 +9,7 @@ import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import { SampleView } from "../../src/psample/sample_view.ts";
 import { LITTLE } from "../../src/wire/native.ts";
 import { type Attribute, message, number } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 type Init = { group?: number; nsid?: number; rateIsProbability?: boolean };
 
@@ -16,7 +17,7 @@ function sample(sequence: number | undefined, { group = 1, nsid, rateIsProbabili
   const fields: Attribute[] = [[PSAMPLE_ATTR_SAMPLE_GROUP, number(4, group, LITTLE)]];
   if (sequence !== undefined) fields.push([PSAMPLE_ATTR_GROUP_SEQ, number(4, sequence, LITTLE)]);
   if (rateIsProbability) fields.push([PSAMPLE_ATTR_SAMPLE_PROBABILITY, new Uint8Array(0)]);
-  return decodeSample(message(fields, { little: LITTLE }), { nsid });
+  return decodeSample(messageOf(message(fields, { little: LITTLE })), nsid);
 }
 
 /** Enters samples with these sequence numbers. */

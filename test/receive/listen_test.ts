@@ -10,7 +10,7 @@ import { EBADF, EINTR, ENOBUFS, NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 import type { Sample } from "../../src/psample/sample.ts";
 import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import type { EntryView } from "../../src/stream/batch.ts";
-import { encodeMessage } from "../../src/wire/message.ts";
+import { encodeMessage, messageOf } from "../../src/wire/message.ts";
 import { type FakeOptions, type FakeSocket, FakeSys, settle } from "../fake_sys.ts";
 import { familyMessage, groupMessage, joined, sampleMessage, sampleMessages } from "../support/messages.ts";
 
@@ -583,7 +583,7 @@ both("samples own their bytes: they do not change with what comes later", {}, as
   kept.forEach((entry, i) => {
     if (entry.type !== "sample") throw new Error("an event");
     assertEquals(entry.data, new Uint8Array(10 + i).fill(0xab));
-    assertEquals(entry, decodeSample(sampleMessage({ sequence: i, dataBytes: 10 + i })));
+    assertEquals(entry, decodeSample(messageOf(sampleMessage({ sequence: i, dataBytes: 10 + i }))));
   });
   await listener.close();
 });
@@ -732,7 +732,9 @@ both("what is given away stays as it was, whatever comes later, lent or not", {}
   const lent = listener.lentBatches();
   sys.sample(...sampleMessages(100, 400, { dataBytes: 500 }));
   for (let left = 100; left > 0;) left -= (await lent.next()).value!.count;
-  kept.forEach((entry, i) => assertEquals(entry, decodeSample(sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) }))));
+  kept.forEach((entry, i) =>
+    assertEquals(entry, decodeSample(messageOf(sampleMessage({ sequence: i, dataBytes: 20 + Math.floor(i / 100) }))))
+  );
   await listener.close();
 });
 

@@ -26,6 +26,7 @@ import { netlinkRecord, pcapFile, pcapngParts } from "../support/capture_files.t
 import { pieces, readAll, type Reading, readPieces } from "../support/reading.ts";
 import { devices, record } from "../support/recorded.ts";
 import { toHex } from "../../src/wire/text.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const GOLDEN = new URL("../golden/", import.meta.url);
 const SIZES = [undefined, 7] as const;
@@ -43,7 +44,7 @@ function sampleMessage(sequence: number, group = 1, type = 30, little = true, ..
 }
 
 function numbered(sequence: number, group = 1, ...more: Attribute[]): SampleView {
-  return viewSample(sampleMessage(sequence, group, 30, true, ...more));
+  return viewSample(messageOf(sampleMessage(sequence, group, 30, true, ...more)));
 }
 
 const sequences = ({ entries }: Reading): (number | undefined)[] => entries.map(({ sequence }) => sequence);
@@ -644,7 +645,7 @@ test("samples are lent: the objects are used again", async () => {
 });
 
 test("group events of a recording come with the samples", async () => {
-  const event = viewMessage(message([[3, number(4, 9)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 })) as GroupEvent;
+  const event = viewMessage(messageOf(message([[3, number(4, 9)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }))) as GroupEvent;
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const items = [numbered(1, 9), event, numbered(0, 9), numbered(1, 9)];
     const read = await readPieces(record(writer, items, { devices: devices({}) }), 100);

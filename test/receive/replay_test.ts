@@ -11,6 +11,7 @@ import { replay, replayWith } from "../../src/receive/replay.ts";
 import { FakeSys, settle } from "../fake_sys.ts";
 import { openFds } from "../support/fds.ts";
 import { FAMILY, groupMessage, sampleMessage, sampleMessages } from "../support/messages.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 const options = { family: FAMILY };
 
@@ -44,7 +45,7 @@ clean("replay yields every message in order, unchanged, and ends", async () => {
   ];
   const seen: string[] = [];
   for await (const entry of await replay(messages, options)) {
-    if (entry.type === "sample") assertEquals(entry, decodeSample(messages[seen.length]!));
+    if (entry.type === "sample") assertEquals(entry, decodeSample(messageOf(messages[seen.length]!)));
     seen.push(entry.type === "sample" ? `${entry.sequence}: ${entry.dataBytes}` : entry.type);
   }
   assertEquals(seen, ["group-created", ...upTo(10).map((i) => `${i}: ${i}`), "group-deleted"]);

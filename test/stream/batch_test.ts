@@ -5,10 +5,11 @@ import { BatchBuffer, Selection } from "../../src/stream/batch.ts";
 import type { GroupEvent } from "../../src/psample/mod.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { bytes, message, number } from "../psample/build.ts";
+import { messageOf } from "../../src/wire/message.ts";
 
 /** A sample of one interface. */
 function on(ifindex: number, nsid?: number): ReturnType<typeof viewSample> {
-  return viewSample(message([[0, number(2, ifindex)]]), { nsid });
+  return viewSample(messageOf(message([[0, number(2, ifindex)]])), nsid);
 }
 
 function device(name: string): Device {
@@ -50,7 +51,7 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   /** What a selection of a batch of samples tells: of each its group, its losses, and whether it is let through. */
   const told = (...samples: [group: number, lost: number | undefined, pick: boolean][]): (number | undefined)[] => {
     batch.clear();
-    for (const [group, lost] of samples) batch.add(viewSample(message([[3, number(4, group)]])), lost);
+    for (const [group, lost] of samples) batch.add(viewSample(messageOf(message([[3, number(4, group)]]))), lost);
     selection.from(batch);
     samples.forEach(([, , pick], i) => pick && selection.pick(i));
     selection.finish();
@@ -69,7 +70,8 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
 
 test("Batch.packet() decodes a packet once, by the type of the device that it was sampled on", () => {
   const ip = bytes("450000140000400040060000c00002070a000001");
-  const sample = (ifindex: number): ReturnType<typeof on> => viewSample(message([[0, number(2, ifindex)], [2, number(4, 60)], [6, ip]]));
+  const sample = (ifindex: number): ReturnType<typeof on> =>
+    viewSample(messageOf(message([[0, number(2, ifindex)], [2, number(4, 60)], [6, ip]])));
   const batch = new BatchBuffer();
   // A tunnel's packets have no frame around them, 768 is ARPHRD_TUNNEL; of an unknown device the packet itself tells.
   batch.devices = {

@@ -12,7 +12,7 @@ import {
 import { type GroupEvent, viewMessage } from "../../src/psample/group.ts";
 import type { SampleView } from "../../src/psample/sample_view.ts";
 import type { EntryView } from "../../src/stream/batch.ts";
-import { isLittleEndian } from "../../src/wire/message.ts";
+import { isLittleEndian, messageOf } from "../../src/wire/message.ts";
 
 /** What a recording is. */
 export interface Decoded<Item> {
@@ -99,5 +99,5 @@ export function* slices(file: Uint8Array, size: number): Generator<Uint8Array> {
 /** An entry that stays. */
 export function own({ message, nsid }: EntryView): SampleView | GroupEvent {
   const bytes = message!.slice();
-  return viewMessage(bytes, { nsid, littleEndian: isLittleEndian(bytes) })!;
+  return viewMessage(messageOf(bytes, isLittleEndian(bytes)), nsid)!;
 }

@@ -12,12 +12,13 @@ import { bytes, message, number } from "../../psample/build.ts";
 import { naiveRecords, recordings } from "../../psample/recordings.ts";
 import { decodeFile } from "../../support/decoding.ts";
 import { record } from "../../support/recorded.ts";
+import { messageOf } from "../../../src/wire/message.ts";
 
 type Item = SampleView | GroupEvent;
 
 function numbered(sequence: number, group = 1, little = true, type = 30): SampleView {
   const attributes = [[3, number(4, group, little)], [4, number(4, sequence, little)]] as const;
-  return viewSample(message([...attributes], { little, type }), { littleEndian: little });
+  return viewSample(messageOf(message([...attributes], { little, type }), little));
 }
 
 /** The messages of a file, without their cooked heads, in hexadecimal, and their times. */
@@ -45,7 +46,7 @@ const told = (message: string): number | undefined =>
 
 test("NetlinkWriter: header, family and record are these bytes", () => {
   const timeNs = 1784000000_000000042n;
-  const event = viewMessage(bytes("1c000000 1e00 0000 01000000 00000000 02010000 08000300 05000000"))!;
+  const event = viewMessage(messageOf(bytes("1c000000 1e00 0000 01000000 00000000 02010000 08000300 05000000")))!;
   assertEquals(
     record(new NetlinkWriter(), [event], { timeNs }),
     bytes(

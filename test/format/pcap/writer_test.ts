@@ -8,12 +8,13 @@ import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { BatchBuffer } from "../../../src/stream/batch.ts";
 import { type Attribute, bytes, message, number } from "../../psample/build.ts";
 import { record } from "../../support/recorded.ts";
+import { messageOf } from "../../../src/wire/message.ts";
 
 const FRAME: Attribute = [6, bytes("020000000001 020000000002 0800 45")];
 const IPV4: Attribute = [6, bytes("45000014 0000000000000000 00000000")];
 
 function sample(...attributes: Attribute[]): SampleView {
-  return viewSample(message(attributes));
+  return viewSample(messageOf(message(attributes)));
 }
 
 test("PcapWriter: a file of packets is these bytes", () => {
