@@ -1,6 +1,5 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
 import {
-  addSampling,
   ArgumentError,
   type Control,
   dropPrivileges,
@@ -8,22 +7,17 @@ import {
   type ListenStats,
   listLeftovers,
   listLinks,
-  ownSamples,
-  type Sampling,
-  type SamplingHandle,
   type SamplingOptions,
   watchLinks,
 } from "../../mod.ts";
-import type { Finding } from "../../src/control/finding.ts";
-import type { Stage } from "../../src/stream/stage.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { failureText } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { choice, flag, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
-import { plural, received } from "../summary.ts";
+import { Sampled } from "../sampled.ts";
+import { received } from "../summary.ts";
 import { tcLines } from "../tc/mod.ts";
 import { filterStart, isFile } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
@@ -115,9 +109,6 @@ There is no "or", no "not" and no "either end". Without vlan, only untagged pack
 };
 
 type Options = Values<typeof OPTIONS>;
-
-/** How often it is looked whether the filters are still there. */
-const LOOK_MS = 1000;
 
 /** The command `capture`. */
 export const capture: Command = command({
@@ -257,144 +248,6 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       outputs?.discard();
     }
   });
-}
-
-/** What was added to devices, from the first filter to the removal of the last. */
-class Sampled {
-  readonly #session: Session;
-  /** The handles, and how their devices were called. */
-  readonly #handles = new Map<SamplingHandle, string>();
-  /** Those whose packets still come. */
-  readonly #alive = new Set<SamplingHandle>();
-  /** What was told of whether packets reach the filters. */
-  #told: ReadonlySet<string> = new Set();
-  #packets: bigint | undefined;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #removed: Promise<void> | undefined;
-
-  constructor(session: Session) {
-    this.#session = session;
-    // At once, whatever is still to be delivered, and to whom.
-    session.over.addEventListener("abort", () => void this.remove(), { once: true });
-  }
-
-  /** The group that the samples go to. */
-  get group(): number | undefined {
-    const [first] = this.#handles.keys();
-    return first?.group;
-  }
-
-  /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
-  async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
-    const { index } = plans[0]!;
-    for (const plan of plans) {
-      const { device, direction, match, hardware } = plan;
-      // The first makes the action, the others share it, if it is to have an index.
-      const shares = index !== undefined && this.#handles.size > 0;
-      const options = shares ? { device, direction, match, hardware, index } : { ...plan, group: this.group ?? plan.group };
-      const handle = await addSampling(options);
-      this.#handles.set(handle, printable(`${device}`));
-      signal.throwIfAborted();
-    }
-  }
-
-  /** What is sampled, in a line. */
-  description({ rate, direction }: SamplingOptions): string {
-    const [first] = this.#handles.keys();
-    const devices = [...this.#handles.values()].join(", ");
-    return `sampling ${devices}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
-  }
-
-  /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
-  async watch(onGone: () => void): Promise<void> {
-    for (const handle of this.#handles.keys()) this.#alive.add(handle);
-    const look = async (): Promise<void> => {
-      await this.#look();
-      if (this.#removed) return;
-      if (this.#alive.size > 0) {
-        this.#timer = setTimeout(look, LOOK_MS);
-      } else {
-        this.#session.fail("nothing is sampled any more");
-        onGone();
-      }
-    };
-    await look();
-  }
-
-  /** Leaves out what others sample into the same group, and tells of it. */
-  async ownSamples(): Promise<Stage> {
-    const { others, alike, isOwn } = await ownSamples([...this.#handles.keys()]);
-    const where = (samplings: readonly Sampling[]): string =>
-      samplings.map(({ device, ifindex, direction }) => `${printable(device ?? `if${ifindex}`)} ${direction}`).join(", ");
-    const apart = others.filter((other) => !alike.includes(other));
-    if (apart.length > 0) this.#session.notice(`others also sample into group ${this.group} (${where(apart)}): their samples are left out`);
-    if (alike.length > 0) {
-      const why = "their samples cannot be told apart, and are shown too; choose another --group";
-      this.#session.notice(`others also sample into group ${this.group} (${where(alike)}): ${why}`);
-    }
-    return {
-      select: (batch, pick) => {
-        for (let i = 0; i < batch.count; i++) {
-          const entry = batch.entries[i]!;
-          if (entry.type !== "sample" || isOwn(entry)) pick(i);
-        }
-      },
-    };
-  }
-
-  /** How many packets came, if the kernel counts them. */
-  passed(): string {
-    return this.#packets === undefined ? "" : `; ${plural(this.#packets, "packet")} passed`;
-  }
-
-  /** Counts what has passed, and removes everything. Tells what could not be removed. Idempotent. */
-  remove(): Promise<void> {
-    return this.#removed ??= this.#remove();
-  }
-
-  async #look(): Promise<void> {
-    const told = new Set<string>();
-    for (const handle of this.#alive) {
-      let findings: Finding[];
-      try {
-        findings = await handle.check();
-      } catch {
-        // A kernel that does not answer has not said that something is gone.
-        continue;
-      }
-      if (this.#removed) return;
-      const gone = findings.filter(({ about }) => about === "removed").length;
-      if (gone === handle.installed.length || findings.some(({ about }) => about === "device-gone")) this.#alive.delete(handle);
-      for (const { verdict, what, cure } of findings) {
-        if (verdict === "good") continue;
-        told.add(what);
-        if (!this.#told.has(what)) this.#session.notice(cure ? `${what}: ${cure}` : what);
-      }
-    }
-    this.#told = told;
-    await this.#count();
-  }
-
-  async #count(): Promise<void> {
-    let packets: bigint | undefined;
-    for (const handle of this.#handles.keys()) {
-      const passed = await handle.passed().catch(() => undefined);
-      if (passed?.packets !== undefined) packets = (packets ?? 0n) + passed.packets;
-    }
-    this.#packets = packets ?? this.#packets;
-  }
-
-  async #remove(): Promise<void> {
-    clearTimeout(this.#timer);
-    await this.#count();
-    // One that fails must not keep the others.
-    const removals = await Promise.allSettled([...this.#handles.keys()].map((handle) => handle.remove()));
-    for (const removal of removals) {
-      if (removal.status === "fulfilled") continue;
-      const { reason } = removal;
-      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
-    }
-  }
 }
 
 async function tellLeftovers(session: Session): Promise<void> {

@@ -1,0 +1,154 @@
+/** The sampling of `psample capture`: added, watched while samples come, and removed however it ends. */
+import { addSampling, ownSamples, type Sampling, type SamplingHandle, type SamplingOptions } from "../mod.ts";
+import type { Finding } from "../src/control/finding.ts";
+import type { Stage } from "../src/stream/stage.ts";
+import { printable } from "../src/wire/text.ts";
+import { failureText } from "./failure.ts";
+import type { Session } from "./session.ts";
+import { plural } from "./summary.ts";
+
+/** How often it is looked whether the filters are still there, and reached. */
+const LOOK_MS = 1000;
+
+/** What was added to devices, from the first filter to the removal of the last. */
+export class Sampled {
+  readonly #session: Session;
+  /** The handles, and how their devices were called. */
+  readonly #handles = new Map<SamplingHandle, string>();
+  /** Those whose packets still come. */
+  readonly #alive = new Set<SamplingHandle>();
+  /** Those that are removed, or about to be. */
+  readonly #gone = new Set<SamplingHandle>();
+  /** What was told of whether packets reach the filters. */
+  #told: ReadonlySet<string> = new Set();
+  #packets: bigint | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #removed: Promise<void> | undefined;
+
+  constructor(session: Session) {
+    this.#session = session;
+    // At once, whatever is still to be delivered, and to whom.
+    session.over.addEventListener("abort", () => void this.remove(), { once: true });
+  }
+
+  /** The group that the samples go to. */
+  get group(): number | undefined {
+    const [first] = this.#handles.keys();
+    return first?.group;
+  }
+
+  /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
+  async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
+    const { index } = plans[0]!;
+    for (const plan of plans) {
+      const { device, direction, match, hardware } = plan;
+      // The first makes the action, the others share it, if it is to have an index.
+      const shares = index !== undefined && this.#handles.size > 0;
+      const options = shares ? { device, direction, match, hardware, index } : { ...plan, group: this.group ?? plan.group };
+      const onWarning = (text: string): void => this.#session.notice(text);
+      this.#handles.set(await addSampling({ ...options, signal, onWarning }), printable(`${device}`));
+    }
+  }
+
+  /** What is sampled, in a line. */
+  description({ rate, direction }: SamplingOptions): string {
+    const [first] = this.#handles.keys();
+    const devices = [...this.#handles.values()].join(", ");
+    return `sampling ${devices}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
+  }
+
+  /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
+  async watch(onGone: () => void): Promise<void> {
+    for (const handle of this.#handles.keys()) this.#alive.add(handle);
+    const look = async (): Promise<void> => {
+      await this.#look();
+      if (this.#removed) return;
+      if (this.#alive.size > 0) {
+        this.#timer = setTimeout(look, LOOK_MS);
+      } else {
+        this.#session.fail("nothing is sampled any more");
+        onGone();
+      }
+    };
+    await look();
+  }
+
+  /** Leaves out what others sample into the same group, and tells of it. */
+  async ownSamples(): Promise<Stage> {
+    const { others, alike, isOwn } = await ownSamples([...this.#handles.keys()]);
+    const where = (samplings: readonly Sampling[]): string =>
+      samplings.map(({ device, ifindex, direction }) => `${printable(device ?? `if${ifindex}`)} ${direction}`).join(", ");
+    const apart = others.filter((other) => !alike.includes(other));
+    if (apart.length > 0) this.#session.notice(`others also sample into group ${this.group} (${where(apart)}): their samples are left out`);
+    if (alike.length > 0) {
+      const why = "their samples cannot be told apart, and are shown too; choose another --group";
+      this.#session.notice(`others also sample into group ${this.group} (${where(alike)}): ${why}`);
+    }
+    return {
+      select: (batch, pick) => {
+        for (let i = 0; i < batch.count; i++) {
+          const entry = batch.entries[i]!;
+          if (entry.type !== "sample" || isOwn(entry)) pick(i);
+        }
+      },
+    };
+  }
+
+  /** How many packets came, if the kernel counts them. */
+  passed(): string {
+    return this.#packets === undefined ? "" : `; ${plural(this.#packets, "packet")} passed`;
+  }
+
+  /** Counts what has passed, and removes everything that was added so far. Tells what could not be removed. */
+  remove(): Promise<void> {
+    // Again and again: one may be added just when no more is wanted.
+    return this.#removed = (this.#removed ?? Promise.resolve()).then(() => this.#remove());
+  }
+
+  async #look(): Promise<void> {
+    const told = new Set<string>();
+    for (const handle of this.#alive) {
+      let findings: Finding[];
+      try {
+        findings = await handle.check();
+      } catch {
+        // A kernel that does not answer has not said that something is gone.
+        continue;
+      }
+      if (this.#removed) return;
+      const gone = findings.filter(({ about }) => about === "removed").length;
+      if (gone === handle.installed.length || findings.some(({ about }) => about === "device-gone")) this.#alive.delete(handle);
+      for (const { verdict, what, cure } of findings) {
+        if (verdict === "good") continue;
+        told.add(what);
+        if (!this.#told.has(what)) this.#session.notice(cure ? `${what}: ${cure}` : what);
+      }
+    }
+    this.#told = told;
+    await this.#count();
+  }
+
+  async #count(): Promise<void> {
+    let packets: bigint | undefined;
+    for (const handle of this.#handles.keys()) {
+      const passed = await handle.passed().catch(() => undefined);
+      if (passed?.packets !== undefined) packets = (packets ?? 0n) + passed.packets;
+    }
+    this.#packets = packets ?? this.#packets;
+  }
+
+  async #remove(): Promise<void> {
+    clearTimeout(this.#timer);
+    const handles = [...this.#handles.keys()].filter((handle) => !this.#gone.has(handle));
+    if (handles.length === 0) return;
+    for (const handle of handles) this.#gone.add(handle);
+    await this.#count();
+    // One that fails must not keep the others.
+    const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
+    for (const removal of removals) {
+      if (removal.status === "fulfilled") continue;
+      const { reason } = removal;
+      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
+    }
+  }
+}

@@ -1,0 +1,181 @@
+/** `psample capture` under random signals, whatever it is waiting for: nothing of ours stays, and the exit status is the truth. */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { closeSync, constants, openSync, readFileSync, rmSync } from "node:fs";
+import process from "node:process";
+import { assert, assertEquals } from "@std/assert";
+import { listSampling } from "../../mod.ts";
+import { Random } from "../fuzz/mutate.ts";
+import { frameOut } from "./frames.ts";
+import { openDirectory, script } from "./runtime.ts";
+import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from "./scene.ts";
+import { tcActions, tcDump } from "./tc_dump.ts";
+
+// A kernel that is a process starts programs fast; an emulated one does not.
+const SCENES = readFileSync("/proc/cpuinfo", "utf8").includes("User Mode Linux") ? 10 : 1;
+/** How many commands a scene starts, and how many of them at once. */
+const RUNS = 20;
+const AT_ONCE = 5;
+
+const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+const DEADLY = ["SIGQUIT", "SIGALRM"] as const;
+const ASKING = ["SIGUSR1", "SIGUSR2"] as const;
+type Signal = typeof ENDING[number] | typeof DEADLY[number] | typeof ASKING[number];
+const SIGNALS: readonly Signal[] = [...ENDING, ...DEADLY, ...ASKING];
+
+/** What the command waits for, as words of a shell; `$0` is a pipe that nobody reads, `$1` one that nobody opens. */
+const SITUATIONS: readonly { readonly name: string; readonly shell: string; readonly words: readonly string[] }[] = [
+  { name: "its output is read", shell: 'shift; exec "$@"', words: [] },
+  { name: "its output is not read", shell: 'shift; exec "$@" >"$0"', words: ["--json"] },
+  { name: "neither its output nor its notices are read", shell: 'shift; exec "$@" >"$0" 2>&1', words: [] },
+  { name: "it records to a pipe that nobody reads", shell: 'shift; exec "$@" -w "$0"', words: [] },
+  { name: "it records to a pipe that nobody opens", shell: 'lonely=$1; shift; exec "$@" -w "$lonely"', words: ["--json"] },
+  { name: "it has no descriptor left", shell: 'shift; exec "$@"', words: [] },
+];
+
+/** One run: what is sent, and when after the start. */
+interface Plan {
+  readonly situation: typeof SITUATIONS[number];
+  readonly signals: readonly { readonly name: Signal; readonly afterMs: number }[];
+}
+
+function planOf(random: Random): Plan {
+  const signals = Array.from({ length: 1 + random.below(2) }, () => ({
+    name: SIGNALS[random.below(SIGNALS.length)]!,
+    // From before it hears anything until after it samples; two of them close to each other.
+    afterMs: random.below(3) === 0 ? random.below(1500) : 1500 + random.below(1500),
+  })).sort((a, b) => a.afterMs - b.afterMs);
+  return { situation: SITUATIONS[random.below(SITUATIONS.length)]!, signals };
+}
+
+/** How a command ended, and whether it sampled when it got a signal. */
+interface Outcome {
+  readonly status: number | null;
+  readonly signal: string | null;
+  readonly sampled: boolean;
+  readonly err: string;
+}
+
+async function play({ situation, signals }: Plan, stalled: string, lonely: string): Promise<Outcome> {
+  const command = script("cli/main.ts", "--allow-read", "--allow-write");
+  const words = [...command, "capture", "a", "--rate", "1", "--direction", "egress", ...situation.words];
+  const child: ChildProcess = spawn("sh", ["-c", situation.shell, stalled, lonely, ...words], { stdio: ["ignore", "pipe", "pipe"] });
+  let err = "";
+  child.stdout!.resume();
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text);
+  const ended = new Promise<[number | null, string | null]>((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (status, signal) => resolve([status, signal]));
+  });
+  let over = false;
+  ended.then(() => over = true, () => {});
+  const kill = (name: Signal): void => {
+    try {
+      process.kill(child.pid!, name);
+    } catch (error) {
+      // It has just ended.
+      if ((error as { code?: string }).code !== "ESRCH") throw error;
+    }
+  };
+  if (situation.name.includes("descriptor")) {
+    await until(() => `it samples; it said ${err}`, () => err.includes("Ctrl-C ends it"));
+    run("prlimit", ["--pid", `${child.pid}`, "--nofile=3:3"]);
+  }
+  const started = performance.now();
+  let sampled = false;
+  for (const { name, afterMs } of signals) {
+    while (!over && performance.now() - started < afterMs) await pause(20);
+    if (over) break;
+    sampled ||= hears(child.pid!);
+    kill(name);
+  }
+  // Those that only ask for something do not end it.
+  if (signals.every(({ name }) => (ASKING as readonly Signal[]).includes(name))) {
+    await until("it hears signals", () => over || hears(child.pid!));
+    kill("SIGTERM");
+  }
+  const [status, signal] = await soon(ended, () => `the end of ${JSON.stringify({ situation, signals })}; it said ${err}`, PATIENCE_MS);
+  return { status, signal, sampled, err };
+}
+
+/** Whether a process hears signals, and so may sample. */
+function hears(pid: number): boolean {
+  let caught: string | undefined;
+  try {
+    caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
+  } catch {
+    // It is gone.
+  }
+  // SIGPROF, one of the last that it gets a handler for.
+  return (BigInt(`0x${caught ?? "0"}`) >> 26n & 1n) === 1n;
+}
+
+function check({ situation, signals }: Plan, { status, signal, sampled, err }: Outcome): void {
+  const what = `${situation.name}; ${
+    signals.map(({ name, afterMs }) => `${name} at ${afterMs}`).join(", ")
+  }; status ${status} ${signal}; ${err}`;
+  const names: readonly string[] = signals.map(({ name }) => name);
+  if (!sampled) {
+    // It may not have heard it: then it did nothing yet.
+    assert(status === 0 || (signal !== null && names.includes(signal)) || signal === "SIGTERM", what);
+    return;
+  }
+  const deadly = names.filter((name) => (DEADLY as readonly string[]).includes(name));
+  if (deadly.length === 0) assertEquals([status, signal], [0, null], what);
+  else if (deadly.length === names.length) assert(deadly.includes(signal!), what);
+  // The other one may have ended it before.
+  else assert(status === 0 || deadly.includes(signal!), what);
+}
+
+for (let seed = 1; seed <= SCENES; seed++) {
+  scene(`${RUNS} captures under random signals (seed ${seed}): nothing of ours stays, and the exit status is the truth`, async () => {
+    bareWire();
+    tc("qdisc add dev a clsact", "filter add dev a egress pref 5 protocol ip u32 match ip protocol 17 0xff action continue");
+    const [before, actions] = [tcDump("a"), tcActions()];
+    const directory = openDirectory();
+    const [stalled, lonely] = [`${directory}/stalled`, `${directory}/lonely`];
+    run("mkfifo", [stalled, lonely]);
+    // Both ends, so that opening it blocks nobody.
+    const fd = openSync(stalled, constants.O_RDWR | constants.O_NONBLOCK);
+    const sending = setInterval(() => send("a", frameOut()), 5);
+    try {
+      const random = new Random(seed, 0);
+      for (let i = 0; i < RUNS; i += AT_ONCE) {
+        const plans = Array.from({ length: AT_ONCE }, () => planOf(random));
+        const outcomes = await Promise.all(plans.map((plan) => play(plan, stalled, lonely)));
+        plans.forEach((plan, i) => check(plan, outcomes[i]!));
+        const left = (await listSampling()).filter(({ ours }) => ours);
+        assertEquals(left, [], JSON.stringify([plans, outcomes]));
+      }
+    } finally {
+      clearInterval(sending);
+      closeSync(fd);
+      rmSync(directory, { recursive: true });
+    }
+    assertEquals(tcDump("a"), before);
+    await until("the actions are what they were", () => tcActions() === actions);
+  });
+}
+
+scene("two processes that do not read each other's output: one TERM ends a capture within a bound", async () => {
+  bareWire();
+  const before = tcDump("a");
+  const words = script("cli/main.ts").map((word) => `'${word}'`).join(" ");
+  const shell = `{ ${words} capture a --rate 1 --json & echo $! >&2; wait $!; echo status $? >&2; } | sleep 1000`;
+  const child = spawn("bash", ["-c", shell], { stdio: ["ignore", "ignore", "pipe"], detached: true });
+  let err = "";
+  child.stderr!.setEncoding("utf8").on("data", (text: string) => err += text);
+  const sending = setInterval(() => send("a", ...Array.from({ length: 20 }, () => frameOut())), 5);
+  try {
+    await until(() => `it samples; it said ${err}`, () => err.includes("Ctrl-C ends it"));
+    // More than the pipe takes.
+    await pause(2000);
+    const pid = Number(/^(\d+)$/m.exec(err)![1]);
+    process.kill(pid, "SIGTERM");
+    // At once: nothing that waits for a reader comes before.
+    await until("the filters are gone", () => tcDump("a") === before, 4000);
+    await until(() => `it has ended; it said ${err}`, () => /^status 0$/m.test(err), 20_000);
+  } finally {
+    clearInterval(sending);
+    spawnSync("kill", ["-KILL", "--", `-${child.pid}`]);
+  }
+});
