@@ -8,9 +8,12 @@
  * ```ts ignore
  * import { listen } from "@psample/psample";
  *
- * for await (const sample of await listen({ groups: [5] })) {
- *   if (sample.type === "sample") console.log(sample.group, sample.sequence, sample.originalBytes, sample.data);
+ * await using listener = await listen({ groups: [5], events: false });
+ * for await (const sample of listener) {
+ *   console.log(sample.sequence, sample.oneIn, sample.originalBytes, sample.data);
+ *   if (listener.stats().received >= 100) break;
  * }
+ * console.log(listener.stats().lost);
  * ```
  *
  * @module

@@ -8,7 +8,7 @@
  * import { Estimator } from "@psample/psample/estimate";
  *
  * const estimator = new Estimator({ by: "ipsource,ipdestination" });
- * await pump(await listen(), [], [aggregateTo(estimator)], { durationMs: 10_000 });
+ * await pump(await listen(), [], [aggregateTo(estimator)], { durationMs: 1000 });
  * for (const { by, bytes, bytesRange } of estimator.snapshot(BigInt(Date.now()) * 1_000_000n, 10).flows) console.log(by, bytes, bytesRange);
  * ```
  *

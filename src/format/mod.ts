@@ -24,7 +24,7 @@
  * import { CsvWriter } from "@psample/psample/format";
  *
  * const writer = new CsvWriter({ fields: ["at", "device", "direction", "originalBytes", "oneIn"] });
- * await pump(await listen(), [], [await linesTo(writer, { path: "samples.csv" })]);
+ * await pump(await listen(), [], [await linesTo(writer, { path: "samples.csv" })], { count: 1000 });
  * ```
  *
  * @module

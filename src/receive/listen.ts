@@ -42,6 +42,17 @@ export interface ListenOptions {
 /**
  * Starts receiving samples and group events. Resolves once the socket has joined the groups; anything lost after that is counted.
  *
+ * @example Print ten samples of group 5
+ * ```ts ignore
+ * import { listen } from "@psample/psample";
+ *
+ * let left = 10;
+ * for await (const sample of await listen({ groups: [5], events: false })) {
+ *   console.log(sample.sequence, sample.oneIn, sample.originalBytes, sample.data);
+ *   if (--left === 0) break;
+ * }
+ * ```
+ *
  * @returns The listener; without group events if `events` is `false`, and without samples if `samples` is.
  * @throws {ArgumentError} If an option makes no sense.
  * @throws {NetlinkError} `ENOENT` if the kernel has no psample family, `EPERM` without the privilege.

@@ -49,6 +49,21 @@ const TURN_MS = 4;
 /**
  * Opens a recording: pcap or pcapng, of packets or of netlink messages, in whatever byte order.
  *
+ * @example Count the packets of each device
+ * ```ts ignore
+ * import { readRecording } from "@psample/psample";
+ *
+ * const packets = new Map<string, number>();
+ * await using source = await readRecording("samples.pcapng");
+ * for await (const batch of source.lentBatches()) {
+ *   for (let i = 0; i < batch.count; i++) {
+ *     const name = batch.device(i)?.name ?? "unknown";
+ *     packets.set(name, (packets.get(name) ?? 0) + 1);
+ *   }
+ * }
+ * console.log(packets, source.stats().lost);
+ * ```
+ *
  * @param input The path of a file or a pipe, or the pieces of a file.
  * @throws {SystemError} if the file cannot be opened.
  */

@@ -20,6 +20,18 @@ export interface ReplayOptions {
  * Sends recorded psample messages, whole netlink messages with their headers, through a real netlink socket and
  * receives them as {@linkcode listen} does. It takes no privilege and no psample in the kernel: for
  * demonstrations, and for testing a consumer. The iteration ends after the last message.
+ *
+ * @example Test what consumes samples
+ * ```ts
+ * import { replay } from "@psample/psample";
+ *
+ * const recorded = "3000000021000000000000000000000000010000" + // the two headers, 0x21 is the family
+ *   "0800030001000000" + "0800050064000000" + "0a000600aabbccddeeff0000"; // group 1, rate 100, 6 bytes of data
+ * const message = Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16));
+ * const groups: (number | undefined)[] = [];
+ * for await (const entry of await replay([message, message], { family: 0x21 })) groups.push(entry.group);
+ * if (groups.join() !== "1,1") throw new Error(`received ${groups}`);
+ * ```
  */
 export async function replay(messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
   return await replayWith(await loadSys(), messages, options);

@@ -9,7 +9,8 @@ import { loadSys } from "../sys/load.ts";
  * import { linesTo, listen, localOffset, pump } from "@psample/psample";
  * import { TextWriter } from "@psample/psample/format";
  *
- * await pump(await listen(), [], [await linesTo(new TextWriter({ utcOffset: await localOffset() }))]);
+ * const writer = new TextWriter({ utcOffset: await localOffset() });
+ * await pump(await listen(), [], [await linesTo(writer)], { count: 10 });
  * ```
  *
  * @returns A function that tells how many seconds local time is ahead of UTC at a time, given in seconds since 1970.

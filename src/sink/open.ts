@@ -29,7 +29,7 @@ export interface LinesToOptions extends LinesOptions {
  * import { linesTo, listen, pump } from "@psample/psample";
  * import { JsonWriter } from "@psample/psample/format";
  *
- * await pump(await listen(), [], [await linesTo(new JsonWriter())]);
+ * await pump(await listen(), [], [await linesTo(new JsonWriter())], { count: 10 });
  * ```
  *
  * @param writer What makes lines of entries, such as a `TextWriter` or a `JsonWriter`.
@@ -63,9 +63,10 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
  *
  * @example Record what is sampled, a file an hour, those of the last day
  * ```ts ignore
- * import { listen, pump, recordTo } from "@psample/psample";
+ * import { endOnSignals, listen, pump, recordTo } from "@psample/psample";
  *
- * await pump(await listen(), [], [await recordTo("samples.pcapng", { rotation: { periodMs: 3_600_000 }, keep: 24 })]);
+ * const sink = await recordTo("samples.pcapng", { rotation: { periodMs: 3_600_000 }, keep: 24 });
+ * await pump(await listen(), [], [sink], { signal: await endOnSignals(), count: 1_000 });
  * ```
  *
  * @throws {ArgumentError} if it is one of the guarded files, or rotation makes no sense.

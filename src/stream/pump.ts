@@ -79,6 +79,15 @@ const LONGEST_MS = 0x7fff_ffff;
  * Moves everything from a source through stages to sinks until the source ends, a limit is reached, it is interrupted, or no
  * sink is left. Closes the source and the sinks.
  *
+ * @example Record everything that is sampled in the next second, for Wireshark
+ * ```ts ignore
+ * import { listen, pump, recordTo, watchLinks } from "@psample/psample";
+ *
+ * const source = await listen({ devices: await watchLinks() });
+ * const { samples, stats } = await pump(source, [], [recordTo("samples.pcapng")], { durationMs: 1000 });
+ * console.log(`${samples} samples recorded, ${stats.lost} lost`);
+ * ```
+ *
  * A sink that fails, or whose reader has gone, does not stop the others; the summary tells. But all of them must open: a sink
  * may be a promise of one, as {@linkcode recordTo} returns.
  *

@@ -18,13 +18,16 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
  * as SIGHUP under nohup(1), stays ignored. `process.exit()` leaves filters behind in any case: abort something of your own,
  * or let the program end by itself.
  *
- * @example
+ * @example Remove what was added, however the program ends
  * ```ts ignore
  * import { addSampling, endOnSignals, listen } from "@psample/psample";
  *
  * const signal = await endOnSignals();
  * await using sampling = await addSampling({ device: "eth0", rate: 1000, signal });
- * for await (const entry of await listen({ groups: [sampling.group!], signal })) console.log(entry.type, entry.group);
+ * for await (const entry of await listen({ groups: [sampling.group!], signal })) {
+ *   console.log(entry.type, entry.group);
+ *   if (entry.type === "sample") break;
+ * }
  * ```
  *
  * @returns A signal that aborts at the first of them, with an error that names it as the reason.

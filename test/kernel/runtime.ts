@@ -25,6 +25,11 @@ export function script(path: string, ...permissions: string[]): string[] {
   return BUN ? [process.execPath, file] : [process.execPath, "run", "--no-check", "--no-prompt", ...ffi, ...permissions, file];
 }
 
+/** The words that run a file that is not the project's own, with every permission. */
+export function scriptWords(file: string): string[] {
+  return BUN ? [process.execPath, file] : [process.execPath, "run", "--no-check", "-A", file];
+}
+
 /** The command: the script, and the compiled file where PSAMPLE_BINARY names one. */
 export const COMMANDS: readonly { name: string; words: (...permissions: string[]) => string[] }[] = [
   { name: "psample", words: (...permissions) => script("cli/main.ts", ...permissions) },
@@ -51,10 +56,10 @@ export class Program implements AsyncDisposable {
   err = "";
   readonly #child: ChildProcess;
 
-  constructor(words: readonly string[], environment: Record<string, string> = {}) {
+  constructor(words: readonly string[], environment: Record<string, string> = {}, directory: string = ROOT) {
     const [program, ...args] = words;
     const env = { ...process.env, NO_COLOR: "1", ...environment };
-    const child = spawn(program!, args, { cwd: ROOT, env, stdio: ["ignore", "pipe", "pipe"] });
+    const child = spawn(program!, args, { cwd: directory, env, stdio: ["ignore", "pipe", "pipe"] });
     child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
     this.#child = child;

@@ -34,6 +34,14 @@ const NO_HARDWARE = "The device has no hardware that samples so: leave out hardw
  * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. Neither is
  * reached by a program that a signal ends: pass the signal of {@linkcode endOnSignals}.
  *
+ * @example Sample one packet in a hundred until the end of the program
+ * ```ts ignore
+ * import { addSampling, endOnSignals } from "@psample/psample";
+ *
+ * await using sampling = await addSampling({ device: "eth0", rate: 100, signal: await endOnSignals() });
+ * for (const { direction, preference, rate, group } of sampling.installed) console.log(direction, preference, rate, group);
+ * ```
+ *
  * @throws {ArgumentError} if the options make no sense; nothing was touched then.
  * @throws {NetlinkError} if the kernel refuses; what was done until then is undone.
  */

@@ -7,6 +7,13 @@ import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
 /**
  * Every sample action of this network namespace, whoever made it: those of filters, then those that no filter uses. No
  * privileges needed.
+ *
+ * @example Who samples what
+ * ```ts ignore
+ * import { listSampling } from "@psample/psample";
+ *
+ * for (const { device, direction, rate, group, ours } of await listSampling()) console.log(device, direction, rate, group, ours);
+ * ```
  */
 export async function listSampling(): Promise<Sampling[]> {
   return await listSamplingWith(await loadSys());

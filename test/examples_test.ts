@@ -1,0 +1,46 @@
+/** The examples of the library's documentation: there are enough, and those that need nothing run in this runtime too. */
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { examples, withFiles } from "./support/examples.ts";
+
+test("the main entries have an example each", () => {
+  const all = examples().map(({ code }) => code).join("\n");
+  for (
+    const entry of [
+      "listen(",
+      "pump(",
+      "linesTo(",
+      "recordTo(",
+      "readRecording(",
+      "replay(",
+      "addSampling(",
+      "listSampling(",
+      "diagnose(",
+      "parsePacket(",
+      "new Estimator(",
+      "decodeMessage(",
+    ]
+  ) {
+    assert(all.includes(entry), entry);
+  }
+});
+
+for (const { name, code } of examples().filter(({ needsKernel }) => !needsKernel)) {
+  test(`the example in ${name} runs as it stands there`, () => {
+    const directory = mkdtempSync(join(tmpdir(), "psample-example-"));
+    try {
+      const file = join(directory, "example.ts");
+      writeFileSync(file, withFiles(code));
+      const words = "Bun" in globalThis ? [file] : ["run", "--no-check", "-A", file];
+      const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
+      assertEquals(status, 0, stdout + stderr);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
+  });
+}

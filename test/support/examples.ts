@@ -1,0 +1,36 @@
+/** The examples in the documentation of the library, and the blocks of code on its pages. */
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** One example. */
+export interface Example {
+  /** Where it is, and what it is called. */
+  readonly name: string;
+  readonly code: string;
+  /** Whether it cannot run just anywhere: it needs a kernel that samples, or a file. */
+  readonly needsKernel: boolean;
+}
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Every example: of the documentation comments, and of the README. */
+export function examples(): Example[] {
+  const files = ["mod.ts", "README.md", ...readdirSync(`${root}src`, { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`)];
+  return files.filter((path) => /\.(ts|md)$/.test(path)).sort().flatMap((path) => {
+    const text = readFileSync(root + path, "utf8").replace(/^ \* ?/gm, "");
+    return [...text.matchAll(/^```ts( ignore)?\n(.*?)^```$/gms)].map(([, ignored, code], i) => ({
+      name: `${path}, ${i + 1}`,
+      code: code!,
+      needsKernel: ignored !== undefined,
+    }));
+  });
+}
+
+/** The code with the package's entry points as files, so that it runs anywhere. */
+export function withFiles(code: string): string {
+  const { exports } = JSON.parse(readFileSync(`${root}deno.json`, "utf8")) as { exports: Record<string, string> };
+  return code.replace(
+    /"@psample\/psample(\/[a-z]+)?"/g,
+    (_, entry: string | undefined) => JSON.stringify(root + exports[`.${entry ?? ""}`]!),
+  );
+}
