@@ -67,13 +67,21 @@ export interface Sampling {
 
 /** The sample action of a filter. */
 export interface FilterSampling extends Sampling {
+  /** {@linkcode Sampling.ifindex} */
   readonly ifindex: number;
+  /** {@linkcode Sampling.parent} */
   readonly parent: number;
+  /** {@linkcode Sampling.preference} */
   readonly preference: number;
+  /** {@linkcode Sampling.handle} */
   readonly handle: number;
+  /** {@linkcode Sampling.chain} */
   readonly chain: number;
+  /** {@linkcode Sampling.kind} */
   readonly kind: string;
+  /** {@linkcode Sampling.protocol} */
   readonly protocol: number;
+  /** {@linkcode Sampling.order} */
   readonly order: number;
 }
 
