@@ -47,7 +47,6 @@ export const IFNAME_MAX = 15;
 
 // include/uapi/linux/if_arp.h: the types of device that act_sample and this package tell apart.
 export const ARPHRD_ETHER = 1;
-export const ARPHRD_INFINIBAND = 32;
 const ARPHRD_RAWIP = 519;
 export const ARPHRD_TUNNEL = 768;
 const ARPHRD_TUNNEL6 = 769;

@@ -32,7 +32,7 @@ import {
 export const ATTRIBUTES = NLMSG_HDRLEN + GENL_HDRLEN;
 
 /** The first attribute number that this package does not know. */
-export const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
+const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
 
 /** Whether a message has an attribute of which only that, or its place, is remembered. */
 export const HAS_PROBABILITY = 1;

@@ -175,7 +175,7 @@ export function oneInOf(probability: number | undefined): number | undefined {
 }
 
 /** A sample as JSON can hold it. */
-export function sampleToJson(sample: Sample): Record<string, unknown> {
+function sampleToJson(sample: Sample): Record<string, unknown> {
   const { timestampNs, latencyNs, outTcOccupancyBytes, cookie, tunnel, unknown, data } = sample;
   return {
     ...sample,
