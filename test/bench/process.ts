@@ -23,6 +23,8 @@ export interface Load {
   rate: number;
   /** Samples at once. */
   burst: number;
+  /** What the receiver's queue cannot hold is lost, instead of being waited for. */
+  drop?: boolean;
 }
 
 /** The runtime that this is run by. */
@@ -45,7 +47,7 @@ export function cleanUp(): void {
 }
 
 /** Compiles C peers: unless told otherwise, those that need no psample in the kernel. */
-export async function buildPeers(names: readonly string[] = ["decode", "recv", "pcap", "send"]): Promise<void> {
+export async function buildPeers(names: readonly string[] = ["decode", "recv", "pcap", "send", "cost"]): Promise<void> {
   for (const name of names) {
     try {
       await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), "-lmnl"]);
@@ -79,27 +81,32 @@ function outputFile(): number {
   return output;
 }
 
-/** Runs a command, its output to a file, and reads its results from standard error. */
-export function run(command: readonly string[], load?: Load): Promise<Results> {
+/**
+ * Runs a command and reads its results from standard error. Its output goes to a file; or, with `blockedMs`, to a pipe that nobody
+ * reads for so long.
+ */
+export function run(command: readonly string[], load?: Load, blockedMs?: number): Promise<Results> {
   const [program = "", ...args] = command;
   const results: Results = new Map();
   const output = outputFile();
   return new Promise((resolve, reject) => {
-    const child = spawn(program, args, { stdio: ["ignore", output, "pipe"] });
+    const child = spawn(program, args, { stdio: ["ignore", blockedMs === undefined ? output : "pipe", "pipe"] });
     closeSync(output);
+    const unblock = setTimeout(() => child.stdout?.resume(), blockedMs);
     let text = "";
     let sending: Promise<unknown> = Promise.resolve();
     child.stderr!.setEncoding("utf8").on("data", (piece: string) => {
       text += piece;
       const port = /^port (\d+)/m.exec(text)?.[1];
       if (!port || !load) return;
-      const { kind, count, rate, burst } = load;
+      const { kind, count, rate, burst, drop } = load;
       load = undefined;
-      sending = run(peer("send", Number(port), messages(kind), count, rate, burst));
+      sending = run(peer("send", Number(port), messages(kind), count, rate, burst, ...drop ? ["drop"] : []));
       sending.catch(() => child.kill());
     });
     child.on("error", reject);
     child.on("close", (status) => {
+      clearTimeout(unblock);
       if (status !== 0) return reject(new ArgumentError(`Cannot run ${command.join(" ")}: status ${status}\n${text}`));
       for (const line of text.split("\n")) {
         const [name, value] = line.split(" ");

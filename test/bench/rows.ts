@@ -2,11 +2,12 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { alternate, DIRECTORY, file, firstByte, type Load, messages, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import { fewConnections } from "./recordings.ts";
 import { median } from "./table.ts";
 
-/** How much is measured: `1` for the whole table. */
+/** How much is measured. */
 export interface Size {
-  /** Multiplies the number of messages or of rounds. */
+  /** Multiplies the number of messages or of rounds: 1 for the whole table. */
   scale: number;
   /** Samples for the row about memory. */
   memory: number;
@@ -37,6 +38,8 @@ export interface Row {
   measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
   /** Only once, whatever was asked for: what takes long. */
   once?: boolean;
+  /** Measured in the quick mode too. */
+  quick?: boolean;
 }
 
 /** What was measured one after the other, within as little time as can be. */
@@ -101,8 +104,8 @@ function alone(ours: (size: Size) => Promise<Results>): Row["measure"] {
   return async (size) => [{ c: undefined, ours: await ours(size) }];
 }
 
-/** What C prints while a program waits for it: libpsample's tool has no TZ, so that localtime(3) looks at a file for each line. */
-const AS_LIBPSAMPLE = ["env", "-u", "TZ"];
+/** C programs usually have no TZ in their environment: then localtime(3) looks at /etc/localtime for each line. */
+const AS_STARTED = ["env", "-u", "TZ"];
 const WITH_TZ = ["env", "TZ=:/etc/localtime"];
 
 function decode(form: "reused" | "owned", kind: string, target: number): Row {
@@ -129,8 +132,8 @@ function drain(work: string, kind: string, target: number, c: string[], form: st
 
 const batches = (kind: string, target: number): Row => drain("drain a full socket, batches", kind, target, ["one"], "batches");
 const samples = (kind: string, target: number): Row => drain("drain a full socket, for await", kind, target, ["own"], "samples");
-const text = (kind: string, target: number): Row => drain("text lines", kind, target, [...AS_LIBPSAMPLE, "flushed"], "text");
-const json = (kind: string, target: number): Row => drain("JSON lines", kind, target, [...AS_LIBPSAMPLE, "flushed"], "json");
+const text = (kind: string, target: number): Row => drain("text lines", kind, target, [...AS_STARTED, "flushed"], "text");
+const json = (kind: string, target: number): Row => drain("JSON lines", kind, target, [...AS_STARTED, "flushed"], "json");
 
 /** Messages of a kind, as the table calls them. */
 function named(kind: string): string {
@@ -195,54 +198,130 @@ function wait(rate: number, target: number): Row {
   };
 }
 
-/** The command, as it is started: the compiled file on Bun, with its permission alone on Deno. */
-async function command(): Promise<string[]> {
+/** The command, as it is started: the compiled file on Bun, with its permissions alone on Deno. */
+async function command(...words: string[]): Promise<string[]> {
   const [runtime = "", verb = ""] = subject();
   const main = file("../../cli/main.ts");
-  if (RUNTIME === "deno") return [runtime, verb, "--allow-ffi", main, "demo"];
+  if (RUNTIME === "deno") return [runtime, verb, "--allow-ffi", "--allow-read", "--allow-write", main, ...words];
   const compiled = join(DIRECTORY, "psample");
-  if (!existsSync(compiled)) await run([runtime, "build", "--compile", main, "--outfile", compiled]);
-  return [compiled, "demo"];
+  if (!existsSync(compiled)) await run([runtime, "build", "--compile", "--bytecode", "--format=esm", main, "--outfile", compiled]);
+  return [compiled, ...words];
+}
+
+/** What another program does with a recording of few connections, and the command with the same one, from start to end. */
+function recording(work: string, target: number | undefined, samples: number, other: (path: string) => string[], words: string[]): Row {
+  const count = (size: Size): number => n(samples, size);
+  const cost = async (command: string[]): Promise<Results> => await run(peer("cost", ...command));
+  return {
+    work: `${samples.toLocaleString("en")} packets: ${work}`,
+    figures: [
+      { name: "cpu", target, ratio: true, unit: "s", factor: 1e-9 },
+      { label: "most resident", name: "peak", target: undefined, unit: "MB", factor: 1.024e-3 },
+    ],
+    measure: runs(
+      async (size) => cost(other(await fewConnections(DIRECTORY, count(size)))),
+      async (size) => cost(await command("read", "-q", ...words, await fewConnections(DIRECTORY, count(size)))),
+    ),
+  };
+}
+
+/** How long nobody reads what is printed. */
+const BLOCKED_MS = 5000;
+
+/** Records and prints while nobody reads what is printed: the recording is to lose nothing, and every sample to be accounted for. */
+function blocked(form: "text" | "json", kind: string, figures: Figure[]): Row {
+  const [rate, seconds] = [50_000, 8];
+  const count = rate * seconds;
+  return {
+    work: `${form === "json" ? "JSON" : "text"} of ${named(kind)} that nobody reads for 5 s, and a recording, at ${
+      rate.toLocaleString("en")
+    }/s`,
+    figures,
+    // Half a second for the start.
+    measure: alone(() =>
+      run(
+        subject("blocked", form, count, seconds + 0.5, join(DIRECTORY, "blocked.pcapng")),
+        { kind, count, rate, burst: 100, drop: true },
+        BLOCKED_MS,
+      )
+    ),
+    once: true,
+  };
+}
+
+/** A row that is measured in the quick mode too. */
+function quick(row: Row): Row {
+  return { ...row, quick: true };
 }
 
 /** All rows. */
 export const ROWS: readonly Row[] = [
-  decode("reused", "uniform-128", 0.35),
+  quick(decode("reused", "uniform-128", 0.35)),
   decode("reused", "uniform-1500", 0.35),
-  decode("reused", "mixed-128", 0.5),
-  decode("reused", "layouts-64", 0.6),
-  decode("owned", "uniform-128", 0.9),
+  quick(decode("reused", "mixed-128", 0.5)),
+  quick(decode("reused", "layouts-64", 0.6)),
+  quick(decode("owned", "uniform-128", 0.9)),
   decode("owned", "uniform-1500", 1.4),
-  batches("uniform-128", 0.82),
+  quick(batches("uniform-128", 0.82)),
   batches("uniform-1500", 0.85),
   batches("uniform-9000", 1.2),
   batches("uniform-65000", RUNTIME === "deno" ? 2.5 : 1.7),
-  batches("mixed-128", 0.85),
+  quick(batches("mixed-128", 0.85)),
   groups(1000, 1.05),
   groups(100_000, 1.3),
-  samples("uniform-128", RUNTIME === "deno" ? 1.0 : 1.1),
+  quick(samples("uniform-128", RUNTIME === "deno" ? 1.0 : 1.1)),
   samples("uniform-1500", RUNTIME === "deno" ? 1.0 : 1.25),
   samples("mixed-128", RUNTIME === "deno" ? 1.0 : 1.1),
   wait(50_000, 1.3),
   wait(200_000, 0.8),
-  text("uniform-128", 0.3),
+  quick(text("uniform-128", 0.3)),
   text("uniform-1500", 0.3),
-  text("mixed-128", 0.33),
+  quick(text("mixed-128", 0.33)),
   text("mixed-1500", 0.36),
   text("uniform-65000", 1.0),
   text("recorded", 0.6),
   drain("text lines of C with TZ set and a buffered output", "mixed-128", 0.9, [...WITH_TZ, "text"], "text"),
   json("uniform-128", 0.6),
   json("uniform-1500", 0.6),
-  json("mixed-128", 0.4),
-  json("mixed-1500", 0.6),
+  quick(json("mixed-128", 0.4)),
+  quick(json("mixed-1500", 0.6)),
   json("recorded", 0.7),
   drain("JSON lines of C with the same JSON and a buffered output", "mixed-128", 0.9, [...WITH_TZ, "json"], "json"),
   details(4, 1.2),
-  details(10_000, 1.2),
-  pcap(128, 0.8),
+  quick(details(10_000, 1.2)),
+  quick(pcap(128, 0.8)),
   pcap(1500, 0.8),
-  {
+  recording("read --text of a pcapng, of tcpdump -nn -r", 0.5, 1_000_000, (path) => [...AS_STARTED, "tcpdump", "-nn", "-r", path], [
+    "--text",
+  ]),
+  recording(
+    "read --text of a pcapng, of tcpdump -nn -r with TZ set",
+    undefined,
+    1_000_000,
+    (path) => [...WITH_TZ, "tcpdump", "-nn", "-r", path],
+    ["--text"],
+  ),
+  recording(
+    "read -w of a pcapng, of tcpdump -w",
+    3,
+    1_000_000,
+    (path) => ["tcpdump", "-r", path, "-w", join(DIRECTORY, "copied.pcap")],
+    ["-w", join(DIRECTORY, "copied.pcapng")],
+  ),
+  recording("read --json of a pcapng, of tshark -T json", 0.1, 100_000, (path) => ["tshark", "-r", path, "-T", "json"], ["--json"]),
+  blocked("text", "uniform-128", [
+    { label: "samples lost", name: "lost", target: 0, unit: "" },
+    { label: "received and not recorded", name: "unrecorded", target: 0, unit: "" },
+    { label: "in no account", name: "missing", target: 0, unit: "" },
+    { label: "most resident", name: "peak", target: 150, unit: "MB", factor: 1.048576 },
+  ]),
+  blocked("json", "uniform-1500", [
+    { label: "samples lost", name: "lost", target: undefined, unit: "" },
+    { label: "received and not recorded", name: "unrecorded", target: 0, unit: "" },
+    { label: "in no account", name: "missing", target: 0, unit: "" },
+    { label: "most resident", name: "peak", target: undefined, unit: "MB", factor: 1.048576 },
+  ]),
+  quick({
     work: "wake-up at 500/s",
     figures: [
       { label: "p50", name: "p50", target: 100, unit: "us", factor: 1e-3 },
@@ -252,7 +331,7 @@ export const ROWS: readonly Row[] = [
       (size) => run(peer("recv", "latency", n(2000, size)), { kind: "uniform-128", count: n(2000, size), rate: 500, burst: 1 }),
       (size) => run(subject("wait", "latency", n(2000, size)), { kind: "uniform-128", count: n(2000, size), rate: 500, burst: 1 }),
     ),
-  },
+  }),
   {
     work: "whole process, text lines at 1,000/s",
     figures: [{ name: "percent", target: RUNTIME === "deno" ? 6 : 4, unit: "% of a core" }],
@@ -273,7 +352,7 @@ export const ROWS: readonly Row[] = [
     work: RUNTIME === "deno" ? "start to first sample printed, warm cache" : "start to first sample printed, compiled file",
     figures: [{ name: "ms", target: RUNTIME === "deno" ? 150 : 60, unit: "ms" }],
     measure: alone(async () => {
-      const demo = await command();
+      const demo = await command("demo");
       const times: number[] = [];
       for (let i = 0; i < 5; i++) times.push(await firstByte(demo));
       return new Map([["ms", median(times)]]);

@@ -4,9 +4,10 @@
  * Rounds of C and of ours alternate and what counts is the median of the ratios within a round, because a
  * machine's speed changes from one second to the next; how far the rounds are apart stands beside it.
  *
- *   --quick        in a minute, with more noise
- *   --only TEXT    rows whose name has TEXT in it; may be repeated
- *   --rounds N     rounds of each row; 7, or 2 with --quick
+ *   --quick        some rows, in a few minutes, with more noise
+ *   --only TEXT    rows whose name contains TEXT; may be repeated
+ *   --list         only the names of the rows
+ *   --rounds N     rounds of each row; 7, or 1 with --quick
  *   --samples N    millions of samples for the row about memory; 20, or 0.5 with --quick
  *   --json         as JSON
  */
@@ -21,6 +22,7 @@ import { median, printRow } from "./table.ts";
 interface Line {
   work: string;
   unit: string;
+  /** What it is compared with: C, another program, or this package with less of something. */
   c: number | undefined;
   ours: number;
   /** Median of the ratios of the rounds. */
@@ -34,6 +36,7 @@ interface Line {
 const { values: options } = parseArgs({
   options: {
     quick: { type: "boolean" },
+    list: { type: "boolean" },
     only: { type: "string", multiple: true },
     rounds: { type: "string" },
     samples: { type: "string" },
@@ -80,7 +83,7 @@ function cells({ work, unit, c, ours, ratio, spread, target, met }: Line): strin
   ];
 }
 
-const HEAD = ["work", "C", `ours (${RUNTIME})`, "ratio", "spread", "target", "met"];
+const HEAD = ["work", "peer", `ours (${RUNTIME})`, "ratio", "spread", "target", "met"];
 const WIDTHS = [50, 12, 18, 6, 7, 18, 4];
 
 function print(row: readonly string[]): void {
@@ -88,10 +91,14 @@ function print(row: readonly string[]): void {
 }
 
 const quick = options.quick ?? false;
-const rounds = Number(options.rounds ?? (quick ? 2 : 7));
+const rounds = Number(options.rounds ?? (quick ? 1 : 7));
 const size: Size = { scale: quick ? 0.25 : 1, memory: Number(options.samples ?? (quick ? 0.5 : 20)) * 1e6 };
 const only = options.only;
-const rows = ROWS.filter(({ work }) => !only || only.some((text) => work.includes(text)));
+const rows = ROWS.filter(({ work, quick: isQuick }) => only ? only.some((text) => work.includes(text)) : !quick || isQuick);
+if (options.list) {
+  process.stdout.write(rows.map(({ work }) => `${work}\n`).join(""));
+  process.exit();
+}
 const lines: Line[] = [];
 try {
   await buildPeers();

@@ -10,9 +10,10 @@
  *   details LINKS FILE COUNT                   as drain text, with the names of devices, of which there are LINKS
  *   pcap PATH FILE COUNT                       samples that are in memory, a record for each, in rounds
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
+ *   blocked text|json COUNT SECONDS RECORDING  the same, for so long: lines on standard output, and a recording
  *   idle SECONDS                               nothing comes
  */
-import { readSync, writeSync } from "node:fs";
+import { readFileSync, readSync, writeSync } from "node:fs";
 import process from "node:process";
 import { watchLinksWith } from "../../src/control/live_links.ts";
 import { ArgumentError } from "../../src/errors.ts";
@@ -30,6 +31,7 @@ import type { LineWriter } from "../../src/sink/lines.ts";
 import { linesToWith, recordToWith } from "../../src/sink/open.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+import { pump } from "../../src/stream/pump.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { encodeMessage, messageOf, NLM_F_MULTI } from "../../src/wire/message.ts";
@@ -288,6 +290,21 @@ async function wait(form: string, count: number): Promise<void> {
   }
 }
 
+/** Both prints and records, whether or not anybody reads what is printed. What is missing at the end is in nobody's account. */
+async function blocked(form: string, count: number, seconds: number, recording: string): Promise<void> {
+  const sys = await loadSys();
+  const { listener, port } = await open(sys);
+  const writer = form === "json" ? new JsonWriter() : new TextWriter({ utcOffset: (second) => sys.utcOffset(second) });
+  const sinks = [linesToWith(sys, writer), recordToWith(sys, recording)];
+  report("port", port);
+  const { stats } = await pump(listener, [], sinks, { durationMs: seconds * 1000, deliverMs: 10_000 });
+  report("lost", stats.lost);
+  report("unrecorded", stats.received - sinks[1]!.written);
+  report("unprinted", stats.received - sinks[0]!.written);
+  report("missing", count - stats.received - stats.lost);
+  report("peak", Number(/VmHWM:\s+(\d+)/.exec(readFileSync("/proc/self/status", "utf8"))![1]) / 1024);
+}
+
 /** What the monotonic clock lacks to the realtime clock, in milliseconds: read where the latter steps to the next, as early as can be. */
 function realtimeMs(): number {
   let best = -Infinity;
@@ -320,6 +337,7 @@ else if (work === "drain") await drain(form, path, count);
 else if (work === "details") await drain("text", path, count, await manyDevices(Number(form)));
 else if (work === "pcap") await pcap(form, path, count);
 else if (work === "wait") await wait(form, Number(path));
+else if (work === "blocked") await blocked(form, Number(path), count, process.argv[6]!);
 else if (work === "idle") await idle(Number(form));
 else throw new ArgumentError(`Cannot do ${work}: no such work`);
 report("sum", sum);
