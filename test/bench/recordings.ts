@@ -11,7 +11,7 @@ import { Ledger } from "../../src/receive/ledger.ts";
 import { recordToWith } from "../../src/sink/open.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { encodeMessage } from "../../src/wire/message.ts";
+import { encodeMessage, messageOf } from "../../src/wire/message.ts";
 import { viewOf } from "../../src/wire/native.ts";
 
 const HOSTS = 80;
@@ -49,7 +49,7 @@ export async function fewConnections(directory: string, count: number): Promise<
   for (let i = 0; i < count; batch.clear()) {
     for (const end = Math.min(count, i + BATCH); i < end; i++) {
       const data = frame(i % (HOSTS * PORTS), i);
-      batch.add(viewSample(encodeMessage({ type: 30, flags: 0 }, genlHeader(psample.PSAMPLE_CMD_SAMPLE), (writer) =>
+      batch.add(viewSample(messageOf(encodeMessage({ type: 30, flags: 0 }, genlHeader(psample.PSAMPLE_CMD_SAMPLE), (writer) =>
         writer
           .u16(psample.PSAMPLE_ATTR_IIFINDEX, 3)
           .u32(psample.PSAMPLE_ATTR_SAMPLE_RATE, 1000)
@@ -58,7 +58,7 @@ export async function fewConnections(directory: string, count: number): Promise<
           .u32(psample.PSAMPLE_ATTR_GROUP_SEQ, i)
           .u64(psample.PSAMPLE_ATTR_TIMESTAMP, START_NS + BigInt(i) * STEP_NS)
           .u16(psample.PSAMPLE_ATTR_PROTO, 0x0800)
-          .bytes(psample.PSAMPLE_ATTR_DATA, data))));
+          .bytes(psample.PSAMPLE_ATTR_DATA, data)))));
     }
     recording.take(batch);
     await recording.full();
