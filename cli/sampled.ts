@@ -21,6 +21,8 @@ export class Sampled {
   readonly #gone = new Set<SamplingHandle>();
   /** What was told of whether packets reach the filters. */
   #told: ReadonlySet<string> = new Set();
+  /** The devices and directions that packets did not reach. */
+  readonly #troubled = new Set<string>();
   #packets: bigint | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #removed: Promise<void> | undefined;
@@ -118,10 +120,16 @@ export class Sampled {
       if (this.#removed) return;
       const gone = findings.filter(({ about }) => about === "removed").length;
       if (gone === handle.installed.length || findings.some(({ about }) => about === "device-gone")) this.#alive.delete(handle);
-      for (const { verdict, what, cure } of findings) {
-        if (verdict === "good") continue;
+      for (const { verdict, device, direction, what, cure } of findings) {
+        const place = `${device} ${direction}`;
+        if (verdict === "good") {
+          if (this.#troubled.delete(place)) this.#session.notice(what);
+          continue;
+        }
+        if (verdict === "bad") this.#troubled.add(place);
+        // Both directions may say the same.
+        if (!this.#told.has(what) && !told.has(what)) this.#session.notice(withCure(what, cure));
         told.add(what);
-        if (!this.#told.has(what)) this.#session.notice(cure ? `${what}: ${cure}` : what);
       }
     }
     this.#told = told;
@@ -151,4 +159,9 @@ export class Sampled {
       this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
     }
   }
+}
+
+/** A sentence, and what helps: a command, or advice. */
+function withCure(what: string, cure: string | undefined): string {
+  return cure === undefined ? what : `${what}${/^(ip|tc|bpftool|modprobe) /.test(cure) ? ":" : ";"} ${cure}`;
 }

@@ -5,17 +5,19 @@ import { ENODEV, type Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
 import { TC_H_CLSACT } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
-import type { Finding } from "./finding.ts";
+import type { Finding, FindingTopic } from "./finding.ts";
 import { type Hook, reach } from "./reached.ts";
 import { tcxPrograms } from "./tcx.ts";
 import { directionOf, type TrafficControl } from "./traffic_control.ts";
+
+const ABOUT_DEVICE: ReadonlySet<FindingTopic> = new Set(["device-gone", "device-down", "no-carrier"]);
 
 /**
  * Whether packets reach these hooks now: what is in their way, and a good finding for each that nothing is in the way of.
  * Cheap enough to be asked each second.
  */
 export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly Hook[]): Promise<Finding[]> {
-  const findings = new Map<string, Finding>();
+  const findings: Finding[] = [];
   const links = new Map<number, Link | undefined>();
   for (const hook of hooks) {
     const { ifindex, parent, rate, group } = hook;
@@ -37,10 +39,12 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
       const what = `${printable(device ?? "")} ${direction} is sampled, 1 in ${rate} into group ${group}`;
       all.push({ verdict: "good", about: "reached", device, direction, group, what });
     }
-    // Both directions of a device that is down say the same.
-    for (const finding of all) findings.set(finding.what, finding);
+    // What is about the device is the same for both directions.
+    for (const finding of all) {
+      if (!ABOUT_DEVICE.has(finding.about) || !findings.some(({ what }) => what === finding.what)) findings.push(finding);
+    }
   }
-  return [...findings.values()];
+  return findings;
 }
 
 /** The filters that decide whether packets come to a hook. In another chain than 0 these may be anywhere. */

@@ -218,3 +218,22 @@ scene("listening to a group that nothing samples into: somebody at a terminal is
   assert(!(await said("5", true)).includes("samples into group"));
   assertEquals(await said("7", false), "");
 });
+
+scene("capture: what hides its packets is told when it comes, that it went, and once what ends it", async () => {
+  bareWire();
+  tc("qdisc add dev a clsact", "filter add dev a ingress pref 1 protocol all bpf da bytecode '1,6 0 0 0'");
+  const io = fakeIo();
+  const status = soon(main(["capture", "a", "-r", "1000"], io), () => io.errors());
+  const says = async (what: string): Promise<void> => await until(`it says "${what}": ${io.errors()}`, () => io.errors().includes(what));
+  await says(
+    "psample: a ingress: the filter pref 1 (bpf: pass) comes first and hides every packet from the filter pref 2 (matchall); let ",
+  );
+  tc("filter del dev a ingress pref 1");
+  await says("psample: a ingress is sampled, 1 in 1000 into group ");
+  tc("filter add dev a egress pref 1 matchall action drop");
+  await says("psample: a egress: the filter pref 1 (matchall: drop) comes first");
+  tc("qdisc del dev a clsact");
+  assertEquals(await status, 1);
+  const gone = /psample: a is no longer sampled: another program removed the clsact qdisc;/g;
+  assertEquals(io.errors().match(gone)?.length, 1, io.errors());
+});

@@ -246,6 +246,16 @@ scene("a handle tells what came, and when something gets in the way, or out of i
   assertEquals(await handle.passed(), { trials: 5n, packets: 5n });
   tc("filter del dev a ingress pref 1");
   assertEquals(await said(), good);
+  ip("link set dev b down");
+  assertEquals(await said(), ["note a has no carrier"]);
+  // Of each direction, so that it is known when nothing is left.
+  tc("filter del dev a ingress");
+  assertEquals((await handle.check()).map(({ about, direction }) => [about, direction]), [["removed", "ingress"], [
+    "no-carrier",
+    "egress",
+  ]]);
+  tc("qdisc del dev a clsact");
+  assertEquals((await handle.check()).map(({ about, direction }) => [about, direction]), [["removed", "ingress"], ["removed", "egress"]]);
   await handle.remove();
   assertEquals(await handle.check(), []);
 });
