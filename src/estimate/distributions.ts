@@ -8,9 +8,6 @@
  * @module
  */
 
-/** 97.5 % of the normal distribution lie below it. */
-export const Z95 = 1.959963984540054;
-
 const LANCZOS = [
   0.99999999999980993,
   676.5203681218851,
@@ -37,7 +34,7 @@ const PRECISION = 1e-14;
 const TINY = 1e-300;
 
 /** The share of the gamma distribution of this shape (and scale 1) that lies below x. */
-export function gammaBelow(shape: number, x: number): number {
+function gammaBelow(shape: number, x: number): number {
   if (x <= 0) return 0;
   if (x === Infinity) return 1;
   const factor = Math.exp(shape * Math.log(x) - x - logGamma(shape));
@@ -99,7 +96,7 @@ function nonZero(x: number): number {
 }
 
 /** Below what a share `p` of the gamma distribution of this shape lies. */
-export function gammaQuantile(p: number, shape: number): number {
+function gammaQuantile(p: number, shape: number): number {
   if (p <= 0) return 0;
   // Wilson and Hilferty's cube, widened until it encloses the quantile.
   const z = normalQuantile(p);

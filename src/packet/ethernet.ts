@@ -17,7 +17,7 @@ const ETH_P_PPP_DISC = 0x8863;
 const ETH_P_PPP_SES = 0x8864;
 const ETH_P_NSH = 0x894f;
 /** Below this the field is the length of an 802.3 frame (ETH_P_802_3_MIN). */
-export const LEAST_ETHER_TYPE = 0x0600;
+const LEAST_ETHER_TYPE = 0x0600;
 
 const PPP_IP = 0x0021;
 const PPP_IPV6 = 0x0057;

@@ -1,14 +1,11 @@
 import { SystemError } from "../errors.ts";
-import { memory } from "../wire/native.ts";
-import { EAGAIN, EINTR, type Memory, type Sys } from "../sys/sys.ts";
+import { EAGAIN, EINTR, type Sys } from "../sys/sys.ts";
 import type { Destination } from "./destination.ts";
 
 /** What a pipe takes at once when poll(2) says that it can be written to (PIPE_BUF in limits.h). */
 const PIPE_BUF = 4096;
 /** The longest time between two looks at a reader that does not read. */
 const LONGEST_WAIT_MS = 20;
-
-const encoder = new TextEncoder();
 
 /** What is known of a descriptor. */
 export interface DescriptorOptions {
@@ -65,35 +62,4 @@ export class Descriptor implements Destination {
     this.#fd = -1;
     if (this.#owned && fd >= 0) this.#sys.close(fd);
   }
-}
-
-/** Writes to a descriptor and waits until the kernel has everything. */
-export class FdOutput {
-  readonly #descriptor: Descriptor;
-
-  /** Writes to `fd`, which stays the caller's. */
-  constructor(sys: Sys, fd: number) {
-    this.#descriptor = new Descriptor(sys, fd, "the output");
-  }
-
-  /**
-   * Writes everything; resolves when the kernel has it.
-   *
-   * @throws {SystemError} `EPIPE` if nobody reads any more, `ENOSPC` if the disk is full.
-   */
-  async write(data: Uint8Array | string): Promise<void> {
-    const bytes = own(typeof data === "string" ? encoder.encode(data) : data);
-    for (let at = 0; at < bytes.length;) {
-      const count = this.#descriptor.write(bytes.subarray(at));
-      if (count === 0) await this.#descriptor.writable();
-      at += count;
-    }
-  }
-}
-
-function own(bytes: Uint8Array): Memory {
-  if (bytes.buffer instanceof ArrayBuffer) return bytes as Memory;
-  const copy = memory(bytes.length);
-  copy.set(bytes);
-  return copy;
 }

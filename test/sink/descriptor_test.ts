@@ -1,8 +1,9 @@
 import { test } from "node:test";
-import { assertEquals, assertRejects, assertThrows } from "@std/assert";
+import { assertEquals, assertThrows } from "@std/assert";
 import { SystemError } from "../../src/errors.ts";
-import { Descriptor, FdOutput } from "../../src/sink/descriptor.ts";
+import { Descriptor } from "../../src/sink/descriptor.ts";
 import type { Memory } from "../../src/sys/sys.ts";
+import { memory } from "../../src/wire/native.ts";
 import { FakeSys } from "../fake_sys.ts";
 
 const EINTR = 4;
@@ -35,42 +36,58 @@ class FakeOutput extends FakeSys {
   }
 }
 
-test("FdOutput writes a pipe in pieces that it takes at once", async () => {
+/** Writes everything, however long it takes. */
+async function writeAll(descriptor: Descriptor, bytes: Memory): Promise<void> {
+  for (let at = 0; at < bytes.length;) {
+    const count = descriptor.write(bytes.subarray(at));
+    if (count === 0) await descriptor.writable();
+    at += count;
+  }
+}
+
+const text = (value: string): Memory => {
+  const bytes = memory(value.length);
+  new TextEncoder().encodeInto(value, bytes);
+  return bytes;
+};
+
+test("a pipe is written in pieces that it takes at once", () => {
   const sys = new FakeOutput(false);
-  await new FdOutput(sys, 1).write("x".repeat(10_000));
+  assertEquals(new Descriptor(sys, 1, "x").write(memory(10_000)), 10_000);
   assertEquals(sys.written, [4096, 4096, 1808]);
 });
 
-test("FdOutput writes a file in one piece", async () => {
-  const sys = new FakeOutput(true);
-  await new FdOutput(sys, 1).write(new Uint8Array(10_000));
-  assertEquals(sys.written, [10_000]);
+test("a file is written in one piece, and so is what was opened without blocking", () => {
+  for (const [sys, nonblocking] of [[new FakeOutput(true), false], [new FakeOutput(false), true]] as const) {
+    new Descriptor(sys, 1, "x", { nonblocking }).write(memory(10_000));
+    assertEquals(sys.written, [10_000]);
+  }
 });
 
-test("FdOutput goes on where the kernel took only a part, was interrupted, or had no room", async () => {
+test("writing continues after the kernel took only a part, was interrupted, or had no room", async () => {
   const sys = new FakeOutput(true, 3, -EINTR, -EAGAIN, -EAGAIN, 1);
-  await new FdOutput(sys, 1).write("héllo wörld");
-  assertEquals(sys.text, "héllo wörld");
+  await writeAll(new Descriptor(sys, 1, "x"), text("hello world"));
+  assertEquals(sys.text, "hello world");
 });
 
-test("FdOutput waits for a reader that does not read", async () => {
+test("a reader that does not read is waited for", async () => {
   const sys = new FakeOutput(false);
   let asked = 0;
   sys.writable = () => ++asked > 4;
-  await new FdOutput(sys, 1).write("text");
+  await writeAll(new Descriptor(sys, 1, "x"), text("text"));
   assertEquals([asked, sys.text], [5, "text"]);
 });
 
 for (const [code, errno] of Object.entries({ EPIPE, ENOSPC })) {
-  test(`FdOutput fails with ${code}`, async () => {
-    const error = await assertRejects(() => new FdOutput(new FakeOutput(true, -errno), 1).write("text"), SystemError);
+  test(`a descriptor fails with ${code}`, () => {
+    const error = assertThrows(() => new Descriptor(new FakeOutput(true, -errno), 1, "x").write(text("text")), SystemError);
     assertEquals(error.code, code);
   });
 }
 
-test("FdOutput of nothing writes nothing", async () => {
+test("nothing is written of nothing", () => {
   const sys = new FakeOutput(false);
-  await new FdOutput(sys, 1).write("");
+  assertEquals(new Descriptor(sys, 1, "x").write(memory(0)), 0);
   assertEquals(sys.written, []);
 });
 
