@@ -11,14 +11,20 @@ import { assertEquals } from "@std/assert";
 const RUN = "Bun" in globalThis ? [] : ["run", "--no-check", "--allow-ffi"];
 const SCRIPT = fileURLToPath(new URL("local_time.ts", import.meta.url));
 
-/** What a process with this TZ says. */
-function offsets(zone: string, ...times: number[]): number[] {
-  const { stdout, stderr, status } = spawnSync(process.execPath, [...RUN, SCRIPT, ...times.map(String)], {
+const COMMAND = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
+
+/** What a script prints if TZ is this. */
+function output(zone: string, ...words: string[]): string {
+  const { stdout, stderr, status } = spawnSync(process.execPath, [...RUN, ...words], {
     encoding: "utf8",
     env: { ...process.env, TZ: zone, NO_COLOR: "1" },
   });
   assertEquals(status, 0, stderr);
-  return stdout.trim().split("\n").map(Number);
+  return stdout;
+}
+
+function offsets(zone: string, ...times: number[]): number[] {
+  return output(zone, SCRIPT, ...times.map(String)).trim().split("\n").map(Number);
 }
 
 const JANUARY = 1768435200;
@@ -64,4 +70,12 @@ test("a file is local time, as /etc/localtime is", () => {
 test("an empty TZ is UTC, and so is every year that libc cannot hold", () => {
   assertEquals(offsets("", JULY), [0]);
   assertEquals(offsets("XXX3", JULY, 9e17), [-3 * HOUR, 0]);
+});
+
+test("the command prints local time", () => {
+  const timestamp = (zone: string): number => {
+    const [, text] = /timestamp \w+ (.*) \d+ nsec/.exec(output(zone, COMMAND, "demo", "-q", "--text", "--count", "1"))!;
+    return Date.parse(`${text} UTC`) / 1000;
+  };
+  assertEquals(timestamp("XXX-5:30") - timestamp(""), 5.5 * HOUR);
 });
