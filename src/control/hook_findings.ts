@@ -65,8 +65,9 @@ function doing({ sampling, flow, reach, places }: Observed, milliseconds: number
   if (reach?.state === "hidden") return { verdict: "note", said: "no packet reaches it" };
   const passed = places.reduce((sum, { passed = 0n }) => sum + passed, 0n);
   const anything = sampling.kind === "matchall" && sampling.protocol === ETH_P_ALL && sampling.where !== "hardware" && !sampling.chain;
-  if (passed === 0n || !anything) return { verdict: "note", said: `no packets ${during}` };
-  const said = `${passed} ${passed === 1n ? "packet" : "packets"} passed the device ${during}, and none reached it`;
+  const unseen = reach?.tcxUnknown ? " (whether a tcx program takes them is not known: that requires CAP_NET_ADMIN)" : "";
+  if (passed === 0n || !anything) return { verdict: "note", said: `no packets ${during}${unseen}` };
+  const said = `${passed} ${passed === 1n ? "packet" : "packets"} passed the device ${during}, and none reached it${unseen}`;
   if (reach?.state === "possibly-hidden") return { verdict: "bad", said };
   return { verdict: "note", said, cure: "something outside of tc takes them: hardware that forwards by itself, AF_XDP, netfilter" };
 }

@@ -68,13 +68,15 @@ export interface Reach {
   readonly state: "reached" | "possibly-hidden" | "hidden" | "gone";
   /** What is in the way, and what has changed: none of them is good. */
   readonly findings: readonly Finding[];
+  /** Whether there may be tcx programs that this process may not see: that requires CAP_NET_ADMIN. */
+  readonly tcxUnknown: boolean;
 }
 
 /** Judges whether packets reach a hook. */
 export function reach(hook: Hook, place: Place): Reach {
   const judge = new Judge(hook, place);
   judge.run();
-  return { state: judge.state, findings: judge.findings };
+  return { state: judge.state, findings: judge.findings, tcxUnknown: place.tcx === undefined && directionOf(hook.parent) !== undefined };
 }
 
 class Judge {

@@ -190,5 +190,6 @@ const BEST: readonly Reach["state"][] = ["reached", "possibly-hidden", "hidden",
 /** Packets reach a block if they do at one of its devices. */
 function together(answers: readonly Reach[]): Reach {
   const state = BEST.find((state) => answers.some((answer) => answer.state === state)) ?? "hidden";
-  return { state, findings: answers.flatMap(({ findings }) => findings) };
+  const findings = answers.flatMap(({ findings }) => findings);
+  return { state, findings, tcxUnknown: answers.some(({ tcxUnknown }) => tcxUnknown) };
 }

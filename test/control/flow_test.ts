@@ -52,7 +52,6 @@ const CASES: readonly [name: string, given: Case, expected: Flow][] = [
   ["an old kernel generates none: not because nobody listens", { came: 1, old: true }, "unknown"],
   ["the samples may be the other's", { rate: 1000, came: 1, made: 1, othersCame: 1 }, "unknown"],
   ["some of them are its own", { came: 1, made: 2, othersCame: 1 }, "flowing"],
-  ["an action in front of it may end every packet", { hits: 100n, packets: 0n, order: 2 }, "idle"],
   ["hardware numbers as it likes", { came: 100, where: "hardware" }, "unknown"],
   ["hardware that numbers as the kernel does", { came: 100, made: 100, where: "hardware" }, "flowing"],
   ["the kernel does not list the group", { came: 100, made: undefined }, "unknown"],
@@ -76,6 +75,18 @@ test("a hook that is new, or was made again, counts from 0; so does a group", ()
   assertEquals(flowOf(hook, reading([], undefined), reading([hook], 2)), "flowing");
   assertEquals(flowOf(hook, reading([{ ...hook, hits: 9n }], 50), reading([hook], 3)), "flowing");
   assertEquals(flowOf(hook, reading([{ ...hook, hits: 9n }], 50), reading([hook], 0)), "unheard");
+});
+
+test("what the filter matched does not count where an action in front may end it", () => {
+  const hook = hookOf({ rate: 1, group: 5, order: 2 });
+  const reading: Reading = {
+    samplings: [hook],
+    groups: new Map([[5, { group: 5, refcount: 1, sequence: 0 } as never]]),
+    listeners: undefined,
+    generatesUnheard: false,
+  };
+  assertEquals(flowOf({ ...hook, hits: 9n }, reading, reading), "idle");
+  assertEquals(flowOf({ ...hook, hits: 9n, packets: 1n }, reading, reading), "unheard");
 });
 
 test("without generic netlink nothing is known of samples", () => {

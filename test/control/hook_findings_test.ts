@@ -17,7 +17,7 @@ const TCX: Finding = { verdict: "note", about: "tcx", device: "eth0", what: "a p
 function observed(flow: Flow, state: Reach["state"], findings: Finding[] = [], passed?: bigint, fields: Partial<Sampling> = {}): Observed {
   const sampling = hookOf({ packets: 36n, hits: 36n, ...fields });
   const places = [{ ifindex: 5, device: "eth0", direction: "ingress" as const, passed }];
-  return { sampling, flow, reach: { state, findings }, places };
+  return { sampling, flow, reach: { state, findings, tcxUnknown: false }, places };
 }
 
 const SUBJECT = "eth0 ingress pref 10 samples 1 in 10 into group 5, in software: ";
@@ -67,6 +67,19 @@ for (const [name, given, expected] of CASES) {
     assertEquals([device, direction, group, about], ["eth0", "ingress", 5, "flow"]);
   });
 }
+
+test("without the privilege to see tcx programs it says so of a hook that gets no packets, and of no other", () => {
+  const what = (flow: Flow, passed: bigint): string => {
+    const one = observed(flow, "reached", [], passed);
+    return hookFindings({ ...one, reach: { ...one.reach!, tcxUnknown: true } }, 500, undefined, false)[0]!.what.replace(SUBJECT, "");
+  };
+  const unseen = " (whether a tcx program takes them is not known: that requires CAP_NET_ADMIN)";
+  assertEquals([what("idle", 0n), what("idle", 2n), what("flowing", 2n)], [
+    `no packets in 500 ms${unseen}`,
+    `2 packets passed the device in 500 ms, and none reached it${unseen}`,
+    "samples are generated",
+  ]);
+});
 
 test("a device that is down is no fault where others are up", () => {
   assertEquals(hookFindings(observed("idle", "hidden", [DOWN]), 500, undefined, true).map(({ verdict }) => verdict), ["note", "note"]);
