@@ -40,6 +40,13 @@ import { BLOCK_STATISTICS, OPTION_CUSTOM, OPTION_DROPCOUNT, OPTION_IFDROP, OPTIO
 import {
   BLOCK_EVENT,
   type Carried,
+  CARRIED_HEADER,
+  carriedFlags,
+  carriedNsid,
+  carriedNumber,
+  FLAG_LITTLE,
+  FLAG_NSID,
+  FLAG_NUMBER,
   isCarried,
   KIND_EVENT,
   KIND_INTERFACE,
@@ -104,7 +111,10 @@ const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
 /** What DATA holds. */
 const MOST_DATA = 0xffff - 4;
 
-/** Memory for messages that are put together, used again for each batch. */
+/** Size of a piece of the arena, and more than anything that is put there. */
+const CHUNK = 1 << 16;
+
+/** Memory for headers that are made, used again for each batch. */
 class Arena {
   readonly #chunks: DataView<ArrayBuffer>[] = [];
   #chunk = -1;
@@ -112,7 +122,6 @@ class Arena {
   #size = 0;
   /** The memory that was taken last. */
   view: DataView<ArrayBuffer> = viewOf(memory(0));
-  bytes: Uint8Array<ArrayBuffer> = memory(0);
 
   clear(): void {
     this.#chunk = -1;
@@ -122,10 +131,8 @@ class Arena {
   /** Takes memory, and returns the offset of its first byte. */
   take(size: number): number {
     while (this.#used + size > this.#size) {
-      const view = this.#chunks[++this.#chunk] ??= viewOf(memory(Math.max(size, 1 << 18)));
-      this.view = view;
-      this.bytes = new Uint8Array(view.buffer);
-      this.#size = view.byteLength;
+      this.view = this.#chunks[++this.#chunk] ??= viewOf(memory(CHUNK));
+      this.#size = CHUNK;
       this.#used = 0;
     }
     const at = this.#used;
@@ -426,19 +433,27 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     seconds: number,
     nanoseconds: number,
   ): void {
-    let options = this.#decodeOptions;
-    if (options.littleEndian !== little || options.nsid !== nsid) options = this.#decodeOptions = { littleEndian: little, nsid };
     const sample = this.#views[this.#lent] ??= new SampleView();
     try {
-      this.#samples.view(view, start, end, sample, options);
+      this.#samples.view(view, start, end, sample, this.#optionsOf(little, nsid));
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       this.#malformed(error.message);
       return;
     }
+    this.#hand(sample, told, seconds, nanoseconds, origin);
+  }
+
+  #hand(sample: SampleView, told: Told, seconds: number, nanoseconds: number, origin: DecodedInterface): void {
     this.#lent++;
     this.counts.samples++;
     this.#sink.entry(sample, told, seconds, nanoseconds, origin);
+  }
+
+  #optionsOf(littleEndian: boolean, nsid: number | undefined): DecodeOptions {
+    const options = this.#decodeOptions;
+    if (options.littleEndian === littleEndian && options.nsid === nsid) return options;
+    return this.#decodeOptions = { littleEndian, nsid };
   }
 
   /** They are few: each gets memory of its own. */
@@ -497,11 +512,12 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     if (at < 0) return this.#plainPacket(origin, packet);
     this.#hasSamples = true;
     if (told !== undefined) origin.told += told;
-    const first = readCarried(view, at, size, little)!;
+    if (parts === undefined && this.#samplePacket(origin, packet, at, size, told)) return;
+    const { littleEndian, nsid } = readCarried(view, at, size, little)!;
     const data = new Uint8Array(view.buffer, view.byteOffset + packet.start, packet.end - packet.start);
     let message: Uint8Array;
     try {
-      const restored = restoreMessage(parts ?? [first], data, (why) => new DecodeError("recording", 0, why));
+      const restored = restoreMessage(parts ?? [readCarried(view, at, size, little)!], data, (why) => new DecodeError("recording", 0, why));
       message = restored.bytes;
       if (restored.originalBytes > message.length) this.counts.truncated++;
     } catch (error) {
@@ -509,17 +525,36 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
       this.#malformed(error.message);
       return;
     }
-    this.#sample(
-      origin,
-      viewOf(message),
-      0,
-      message.length,
-      first.littleEndian,
-      first.nsid,
-      told,
-      packet.seconds,
-      packet.nanoseconds,
-    );
+    this.#sample(origin, viewOf(message), 0, message.length, littleEndian, nsid, told, packet.seconds, packet.nanoseconds);
+  }
+
+  /**
+   * A sample whose message is in one option at `at`, without its packet, which is as long as the message says: it is read where it
+   * lies. False if it has to be put together first.
+   */
+  #samplePacket(origin: DecodedInterface, packet: CapturedPacket, at: number, size: number, told: Told): boolean {
+    const { view, start, end, seconds, nanoseconds } = packet;
+    const flags = carriedFlags(view, at);
+    const isLittle = (flags & FLAG_LITTLE) !== 0;
+    const nsid = flags & FLAG_NSID ? carriedNsid(view, at) : undefined;
+    const messageAt = at + CARRIED_HEADER;
+    const messageEnd = at + size;
+    if ((flags & FLAG_NUMBER) === 0) {
+      this.#sample(origin, view, messageAt, messageEnd, isLittle, nsid, told, seconds, nanoseconds);
+      return true;
+    }
+    const dataAt = carriedNumber(view, at);
+    if (dataAt < 4 || dataAt > size - CARRIED_HEADER || view.getUint16(messageAt + dataAt - 4, isLittle) - 4 !== end - start) return false;
+    const sample = this.#views[this.#lent] ??= new SampleView();
+    try {
+      this.#samples.viewApart(view, messageAt, messageEnd, view, start, dataAt, end - start, sample, this.#optionsOf(isLittle, nsid));
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      this.#malformed(error.message);
+      return true;
+    }
+    this.#hand(sample, told, seconds, nanoseconds, origin);
+    return true;
   }
 
   /** A packet that somebody else captured is a sample of which only its bytes, its size and its time are known. */
@@ -532,10 +567,9 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     this.#cut(packet);
     const size = Math.min(packet.end - packet.start, MOST_DATA);
     const arena = this.#arena;
-    const start = arena.take(PLAIN_HEADERS + size);
-    const end = start + PLAIN_HEADERS + size;
+    const start = arena.take(PLAIN_HEADERS);
     const { view } = arena;
-    view.setUint32(start, end - start, LITTLE);
+    view.setUint32(start, PLAIN_HEADERS + size, LITTLE);
     view.setUint16(start + 4, PLAIN_FAMILY, LITTLE);
     view.setUint16(start + 6, 0);
     view.setUint32(start + 8, 0);
@@ -548,8 +582,10 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     view.setUint32(start + 24, packet.originalBytes, LITTLE);
     view.setUint16(start + 28, size + 4, LITTLE);
     view.setUint16(start + 30, PSAMPLE_ATTR_DATA, LITTLE);
-    arena.bytes.set(new Uint8Array(packet.view.buffer, packet.view.byteOffset + packet.start, size), start + PLAIN_HEADERS);
-    this.#sample(origin, view, start, end, LITTLE, undefined, undefined, packet.seconds, packet.nanoseconds);
+    const sample = this.#views[this.#lent] ??= new SampleView();
+    const end = start + PLAIN_HEADERS;
+    this.#samples.viewApart(view, start, end, packet.view, packet.start, PLAIN_HEADERS, size, sample, this.#optionsOf(LITTLE, undefined));
+    this.#hand(sample, undefined, packet.seconds, packet.nanoseconds, origin);
   }
 
   // ---- other blocks

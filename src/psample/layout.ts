@@ -117,8 +117,12 @@ export class Layout {
   /** Where the data's header is, or the message ends; from its start. */
   #headEnd = ATTRIBUTES;
 
-  /** Whether the message between two offsets has this layout up to its data, or to its end. */
-  fits(view: DataView, start: number, end: number, little: boolean): boolean {
+  /**
+   * Whether the message between two offsets has this layout up to its data, or to its end.
+   *
+   * @param apart How many bytes of its data are elsewhere, see {@linkcode SampleDecoder.viewApart}.
+   */
+  fits(view: DataView, start: number, end: number, little: boolean, apart: number): boolean {
     const at = start + this.#headEnd;
     if (little !== this.little || at > end) return false;
     const head = this.#head;
@@ -129,15 +133,16 @@ export class Layout {
     if (at + 4 > end) return false;
     const word = view.getInt32(at, little);
     const size = headerSize(word, little);
-    return headerType(word, little) === PSAMPLE_ATTR_DATA && size >= 4 && size <= end - at;
+    return headerType(word, little) === PSAMPLE_ATTR_DATA && size >= 4 && size - apart <= end - at;
   }
 
   /**
    * Makes this the layout of a message. It allocates nothing.
    *
+   * @param apart How many bytes of the data that belongs at offset `apartAt` are elsewhere.
    * @throws {DecodeError} If it is not a psample message: then this is the layout of no message.
    */
-  walk(view: DataView, start: number, end: number, little: boolean): void {
+  walk(view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): void {
     if (end - start < ATTRIBUTES) throw new DecodeError("sample", 0, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
     this.little = little;
     this.has = 0;
@@ -163,11 +168,14 @@ export class Layout {
       const left = end - at;
       const word = left < 4 ? 0 : view.getInt32(at, little);
       const size = headerSize(word, little);
-      if (size < 4 || size > left) throw new DecodeError("sample attribute", at - start, `length ${size}, ${left} bytes left`);
+      const elsewhere = at + 4 - start === apartAt ? apart : 0;
+      if (size < 4 || size - elsewhere > left) {
+        throw new DecodeError("sample attribute", at - start, `length ${size}, ${left + elsewhere} bytes left`);
+      }
       const type = headerType(word, little);
       if (this.data < 0 && type !== PSAMPLE_ATTR_DATA) signature = Math.imul(signature ^ word, 0x01000193);
       this.#enter(type, at + 4 - start, size);
-      at += align4(size);
+      at += align4(size) - elsewhere;
     }
     this.signature = signature;
     this.#headEnd = this.data < 0 ? end - start : this.data - 4;

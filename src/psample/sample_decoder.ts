@@ -1,3 +1,4 @@
+import { DecodeError } from "../errors.ts";
 import type { Message } from "../wire/message.ts";
 import { align4, LITTLE, viewOf } from "../wire/native.ts";
 import {
@@ -51,7 +52,7 @@ export class SampleDecoder {
    * @throws {DecodeError} If it is not a psample message.
    */
   decode(view: DataView, start: number, end: number, options?: DecodeOptions): Sample {
-    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE);
+    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE, -1, 0);
     return new Sample(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
   }
 
@@ -62,31 +63,58 @@ export class SampleDecoder {
    * @throws {DecodeError} If it is not a psample message; `sample` is unchanged then.
    */
   view(view: DataView, start: number, end: number, sample: SampleView, options?: DecodeOptions): SampleView {
-    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE);
+    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE, -1, 0);
     // What is its layout alone goes with the sample, which gives back the one that it had.
     if (layout === this.#spare) this.#spare = sample.takeLayout(layout);
     sample.point(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
     return sample;
   }
 
-  #layoutOf(view: DataView, start: number, end: number, little: boolean): Layout {
+  /**
+   * {@linkcode SampleDecoder.view} of a message whose packet was taken out of it, as in a recording of packets: it is at
+   * `packetAt` of `packet`.
+   *
+   * @param dataAt Where in the message its data belongs, from its start.
+   * @param dataBytes The size of the packet, which the header of the data says too.
+   */
+  viewApart(
+    view: DataView,
+    start: number,
+    end: number,
+    packet: DataView,
+    packetAt: number,
+    dataAt: number,
+    dataBytes: number,
+    sample: SampleView,
+    options?: DecodeOptions,
+  ): SampleView {
+    const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE, dataAt, dataBytes);
+    if (layout.data !== dataAt) throw new DecodeError("sample", dataAt, "no data where the packet belongs");
+    if (layout === this.#spare) this.#spare = sample.takeLayout(layout);
+    sample.point(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
+    sample.takeApart(packet, packetAt);
+    return sample;
+  }
+
+  #layoutOf(view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): Layout {
     const recent = this.#recent;
-    if (this.#fits(recent, view, start, end, little)) return recent;
+    if (this.#fits(recent, view, start, end, little, apartAt, apart)) return recent;
     for (const layout of this.#kept) {
-      if (layout === recent || !this.#fits(layout, view, start, end, little)) continue;
+      if (layout === recent || !this.#fits(layout, view, start, end, little, apartAt, apart)) continue;
       layout.uses++;
       return this.#recent = layout;
     }
-    return this.#miss(view, start, end, little);
+    return this.#miss(view, start, end, little, apartAt, apart);
   }
 
   /** Whether a message has a layout, and what stands behind its data. */
-  #fits(layout: Layout, view: DataView, start: number, end: number, little: boolean): boolean {
-    if (!layout.fits(view, start, end, little)) return false;
+  #fits(layout: Layout, view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): boolean {
+    if (apart > 0 && layout.data !== apartAt) return false;
+    if (!layout.fits(view, start, end, little, apart)) return false;
     let { has, cookie } = layout;
     if (layout.data >= 0) {
       let at = start + layout.data;
-      at += align4(view.getUint16(at - 4, little)) - 4;
+      at += align4(view.getUint16(at - 4, little)) - 4 - apart;
       while (at < end) {
         const left = end - at;
         const word = left < 4 ? 0 : view.getInt32(at, little);
@@ -118,9 +146,9 @@ export class SampleDecoder {
     return true;
   }
 
-  #miss(view: DataView, start: number, end: number, little: boolean): Layout {
+  #miss(view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): Layout {
     const layout = this.#spare;
-    layout.walk(view, start, end, little);
+    layout.walk(view, start, end, little, apartAt, apart);
     this.#has = layout.has;
     this.#cookie = layout.cookie;
     this.#misses++;

@@ -1,4 +1,4 @@
-import { LITTLE, viewOf } from "../wire/native.ts";
+import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { UnknownAttribute } from "../wire/attr_reader.ts";
 import { findTunnel, findUnknown, NONE, sizeAt, valueAt } from "./attributes.ts";
 import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, Layout } from "./layout.ts";
@@ -30,6 +30,9 @@ export class SampleView implements SampleFields {
   /** The tunnel, once it was asked for. */
   #tunnel: Tunnel | undefined = undefined;
   #tunnelIsDecoded = false;
+  /** Where its data is, if that was taken out of the message. */
+  #packet: DataView | undefined = undefined;
+  #packetAt = 0;
 
   /** @ignore Points this at a message: where its attributes are is known. */
   point(view: DataView, start: number, end: number, layout: Layout, has: number, cookie: number, nsid: number | undefined): void {
@@ -41,6 +44,13 @@ export class SampleView implements SampleFields {
     this.#cookie = cookie;
     this.#nsid = nsid;
     this.#tunnelIsDecoded = false;
+    this.#packet = undefined;
+  }
+
+  /** @ignore Says where its data is, which is not in the message. */
+  takeApart(packet: DataView, packetAt: number): void {
+    this.#packet = packet;
+    this.#packetAt = packetAt;
   }
 
   /** @ignore Takes a layout over for itself, and gives the one up that it had. */
@@ -139,7 +149,11 @@ export class SampleView implements SampleFields {
   /** {@linkcode SampleFields.tunnel} */
   get tunnel(): Tunnel | undefined {
     if ((this.#has & HAS_TUNNEL) === 0) return undefined;
-    if (!this.#tunnelIsDecoded) this.#tunnel = findTunnel(this.#view, this.#start, this.#end, this.#layout.little);
+    if (!this.#tunnelIsDecoded) {
+      const { little } = this.#layout;
+      const message = this.#packet && viewOf(this.message);
+      this.#tunnel = message ? findTunnel(message, 0, message.byteLength, little) : findTunnel(this.#view, this.#start, this.#end, little);
+    }
     this.#tunnelIsDecoded = true;
     return this.#tunnel;
   }
@@ -147,7 +161,11 @@ export class SampleView implements SampleFields {
   /** {@linkcode SampleFields.unknown} */
   get unknown(): readonly UnknownAttribute[] {
     if ((this.#has & (HAS_UNKNOWN | HAS_TUNNEL)) === 0) return NONE;
-    return findUnknown(this.#view, this.#start, this.#end, this.#layout.little, this.tunnel);
+    const { little } = this.#layout;
+    const { tunnel } = this;
+    const message = this.#packet && viewOf(this.message);
+    if (message) return findUnknown(message, 0, message.byteLength, little, tunnel);
+    return findUnknown(this.#view, this.#start, this.#end, little, tunnel);
   }
 
   /** {@linkcode SampleFields.nsid} */
@@ -163,7 +181,10 @@ export class SampleView implements SampleFields {
   /** {@linkcode SampleFields.data} */
   get data(): Uint8Array | undefined {
     const { data, little } = this.#layout;
-    return data < 0 ? undefined : valueAt(this.#view, this.#start + data, little);
+    if (data < 0) return undefined;
+    const packet = this.#packet;
+    if (packet) return new Uint8Array(packet.buffer, packet.byteOffset + this.#packetAt, this.dataBytes);
+    return valueAt(this.#view, this.#start + data, little);
   }
 
   /** Size of {@linkcode SampleView.data}; 0 if there is none. */
@@ -174,7 +195,63 @@ export class SampleView implements SampleFields {
 
   /** The whole netlink message, headers included. */
   get message(): Uint8Array {
+    if (this.#packet) {
+      const bytes = memory(this.messageBytes);
+      this.writeMessage(bytes, viewOf(bytes), 0);
+      return bytes;
+    }
     return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#start, this.#end - this.#start);
+  }
+
+  /** Size of {@linkcode SampleView.message}. */
+  get messageBytes(): number {
+    return this.#end - this.#start + (this.#packet ? this.dataBytes : 0);
+  }
+
+  /** `nlmsg_type` of {@linkcode SampleView.message}: the number of the psample family. */
+  get messageType(): number {
+    return this.#view.getUint16(this.#start + 4, this.#layout.little);
+  }
+
+  /** The byte order of {@linkcode SampleView.message}. */
+  get littleEndian(): boolean {
+    return this.#layout.little;
+  }
+
+  /** Where in {@linkcode SampleView.message} its data begins; -1 if it has none. */
+  get dataOffset(): number {
+    return this.#layout.data;
+  }
+
+  /** Whether it has anything that few samples have: a cookie, a tunnel, a latency, how full the queue was, a probability, what is unknown. */
+  get isRare(): boolean {
+    const { latency, outTcOccupancy } = this.#layout;
+    return this.#has !== 0 || this.#cookie >= 0 || latency >= 0 || outTcOccupancy >= 0;
+  }
+
+  /** @ignore Copies {@linkcode SampleView.message} to offset `at` of memory, which is given twice. */
+  writeMessage(bytes: Uint8Array, view: DataView, at: number): void {
+    if (!this.#packet) return copyBytes(this.#view, this.#start, this.#end - this.#start, bytes, view, at);
+    const { data } = this.#layout;
+    const size = this.dataBytes;
+    copyBytes(this.#view, this.#start, data, bytes, view, at);
+    copyBytes(this.#packet, this.#packetAt, size, bytes, view, at + data);
+    copyBytes(this.#view, this.#start + data, this.#end - this.#start - data, bytes, view, at + data + size);
+  }
+
+  /** @ignore Copies {@linkcode SampleView.data}. */
+  writeData(bytes: Uint8Array, view: DataView, at: number): void {
+    if (this.#packet) copyBytes(this.#packet, this.#packetAt, this.dataBytes, bytes, view, at);
+    else copyBytes(this.#view, this.#start + this.#layout.data, this.dataBytes, bytes, view, at);
+  }
+
+  /** @ignore Copies {@linkcode SampleView.message} without its data: `size` bytes of it, from the offset `from` on. */
+  writeWithoutData(from: number, size: number, bytes: Uint8Array, view: DataView, at: number): void {
+    const { data } = this.#layout;
+    if (this.#packet || data < 0) return copyBytes(this.#view, this.#start + from, size, bytes, view, at);
+    const before = Math.max(0, Math.min(size, data - from));
+    copyBytes(this.#view, this.#start + from, before, bytes, view, at);
+    copyBytes(this.#view, this.#start + from + before + this.dataBytes, size - before, bytes, view, at + before);
   }
 
   /** Reads {@linkcode SampleView.timestampNs} as two 32-bit halves, without a big integer; returns false if there is none. */
@@ -189,8 +266,15 @@ export class SampleView implements SampleFields {
 
   /** The sample as a plain object with bytes of its own, which stays what it is. */
   copy(): Sample {
-    const message = this.message.slice();
+    const message = memory(this.messageBytes);
     const view = message.length === 0 ? NOTHING : viewOf(message);
+    this.writeMessage(message, view, 0);
+    // What stands behind data that was apart is farther behind now.
+    if (this.#packet && !(this.#layout.isGeneral && this.#cookie < this.#layout.data)) {
+      const layout = new Layout();
+      layout.walk(view, 0, message.length, this.#layout.little, -1, 0);
+      return new Sample(view, 0, message.length, layout, layout.has, layout.cookie, this.#nsid);
+    }
     return new Sample(view, 0, message.length, this.#layout, this.#has, this.#cookie, this.#nsid);
   }
 
@@ -211,4 +295,17 @@ export class SampleView implements SampleFields {
   #u32(at: number): number | undefined {
     return at < 0 ? undefined : this.#view.getUint32(this.#start + at, this.#layout.little);
   }
+}
+
+/** Up to this size a loop costs less than a view and a call of `set`. */
+const SHORT = 256;
+
+function copyBytes(from: DataView, fromAt: number, size: number, bytes: Uint8Array, view: DataView, at: number): void {
+  if (size > SHORT) {
+    bytes.set(new Uint8Array(from.buffer, from.byteOffset + fromAt, size), at);
+    return;
+  }
+  let i = 0;
+  for (; i + 4 <= size; i += 4) view.setInt32(at + i, from.getInt32(fromAt + i));
+  for (; i < size; i++) view.setUint8(at + i, from.getUint8(fromAt + i));
 }

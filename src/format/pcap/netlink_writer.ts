@@ -48,25 +48,34 @@ export class NetlinkWriter implements Recorder {
   enter(): void {}
 
   mostBytes(entry: EntryView): number {
-    return FILE_HEADER + OTHER_RECORDS + RECORD_HEADER + COOKED_HEADER + (entry.message?.length ?? 0);
+    const message = entry.type === "sample" ? entry.messageBytes : entry.message?.length ?? 0;
+    return FILE_HEADER + OTHER_RECORDS + RECORD_HEADER + COOKED_HEADER + message;
   }
 
   write(output: Output, batch: Batch, i: number): void {
     const entry = batch.entries[i]!;
-    const { message } = entry;
-    if (message === undefined) return;
-    const little = isLittleEndian(message);
-    this.#beginFile(output, little);
     batch.readTime(i, this.#clock);
-    // The number changes when the kernel module is loaded again.
-    const family = messageType(message, little);
-    if (family !== this.#family || little !== this.#familyIsLittle) {
-      this.#family = family;
-      this.#familyIsLittle = little;
-      this.#record(output, encodeNewFamily({ id: family, name: PSAMPLE_GENL_NAME, version: PSAMPLE_GENL_VERSION }, little));
+    if (entry.type === "sample") {
+      this.#introduce(output, entry.messageType, entry.littleEndian);
+      this.#tell(output, batch, i, entry);
+      const size = entry.messageBytes;
+      this.#beginRecord(output, size);
+      entry.writeMessage(output.bytes, output.view, output.length);
+      output.length += size;
+    } else if (entry.message !== undefined) {
+      const little = isLittleEndian(entry.message);
+      this.#introduce(output, messageType(entry.message, little), little);
+      this.#record(output, entry.message);
     }
-    if (entry.type === "sample") this.#tell(output, batch, i, little);
-    this.#record(output, message);
+  }
+
+  /** Says which number the family has: it changes when the kernel module is loaded again. */
+  #introduce(output: Output, family: number, little: boolean): void {
+    this.#beginFile(output, little);
+    if (family === this.#family && little === this.#familyIsLittle) return;
+    this.#family = family;
+    this.#familyIsLittle = little;
+    this.#record(output, encodeNewFamily({ id: family, name: PSAMPLE_GENL_NAME, version: PSAMPLE_GENL_VERSION }, little));
   }
 
   /** A recording of nothing is still a recording. */
@@ -82,11 +91,12 @@ export class NetlinkWriter implements Recorder {
   }
 
   /** Tells what was lost before a sample, if its number does not. */
-  #tell(output: Output, batch: Batch, i: number, little: boolean): void {
+  #tell(output: Output, batch: Batch, i: number, sample: SampleView): void {
+    const little = sample.littleEndian;
     const lost = batch.lostBefore(i);
     if (lost === undefined) return;
     if (!this.#tells) {
-      if (this.#gap(batch.entries[i] as SampleView, lost) <= Math.max(0, lost)) return;
+      if (this.#gap(sample, lost) <= Math.max(0, lost)) return;
       this.#tells = true;
       this.#tellLosses(output, Math.max(0, lost), little);
       return;
@@ -119,7 +129,13 @@ export class NetlinkWriter implements Recorder {
 
   /** Writes a message at the time on the clock. */
   #record(output: Output, message: Uint8Array): void {
-    const size = COOKED_HEADER + message.length;
+    this.#beginRecord(output, message.length);
+    output.put(message);
+  }
+
+  /** Writes what comes before a message of `bytes`, and makes room for it. */
+  #beginRecord(output: Output, bytes: number): void {
+    const size = COOKED_HEADER + bytes;
     writeRecordHeader(output, this.#clock, size, size, this.#little);
     const { view, length: at } = output;
     view.setUint32(at, PACKET_OUTGOING << 16 | ARPHRD_NETLINK);
@@ -127,6 +143,5 @@ export class NetlinkWriter implements Recorder {
     view.setUint32(at + 8, 0);
     view.setUint32(at + 12, NETLINK_GENERIC);
     output.length = at + COOKED_HEADER;
-    output.put(message);
   }
 }

@@ -1,6 +1,6 @@
 /** Writes pcap: files and records as such, and the packets of samples as tcpdump would have recorded them. */
 import { EncodeError } from "../../errors.ts";
-import { linkTypeOf } from "../../link/link.ts";
+import { deviceLinkType, linkTypeOf } from "../../link/link.ts";
 import type { Batch, EntryView } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { LITTLE } from "../../wire/native.ts";
@@ -58,15 +58,17 @@ export class PcapWriter implements Recorder {
   write(output: Output, batch: Batch, i: number): void {
     const sample = batch.entries[i]!;
     if (sample.type !== "sample") return;
-    const { data } = sample;
     const captured = sample.dataBytes;
     // Without data it is of every link type.
     if (captured > 0 || this.#linkType === undefined) {
-      this.#is(output, linkTypeOf(batch.device(i)?.type, sample.protocol, data) === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW);
+      const type = batch.device(i)?.type;
+      const first = deviceLinkType(type) ?? linkTypeOf(type, sample.protocol, sample.data);
+      this.#is(output, first === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW);
     }
     batch.readTime(i, this.#clock);
     writeRecordHeader(output, this.#clock, captured, Math.max(captured, sample.originalBytes ?? 0), LITTLE);
-    if (data !== undefined) output.put(data);
+    if (captured > 0) sample.writeData(output.bytes, output.view, output.length);
+    output.length += captured;
   }
 
   end(output: Output): void {

@@ -40,9 +40,9 @@ export const KIND_EVENT = 2;
 export const KIND_REST = 3;
 export const KIND_INTERFACE = 4;
 
-const FLAG_LITTLE = 1;
-const FLAG_NSID = 2;
-const FLAG_NUMBER = 4;
+export const FLAG_LITTLE = 1;
+export const FLAG_NSID = 2;
+export const FLAG_NUMBER = 4;
 
 /** What a custom option or block of ours has. */
 export interface Carried {
@@ -86,6 +86,21 @@ export function writeCarried(
 /** Whether a custom option or block, of which `size` bytes begin at `at`, is ours. */
 export function isCarried(view: DataView, at: number, size: number, little: boolean): boolean {
   return size >= CARRIED_HEADER && view.getUint32(at, little) === ENTERPRISE && view.getUint32(at + 4) === SIGNATURE;
+}
+
+/** FLAG_* of one of ours at `at`. */
+export function carriedFlags(view: DataView, at: number): number {
+  return view.getUint8(at + 9);
+}
+
+/** Its namespace, if the flags say that there is one. */
+export function carriedNsid(view: DataView, at: number): number {
+  return view.getUint32(at + 12);
+}
+
+/** Its number, if the flags say that there is one. */
+export function carriedNumber(view: DataView, at: number): number {
+  return view.getUint32(at + 16);
 }
 
 /** What a custom option or block has, of which `size` bytes begin at `at`; `undefined` where it is somebody else's. */

@@ -18,22 +18,14 @@
  * | received and lost         | interface statistics at the end: received, dropped by sequence, delivered; what the   |
  * |                           | socket dropped has no interface, it is said of the first one                          |
  */
-import { GENL_HDRLEN } from "../../genl/ctrl.ts";
 import type { Device, Devices } from "../../link/device.ts";
-import { linkTypeOf } from "../../link/link.ts";
-import {
-  PSAMPLE_ATTR_LATENCY,
-  PSAMPLE_ATTR_OUT_TC_OCC,
-  PSAMPLE_ATTR_SAMPLE_PROBABILITY,
-  PSAMPLE_ATTR_USER_COOKIE,
-} from "../../psample/constants.ts";
+import { deviceLinkType, linkTypeOf } from "../../link/link.ts";
 import type { GroupEvent } from "../../psample/group.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import { type Batch, type EntryView, sampledIfindex } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
-import { NLA_TYPE_MASK } from "../../wire/attr_reader.ts";
-import { isLittleEndian, NLMSG_HDRLEN } from "../../wire/message.ts";
-import { align4, LITTLE } from "../../wire/native.ts";
+import { isLittleEndian } from "../../wire/message.ts";
+import { LITTLE } from "../../wire/native.ts";
 import { printable } from "../../wire/text.ts";
 import { LINKTYPE_ETHERNET, LINKTYPE_RAW } from "../link_types.ts";
 import { ascii, type Output } from "../output.ts";
@@ -175,8 +167,8 @@ export class PcapngWriter implements Recorder {
 
   mostBytes(entry: EntryView): number {
     const most = INTERFACE_BLOCK + PACKET_BLOCK * (1 + this.#waiting.length) + this.#ending + PACKET_BLOCK;
-    const message = entry.message?.length ?? 0;
-    if (entry.type !== "sample") return most + message;
+    if (entry.type !== "sample") return most + (entry.message?.length ?? 0);
+    const message = entry.messageBytes;
     // What is not data is in the comment too: in hexadecimal, with a name.
     return most + message + 8 * (message - entry.dataBytes);
   }
@@ -261,12 +253,12 @@ export class PcapngWriter implements Recorder {
     const blocks = this.#blocks;
     const { little } = blocks;
     const clock = this.#clock;
-    const { message, data } = sample;
+    const message = sample.messageBytes;
     batch.readTime(i, clock);
     const { high, low } = clock;
-    const from = this.#interface(output, batch, i, sample, data);
+    const from = this.#interface(output, batch, i, sample);
     const stream = this.#stream(from, sample);
-    const captured = data === undefined ? 0 : data.length;
+    const captured = sample.dataBytes;
     stream.received++;
     if (from.received === 0 || high < from.firstHigh || (high === from.firstHigh && low < from.firstLow)) {
       from.firstHigh = high;
@@ -278,7 +270,7 @@ export class PcapngWriter implements Recorder {
     }
     from.received++;
 
-    output.reserve(PACKET_BLOCK + message.length + 32 * Math.ceil(message.length / MESSAGE_PART));
+    output.reserve(PACKET_BLOCK + message + 32 * Math.ceil(message / MESSAGE_PART));
     const start = output.length;
     const { view } = output;
     view.setUint32(start, BLOCK_ENHANCED, little);
@@ -286,8 +278,8 @@ export class PcapngWriter implements Recorder {
     blocks.time(output, start + 12, high, low);
     view.setUint32(start + 20, captured, little);
     view.setUint32(start + 24, Math.max(sample.originalBytes ?? 0, captured), little);
-    output.length = start + 28;
-    if (data !== undefined) output.put(data);
+    if (captured > 0) sample.writeData(output.bytes, view, start + 28);
+    output.length = start + 28 + captured;
     blocks.pad(output, start);
 
     const { group, sequence, outTc } = sample;
@@ -298,9 +290,8 @@ export class PcapngWriter implements Recorder {
     if (group !== undefined && sequence !== undefined) blocks.halvesOption(output, OPTION_PACKETID, group, sequence);
     if (outTc !== undefined) blocks.u32Option(output, OPTION_QUEUE, outTc);
 
-    const messageLittle = isLittleEndian(message);
-    this.#carry(output, sample, messageLittle, message, data === undefined ? undefined : data.byteOffset - message.byteOffset, captured);
-    this.#comment(output, batch, i, stream, sample, hasRare(message, messageLittle));
+    this.#carry(output, sample, message - captured);
+    this.#comment(output, batch, i, stream, sample);
     blocks.end(output, start);
   }
 
@@ -314,35 +305,23 @@ export class PcapngWriter implements Recorder {
   }
 
   /** The options that give the message back: all of it but the packet, which is there already. */
-  #carry(
-    output: Output,
-    sample: SampleView,
-    messageLittle: boolean,
-    message: Uint8Array,
-    dataAt: number | undefined,
-    captured: number,
-  ): void {
+  #carry(output: Output, sample: SampleView, size: number): void {
     const blocks = this.#blocks;
+    const { littleEndian, nsid, dataOffset } = sample;
+    const dataAt = dataOffset < 0 ? undefined : dataOffset;
     let kind = KIND_SAMPLE;
-    let left = message.length - captured;
     let from = 0;
     do {
-      const size = Math.min(left, MESSAGE_PART);
-      const at = blocks.option(output, OPTION_CUSTOM, CARRIED_HEADER + size);
-      writeCarried(output.view, at, blocks.little, kind, messageLittle, sample.nsid, dataAt);
-      const { bytes } = output;
-      let to = at + CARRIED_HEADER;
-      const end = to + size;
-      while (to < end) {
-        if (from === dataAt) from += captured;
-        bytes[to++] = message[from++]!;
-      }
-      left -= size;
+      const part = Math.min(size - from, MESSAGE_PART);
+      const at = blocks.option(output, OPTION_CUSTOM, CARRIED_HEADER + part);
+      writeCarried(output.view, at, blocks.little, kind, littleEndian, nsid, dataAt);
+      sample.writeWithoutData(from, part, output.bytes, output.view, at + CARRIED_HEADER);
+      from += part;
       kind = KIND_REST;
-    } while (left > 0);
+    } while (from < size);
   }
 
-  #comment(output: Output, batch: Batch, i: number, stream: Stream, sample: SampleView, rare: boolean): void {
+  #comment(output: Output, batch: Batch, i: number, stream: Stream, sample: SampleView): void {
     const start = output.length;
     output.length += 4;
     output.put(stream.comment);
@@ -352,7 +331,7 @@ export class PcapngWriter implements Recorder {
       const name = batch.devicesOf(i).find(inIfindex, nsid)?.name;
       if (name !== undefined) output.text(`in-name ${printable(name.slice(0, MOST_NAME))} `);
     }
-    if (rare || sample.rateIsProbability || sample.tunnel !== undefined || nsid !== undefined || sample.portId !== 0) {
+    if (sample.isRare || nsid !== undefined || sample.portId !== 0) {
       const occupancy = sample.outTcOccupancyBytes;
       const latency = sample.latencyNs;
       if (occupancy !== undefined) output.text(`out-tc-occ ${occupancy} `);
@@ -380,13 +359,13 @@ export class PcapngWriter implements Recorder {
     blocks.end(output, start, false);
   }
 
-  #interface(output: Output, batch: Batch, i: number, sample: SampleView, data: Uint8Array | undefined): Interface {
+  #interface(output: Output, batch: Batch, i: number, sample: SampleView): Interface {
     const place = this.#place(batch, i, sample);
     const { device, ethernet, raw } = place;
     // Without data one link type is as good as the other.
     const isRaw = sample.dataBytes === 0 && (ethernet ?? raw) !== undefined
       ? ethernet === undefined
-      : linkTypeOf(device?.type, sample.protocol, data) === "raw-ip";
+      : (deviceLinkType(device?.type) ?? linkTypeOf(device?.type, sample.protocol, sample.data)) === "raw-ip";
     const found = isRaw ? raw : ethernet;
     if (found !== undefined) return found;
     const what = place === this.#elsewhere ? `more than ${MOST_DEVICES} devices` : description(sample);
@@ -509,22 +488,4 @@ function description(sample: SampleView): string {
   if (group !== undefined) parts.push(`group ${group}`);
   if (nsid !== undefined) parts.push(`nsid ${nsid}`);
   return parts.join(", ");
-}
-
-/** Whether a message has an attribute that a comment tells of and that is read only when asked for. */
-function hasRare(message: Uint8Array, little: boolean): boolean {
-  const low = little ? 0 : 1;
-  for (let at = NLMSG_HDRLEN + GENL_HDRLEN; at + 4 <= message.length;) {
-    const size = message[at + low]! | message[at + 1 - low]! << 8;
-    const type = (message[at + 2 + low]! | message[at + 3 - low]! << 8) & NLA_TYPE_MASK;
-    if (
-      type === PSAMPLE_ATTR_OUT_TC_OCC || type === PSAMPLE_ATTR_LATENCY || type === PSAMPLE_ATTR_USER_COOKIE ||
-      type > PSAMPLE_ATTR_SAMPLE_PROBABILITY
-    ) {
-      return true;
-    }
-    if (size < 4) return false;
-    at += align4(size);
-  }
-  return false;
 }
