@@ -7,8 +7,8 @@ import type { Recorder } from "../../src/format/recorder.ts";
 import { formatText } from "../../src/format/text.ts";
 import type { GroupEvent } from "../../src/psample/group.ts";
 import { ATTRIBUTES } from "../../src/psample/layout.ts";
-import { viewSample } from "../../src/psample/sample_decoder.ts";
-import type { SampleView } from "../../src/psample/sample_view.ts";
+import { SampleDecoder, viewSample } from "../../src/psample/sample_decoder.ts";
+import { SampleView } from "../../src/psample/sample_view.ts";
 import type { EntryView } from "../../src/stream/batch.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
 import { viewOf } from "../../src/wire/native.ts";
@@ -16,6 +16,7 @@ import { toHex } from "../../src/wire/text.ts";
 import { type Circumstances, decodePieces, packetsOf } from "../support/decoding.ts";
 import { record } from "../support/recorded.ts";
 import type { Devices } from "../../src/link/device.ts";
+import { takeApart } from "../psample/apart.ts";
 import { WIDTHS } from "../psample/build.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
@@ -88,6 +89,23 @@ export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
   } catch (error) {
     throw error instanceof DecodeError ? new Broken(`a DecodeError that came late: ${error.message}`) : error;
   }
+}
+
+const apartDecoder = new SampleDecoder();
+const apartView = new SampleView();
+
+/** A sample whose packet was taken out of its message says the same as the whole one. */
+export function useApart(input: Uint8Array, littleEndian: boolean): unknown {
+  const whole = viewSample(messageOf(input, littleEndian));
+  const apart = takeApart(input, whole);
+  if (apart === undefined) return undefined;
+  const view = viewOf(apart.memory);
+  const { start, end, packetAt, dataAt, dataBytes } = apart;
+  const sample = apartDecoder.viewApart(view, start, end, view, packetAt, dataAt, dataBytes, apartView, { littleEndian });
+  must(toHex(sample.message) === toHex(input), "the message is put together otherwise");
+  const json = JSON.stringify(whole);
+  must(JSON.stringify(sample) === json, `${JSON.stringify(sample)} is what was apart, the whole is ${json}`);
+  return json;
 }
 
 /** What a recording has, as text: two readings of it are compared. */

@@ -1,4 +1,5 @@
 /** What is damaged: everything that was recorded, piece by piece, and the command lines that the tests know. */
+import { readdirSync, readFileSync } from "node:fs";
 import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
@@ -68,9 +69,16 @@ export const actions: readonly Uint8Array[] = ofType(48, 50);
 /** Acknowledgements and ends of dumps. */
 export const acks: readonly Uint8Array[] = ofType(2, 3);
 
+/** Files of other programs, see test/golden/odd. */
+function oddFiles(): Uint8Array[] {
+  const folder = new URL("../golden/odd/", import.meta.url);
+  return readdirSync(folder).map((name) => new Uint8Array(readFileSync(new URL(name, folder))));
+}
+
 /** Files: pcap, pcapng of packets in both byte orders, and pcapng of netlink messages as dumpcap makes it. */
 export const files: readonly Uint8Array[] = [
   ...golden.map(({ file }) => file),
+  ...oddFiles(),
   ...golden.flatMap((recording) => [packets(recording, true), packets(recording, false), captured(recording)]),
 ];
 

@@ -33,7 +33,7 @@ import { parseTc } from "../../cli/tc/parse/command.ts";
 import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { linkMessages } from "../tc/sessions.ts";
-import { Broken, LARGE, must, pieces, readFile, sameRead, useSample, writeAndRead } from "./checks.ts";
+import { Broken, LARGE, must, pieces, readFile, sameRead, useApart, useSample, writeAndRead } from "./checks.ts";
 import { acks, actions, datagrams, families, files, filters, links, qdiscs, samples, smallFile, tcLines } from "./corpus.ts";
 import type { Target } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
@@ -293,6 +293,11 @@ export const TARGETS: readonly Target[] = [
     must(ack.errno >= 0, `a negative error number: ${ack.errno}`);
     return [ack, ackError("do it", ack)?.message];
   }),
+  decoder(
+    "apart",
+    samples.filter(({ length }) => length < LARGE),
+    (input) => inBothOrders((littleEndian) => useApart(input, littleEndian)),
+  ),
   decoder("file", files, (input) => {
     const inPieces = readFile(pieces(input));
     const atOnce = readFile([input as Uint8Array<ArrayBuffer>]);
