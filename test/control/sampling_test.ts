@@ -66,6 +66,11 @@ const STRANGERS: Readonly<Record<string, (kernel: TcKernel) => void>> = {
     kernel.addClsact();
     kernel.addChain("egress", 0);
   },
+  "deletes all filters on one side": (kernel) => kernel.deleteFilters("egress"),
+  "deletes all filters on one side and creates their chain": (kernel) => {
+    kernel.deleteFilters("egress");
+    kernel.addChain("egress", 0);
+  },
 };
 
 /** Whether a clsact of ours is there with nothing in it. */
@@ -155,6 +160,36 @@ test("another program at any moment loses nothing, and we leave nothing", async 
       }
     }
   }
+});
+
+test("another program at many moments: what it loses it loses in the one moment, and is told of", async () => {
+  const acts = Object.values(STRANGERS);
+  let losses = 0;
+  for (let seed = 1; seed <= 300; seed++) {
+    let state = seed;
+    const random = (limit: number): number => {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      return Math.floor(state / 2 ** 32 * limit);
+    };
+    const kernel = new TcKernel();
+    Object.values(BEFORE)[random(3)]!(kernel);
+    kernel.beforeDatagram = () => {
+      if (random(6) === 0) acts[random(acts.length)]!(kernel);
+    };
+    const warnings: string[] = [];
+    for (let cycles = 0; cycles < 3; cycles++) {
+      try {
+        await cycle(kernel, { ...ORDERS[random(ORDERS.length)]!, onWarning: (message) => warnings.push(message) });
+      } catch (error) {
+        assertMatch((error as NetlinkError).op, /^sample /, `seed ${seed}: ${error}`);
+      }
+      assertEquals(kernel.ours, [], `seed ${seed}`);
+    }
+    assertEquals(kernel.damage.length > 0, warnings.length > 0, `seed ${seed}: they lost ${kernel.damage}; ${warnings}`);
+    losses += kernel.damage.length;
+    kernel.assertClean();
+  }
+  assert(losses > 0, "the moment was never hit");
 });
 
 test("a process that is killed at any moment leaves what cleaning up finds, and nothing else", async () => {

@@ -140,6 +140,13 @@ export class TcKernel extends FakeSys {
     this.#notify(RTM_NEWTFILTER);
   }
 
+  /** Another program deletes all filters of a side, ours too. */
+  deleteFilters(side: Side): void {
+    if (!this.clsact) return;
+    this.clsact.filters = this.clsact.filters.filter(({ parent }) => parent !== PARENT[side]);
+    this.#notify(RTM_DELTFILTER);
+  }
+
   /** Another program creates a chain; not if there is one. */
   addChain(side: Side, index: number, template?: string): void {
     const { clsact } = this;

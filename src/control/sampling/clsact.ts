@@ -9,7 +9,7 @@ import type { Chain } from "../../tc/chain.ts";
 import type { Filter, FilterKey } from "../../tc/filter.ts";
 import type { Qdisc } from "../../tc/qdisc.ts";
 import { TC_H_CLSACT } from "../../tc/tcmsg.ts";
-import { type Direction, PARENTS, type TrafficControl } from "../traffic_control.ts";
+import { type Direction, directionOf, PARENTS, type TrafficControl } from "../traffic_control.ts";
 
 /** What is on one side of the qdisc. */
 export interface Side {
@@ -64,13 +64,13 @@ export function hasBareChains({ sides }: Attached): boolean {
 /** Whether this is a clsact with nothing but these filters on it: no other filter, chain, template or shared block. */
 export function containsOnly({ qdisc, sides }: Attached, own: readonly OwnFilter[]): boolean {
   if (qdisc.kind !== "clsact" || qdisc.ingressBlock !== undefined || qdisc.egressBlock !== undefined) return false;
-  const allOurs = ({ entries, chains }: Side, parent: number): boolean => {
-    const here = own.filter((filter) => filter.parent === parent);
-    return entries.every((entry) => here.some((filter) => entry.classifier ? isSame(entry, filter) : isPreferenceOf(entry, filter))) &&
-      // Ours are in chain 0, which is there for them alone: it cannot be created explicitly while they are in it.
-      chains.every(({ index, template }) => index === 0 && template === undefined && here.length > 0);
-  };
-  return allOurs(sides.ingress, PARENTS.ingress) && allOurs(sides.egress, PARENTS.egress);
+  return [sides.ingress, sides.egress].every(({ entries, chains }) => {
+    const isOurs = (entry: Filter): boolean =>
+      own.some((filter) => entry.classifier ? isSame(entry, filter) : isPreferenceOf(entry, filter));
+    // Ours are in chain 0. It is there for them: while it has filters nobody can create it.
+    const isImplied = ({ index, template }: Chain): boolean => index === 0 && template === undefined && entries.length > 0;
+    return entries.every(isOurs) && chains.every(isImplied);
+  });
 }
 
 /** Whether a filter is the one of ours. */
@@ -78,7 +78,9 @@ export function isSame(filter: Filter, own: OwnFilter): boolean {
   return filter.handle === own.handle && filter.kind === own.kind && isPreferenceOf(filter, own);
 }
 
-/** Whether an entry is of the same parent, preference and protocol, which together are a list of filters. */
+/** Whether an entry is of the same side, preference and protocol, which together are a list of filters. */
 function isPreferenceOf(entry: Filter, own: OwnFilter): boolean {
-  return entry.parent === own.parent && entry.preference === own.preference && entry.protocol === own.protocol && (entry.chain ?? 0) === 0;
+  // An ingress qdisc has two names for its only side.
+  const sameSide = directionOf(entry.parent) === directionOf(own.parent);
+  return sameSide && entry.preference === own.preference && entry.protocol === own.protocol && (entry.chain ?? 0) === 0;
 }

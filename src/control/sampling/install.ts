@@ -28,7 +28,7 @@ const PREFERENCE = 28787;
 const FIRST_GROUP = 0x10000;
 /** How often it is tried again after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 10;
-const NO_HARDWARE = "The device has no hardware that samples so: leave out hardware";
+const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
 
 /**
  * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. Neither is
@@ -66,8 +66,8 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
       await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan }), { signal, onWarning });
       signal?.throwIfAborted();
     } catch (error) {
-      // Undo what is done; what went wrong first is what the user wants to know.
-      await installation.remove().catch(() => {});
+      // What went wrong first is the error.
+      await installation.remove().catch((failure) => onWarning?.(`${failure instanceof Error ? failure.message : failure}`));
       throw error;
     }
     installation.removeOnAbort();

@@ -132,8 +132,9 @@ export class Instance {
     if (!this.#socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, LOCK_GROUP)) return () => {};
     const lower = (): void => void this.#socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, LOCK_GROUP);
     const hands = await this.#members(LOCK_GROUP);
-    if (hands?.size === 1) return lower;
-    const unlock = hands ? undefined : this.#tryLockPort();
+    const seen = hands?.has(this.#socket.portId) ?? false;
+    if (seen && hands?.size === 1) return lower;
+    const unlock = seen ? undefined : this.#tryLockPort();
     if (unlock) {
       return () => {
         unlock();
@@ -177,11 +178,13 @@ export class Instance {
 
 function bindRandom(sys: Sys, ports: number): NetlinkSocket {
   const first = crypto.getRandomValues(new Uint16Array(1))[0]!;
-  for (let i = 0;; i++) {
+  for (let i = 0; i < NUMBER_MASK; i++) {
     try {
       return new NetlinkSocket(sys, NETLINK_USERSOCK, ports + 1 + (first + i) % NUMBER_MASK);
     } catch (error) {
-      if (!(error instanceof NetlinkError && error.errno === EADDRINUSE) || i === NUMBER_MASK - 1) throw error;
+      if (!(error instanceof NetlinkError && error.errno === EADDRINUSE)) throw error;
     }
   }
+  const hint = `Other processes hold all of its ${NUMBER_MASK} netlink ports from ${ports + 1}: see /proc/net/netlink for their inodes`;
+  throw new NetlinkError("register with other processes that sample", EADDRINUSE, { hint });
 }

@@ -14,7 +14,7 @@ import { NetlinkError } from "../../errors.ts";
 import { EBUSY, EEXIST, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { encodeFilter } from "../../tc/filter.ts";
 import { encodeQdisc } from "../../tc/qdisc.ts";
-import { RTM_DELQDISC } from "../../tc/tcmsg.ts";
+import { RTM_DELQDISC, RTM_DELTFILTER } from "../../tc/tcmsg.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, isGone, PARENTS, type TrafficControl } from "../traffic_control.ts";
 import { type Attached, contains, containsOnly, inspect, type OwnFilter } from "./clsact.ts";
@@ -127,16 +127,16 @@ async function send(tc: TrafficControl, changes: readonly Change[]): Promise<(Ne
 }
 
 /**
- * Whether the clsact that was deleted had become another program's: none of our filters was there any more, or another
- * program changed something before the deletion.
+ * Whether another program lost something with the clsact: it added something before the deletion, or a clsact of its own.
+ * Without a watch it is a sign of that that none of our filters was there any more.
  */
 function wasOfOthers(results: readonly (NetlinkError | undefined)[], events: readonly TcEvent[] | undefined, own: number): boolean {
-  if (results.length > 0 && results.every(isAbsent)) return true;
-  const deletion = events?.findIndex(({ type, by }) => type === RTM_DELQDISC && by === own) ?? -1;
-  return events?.some(({ by }, i) => i < deletion && by !== own) ?? false;
+  if (!events) return results.length > 0 && results.every(isAbsent);
+  const deletion = events.findIndex(({ type, by }) => type === RTM_DELQDISC && by === own);
+  return events.slice(0, Math.max(deletion, 0)).some(({ type, by }) => by !== own && type !== RTM_DELQDISC && type !== RTM_DELTFILTER);
 }
 
-/** Gives the device a clsact qdisc again, unless somebody else was faster. */
+/** Gives the device a clsact qdisc again, unless somebody was faster. */
 async function makeGood({ tc, onWarning }: Tools, ifindex: number, device: string): Promise<void> {
   const [refusal] = await tc.changeAll([clsactChange("add", ifindex, device)]);
   onWarning?.(
