@@ -68,7 +68,6 @@ export { type Message, messageOf, splitMessages } from "./src/wire/message.ts";
 export type { GeneveOption, Tunnel } from "./src/psample/tunnel.ts";
 export type { UnknownAttribute } from "./src/wire/attr_reader.ts";
 export { readRecording, type ReadRecordingOptions, type RecordingSource } from "./src/receive/recording.ts";
-export type { RecordingDecoderOptions } from "./src/format/recording_decoder.ts";
 export type { RecordCounts } from "./src/format/record_counts.ts";
 export { replay, type ReplayOptions } from "./src/receive/replay.ts";
 export { addAction, deleteAction, flushActions, getAction, listActions, replaceAction } from "./src/control/actions.ts";

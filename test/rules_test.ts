@@ -143,7 +143,7 @@ test("what turns bytes into values and back waits for nothing and has no clock: 
 });
 
 test("the library does not know the command's options", () => {
-  // Deno's own are another matter. The recording's refusal is to name no option once the command words it.
+  // Deno's own are another matter.
   const offences = thatSay(/(^|[\s"'`(])--(?!allow-)[a-z][a-z-]+/m).filter((path) => path.startsWith("src/"));
   assertEquals(offences, []);
 });

@@ -1,12 +1,5 @@
 import { CaptureReader } from "../format/capture_reader.ts";
-import {
-  type Origin,
-  RecordingDecoder,
-  type RecordingDecoderOptions,
-  type RecordingSink,
-  type Told,
-  WANTED_BLOCKS,
-} from "../format/recording_decoder.ts";
+import { type Origin, RecordingDecoder, type RecordingSink, type Told, WANTED_BLOCKS } from "../format/recording_decoder.ts";
 import type { RecordCounts } from "../format/record_counts.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../stream/batch.ts";
 import type { Source } from "../stream/source.ts";
@@ -17,7 +10,12 @@ import { Ledger } from "./ledger.ts";
 import { DescriptorInput, IterableInput, type RecordingInput } from "./recording_input.ts";
 
 /** How a recording is read. */
-export interface ReadRecordingOptions extends RecordingDecoderOptions {}
+export interface ReadRecordingOptions {
+  /** The number of the psample family, if it is known. Defaults to what the recording tells. */
+  familyId?: number | undefined;
+  /** How many bytes of messages are kept until the family's number is known. Defaults to 64 MiB. */
+  pendingBytes?: number | undefined;
+}
 
 /**
  * The samples and group events of a recording, in the order of the file. Made by {@linkcode readRecording}.
@@ -47,7 +45,16 @@ const PIECE = 1 << 18;
 const TURN_MS = 4;
 
 /**
- * Opens a recording: pcap or pcapng, of packets or of netlink messages, in whatever byte order.
+ * Opens a recording: pcap or pcapng, of packets or of netlink messages, in whatever byte order. Packets that psample did not record
+ * are samples of which only the bytes, the size and the time are known. A pipe or a terminal is waited for without blocking.
+ *
+ * @example Record a recording again, which is not emptied before it is read
+ * ```ts ignore
+ * import { pump, readRecording, recordTo } from "@psample/psample";
+ *
+ * const recording = await readRecording("all.pcapng");
+ * await pump(recording, [], [await recordTo("some.pcapng", { guarded: recording.identity ? [recording.identity] : [] })]);
+ * ```
  *
  * @example Count the packets of each device
  * ```ts ignore

@@ -1,0 +1,64 @@
+/** The entry point ./record, as a program uses it. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { ArgumentError, pump, readRecording as readRecordingOfMain, recordTo } from "../../mod.ts";
+import { createRecorder, Output, readRecording, RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../../src/receive/mod.ts";
+
+const RECORDED = new URL("../golden/cookie.new.pcap", import.meta.url).pathname;
+
+/** The packets of a recording, in hexadecimal. */
+async function packets(path: string): Promise<string[]> {
+  const found: string[] = [];
+  await using recording = await readRecording(path);
+  for await (const batch of recording.lentBatches()) {
+    for (const entry of batch.entries) if (entry.type === "sample") found.push(Array.from(entry.data!, (byte) => byte.toString(16)).join());
+  }
+  return found;
+}
+
+test("a recording is converted into each format, by a recorder and by a sink", async () => {
+  assert(readRecordingOfMain === readRecording);
+  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
+  try {
+    const expected = await packets(RECORDED);
+    assertEquals(expected.length, 2);
+    for (const format of RECORDING_FORMATS) {
+      const byHand = join(directory, `hand.${format}`);
+      const recorder = createRecorder(format as RecordingFormat);
+      const output = new Output();
+      recorder.begin(output);
+      const recording = await readRecording(RECORDED);
+      for (let batch = await recording.read(); batch; batch = await recording.read()) {
+        recorder.enter(batch);
+        for (let i = 0; i < batch.count; i++) recorder.write(output, batch, i);
+      }
+      recorder.end(output, { stats: recording.stats() });
+      await recording.close();
+      writeFileSync(byHand, output.written);
+      const bySink = join(directory, `sink.${format}`);
+      await pump(await readRecording(RECORDED), [], [await recordTo(bySink, { format })]);
+      assertEquals([await packets(byHand), await packets(bySink)], [expected, expected], format);
+      assertEquals(readFileSync(bySink), readFileSync(byHand), format);
+    }
+    assertEquals(["a.pcap", "a.pcapng", "a"].map(recordingFormat), ["pcap", "pcapng", "pcapng"]);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("a recording that is read is not emptied by recording to it, by whatever name", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
+  try {
+    const path = join(directory, "a.pcapng");
+    writeFileSync(path, readFileSync(RECORDED));
+    await using recording = await readRecording(path);
+    const guarded = [recording.identity!];
+    await assertRejects(async () => await recordTo(join(directory, ".", "a.pcapng"), { guarded }), ArgumentError, "being read");
+    assertEquals(readFileSync(path), readFileSync(RECORDED));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
