@@ -31,7 +31,8 @@ export const cleanup: Command = command({
   usage: "cleanup [OPTION]...",
   about: "Removes filters left behind by psample processes that are no longer running, and the clsact qdiscs " +
     "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
-    "listed with the reason.",
+    "listed with the reason. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
+    "moment is lost, and reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that it found.",
   examples: [["psample cleanup", "remove it"], ["psample cleanup --dry-run", "only look"]],
   options: OPTIONS,
   run: async ({ options: { dryRun, force } }, io) => {
