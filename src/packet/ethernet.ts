@@ -126,7 +126,8 @@ export function pppoe(packet: Headers, bytes: Uint8Array, at: number): number {
 /** The protocol of a PPP frame, perhaps compressed to a byte, and perhaps after address and control. */
 export function ppp(packet: Headers, bytes: Uint8Array, at: number): number {
   let next = at;
-  if (next + 2 <= packet.limit && bytes[next] === 0xff && bytes[next + 1] === 0x03) next += 2;
+  // 0xff is no protocol (RFC 1661, 6.5): it is the address, even where the control behind it is cut off.
+  if (next < packet.limit && bytes[next] === 0xff) next += 2;
   if (next >= packet.limit) return packet.short(PPP);
   let protocol = bytes[next++]!;
   if ((protocol & 1) === 0) {

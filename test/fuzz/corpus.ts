@@ -7,6 +7,7 @@ import type { Devices } from "../../src/link/device.ts";
 import { MessageReader, messageType } from "../../src/wire/message.ts";
 import { viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
+import { MADE } from "../packet/made.ts";
 import { type Recording, recordings } from "../psample/recordings.ts";
 import { record } from "../support/recorded.ts";
 import { allSessions, readSessions } from "../tc/sessions.ts";
@@ -52,6 +53,12 @@ const psampleMessages = golden.flatMap(({ items }) => items.flatMap(({ message }
 
 /** Samples and group events, one message each, in both byte orders. */
 export const samples: readonly Uint8Array[] = unique([...psampleMessages, ...psampleMessages.map(swapped)]);
+
+/** Packets: those that were sampled, and those that are made. */
+export const sampledPackets: readonly Uint8Array[] = unique([
+  ...golden.flatMap(({ items }) => items.flatMap((item) => item.type === "sample" && item.data ? [item.data.slice()] : [])),
+  ...Object.values(MADE),
+]);
 
 /** What the controller said. */
 export const families: readonly Uint8Array[] = unique(

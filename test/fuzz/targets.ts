@@ -4,6 +4,7 @@ import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
 import { decodeLink, LinkTable, linkTypeOf, RTM_GETLINK, RTM_NEWLINK } from "../../src/link/link.ts";
+import { PACKET_KEYS, packetFields, packetKey, PacketView } from "../../src/packet/mod.ts";
 import { decodeGroup } from "../../src/psample/group.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { decodeActions } from "../../src/tc/action.ts";
@@ -34,7 +35,20 @@ import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { linkMessages } from "../tc/sessions.ts";
 import { Broken, LARGE, must, pieces, readFile, sameRead, useApart, useSample, writeAndRead } from "./checks.ts";
-import { acks, actions, datagrams, families, files, filters, links, qdiscs, samples, smallFile, tcLines } from "./corpus.ts";
+import {
+  acks,
+  actions,
+  datagrams,
+  families,
+  files,
+  filters,
+  links,
+  qdiscs,
+  sampledPackets,
+  samples,
+  smallFile,
+  tcLines,
+} from "./corpus.ts";
 import type { Target } from "./engine.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
@@ -75,6 +89,33 @@ function inEachForm(format: (options: TcOptions) => string): string[] {
 }
 
 const TC_VIEW = { ifindex: 0, parent: 0, handle: 0, preference: 0, protocol: 0, chain: undefined };
+
+const KEYS = [...PACKET_KEYS, "ipsource.1", "stack.1", "subnet:/24"].map((name) => packetKey(name)!);
+const keyBytes = new Uint8Array(256);
+
+/** Reads the headers as a frame and as IP, whole and cut; what lies around the packet makes no difference. */
+function usePacket(input: Uint8Array): unknown {
+  return (["ethernet", "raw-ip"] as const).flatMap((first) =>
+    [input.length, input.length + 100].map((originalBytes) => {
+      const [among, other] = [0x00, 0xff].map((filler) => {
+        const memory = new Uint8Array(input.length + 64).fill(filler);
+        memory.set(input, 5);
+        const packet = new PacketView().decode(memory, 5, 5 + input.length, first, originalBytes);
+        const places = [5, ...packet.offsets.subarray(0, packet.count), packet.payload, 5 + input.length];
+        must(places.every((place, i) => i === 0 || place >= places[i - 1]!), `headers at ${places}`);
+        must(packet.cut === 0 || originalBytes > input.length, "something is cut of a whole packet");
+        const keys = KEYS.map((key) => {
+          const size = key.write(packet, keyBytes, 0);
+          must(size <= key.size, "a key that is too long");
+          return size < 0 ? undefined : key.text(keyBytes.subarray(0, size));
+        });
+        return JSON.stringify([packet.stack, packetFields(packet), keys]);
+      });
+      must(among === other, `with 0 around it ${among}, with 0xff ${other}`);
+      return among;
+    })
+  );
+}
 
 // The command line.
 
@@ -293,6 +334,14 @@ export const TARGETS: readonly Target[] = [
     must(ack.errno >= 0, `a negative error number: ${ack.errno}`);
     return [ack, ackError("do it", ack)?.message];
   }),
+  {
+    name: "packet",
+    recordings: sampledPackets,
+    mutate,
+    run: usePacket,
+    // Whatever a packet is, something is known of it.
+    refuses: () => false,
+  },
   decoder(
     "apart",
     samples.filter(({ length }) => length < LARGE),
