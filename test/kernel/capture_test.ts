@@ -62,7 +62,7 @@ scene("it samples both ways, each device into one group, and --count, --duration
   assertEquals(new Set(ours.map(({ group }) => group)).size, 1);
   assertEquals(ours.every(({ truncateBytes, rate, cookie }) => truncateBytes === 20 && rate === 1 && cookie?.[0] === 0xc0), true);
   assertMatch(capture.io.errors(), /sampling a, b, down0, 1 in 1, both, group \d+; Ctrl-C ends it\n/);
-  assertMatch(capture.io.errors(), /psample: down0 is down: no packets pass: ip link set dev down0 up\n/);
+  assertMatch(capture.io.errors(), /psample: down0 is down, no packets pass: ip link set dev down0 up\n/);
   // Out at a, in at b: two samples each.
   send("a", frameOut(), frameOut());
   assertEquals(await capture.status, 0);
@@ -149,19 +149,25 @@ scene("a device that is removed, or a filter: it says so, goes on while there is
   ip("link del dev x");
   await until(
     "it misses x",
-    () => capture.io.errors().includes("psample: x is gone: it was removed, or moved to another network namespace\n"),
+    () => capture.io.errors().includes("psample: x is no longer sampled: the device was removed, or moved to another network namespace"),
   );
   await sendUntil("it goes on", () => capture.io.text() !== "");
   const remove = async (side: string): Promise<void> => {
     tc(`filter del dev a ${side} pref ${(await listSampling()).find(({ ours, direction }) => ours && direction === side)!.preference}`);
   };
   await remove("ingress");
-  await until("it misses a ingress", () => capture.io.errors().includes("psample: a ingress is not sampled any more"));
+  await until(
+    "it misses a ingress",
+    () => capture.io.errors().includes("psample: a is no longer sampled: another program removed the ingress filter"),
+  );
   const lines = capture.io.text().length;
   await sendUntil("it still goes on", () => capture.io.text().length > lines);
   await remove("egress");
   assertEquals(await capture.status, 1);
-  assertMatch(capture.io.errors(), /psample: a egress is not sampled any more.*\npsample: nothing is sampled any more\n/);
+  assertMatch(
+    capture.io.errors(),
+    /psample: a is no longer sampled: another program removed the egress filter.*\npsample: nothing is sampled any more\n/,
+  );
   assertEquals(tcDump("a"), before);
 });
 
