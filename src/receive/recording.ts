@@ -52,7 +52,7 @@ const TURN_MS = 4;
  * ```ts ignore
  * import { pump, readRecording, recordTo } from "@psample/psample";
  *
- * const recording = await readRecording("all.pcapng");
+ * const recording = await readRecording("samples.pcapng");
  * await pump(recording, [], [await recordTo("some.pcapng", { guarded: recording.identity ? [recording.identity] : [] })]);
  * ```
  *
