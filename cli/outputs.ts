@@ -55,7 +55,7 @@ export const OUTPUT_OPTIONS = {
   details: flag({
     help: "add device names, cookie, tunnel, probability, namespace and sender",
     details: "In text they follow the fields that libpsample prints, each as a name and a value, if the sample has them. To JSON they " +
-      "add when, on which device and in which direction a packet was sampled; the rest is there anyway.",
+      "add when, on which device and in which direction a packet was sampled, and what its headers say; the rest is there anyway.",
   }),
   json: flag({
     help: "print one JSON object per line instead of text",

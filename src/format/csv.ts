@@ -3,6 +3,7 @@
  * the names of JSON's keys, those inside objects after a dot (`tunnel.source`). Absent is empty; lists are joined by a blank.
  */
 import { ArgumentError } from "../errors.ts";
+import { type PacketFields, packetFields } from "../packet/fields.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { Tunnel } from "../psample/tunnel.ts";
 import type { Batch } from "../stream/batch.ts";
@@ -17,7 +18,47 @@ import { geneveWord } from "./text_details.ts";
 type Value = string | number | bigint | boolean | Uint8Array | undefined;
 
 /** Reads the value of a column; {@linkcode InstantWriter} writes the time without making a string of it. */
-type Column = "at" | ((sample: AnySample, batch: Batch, i: number) => Value);
+type Column = "at" | PacketColumn | ((sample: AnySample, batch: Batch, i: number) => Value);
+
+/** Reads a value from the headers of the packet, which are put into words once for all columns. */
+class PacketColumn {
+  constructor(readonly read: (packet: PacketFields) => Value) {}
+}
+
+/** The columns of one level of headers. */
+const PACKET_COLUMNS: { readonly [Key in Exclude<keyof PacketFields, "inner">]-?: (packet: PacketFields) => Value } = {
+  etherSource: (packet) => packet.etherSource,
+  etherDestination: (packet) => packet.etherDestination,
+  etherType: (packet) => packet.etherType,
+  vlans: (packet) => packet.vlans?.map(({ id, priority, tpid }) => `${id}:${priority}:${tpid}`).join(" "),
+  mplsLabels: (packet) => packet.mplsLabels?.join(" "),
+  source: (packet) => packet.source,
+  destination: (packet) => packet.destination,
+  protocol: (packet) => packet.protocol,
+  protocolName: (packet) => packet.protocolName,
+  sourcePort: (packet) => packet.sourcePort,
+  destinationPort: (packet) => packet.destinationPort,
+  tcpFlags: (packet) => packet.tcpFlags,
+  ttl: (packet) => packet.ttl,
+  dscp: (packet) => packet.dscp,
+  ipLength: (packet) => packet.ipLength,
+  fragmentOffset: (packet) => packet.fragmentOffset,
+  icmpType: (packet) => packet.icmpType,
+  icmpCode: (packet) => packet.icmpCode,
+  tunnelId: (packet) => packet.tunnelId,
+  cut: (packet) => packet.cut,
+  broken: (packet) => packet.broken,
+};
+
+/** The columns of the packet, and of the one in its tunnel. */
+function* packetColumns(): Iterable<[string, Column]> {
+  for (const [name, read] of Object.entries(PACKET_COLUMNS)) yield [`packet.${name}`, new PacketColumn(read)];
+  for (const [name, read] of Object.entries(PACKET_COLUMNS)) {
+    // What is cut or broken is told once for the whole packet.
+    if (name === "cut" || name === "broken") continue;
+    yield [`packet.inner.${name}`, new PacketColumn(({ inner }) => inner && read(inner))];
+  }
+}
 
 /** All columns, in the order of JSON's keys. */
 const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
@@ -60,6 +101,7 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
   ["device", (_sample, batch, i) => printable(batch.device(i)?.name)],
   ["direction", directionOf],
   ["protocolName", (sample) => etherTypeText(sample.protocol)],
+  ...packetColumns(),
   ["data", (sample) => sample.data],
 ]);
 
@@ -67,7 +109,20 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
 export const CSV_FIELDS: readonly string[] = [...COLUMNS.keys()];
 
 /** The columns of a {@linkcode CsvWriter} that is not told which: what people look at first. */
-export const CSV_DEFAULT_FIELDS: readonly string[] = ["at", "device", "direction", "originalBytes", "protocolName", "oneIn", "group"];
+export const CSV_DEFAULT_FIELDS: readonly string[] = [
+  "at",
+  "device",
+  "direction",
+  "originalBytes",
+  "protocolName",
+  "packet.source",
+  "packet.sourcePort",
+  "packet.destination",
+  "packet.destinationPort",
+  "packet.protocolName",
+  "packet.tcpFlags",
+  "oneIn",
+];
 
 /** What {@linkcode CsvWriter} writes. */
 export interface CsvOptions {
@@ -111,12 +166,18 @@ export class CsvWriter {
     const sample = batch.entries[i]!;
     if (sample.type !== "sample") return;
     const columns = this.#columns;
+    let packet: PacketFields | undefined;
     for (let at = 0; at < columns.length; at++) {
       output.reserve(INSTANT_BYTES + 3);
       if (at > 0) output.byte(COMMA);
       const column = columns[at]!;
-      if (column !== "at") writeValue(output, column(sample, batch, i));
-      else if (this.#instant.read(batch, i)) this.#instant.write(output);
+      if (typeof column === "function") writeValue(output, column(sample, batch, i));
+      else if (column === "at") {
+        if (this.#instant.read(batch, i)) this.#instant.write(output);
+      } else if (sample.data !== undefined) {
+        packet ??= packetFields(batch.packet(i));
+        writeValue(output, column.read(packet));
+      }
     }
     output.reserve(2);
     output.byte(CR);

@@ -2,6 +2,7 @@
  * One JSON object a line: the keys of the sample or group event in the order of `JSON.stringify`, absent ones left out, 64-bit
  * numbers as decimal strings, bytes as hexadecimal. docs/json.md describes every key.
  */
+import { packetFields } from "../packet/fields.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import { unknownToJson } from "../psample/tunnel.ts";
@@ -41,6 +42,7 @@ const DEVICE = new Word(',"device":');
 const DIRECTION_IN = new Word(',"direction":"in"');
 const DIRECTION_OUT = new Word(',"direction":"out"');
 const PROTOCOL_NAME = new Word(',"protocolName":"');
+const PACKET = new Word(',"packet":');
 const DATA = new Word(',"data":"');
 
 /** More than the longest line without data, cookie, tunnel and unknown attributes. */
@@ -48,7 +50,7 @@ const LONGEST_LINE = 768;
 
 /** What {@linkcode JsonWriter} writes. */
 export interface JsonOptions {
-  /** Adds what is known beside the fields of a sample: when, on which device, in which direction. Defaults to `false`. */
+  /** Adds what is known beside the fields of a sample: when, on which device, in which direction, what the headers of the packet say. Defaults to `false`. */
   details?: boolean | undefined;
 }
 
@@ -148,6 +150,11 @@ export class JsonWriter {
       output.reserve(LONGEST_LINE);
       output.byte(QUOTE);
     }
+    if (sample.data === undefined) return;
+    output.word(PACKET);
+    // Nothing in it needs more escapes: addresses, numbers, and names that are ours.
+    output.text(JSON.stringify(packetFields(batch.packet(i))));
+    output.reserve(LONGEST_LINE);
   }
 
   #end(output: Output, sample: AnySample): void {

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { CSV_DEFAULT_FIELDS } from "../../src/format/csv.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES } from "../../cli/demo_messages.ts";
 import { main } from "../../cli/main.ts";
 import { VERSION } from "../../cli/version.ts";
@@ -153,7 +154,7 @@ test("demo --json --details adds when, where and in which direction; --csv print
   assertEquals([sample.device, sample.direction, sample.protocolName], ["tun0", "in", "ipv4"]);
   const csv = await run(["demo", "--csv", "-q", "--count", "2"]);
   const lines = csv.text().split("\r\n");
-  assertEquals([lines[0], lines.length], ["at,device,direction,originalBytes,protocolName,oneIn,group", 4]);
+  assertEquals([lines[0], lines.length], [CSV_DEFAULT_FIELDS.join(","), 4]);
   assertMatch(lines[1]!, /^2026-\d\d-\d\dT[\d:.]+Z,tun0,in,128,ipv4,1,9$/);
   const chosen = await run(["demo", "--csv", "--fields", "group,device", "-q", "--count", "1"]);
   assertEquals(chosen.text(), "group,device\r\n9,tun0\r\n");

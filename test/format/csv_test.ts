@@ -7,6 +7,7 @@ import type { Devices } from "../../src/link/device.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { type Batch, BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
+import { MADE } from "../packet/made.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
 function named(name: string): Devices {
@@ -53,8 +54,24 @@ const PLAIN: readonly Attribute[] = [
 test("CSV has a header, and by default what people look at first", () => {
   assertEquals(
     csv(batchOf([PLAIN])),
-    "at,device,direction,originalBytes,protocolName,oneIn,group\r\n" +
-      "2026-07-14T03:33:20.000000042Z,eth3,in,1514,ipv4,1000,5\r\n",
+    "at,device,direction,originalBytes,protocolName,packet.source,packet.sourcePort,packet.destination,packet.destinationPort," +
+      "packet.protocolName,packet.tcpFlags,oneIn\r\n" +
+      "2026-07-14T03:33:20.000000042Z,eth3,in,1514,ipv4,,,,,,,1000\r\n",
+  );
+  assertEquals(
+    csv(batchOf([[...PLAIN, [6, MADE["tcp4"]!]]])).split("\r\n")[1],
+    "2026-07-14T03:33:20.000000042Z,eth3,in,1514,ipv4,192.0.2.7,443,10.0.0.1,51514,tcp,P.,1000",
+  );
+});
+
+test("CSV has every key of a packet and of the one in its tunnel, lists joined by blanks", () => {
+  const packetFieldsOf = (name: string, ...fields: string[]): string | undefined =>
+    csv(batchOf([[[6, MADE[name]!]]]), fields).split("\r\n")[1];
+  assertEquals(packetFieldsOf("qinq", "packet.vlans", "packet.source", "packet.ttl"), "100:1:34984 4095:0:33024,2001:db8::1,64");
+  assertEquals(packetFieldsOf("mpls", "packet.mplsLabels", "packet.cut"), "100 200,");
+  assertEquals(
+    packetFieldsOf("vlan in vxlan in vlan", "packet.vlans", "packet.tunnelId", "packet.inner.vlans", "packet.inner.destinationPort"),
+    "5:0:33024,42,6:1:33024,9999",
   );
 });
 
@@ -113,7 +130,10 @@ test("CSV has every field of a sample", () => {
   batch.add(viewSample(messageOf(message(list, { portId: 9 }), true), -1));
   const [header, row] = parse(csv(batch, CSV_FIELDS));
   assertEquals(header, [...CSV_FIELDS]);
-  assertEquals(Object.fromEntries(header!.map((name, i) => [name, row![i]])), {
+  const cells = header!.map((name, i) => [name, row![i]!] as const);
+  // Two bytes are not even a frame's header.
+  assertEquals(cells.filter(([name, cell]) => name.startsWith("packet.") && cell !== ""), [["packet.cut", "eth"]]);
+  assertEquals(Object.fromEntries(cells.filter(([name]) => !name.startsWith("packet."))), {
     type: "sample",
     group: "5",
     sequence: "7",

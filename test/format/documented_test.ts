@@ -1,12 +1,13 @@
 /** docs/json.md describes exactly what the writers write. */
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { CSV_FIELDS, JsonWriter, Output } from "../../src/format/mod.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { attributes, bytes, message, number, WIDTHS } from "../psample/build.ts";
+import { MADE } from "../packet/made.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
 /** The keys in the tables of each section of the page. */
@@ -58,13 +59,45 @@ test("docs/json.md has the keys of a sample, with details, and of its tunnel", (
   assertEquals(documented.get("`tunnel`"), Object.keys(sample.tunnel));
 });
 
+/** What is printed of packets with every header that there is, whole, cut and broken. */
+const packets: Record<string, unknown>[] = Object.values(MADE).flatMap((data) =>
+  [data, data.subarray(0, 40), data.subarray(0, 60)].flatMap((captured) =>
+    [data.length, captured.length].map((originalBytes) => {
+      const one = new BatchBuffer();
+      one.add(viewSample(messageOf(message([[2, number(4, originalBytes)], [6, captured]]), true), 1));
+      const output = new Output(16);
+      new JsonWriter({ details: true }).write(output, one, 0);
+      return JSON.parse(output.takeText()).packet;
+    })
+  )
+);
+const keysOfPackets = documented.get("`packet`")!;
+const keysOfInner = keysOfPackets.filter((key) => !["inner", "cut", "broken"].includes(key));
+
+test("docs/json.md has the keys of packets and of those in tunnels, in their order", () => {
+  const keys = (values: readonly unknown[], all: readonly string[]): string[] => {
+    const found = new Set(values.flatMap((value) => Object.keys(value as object)));
+    for (const value of values) {
+      assertEquals(all.filter((key) => key in (value as object)), Object.keys(value as object));
+    }
+    return all.filter((key) => found.has(key));
+  };
+  assertEquals(keys(packets, keysOfPackets), keysOfPackets);
+  const inner = packets.flatMap((packet) => packet.inner ?? []);
+  assert(keys(inner, [...keysOfInner, "inner"]).includes("vlans"));
+});
+
 test("docs/json.md has the keys of a group event", () => {
   assertEquals(documented.get("A group event"), Object.keys(event));
 });
 
 test("docs/json.md has the columns of CSV", () => {
   const columns = documented.get("A sample")!.flatMap((key) =>
-    key === "tunnel" ? documented.get("`tunnel`")!.map((inner) => `tunnel.${inner}`) : [key]
+    key === "tunnel"
+      ? documented.get("`tunnel`")!.map((inner) => `tunnel.${inner}`)
+      : key === "packet"
+      ? [...keysOfPackets.flatMap((name) => name === "inner" ? keysOfInner.map((inner) => `packet.inner.${inner}`) : `packet.${name}`)]
+      : [key]
   );
   assertEquals(columns.toSorted(), CSV_FIELDS.toSorted());
 });
@@ -72,7 +105,9 @@ test("docs/json.md has the columns of CSV", () => {
 test("the types that docs/json.md gives are those of the values", () => {
   const page = readFileSync(new URL("../../docs/json.md", import.meta.url), "utf8");
   for (const [, key, type] of page.split("## A group event")[0]!.matchAll(/^\| `(\w+)` +\| (\w+)/gm)) {
-    for (const value of [sample[key!], sample.tunnel[key!]].filter((value) => value !== undefined)) {
+    for (
+      const value of [sample[key!], sample.tunnel[key!], ...packets.map((packet) => packet[key!])].filter((value) => value !== undefined)
+    ) {
       const found = Array.isArray(value)
         ? "list"
         : typeof value === "string" && type === "bytes" && /^([0-9a-f]{2})*$/.test(value)

@@ -7,6 +7,7 @@ import { Output } from "../../src/format/output.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { type Attribute, attributes, bytes, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
+import { MADE } from "../packet/made.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
 test("formatJson equals JSON.stringify for all that kernels sent", () => {
@@ -70,8 +71,17 @@ test("JSON with details has time, device, direction and protocol, before the dat
   assertEquals(
     detailed(batchOf(list, "eth0")),
     '{"type":"sample","rateIsProbability":false,"inIfindex":3,"protocol":34525,"timestampNs":"1784000000000000042","unknown":[],' +
-      '"portId":0,"at":"2026-07-14T03:33:20.000000042Z","device":"eth0","direction":"in","protocolName":"ipv6","data":"00ff"}\n',
+      '"portId":0,"at":"2026-07-14T03:33:20.000000042Z","device":"eth0","direction":"in","protocolName":"ipv6","packet":{"broken":"eth"},"data":"00ff"}\n',
   );
+});
+
+test("JSON with details has what the headers of a packet say, also in a tunnel", () => {
+  const { packet } = JSON.parse(detailed(batchOf([[2, number(4, 1514)], [6, MADE["gre"]!.subarray(0, 62)]])));
+  const ends = { source: "192.0.2.7", destination: "10.0.0.1" };
+  const inner = { ...ends, protocol: 6, protocolName: "tcp", sourcePort: 443, destinationPort: 51514, ttl: 63, dscp: 46, ipLength: 48 };
+  const outer = { ...ends, protocol: 47, protocolName: "gre", ttl: 63, dscp: 46, ipLength: 72 };
+  const ether = { etherSource: "02:00:00:00:00:01", etherDestination: "02:00:00:00:00:02", etherType: 0x0800 };
+  assertEquals(packet, { ...ether, ...outer, inner, cut: "tcp" });
 });
 
 test("JSON with details has nothing that is not known", () => {
