@@ -155,7 +155,7 @@ test("demo --json --details adds when, where and in which direction; --csv print
   const csv = await run(["demo", "--csv", "-q", "--count", "2"]);
   const lines = csv.text().split("\r\n");
   assertEquals([lines[0], lines.length], [CSV_DEFAULT_FIELDS.join(","), 4]);
-  assertMatch(lines[1]!, /^2026-\d\d-\d\dT[\d:.]+Z,tun0,in,128,ipv4,1,9$/);
+  assertMatch(lines[1]!, /^2026-\d\d-\d\dT[\d:.]+Z,tun0,in,128,ipv4,192\.0\.2\.2,4000,192\.0\.2\.1,5000,udp,,1$/);
   const chosen = await run(["demo", "--csv", "--fields", "group,device", "-q", "--count", "1"]);
   assertEquals(chosen.text(), "group,device\r\n9,tun0\r\n");
   for (
