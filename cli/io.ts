@@ -26,8 +26,8 @@ export interface Io {
   readonly errIsTerminal: boolean;
   /** Whether standard output is a terminal: bytes that are no text do not belong there. */
   readonly outIsTerminal: boolean;
-  /** Standard output for samples. */
-  stdout(): Promise<Destination>;
+  /** Standard output for samples, unless it is one of these files: they are read. */
+  stdout(inputs: readonly string[]): Promise<Destination>;
   /** Opens files to write to, but none of these: they are read. */
   openFiles(inputs: readonly string[]): Promise<Files>;
   /** Opens a recording, or standard input if the path is `-`. */
@@ -88,11 +88,8 @@ export function processIo(): Io {
     },
     errIsTerminal: process.stderr.isTTY === true,
     outIsTerminal: process.stdout.isTTY === true,
-    stdout: async () => openDescriptor(await loadSys(), 1, "standard output"),
-    openFiles: async (inputs) => {
-      const sys = await loadSys();
-      return new OutputFiles(sys, inputs.map((path) => identity(sys, path)).filter((identity) => identity !== undefined));
-    },
+    stdout: async (inputs) => guarding(await loadSys(), inputs).descriptor(1, "standard output"),
+    openFiles: async (inputs) => guarding(await loadSys(), inputs),
     openRecording: async (path) => {
       const sys = await loadSys();
       return path === "-" ? new DescriptorInput(sys, 0, "standard input") : DescriptorInput.open(sys, path);
@@ -119,6 +116,11 @@ export function processIo(): Io {
     },
     settled: async () => await notices?.settled(),
   };
+}
+
+/** Opens files to write to, but none of these. */
+function guarding(sys: Sys, inputs: readonly string[]): OutputFiles {
+  return new OutputFiles(sys, inputs.map((path) => identity(sys, path)).filter((identity) => identity !== undefined));
 }
 
 /** Device and inode of a file; `undefined` if it cannot be found out. */

@@ -177,7 +177,7 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
-    const stdout = printsLines ? await io.stdout() : undefined;
+    const stdout = printsLines ? await openStdout(io, inputs) : undefined;
     const sys = await loadSys();
     let started = false;
     return {
@@ -234,11 +234,12 @@ interface TargetOptions {
 
 async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep }: TargetOptions): Promise<Target> {
   if (file === "-") {
-    const stdout = await io.stdout();
+    const stdout = await openStdout(io, inputs);
     return { next: () => stdout, reopen: () => {}, discard: () => stdout.close() };
   }
   const files = await io.openFiles(inputs);
-  const problem = (error: unknown): void => session.fail(failureText(error) ?? `${error}`);
+  const problem = (error: unknown): void =>
+    session.fail(failureText(error) ?? (error instanceof ArgumentError ? error.message : `${error}`));
   const series = rotate && new Series(file, files, keep, problem);
   const create = (): Opened => series ? createNext(files, series) : createOne(files, file);
   let first: Opened | undefined = create();
@@ -267,6 +268,16 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
       if (first?.isNew) files.remove(first.destination.name);
     },
   };
+}
+
+/** Standard output, unless it would go into what is read, as `psample read FILE >> FILE` would. */
+async function openStdout(io: Io, inputs: readonly string[]): Promise<Destination> {
+  try {
+    return await io.stdout(inputs);
+  } catch (error) {
+    if (error instanceof ArgumentError) throw new UsageError("standard output is the input file");
+    throw error;
+  }
 }
 
 interface Opened {

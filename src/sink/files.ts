@@ -52,6 +52,17 @@ export class OutputFiles implements Directory {
     return this.#opened(path, fd);
   }
 
+  /**
+   * Standard output, or another descriptor that is open already: see {@linkcode openDescriptor}.
+   *
+   * @throws {ArgumentError} if it is one of the guarded files: reading it would find what was written to it.
+   */
+  descriptor(fd: number, name: string): Destination {
+    const status = this.#sys.stat(fd);
+    this.#refuseGuarded(`write ${name}`, typeof status === "number" ? undefined : status);
+    return openDescriptor(this.#sys, fd, name);
+  }
+
   /** From now on what `path` names now is one of the guarded files. */
   guard(path: string): void {
     const status = this.#status(path);
@@ -83,7 +94,9 @@ export class OutputFiles implements Directory {
     return names;
   }
 
+  /** @throws {ArgumentError} if it is one of the guarded files. */
   remove(path: string): void {
+    this.#refuseGuarded(`remove ${path}`, this.#status(path));
     const result = this.#sys.unlink(path);
     if (result < 0 && result !== -ENOENT) throw new SystemError(`remove ${path}`, -result);
   }
@@ -94,15 +107,19 @@ export class OutputFiles implements Directory {
     try {
       if (typeof status === "number") throw new SystemError(`write ${path}`, -status);
       if (status.kind === "directory") throw new SystemError(`write ${path}`, EISDIR);
-      // A pipe may have two ends, and a device many users: only a file would lose what it holds.
-      if (status.kind === "file" && this.#guarded.has(status.identity)) {
-        throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
-      }
+      this.#refuseGuarded(`write ${path}`, status);
       const descriptor = new Descriptor(this.#sys, fd, path, { owned: true, nonblocking: true });
       return status.kind === "file" && status.size > 0 ? new Overwritten(this.#sys, fd, descriptor) : descriptor;
     } catch (error) {
       this.#sys.close(fd);
       throw error;
+    }
+  }
+
+  #refuseGuarded(op: string, status: FileStatus | undefined): void {
+    // A pipe may have two ends, and a device many users: only a file would lose what it holds.
+    if (status?.kind === "file" && this.#guarded.has(status.identity)) {
+      throw new ArgumentError(`Cannot ${op}: it is the file that is being read`);
     }
   }
 

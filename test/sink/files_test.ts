@@ -8,7 +8,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError, SystemError } from "../../src/errors.ts";
 import { openDescriptor, OutputFiles } from "../../src/sink/files.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { O_CLOEXEC, O_NONBLOCK, O_RDONLY } from "../../src/sys/sys.ts";
+import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 
 const sys = await loadSys();
@@ -63,6 +63,22 @@ test("a guarded file is not emptied, by whatever name", () =>
     files.guard(path("b"));
     files.guard(path("none"));
     assertThrows(() => files.create(path("b")), ArgumentError);
+  }));
+
+test("a guarded file is not removed, and not written through a descriptor that is open already", () =>
+  inDirectory((path) => {
+    writeFileSync(path("a"), "precious");
+    symlinkSync("a", path("soft"));
+    const files = new OutputFiles(sys, [identityOf(path("a"))]);
+    for (const name of ["a", "soft"]) assertThrows(() => files.remove(path(name)), ArgumentError, "it is the file that is being read");
+    const fd = sys.open(path("a"), O_WRONLY | O_CLOEXEC, 0);
+    assertThrows(() => files.descriptor(fd, "standard output"), ArgumentError, "write standard output: it is the file that is being read");
+    sys.close(fd);
+    assertEquals(readFileSync(path("a"), "utf8"), "precious");
+    writeFileSync(path("b"), "");
+    files.remove(path("b"));
+    files.remove(path("none"));
+    assertEquals([...files.namesBeside(path("a"))].sort(), ["a", "soft"]);
   }));
 
 test("what is in a file stays there until the first write, and a new file is there at once", () =>
