@@ -62,12 +62,16 @@ export const NOTHING: Source = {
     received: 0,
     events: 0,
     lost: 0,
+    gaps: 0,
     dropped: 0,
+    late: 0,
+    duplicates: 0,
     malformed: 0,
     lastMalformed: undefined,
     unknown: 0,
     receiveBufferBytes: 0,
     groups: [],
+    others: { received: 0, lost: 0, late: 0, duplicates: 0 },
   }),
 };
 

@@ -11,6 +11,10 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   if (written < stats.received) parts[0] += `, ${written} of them printed or recorded`;
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   parts.push(`lost ${stats.lost}${where(stats)}`);
+  const contradictory = stats.groups.filter((group) => group.contradictory);
+  if (contradictory.length > 0) {
+    parts.push(`the numbers of group ${names(contradictory.map(({ group }) => `${group}`))} contradict each other: more may be lost`);
+  }
   if (stats.dropped > 0) {
     parts.push(`${plural(stats.dropped, "message")} dropped because the receive buffer of ${stats.receiveBufferBytes} bytes was full`);
   }
@@ -36,10 +40,10 @@ export function plural(count: number | bigint, what: string): string {
   return `${count} ${what}${Number(count) === 1 ? "" : "s"}`;
 }
 
-function where({ groups }: ListenStats): string {
+function where({ groups, gaps, lost: all }: ListenStats): string {
   const lost = groups.filter((group) => group.lost > 0)
     .map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);
-  return lost.length > 0 ? ` by sequence number (${names(lost)})` : "";
+  return lost.length > 0 ? `${all === gaps ? "" : `, ${gaps} of them`} by sequence number (${names(lost)})` : "";
 }
 
 function names(all: readonly string[]): string {

@@ -86,8 +86,8 @@ export class Decoder implements Sink {
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
         // They are few: each gets memory of its own, also if samples are lent.
         const event = decodeEvent(messageOf(bytesOf(view, start, end).slice()), nsid)!;
-        this.#ledger.event(event);
-        if (this.#lends) this.batch.add(event);
+        const lost = this.#ledger.event(event);
+        if (this.#lends) this.batch.add(event, lost);
         else this.given.push(event);
         return;
       }

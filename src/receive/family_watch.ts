@@ -152,9 +152,10 @@ export class FamilyWatch {
     // Samples that come between joining and the end of this are read later: they find the number set.
     this.id = family.id;
     this.#events.there(family.id);
+    // Samples first: of a group whose creation is heard of, all are.
+    if (samples) this.#joinGroup(family, PSAMPLE_NL_MCGRP_SAMPLE_NAME, NO_GROUP_HINT);
     const hasEvents = family.groups.has(PSAMPLE_NL_MCGRP_CONFIG_NAME);
     if (events ?? (hasEvents || !samples)) this.#joinGroup(family, PSAMPLE_NL_MCGRP_CONFIG_NAME, NO_CONFIG_HINT);
-    if (samples) this.#joinGroup(family, PSAMPLE_NL_MCGRP_SAMPLE_NAME, NO_GROUP_HINT);
   }
 
   #joinGroup(family: Family, name: string, hint: string): void {

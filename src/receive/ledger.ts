@@ -1,31 +1,56 @@
 /**
- * The account of what was received and what was lost: pure arithmetic.
+ * The ledger: what was received and what was lost, in all and by producer.
  *
  * @module
  */
 import type { GroupEvent } from "../psample/group.ts";
 import type { SampleFields } from "../psample/sample.ts";
-import type { GroupStats, ListenStats } from "../stream/stats.ts";
+import type { GroupStats, ListenStats, OtherStats } from "../stream/stats.ts";
+import { Numbering } from "./numbering.ts";
 
-/** A number this far behind is a straggler from another CPU; farther, the numbering began anew. */
-const MOST_LATE = 1024;
-
-interface Account {
-  group: number | undefined;
-  nsid: number | undefined;
+/** Whoever numbers samples of a group: the kernel, in each network namespace, or a process by its port id. */
+interface Producer {
+  readonly group: number | undefined;
+  readonly nsid: number | undefined;
+  readonly portId: number;
   received: number;
-  lost: number;
-  late: number;
-  restarts: number;
+  /** Whether the samples have numbers of their own. */
   numbered: boolean;
-  /** The number expected next; -1 before the first sample. */
-  next: number;
-  /** The number of the last sample that seemed late; two in a row count upwards where the numbering began anew. */
-  lastLate: number;
+  numbering: Numbering;
+  /** How many of those that are lost by number are among those that the socket dropped. */
+  explained: number;
+  /** The group was deleted. */
+  ended: boolean;
+  /** How many samples the ledger had when one of this producer was the last one. */
+  lastAt: number;
 }
 
-/** Counts samples and events as they come. */
+/** What a ledger is told of its source. */
+export interface LedgerOptions {
+  /**
+   * Every sample of every group is received, or lost: so what is missing before the first sample of a new group, and after the last
+   * of one that is deleted, is lost too.
+   */
+  complete?: boolean | undefined;
+  /** Reads the socket's drop counter, a u32 that wraps. */
+  readDrops?: (() => number) | undefined;
+}
+
+/**
+ * How many producers are told apart; the kernel in the listener's own namespace has a place for so many groups by itself. In other
+ * namespaces anybody may be root, who can make up groups without end.
+ */
+export const MOST_PRODUCERS = 4096;
+/** A producer that has sent nothing among so many samples can make room for another. */
+const IDLE = 16 * MOST_PRODUCERS;
+
+/** The sort key of samples without a group, and of the listener's own namespace. */
+const NONE = -1;
+
+/** Counts samples, events and losses as they come. Its memory is bounded, whatever is sent. */
 export class Ledger {
+  /** Samples received. */
+  received = 0;
   /** Group events received. */
   events = 0;
   /** Messages of kinds that this package does not know. */
@@ -36,73 +61,145 @@ export class Ledger {
   lastMalformed: string | undefined;
   /** Messages that the kernel dropped because the receive buffer was full. */
   dropped = 0;
-  #drops = 0;
-  readonly #accounts = new Map<string, Account>();
-  // Samples come in runs of one group: looking there first saves building the key.
-  #current: Account | undefined;
+  readonly #complete: boolean;
+  readonly #readDrops: (() => number) | undefined;
+  #counter = 0;
+  /** The counter was read since the read of the socket under way began. */
+  #isCounted = false;
+  /** Samples missing by their numbers. */
+  #gaps = 0;
+  /** Of the drops, those that gaps do not account for (yet). */
+  #unexplained = 0;
+  /** The kernel of the listener's own namespace: by group. */
+  readonly #own = new Map<number, Producer>();
+  /** All others. */
+  readonly #foreign = new Map<string, Producer>();
+  /** What is known of producers that are not told apart any more, or never were. */
+  readonly #others: { -readonly [Name in keyof OtherStats]: OtherStats[Name] } = { received: 0, lost: 0, late: 0, duplicates: 0 };
+  /** All that are told apart, in the order of {@linkcode ListenStats.groups}; made when it is needed. */
+  #sorted: Producer[] | undefined;
+  #sweptAt = -Infinity;
+  /** The kernel numbers every group from 0: none of its groups is older than the ledger. */
+  #fromZero = false;
+  // Samples come in runs of one producer: looking there first is cheaper than looking it up.
+  #current: Producer | undefined;
 
-  /**
-   * Enters a sample. How many more are missing than before it: below 0 where it came late and had been counted as lost;
-   * `undefined` where its producer numbers nothing.
-   */
-  sample(sample: SampleFields): number | undefined {
-    let account = this.#current;
-    if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
-      account = this.#account(sample.group, sample.nsid);
-    }
-    account.received++;
-    const { lost } = account;
-    const { sequence } = sample;
-    if (sequence === undefined) {
-      account.numbered = false;
-    } else if (sequence === account.next) {
-      account.next = (sequence + 1) >>> 0;
-      account.numbered = true;
-    } else {
-      this.#gap(account, sequence, sample.rateIsProbability);
-    }
-    return account.numbered ? account.lost - lost : undefined;
+  /** A ledger of a source. */
+  constructor(options: LedgerOptions = {}) {
+    this.#complete = options.complete ?? false;
+    this.#readDrops = options.readDrops;
   }
 
-  /** Enters a sample of a recording that says how many were lost before it; `undefined` if its producer numbers nothing. */
-  told(sample: SampleFields, lost: number | undefined): number | undefined {
-    let account = this.#current;
-    if (account === undefined || account.group !== sample.group || account.nsid !== sample.nsid) {
-      account = this.#account(sample.group, sample.nsid);
+  /** Samples that are certain to be lost: those missing by number, and of those dropped what does not account for them. */
+  get lost(): number {
+    return this.#gaps + this.#unexplained;
+  }
+
+  /** Begins a read of the socket. */
+  begin(): void {
+    this.#isCounted = false;
+  }
+
+  /**
+   * Enters a sample.
+   *
+   * @returns How many more are missing by number than before it: negative if it is late and was counted as lost; `undefined` if its
+   * producer numbers nothing.
+   */
+  sample(sample: SampleFields): number | undefined {
+    this.received++;
+    let producer = this.#current;
+    if (
+      producer === undefined || producer.group !== sample.group || producer.nsid !== sample.nsid || producer.portId !== sample.portId
+    ) {
+      producer = this.#producer(sample.group, sample.nsid, sample.portId);
+      if (producer === undefined) {
+        this.#others.received++;
+        return undefined;
+      }
     }
-    account.received++;
-    account.numbered = lost !== undefined;
-    account.lost += lost ?? 0;
+    producer.received++;
+    const { sequence } = sample;
+    const { numbering } = producer;
+    if (sequence !== numbering.expected || sequence === undefined) return this.#number(producer, sequence, sample.rateIsProbability);
+    numbering.expected = (sequence + 1) >>> 0;
+    producer.numbered = true;
+    return 0;
+  }
+
+  /** Enters a sample of a recording that tells how many were lost before it; `undefined` if its producer numbers nothing. */
+  told(sample: SampleFields, lost: number | undefined): number | undefined {
+    this.received++;
+    const producer = this.#producer(sample.group, sample.nsid, sample.portId);
+    if (producer === undefined) {
+      this.#others.received++;
+      return lost;
+    }
+    producer.received++;
+    producer.numbered = lost !== undefined;
+    producer.numbering.lost += lost ?? 0;
+    this.#gaps += lost ?? 0;
     return lost;
   }
 
-  /** Takes back losses of a recording that says at its end that some samples came late. Returns how many there were to take back. */
+  /** Takes losses back: a recording tells at its end that some samples were late. Returns how many there were to take back. */
   takeBack(late: number): number {
     let left = late;
-    for (const account of this.#accounts.values()) {
-      const taken = Math.min(left, account.lost);
-      account.lost -= taken;
-      account.late += taken;
+    for (const { numbering } of this.#producers()) {
+      const taken = Math.min(left, numbering.lost);
+      numbering.lost -= taken;
+      numbering.late += taken;
       left -= taken;
     }
+    this.#gaps -= late - left;
     return late - left;
   }
 
-  /** Enters a group event: the numbering of a new group begins at 0. */
-  event(event: GroupEvent): void {
-    this.events++;
-    const account = this.#accounts.get(key(event.group, event.nsid));
-    if (!account || event.type !== "group-created" || account.next < 0) return;
-    account.restarts++;
-    account.next = event.sequence ?? 0;
-    account.lastLate = -1;
+  /** Enters that a recording tells of drops. Which of the gaps they account for, it does not tell: as many as they can. */
+  recordedDrops(count: number): void {
+    this.dropped += count;
+    this.#unexplained = Math.max(0, this.dropped - this.#gaps);
   }
 
-  /** Enters the socket's drop counter, a u32 that wraps; true where it has moved. */
+  /**
+   * Enters a group event: the numbers of a group that is created begin again, those of one that is deleted have ended.
+   *
+   * @returns How many more are missing by number than before it.
+   */
+  event(event: GroupEvent): number {
+    this.events++;
+    const { group, nsid, portId, sequence } = event;
+    const isNew = event.type === "group-created";
+    // Any process of the namespace that has CAP_NET_ADMIN can multicast an event: what happened to the kernel's groups only it knows.
+    if (portId !== 0) return 0;
+    const producer = isNew && this.#complete ? this.#producer(group, nsid, 0) : this.#find(group, nsid, 0);
+    if (producer === undefined) return 0;
+    producer.ended = !isNew;
+    const { numbering } = producer;
+    const { lost } = numbering;
+    if (isNew) numbering.restart(sequence ?? 0);
+    else if (this.#complete && sequence !== undefined && producer.numbered) numbering.end(sequence);
+    if (numbering.lost !== lost) this.#changed(producer, numbering.lost - lost);
+    return numbering.lost - lost;
+  }
+
+  /** Enters that the psample module was unloaded: all groups of the kernel are gone, and new ones are numbered from 0. */
+  unloaded(): void {
+    this.#fromZero = this.#complete;
+    for (const producer of this.#producers()) {
+      if (producer.portId !== 0) continue;
+      producer.ended = true;
+      if (this.#complete) producer.numbering.restart(0);
+    }
+  }
+
+  /** Enters what the socket's drop counter is now; returns true if it has moved. */
   drops(counter: number): boolean {
-    const more = (counter - this.#drops) >>> 0;
+    const more = (counter - this.#counter) >>> 0;
+    this.#counter = counter;
+    this.#isCounted = true;
     this.dropped += more;
-    this.#drops = counter;
+    this.#unexplained += more;
     return more > 0;
   }
 
@@ -112,68 +209,149 @@ export class Ledger {
     this.lastMalformed = why;
   }
 
-  /** The account so far. */
+  /** All of it so far. */
   stats(receiveBufferBytes: number): ListenStats {
-    const groups = [...this.#accounts.values()].map(({ next: _, lastLate: __, ...group }): GroupStats => group);
-    groups.sort((a, b) => (a.nsid ?? -1) - (b.nsid ?? -1) || (a.group ?? -1) - (b.group ?? -1));
+    const groups: GroupStats[] = [];
+    let { late, duplicates } = this.#others;
+    this.#sorted ??= [...this.#producers()].sort(byNamespaceAndGroup);
+    for (const { group, nsid, portId, received, numbered, numbering } of this.#sorted) {
+      late += numbering.late;
+      duplicates += numbering.duplicates;
+      if (received === 0 && numbering.lost === 0) continue;
+      groups.push({
+        group,
+        nsid,
+        portId,
+        received,
+        lost: numbering.lost,
+        late: numbering.late,
+        duplicates: numbering.duplicates,
+        restarts: numbering.restarts,
+        numbered,
+        contradictory: numbering.contradictory,
+      });
+    }
     return {
-      received: groups.reduce((sum, group) => sum + group.received, 0),
+      received: this.received,
       events: this.events,
-      lost: groups.reduce((sum, group) => sum + group.lost, 0),
+      lost: this.lost,
+      gaps: this.#gaps,
       dropped: this.dropped,
+      late,
+      duplicates,
       malformed: this.malformed,
       lastMalformed: this.lastMalformed,
       unknown: this.unknown,
       receiveBufferBytes,
       groups,
+      others: { ...this.#others },
     };
   }
 
-  #account(group: number | undefined, nsid: number | undefined): Account {
-    const name = key(group, nsid);
-    let account = this.#accounts.get(name);
-    if (!account) {
-      account = { group, nsid, received: 0, lost: 0, late: 0, restarts: 0, numbered: true, next: -1, lastLate: -1 };
-      this.#accounts.set(name, account);
+  /** Enters a number that is not the one expected. */
+  #number(producer: Producer, sequence: number | undefined, isProbability: boolean): number | undefined {
+    const { numbering } = producer;
+    // Open vSwitch numbers nothing, and sends 0 and the flag.
+    if (sequence === undefined || (sequence === 0 && isProbability)) {
+      if (producer.received === 1) producer.numbered = false;
+      return undefined;
     }
-    return this.#current = account;
+    if (sequence === 0 && !producer.numbered) return undefined;
+    if (sequence === 0 && numbering.expected === 1 && producer.received === 2) {
+      // Nor does mlx5, and sends 0 for ever: a second 0 shows it.
+      producer.numbered = false;
+      return undefined;
+    }
+    if (!producer.numbered) {
+      // One that numbers has taken the group over.
+      producer.numbered = true;
+      producer.numbering = new Numbering();
+      producer.numbering.enter(sequence);
+      return 0;
+    }
+    const { lost } = numbering;
+    numbering.enter(sequence);
+    const more = numbering.lost - lost;
+    if (more !== 0) this.#changed(producer, more);
+    return more;
   }
 
-  #gap(account: Account, sequence: number, unnumbered: boolean): void {
-    // Producers that number nothing send 0 for ever: a second 0 in a row shows it, the flag of Open vSwitch at once.
-    if (sequence === 0 && (unnumbered || account.next === 1 || !account.numbered)) {
-      account.numbered = false;
-      return;
+  /** So many more are missing by number. Those that the socket dropped before are among them, as far as they go. */
+  #changed(producer: Producer, more: number): void {
+    this.#gaps += more;
+    if (more > 0 && !this.#isCounted && this.#readDrops) this.drops(this.#readDrops());
+    const explained = more > 0
+      ? Math.min(more, this.#unexplained)
+      // What was late was not dropped.
+      : Math.min(0, producer.numbering.lost - producer.explained);
+    producer.explained += explained;
+    this.#unexplained -= explained;
+  }
+
+  *#producers(): Generator<Producer> {
+    yield* this.#own.values();
+    yield* this.#foreign.values();
+  }
+
+  #find(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
+    return isOwn(nsid, portId) ? this.#own.get(group ?? NONE) : this.#foreign.get(foreignKey(group, nsid, portId));
+  }
+
+  /** The producer of a sample; `undefined` if there are too many to tell it from others. */
+  #producer(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
+    const producer = this.#find(group, nsid, portId) ?? this.#add(group, nsid, portId);
+    if (this.#current) this.#current.lastAt = this.received;
+    this.#current = producer;
+    return producer;
+  }
+
+  #add(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
+    const known: Map<number, Producer> | Map<string, Producer> = isOwn(nsid, portId) ? this.#own : this.#foreign;
+    if (known.size >= MOST_PRODUCERS && !this.#makeRoom(known)) return undefined;
+    const producer: Producer = {
+      group,
+      nsid,
+      portId,
+      received: 0,
+      numbered: true,
+      numbering: new Numbering(),
+      explained: 0,
+      ended: false,
+      lastAt: this.received,
+    };
+    if (this.#fromZero && portId === 0) producer.numbering.restart(0);
+    this.#sorted = undefined;
+    if (known === this.#own) this.#own.set(group ?? NONE, producer);
+    else this.#foreign.set(foreignKey(group, nsid, portId), producer);
+    return producer;
+  }
+
+  /** Forgets producers that are gone, or idle, but for their sums; seldom, so that it costs nearly nothing for each sample. */
+  #makeRoom(known: Map<number, Producer> | Map<string, Producer>): boolean {
+    if (this.received - this.#sweptAt < MOST_PRODUCERS) return false;
+    this.#sweptAt = this.received;
+    this.#sorted = undefined;
+    for (const [key, producer] of known as Map<unknown, Producer>) {
+      const { received, numbering, ended, lastAt } = producer;
+      if (producer === this.#current || (!ended && this.received - lastAt < IDLE)) continue;
+      this.#others.received += received;
+      this.#others.lost += numbering.lost;
+      this.#others.late += numbering.late;
+      this.#others.duplicates += numbering.duplicates;
+      (known as Map<unknown, Producer>).delete(key);
     }
-    const first = account.next < 0;
-    if (first || !account.numbered) {
-      // What was before the first sample is not this listener's to count.
-      account.numbered = true;
-      account.next = (sequence + 1) >>> 0;
-      return;
-    }
-    const ahead = (sequence - account.next) >>> 0;
-    const behind = (account.next - sequence) >>> 0;
-    if (ahead < 0x80000000) {
-      account.lost += ahead;
-      account.next = (sequence + 1) >>> 0;
-    } else if (behind <= MOST_LATE && account.lost > 0 && sequence !== 0 && sequence !== account.lastLate + 1) {
-      account.late++;
-      account.lost--;
-      account.lastLate = sequence;
-    } else {
-      // Two stragglers that count upwards were none: the first belonged to the new numbering already.
-      if (account.lastLate >= 0 && sequence === account.lastLate + 1) {
-        account.late--;
-        account.lost++;
-      }
-      account.restarts++;
-      account.next = (sequence + 1) >>> 0;
-      account.lastLate = -1;
-    }
+    return known.size < MOST_PRODUCERS;
   }
 }
 
-function key(group: number | undefined, nsid: number | undefined): string {
-  return `${nsid}/${group}`;
+function byNamespaceAndGroup(a: Producer, b: Producer): number {
+  return (a.nsid ?? NONE) - (b.nsid ?? NONE) || (a.group ?? NONE) - (b.group ?? NONE) || a.portId - b.portId;
+}
+
+function isOwn(nsid: number | undefined, portId: number): boolean {
+  return nsid === undefined && portId === 0;
+}
+
+function foreignKey(group: number | undefined, nsid: number | undefined, portId: number): string {
+  return `${nsid}/${portId}/${group}`;
 }

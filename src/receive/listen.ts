@@ -78,7 +78,7 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   signal?.throwIfAborted();
   const { allNamespaces, latency } = options;
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
-  const listener = new SocketListener(receiver, { devices: options.devices, signal });
+  const listener = new SocketListener(receiver, { devices: options.devices, signal, complete: samples });
   try {
     signal?.throwIfAborted();
     // Before joining, so that no foreign sample ever gets in.

@@ -55,12 +55,14 @@ export interface ListenerOptions {
   readonly devices?: Devices | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
+  /** Whether every sample of every group that it hears of is to arrive: see {@linkcode Ledger}. Defaults to false. */
+  readonly complete?: boolean | undefined;
 }
 
 /** Listens on a socket. */
 export class SocketListener implements Listener {
   readonly #receiver: Receiver;
-  readonly #ledger = new Ledger();
+  readonly #ledger: Ledger;
   readonly #decoder: Decoder;
   readonly #signal: AbortSignal | undefined;
   #watch: FamilyWatch | undefined;
@@ -76,15 +78,19 @@ export class SocketListener implements Listener {
   #discard = false;
   /** Reads since the socket's drops were counted. */
   #uncounted = 0;
-  /** Drops that the batches so far have told of. */
+  /** Drops, as they were counted last. */
+  #drops = 0;
+  /** Drops and losses that the batches so far have told of. */
   #dropsTold = 0;
+  #lossesTold = 0;
   /** What the last read returned was handed on. */
   #taken = true;
 
   /** Reads from `receiver`, and closes it. */
-  constructor(receiver: Receiver, { devices = NO_DEVICES, signal }: ListenerOptions = {}) {
+  constructor(receiver: Receiver, { devices = NO_DEVICES, signal, complete }: ListenerOptions = {}) {
     this.#receiver = receiver;
     this.#signal = signal;
+    this.#ledger = new Ledger({ complete, readDrops: () => receiver.drops() });
     this.#decoder = new Decoder(this.#ledger, (message) => this.#watch?.hear(message));
     this.#decoder.batch.devices = devices;
     signal?.addEventListener("abort", this.#abort, { once: true });
@@ -98,7 +104,10 @@ export class SocketListener implements Listener {
   /** Joins the psample family's groups, and keeps in them. Resolves when that is so, or when this is closed. */
   async join(sys: Sys, memberships: Memberships): Promise<void> {
     this.#watch = new FamilyWatch(sys, this.#receiver, memberships, {
-      gone: () => this.expect(-1),
+      gone: () => {
+        this.expect(-1);
+        this.#ledger.unloaded();
+      },
       there: (family) => this.expect(family),
       failed: (error) => {
         this.#failure = error;
@@ -275,6 +284,7 @@ export class SocketListener implements Listener {
   }
 
   #begin(lend: boolean): void {
+    this.#ledger.begin();
     this.#decoder.begin(lend);
     if (lend) this.#taken = false;
   }
@@ -286,8 +296,11 @@ export class SocketListener implements Listener {
     this.#taken = true;
     batch.more = this.#receiver.full;
     batch.readAtNs = BigInt(Date.now()) * NANOSECONDS_PER_MS;
-    batch.dropped = this.#ledger.dropped - this.#dropsTold;
-    this.#dropsTold = this.#ledger.dropped;
+    const { lost, dropped } = this.#ledger;
+    batch.lost = lost - this.#lossesTold;
+    batch.dropped = dropped - this.#dropsTold;
+    this.#lossesTold = lost;
+    this.#dropsTold = dropped;
     return batch;
   };
 
@@ -305,6 +318,9 @@ export class SocketListener implements Listener {
 
   #countDrops(): void {
     this.#uncounted = 0;
-    if (this.#ledger.drops(this.#receiver.drops())) this.#watch?.doubt();
+    this.#ledger.drops(this.#receiver.drops());
+    if (this.#ledger.dropped === this.#drops) return;
+    this.#drops = this.#ledger.dropped;
+    this.#watch?.doubt();
   }
 }

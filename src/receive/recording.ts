@@ -251,6 +251,6 @@ export class RecordingFile implements RecordingSource, RecordingSink {
   correct(late: number, dropped: number): void {
     this.#batch.lost -= this.#ledger.takeBack(late);
     this.#batch.dropped += dropped;
-    this.#ledger.dropped += dropped;
+    this.#ledger.recordedDrops(dropped);
   }
 }

@@ -84,6 +84,8 @@ export class BatchBuffer implements Batch {
   readAtNs = 0n;
   lost = 0;
   dropped = 0;
+  /** Whether {@linkcode BatchBuffer.lostBefore} is anything but 0 of any entry. */
+  hasLosses = false;
   /** The devices of this machine, unless entries are {@linkcode BatchBuffer.recordedOn} others. */
   devices: Devices = NO_DEVICES;
   #lostBefore = new Int32Array(1024);
@@ -110,9 +112,10 @@ export class BatchBuffer implements Batch {
     this.more = false;
     this.lost = 0;
     this.dropped = 0;
+    this.hasLosses = false;
   }
 
-  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it: nothing is lost before a group event. */
+  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it. */
   add(entry: EntryView, lostBefore: number | undefined = entry.type === "sample" ? undefined : 0): void {
     const i = this.entries.length;
     if (i === this.#lostBefore.length) {
@@ -122,7 +125,10 @@ export class BatchBuffer implements Batch {
     }
     this.entries.push(entry);
     this.#lostBefore[i] = lostBefore ?? UNNUMBERED;
-    if (lostBefore !== undefined) this.lost += lostBefore;
+    if (lostBefore) {
+      this.lost += lostBefore;
+      this.hasLosses = true;
+    }
     if (entry.type === "sample") this.samples++;
   }
 
@@ -201,7 +207,7 @@ export class Selection implements Batch {
   #next = 0;
   /** Whether losses of entries that are left out have to be looked for. */
   #loses = false;
-  /** Losses shown by entries that were left out, by group: none that was let through has told them yet. */
+  /** Losses shown by entries that were left out, by producer: none that was let through has told them yet. */
   readonly #untold = new Map<string, number>();
   /** What picked entries tell beside their own losses; empty if that is nothing. */
   #more: number[] = [];
@@ -212,7 +218,8 @@ export class Selection implements Batch {
     this.entries.length = 0;
     this.samples = 0;
     this.#next = 0;
-    this.#loses = batch.lost !== 0 || this.#untold.size > 0;
+    const hasLosses = batch instanceof BatchBuffer || batch instanceof Selection ? batch.hasLosses : true;
+    this.#loses = hasLosses || this.#untold.size > 0;
     if (this.#more.length > 0) this.#more = [];
   }
 
@@ -226,7 +233,7 @@ export class Selection implements Batch {
     for (let i = this.#next; i < end; i++) {
       const lost = this.#batch.lostBefore(i);
       if (!lost) continue;
-      const key = groupOf(entries[i]!);
+      const key = producerOf(entries[i]!);
       this.#untold.set(key, (this.#untold.get(key) ?? 0) + lost);
     }
     this.#next = end;
@@ -238,7 +245,7 @@ export class Selection implements Batch {
     const at = this.entries.length;
     if (this.#loses && entry.type === "sample") {
       this.#leaveOut(i);
-      const key = groupOf(entry);
+      const key = producerOf(entry);
       const untold = this.#untold.get(key);
       if (untold !== undefined && this.#batch.lostBefore(i) !== undefined) {
         this.#more[at] = untold;
@@ -256,6 +263,10 @@ export class Selection implements Batch {
     if (entry.type === "sample") this.samples++;
   }
 
+  /** Whether {@linkcode Selection.lostBefore} is anything but 0 of any entry, as far as is known. */
+  get hasLosses(): boolean {
+    return this.#loses;
+  }
   get count(): number {
     return this.entries.length;
   }
@@ -296,6 +307,6 @@ export class Selection implements Batch {
   }
 }
 
-function groupOf({ group, nsid }: EntryView): string {
-  return `${nsid}/${group}`;
+function producerOf({ group, nsid, portId }: EntryView): string {
+  return `${nsid}/${portId}/${group}`;
 }

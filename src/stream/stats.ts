@@ -1,21 +1,42 @@
-/** What a source received and lost: the shape of the account that a ledger keeps and a summary contains. */
+/** What a source received and lost, as its ledger counts it. */
 
-/** What is known about one group of one network namespace. */
+/**
+ * One producer of samples of one group. Usually that is the kernel; processes that send samples, such as VPP's, number their
+ * own.
+ */
 export interface GroupStats {
-  /** The group's number, u32; `undefined` for samples that name none. */
+  /** The group, u32; `undefined` for samples that contain none. */
   readonly group: number | undefined;
-  /** `nsid` of the namespace; `undefined` for the listener's own. */
+  /** `nsid` of the network namespace; `undefined` for the listener's own. */
   readonly nsid: number | undefined;
+  /** The netlink port id of the producer: 0 is the kernel. */
+  readonly portId: number;
   /** Samples received. */
   readonly received: number;
-  /** Samples missing by their sequence numbers. */
+  /** Samples lost, as gaps in the sequence numbers show. */
   readonly lost: number;
-  /** Samples that came after a later one: each had been counted as lost until it came. */
+  /** Samples received out of order; each was counted as lost until it arrived. */
   readonly late: number;
-  /** How often the numbering began anew: the group was removed and made again. */
+  /** Samples whose number had arrived before. The kernel counts without a lock, so this happens on several processors. */
+  readonly duplicates: number;
+  /** How often the numbers began again: the group was deleted and created again, or the module or process restarted. */
   readonly restarts: number;
-  /** False where the producer numbers nothing (Open vSwitch, mlx5), so that a loss in this group has no number. */
+  /** False if the producer numbers nothing (Open vSwitch, mlx5): losses in this group show only in {@linkcode ListenStats.dropped}. */
   readonly numbered: boolean;
+  /** Whether the numbers contradict each other, as if several producers used the same group: then {@linkcode GroupStats.lost} is a minimum. */
+  readonly contradictory: boolean;
+}
+
+/** What is known of the producers that are not listed, because there were too many. */
+export interface OtherStats {
+  /** Samples received. */
+  readonly received: number;
+  /** Samples lost while they were listed. */
+  readonly lost: number;
+  /** Samples received out of order while they were listed. */
+  readonly late: number;
+  /** Samples whose number had arrived before, while they were listed. */
+  readonly duplicates: number;
 }
 
 /** What a listener received and lost. */
@@ -24,21 +45,29 @@ export interface ListenStats {
   readonly received: number;
   /** Group events received. */
   readonly events: number;
-  /** Samples missing by their sequence numbers: the sum over the groups. */
-  readonly lost: number;
   /**
-   * Messages that the kernel dropped because the socket's receive buffer was full. Of those the samples of
-   * numbered groups are in {@linkcode ListenStats.lost} too: as soon as a later one shows the gap.
+   * Samples that are certain to be lost. Nothing has to be added to it: {@linkcode ListenStats.gaps}, and of
+   * {@linkcode ListenStats.dropped} those messages that no gap accounts for.
    */
+  readonly lost: number;
+  /** Samples missing by their sequence numbers. */
+  readonly gaps: number;
+  /** Messages that the kernel dropped because the receive buffer was full. Most of them show as gaps too, as soon as a later sample arrives. */
   readonly dropped: number;
-  /** Messages that could not be decoded, and why the last of them could not. */
+  /** Samples received out of order; each was counted as lost until it arrived. */
+  readonly late: number;
+  /** Samples whose number had arrived before. */
+  readonly duplicates: number;
+  /** Messages that could not be decoded. */
   readonly malformed: number;
-  /** Why the last malformed message was. */
+  /** Why the last malformed message could not be decoded. */
   readonly lastMalformed: string | undefined;
-  /** Messages of kinds that this package does not know. */
+  /** Messages of kinds that this version does not know. */
   readonly unknown: number;
   /** Size of the receive buffer in bytes that the kernel granted. */
   readonly receiveBufferBytes: number;
-  /** Each group by itself. */
+  /** Each producer of each group: a few thousand at most. */
   readonly groups: readonly GroupStats[];
+  /** All producers that are not in {@linkcode ListenStats.groups}. */
+  readonly others: OtherStats;
 }

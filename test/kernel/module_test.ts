@@ -1,22 +1,10 @@
 /** The kernel module comes and goes. Only in a kernel that `boot` started: nobody wants that done to one in use. */
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { listen, listGroups, NetlinkError } from "../../mod.ts";
 import { frameOut, inOrder } from "./frames.ts";
+import { loadPsample, unloadPsample } from "./module.ts";
 import { Program, script } from "./runtime.ts";
 import { Ear, hear, IFINDEX, pause, run, sample, sampledInOrder, scene, send, soon, tc, until, wire } from "./scene.ts";
-
-const load = (): void => void run("modprobe", ["-a", "psample", "act_sample"]);
-
-/** Takes psample out of the kernel. What earlier scenes left is removed by the kernel when it finds the time. */
-async function unload(): Promise<void> {
-  const users = (): string => readFileSync("/proc/modules", "utf8").split("\n").filter((line) => line.includes("sample")).join("; ");
-  await until(() => `the psample module is unloaded: ${users()}`, () => {
-    spawnSync("modprobe", ["-r", "openvswitch"]);
-    return spawnSync("modprobe", ["-r", "act_sample"]).status === 0 && spawnSync("modprobe", ["-r", "psample"]).status === 0;
-  }, 40_000);
-}
 
 async function failure(promise: Promise<unknown>): Promise<NetlinkError> {
   try {
@@ -41,7 +29,7 @@ async function hearsAGroupAndItsSamples(ear: Ear): Promise<void> {
 }
 
 scene("without the module: listen and listGroups say how to load it", "guest", async () => {
-  await unload();
+  await unloadPsample();
   try {
     for (const attempt of [listen(), listGroups()]) {
       const error = await failure(attempt);
@@ -49,12 +37,12 @@ scene("without the module: listen and listGroups say how to load it", "guest", a
       assertStringIncludes(error.message, "modprobe psample");
     }
   } finally {
-    load();
+    loadPsample();
   }
 });
 
 scene("wait: listen resolves when the module is loaded, and goes on when it comes back", "guest", async () => {
-  await unload();
+  await unloadPsample();
   try {
     wire();
     let listening = false;
@@ -65,13 +53,13 @@ scene("wait: listen resolves when the module is loaded, and goes on when it come
     run("modprobe", ["psample"]);
     await using ear = new Ear(await soon(opening, "the module"));
     const families = [ear.listener.family];
-    load();
+    loadPsample();
     await hearsAGroupAndItsSamples(ear);
     for (let round = 0; round < 2; round++) {
       const waiting = ear.take(1);
-      await unload();
+      await unloadPsample();
       await until("the listener knows that the family is gone", () => ear.listener.family === -1);
-      load();
+      loadPsample();
       await until("the listener knows that the family is back", () => ear.listener.family !== -1);
       families.push(ear.listener.family);
       // In its second life the kernel may give the family another number.
@@ -84,12 +72,12 @@ scene("wait: listen resolves when the module is loaded, and goes on when it come
     }
     await ear.hearsNoMore();
   } finally {
-    load();
+    loadPsample();
   }
 });
 
 scene("wait can be given up: by a signal that aborts", "guest", async () => {
-  await unload();
+  await unloadPsample();
   try {
     const abort = new AbortController();
     const opening = listen({ wait: true, signal: abort.signal });
@@ -97,7 +85,7 @@ scene("wait can be given up: by a signal that aborts", "guest", async () => {
     const message = await soon(opening.then(() => "listening", (error: Error) => error.message), "the end of the waiting");
     assertEquals(message, "enough");
   } finally {
-    load();
+    loadPsample();
   }
 });
 
@@ -107,7 +95,7 @@ scene("without wait a module that is unloaded ends the listener with ENODEV, aft
   sample("a egress", "rate 1 group 1", "pref 1 matchall");
   send("a", ...PACKETS);
   tc("filter del dev a egress pref 1");
-  await unload();
+  await unloadPsample();
   try {
     await ear.hearsEvents({ type: "group-created", group: 1 });
     await ear.hears(...sampledInOrder(PACKETS, OUT));
@@ -118,17 +106,17 @@ scene("without wait a module that is unloaded ends the listener with ENODEV, aft
     const { received, events, lost, dropped } = ear.listener.stats();
     assertEquals({ received, events, lost, dropped }, { received: 5, events: 2, lost: 0, dropped: 0 });
   } finally {
-    load();
+    loadPsample();
   }
 });
 
 scene("the command waits too: psample --wait", "guest", async () => {
-  await unload();
+  await unloadPsample();
   try {
     wire();
     await using program = new Program([...script("cli/main.ts"), "--wait", "--count", "5"]);
     await until("the command says that it waits", () => program.err.includes("waiting"));
-    load();
+    loadPsample();
     sample("a egress", "rate 1 group 1", "pref 1 matchall");
     // It may still be on its way into the group: it is enough that it hears, at last.
     let over = false;
@@ -142,6 +130,6 @@ scene("the command waits too: psample --wait", "guest", async () => {
     assertEquals(status, 0);
     assertEquals(out.split("\n").filter((line) => /^group 1 out-ifindex 101 origsize 142 /.test(line)).length, 5);
   } finally {
-    load();
+    loadPsample();
   }
 });
