@@ -44,6 +44,8 @@ export { pump, type PumpEnd, type PumpOptions, type SinkSummary, type Summary } 
 export type { Closing, Sink } from "./src/stream/sink.ts";
 export type { Source } from "./src/stream/source.ts";
 export type { Stage } from "./src/stream/stage.ts";
+export { filter } from "./src/filter/stage.ts";
+export { FilterError, type Span } from "./src/filter/filter_error.ts";
 export { aggregateTo, type Aggregator } from "./src/sink/aggregate.ts";
 export type { LinesOptions, LineWriter } from "./src/sink/lines.ts";
 export type { Output, Word } from "./src/format/output.ts";

@@ -138,8 +138,8 @@ export class NetlinkError extends SystemError {
 
 /** An argument that makes no sense: nothing was tried yet. */
 export class ArgumentError extends Error {
-  /** Always `"ArgumentError"`. */
-  override readonly name = "ArgumentError";
+  /** The class's own name. */
+  override readonly name: string = "ArgumentError";
 }
 
 /** Malformed input. */

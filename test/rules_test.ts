@@ -23,7 +23,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/sys/": ["src/wire/", "bun:ffi", "node:os", "node:process"],
   "src/socket/": ["src/wire/", "src/genl/", "src/sys/"],
   "src/stream/": ["src/psample/", "src/packet/", "src/link/"],
-  "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/packet/", "src/stream/"],
+  "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/link/", "src/packet/", "src/stream/"],
   "src/format/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/estimate/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/export/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],

@@ -1,0 +1,37 @@
+import { ArgumentError } from "../errors.ts";
+
+/** Where in an expression something stands. */
+export interface Span {
+  /** The first character. */
+  readonly start: number;
+  /** Behind the last one. */
+  readonly end: number;
+}
+
+/** The most of an expression that a message shows. */
+const SHOWN = 72;
+
+/** An expression that is no filter. The message has the place with a mark below it, and says what is expected there. */
+export class FilterError extends ArgumentError {
+  /** Always `"FilterError"`. */
+  override readonly name: string = "FilterError";
+  /** The expression. */
+  readonly expression: string;
+  /** Where in it the trouble begins, counted in characters from 0. */
+  readonly position: number;
+
+  /** Makes the error about the part of `expression` at `span`. */
+  constructor(expression: string, { start, end }: Span, why: string) {
+    super(`Cannot filter: ${why}\n${pointAt(expression, start, end)}`);
+    this.expression = expression;
+    this.position = start;
+  }
+}
+
+function pointAt(expression: string, start: number, end: number): string {
+  const from = Math.max(0, Math.min(start - 2 * SHOWN / 3, expression.length - SHOWN));
+  // A terminal shall show characters, not obey them; and each has to be as wide as the mark below it.
+  const line = expression.slice(from, from + SHOWN).replace(/[^\x20-\x7e]/g, (character) => /\s/.test(character) ? " " : "?");
+  const width = Math.max(1, Math.min(end, from + SHOWN) - start);
+  return `  ${line}\n  ${" ".repeat(start - from)}^${"~".repeat(width - 1)}`;
+}
