@@ -1,5 +1,6 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
 import process from "node:process";
+import { isatty } from "node:tty";
 import { DescriptorInput, type RecordingInput } from "../src/receive/recording_input.ts";
 import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
@@ -86,8 +87,9 @@ export function processIo(): Io {
         // Nobody reads the notices: that is no reason to stop.
       }
     },
-    errIsTerminal: process.stderr.isTTY === true,
-    outIsTerminal: process.stdout.isTTY === true,
+    // Not by process.stderr and process.stdout: with a terminal, Deno takes HUP over as soon as it makes one of them.
+    errIsTerminal: isatty(2),
+    outIsTerminal: isatty(1),
     stdout: async (inputs) => guarding(await loadSys(), inputs).descriptor(1, "standard output"),
     openFiles: async (inputs) => guarding(await loadSys(), inputs),
     openRecording: async (path) => {
@@ -101,7 +103,9 @@ export function processIo(): Io {
       const handlers = new Map<string, (signal: string) => void>();
       for (const [name, number] of Object.entries(SIGNALS)) {
         const action = sys.signalAction(number);
-        if (REQUESTS.has(name) || action === "default") handlers.set(name, handler);
+        // Once Deno has taken HUP over, nothing but a handler keeps the process from dying of it.
+        const heard = REQUESTS.has(name) || action === "default" || (name === "SIGHUP" && action === "caught");
+        if (heard) handlers.set(name, handler);
         // Deno takes HUP over as soon as it hears any signal, and dies of it unless somebody else does.
         else if (action === "ignored") handlers.set(name, () => {});
       }

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
+import { programs } from "../support/programs.ts";
 import { fakeIo } from "./fake_io.ts";
 
 const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
@@ -133,6 +134,27 @@ test("a HUP that whoever started it ignores stays ignored, as with nohup; otherw
   await ignoring.signal("SIGINT");
   assertEquals(await ignoring.ended, { status: 0, signal: null });
 });
+
+test(
+  "a HUP at a terminal is heard too, and ignored if whoever started it ignores it",
+  programs("script"),
+  inDirectory(async (path) => {
+    for (const prelude of ["", "trap '' HUP; "]) {
+      const [pipe, file] = [fifo(path(`pipe${prelude.length}`)), path(`pid${prelude.length}`)];
+      const shell = `${prelude}SHELL=/bin/sh COMMAND="$0 $*" exec script -qec 'echo $$ >${file}; exec $COMMAND' /dev/null`;
+      await using running = new Running(["read", pipe], { shell });
+      const pid = (): number => existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
+      await until(() => `it hears signals; it said ${running.out}`, () => pid() > 0 && heard(pid(), LATE_SIGNAL));
+      process.kill(pid(), "SIGHUP");
+      // Were it not ignored, it would be what ends it.
+      if (prelude) {
+        await new Promise((resolve) => setTimeout(resolve, 200));
+        process.kill(pid(), "SIGTERM");
+      }
+      assertEquals(await running.ended, { status: 0, signal: null }, running.out);
+    }
+  }),
+);
 
 test("nobody reads what it prints: one signal ends it within a bound, two at once", async () => {
   await using one = new Running(ENDLESS, { reads: false });
