@@ -10,7 +10,10 @@ import type { Destination } from "../src/sink/destination.ts";
 import { Lines } from "../src/sink/lines.ts";
 import { Recording, type Rotation } from "../src/sink/record.ts";
 import { Series } from "../src/sink/series.ts";
+import { FilterError } from "../src/filter/filter_error.ts";
+import { filter } from "../src/filter/stage.ts";
 import type { Sink } from "../src/stream/sink.ts";
+import type { Stage } from "../src/stream/stage.ts";
 import { loadSys } from "../src/sys/load.ts";
 import { failureText } from "./failure.ts";
 import type { Files, Io } from "./io.ts";
@@ -46,6 +49,20 @@ function countOption(letter?: string): Option<number | undefined> {
 
 /** The options about what is printed and recorded, and how much of it. */
 export const OUTPUT_OPTIONS = {
+  filter: several({
+    value: "EXPR",
+    help: "only samples of these packets, such as 'tcp port 443 and net 10.0.0.0/8'",
+    details: `EXPR is an expression of tcpdump's, and means the same: pcap-filter(7) describes it. Given twice, both have to match.
+Ports and protocols may have names; names of hosts are not looked up. A packet that was cut before a byte
+that EXPR asks for does not match. Group events are not left out. Also known are:
+
+  device eth0, in eth0, out eth0  sampled there, came in, goes out
+  ingress, egress                 the direction it was sampled in
+  group 5, rate >= 100, queue 3   numbers of the sample
+  latency > 1ms, cookie 0102      what switches measure; the cookie
+
+Samples that do not match count as received, but not for --count.`,
+  }, parseFilters),
   verbose: flag({
     letter: "v",
     otherLetters: "xX",
@@ -140,8 +157,10 @@ export type OutputValues = Values<typeof OUTPUT_OPTIONS>;
 
 /** What is to be printed and recorded. */
 export interface OutputPlan {
-  /** Whether the outputs say something about devices. */
+  /** Whether devices have to be known: the outputs say something about them, or samples are chosen by their packets. */
   readonly namesDevices: boolean;
+  /** What chooses among the samples. */
+  readonly stages: readonly Stage[];
   /**
    * Opens what is written to. What is there already stays as it is until the outputs are started, so that a command that cannot
    * do what it is for destroys nothing. `inputs` are files that are read, which cannot be written to.
@@ -208,7 +227,11 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
       },
     };
   };
-  return { namesDevices: details || csv || (file !== undefined && format !== "netlink"), open };
+  return {
+    stages: options.filter ?? [],
+    namesDevices: options.filter !== undefined || details || csv || (file !== undefined && format !== "netlink"),
+    open,
+  };
 }
 
 function formatOf(file: string, other: "pcapng" | "netlink"): RecordingFormat {
@@ -314,6 +337,15 @@ function columns(names: readonly string[]): string {
     else lines.push(`  ${name}`);
   }
   return lines.join("\n");
+}
+
+function parseFilters(expressions: readonly string[], option: string): readonly Stage[] {
+  try {
+    return expressions.map(filter);
+  } catch (error) {
+    if (error instanceof FilterError) throw new UsageError(error.message.replace("Cannot filter", option));
+    throw error;
+  }
 }
 
 function parseFields(text: string, option: string): readonly string[] {

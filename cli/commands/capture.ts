@@ -162,7 +162,7 @@ function checkDevices(devices: readonly string[], words: readonly string[]): rea
   const start = filterStart(words);
   if (start > 0) {
     const expression = words.slice(start).join(" ");
-    throw new UsageError(`a filter goes into one option: did you mean --match '${expression}'? (psample help match lists its words)`);
+    throw new UsageError(`a filter goes into one option: did you mean --filter '${expression}'? (psample help filter tells its words)`);
   }
   const file = devices.find(isFile);
   if (file !== undefined) {
@@ -233,10 +233,10 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer) + sampled.passed();
       const settle = (): Promise<void> => sampled.remove();
       // Into a group that was chosen here nobody else samples.
-      const stages = listener && plans[0]!.group !== undefined ? [await sampled.ownSamples()] : [];
+      const own = listener && plans[0]!.group !== undefined ? [await sampled.ownSamples()] : [];
       await session.pump(listener ?? NOTHING, {
         ...outputs.start(),
-        stages,
+        stages: [...own, ...plan.stages],
         count,
         account,
         settle,

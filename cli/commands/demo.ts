@@ -51,7 +51,7 @@ export const demo: Command = command({
           intervalMs: loop === 1 ? INTERVAL_MS : 0,
           devices: { find: (ifindex) => DEMO_DEVICES.get(ifindex) },
         });
-        await session.pump(listener, { ...outputs.start(), count, account: received, summary: isTelling });
+        await session.pump(listener, { ...outputs.start(), stages: plan.stages, count, account: received, summary: isTelling });
       } finally {
         outputs.discard();
       }

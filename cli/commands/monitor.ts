@@ -139,7 +139,13 @@ async function run(options: Options, io: Io): Promise<number> {
       if (user !== undefined) await dropPrivileges(user);
       outputs ??= await plan.open(session);
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
-      await session.pump(listener ?? NOTHING, { ...outputs.start(), count: options.count, account, summary: isTelling });
+      await session.pump(listener ?? NOTHING, {
+        ...outputs.start(),
+        stages: plan.stages,
+        count: options.count,
+        account,
+        summary: isTelling,
+      });
     } finally {
       devices?.close();
       outputs?.discard();

@@ -58,7 +58,7 @@ export const read: Command = command({
         try {
           await session.pump(source, {
             ...outputs.start(),
-            stages: groups ? [groups] : [],
+            stages: groups ? [groups, ...plan.stages] : plan.stages,
             count,
             account: (stats, written) => {
               // What lies beyond the limit is not read, or only by chance.

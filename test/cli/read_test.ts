@@ -103,3 +103,30 @@ test("packets of anybody are read, and recorded as packets", async () => {
   const b = io.files.get("b.pcap")!;
   assertEquals([b.length, b[20], b.slice(40)], [100, 1, new Uint8Array(60).fill(2)]);
 });
+
+test("read --filter prints the samples whose packets match, all of the filters if there are several", async () => {
+  const file = new URL("../golden/vlan.new.pcap", import.meta.url).pathname;
+  const lines = async (...args: string[]): Promise<string[]> => {
+    const io = await run(["read", ...args, file]);
+    assertEquals(io.status, 0, io.errors());
+    return io.text().split("\n").filter((line) => line.startsWith("group "));
+  };
+  const all = await lines();
+  const udp = await lines("--filter", "udp");
+  const others = await lines("--filter", "not udp");
+  assertEquals([all.length, udp.length, others.length], [2, 1, 1]);
+  assertEquals([...udp, ...others].sort(), all.sort());
+  assertEquals(await lines("--filter", "udp", "--filter", "rate = 1"), udp);
+  assertEquals(await lines("--filter", "udp", "--filter", "not udp"), []);
+  assertEquals(await lines("--filter", "vlan or not vlan", "--count", "1"), all.slice(0, 1));
+  const io = await run(["read", "--filter", "not udp", file]);
+  assertMatch(io.errors(), /^psample: read 1 sample;/);
+});
+
+test("a filter that is none is a wrong call, with a mark below the word", async () => {
+  for (const args of [["read", "x.pcap"], [], ["capture", "eth0"], ["demo"]]) {
+    const io = await run([...args, "--filter", "tcp port foo"]);
+    assertEquals(io.status, 2);
+    assertMatch(io.errors(), /^psample: --filter: expected a port.*\n {2}tcp port foo\n {11}\^~~\nTry: /);
+  }
+});
