@@ -57,7 +57,8 @@ export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/recor
 export { listen, type ListenOptions } from "./src/receive/listen.ts";
 export type { Entry, Listener } from "./src/receive/listener.ts";
 export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
-export { type Link, LinkTable, type LinkType, type Xdp } from "./src/link/link.ts";
+export { type Link, LinkTable, type Xdp } from "./src/link/link.ts";
+export type { LinkType } from "./src/link/link_type.ts";
 export { listLinks, sampleLinkType } from "./src/control/links.ts";
 export { type LiveDevices, watchLinks } from "./src/control/live_links.ts";
 export type { Device, Devices } from "./src/link/device.ts";

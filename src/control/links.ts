@@ -1,4 +1,5 @@
-import { encodeLinkDump, LinkTable, type LinkType, linkTypeOf } from "../link/link.ts";
+import { encodeLinkDump, LinkTable } from "../link/link.ts";
+import { type LinkType, linkTypeOf } from "../link/link_type.ts";
 import { Requests } from "../socket/requests.ts";
 import type { Sample } from "../psample/sample.ts";
 import { loadSys } from "../sys/load.ts";

@@ -6,7 +6,7 @@
  */
 import { DecodeError, NetlinkError } from "../errors.ts";
 import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
-import { decodeLink, encodeLinkDump, LinkTable, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
+import { ChangingLinkTable, decodeLink, encodeLinkDump, linksOf, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { Requests } from "../socket/requests.ts";
@@ -49,7 +49,7 @@ class LiveLinks implements LiveDevices {
   readonly #sys: Sys;
   readonly #socket: NetlinkSocket;
   readonly #datagrams: Datagrams;
-  #table = new LinkTable();
+  #table = new ChangingLinkTable();
   /** What was asked for since the table changed, by the 16 bits that the kernel sends of an index. */
   readonly #found = new Map<number, Device | undefined>();
   /** Set until the event loop has had its turn. */
@@ -93,7 +93,7 @@ class LiveLinks implements LiveDevices {
   async reload(): Promise<void> {
     const requests = new Requests(this.#sys, NETLINK_ROUTE);
     try {
-      this.#table = LinkTable.of(await requests.request(encodeLinkDump(), "list network devices"));
+      this.#table = new ChangingLinkTable(linksOf(await requests.request(encodeLinkDump(), "list network devices")));
       this.#found.clear();
     } finally {
       requests.close();

@@ -1,4 +1,4 @@
-import { linkTypeOf } from "../link/link.ts";
+import { linkTypeOf } from "../link/link_type.ts";
 import type { SampleView } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";

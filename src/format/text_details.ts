@@ -1,6 +1,6 @@
 /** What libpsample's text does not contain, in its style: name, blank, value, blank. */
 import type { Device, Devices } from "../link/device.ts";
-import { deviceLinkType, linkTypeOf } from "../link/link.ts";
+import { deviceLinkType, linkTypeOf } from "../link/link_type.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";

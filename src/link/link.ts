@@ -1,11 +1,10 @@
 /**
- * The link table: devices by index and by name, and what a sampled packet begins with.
+ * The link table: devices by index and by name.
  *
  * psample says from which device a packet came with the low 16 bits of its index; a machine that makes and removes many
  * devices has indexes above that. Source: include/uapi/linux/if_link.h, net/core/rtnetlink.c.
  */
 import { DecodeError } from "../errors.ts";
-import { ETH_P_IP, ETH_P_IPV6, ETH_P_TEB } from "../wire/ether_types.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -47,15 +46,10 @@ export const IFNAME_MAX = 15;
 
 // include/uapi/linux/if_arp.h: the types of device that act_sample and this package tell apart.
 export const ARPHRD_ETHER = 1;
-const ARPHRD_RAWIP = 519;
 export const ARPHRD_TUNNEL = 768;
-const ARPHRD_TUNNEL6 = 769;
 export const ARPHRD_LOOPBACK = 772;
-const ARPHRD_SIT = 776;
 export const ARPHRD_IPGRE = 778;
-const ARPHRD_IP6GRE = 823;
 export const ARPHRD_NONE = 0xfffe;
-const ARPHRD_VOID = 0xffff;
 
 /** The size of `struct ifinfomsg`: u8 family, u8 padding, u16 type, i32 index, u32 flags, u32 change. */
 const IFINFOMSG_SIZE = 16;
@@ -216,15 +210,17 @@ function readXdp(attr: AttrReader): Xdp | undefined {
 export class LinkTable {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
+  /** By the low 16 bits of the index: a sample contains no more of it. */
+  readonly #byLow16 = new Map<number, Link[]>();
 
   /** Makes a table of the answer to {@linkcode encodeLinkDump}. */
   static of(messages: readonly Message[]): LinkTable {
-    return new LinkTable(messages.filter((message) => message.type === RTM_NEWLINK).map(decodeLink));
+    return new LinkTable(linksOf(messages));
   }
 
   /** Makes a table of devices. */
   constructor(links: Iterable<Link> = []) {
-    for (const link of links) this.set(link);
+    for (const link of links) this.enter(link);
   }
 
   /** How many devices. */
@@ -235,24 +231,6 @@ export class LinkTable {
   /** All devices, in the order in which they came. */
   links(): IterableIterator<Link> {
     return this.#byIndex.values();
-  }
-
-  /** Adds a device, or puts it in the place of the one that had its index. */
-  set(link: Link): void {
-    this.delete(link.index);
-    this.#byIndex.set(link.index, link);
-    for (const name of [link.name, ...link.alternativeNames]) this.#byName.set(name, link);
-  }
-
-  /** Takes a device away. */
-  delete(index: number): void {
-    const link = this.#byIndex.get(index);
-    if (!link) return;
-    this.#byIndex.delete(index);
-    for (const name of [link.name, ...link.alternativeNames]) {
-      // The name may have gone to another device meanwhile.
-      if (this.#byName.get(name) === link) this.#byName.delete(name);
-    }
   }
 
   /** The device with this index. */
@@ -277,71 +255,61 @@ export class LinkTable {
 
   /** The devices whose index ends in these 16 bits. */
   candidates(low16: number): Link[] {
-    return [...this.#byIndex.values()].filter((link) => (link.index & 0xffff) === (low16 & 0xffff));
+    return this.#byLow16.get(low16 & 0xffff)?.slice() ?? [];
   }
 
   /**
-   * The device that psample means with 16 bits of an index. Where several end in them, the one that `prefer` names:
-   * say there whether a device has a sample filter for the group and direction. `undefined` where it stays open.
+   * The device that psample means by 16 bits of an index. If several match, `prefer` picks one: return from it whether a device has a
+   * sample filter for the group and direction. `undefined` if none matches, or more than one.
    */
   resolveIfindex(low16: number, prefer?: (link: Link) => boolean): Link | undefined {
-    const all = this.candidates(low16);
-    if (all.length <= 1) return all[0];
+    const all = this.#byLow16.get(low16 & 0xffff);
+    if (all === undefined || all.length <= 1) return all?.[0];
     const preferred = prefer ? all.filter(prefer) : [];
     return preferred.length === 1 ? preferred[0] : undefined;
   }
-}
 
-/** What a sampled packet begins with: an Ethernet header, or an IPv4 or IPv6 header. */
-export type LinkType = "ethernet" | "raw-ip";
-
-/** Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none to take. */
-const WITHOUT_HEADER: ReadonlySet<number> = new Set([
-  ARPHRD_TUNNEL,
-  ARPHRD_TUNNEL6,
-  ARPHRD_SIT,
-  ARPHRD_IPGRE,
-  ARPHRD_IP6GRE,
-  ARPHRD_VOID,
-  ARPHRD_NONE,
-  ARPHRD_RAWIP,
-]);
-
-/** The codes of sFlow's header_protocol, which the VPP plugin sends in place of an EtherType. */
-const SFLOW_ETHERNET = 1;
-const SFLOW_IPV4 = 11;
-const SFLOW_IPV6 = 12;
-
-const ETHERTYPE_OFFSET = 12;
-
-/** What packets begin with that were sampled on a device of this type, ARPHRD_*; `undefined` if the type does not decide that. */
-export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
-  if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
-  return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;
-}
-
-/**
- * What a sampled packet begins with: by the type of its device where that is known and decides, else by the sample's
- * protocol, else by the first half byte.
- *
- * @param arphrd The device's type, ARPHRD_*; `undefined` where the device is not known.
- * @param protocol The sample's protocol; `undefined` where it has none.
- * @param data The packet.
- */
-export function linkTypeOf(arphrd: number | undefined, protocol: number | undefined, data: Uint8Array | undefined): LinkType {
-  const byDevice = deviceLinkType(arphrd);
-  if (byDevice !== undefined) return byDevice;
-  if (protocol === SFLOW_ETHERNET || protocol === ETH_P_TEB) return "ethernet";
-  if (protocol === SFLOW_IPV4 || protocol === SFLOW_IPV6) return "raw-ip";
-  if (!data || data.length === 0) return "ethernet";
-  const version = data[0]! >> 4;
-  if (protocol === ETH_P_IP || protocol === ETH_P_IPV6) {
-    // The protocol is that of the packet, with or without a frame around it: a frame says it once more.
-    const framed = data.length >= ETHERTYPE_OFFSET + 2 &&
-      ((data[ETHERTYPE_OFFSET]! << 8) | data[ETHERTYPE_OFFSET + 1]!) === protocol;
-    return !framed && version === (protocol === ETH_P_IP ? 4 : 6) ? "raw-ip" : "ethernet";
+  /** @ignore Adds a device, or puts it in the place of the one that had its index. */
+  protected enter(link: Link): void {
+    this.remove(link.index);
+    this.#byIndex.set(link.index, link);
+    for (const name of [link.name, ...link.alternativeNames]) this.#byName.set(name, link);
+    const low16 = link.index & 0xffff;
+    const same = this.#byLow16.get(low16);
+    if (same) same.push(link);
+    else this.#byLow16.set(low16, [link]);
   }
-  // What is neither IPv4 nor IPv6 cannot be without a frame: it would have nothing to say what it is.
-  if (protocol !== undefined) return "ethernet";
-  return version === 4 || version === 6 ? "raw-ip" : "ethernet";
+
+  /** @ignore Takes a device away. */
+  protected remove(index: number): void {
+    const link = this.#byIndex.get(index);
+    if (!link) return;
+    this.#byIndex.delete(index);
+    for (const name of [link.name, ...link.alternativeNames]) {
+      // The name may have gone to another device meanwhile.
+      if (this.#byName.get(name) === link) this.#byName.delete(name);
+    }
+    const low16 = index & 0xffff;
+    const rest = this.#byLow16.get(low16)!.filter((one) => one !== link);
+    if (rest.length > 0) this.#byLow16.set(low16, rest);
+    else this.#byLow16.delete(low16);
+  }
+}
+
+/** A table that is kept up to date. */
+export class ChangingLinkTable extends LinkTable {
+  /** Adds a device, or puts it in the place of the one that had its index. */
+  set(link: Link): void {
+    this.enter(link);
+  }
+
+  /** Takes a device away. */
+  delete(index: number): void {
+    this.remove(index);
+  }
+}
+
+/** The devices of the answer to {@linkcode encodeLinkDump}. */
+export function linksOf(messages: readonly Message[]): Link[] {
+  return messages.filter((message) => message.type === RTM_NEWLINK).map(decodeLink);
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
-import { linkTypeOf } from "../link/link.ts";
+import { linkTypeOf } from "../link/link_type.ts";
 import { PacketView } from "../packet/packet_view.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { SampleView } from "../psample/sample_view.ts";

@@ -1,5 +1,5 @@
 /** Packets for filters: those of the recordings, others made by hand, and all of them cut at every place where a header may end. */
-import { linkTypeOf } from "../../src/link/link.ts";
+import { linkTypeOf } from "../../src/link/link_type.ts";
 import { bytes, join, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 

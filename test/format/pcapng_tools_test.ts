@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Ledger } from "../../src/receive/ledger.ts";
-import { linkTypeOf } from "../../src/link/link.ts";
+import { linkTypeOf } from "../../src/link/link_type.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import type { GroupEvent } from "../../src/psample/mod.ts";
 import { viewMessage } from "../../src/psample/group.ts";

@@ -7,12 +7,14 @@ import {
   ARPHRD_LOOPBACK,
   ARPHRD_NONE,
   ARPHRD_TUNNEL,
+  ChangingLinkTable,
   decodeLink,
   encodeGetLink,
   encodeLinkDump,
+  linksOf,
   LinkTable,
-  linkTypeOf,
 } from "../../src/link/link.ts";
+import { linkTypeOf } from "../../src/link/link_type.ts";
 import { AttrWriter } from "../../src/wire/attr_writer.ts";
 import { encodeMessage, splitMessages } from "../../src/wire/message.ts";
 import { toHex } from "../../src/wire/text.ts";
@@ -75,10 +77,11 @@ test("LinkTable: finds devices by the low half of their index", () => {
 });
 
 test("LinkTable: a device that comes under another name, and one that goes", () => {
-  const table = LinkTable.of(linkMessages());
+  const table = new ChangingLinkTable(linksOf(linkMessages()));
   const d0 = table.byName("d0")!;
   table.set({ ...d0, name: "uplink" });
   assertEquals([table.indexOf("d0"), table.indexOf("uplink")], [undefined, d0.index]);
+  assertEquals(table.resolveIfindex(d0.index & 0xffff)?.name, "uplink");
   table.delete(d0.index);
   table.delete(d0.index);
   assertEquals([table.indexOf("uplink"), table.indexOf("enp-very-long-name-of-d0"), table.get(d0.index)], [
@@ -86,6 +89,22 @@ test("LinkTable: a device that comes under another name, and one that goes", () 
     undefined,
     undefined,
   ]);
+  assertEquals(table.candidates(d0.index), []);
+  // The one that is left of two with the same 16 bits is no longer ambiguous.
+  table.delete(65539);
+  assertEquals(table.resolveIfindex(3)?.index, 3);
+});
+
+test("LinkTable: looking a device up does not look at the others", () => {
+  const [model] = LinkTable.of(linkMessages()).links();
+  let looks = 0;
+  const links = Array.from({ length: 5000 }, (_, i) => ({ ...model!, name: `d${i}`, alternativeNames: [] })).map((link, i) =>
+    Object.defineProperty(link, "index", { get: () => (looks++, i + 1) })
+  );
+  const table = new LinkTable(links);
+  looks = 0;
+  for (let i = 0; i < 5000; i++) assertEquals(table.resolveIfindex(i + 1)?.name, `d${i}`);
+  assertEquals(looks, 0);
 });
 
 test("encodeGetLink: by index, name and alternative name", () => {

@@ -1,6 +1,6 @@
 /** Writes pcap: files and records as such, and the packets of samples as tcpdump would have recorded them. */
 import { EncodeError } from "../../errors.ts";
-import { deviceLinkType, linkTypeOf } from "../../link/link.ts";
+import { deviceLinkType, linkTypeOf } from "../../link/link_type.ts";
 import type { Batch, EntryView } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { LITTLE } from "../../wire/native.ts";

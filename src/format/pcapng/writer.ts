@@ -19,7 +19,7 @@
  * |                           | socket dropped has no interface, it is said of the first one                          |
  */
 import type { Device, Devices } from "../../link/device.ts";
-import { deviceLinkType, linkTypeOf } from "../../link/link.ts";
+import { deviceLinkType, linkTypeOf } from "../../link/link_type.ts";
 import type { GroupEvent } from "../../psample/group.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import { type Batch, type EntryView, sampledIfindex } from "../../stream/batch.ts";
