@@ -5,6 +5,7 @@ import { CSV_DEFAULT_FIELDS, CSV_FIELDS, CsvWriter } from "../src/format/csv.ts"
 import { JsonWriter } from "../src/format/json.ts";
 import { RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../src/format/recorder.ts";
 import { createRecorder } from "../src/format/recorders.ts";
+import { PacketWriter } from "../src/format/packet_line.ts";
 import { TextWriter } from "../src/format/text.ts";
 import type { Destination } from "../src/sink/destination.ts";
 import { Lines } from "../src/sink/lines.ts";
@@ -34,6 +35,9 @@ import {
 import type { Session } from "./session.ts";
 import { VERSION } from "./version.ts";
 import { unknownWord } from "./words.ts";
+
+/** How wide lines about packets are at a terminal: as wide as the narrowest that people use. */
+const TERMINAL_COLUMNS = 80;
 
 /** The option that ends a command after so many samples. */
 function countOption(letter?: string): Option<number | undefined> {
@@ -77,6 +81,12 @@ Samples that do not match count as received, but not for --count.`,
   json: flag({
     help: "print one JSON object per line instead of text",
     details: "Absent fields are left out. 64-bit numbers are strings of decimal digits, bytes are hexadecimal.",
+  }),
+  packets: flag({
+    help: "print a line about each packet instead of text",
+    details: "When it was sampled, on which device, < in or > out, its size, and what its headers say in tcpdump's words: addresses and " +
+      "ports, types and flags. At a terminal lines fit 80 columns; with --details, and where standard output is no terminal, they " +
+      "have lengths, TCP's numbers and its options too. The rate comes first, and again when it changes.",
   }),
   csv: flag({
     help: "print comma-separated values instead of text",
@@ -178,11 +188,11 @@ export interface Outputs {
 
 /** Checks what the options ask for. `other` is the format of a recording whose name does not tell, and of FILE.pcap if it is netlink. */
 export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "netlink" = "pcapng"): OutputPlan {
-  const { write: file, json, csv, text, verbose, details, fields, rotate, keep = Infinity } = options;
-  const forms = Object.entries({ json, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
+  const { write: file, json, packets, csv, text, verbose, details, fields, rotate, keep = Infinity } = options;
+  const forms = Object.entries({ json, packets, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
   if (forms.length > 1) throw new UsageError(`${forms[0]} and ${forms[1]} are mutually exclusive`);
   if (fields && !csv) throw new UsageError("--fields requires --csv");
-  const printed = json || csv || text || verbose || details;
+  const printed = json || packets || csv || text || verbose || details;
   if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
   if (file === "-" && io.outIsTerminal) {
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
@@ -215,6 +225,8 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
             ? new JsonWriter({ details })
             : csv
             ? new CsvWriter({ fields })
+            : packets
+            ? new PacketWriter({ columns: io.outIsTerminal && !details ? TERMINAL_COLUMNS : undefined, verbose, utcOffset })
             : new TextWriter({ verbose, details, utcOffset });
           sinks.push(new Lines(stdout, writer));
         }
@@ -229,7 +241,7 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
   };
   return {
     stages: options.filter ?? [],
-    namesDevices: options.filter !== undefined || details || csv || (file !== undefined && format !== "netlink"),
+    namesDevices: options.filter !== undefined || details || packets || csv || (file !== undefined && format !== "netlink"),
     open,
   };
 }

@@ -1,5 +1,5 @@
 /**
- * Samples as lines: libpsample's text, JSON and CSV. Nothing here touches a socket or needs a permission; it runs in a browser
+ * Samples as lines: about their packets, libpsample's text, JSON and CSV. Nothing here touches a socket or needs a permission; it runs in a browser
  * too.
  *
  * A writer writes the entries of a batch into an {@linkcode Output}; `linesTo()` of the main module makes a sink of it, for
@@ -31,6 +31,7 @@
  */
 export { formatGroupEvent, formatGroups, formatText, type TextOptions, TextWriter } from "./text.ts";
 export { formatJson, type JsonOptions, JsonWriter } from "./json.ts";
+export { type PacketOptions, PacketWriter } from "./packet_line.ts";
 export { CSV_DEFAULT_FIELDS, CSV_FIELDS, type CsvOptions, CsvWriter } from "./csv.ts";
 export { Output, Word } from "./output.ts";
 export type { Batch, EntryView } from "../stream/batch.ts";

@@ -190,7 +190,8 @@ const DOT = ".".charCodeAt(0);
 /** What stands for a byte among the characters: ASCII's printable ones for themselves. */
 const CHARACTERS = Uint8Array.from({ length: 256 }, (_, byte) => byte >= 0x20 && byte < 0x7f ? byte : DOT);
 
-function writeDump(output: Output, data: Uint8Array): void {
+/** Writes bytes in hexadecimal and as characters, 16 of them a line, after a line that says how many they are. */
+export function writeDump(output: Output, data: Uint8Array): void {
   output.reserve(32 + DUMP_LINE * Math.ceil(data.length / BYTES_PER_LINE));
   output.word(DATA_LEN);
   output.u32(data.length);

@@ -148,6 +148,18 @@ test("demo --json prints what the library decodes", async () => {
   assertEquals(objects, JSON.parse(JSON.stringify(demoEntries)));
 });
 
+test("demo --packets prints a line for each packet, at a terminal in 80 columns", async () => {
+  const UDP = " 192.0.2.2.4000 > 192.0.2.1.5000: UDP";
+  const [, rate, line] = (await run(["demo", "--packets", "-q", "--count", "1"])).text().split("\n");
+  assertEquals(rate, "group 9: 1/1");
+  assertMatch(line!, /^\d\d:\d\d:\d\d\.\d{6} /);
+  assertEquals(line!.slice(15), ` tun0     <   128${UDP}, length 100`);
+  const narrow = await run(["demo", "--packets", "-q", "--count", "1"], { outIsTerminal: true });
+  assert(narrow.text().split("\n")[2]!.endsWith(UDP), narrow.text());
+  const whole = await run(["demo", "--packets", "--details", "-q", "--count", "1"], { outIsTerminal: true });
+  assert(whole.text().split("\n")[2]!.endsWith(`${UDP}, length 100`), whole.text());
+});
+
 test("demo --json --details adds when, where and in which direction; --csv prints columns", async () => {
   const json = await run(["demo", "--json", "--details", "-q", "--count", "1"]);
   const [, sample] = json.text().trimEnd().split("\n").map((line) => JSON.parse(line));
@@ -164,6 +176,7 @@ test("demo --json --details adds when, where and in which direction; --csv print
       [["--csv", "--fields", "group,"], /--fields: unknown column ""/],
       [["--fields", "group"], /--fields requires --csv/],
       [["--csv", "--json"], /--json and --csv are mutually exclusive/],
+      [["--text", "--packets"], /--packets and --text are mutually exclusive/],
     ] as const
   ) {
     const wrong = await run(["demo", ...args]);

@@ -1,0 +1,431 @@
+/**
+ * What the headers of a packet say, in tcpdump's words: `192.0.2.7.443 > 10.0.0.1.51514: Flags [S.]`. Words of our own are those
+ * for what tcpdump says only if asked, or on a line of its own: VLAN tags and MPLS labels come first, and what is in a tunnel
+ * stands behind `vxlan 42 | `. Nothing is copied from a packet as text, so that no packet steers a terminal.
+ */
+import { macText, nextLevel } from "../packet/fields.ts";
+import {
+  AH,
+  ARP,
+  ERSPAN,
+  ESP,
+  GENEVE,
+  GRE,
+  GTPU,
+  headerName,
+  ICMP,
+  ICMPV6,
+  IPV4,
+  IPV6,
+  IPV6_EXTENSION,
+  MPLS,
+  NONE,
+  SCTP,
+  TCP,
+  UDP,
+  UDP_LITE,
+  VLAN,
+  VXLAN,
+  VXLAN_GPE,
+} from "../packet/header.ts";
+import type { Headers } from "../packet/headers.ts";
+import { protocolName } from "../packet/protocol_names.ts";
+import { tcpFlagsText } from "../packet/transport.ts";
+import { ETH_P_TEB } from "../wire/ether_types.ts";
+import { hexByte, ipv4Text, ipv6Text } from "../wire/text.ts";
+import { ascii, type Output } from "./output.ts";
+
+/** Addresses, ports, types and flags. */
+export const LEAST = 0;
+/** The length of what is carried too. */
+export const LENGTHS = 1;
+/** TCP's numbers and options too. */
+export const ALL = 2;
+
+/** More than what is written between two reservations. */
+const ROOM = 512;
+
+const DOT = 0x2e;
+const FROM_TO = ascii(" > ");
+const COLON = ascii(": ");
+const VLAN_WORD = ascii("vlan ");
+const MPLS_WORD = ascii("mpls ");
+const BLANK = 0x20;
+const BAR = ascii("| ");
+const CLOSE = 0x5d;
+const FLAGS = ascii("Flags [");
+const UDP_WORD = ascii("UDP");
+const LENGTH = ascii(", length ");
+const SEQ = ascii(", seq ");
+const ACK = ascii(", ack ");
+const WIN = ascii(", win ");
+
+/** The letters of every combination of TCP's flags, made when first seen. */
+const flagLetters: (Uint8Array | undefined)[] = [];
+
+/** Writes what the headers of a packet say; how much is {@linkcode LEAST}, {@linkcode LENGTHS} or {@linkcode ALL}. */
+export function writePacket(output: Output, packet: Headers, much: number): void {
+  output.reserve(ROOM);
+  const start = output.length;
+  for (let from = 0;;) {
+    const end = nextLevel(packet, from);
+    const isLast = end >= packet.count;
+    const told = writeLevel(output, packet, from, end, isLast, much);
+    if (isLast) return tellRest(output, packet, told);
+    output.reserve(ROOM);
+    if (output.length > start && output.bytes[output.length - 1] !== BLANK) output.byte(BLANK);
+    output.put(BAR);
+    from = end;
+  }
+}
+
+/** What was cut off, what contradicts itself, and what there is no word for. */
+function tellRest(output: Output, packet: Headers, told: boolean): void {
+  if (packet.cut !== NONE) output.text(`${told ? " " : ""}[|${headerName(packet.cut)}]`);
+  else if (packet.broken !== NONE) output.text(`${told ? " " : ""}[bad ${headerName(packet.broken)}]`);
+  else if (!told) output.text(packet.count === 0 ? "no data" : packet.stack);
+}
+
+/** Writes one level, and true if it has words. */
+function writeLevel(output: Output, packet: Headers, from: number, end: number, isLast: boolean, much: number): boolean {
+  const { bytes, kinds, offsets } = packet;
+  // A tunnel without a header of its own, such as IP in IP, needs no word.
+  const tunnel = isLast ? "" : tunnelWord(packet, from, end);
+  let told = tunnel !== "";
+  for (let i = from; i < end; i++) {
+    const kind = kinds[i]!;
+    const header = offsets[i]!;
+    const available = packet.end - header;
+    switch (kind) {
+      case VLAN:
+      case MPLS: {
+        if (available < 4) break;
+        output.put(kind === VLAN ? VLAN_WORD : MPLS_WORD);
+        output.u32(kind === VLAN ? u16(bytes, header) & 0xfff : u16(bytes, header) << 4 | bytes[header + 2]! >> 4);
+        output.byte(BLANK);
+        break;
+      }
+      case ARP:
+        told = writeArp(output, bytes, header, available) || told;
+        break;
+      case IPV4:
+      case IPV6: {
+        if (available < (kind === IPV4 ? 20 : 40)) break;
+        // What follows, if its ports are there, is written with the addresses.
+        const next = i + 1 < end ? portsAt(packet, i + 1, end) : -1;
+        writeAddress(output, bytes, kind, header, false);
+        if (next >= 0) writePort(output, u16(bytes, next));
+        output.put(FROM_TO);
+        writeAddress(output, bytes, kind, header, true);
+        if (next >= 0) writePort(output, u16(bytes, next + 2));
+        if (isLast || told) output.put(COLON);
+        if (writeProtocol(output, packet, i, end, isLast, much)) told = true;
+        if (!told && packet.cut === NONE && packet.broken === NONE && isLast) {
+          output.text("no next header");
+          told = true;
+        }
+        break;
+      }
+    }
+  }
+  output.text(tunnel);
+  return told;
+}
+
+/** Where the ports of a level's transport header are, if both were captured; else -1. */
+function portsAt(packet: Headers, from: number, end: number): number {
+  for (let i = from; i < end; i++) {
+    const kind = packet.kinds[i]!;
+    if (kind === TCP || kind === UDP || kind === UDP_LITE || kind === SCTP) return packet.available(i) >= 4 ? packet.offsets[i]! : -1;
+  }
+  return -1;
+}
+
+/** What the IP packet with header `i` carries; false if nothing is to be said of it, because a tunnel or a cut follows. */
+function writeProtocol(output: Output, packet: Headers, i: number, end: number, isLast: boolean, much: number): boolean {
+  const { bytes, kinds, offsets } = packet;
+  const ip = offsets[i]!;
+  const isIpv4 = kinds[i] === IPV4;
+  let protocol = bytes[ip + (isIpv4 ? 9 : 6)]!;
+  let fragment = isIpv4 ? (u16(bytes, ip + 6) & 0x1fff) << 3 : 0;
+  const packetEnd = endOf(packet, ip, isIpv4);
+  let payload = ip + (isIpv4 ? (bytes[ip]! & 15) << 2 : 40);
+  for (let next = i + 1; next < end; next++) {
+    const at = offsets[next]!;
+    const available = packet.available(next);
+    switch (kinds[next]) {
+      case IPV6_EXTENSION:
+        if (available < 8) return false;
+        if (protocol === IPPROTO_FRAGMENT) fragment = u16(bytes, at + 2) & 0xfff8;
+        payload = at + (protocol === IPPROTO_FRAGMENT ? 8 : (bytes[at + 1]! + 1) << 3);
+        protocol = bytes[at]!;
+        break;
+      case AH:
+        if (available < 12) return false;
+        payload = at + ((bytes[at + 1]! + 2) << 2);
+        protocol = bytes[at]!;
+        break;
+      case TCP:
+        return writeTcp(output, packet, at, available, packetEnd, much);
+      case UDP:
+        if (!isLast || available < 8) return false;
+        output.put(UDP_WORD);
+        writeLength(output, (u16(bytes, at + 4) || packetEnd - at) - 8, much);
+        return true;
+      case ICMP:
+      case ICMPV6:
+        if (available < 2) return false;
+        output.text(kinds[next] === ICMP ? icmpWords(bytes, at, available) : icmp6Words(bytes, at, available));
+        output.reserve(ROOM);
+        writeLength(output, packetEnd - at, much);
+        return true;
+      case ESP:
+        if (available < 8) return false;
+        output.text(`ESP(spi=0x${hex32(bytes, at)},seq=0x${u32(bytes, at + 4).toString(16)})`);
+        output.reserve(ROOM);
+        writeLength(output, packetEnd - at, much);
+        return true;
+      default:
+        if (!isLast) return false;
+    }
+  }
+  if (!isLast) return false;
+  if (fragment > 0) output.text(`frag ${fragment}, ${nameOf(protocol)}`);
+  else if (packet.cut !== NONE || packet.broken !== NONE) return false;
+  else if (protocol === IPPROTO_NONE) return false;
+  else output.text(nameOf(protocol));
+  output.reserve(ROOM);
+  writeLength(output, packetEnd - payload, much);
+  return true;
+}
+
+const IPPROTO_FRAGMENT = 44;
+const IPPROTO_NONE = 59;
+
+/** Where the IP packet ends, captured or not. A length of 0 says nothing: then it is where the whole packet ends. */
+function endOf(packet: Headers, ip: number, isIpv4: boolean): number {
+  const length = u16(packet.bytes, ip + (isIpv4 ? 2 : 4));
+  return length === 0 ? packet.start + packet.originalBytes : ip + length + (isIpv4 ? 0 : 40);
+}
+
+function writeTcp(output: Output, packet: Headers, at: number, available: number, packetEnd: number, much: number): boolean {
+  const { bytes } = packet;
+  // Of what is cut before the flags only the ports are told.
+  if (available < 14) return false;
+  const bits = u16(bytes, at + 12) & 0x1ff;
+  output.put(FLAGS);
+  output.put(flagLetters[bits] ??= ascii(tcpFlagsText(bits)));
+  output.byte(CLOSE);
+  const size = bytes[at + 12]! >> 4 << 2;
+  if (available < 20 || size < 20) return true;
+  const length = packetEnd - at - size;
+  if (much >= ALL) {
+    const sequence = u32(bytes, at + 4);
+    // As tcpdump does it: where it means something.
+    if (length > 0 || bits & 0x07) {
+      output.put(SEQ);
+      output.u32(sequence);
+      if (length > 0) {
+        output.byte(0x3a);
+        output.u32((sequence + length) >>> 0);
+      }
+    }
+    if (bits & 0x10) {
+      output.put(ACK);
+      output.u32(u32(bytes, at + 8));
+    }
+    output.put(WIN);
+    output.u32(u16(bytes, at + 14));
+    if (bits & 0x20) output.text(`, urg ${u16(bytes, at + 18)}`);
+    if (size > 20 && available >= size) output.text(`, options [${tcpOptions(bytes, at + 20, at + size)}]`);
+    output.reserve(ROOM);
+  }
+  if (available >= size) writeLength(output, length, much);
+  return true;
+}
+
+/** TCP's options (RFC 9293, 7323, 2018), as tcpdump has them; those that it names and that are common. */
+function tcpOptions(bytes: Uint8Array, from: number, end: number): string {
+  const words: string[] = [];
+  for (let at = from; at < end;) {
+    const kind = bytes[at]!;
+    if (kind === 0) {
+      words.push("eol");
+      break;
+    }
+    if (kind === 1) {
+      words.push("nop");
+      at++;
+      continue;
+    }
+    const size = at + 1 < end ? bytes[at + 1]! : 0;
+    if (size < 2 || at + size > end) {
+      words.push("[bad opt]");
+      break;
+    }
+    if (kind === 2 && size === 4) words.push(`mss ${u16(bytes, at + 2)}`);
+    else if (kind === 3 && size === 3) words.push(`wscale ${bytes[at + 2]}`);
+    else if (kind === 4 && size === 2) words.push("sackOK");
+    else if (kind === 5 && size >= 10 && (size - 2) % 8 === 0) {
+      let blocks = "";
+      for (let block = at + 2; block < at + size; block += 8) blocks += `{${u32(bytes, block)}:${u32(bytes, block + 4)}}`;
+      words.push(`sack ${(size - 2) / 8} ${blocks}`);
+    } else if (kind === 8 && size === 10) words.push(`TS val ${u32(bytes, at + 2)} ecr ${u32(bytes, at + 6)}`);
+    else words.push(`unknown-${kind}`);
+    at += size;
+  }
+  return words.join(",");
+}
+
+const ICMP_UNREACHABLE = ["net", "host", "protocol", "port"];
+
+/** ICMP (RFC 792). */
+function icmpWords(bytes: Uint8Array, at: number, available: number): string {
+  const type = bytes[at]!;
+  const code = bytes[at + 1]!;
+  switch (type) {
+    case 0:
+    case 8:
+      return `ICMP echo ${type === 8 ? "request" : "reply"}${echo(bytes, at, available)}`;
+    case 3:
+      return code === 4 ? "ICMP unreachable - need to frag" : `ICMP ${ICMP_UNREACHABLE[code] ?? `#${code}`} unreachable`;
+    case 5:
+      return "ICMP redirect";
+    case 11:
+      return code === 0 ? "ICMP time exceeded in-transit" : "ICMP ip reassembly time exceeded";
+    default:
+      return `ICMP type-#${type}`;
+  }
+}
+
+const ICMP6_UNREACHABLE = ["route", "admin prohibited", "beyond scope", "address", "port"];
+const ICMP6_TYPES: Readonly<Record<number, string>> = {
+  2: "packet too big",
+  3: "time exceeded in-transit",
+  4: "parameter problem",
+  130: "multicast listener query",
+  131: "multicast listener report",
+  132: "multicast listener done",
+  133: "router solicitation",
+  134: "router advertisement",
+  137: "redirect",
+  143: "multicast listener report v2",
+};
+
+/** ICMPv6 (RFC 4443, 4861). */
+function icmp6Words(bytes: Uint8Array, at: number, available: number): string {
+  const type = bytes[at]!;
+  const code = bytes[at + 1]!;
+  const target = (word: string): string => available < 24 ? "" : `, ${word} ${ipv6Text(bytes.subarray(at + 8, at + 24))}`;
+  switch (type) {
+    case 1:
+      return `ICMP6, destination unreachable, unreachable ${ICMP6_UNREACHABLE[code] ?? `code-#${code}`}`;
+    case 128:
+    case 129:
+      return `ICMP6, echo ${type === 128 ? "request" : "reply"}${echo(bytes, at, available)}`;
+    case 135:
+      return `ICMP6, neighbor solicitation${target("who has")}`;
+    case 136:
+      return `ICMP6, neighbor advertisement${target("tgt is")}`;
+    default:
+      return `ICMP6, ${ICMP6_TYPES[type] ?? `type-#${type}`}`;
+  }
+}
+
+function echo(bytes: Uint8Array, at: number, available: number): string {
+  return available < 8 ? "" : `, id ${u16(bytes, at + 4)}, seq ${u16(bytes, at + 6)}`;
+}
+
+/** ARP (RFC 826); false if it is cut. */
+function writeArp(output: Output, bytes: Uint8Array, at: number, available: number): boolean {
+  if (available < 8) return false;
+  const operation = u16(bytes, at + 6);
+  if (bytes[at + 4] !== 6 || bytes[at + 5] !== 4) {
+    output.text(`ARP, operation ${operation}`);
+    output.reserve(ROOM);
+    return true;
+  }
+  if (available < 28) return false;
+  const [sender, target] = [ipv4Text(bytes.subarray(at + 14, at + 18)), ipv4Text(bytes.subarray(at + 24, at + 28))];
+  output.text(
+    operation === 1
+      ? `ARP, Request who-has ${target} tell ${sender}`
+      : operation === 2
+      ? `ARP, Reply ${sender} is-at ${macText(bytes.subarray(at + 8, at + 14))}`
+      : `ARP, operation ${operation}, ${sender} > ${target}`,
+  );
+  output.reserve(ROOM);
+  return true;
+}
+
+/** The tunnel at the end of a level, with its identifier: `vxlan 42`; empty for IP in IP. */
+function tunnelWord(packet: Headers, from: number, end: number): string {
+  const { bytes } = packet;
+  for (let i = end - 1; i >= from; i--) {
+    const kind = packet.kinds[i]!;
+    const at = packet.offsets[i]!;
+    switch (kind) {
+      case VXLAN:
+      case VXLAN_GPE:
+      case GENEVE:
+        return `${headerName(kind)} ${u32(bytes, at + 4) >>> 8}`;
+      case GTPU:
+        return `gtp ${u32(bytes, at + 4)}`;
+      case ERSPAN:
+        return "erspan";
+      case GRE: {
+        const flags = u16(bytes, at);
+        // Of version 1 the key is a length and a call.
+        if ((flags & 0x2000) === 0 || flags & 7) return "gre";
+        const key = u32(bytes, at + (flags & 0x8000 ? 8 : 4));
+        return `gre ${u16(bytes, at + 2) === ETH_P_TEB ? key >>> 8 : key}`;
+      }
+    }
+  }
+  return "";
+}
+
+/** The name of an IP protocol, or its number as tcpdump has it. */
+function nameOf(protocol: number): string {
+  return protocolName(protocol) ?? `ip-proto-${protocol}`;
+}
+
+function writeAddress(output: Output, bytes: Uint8Array, kind: number, ip: number, isDestination: boolean): void {
+  if (kind === IPV6) {
+    const at = ip + (isDestination ? 24 : 8);
+    output.text(ipv6Text(bytes.subarray(at, at + 16)));
+    output.reserve(ROOM);
+    return;
+  }
+  const at = ip + (isDestination ? 16 : 12);
+  output.u32(bytes[at]!);
+  for (let i = 1; i < 4; i++) {
+    output.byte(DOT);
+    output.u32(bytes[at + i]!);
+  }
+}
+
+function writePort(output: Output, port: number): void {
+  output.byte(DOT);
+  output.u32(port);
+}
+
+function writeLength(output: Output, length: number, much: number): void {
+  if (much < LENGTHS) return;
+  output.put(LENGTH);
+  output.u32(Math.max(0, length));
+}
+
+function u16(bytes: Uint8Array, at: number): number {
+  return bytes[at]! << 8 | bytes[at + 1]!;
+}
+
+function u32(bytes: Uint8Array, at: number): number {
+  return (u16(bytes, at) << 16 | u16(bytes, at + 2)) >>> 0;
+}
+
+function hex32(bytes: Uint8Array, at: number): string {
+  let text = "";
+  for (let i = 0; i < 4; i++) text += hexByte(bytes[at + i]!);
+  return text;
+}
