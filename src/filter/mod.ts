@@ -1,5 +1,6 @@
 /**
- * Filters in the language of pcap-filter(7): which samples go on, and which packets match. Nothing here touches a socket or needs
+ * Filters in the language of pcap-filter(7): which samples go on, which packets match, and classic BPF that
+ * has the kernel choose. Nothing here touches a socket or needs
  * a permission.
  *
  * @example Ask whether a packet matches
@@ -15,6 +16,7 @@
  *
  * @module
  */
+export { compileBpf } from "./classic_bpf.ts";
 export { FilterError, type Span } from "./filter_error.ts";
 export type { FirstHeader } from "../packet/packet_view.ts";
 export { filter, packetFilter } from "./stage.ts";

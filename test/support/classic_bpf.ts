@@ -3,20 +3,29 @@ import { viewOf } from "../../src/wire/native.ts";
 const SKF_AD_NLATTR = 0xfffff00c; // SKF_AD_OFF (-0x1000) + SKF_AD_NLATTR (12), as u32
 
 /**
- * Runs a classic BPF program over a packet as the kernel does: the instructions that socket filters here use,
- * anything else throws. Returns how many bytes of the packet are kept; 0 drops it.
+ * Runs a classic BPF program over a packet as the kernel does: the instructions that filters here use, anything else throws.
+ * Returns how many bytes of the packet are kept; 0 drops it.
  *
  * Source: Documentation/networking/filter.rst; `bpf_skb_get_nlattr` and `___bpf_prog_run` in the kernel.
+ *
+ * @param length How long the packet was before it was cut.
  */
-export function runFilter(program: Uint8Array, packet: Uint8Array): number {
+export function runFilter(program: Uint8Array, packet: Uint8Array, length = packet.length): number {
   const code = viewOf(program);
   const data = viewOf(packet);
   const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+  const memory = new Uint32Array(16);
   let a = 0;
   let x = 0;
   for (let at = 0; at < program.length; at += 8) {
     const k = code.getUint32(at + 4, little);
-    switch (code.getUint16(at, little)) {
+    const operation = code.getUint16(at, little);
+    const operand = operation & 0x08 ? x : k;
+    const jump = (holds: boolean): void => {
+      at += 8 * code.getUint8(at + (holds ? 2 : 3));
+    };
+    const offset = operation & 0x40 ? x + k : k;
+    switch (operation) {
       case 0x00: // LD | IMM
         a = k;
         break;
@@ -26,29 +35,104 @@ export function runFilter(program: Uint8Array, packet: Uint8Array): number {
       case 0x20: // LD | W | ABS
         if (k === SKF_AD_NLATTR) {
           a = findAttribute(data, a, x, little);
-        } else {
-          if (k + 4 > packet.length) return 0;
-          a = data.getUint32(k, false);
+          break;
         }
+        // falls through
+      case 0x40: // LD | W | IND
+        if (offset + 4 > packet.length) return 0;
+        a = data.getUint32(offset, false);
         break;
       case 0x28: // LD | H | ABS
-        if (k + 2 > packet.length) return 0;
-        a = data.getUint16(k, false);
+      case 0x48: // LD | H | IND
+        if (offset + 2 > packet.length) return 0;
+        a = data.getUint16(offset, false);
         break;
-      case 0x40: // LD | W | IND
-        if (x + k + 4 > packet.length) return 0;
-        a = data.getUint32(x + k, false);
+      case 0x30: // LD | B | ABS
+      case 0x50: // LD | B | IND
+        if (offset + 1 > packet.length) return 0;
+        a = data.getUint8(offset);
+        break;
+      case 0xb1: // LDX | B | MSH
+        if (k + 1 > packet.length) return 0;
+        x = 4 * (data.getUint8(k) & 0xf);
+        break;
+      case 0x80: // LD | W | LEN
+        a = length;
+        break;
+      case 0x60: // LD | MEM
+        a = memory[k]!;
+        break;
+      case 0x02: // ST
+        memory[k] = a;
+        break;
+      case 0x04: // ALU | ADD, and so on: with K, then with X
+      case 0x0c:
+        a = (a + operand) >>> 0;
+        break;
+      case 0x14:
+      case 0x1c:
+        a = (a - operand) >>> 0;
+        break;
+      case 0x24:
+      case 0x2c:
+        a = Math.imul(a, operand) >>> 0;
+        break;
+      case 0x34:
+      case 0x3c:
+        if (operand === 0) return 0;
+        a = Math.floor(a / operand);
+        break;
+      case 0x94:
+      case 0x9c:
+        if (operand === 0) return 0;
+        a %= operand;
+        break;
+      case 0x44:
+      case 0x4c:
+        a = (a | operand) >>> 0;
+        break;
+      case 0x54:
+      case 0x5c:
+        a = (a & operand) >>> 0;
+        break;
+      case 0xa4:
+      case 0xac:
+        a = (a ^ operand) >>> 0;
+        break;
+      case 0x64: // the number of bits is taken modulo 32
+      case 0x6c:
+        a = (a << operand) >>> 0;
+        break;
+      case 0x74:
+      case 0x7c:
+        a >>>= operand;
         break;
       case 0x07: // MISC | TAX
         x = a;
         break;
-      case 0x15: // JMP | JEQ | K
-        at += 8 * code.getUint8(at + (a >>> 0 === k ? 2 : 3));
+      case 0x05: // JMP | JA
+        at += 8 * k;
+        break;
+      case 0x15: // JMP | JEQ
+      case 0x1d:
+        jump(a >>> 0 === operand);
+        break;
+      case 0x25: // JMP | JGT
+      case 0x2d:
+        jump(a > operand);
+        break;
+      case 0x35: // JMP | JGE
+      case 0x3d:
+        jump(a >= operand);
+        break;
+      case 0x45: // JMP | JSET
+      case 0x4d:
+        jump((a & operand) !== 0);
         break;
       case 0x06: // RET | K
         return Math.min(k, packet.length);
       default:
-        throw new Error(`instruction ${code.getUint16(at, little)} is not known here`);
+        throw new Error(`instruction ${operation} is not known here`);
     }
   }
   throw new Error("the program runs past its end");
