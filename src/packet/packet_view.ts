@@ -38,16 +38,8 @@ import {
 } from "./header.ts";
 import { Headers, MOST_HEADERS } from "./headers.ts";
 import { ah, ipv4, ipv6, ipv6Extension, ofProtocol } from "./ip.ts";
-import { last, tcp, udp } from "./transport.ts";
+import { isTunnelPort, last, tcp, udp } from "./transport.ts";
 import { erspan, geneve, gre, gtpu, vxlanGpe } from "./tunnel.ts";
-
-/** Stands in {@linkcode COMMON} for what is not looked up there. */
-const UNCOMMON = 255;
-/** The header after each EtherType that most frames have. */
-const COMMON = new Uint8Array(0x10000).fill(UNCOMMON);
-COMMON[ETH_P_IP] = IPV4;
-COMMON[ETH_P_IPV6] = IPV6;
-COMMON[ETH_P_8021Q] = VLAN;
 
 /** What a packet begins with: a frame of Ethernet, or an IPv4 or IPv6 header. */
 export type FirstHeader = "ethernet" | "raw-ip";
@@ -95,21 +87,23 @@ export class PacketView extends Headers {
       // would cost as much as all the rest. Everything else, and every doubt, is left to the header's own function.
       if (kind === ETHERNET) {
         if (at + 14 <= limit) {
-          kind = COMMON[bytes[at + 12]! << 8 | bytes[at + 13]!]!;
-          if (kind !== UNCOMMON) {
+          const type = bytes[at + 12]! << 8 | bytes[at + 13]!;
+          const next = type === ETH_P_IP ? IPV4 : type === ETH_P_IPV6 ? IPV6 : type === ETH_P_8021Q ? VLAN : NONE;
+          if (next !== NONE) {
+            kind = next;
             at += 14;
             continue;
           }
-          kind = ETHERNET;
         }
       } else if (kind === VLAN) {
         if (at + 4 <= limit) {
-          kind = COMMON[bytes[at + 2]! << 8 | bytes[at + 3]!]!;
-          if (kind !== UNCOMMON) {
+          const type = bytes[at + 2]! << 8 | bytes[at + 3]!;
+          const next = type === ETH_P_IP ? IPV4 : type === ETH_P_IPV6 ? IPV6 : NONE;
+          if (next !== NONE) {
+            kind = next;
             at += 4;
             continue;
           }
-          kind = VLAN;
         }
       } else if (kind === IPV4) {
         if (at + 20 <= limit && bytes[at] === 0x45) {
@@ -146,6 +140,14 @@ export class PacketView extends Headers {
           const size = bytes[at + 12]! >> 4 << 2;
           if (size >= 20 && at + size <= limit) {
             at += size;
+            break;
+          }
+        }
+      } else if (kind === UDP) {
+        if (at + 8 <= limit && !isTunnelPort(bytes[at + 2]! << 8 | bytes[at + 3]!)) {
+          const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
+          if (length >= 8 && (at + length <= limit || limit === end && at + length - start <= originalBytes)) {
+            at += 8;
             break;
           }
         }

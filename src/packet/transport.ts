@@ -24,6 +24,11 @@ export function tcp(packet: Headers, bytes: Uint8Array, at: number): number {
   return NONE;
 }
 
+/** Whether {@linkcode udp} looks for a tunnel behind this destination port. */
+export function isTunnelPort(port: number): boolean {
+  return port === PORT_VXLAN || port === PORT_VXLAN_LINUX || port === PORT_GENEVE || port === PORT_GTPU || port === PORT_VXLAN_GPE;
+}
+
 /** A UDP header, and the tunnel that its destination port is known for. */
 export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(UDP);
