@@ -60,7 +60,7 @@ export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type Xdp } from "./src/link/link.ts";
 export type { LinkType } from "./src/link/link_type.ts";
 export { listLinks, sampleLinkType } from "./src/control/links.ts";
-export { type LiveDevices, watchLinks } from "./src/control/live_links.ts";
+export { type LiveDevices, watchLinks } from "./src/receive/live_links.ts";
 export type { Device, Devices } from "./src/link/device.ts";
 export { type DropOptions, dropPrivileges } from "./src/control/privileges.ts";
 export { decodeGroup, decodeMessage, type Group, type GroupEvent } from "./src/psample/group.ts";

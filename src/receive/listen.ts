@@ -7,6 +7,7 @@ import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
 import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { type Listener, SocketListener } from "./listener.ts";
+import { LiveLinks } from "./live_links.ts";
 
 /** How to {@linkcode listen}. */
 export interface ListenOptions {
@@ -33,7 +34,7 @@ export interface ListenOptions {
    * sample. Defaults to `"batch"`.
    */
   latency?: "batch" | "low" | undefined;
-  /** The devices that samples name, for batches to know: `watchLinks()` has those of this namespace. Defaults to none. */
+  /** The devices that samples name. Defaults to those of this network namespace, as they are when a batch is read. */
   devices?: Devices | undefined;
   /** Closes the listener when it aborts: iterations end as if there were no more. */
   signal?: AbortSignal | undefined;
@@ -78,7 +79,8 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   signal?.throwIfAborted();
   const { allNamespaces, latency } = options;
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
-  const listener = new SocketListener(receiver, { devices: options.devices, signal, complete: samples });
+  const links = options.devices ? undefined : new LiveLinks(sys);
+  const listener = new SocketListener(receiver, { devices: options.devices, links, signal, complete: samples });
   try {
     signal?.throwIfAborted();
     // Before joining, so that no foreign sample ever gets in.

@@ -9,6 +9,7 @@ import type { Sys } from "../sys/sys.ts";
 import { Decoder } from "./decoder.ts";
 import { FamilyWatch, type Memberships } from "./family_watch.ts";
 import { Ledger } from "./ledger.ts";
+import type { LiveLinks } from "./live_links.ts";
 
 /** What a listener yields: `type` tells the two apart. */
 export type Entry = Sample | GroupEvent;
@@ -53,6 +54,8 @@ const NANOSECONDS_PER_MS = 1_000_000n;
 export interface ListenerOptions {
   /** The devices that samples name. Defaults to none. */
   readonly devices?: Devices | undefined;
+  /** The same, to be kept up to date with each batch, and to be closed. */
+  readonly links?: LiveLinks | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
   /** Whether every sample of every group that it hears of is to arrive: see {@linkcode Ledger}. Defaults to false. */
@@ -65,6 +68,7 @@ export class SocketListener implements Listener {
   readonly #ledger: Ledger;
   readonly #decoder: Decoder;
   readonly #signal: AbortSignal | undefined;
+  readonly #links: LiveLinks | undefined;
   #watch: FamilyWatch | undefined;
   /** Why the stream ends, if it does so without being asked. */
   #failure: unknown;
@@ -87,12 +91,13 @@ export class SocketListener implements Listener {
   #taken = true;
 
   /** Reads from `receiver`, and closes it. */
-  constructor(receiver: Receiver, { devices = NO_DEVICES, signal, complete }: ListenerOptions = {}) {
+  constructor(receiver: Receiver, { devices, links, signal, complete }: ListenerOptions = {}) {
     this.#receiver = receiver;
     this.#signal = signal;
     this.#ledger = new Ledger({ complete, readDrops: () => receiver.drops() });
     this.#decoder = new Decoder(this.#ledger, (message) => this.#watch?.hear(message));
-    this.#decoder.batch.devices = devices;
+    this.#links = links;
+    this.#decoder.batch.devices = devices ?? links ?? NO_DEVICES;
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
@@ -201,6 +206,7 @@ export class SocketListener implements Listener {
       this.#countDrops();
       this.#signal?.removeEventListener("abort", this.#abort);
       this.#watch?.close();
+      this.#links?.close();
       this.#closed = this.#receiver.close();
     }
     return this.#closed;
@@ -294,6 +300,7 @@ export class SocketListener implements Listener {
     const { batch } = this.#decoder;
     if (this.#taken || batch.count === 0) return undefined;
     this.#taken = true;
+    this.#links?.begin();
     batch.more = this.#receiver.full;
     batch.readAtNs = BigInt(Date.now()) * NANOSECONDS_PER_MS;
     const { lost, dropped } = this.#ledger;

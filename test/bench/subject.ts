@@ -15,7 +15,7 @@
  */
 import { readFileSync, readSync, writeSync } from "node:fs";
 import process from "node:process";
-import { watchLinksWith } from "../../src/control/live_links.ts";
+import { watchLinksWith } from "../../src/receive/live_links.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { TextWriter } from "../../src/format/text.ts";
@@ -212,13 +212,13 @@ function takers(sys: Sys, form: string, details = false): () => (batch: Batch) =
 }
 
 /** So many devices, among them those that the messages name, as the kernel would list them. */
-async function manyDevices(count: number): Promise<Devices> {
+function manyDevices(count: number): Devices {
   const sys = new FakeSys();
   sys.answer = ({ sequence }, socket) => {
     for (let index = 1; index <= count; index++) sys.reply(socket, linkMessage(index, sequence));
     sys.reply(socket, doneMessage(sequence));
   };
-  return await watchLinksWith(sys);
+  return watchLinksWith(sys);
 }
 
 /** RTM_NEWLINK: `struct ifinfomsg` with ARPHRD_ETHER and the index, and a name. */
@@ -334,7 +334,7 @@ const count = Number(number);
 if (work === "decode" && form === "reused") await decodeReused(path, count);
 else if (work === "decode") await decodeOwned(path, count);
 else if (work === "drain") await drain(form, path, count);
-else if (work === "details") await drain("text", path, count, await manyDevices(Number(form)));
+else if (work === "details") await drain("text", path, count, manyDevices(Number(form)));
 else if (work === "pcap") await pcap(form, path, count);
 else if (work === "wait") await wait(form, Number(path));
 else if (work === "blocked") await blocked(form, Number(path), count, process.argv[6]!);

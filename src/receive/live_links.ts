@@ -1,0 +1,219 @@
+/**
+ * The network devices of this namespace, kept up to date by what the kernel tells of them (RTNLGRP_LINK): a device that is renamed has
+ * its new name at once, and asking for one costs a look into a table.
+ *
+ * Names are decoration: nothing here fails because of them. What cannot be found out stays unknown, or as it was, and is tried again.
+ */
+import { DecodeError, SystemError } from "../errors.ts";
+import type { Device, Devices } from "../link/device.ts";
+import { ChangingLinkTable, decodeLink, encodeLinkDump, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
+import type { Datagrams } from "../socket/datagrams.ts";
+import { NetlinkSocket } from "../socket/netlink_socket.ts";
+import { loadSys } from "../sys/load.ts";
+import { EAGAIN, NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, SOL_NETLINK, type Sys } from "../sys/sys.ts";
+import {
+  ackError,
+  decodeAck,
+  type Message,
+  NLM_F_DUMP_INTR,
+  NLMSG_DONE,
+  NLMSG_ERROR,
+  setSequence,
+  splitMessages,
+} from "../wire/message.ts";
+
+// include/uapi/linux/rtnetlink.h
+const RTNLGRP_LINK = 1;
+/** Bridges and others tell about their ports in the same messages, with their own address family. */
+const AF_UNSPEC = 0;
+
+/** How soon to try again what failed. */
+const RETRY_MS = 1000;
+/** How often a list is asked for again that changed while it was made: what is told of the changes is applied anyway. */
+const MOST_DUMPS = 4;
+
+/** The devices of this network namespace as they are at the moment of asking. */
+export interface LiveDevices extends Devices, Disposable {
+  /** Stops watching; what is known stays. Idempotent. */
+  close(): void;
+}
+
+/**
+ * Watches the network devices of this namespace. Needs no privileges. What cannot be found out is unknown, and tried again later.
+ *
+ * A listener watches them by itself, as soon as somebody asks for a device of its batches: this is for others.
+ */
+export async function watchLinks(): Promise<LiveDevices> {
+  return watchLinksWith(await loadSys());
+}
+
+/** {@linkcode watchLinks} on a given seam. */
+export function watchLinksWith(sys: Sys): LiveDevices {
+  const links = new LiveLinks(sys);
+  links.watch();
+  return links;
+}
+
+/** {@linkcode watchLinks}, but nothing is opened before the first question. */
+export class LiveLinks implements LiveDevices {
+  readonly #sys: Sys;
+  #socket: NetlinkSocket | undefined;
+  #datagrams: Datagrams | undefined;
+  #table = new ChangingLinkTable();
+  /** What was asked for since the table changed, by the 16 bits that the kernel sends of an index. */
+  readonly #found = new Map<number, Device | undefined>();
+  /** Set until the event loop has had its turn. */
+  #turn: ReturnType<typeof setImmediate> | undefined;
+  #drops = 0;
+  /** The table does not have everything. */
+  #isStale = true;
+  #triedAt = -Infinity;
+  #isClosed = false;
+
+  /** Watches by a given seam. */
+  constructor(sys: Sys) {
+    this.#sys = sys;
+  }
+
+  find(ifindex: number, nsid: number | undefined): Device | undefined {
+    if (nsid !== undefined) return undefined;
+    if (this.#turn === undefined) {
+      // Once for each turn of the event loop, unless a new batch begins before.
+      this.#turn = setImmediate(() => this.#turn = undefined);
+      this.watch();
+    }
+    const low16 = ifindex & 0xffff;
+    if (this.#found.has(low16)) return this.#found.get(low16);
+    let device = this.#table.resolveIfindex(low16);
+    if (device === undefined) {
+      // It may have been made since.
+      this.watch();
+      device = this.#table.resolveIfindex(low16);
+    }
+    this.#found.set(low16, device);
+    return device;
+  }
+
+  /** Begins a batch: who asks next wants to know of everything that happened before it. */
+  begin(): void {
+    if (this.#turn === undefined) return;
+    clearImmediate(this.#turn);
+    this.#turn = undefined;
+  }
+
+  /** Brings the table up to date: by what the kernel has told, or by a list of all devices. */
+  watch(): void {
+    if (this.#isClosed) return;
+    try {
+      this.#follow();
+      if (!this.#isStale || performance.now() - this.#triedAt < RETRY_MS) return;
+      this.#triedAt = performance.now();
+      this.#open();
+      this.#list();
+      this.#isStale = false;
+      this.#triedAt = -Infinity;
+    } catch (error) {
+      if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.begin();
+    this.#socket?.close();
+  }
+
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** Before the list: what happens while it is made is told too. */
+  #open(): void {
+    if (this.#socket) return;
+    const socket = new NetlinkSocket(this.#sys, NETLINK_ROUTE);
+    try {
+      socket.join(RTNLGRP_LINK, "link of rtnetlink");
+      this.#datagrams = socket.batch(4, { senders: true });
+      this.#socket = socket;
+    } catch (error) {
+      socket.close();
+      throw error;
+    }
+  }
+
+  /** Applies what the kernel has told since. */
+  #follow(): void {
+    const socket = this.#socket;
+    if (!socket) return;
+    let isTold = false;
+    for (const message of messagesOf(socket, this.#datagrams!)) {
+      isTold = true;
+      this.#apply(message);
+    }
+    // What does not fit into the socket comes after something that did.
+    if (!isTold) return;
+    const drops = socket.drops();
+    if (drops !== this.#drops) this.#isStale = true;
+    this.#drops = drops;
+  }
+
+  /** Asks for all devices. The kernel makes the list as it is read, so that there is nothing to wait for. */
+  #list(): void {
+    const socket = new NetlinkSocket(this.#sys, NETLINK_ROUTE);
+    try {
+      socket.option(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
+      const datagrams = socket.batch(8, { senders: true });
+      for (let i = 1;; i++) {
+        const { table, isInterrupted } = dump(socket, datagrams, i);
+        if (isInterrupted && i < MOST_DUMPS) continue;
+        this.#table = table;
+        this.#found.clear();
+        return;
+      }
+    } finally {
+      socket.close();
+    }
+  }
+
+  #apply(message: Message): void {
+    const { type, payload } = message;
+    if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || payload[0] !== AF_UNSPEC) return;
+    const link = decodeLink(message);
+    this.#found.clear();
+    if (type === RTM_DELLINK) return this.#table.delete(link.index);
+    // Some messages, as those of wireless cards, do not contain everything.
+    const { address, mtu } = this.#table.get(link.index) ?? link;
+    this.#table.set({ ...link, address: link.address ?? address, mtu: link.mtu ?? mtu });
+  }
+}
+
+const OP = "list network devices";
+
+function dump(socket: NetlinkSocket, datagrams: Datagrams, sequence: number): { table: ChangingLinkTable; isInterrupted: boolean } {
+  const request = encodeLinkDump();
+  setSequence(request, sequence);
+  if (!socket.send(request, OP)) throw new SystemError(OP, EAGAIN);
+  const table = new ChangingLinkTable();
+  let isInterrupted = false;
+  for (const message of messagesOf(socket, datagrams)) {
+    if (message.sequence !== sequence) continue;
+    if (message.flags & NLM_F_DUMP_INTR) isInterrupted = true;
+    if (message.type === RTM_NEWLINK) table.set(decodeLink(message));
+    if (message.type !== NLMSG_DONE && message.type !== NLMSG_ERROR) continue;
+    const error = ackError(OP, decodeAck(message));
+    if (error) throw error;
+    return { table, isInterrupted };
+  }
+  throw new SystemError(OP, EAGAIN);
+}
+
+/** What the kernel has sent and nobody has read, until there is no more. */
+function* messagesOf(socket: NetlinkSocket, datagrams: Datagrams): Generator<Message> {
+  for (let count = socket.receive(datagrams); count > 0; count = socket.receive(datagrams)) {
+    const { buffer } = datagrams.own(count);
+    for (let i = 0; i < count; i++) {
+      // Anybody may send to a netlink socket.
+      if (datagrams.portId(i) === 0) yield* splitMessages(new Uint8Array(buffer, datagrams.start(i), datagrams.length(i)));
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/** The live table of devices on a scripted kernel; on real ones it is tested in test/kernel. */
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "../../src/link/link.ts";
+import { listenWith } from "../../src/receive/listen.ts";
+import { LiveLinks, watchLinksWith } from "../../src/receive/live_links.ts";
+import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { encodeMessage, NLM_F_DUMP_INTR, NLM_F_MULTI } from "../../src/wire/message.ts";
+import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { type FakeSocket, FakeSys, settle } from "../fake_sys.ts";
+import { doneMessage, sampleMessage } from "../support/messages.ts";
+
+const EMFILE = 24;
+
+function linkMessage(type: number, index: number, name: string, sequence = 0, flags = 0): Uint8Array<ArrayBuffer> {
+  const header = memory(16);
+  viewOf(header).setUint16(2, 1, LITTLE);
+  viewOf(header).setInt32(4, index, LITTLE);
+  return encodeMessage({ type, flags, sequence }, header, (writer) => writer.string(3, name));
+}
+
+/** A kernel that has devices. */
+class Machine {
+  readonly sys: FakeSys = new FakeSys();
+  readonly names: Map<number, string> = new Map([[3, "eth0"]]);
+  lists = 0;
+  /** How many of the next lists change while they are made. */
+  interrupted = 0;
+
+  constructor() {
+    const { answer, sys } = { answer: this.sys.answer, sys: this.sys };
+    const setsockopt = sys.setsockopt.bind(sys);
+    // The group of the links is one of another protocol than the fake knows the groups of.
+    sys.setsockopt = (fd, level, name, value) => {
+      const socket = sys.fds.get(fd);
+      if (socket?.protocol !== NETLINK_ROUTE || `${level}/${name}` !== "270/1") return setsockopt(fd, level, name, value);
+      socket.groups.add(1);
+      return 0;
+    };
+    sys.answer = (request, socket) => {
+      if (request.type !== RTM_GETLINK) return answer(request, socket);
+      this.lists++;
+      const flags = NLM_F_MULTI | (this.interrupted-- > 0 ? NLM_F_DUMP_INTR : 0);
+      for (const [index, name] of this.names) sys.reply(socket, linkMessage(RTM_NEWLINK, index, name, request.sequence, flags));
+      sys.reply(socket, doneMessage(request.sequence));
+    };
+  }
+
+  /** The socket that is told of changes. */
+  get watcher(): FakeSocket | undefined {
+    return [...this.sys.fds.values()].find((socket) => socket.protocol === NETLINK_ROUTE);
+  }
+
+  set(index: number, name: string): void {
+    this.names.set(index, name);
+    if (this.watcher) this.sys.reply(this.watcher, linkMessage(RTM_NEWLINK, index, name));
+  }
+
+  delete(index: number): void {
+    const name = this.names.get(index)!;
+    this.names.delete(index);
+    if (this.watcher) this.sys.reply(this.watcher, linkMessage(RTM_DELLINK, index, name));
+  }
+}
+
+test("LiveLinks opens nothing before the first question, and then lists the devices once", () => {
+  const machine = new Machine();
+  const links = new LiveLinks(machine.sys);
+  assertEquals([machine.sys.fds.size, machine.lists], [0, 0]);
+  assertEquals(links.find(3, undefined)?.name, "eth0");
+  for (let i = 0; i < 10; i++) {
+    links.begin();
+    assertEquals([links.find(3, undefined)?.name, links.find(4, undefined), links.find(3, 7)], ["eth0", undefined, undefined]);
+  }
+  assertEquals([machine.sys.fds.size, machine.lists], [1, 1]);
+  links.close();
+  links.close();
+  assertEquals(links.find(3, undefined)?.name, "eth0");
+  machine.sys.assertClean();
+});
+
+test("LiveLinks knows of what happened when a batch begins, and of a new device at once", () => {
+  const machine = new Machine();
+  using links = watchLinksWith(machine.sys) as LiveLinks;
+  machine.set(3, "uplink0");
+  links.begin();
+  assertEquals(links.find(3, undefined)?.name, "uplink0");
+  machine.set(9, "new0");
+  assertEquals(links.find(9, undefined)?.name, "new0");
+  machine.delete(9);
+  links.begin();
+  assertEquals(links.find(9, undefined), undefined);
+  // What somebody else sends is nothing that the kernel has told.
+  machine.sys.reply(machine.watcher!, linkMessage(RTM_NEWLINK, 3, "lie0"), 4711);
+  links.begin();
+  assertEquals([links.find(3, undefined)?.name, machine.lists], ["uplink0", 1]);
+});
+
+test("LiveLinks looks once a batch, however often it is asked", () => {
+  const machine = new Machine();
+  using links = watchLinksWith(machine.sys) as LiveLinks;
+  links.find(3, undefined);
+  const { reads } = machine.watcher!;
+  for (let i = 0; i < 100; i++) links.find(3, undefined);
+  assertEquals(machine.watcher!.reads, reads);
+});
+
+test("LiveLinks lists the devices again if it could not be told everything", () => {
+  const machine = new Machine();
+  using links = watchLinksWith(machine.sys) as LiveLinks;
+  machine.watcher!.room = 1;
+  machine.set(3, "one0");
+  machine.set(3, "two0");
+  machine.set(4, "more0");
+  links.begin();
+  assertEquals([links.find(3, undefined)?.name, links.find(4, undefined)?.name, machine.lists], ["two0", "more0", 2]);
+});
+
+test("LiveLinks asks for a list again that changed while it was made, but not for ever", () => {
+  const machine = new Machine();
+  machine.interrupted = 1;
+  using links = watchLinksWith(machine.sys);
+  assertEquals([links.find(3, undefined)?.name, machine.lists], ["eth0", 2]);
+  const restless = new Machine();
+  restless.interrupted = Infinity;
+  using others = watchLinksWith(restless.sys);
+  assertEquals([others.find(3, undefined)?.name, restless.lists], ["eth0", 4]);
+});
+
+test("LiveLinks: whatever fails, the device is not known for now, and it is tried again", async () => {
+  for (const call of ["socket", "bind", "getsockname", "sendto", "recvmmsg"] as const) {
+    const machine = new Machine();
+    machine.sys.fail(call, EMFILE);
+    using links = new LiveLinks(machine.sys);
+    assertEquals(links.find(3, undefined), undefined, call);
+    for (let i = 0; links.find(3, undefined)?.name !== "eth0"; i++) {
+      if (i > 500) throw new Error(`${call} was not tried again`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    links.close();
+    machine.sys.assertClean();
+  }
+});
+
+test("a listener knows the devices of its batches as they are, and opens nothing if nobody asks", async () => {
+  const machine = new Machine();
+  const { sys } = machine;
+  const listener = await listenWith(sys);
+  sys.sample(sampleMessage({ sequence: 0 }));
+  const first = (await listener.read())!;
+  assertEquals(machine.watcher, undefined);
+  machine.names.set(2, "eth2");
+  assertEquals(first.device(0)?.name, "eth2");
+  machine.set(2, "renamed2");
+  sys.sample(sampleMessage({ sequence: 1 }));
+  assertEquals((await listener.read())!.device(0)?.name, "renamed2");
+  await listener.close();
+  await settle();
+  sys.assertClean();
+});
