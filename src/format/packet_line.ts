@@ -84,22 +84,26 @@ export class PacketWriter {
     let much = columns < WIDE ? LENGTHS : ALL;
     let nameColumns = DEVICE_COLUMNS;
     let hasSize = true;
+    this.#writeStart(output, name, nameColumns, direction, originalBytes);
+    let words = output.length;
     for (;;) {
-      output.length = start;
-      this.#writeStart(output, name, nameColumns, direction, hasSize ? originalBytes : undefined);
       writePacket(output, packet, much);
       const over = output.length - start - columns;
-      if (over <= 0) break;
-      if (much > LEAST) much--;
-      else if (nameColumns > 1) nameColumns = Math.max(1, nameColumns - over);
-      else if (hasSize) hasSize = false;
-      else break;
+      if (over <= 0 || (much === LEAST && !hasSize)) break;
+      if (much > LEAST) {
+        much--;
+        output.length = words;
+        continue;
+      }
+      if (nameColumns > 1) nameColumns = Math.max(1, nameColumns - over);
+      else hasSize = false;
+      output.length = start;
+      this.#writeStart(output, name, nameColumns, direction, hasSize ? originalBytes : undefined);
+      words = output.length;
     }
     output.reserve(1);
     output.byte(NEWLINE);
-    if (this.#verbose && data !== undefined) {
-      writeDump(output, data);
-    }
+    if (this.#verbose && data !== undefined) writeDump(output, data);
   }
 
   /** Everything before the addresses. */

@@ -46,6 +46,7 @@ export const ALL = 2;
 const ROOM = 512;
 
 const DOT = 0x2e;
+const COLON_BYTE = 0x3a;
 const FROM_TO = ascii(" > ");
 const COLON = ascii(": ");
 const VLAN_WORD = ascii("vlan ");
@@ -226,7 +227,7 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
       output.put(SEQ);
       output.u32(sequence);
       if (length > 0) {
-        output.byte(0x3a);
+        output.byte(COLON_BYTE);
         output.u32((sequence + length) >>> 0);
       }
     }
@@ -392,9 +393,7 @@ function nameOf(protocol: number): string {
 
 function writeAddress(output: Output, bytes: Uint8Array, kind: number, ip: number, isDestination: boolean): void {
   if (kind === IPV6) {
-    const at = ip + (isDestination ? 24 : 8);
-    output.text(ipv6Text(bytes.subarray(at, at + 16)));
-    output.reserve(ROOM);
+    writeIpv6(output, bytes, ip + (isDestination ? 24 : 8));
     return;
   }
   const at = ip + (isDestination ? 16 : 12);
@@ -402,6 +401,38 @@ function writeAddress(output: Output, bytes: Uint8Array, kind: number, ip: numbe
   for (let i = 1; i < 4; i++) {
     output.byte(DOT);
     output.u32(bytes[at + i]!);
+  }
+}
+
+/** Writes an IPv6 address as `ipv6Text()` has it, without making a string of it. */
+export function writeIpv6(output: Output, bytes: Uint8Array, at: number): void {
+  // The longest run of two or more zero words becomes "::", the first of them if two are equal.
+  let best = 8;
+  let bestLength = 1;
+  let length = 0;
+  for (let i = 0; i < 8; i++) {
+    length = u16(bytes, at + 2 * i) === 0 ? length + 1 : 0;
+    if (length > bestLength) {
+      bestLength = length;
+      best = i - length + 1;
+    }
+  }
+  output.reserve(ROOM);
+  if (best === 0 && bestLength === 5 && u16(bytes, at + 10) === 0xffff) {
+    // It ends as an IPv4 address: rare enough for the slow way.
+    output.text(ipv6Text(bytes.subarray(at, at + 16)));
+    output.reserve(ROOM);
+    return;
+  }
+  for (let i = 0; i < 8; i++) {
+    if (i === best) {
+      output.byte(COLON_BYTE);
+      output.byte(COLON_BYTE);
+      i += bestLength - 1;
+      continue;
+    }
+    if (i > 0 && i !== best + bestLength) output.byte(COLON_BYTE);
+    output.hexNumber(u16(bytes, at + 2 * i));
   }
 }
 

@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Output, type PacketOptions, PacketWriter } from "../../src/format/mod.ts";
+import { writeIpv6 } from "../../src/format/packet_words.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { messageOf } from "../../src/wire/message.ts";
+import { ipv6Text } from "../../src/wire/text.ts";
 import { hex, MADE } from "../packet/made.ts";
 import { type Attribute, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
@@ -121,6 +123,19 @@ test("nothing in a device's name steers the terminal, and what is written of eve
         assert(/^[\x20-\x7e]+$/.test(line) && !/undefined|NaN/.test(line), `${name}, ${size} bytes: ${line}`);
         assertEquals(more, [], name);
       }
+    }
+  }
+});
+
+test("addresses of IPv6 are written as ipv6Text() has them", () => {
+  // Every pattern of zero words, and one in which an IPv4 address may lie.
+  for (let pattern = 0; pattern < 256; pattern++) {
+    for (const word of [0x0001, 0x0db8, 0xffff]) {
+      const address = new Uint8Array(17);
+      for (let i = 0; i < 8; i++) if (pattern & 1 << i) address.set([word >> 8, word & 0xff], 1 + 2 * i);
+      const written = new Output(1);
+      writeIpv6(written, address, 1);
+      assertEquals(written.takeText(), ipv6Text(address.subarray(1)));
     }
   }
 });
