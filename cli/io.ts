@@ -6,7 +6,8 @@ import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
 import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
-import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
+import { AF_INET, O_CLOEXEC, O_PATH, SO_REUSEPORT, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, type Sys } from "../src/sys/sys.ts";
+import { LITTLE, memory, viewOf } from "../src/wire/native.ts";
 import { printable } from "../src/wire/text.ts";
 
 /** Opens files to write to, as {@linkcode OutputFiles} does. */
@@ -68,6 +69,9 @@ const SIGNALS: Readonly<Record<string, number>> = {
 /** A shell that starts a script's job in the background has it ignore INT, for instance: whoever sends one means it all the same. */
 const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
 
+/** What a runtime hears by itself: Deno HUP, as soon as it hears any other, and Bun those that tell of its own faults. */
+const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT", "SIGSYS"]);
+
 /** How much may wait for whoever reads standard error, and how long the end waits. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
@@ -98,13 +102,14 @@ export function processIo(): Io {
     },
     hearSignals: async (handler) => {
       const sys = await loadSys();
+      if (sys.runtime === "deno") keepDebuggerShut(sys);
       // From here on a reader who does not read must not keep a signal from being heard.
       notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
       const handlers = new Map<string, (signal: string) => void>();
       for (const [name, number] of Object.entries(SIGNALS)) {
         const action = sys.signalAction(number);
-        // Once Deno has taken HUP over, nothing but a handler keeps the process from dying of it.
-        const heard = REQUESTS.has(name) || action === "default" || (name === "SIGHUP" && action === "caught");
+        // Once a runtime has taken one of these over, nothing but a handler keeps the process from dying of it.
+        const heard = REQUESTS.has(name) || action === "default" || (TAKEN_OVER.has(name) && action === "caught");
         if (heard) handlers.set(name, handler);
         // Deno takes HUP over as soon as it hears any signal, and dies of it unless somebody else does.
         else if (action === "ignored") handlers.set(name, () => {});
@@ -120,6 +125,28 @@ export function processIo(): Io {
     },
     settled: async () => await notices?.settled(),
   };
+}
+
+/** The port of Deno's debugger. */
+const DEBUGGER_PORT = 9229;
+
+/**
+ * Deno opens a debugger at USR1, whether the program hears that signal or not, and every local user may then have it run code with
+ * our rights. It cannot be told not to, but it needs its port: this takes the port, listening to nobody, for as long as the process
+ * lives. Several of us share it.
+ */
+function keepDebuggerShut(sys: Sys): void {
+  const fd = sys.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return;
+  const on = memory(4);
+  viewOf(on).setInt32(0, 1, LITTLE);
+  sys.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, on);
+  // struct sockaddr_in: u16 family, be16 port, be32 address, 8 bytes of nothing.
+  const address = memory(16);
+  viewOf(address).setUint16(0, AF_INET, LITTLE);
+  viewOf(address).setUint16(2, DEBUGGER_PORT);
+  viewOf(address).setUint32(4, 0x7f000001);
+  if (sys.bind(fd, address) < 0) sys.close(fd);
 }
 
 /** Opens files to write to, but none of these. */

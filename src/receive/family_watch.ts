@@ -10,7 +10,7 @@ import { messageOf } from "../wire/message.ts";
 const NO_PRIVILEGE_HINT =
   "Receiving samples requires CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and the stable " +
   "kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run as root. Group events need no privileges";
-const UNLOADED_HINT = "The psample module was unloaded. With `wait: true` the listener resumes when it returns";
+const UNLOADED_HINT = "The psample module was unloaded. With the option wait the listener resumes when it returns";
 const NO_CONFIG_HINT = "This kernel's psample sends no group events: leave `events` out, or set it to false";
 const NO_GROUP_HINT = "This kernel's psample has no such group";
 
@@ -77,7 +77,7 @@ export class FamilyWatch {
     const family = await this.#find();
     if (family) this.#join(family);
     else if (!this.#memberships.wait) {
-      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or pass \`wait: true\`` });
+      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or use the option wait` });
     }
   }
 

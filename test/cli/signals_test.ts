@@ -1,6 +1,17 @@
 /** The command as a process: whatever it waits for, signals and limits end it. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -215,5 +226,44 @@ test(
     // Nothing is missing in between.
     const last = running.err.trimEnd().split("\n").at(-1)!;
     assertEquals(samples, Number(/, (\d+) of them/.exec(last)?.[1] ?? /received (\d+)/.exec(last)![1]), last);
+  }),
+);
+
+/** Whether a process listens on a TCP port of 127.0.0.1. */
+function listensOn(pid: number, port: number): boolean {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+  const LISTEN = "0A";
+  const inodes = readFileSync(`/proc/${pid}/net/tcp`, "utf8").split("\n").map((line) => line.trim().split(/ +/))
+    .filter((words) => words[1] === local && words[3] === LISTEN).map((words) => `socket:[${words[9]}]`);
+  return readdirSync(`/proc/${pid}/fd`).some((fd) => {
+    try {
+      return inodes.includes(readlinkSync(`/proc/${pid}/fd/${fd}`));
+    } catch {
+      // Closed meanwhile.
+      return false;
+    }
+  });
+}
+
+test(
+  "USR1 opens no debugger to other users: of two programs at once neither",
+  inDirectory(async (path) => {
+    spawnSync("mkfifo", [path("one"), path("other")]);
+    for (const args of [["read", path("one")], ["read", path("other")]]) {
+      await using program = new Running(args);
+      await using beside = new Running(args);
+      for (const each of [program, beside]) {
+        await each.signal("SIGUSR1");
+        await until(() => `it says its numbers; it said ${each.err}`, () => each.err.includes("psample: "));
+        // Deno listens to the signal a little later than we do, and says what became of its debugger.
+        const isDeno = !("Bun" in globalThis);
+        await until(() => `Deno tried; it said ${each.err}`, () => {
+          if (!isDeno || /inspector|Debugger/.test(each.err)) return true;
+          process.kill(each.child.pid!, "SIGUSR1");
+          return false;
+        });
+        assert(!listensOn(each.child.pid!, 9229), each.err);
+      }
+    }
   }),
 );
