@@ -88,9 +88,10 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
     status = session.status();
   } finally {
     session.close();
-    deaf();
     const { deadly } = session;
+    // Before it goes deaf: another signal on the way must not be what the process dies of.
     if (deadly !== undefined) await io.dieOf(deadly);
+    deaf();
   }
   return status;
 }
