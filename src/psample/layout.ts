@@ -200,7 +200,8 @@ export class Layout {
   }
 
   #enter(type: number, value: number, size: number): void {
-    if (!isExpected(type, size)) {
+    // isExpected(), in place: the call would take a third of the time of the walk on Bun.
+    if ((type >= UNKNOWN || size !== (SIZES[type]! || size)) && (size !== 8 || type > PSAMPLE_ATTR_OIFINDEX)) {
       this.has |= HAS_UNKNOWN;
       return;
     }

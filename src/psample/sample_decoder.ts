@@ -22,6 +22,9 @@ export interface DecodeOptions {
 
 /** How many layouts are kept: a machine has a few producers, each of them with one or two. */
 const MOST_KEPT = 8;
+/** Of this many searches among the kept ones a quarter have to find something; otherwise this many messages are walked without. */
+const SEARCHES = 64;
+const WALKS = 512;
 /** Every so many messages of other layouts it is seen which of those kept are used no more. */
 const MISSES_PER_SWEEP = 1024;
 /** A power of two. */
@@ -41,6 +44,9 @@ export class SampleDecoder {
   /** Signatures of layouts that were seen once. */
   readonly #seen = new Int32Array(SIGNATURES);
   #misses = 0;
+  #searches = 0;
+  #finds = 0;
+  #walks = 0;
   // Of the message that is decoded:
   #has = 0;
   #cookie = -1;
@@ -97,14 +103,35 @@ export class SampleDecoder {
   }
 
   #layoutOf(view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): Layout {
+    if (this.#walks > 0) {
+      this.#walks--;
+      return this.#miss(view, start, end, little, apartAt, apart);
+    }
     const recent = this.#recent;
     if (this.#fits(recent, view, start, end, little, apartAt, apart)) return recent;
+    return this.#search(recent, view, start, end, little, apartAt, apart) ?? this.#miss(view, start, end, little, apartAt, apart);
+  }
+
+  #search(
+    recent: Layout,
+    view: DataView,
+    start: number,
+    end: number,
+    little: boolean,
+    apartAt: number,
+    apart: number,
+  ): Layout | undefined {
+    if (++this.#searches === SEARCHES) {
+      if (this.#finds < SEARCHES / 4) this.#walks = WALKS;
+      this.#searches = this.#finds = 0;
+    }
     for (const layout of this.#kept) {
       if (layout === recent || !this.#fits(layout, view, start, end, little, apartAt, apart)) continue;
       layout.uses++;
+      this.#finds++;
       return this.#recent = layout;
     }
-    return this.#miss(view, start, end, little, apartAt, apart);
+    return undefined;
   }
 
   /** Whether a message has a layout, and what stands behind its data. */

@@ -21,12 +21,16 @@ const CONTROL = 64;
 const CMSG_VALUE = 16;
 
 const FIRST_SLOT = 256;
-/** What is larger than this goes on in the reserve for good: slots stay small enough for the processor's cache. */
-const LARGEST_SLOT = 4096;
 
-/** What {@linkcode Datagrams.together} aims at, and how many it is at least: few make recvmmsg worth little. */
+/** What {@linkcode Datagrams.together} aims at. */
 const TOGETHER_BYTES = 1 << 16;
+/** How many it is at least, while datagrams are smaller than a page: few make recvmmsg worth little. */
 const FEWEST = 32;
+const PAGE = 4096;
+/** And while they are larger, when it is the copy that costs: what is read next should still be in the processor's cache. */
+const FEWEST_LARGE = 4;
+/** For so many full receives slots have to be twice too large before they are made smaller: traffic comes and goes. */
+const PATIENCE = 64;
 
 /** What a {@linkcode Datagrams} is to know beside the datagrams themselves. */
 export interface DatagramOptions {
@@ -39,9 +43,9 @@ export interface DatagramOptions {
 /**
  * Room for what one recvmmsg(2) receives, and the headers that tell the kernel where it is.
  *
- * The kernel writes into slots side by side that are as large as datagrams have been lately: what is used again
- * and again stays in the processor's cache, and one copy takes all of them away. What exceeds its slot goes on
- * in a reserve, and is put together.
+ * The kernel writes into slots side by side that are as large as the largest datagram lately: what is used again and again stays in
+ * the processor's cache, and one copy takes all of them away. The first one that exceeds its slot goes on in a reserve, and is put
+ * together.
  *
  * The kernel writes to the addresses in the headers, so the arrays stay in fields for as long as this lives.
  */
@@ -68,6 +72,10 @@ export class Datagrams {
   #view!: DataView<ArrayBuffer>;
   /** How large the slots of the next receive are to be. */
   #wanted = 0;
+  /** How large datagrams have been lately, on average. */
+  #mean = 0;
+  /** Full receives in a row for which slots of half the size would have done. */
+  #oversized = 0;
   /** How many headers the last receive filled. */
   #used: number;
 
@@ -103,6 +111,7 @@ export class Datagrams {
     }
     this.address = sys.addressOf(this.#headers);
     this.#used = count;
+    this.#mean = FIRST_SLOT;
     this.#renew(FIRST_SLOT);
   }
 
@@ -111,7 +120,8 @@ export class Datagrams {
    * cache where they are lent; given away, one that is kept would keep more memory alive.
    */
   get together(): number {
-    return Math.min(Math.max(TOGETHER_BYTES / this.#wanted | 0, FEWEST), this.count);
+    const fewest = this.#mean < PAGE ? FEWEST : FEWEST_LARGE;
+    return Math.min(Math.max(TOGETHER_BYTES / this.#mean | 0, fewest), this.count);
   }
 
   /** Makes room for the next receive: what was lent is written to from here on. */
@@ -181,9 +191,13 @@ export class Datagrams {
       size += align4(length);
       this.#starts[i] = i * slotBytes;
     }
-    const wanted = Math.min((longest + 63) & ~63, LARGEST_SLOT);
-    // For the next receive. Smaller only where it is worth it: traffic comes and goes.
-    this.#wanted = wanted > slotBytes || (count >= FEWEST && wanted <= slotBytes / 2) ? wanted : slotBytes;
+    if (count > 0) {
+      this.#mean = Math.max(64, size / count);
+      const wanted = slotFor(longest);
+      if (wanted > slotBytes) this.#wanted = wanted;
+      else if (wanted > slotBytes / 2) this.#oversized = 0;
+      else if (count >= FEWEST && ++this.#oversized === PATIENCE) this.#wanted = wanted;
+    }
     return longest <= slotBytes ? size : -size;
   }
 
@@ -209,6 +223,7 @@ export class Datagrams {
     const words = this.#iovecWords;
     this.#slotBytes = slotBytes;
     this.#wanted = slotBytes;
+    this.#oversized = 0;
     this.#slots = memory(this.count * slotBytes);
     this.#view = viewOf(this.#slots);
     // Addresses have 47 bits, which a number holds: big integers would take longer than the rest.
@@ -220,4 +235,9 @@ export class Datagrams {
       address += slotBytes;
     }
   }
+}
+
+/** The size of slots for datagrams of `bytes`: an odd number of cache lines, so that slots do not all begin in the same set of the cache. */
+function slotFor(bytes: number): number {
+  return ((bytes + 127) & ~127) | 64;
 }

@@ -721,6 +721,28 @@ both("lent batches have what came, in samples that are used again", {}, async (s
   await listener.close();
 });
 
+both("small and large samples in turn arrive whole, lent and given away", {}, async (sys) => {
+  const listener = await listenWith(sys);
+  const given = listener.batches();
+  const sizes = [6, 65_000, 128, 9000, 60, 1500, 4093, 40_000];
+  for (let round = 0; round < 12; round++) {
+    for (let i = 0; i < 40; i++) sys.sample(sampleMessage({ sequence: i, dataBytes: sizes[(i + round) % sizes.length]! }));
+    for (let i = 0; i < 40;) {
+      const entries = round % 2 ? (await given.next()).value! : (await listener.read())!.entries;
+      for (const entry of entries) {
+        if (entry.type !== "sample") throw new Error("an event");
+        assertEquals([entry.sequence, entry.dataBytes, entry.data!.every((byte) => byte === 0xab)], [
+          i,
+          sizes[(i + round) % sizes.length],
+          true,
+        ]);
+        i++;
+      }
+    }
+  }
+  await listener.close();
+});
+
 both("what is given away stays as it was, whatever comes later, lent or not", {}, async (sys) => {
   const listener = await listenWith(sys);
   const owned = listener.batches();
