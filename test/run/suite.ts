@@ -100,12 +100,12 @@ export class Report {
   /** Runs a suite and adds what it counts; shows all of it, or only what failed. A runner that fails without counting a failure is one. */
   async suite(name: string, words: readonly string[], { environment, live = false }: SuiteOptions = {}): Promise<void> {
     const began = Date.now();
-    let done = 0;
+    let heard = "";
     const hear = (chunk: string): void => {
-      done += chunk.match(DONE)?.length ?? 0;
+      heard += chunk;
       if (live) process.stdout.write(chunk);
     };
-    const progress = live ? undefined : setInterval(() => say(`  ${name}: ${done} tests so far`), PROGRESS_MS);
+    const progress = live ? undefined : setInterval(() => say(`  ${name}: ${heard.match(DONE)?.length ?? 0} tests so far`), PROGRESS_MS);
     const ended = await run(words, { environment, hear });
     clearInterval(progress);
     const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
