@@ -35,7 +35,7 @@ export { type Observed, type ObservedPlace, type ObserveOptions, observeSampling
 export { type Origin, type OwnSamples, ownSamples } from "./src/control/own_samples.ts";
 export type { Passed } from "./src/control/passed.ts";
 export { listGroups } from "./src/control/groups.ts";
-export type { GroupStats, ListenStats } from "./src/stream/stats.ts";
+export type { GroupStats, ListenStats, OtherStats } from "./src/stream/stats.ts";
 export type { Batch, EntryView } from "./src/stream/batch.ts";
 export type { Clock } from "./src/stream/clock.ts";
 export type { FirstHeader, PacketView } from "./src/packet/packet_view.ts";

@@ -17,8 +17,9 @@ export class LogHistogram {
   total = 0;
   /** Sum of value times weight. */
   sum = 0;
-  /** The smallest and the largest value. */
-  least = Infinity;
+  /** The smallest value; Infinity if there is none. */
+  least: number = Infinity;
+  /** The largest value. */
   most = 0;
   #zeros = 0;
   readonly #buckets = new Float64Array(BUCKETS);
