@@ -10,8 +10,19 @@ import { AF_INET, O_CLOEXEC, O_PATH, SO_REUSEPORT, SOCK_CLOEXEC, SOCK_STREAM, SO
 import { LITTLE, memory, viewOf } from "../src/wire/native.ts";
 import { printable } from "../src/wire/text.ts";
 
-/** Opens files to write to, as {@linkcode OutputFiles} does. */
-export type Files = Pick<OutputFiles, "create" | "createNew" | "guard" | "namesBeside" | "remove">;
+/** Opens files to write to. */
+export interface Files {
+  /** Makes a file, or empties one. */
+  create(path: string): Destination;
+  /** Makes a file that is not there yet; `undefined` if there is one. */
+  createNew(path: string): Destination | undefined;
+  /** From now on what `path` names now is not written to. */
+  guard(path: string): void;
+  /** The names in the directory that `path` is in; none if it cannot be read. */
+  namesBeside(path: string): readonly string[];
+  /** Removes a file. */
+  remove(path: string): void;
+}
 
 /** The world around the command; tests bring their own. */
 export interface Io {

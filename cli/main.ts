@@ -23,6 +23,8 @@ import { tc } from "./commands/tc.ts";
 import { VERSION } from "./version.ts";
 import { notACommand, unknownWord } from "./words.ts";
 
+export type { RecordingInput } from "../src/receive/recording_input.ts";
+export type { Destination } from "../src/sink/destination.ts";
 export type { Files, Io } from "./io.ts";
 
 const COMMANDS: readonly Command[] = [capture, read, list, doctor, demo, cleanup, tc];

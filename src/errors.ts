@@ -75,7 +75,11 @@ const CURES: Readonly<Record<number, string>> = {
   24: "This process may not open more files: raise its limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
 };
 
-/** What is known about a failure beside its number. */
+/**
+ * What is known about a failure beside its number.
+ *
+ * @category Errors
+ */
 export interface SystemErrorInit {
   /** What to do about it. */
   hint?: string | undefined;
@@ -83,7 +87,11 @@ export interface SystemErrorInit {
   cause?: unknown;
 }
 
-/** What the kernel said beside the error number, and what is known about the cure. */
+/**
+ * What the kernel said beside the error number, and what is known about the cure.
+ *
+ * @category Errors
+ */
 export interface NetlinkErrorInit extends SystemErrorInit {
   /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
   extack?: string | undefined;
@@ -91,7 +99,11 @@ export interface NetlinkErrorInit extends SystemErrorInit {
   extackOffset?: number | undefined;
 }
 
-/** A system call that failed. Check {@linkcode SystemError.code}; the message is for people. */
+/**
+ * A system call that failed. Check {@linkcode SystemError.code}; the message is for people.
+ *
+ * @category Errors
+ */
 export class SystemError extends Error {
   /** The class's own name. */
   override readonly name: string = "SystemError";
@@ -119,7 +131,11 @@ export class SystemError extends Error {
   }
 }
 
-/** A request that the kernel rejected, or a netlink socket that failed. */
+/**
+ * A request that the kernel rejected, or a netlink socket that failed.
+ *
+ * @category Errors
+ */
 export class NetlinkError extends SystemError {
   /** Always `"NetlinkError"`. */
   override readonly name = "NetlinkError";
@@ -136,13 +152,21 @@ export class NetlinkError extends SystemError {
   }
 }
 
-/** An argument that makes no sense: nothing was tried yet. */
+/**
+ * An argument that makes no sense: nothing was tried yet.
+ *
+ * @category Errors
+ */
 export class ArgumentError extends Error {
   /** The class's own name. */
   override readonly name: string = "ArgumentError";
 }
 
-/** Malformed input. */
+/**
+ * Malformed input.
+ *
+ * @category Errors
+ */
 export class DecodeError extends Error {
   /** Always `"DecodeError"`. */
   override readonly name = "DecodeError";
@@ -156,7 +180,11 @@ export class DecodeError extends Error {
   }
 }
 
-/** Something that the output format cannot express. */
+/**
+ * Something that the output format cannot express.
+ *
+ * @category Errors
+ */
 export class EncodeError extends Error {
   /** Always `"EncodeError"`. */
   override readonly name = "EncodeError";

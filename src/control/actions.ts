@@ -14,7 +14,11 @@ import { TrafficControl } from "./traffic_control.ts";
 /** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "../tc/action.ts";
 
-/** All sample actions of this network namespace, those of filters included. No privileges needed. */
+/**
+ * All sample actions of this network namespace, those of filters included. No privileges needed.
+ *
+ * @category Sampling
+ */
 export async function listActions(): Promise<Action[]> {
   return await listActionsWith(await loadSys());
 }
@@ -28,6 +32,7 @@ export async function listActionsWith(sys: Sys): Promise<Action[]> {
  * The sample action with this index. No privileges needed.
  *
  * @throws {NetlinkError} `ENOENT` if there is none.
+ * @category Sampling
  */
 export async function getAction(index: number): Promise<Action> {
   return await getActionWith(await loadSys(), index);
@@ -45,6 +50,7 @@ export async function getActionWith(sys: Sys, index: number): Promise<Action> {
  *
  * @returns The action as the kernel reports it, with its index; `undefined` from kernels that do not report it.
  * @throws {NetlinkError} `EEXIST` if there is an action with this index.
+ * @category Sampling
  */
 export async function addAction(action: ActionSpec): Promise<Action | undefined> {
   return await addActionWith(await loadSys(), action);
@@ -61,6 +67,8 @@ export async function addActionWith(sys: Sys, action: ActionSpec): Promise<Actio
  *
  * Without truncation or cookie the old value stays; that is the kernel's rule. So a truncation can be widened (4294967295
  * truncates nothing) and a cookie changed, but neither removed: for that, delete the action and add it again.
+ *
+ * @category Sampling
  */
 export async function replaceAction(action: ActionSpec): Promise<Action | undefined> {
   return await replaceActionWith(await loadSys(), action);
@@ -77,6 +85,7 @@ export async function replaceActionWith(sys: Sys, action: ActionSpec): Promise<A
  * Deletes the sample action with this index.
  *
  * @throws {NetlinkError} `ENOENT` if there is none, `EPERM` if a filter uses it.
+ * @category Sampling
  */
 export async function deleteAction(index: number): Promise<void> {
   return await deleteActionWith(await loadSys(), index);
@@ -90,7 +99,11 @@ export async function deleteActionWith(sys: Sys, index: number): Promise<void> {
   await withTrafficControl(sys, (tc) => tc.change(encodeActionsByIndex("delete", [index]), op, cures));
 }
 
-/** Deletes all sample actions that no filter uses. */
+/**
+ * Deletes all sample actions that no filter uses.
+ *
+ * @category Sampling
+ */
 export async function flushActions(): Promise<void> {
   return await flushActionsWith(await loadSys());
 }

@@ -25,7 +25,11 @@ import type { Sampling } from "./sampling/sampling.ts";
 import { observeSamplingWith } from "./survey.ts";
 import { TrafficControl } from "./traffic_control.ts";
 
-/** For {@linkcode diagnose}. */
+/**
+ * For {@linkcode diagnose}.
+ *
+ * @category Diagnosis
+ */
 export interface DiagnoseOptions {
   /** Only about sampling on this device, by name or index: then its absence is a fault. */
   device?: string | number | undefined;
@@ -49,6 +53,8 @@ const WATCH_MS = 500;
  *
  * for (const { verdict, what, cure } of await diagnose({ device: "eth0" })) console.log(verdict, what, cure ?? "");
  * ```
+ *
+ * @category Diagnosis
  */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Finding[]> {
   let sys: Sys;

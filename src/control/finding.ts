@@ -1,7 +1,11 @@
 /** What looking at the kernel found, for {@linkcode diagnose} and for whoever watches sampling. */
 import type { Direction } from "./traffic_control.ts";
 
-/** One thing that was looked at, and what was found. */
+/**
+ * One thing that was looked at, and what was found.
+ *
+ * @category Diagnosis
+ */
 export interface Finding {
   /** Good; worth knowing; or a fault: samples do not come. */
   readonly verdict: "good" | "note" | "bad";
@@ -29,6 +33,8 @@ export interface Finding {
  * `removed` (its filter is gone), `changed` (by another program), `hidden` (filters in front), `unreachable-chain`, `tcx`,
  * `xdp`, `hardware`, `shared-group` (others sample into the same group), `not-sampled` (no hook at all),
  * `flow` (whether packets and samples come).
+ *
+ * @category Diagnosis
  */
 export type FindingTopic =
   | "runtime"

@@ -19,6 +19,8 @@ import type { Sampling } from "./sampling/sampling.ts";
  *   listens
  * - `unknown`: packets came, and whether samples were generated cannot be told: none was due yet, the samples of its group may
  *   be those of another hook, or the kernel does not count them
+ *
+ * @category Diagnosis
  */
 export type Flow = "flowing" | "idle" | "no listener" | "unheard" | "unknown";
 

@@ -11,6 +11,7 @@ import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
  * privilege. Groups of Open vSwitch and mlx5 are never listed: the kernel makes those for each sample anew.
  *
  * @throws {NetlinkError} `ENOENT` where the kernel has no psample family.
+ * @category Receiving
  */
 export async function listGroups(): Promise<Group[]> {
   return await listGroupsWith(await loadSys());

@@ -5,7 +5,11 @@ import type { Sample } from "../psample/sample.ts";
 import { loadSys } from "../sys/load.ts";
 import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 
-/** The network devices of this namespace as they are now. It takes no privilege. */
+/**
+ * The network devices of this namespace as they are now. It takes no privilege.
+ *
+ * @category Devices
+ */
 export async function listLinks(): Promise<LinkTable> {
   return await listLinksWith(await loadSys());
 }
@@ -23,6 +27,8 @@ export async function listLinksWith(sys: Sys): Promise<LinkTable> {
 /**
  * What a sample's data begins with: by the type of the device that it was sampled on where `links` has it, else by
  * the sample's protocol, else by the first half byte. `links` are the devices of the sample's own namespace.
+ *
+ * @category Devices
  */
 export function sampleLinkType(sample: Sample, links?: LinkTable): LinkType {
   // On egress the packet is already as the device that it leaves by has it.

@@ -11,7 +11,11 @@ import type { SamplingHandle } from "./sampling/handle.ts";
 import { listSamplingWith } from "./sampling/list.ts";
 import type { FilterSampling, Sampling } from "./sampling/sampling.ts";
 
-/** What of a sample tells where it comes from. `Sample` has all of it. */
+/**
+ * What of a sample tells where it comes from. `Sample` has all of it.
+ *
+ * @category Diagnosis
+ */
 export interface Origin {
   /** The low 16 bits of the index of the device that the packet came from. */
   readonly inIfindex: number | undefined;
@@ -23,7 +27,11 @@ export interface Origin {
   readonly nsid: number | undefined;
 }
 
-/** Who samples into a group, and whose a sample is. */
+/**
+ * Who samples into a group, and whose a sample is.
+ *
+ * @category Diagnosis
+ */
 export interface OwnSamples {
   /** What others sample into the group now. */
   readonly others: readonly Sampling[];
@@ -33,7 +41,11 @@ export interface OwnSamples {
   isOwn(sample: Origin): boolean;
 }
 
-/** Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed. */
+/**
+ * Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed.
+ *
+ * @category Diagnosis
+ */
 export async function ownSamples(handles: readonly SamplingHandle[]): Promise<OwnSamples> {
   return await ownSamplesWith(await loadSys(), handles.flatMap(({ installed }) => installed));
 }

@@ -2,7 +2,11 @@
 import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
 import type { TrafficControl } from "./traffic_control.ts";
 
-/** How many packets came to sampling. What no counter tells is `undefined`. */
+/**
+ * How many packets came to sampling. What no counter tells is `undefined`.
+ *
+ * @category Diagnosis
+ */
 export interface Passed {
   /** Decisions of the sampler, one for each packet; a GSO packet is one. So 1 in `rate` of these becomes a sample. */
   readonly trials: bigint | undefined;

@@ -15,7 +15,11 @@ const PR_SET_NO_NEW_PRIVS = 38;
 const CAP_NET_ADMIN = 12;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
-/** What to keep when giving up privileges. */
+/**
+ * What to keep when giving up privileges.
+ *
+ * @category Privileges
+ */
 export interface DropOptions {
   /** Keep CAP_NET_ADMIN, and nothing else, on this thread: to undo later what needed it. */
   keepNetAdmin?: boolean | undefined;
@@ -28,6 +32,7 @@ export interface DropOptions {
  * The ids change on all threads of the process; capabilities and no_new_privs are a thread's own, and change on this one.
  *
  * @throws {SystemError} `ENOENT` for an unknown user, `EPERM` without the right.
+ * @category Privileges
  */
 export async function dropPrivileges(name: string, options: DropOptions = {}): Promise<void> {
   dropPrivilegesWith(await loadSys(), name, options);

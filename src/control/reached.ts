@@ -57,7 +57,11 @@ export interface Place {
   readonly tcx: readonly number[] | undefined;
 }
 
-/** The answer. */
+/**
+ * The answer.
+ *
+ * @category Diagnosis
+ */
 export interface Reach {
   /**
    * - `reached`: nothing is in the way

@@ -18,7 +18,11 @@ import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/samp
 import { tcxPrograms } from "./tcx.ts";
 import { type Direction, directionOf, PARENTS, TrafficControl } from "./traffic_control.ts";
 
-/** A sample action, and what is known of it now. */
+/**
+ * A sample action, and what is known of it now.
+ *
+ * @category Diagnosis
+ */
 export interface Observed {
   /** The action, as the kernel lists it. */
   readonly sampling: Sampling;
@@ -30,7 +34,11 @@ export interface Observed {
   readonly places: readonly ObservedPlace[];
 }
 
-/** A device that packets are sampled on. */
+/**
+ * A device that packets are sampled on.
+ *
+ * @category Diagnosis
+ */
 export interface ObservedPlace {
   /** Index of the device. */
   readonly ifindex: number;
@@ -42,7 +50,11 @@ export interface ObservedPlace {
   readonly passed: bigint | undefined;
 }
 
-/** For {@linkcode observeSampling}. */
+/**
+ * For {@linkcode observeSampling}.
+ *
+ * @category Diagnosis
+ */
 export interface ObserveOptions {
   /** How long to watch the counters, in milliseconds. Defaults to 300. */
   milliseconds?: number | undefined;
@@ -54,7 +66,11 @@ const WATCH_MS = 300;
 /** From reading a device's counters until reading those of its hooks: no packet is between the two for so long. */
 const MARGIN_MS = 20;
 
-/** Watches all sampling of this network namespace for a moment. No privileges needed. */
+/**
+ * Watches all sampling of this network namespace for a moment. No privileges needed.
+ *
+ * @category Diagnosis
+ */
 export async function observeSampling(options: ObserveOptions = {}): Promise<Observed[]> {
   return await observeSamplingWith(await loadSys(), options);
 }

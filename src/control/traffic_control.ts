@@ -26,7 +26,11 @@ import {
 } from "../tc/tcmsg.ts";
 import type { Message } from "../wire/message.ts";
 
-/** Which packets of a device. */
+/**
+ * Which packets of a device.
+ *
+ * @category Sampling
+ */
 export type Direction = "ingress" | "egress";
 
 /** Where the filters of a direction hang. */

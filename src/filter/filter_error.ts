@@ -1,6 +1,10 @@
 import { ArgumentError } from "../errors.ts";
 
-/** Where in an expression something stands. */
+/**
+ * Where in an expression something stands.
+ *
+ * @category Filters
+ */
 export interface Span {
   /** The first character. */
   readonly start: number;
@@ -11,7 +15,11 @@ export interface Span {
 /** The most of an expression that a message shows. */
 const SHOWN = 72;
 
-/** An expression that is no filter. The message has the place with a mark below it, and says what is expected there. */
+/**
+ * An expression that is no filter. The message has the place with a mark below it, and says what is expected there.
+ *
+ * @category Filters
+ */
 export class FilterError extends ArgumentError {
   /** Always `"FilterError"`. */
   override readonly name: string = "FilterError";

@@ -25,6 +25,8 @@ import { compare, type Test } from "./condition.ts";
  *
  * await pump(await listen(), [filter("tcp port 443 and not net 10.0.0.0/8")], [linesTo("-")]);
  * ```
+ *
+ * @category Filters
  */
 export function filter(expression: string): Stage {
   const tree = parseFilter(expression);

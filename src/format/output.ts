@@ -25,7 +25,11 @@ export function ascii(text: string): Uint8Array {
   return encoder.encode(text);
 }
 
-/** ASCII text that is written often: as 32-bit words, which takes a quarter of the steps. */
+/**
+ * ASCII text that is written often: as 32-bit words, which takes a quarter of the steps.
+ *
+ * @category Pump
+ */
 export class Word {
   /** How many bytes it has. */
   readonly length: number;
@@ -46,6 +50,8 @@ export class Word {
  *
  * Only {@linkcode Output.append} and {@linkcode Output.text} make room themselves. Before using the others, reserve enough
  * for everything that is going to be written.
+ *
+ * @category Pump
  */
 export class Output {
   /** The memory; its first {@linkcode Output.length} bytes are what was written. */

@@ -1,4 +1,8 @@
-/** What became of the packets of a recording. */
+/**
+ * What became of the packets of a recording.
+ *
+ * @category Recordings
+ */
 export interface RecordCounts {
   /** Packets read. */
   records: number;

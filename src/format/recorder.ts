@@ -10,6 +10,8 @@ import type { Output } from "./output.ts";
  *   gives the same samples back.
  * - `pcap`: the sampled packets and their times, nothing else, all of one link type.
  * - `netlink`: the netlink messages as the kernel sent them, as libpsample records them (pcap with link type 253).
+ *
+ * @category Recordings
  */
 export type RecordingFormat = "pcapng" | "pcap" | "netlink";
 

@@ -1,6 +1,10 @@
 /** What the rest of the package needs to know about a network device, wherever that knowledge comes from. */
 
-/** A device as the kernel or a recording describes it. What is not known is `undefined`. */
+/**
+ * A device as the kernel or a recording describes it. What is not known is `undefined`.
+ *
+ * @category Devices
+ */
 export interface Device {
   /** The interface index on the machine that sampled. */
   readonly index?: number | undefined;
@@ -14,7 +18,11 @@ export interface Device {
   readonly mtu?: number | undefined;
 }
 
-/** Devices by the numbers that samples name. */
+/**
+ * Devices by the numbers that samples name.
+ *
+ * @category Devices
+ */
 export interface Devices {
   /**
    * The device that a sample means.

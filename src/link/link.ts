@@ -54,7 +54,11 @@ export const ARPHRD_NONE = 0xfffe;
 /** The size of `struct ifinfomsg`: u8 family, u8 padding, u16 type, i32 index, u32 flags, u32 change. */
 const IFINFOMSG_SIZE = 16;
 
-/** The XDP programs of a device: they see arriving packets before anything else does. */
+/**
+ * The XDP programs of a device: they see arriving packets before anything else does.
+ *
+ * @category Devices
+ */
 export interface Xdp {
   /** Who runs the program: the driver, the network stack, the hardware; or several at once. */
   readonly mode: "native" | "generic" | "hardware" | "several";
@@ -62,7 +66,11 @@ export interface Xdp {
   readonly programs: readonly number[];
 }
 
-/** A device as the kernel describes it. */
+/**
+ * A device as the kernel describes it.
+ *
+ * @category Devices
+ */
 export interface Link {
   /** Its number; not reused until all 31 bits are. */
   readonly index: number;
@@ -206,7 +214,11 @@ function readXdp(attr: AttrReader): Xdp | undefined {
   return mode === undefined || mode === "none" ? undefined : { mode, programs: [...programs] };
 }
 
-/** The devices of a namespace at one moment. */
+/**
+ * The devices of a namespace at one moment.
+ *
+ * @category Devices
+ */
 export class LinkTable {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();

@@ -9,7 +9,11 @@ const ARPHRD_SIT = 776;
 const ARPHRD_IP6GRE = 823;
 const ARPHRD_VOID = 0xffff;
 
-/** What a sampled packet begins with: an Ethernet header, or an IPv4 or IPv6 header. */
+/**
+ * What a sampled packet begins with: an Ethernet header, or an IPv4 or IPv6 header.
+ *
+ * @category Devices
+ */
 export type LinkType = "ethernet" | "raw-ip";
 
 /** Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none to take. */

@@ -11,7 +11,11 @@ import { headerName, NONE } from "./header.ts";
 /** How deep headers are followed: as deep as the kernel's flow dissector goes (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c). */
 export const MOST_HEADERS = 15;
 
-/** Where the headers of a packet are, in place. */
+/**
+ * Where the headers of a packet are, in place.
+ *
+ * @category Packets
+ */
 export class Headers {
   /** The memory that the packet is in. */
   bytes: Uint8Array = new Uint8Array(0);

@@ -41,10 +41,18 @@ import { ah, ipv4, ipv6, ipv6Extension, ofProtocol } from "./ip.ts";
 import { isTunnelPort, last, tcp, udp } from "./transport.ts";
 import { erspan, geneve, gre, gtpu, vxlanGpe } from "./tunnel.ts";
 
-/** What a packet begins with: a frame of Ethernet, or an IPv4 or IPv6 header. */
+/**
+ * What a packet begins with: a frame of Ethernet, or an IPv4 or IPv6 header.
+ *
+ * @category Packets
+ */
 export type FirstHeader = "ethernet" | "raw-ip";
 
-/** Finds the headers of packets. Reuse one for many: {@linkcode PacketView.decode} allocates nothing. */
+/**
+ * Finds the headers of packets. Reuse one for many: {@linkcode PacketView.decode} allocates nothing.
+ *
+ * @category Packets
+ */
 export class PacketView extends Headers {
   /**
    * Finds the headers of the packet between `start` and `end` of `bytes`.

@@ -18,7 +18,11 @@ import type { Sample } from "./sample.ts";
 import { decodeSample, viewSample } from "./sample_decoder.ts";
 import type { SampleView } from "./sample_view.ts";
 
-/** A psample group as the kernel lists it. */
+/**
+ * A psample group as the kernel lists it.
+ *
+ * @category Samples
+ */
 export interface Group {
   /** The group's number, u32. */
   readonly group: number;
@@ -28,7 +32,11 @@ export interface Group {
   readonly sequence: number | undefined;
 }
 
-/** The kernel created or deleted a psample group. It does so when the first sampler comes and the last goes. */
+/**
+ * The kernel created or deleted a psample group. It does so when the first sampler comes and the last goes.
+ *
+ * @category Samples
+ */
 export interface GroupEvent {
   /** What happened; distinguishes group events from samples. */
   readonly type: "group-created" | "group-deleted";
@@ -56,6 +64,7 @@ export function encodeGetGroups(family: number, sequence = 0): Uint8Array<ArrayB
  * Decodes an entry of the list of groups.
  *
  * @throws {DecodeError} If it is not a psample message, or contains no group number.
+ * @category Samples
  */
 export function decodeGroup(message: Message): Group {
   const { bytes, littleEndian } = message;
@@ -93,6 +102,7 @@ export function decodeGroup(message: Message): Group {
  * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @returns `undefined` for a command that this version does not know.
  * @throws {DecodeError} If it is not a psample message.
+ * @category Samples
  */
 export function decodeMessage(message: Message, nsid?: number): Sample | GroupEvent | undefined {
   return isSample(message) ? decodeSample(message, nsid) : decodeEvent(message, nsid);

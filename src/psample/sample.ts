@@ -7,7 +7,11 @@ import { copyTunnel, copyUnknown, type Tunnel, tunnelToJson, unknownToJson } fro
 /** The rate attribute's value for a probability of 1. */
 const PROBABILITY_ONE = 0xffffffff;
 
-/** What a {@linkcode Sample} and a {@linkcode SampleView} have in common. What a message does not contain is `undefined`, never 0. */
+/**
+ * What a {@linkcode Sample} and a {@linkcode SampleView} have in common. What a message does not contain is `undefined`, never 0.
+ *
+ * @category Samples
+ */
 export interface SampleFields {
   /** Distinguishes samples from group events. */
   readonly type: "sample";
@@ -59,6 +63,8 @@ export interface SampleFields {
  * batch share: {@linkcode Sample.copy} what you keep for long, or send elsewhere.
  *
  * Source of the fields: `psample_sample_packet` in net/psample/psample.c.
+ *
+ * @category Samples
  */
 export class Sample implements SampleFields {
   /** {@linkcode SampleFields.type} */

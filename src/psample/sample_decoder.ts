@@ -12,7 +12,11 @@ import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, headerSize, headerType, isExp
 import { Sample } from "./sample.ts";
 import { SampleView } from "./sample_view.ts";
 
-/** How {@linkcode SampleDecoder} reads a message. */
+/**
+ * How {@linkcode SampleDecoder} reads a message.
+ *
+ * @category Samples
+ */
 export interface DecodeOptions {
   /** Byte order of the machine that the message is from. Defaults to this machine's. */
   littleEndian?: boolean | undefined;
@@ -34,6 +38,8 @@ const SIGNATURES = 64;
  * Decodes samples, and remembers what their messages are like: it is faster if a stream of messages has a decoder of its own.
  *
  * A message of a layout that is not remembered is walked, which allocates nothing; a layout is remembered when it is seen again.
+ *
+ * @category Samples
  */
 export class SampleDecoder {
   readonly #kept: Layout[] = [];
@@ -209,6 +215,7 @@ const DEFAULT = new SampleDecoder();
  *
  * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @throws {DecodeError} If it is not a psample message.
+ * @category Samples
  */
 export function decodeSample({ bytes, littleEndian }: Message, nsid?: number): Sample {
   return DEFAULT.decode(viewOf(bytes), 0, bytes.length, { littleEndian, nsid });

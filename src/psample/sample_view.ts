@@ -9,12 +9,18 @@ const NOTHING = new DataView(new ArrayBuffer(20));
 const EMPTY = new Layout();
 EMPTY.little = LITTLE;
 
-/** A sample that is given or lent. */
+/**
+ * A sample that is given or lent.
+ *
+ * @category Samples
+ */
 export type AnySample = Sample | SampleView;
 
 /**
  * A sample that is lent: its fields are decoded lazily from the underlying message, and both are reused for another sample as soon as
  * the next batch is requested. {@linkcode SampleView.copy} what you keep.
+ *
+ * @category Samples
  */
 export class SampleView implements SampleFields {
   #view: DataView = NOTHING;

@@ -20,7 +20,11 @@ import {
   PSAMPLE_TUNNEL_KEY_ATTR_VXLAN_OPTS,
 } from "./constants.ts";
 
-/** One option of a Geneve header (RFC 8926, section 3.5). */
+/**
+ * One option of a Geneve header (RFC 8926, section 3.5).
+ *
+ * @category Samples
+ */
 export interface GeneveOption {
   /** The option class, u16: who defined the option. */
   readonly optionClass: number;
@@ -34,6 +38,8 @@ export interface GeneveOption {
  * The tunnel a packet came through or goes into, as the kernel's tunnel metadata has it
  * (`psample_ip_tun_to_nlattr` in net/psample/psample.c; kernels since 5.8). What the kernel left out is
  * `undefined`; a flag that it left out is `false`.
+ *
+ * @category Samples
  */
 export interface Tunnel {
   /** The tunnel key, 64 bits; for VXLAN and Geneve the VNI in the low 24. */

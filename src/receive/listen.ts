@@ -9,7 +9,11 @@ import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { type Listener, SocketListener } from "./listener.ts";
 import { LiveLinks } from "./live_links.ts";
 
-/** How to {@linkcode listen}. */
+/**
+ * How to {@linkcode listen}.
+ *
+ * @category Receiving
+ */
 export interface ListenOptions {
   /** Only these psample groups, filtered in the kernel. Defaults to all. */
   groups?: readonly number[] | undefined;
@@ -57,11 +61,20 @@ export interface ListenOptions {
  * @returns The listener; without group events if `events` is `false`, and without samples if `samples` is.
  * @throws {ArgumentError} If an option makes no sense.
  * @throws {NetlinkError} `ENOENT` if the kernel has no psample family, `EPERM` without the privilege.
+ * @category Receiving
  */
 export async function listen(options: ListenOptions & { events: false }): Promise<Listener<Sample>>;
-/** {@linkcode listen}, to group events only. */
+/**
+ * {@linkcode listen}, to group events only.
+ *
+ * @category Receiving
+ */
 export async function listen(options: ListenOptions & { samples: false }): Promise<Listener<GroupEvent>>;
-/** {@linkcode listen}, to both. */
+/**
+ * {@linkcode listen}, to both.
+ *
+ * @category Receiving
+ */
 export async function listen(options?: ListenOptions): Promise<Listener>;
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
   return await listenWith(await loadSys(), options);

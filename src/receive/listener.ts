@@ -11,7 +11,11 @@ import { FamilyWatch, type Memberships } from "./family_watch.ts";
 import { Ledger } from "./ledger.ts";
 import type { LiveLinks } from "./live_links.ts";
 
-/** What a listener yields: `type` tells the two apart. */
+/**
+ * What a listener yields: `type` tells the two apart.
+ *
+ * @category Receiving
+ */
 export type Entry = Sample | GroupEvent;
 
 /**
@@ -20,6 +24,8 @@ export type Entry = Sample | GroupEvent;
  * Iterate over it, over {@linkcode Listener.batches} or {@linkcode Listener.lentBatches}, or hand it to `pump`. Iterators share
  * one stream: each entry goes to exactly one of them. Nothing is read until you ask for more: the kernel's buffer fills, and what it
  * drops is counted. Leaving a loop closes the listener.
+ *
+ * @category Receiving
  */
 export interface Listener<Item extends Entry = Entry> extends Source, AsyncIterable<Item>, AsyncDisposable {
   /** Message type of the psample family in this boot of this kernel; -1 while the kernel does not have it. */

@@ -32,7 +32,11 @@ const RETRY_MS = 1000;
 /** How often a list is asked for again that changed while it was made: what is told of the changes is applied anyway. */
 const MOST_DUMPS = 4;
 
-/** The devices of this network namespace as they are at the moment of asking. */
+/**
+ * The devices of this network namespace as they are at the moment of asking.
+ *
+ * @category Devices
+ */
 export interface LiveDevices extends Devices, Disposable {
   /** Stops watching; what is known stays. Idempotent. */
   close(): void;
@@ -42,6 +46,8 @@ export interface LiveDevices extends Devices, Disposable {
  * Watches the network devices of this namespace. Needs no privileges. What cannot be found out is unknown, and tried again later.
  *
  * A listener watches them by itself, as soon as somebody asks for a device of its batches: this is for others.
+ *
+ * @category Devices
  */
 export async function watchLinks(): Promise<LiveDevices> {
   return watchLinksWith(await loadSys());

@@ -9,7 +9,11 @@ import { memory, viewOf } from "../wire/native.ts";
 import { Ledger } from "./ledger.ts";
 import { DescriptorInput, IterableInput, type RecordingInput } from "./recording_input.ts";
 
-/** How a recording is read. */
+/**
+ * How a recording is read.
+ *
+ * @category Recordings
+ */
 export interface ReadRecordingOptions {
   /** The number of the psample family, if it is known. Defaults to what the recording tells. */
   familyId?: number | undefined;
@@ -23,6 +27,8 @@ export interface ReadRecordingOptions {
  * Hand it to `pump`, or ask it for one batch after the other. Losses are those that the recording shows: what psample wrote down
  * beside the samples, else the gaps in their numbers. A file in which a filter or another tool left samples out tells no losses
  * that there were not, if psample wrote it: what it left out is then known not to be lost.
+ *
+ * @category Recordings
  */
 export interface RecordingSource extends Source, AsyncDisposable {
   /** Device and inode of the file; `undefined` if it is a pipe, or no file at all. */
@@ -73,6 +79,7 @@ const TURN_MS = 4;
  *
  * @param input The path of a file or a pipe, or the pieces of a file.
  * @throws {SystemError} if the file cannot be opened.
+ * @category Recordings
  */
 export async function readRecording(
   input: string | AsyncIterable<Uint8Array>,

@@ -6,7 +6,11 @@ import { loadSys } from "../sys/load.ts";
 import { NETLINK_USERSOCK, type Sys } from "../sys/sys.ts";
 import { align4, memory } from "../wire/native.ts";
 
-/** How to {@linkcode replay}. */
+/**
+ * How to {@linkcode replay}.
+ *
+ * @category Receiving
+ */
 export interface ReplayOptions {
   /** Message type of the psample family in the recorded messages. */
   family: number;
@@ -32,6 +36,8 @@ export interface ReplayOptions {
  * for await (const entry of await replay([message, message], { family: 0x21 })) groups.push(entry.group);
  * if (groups.join() !== "1,1") throw new Error(`received ${groups}`);
  * ```
+ *
+ * @category Receiving
  */
 export async function replay(messages: Iterable<Uint8Array>, options: ReplayOptions): Promise<Listener> {
   return await replayWith(await loadSys(), messages, options);

@@ -2,13 +2,21 @@
 import type { Batch } from "../stream/batch.ts";
 import type { Sink } from "../stream/sink.ts";
 
-/** Takes batches and makes numbers of them, such as an `Estimator`. */
+/**
+ * Takes batches and makes numbers of them, such as an `Estimator`.
+ *
+ * @category Pump
+ */
 export interface Aggregator {
   /** Takes a batch. */
   take(batch: Batch): void;
 }
 
-/** Hands each batch to an aggregator: for {@linkcode pump}. It is never full. */
+/**
+ * Hands each batch to an aggregator: for {@linkcode pump}. It is never full.
+ *
+ * @category Pump
+ */
 export function aggregateTo(aggregator: Aggregator, name = "estimates"): Sink {
   let written = 0;
   return {

@@ -5,7 +5,11 @@ import type { Sink } from "../stream/sink.ts";
 import type { Destination } from "./destination.ts";
 import { Spool, SPOOL_BYTES } from "./spool.ts";
 
-/** Writes an entry of a batch as a line, or as several. */
+/**
+ * Writes an entry of a batch as a line, or as several.
+ *
+ * @category Pump
+ */
 export interface LineWriter {
   /** Writes what comes before the first line, such as the names of columns. */
   begin?(output: Output): void;
@@ -13,7 +17,11 @@ export interface LineWriter {
   write(output: Output, batch: Batch, i: number): void;
 }
 
-/** How {@linkcode linesTo} delivers. */
+/**
+ * How {@linkcode linesTo} delivers.
+ *
+ * @category Pump
+ */
 export interface LinesOptions {
   /**
    * What to do when the reader is too slow and {@linkcode LinesOptions.spoolBytes} wait for it: `"wait"` pauses reading (what the

@@ -14,6 +14,7 @@ import { loadSys } from "../sys/load.ts";
  * ```
  *
  * @returns A function that tells how many seconds local time is ahead of UTC at a time, given in seconds since 1970.
+ * @category Pump
  */
 export async function localOffset(): Promise<(seconds: number) => number> {
   const sys = await loadSys();

@@ -15,7 +15,11 @@ import { Series } from "./series.ts";
 const STDOUT = 1;
 const STDOUT_NAME = "standard output";
 
-/** How to {@linkcode linesTo}. */
+/**
+ * How to {@linkcode linesTo}.
+ *
+ * @category Pump
+ */
 export interface LinesToOptions extends LinesOptions {
   /** The file to write, which is emptied; `"-"` is standard output, and the default. */
   path?: string | undefined;
@@ -34,6 +38,7 @@ export interface LinesToOptions extends LinesOptions {
  *
  * @param writer What makes lines of entries, such as a `TextWriter` or a `JsonWriter`.
  * @throws {SystemError} if the file cannot be written.
+ * @category Pump
  */
 export async function linesTo(writer: LineWriter, options: LinesToOptions = {}): Promise<Sink> {
   return linesToWith(await loadSys(), writer, options);
@@ -45,7 +50,11 @@ export function linesToWith(sys: Sys, writer: LineWriter, { path = "-", ...optio
   return new Lines(destination, writer, options);
 }
 
-/** How to {@linkcode recordTo}. */
+/**
+ * How to {@linkcode recordTo}.
+ *
+ * @category Recordings
+ */
 export interface RecordToOptions extends RecordingOptions, PcapngOptions {
   /** The format. Defaults to `"pcap"` for a name that ends in `.pcap`, else to `"pcapng"`. */
   format?: RecordingFormat | undefined;
@@ -71,6 +80,7 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
  *
  * @throws {ArgumentError} if it is one of the guarded files, or rotation makes no sense.
  * @throws {SystemError} if the file cannot be written.
+ * @category Recordings
  */
 export async function recordTo(path: string, options: RecordToOptions = {}): Promise<RecordingSink> {
   return recordToWith(await loadSys(), path, options);

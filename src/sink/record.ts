@@ -5,7 +5,11 @@ import type { Closing, Sink } from "../stream/sink.ts";
 import type { Destination } from "./destination.ts";
 import { Spool, SPOOL_BYTES } from "./spool.ts";
 
-/** When a recording continues in a new file. */
+/**
+ * When a recording continues in a new file.
+ *
+ * @category Recordings
+ */
 export interface Rotation {
   /** No file becomes longer than this many bytes, unless by its first packet. Defaults to no limit. */
   readonly bytes?: number | undefined;
@@ -16,7 +20,11 @@ export interface Rotation {
   readonly periodMs?: number | undefined;
 }
 
-/** How a {@linkcode Recording} delivers. */
+/**
+ * How a {@linkcode Recording} delivers.
+ *
+ * @category Recordings
+ */
 export interface RecordingOptions {
   /** When it continues in a new file. Defaults to never. */
   rotation?: Rotation | undefined;
@@ -29,7 +37,11 @@ export interface RecordingOptions {
   spoolBytes?: number | undefined;
 }
 
-/** A sink that records. */
+/**
+ * A sink that records.
+ *
+ * @category Recordings
+ */
 export interface RecordingSink extends Sink {
   /** Ends the present file and continues in a new one of the same name: for a file that something else has moved away, as logrotate does. */
   reopen(): void;

@@ -11,7 +11,11 @@ import type { Datagrams } from "./datagrams.ts";
 import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch } from "../sys/sys.ts";
 import { memory, viewOf } from "../wire/native.ts";
 
-/** What a listener asks for unless told otherwise: 32 MiB ride out half a second of a busy process at 50,000 samples a second. */
+/**
+ * What a listener asks for unless told otherwise: 32 MiB ride out half a second of a busy process at 50,000 samples a second.
+ *
+ * @category Receiving
+ */
 export const RECEIVE_BUFFER_BYTES: number = 32 * 1024 * 1024;
 
 /** Datagrams per recvmmsg, at most. */

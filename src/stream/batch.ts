@@ -13,10 +13,18 @@ import type { GroupEvent } from "../psample/group.ts";
 import type { SampleView } from "../psample/sample_view.ts";
 import type { Clock } from "./clock.ts";
 
-/** A sample that is lent, or a group event. */
+/**
+ * A sample that is lent, or a group event.
+ *
+ * @category Pump
+ */
 export type EntryView = SampleView | GroupEvent;
 
-/** What one read of a source returned. Valid until the source is asked for the next batch. */
+/**
+ * What one read of a source returned. Valid until the source is asked for the next batch.
+ *
+ * @category Pump
+ */
 export interface Batch {
   /** Samples and group events in the order of arrival, the first {@linkcode Batch.count} of them. */
   readonly entries: readonly EntryView[];

@@ -4,7 +4,11 @@ import type { AnySample } from "../psample/sample_view.ts";
 
 const SECOND = 1_000_000_000;
 
-/** Splits timestamps: 32-bit halves take a tenth of the time that a division of big integers does. */
+/**
+ * Splits timestamps: 32-bit halves take a tenth of the time that a division of big integers does.
+ *
+ * @category Pump
+ */
 export class Clock {
   /** Whole seconds since 1970 of what was split last. */
   seconds = 0;

@@ -11,7 +11,11 @@ import type { Source } from "./source.ts";
 import type { Stage } from "./stage.ts";
 import type { ListenStats } from "./stats.ts";
 
-/** How to {@linkcode pump}. */
+/**
+ * How to {@linkcode pump}.
+ *
+ * @category Pump
+ */
 export interface PumpOptions {
   /** Ends the stream when it aborts: what the source has queued is still delivered, within {@linkcode PumpOptions.deliverMs}. */
   signal?: AbortSignal | undefined;
@@ -30,7 +34,11 @@ export interface PumpOptions {
   onSinkEnd?: ((sink: Sink, error: unknown) => void) | undefined;
 }
 
-/** Why a {@linkcode pump} stopped. */
+/**
+ * Why a {@linkcode pump} stopped.
+ *
+ * @category Pump
+ */
 export type PumpEnd =
   /** The source had no more. */
   | "source"
@@ -45,7 +53,11 @@ export type PumpEnd =
   /** No sink is left. */
   | "sinks";
 
-/** What became of one sink. */
+/**
+ * What became of one sink.
+ *
+ * @category Pump
+ */
 export interface SinkSummary {
   /** {@linkcode Sink.name} */
   readonly name: string;
@@ -59,7 +71,11 @@ export interface SinkSummary {
   readonly left: boolean;
 }
 
-/** What a {@linkcode pump} did. */
+/**
+ * What a {@linkcode pump} did.
+ *
+ * @category Pump
+ */
 export interface Summary {
   /** Why it stopped. */
   readonly end: PumpEnd;
@@ -94,6 +110,7 @@ const LONGEST_MS = 0x7fff_ffff;
  * @returns What was moved and what became of each sink.
  * @throws What the source threw, after the sinks have delivered what they had; why a sink could not be opened; the first sink's
  * error if every sink failed.
+ * @category Pump
  */
 export async function pump(
   source: Source,

@@ -1,7 +1,11 @@
 import type { Batch } from "./batch.ts";
 import type { ListenStats } from "./stats.ts";
 
-/** What a sink is told at the end. */
+/**
+ * What a sink is told at the end.
+ *
+ * @category Pump
+ */
 export interface Closing {
   /** What the source received and lost. */
   readonly stats: ListenStats;
@@ -14,6 +18,8 @@ export interface Closing {
  *
  * {@linkcode Sink.take} is synchronous: it reads the batch, writes bytes or numbers into memory of its own and keeps no
  * entry. So lending is safe by construction, and no sink can hold up another.
+ *
+ * @category Pump
  */
 export interface Sink {
   /** What it writes to, as messages name it: `"samples.pcapng"`, `"standard output"`. */

@@ -1,7 +1,11 @@
 import type { Batch } from "./batch.ts";
 import type { ListenStats } from "./stats.ts";
 
-/** Where batches come from: a socket, a recording, a test. */
+/**
+ * Where batches come from: a socket, a recording, a test.
+ *
+ * @category Pump
+ */
 export interface Source {
   /**
    * The next batch, or `undefined` at the end. A promise only if there is something to wait for: while a queue is long,

@@ -1,6 +1,10 @@
 import type { Batch } from "./batch.ts";
 
-/** Chooses among the entries of a batch by their index, between source and sinks. It copies nothing and waits for nothing. */
+/**
+ * Chooses among the entries of a batch by their index, between source and sinks. It copies nothing and waits for nothing.
+ *
+ * @category Pump
+ */
 export interface Stage {
   /** Calls `pick` with the index of each entry that goes on, in ascending order. */
   select(batch: Batch, pick: (i: number) => void): void;

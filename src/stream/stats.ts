@@ -3,6 +3,8 @@
 /**
  * One producer of samples of one group. Usually that is the kernel; processes that send samples, such as VPP's, number their
  * own.
+ *
+ * @category Pump
  */
 export interface GroupStats {
   /** The group, u32; `undefined` for samples that contain none. */
@@ -27,7 +29,11 @@ export interface GroupStats {
   readonly contradictory: boolean;
 }
 
-/** What is known of the producers that are not listed, because there were too many. */
+/**
+ * What is known of the producers that are not listed, because there were too many.
+ *
+ * @category Pump
+ */
 export interface OtherStats {
   /** Samples received. */
   readonly received: number;
@@ -39,7 +45,11 @@ export interface OtherStats {
   readonly duplicates: number;
 }
 
-/** What a listener received and lost. */
+/**
+ * What a listener received and lost.
+ *
+ * @category Pump
+ */
 export interface ListenStats {
   /** Samples received. */
   readonly received: number;

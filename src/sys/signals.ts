@@ -31,6 +31,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
  * ```
  *
  * @returns A signal that aborts at the first of them, with an error that names it as the reason.
+ * @category Sampling
  */
 export async function endOnSignals(): Promise<AbortSignal> {
   const sys = await loadSys();

@@ -68,7 +68,11 @@ export const TC_COOKIE_MAX_SIZE = 16;
 /** The most actions that a filter or a request holds. */
 export const TCA_ACT_MAX_PRIO = 32;
 
-/** An action as the kernel describes it. */
+/**
+ * An action as the kernel describes it.
+ *
+ * @category Sampling
+ */
 export interface Action {
   /** Its position in the list: from 1 in filters and replies, from 0 in dumps. */
   readonly order: number;
@@ -98,7 +102,11 @@ export interface Action {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** A sample action to be made, or to be shared by its index. */
+/**
+ * A sample action to be made, or to be shared by its index.
+ *
+ * @category Sampling
+ */
 export interface ActionSpec {
   /** The action itself. */
   sample: SampleActionSpec;

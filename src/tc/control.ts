@@ -32,7 +32,11 @@ const NAMES: Readonly<Record<ControlName, number>> = {
   trap: TC_ACT_TRAP,
 };
 
-/** The controls that are a word: `pipe` continues with the next action, `pass` accepts, `continue` tries the next filter. */
+/**
+ * The controls that are a word: `pipe` continues with the next action, `pass` accepts, `continue` tries the next filter.
+ *
+ * @category Sampling
+ */
 export type ControlName =
   | "continue"
   | "pass"
@@ -45,7 +49,11 @@ export type ControlName =
   | "redirect"
   | "trap";
 
-/** What becomes of a packet after an action. */
+/**
+ * What becomes of a packet after an action.
+ *
+ * @category Sampling
+ */
 export type Control =
   | ControlName
   | {

@@ -14,7 +14,11 @@ const TCA_GACT_PARMS = 2;
 const TCA_GACT_PROB = 3;
 const TCA_GACT_PAD = 4;
 
-/** `struct tc_gact_p`: another decision for a share of the packets. */
+/**
+ * `struct tc_gact_p`: another decision for a share of the packets.
+ *
+ * @category Sampling
+ */
 export interface GactProbability {
   /** 0 none, 1 random, 2 every Nth. */
   readonly type: number;
@@ -24,7 +28,11 @@ export interface GactProbability {
   readonly control: Control;
 }
 
-/** A gact action as the kernel describes it. */
+/**
+ * A gact action as the kernel describes it.
+ *
+ * @category Sampling
+ */
 export interface GactAction extends ActionParameters {
   /** Another decision for a share of the packets. */
   readonly probability: GactProbability | undefined;

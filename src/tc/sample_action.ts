@@ -23,7 +23,11 @@ const TC_GEN_SIZE = 20;
 /** USER_HZ is 100 on every architecture that Linux offers to user space. */
 const MS_PER_TICK = 10n;
 
-/** `tc_gen`: what every kind of action has. */
+/**
+ * `tc_gen`: what every kind of action has.
+ *
+ * @category Sampling
+ */
 export interface ActionParameters {
   /** The number of the action among those of its kind; filters may share it. */
   readonly index: number;
@@ -37,7 +41,11 @@ export interface ActionParameters {
   readonly bindCount: number;
 }
 
-/** `struct tcf_t`: how long ago, when the message was made. */
+/**
+ * `struct tcf_t`: how long ago, when the message was made.
+ *
+ * @category Sampling
+ */
 export interface ActionAges {
   /** Since it was installed. */
   readonly installedMs: bigint;
@@ -49,7 +57,11 @@ export interface ActionAges {
   readonly expiresMs: bigint;
 }
 
-/** A sample action as the kernel describes it. */
+/**
+ * A sample action as the kernel describes it.
+ *
+ * @category Sampling
+ */
 export interface SampleAction extends ActionParameters {
   /** N of "1 in N packets". */
   readonly rate: number | undefined;
@@ -67,6 +79,8 @@ export interface SampleAction extends ActionParameters {
  * What {@linkcode writeSampleAction} encodes. A new action needs `rate` and `group`; the `index` of an existing
  * one alone shares that one. A replace needs `rate` and `group` too, and keeps `truncateBytes` if absent:
  * a truncation goes away only with the action.
+ *
+ * @category Sampling
  */
 export interface SampleActionSpec {
   /** Sample 1 in `rate` packets. */

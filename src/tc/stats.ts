@@ -13,7 +13,11 @@ const TCA_STATS_PAD = 6;
 const TCA_STATS_BASIC_HW = 7;
 const TCA_STATS_PKT64 = 8;
 
-/** Counters. What the kernel did not send is `undefined`. */
+/**
+ * Counters. What the kernel did not send is `undefined`.
+ *
+ * @category Sampling
+ */
 export interface Stats {
   /** Bytes seen, in software and hardware together. */
   readonly bytes: bigint | undefined;

@@ -133,7 +133,11 @@ export function keepUnknown(attr: AttrReader): UnknownAttribute {
   return { type: attr.type, value: attr.bytes() };
 }
 
-/** `struct nla_bitfield32`: bits, and which of them are meant. */
+/**
+ * `struct nla_bitfield32`: bits, and which of them are meant.
+ *
+ * @category Sampling
+ */
 export interface Bitfield32 {
   /** The bits. */
   readonly value: number;

@@ -5,7 +5,11 @@ import { ipv4Text, ipv6Text } from "./text.ts";
 /** `NLA_TYPE_MASK`: the upper two bits of a type are the flags NESTED and NET_BYTEORDER. */
 export const NLA_TYPE_MASK = 0x3fff;
 
-/** An attribute that this package has no name for, such as a newer kernel's: kept as it came. */
+/**
+ * An attribute that this package has no name for, such as a newer kernel's: kept as it came.
+ *
+ * @category Samples
+ */
 export interface UnknownAttribute {
   /** Its number, without flag bits. */
   readonly type: number;

@@ -28,7 +28,11 @@ const NLM_F_ACK_TLVS = 0x200;
 const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 
-/** One netlink message: its header read, its bytes views of the datagram it came in. It is what every decoder takes. */
+/**
+ * One netlink message: its header read, its bytes views of the datagram it came in. It is what every decoder takes.
+ *
+ * @category Samples
+ */
 export interface Message {
   /** `nlmsg_type`. */
   readonly type: number;
@@ -51,6 +55,7 @@ export interface Message {
  *
  * @param littleEndian The byte order of the machine that the message is from; defaults to this machine's.
  * @throws {DecodeError} if `bytes` are shorter than a header.
+ * @category Samples
  */
 export function messageOf(bytes: Uint8Array, littleEndian: boolean = LITTLE): Message {
   if (bytes.length < NLMSG_HDRLEN) throw new DecodeError("netlink message", 0, `${bytes.length} bytes, expected at least ${NLMSG_HDRLEN}`);
@@ -156,7 +161,11 @@ export class MessageReader {
   }
 }
 
-/** The messages of one datagram. */
+/**
+ * The messages of one datagram.
+ *
+ * @category Samples
+ */
 export function splitMessages(datagram: Uint8Array, little: boolean = LITTLE): Message[] {
   const messages: Message[] = [];
   const reader = new MessageReader(viewOf(datagram), 0, datagram.length, little);

@@ -10,7 +10,11 @@ import { isOurs, madeClsact, numberOf } from "./mark.ts";
 import { removeAdditions, type Tools } from "./removal.ts";
 import { type FilterSampling, samplingsOf } from "./sampling.ts";
 
-/** How to clean up, for {@linkcode cleanUpSampling}. */
+/**
+ * How to clean up, for {@linkcode cleanUpSampling}.
+ *
+ * @category Sampling
+ */
 export interface CleanUpOptions {
   /**
    * Remove everything that carries our mark, also filters whose process runs or may run. Sampling that is taken away from a
@@ -23,7 +27,11 @@ export interface CleanUpOptions {
   onWarning?: ((message: string) => void) | undefined;
 }
 
-/** What {@linkcode cleanUpSampling} did. */
+/**
+ * What {@linkcode cleanUpSampling} did.
+ *
+ * @category Sampling
+ */
 export interface CleanUp {
   /** The sampling that was removed. */
   readonly removed: readonly FilterSampling[];
@@ -31,7 +39,11 @@ export interface CleanUp {
   readonly kept: readonly Kept[];
 }
 
-/** Something that was kept, and why. {@linkcode CleanUpOptions.force} changes nothing about clsact qdiscs. */
+/**
+ * Something that was kept, and why. {@linkcode CleanUpOptions.force} changes nothing about clsact qdiscs.
+ *
+ * @category Sampling
+ */
 export interface Kept {
   /** Name of the device. */
   readonly device: string | undefined;
@@ -50,7 +62,11 @@ export interface Kept {
   readonly reason: "running" | "unverified" | "in use" | "unmarked";
 }
 
-/** Sampling left behind by processes that were killed, for {@linkcode cleanUpSampling}. No privileges needed. */
+/**
+ * Sampling left behind by processes that were killed, for {@linkcode cleanUpSampling}. No privileges needed.
+ *
+ * @category Sampling
+ */
 export async function listLeftovers(): Promise<readonly FilterSampling[]> {
   return (await cleanUpSampling({ dryRun: true })).removed;
 }
@@ -60,6 +76,7 @@ export async function listLeftovers(): Promise<readonly FilterSampling[]> {
  * the clsact qdiscs that were made for them and have nothing else on them.
  *
  * @throws {NetlinkError} if the kernel refuses something; the rest is cleaned up all the same.
+ * @category Sampling
  */
 export async function cleanUpSampling(options: CleanUpOptions = {}): Promise<CleanUp> {
   return await cleanUpSamplingWith(await loadSys(), options);

@@ -10,7 +10,11 @@ import type { Instance, LockOptions } from "./instance.ts";
 import { removeAdditions } from "./removal.ts";
 import type { FilterSampling } from "./sampling.ts";
 
-/** What {@linkcode addSampling} installed. */
+/**
+ * What {@linkcode addSampling} installed.
+ *
+ * @category Sampling
+ */
 export interface SamplingHandle extends AsyncDisposable {
   /** The psample group that the samples go to. */
   readonly group: number | undefined;

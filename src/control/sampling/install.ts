@@ -44,6 +44,7 @@ const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
  *
  * @throws {ArgumentError} if the options make no sense; nothing was touched then.
  * @throws {NetlinkError} if the kernel refuses; what was done until then is undone.
+ * @category Sampling
  */
 export async function addSampling(options: SamplingOptions): Promise<SamplingHandle> {
   return await addSamplingWith(await loadSys(), options);

@@ -14,6 +14,8 @@ import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
  *
  * for (const { device, direction, rate, group, ours } of await listSampling()) console.log(device, direction, rate, group, ours);
  * ```
+ *
+ * @category Sampling
  */
 export async function listSampling(): Promise<Sampling[]> {
   return await listSamplingWith(await loadSys());

@@ -16,6 +16,8 @@ const ALTIFNAME_MAX = 127;
 /**
  * What to sample, for {@linkcode addSampling}. Numbers are whole; u32 means 0 to 4294967295. Anything else is an
  * {@linkcode ArgumentError} before anything is touched. What each option means in the kernel: tc-sample(8), tc-flower(8).
+ *
+ * @category Sampling
  */
 export interface SamplingOptions {
   /** The device, by name (an alternative name too) or by index. `ENODEV` if there is none. */

@@ -10,6 +10,8 @@ import { isOurs } from "./mark.ts";
 /**
  * One sample action, as the kernel reports it: once for each filter that uses it, or by itself if none does. Then whatever
  * is about a filter is `undefined`.
+ *
+ * @category Sampling
  */
 export interface Sampling {
   /** Name of the device; `undefined` for a block that several devices share. */
@@ -65,7 +67,11 @@ export interface Sampling {
   readonly ours: boolean;
 }
 
-/** The sample action of a filter. */
+/**
+ * The sample action of a filter.
+ *
+ * @category Sampling
+ */
 export interface FilterSampling extends Sampling {
   /** {@linkcode Sampling.ifindex} */
   readonly ifindex: number;

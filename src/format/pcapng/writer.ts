@@ -63,7 +63,11 @@ import {
 } from "./block.ts";
 import { BLOCK_EVENT, CARRIED_HEADER, KIND_EVENT, KIND_INTERFACE, KIND_REST, KIND_SAMPLE, writeCarried } from "./carried.ts";
 
-/** What a file says of itself. */
+/**
+ * What a file says of itself.
+ *
+ * @category Recordings
+ */
 export interface PcapngOptions {
   /** The program that writes it, such as `"psample 0.1.0"`. */
   application?: string | undefined;
