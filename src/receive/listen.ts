@@ -98,12 +98,27 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
     signal?.throwIfAborted();
     // Before joining, so that no foreign sample ever gets in.
     if (filter) receiver.filter(filter);
-    await listener.join(sys, { samples, events, wait });
+    await unlessAborted(listener.join(sys, { samples, events, wait }), signal);
     signal?.throwIfAborted();
     return listener;
   } catch (error) {
     await listener.close();
     signal?.throwIfAborted();
     throw error;
+  }
+}
+
+/** Resolves with the work, or rejects as soon as the signal aborts: the kernel may leave a question unanswered for seconds. */
+async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
+  if (!signal) return await work;
+  let abort = (): void => {};
+  try {
+    await new Promise<void>((resolve, reject) => {
+      abort = () => reject(signal.reason);
+      signal.addEventListener("abort", abort, { once: true });
+      work.then(resolve, reject);
+    });
+  } finally {
+    signal.removeEventListener("abort", abort);
   }
 }

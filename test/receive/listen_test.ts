@@ -377,6 +377,21 @@ both("listen whose signal aborts while it waits for the family throws its reason
   await assertRejects(() => listening, Error, "no more");
 });
 
+test("listen whose signal aborts while the kernel does not answer throws its reason at once", async () => {
+  const sys = new FakeSys();
+  sys.answer = () => {};
+  const controller = new AbortController();
+  const listening = listenWith(sys, { wait: true, signal: controller.signal });
+  await settle();
+  const start = performance.now();
+  controller.abort(new Error("no more"));
+  await assertRejects(() => listening, Error, "no more");
+  // An answer is waited for for five seconds.
+  assert(performance.now() - start < 2500);
+  while (sys.fds.size > 0) await settle();
+  sys.assertClean();
+});
+
 both("a signal that aborts while the iteration waits ends it", {}, async (sys) => {
   const controller = new AbortController();
   const listener = await listenWith(sys, { signal: controller.signal });
