@@ -6,8 +6,7 @@ import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
 import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
-import { AF_INET, O_CLOEXEC, O_PATH, SO_REUSEPORT, SOCK_CLOEXEC, SOCK_STREAM, SOL_SOCKET, type Sys } from "../src/sys/sys.ts";
-import { LITTLE, memory, viewOf } from "../src/wire/native.ts";
+import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
 
 /** Opens files to write to. */
@@ -83,6 +82,9 @@ const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "
 /** What a runtime hears by itself: Deno HUP, as soon as it hears any other, and Bun those that tell of its own faults. */
 const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT", "SIGSYS"]);
 
+/** How soon SIGUSR1 is answered if it cannot be heard. */
+const USR1_LOOK_MS = 250;
+
 /** How much may wait for whoever reads standard error, and how long the end waits. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
@@ -113,7 +115,6 @@ export function processIo(): Io {
     },
     hearSignals: async (handler) => {
       const sys = await loadSys();
-      if (sys.runtime === "deno") keepDebuggerShut(sys);
       // From here on a reader who does not read must not keep a signal from being heard.
       notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
       const handlers = new Map<string, (signal: string) => void>();
@@ -125,8 +126,12 @@ export function processIo(): Io {
         // Deno takes HUP over as soon as it hears any signal, and dies of it unless somebody else does.
         else if (action === "ignored") handlers.set(name, () => {});
       }
+      const hasUsr1 = sys.takeUsr1();
+      if (hasUsr1) handlers.delete("SIGUSR1");
+      const looking = hasUsr1 && setInterval(() => hasUsr1() && handler("SIGUSR1"), USR1_LOOK_MS);
       for (const [signal, handler] of handlers) process.on(signal, handler);
       return () => {
+        clearInterval(looking);
         for (const [signal, handler] of handlers) process.off(signal, handler);
       };
     },
@@ -136,28 +141,6 @@ export function processIo(): Io {
     },
     settled: async () => await notices?.settled(),
   };
-}
-
-/** The port of Deno's debugger. */
-const DEBUGGER_PORT = 9229;
-
-/**
- * Deno opens a debugger at USR1, whether the program hears that signal or not, and every local user may then have it run code with
- * our rights. It cannot be told not to, but it needs its port: this takes the port, listening to nobody, for as long as the process
- * lives. Several of us share it.
- */
-function keepDebuggerShut(sys: Sys): void {
-  const fd = sys.socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return;
-  const on = memory(4);
-  viewOf(on).setInt32(0, 1, LITTLE);
-  sys.setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, on);
-  // struct sockaddr_in: u16 family, be16 port, be32 address, 8 bytes of nothing.
-  const address = memory(16);
-  viewOf(address).setUint16(0, AF_INET, LITTLE);
-  viewOf(address).setUint16(2, DEBUGGER_PORT);
-  viewOf(address).setUint32(4, 0x7f000001);
-  if (sys.bind(fd, address) < 0) sys.close(fd);
 }
 
 /** Opens files to write to, but none of these. */

@@ -470,6 +470,8 @@ export class FakeSys implements Sys {
     return "default";
   }
 
+  takeUsr1(): undefined {}
+
   raiseDefault(): number {
     return 0;
   }

@@ -318,6 +318,8 @@ class BunSys implements Sys {
     return result < 0 ? result : signalAction(old);
   }
 
+  takeUsr1(): undefined {}
+
   raiseDefault(signal: number): number {
     this.#libc.signal(signal, SIG_DFL);
     return this.#ok(this.#libc.raise(signal));

@@ -9,6 +9,7 @@ import {
   polledEvents,
   pollfd,
   SIG_DFL,
+  SIG_IGN,
   SIGACTION_BYTES,
   signalAction,
   STATX_BASIC_STATS,
@@ -96,6 +97,10 @@ const SYMBOLS = {
   signal: { parameters: ["i32", "u64"], result: "u64" },
   // int raise(int signal)
   raise: { parameters: ["i32"], result: "i32" },
+  // unsigned alarm(unsigned seconds)
+  alarm: { parameters: ["u32"], result: "u32" },
+  // void *dlsym(void *library, const char *name), which older glibc has in a library of its own
+  dlsym: { parameters: ["u64", "buffer"], result: "u64", optional: true },
   // int eventfd(unsigned value, int flags)
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int eventfd_write(int fd, uint64_t value)
@@ -114,6 +119,8 @@ const SYMBOLS = {
 type Library = Deno.DynamicLibrary<typeof SYMBOLS>;
 
 const SEEK_CUR = 1;
+const SIGUSR1 = 10;
+const RTLD_DEFAULT = 0n;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
 
 /** Opens libc. Refused permission stays Deno's own error. */
@@ -319,6 +326,20 @@ class DenoSys implements Sys {
     const old = memory(SIGACTION_BYTES);
     const result = this.#ok(this.#libc.sigaction(signal, 0n, old));
     return result < 0 ? result : signalAction(old);
+  }
+
+  /**
+   * Since 2.9.2 Deno opens a debugger on a TCP port at SIGUSR1, whoever listens (denoland/deno#35738): anybody who may connect to the
+   * loopback could then run code as us. So the signal gets another handler: alarm(3), a C function that may be called in one. It takes the
+   * signal's number for seconds, and so starts a timer that lasts long enough to be found, and taken back, here.
+   */
+  takeUsr1(): () => boolean {
+    const { dlsym, signal, alarm } = this.#libc;
+    // Deno sets its own handler once, for the first listener: the debugger's only adds to it later.
+    Deno.addSignalListener("SIGUSR1", () => {});
+    const handler = dlsym?.(RTLD_DEFAULT, cPath("alarm")) || SIG_IGN;
+    signal(SIGUSR1, handler);
+    return () => handler !== SIG_IGN && alarm(0) > 0;
   }
 
   raiseDefault(signal: number): number {

@@ -90,7 +90,7 @@ export function tmOffset(tm: Memory): number {
 export const SIGACTION_BYTES = 256;
 // include/uapi/asm-generic/signal-defs.h
 export const SIG_DFL = 0n;
-const SIG_IGN = 1n;
+export const SIG_IGN = 1n;
 
 /** What `struct sigaction` says, which begins with the handler. */
 export function signalAction(sigaction: Memory): SignalAction {

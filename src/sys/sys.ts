@@ -7,15 +7,12 @@
  */
 
 // include/linux/socket.h, include/uapi/asm-generic/socket.h
-export const AF_INET = 2;
 export const AF_NETLINK = 16;
-export const SOCK_STREAM = 1;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 export const SOL_SOCKET = 1;
 export const SO_RCVBUF = 8;
-export const SO_REUSEPORT = 15;
 export const SO_ATTACH_FILTER = 26;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MEMINFO = 55;
@@ -182,6 +179,11 @@ export interface Sys {
   geteuid(): number;
   /** sigaction(2), which changes nothing: what a signal does now; the negative error number if there is no such signal. */
   signalAction(signal: number): SignalAction | number;
+  /**
+   * Takes SIGUSR1 away from a runtime that opens a debugger at it. Returns what tells whether the signal has come since it was asked
+   * last; `undefined` if the runtime leaves the signal to whoever listens.
+   */
+  takeUsr1(): (() => boolean) | undefined;
   /** signal(2) with SIG_DFL, then raise(3). Returns only if that does not end the process. */
   raiseDefault(signal: number): number;
   /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */

@@ -11,9 +11,10 @@ import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from 
 import { tcActions, tcDump } from "./tc_dump.ts";
 
 // A kernel that is a process starts programs fast; an emulated one does not.
-const SCENES = readFileSync("/proc/cpuinfo", "utf8").includes("User Mode Linux") ? 10 : 1;
+const FAST = readFileSync("/proc/cpuinfo", "utf8").includes("User Mode Linux");
+const SCENES = FAST ? 10 : 2;
 /** How many commands a scene starts, and how many of them at once. */
-const RUNS = 20;
+const RUNS = FAST ? 20 : 10;
 const AT_ONCE = 5;
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -38,11 +39,12 @@ interface Plan {
   readonly signals: readonly { readonly name: Signal; readonly afterMs: number }[];
 }
 
-function planOf(random: Random): Plan {
+/** A plan for commands of which several take `startMs` together until they sample. */
+function planOf(random: Random, startMs: number): Plan {
   const signals = Array.from({ length: 1 + random.below(2) }, () => ({
     name: SIGNALS[random.below(SIGNALS.length)]!,
     // From before it hears anything until after it samples; two of them close to each other.
-    afterMs: random.below(3) === 0 ? random.below(1500) : 1500 + random.below(1500),
+    afterMs: Math.round((random.below(3) === 0 ? 0 : startMs) + startMs * random.below(1000) / 1000),
   })).sort((a, b) => a.afterMs - b.afterMs);
   return { situation: SITUATIONS[random.below(SITUATIONS.length)]!, signals };
 }
@@ -109,6 +111,23 @@ function hears(pid: number): boolean {
   return (BigInt(`0x${caught ?? "0"}`) >> 26n & 1n) === 1n;
 }
 
+/** How long as many commands as run at once take until they sample. */
+async function measureStart(directory: string): Promise<number> {
+  const words = [...script("cli/main.ts"), "capture", "a", "--rate", "1"];
+  const children = Array.from(
+    { length: AT_ONCE },
+    () => spawn(words[0]!, words.slice(1), { cwd: directory, stdio: ["ignore", "ignore", "pipe"] }),
+  );
+  const started = performance.now();
+  const errs = children.map(() => "");
+  children.forEach((child, i) => child.stderr.setEncoding("utf8").on("data", (text: string) => errs[i] += text));
+  await until(() => `all sample; they said ${errs}`, () => errs.every((err) => err.includes("Ctrl-C ends it")));
+  const startMs = performance.now() - started;
+  for (const child of children) child.kill("SIGTERM");
+  await until("all have ended", () => errs.every((err) => err.includes("received")));
+  return startMs;
+}
+
 function check({ situation, signals }: Plan, { status, signal, sampled, err }: Outcome): void {
   const what = `${situation.name}; ${
     signals.map(({ name, afterMs }) => `${name} at ${afterMs}`).join(", ")
@@ -139,8 +158,9 @@ for (let seed = 1; seed <= SCENES; seed++) {
     const sending = setInterval(() => send("a", frameOut()), 5);
     try {
       const random = new Random(seed, 0);
+      const startMs = await measureStart(directory);
       for (let i = 0; i < RUNS; i += AT_ONCE) {
-        const plans = Array.from({ length: AT_ONCE }, () => planOf(random));
+        const plans = Array.from({ length: AT_ONCE }, () => planOf(random, startMs));
         const outcomes = await Promise.all(plans.map((plan) => play(plan, stalled, lonely)));
         plans.forEach((plan, i) => check(plan, outcomes[i]!));
         const left = (await listSampling()).filter(({ ours }) => ours);
