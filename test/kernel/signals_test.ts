@@ -1,4 +1,7 @@
-/** `psample capture` under random signals, whatever it is waiting for: nothing of ours stays, and the exit status is the truth. */
+/**
+ * `psample capture` under random signals, whatever it is waiting for: nothing of ours stays, and the exit status is the truth.
+ * PSAMPLE_SIGNALS=200 in the environment sends that many.
+ */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, constants, openSync, readFileSync, rmSync } from "node:fs";
 import process from "node:process";
@@ -10,12 +13,10 @@ import { openDirectory, script } from "./runtime.ts";
 import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
-// A kernel that is a process starts programs fast; an emulated one does not.
-const FAST = readFileSync("/proc/cpuinfo", "utf8").includes("User Mode Linux");
-const SCENES = FAST ? 10 : 2;
 /** How many commands a scene starts, and how many of them at once. */
-const RUNS = FAST ? 20 : 10;
+const RUNS = 10;
 const AT_ONCE = 5;
+const SCENES = Math.ceil(Number(process.env.PSAMPLE_SIGNALS ?? 20) / RUNS);
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 const DEADLY = ["SIGQUIT", "SIGALRM"] as const;
