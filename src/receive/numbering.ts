@@ -63,8 +63,18 @@ class Run {
   /** Passes over numbers that are missing. */
   skipTo(sequence: number): void {
     if (sequence === this.next) return;
-    this.#bits ??= new Uint32Array(WINDOW / 32);
-    for (let number = this.next; number !== sequence; number = (number + 1) >>> 0) this.#set(number, true);
+    const bits = this.#bits ??= new Uint32Array(WINDOW / 32);
+    for (let number = this.next; number !== sequence;) {
+      if ((number & 31) === 0 && (sequence - number) >>> 0 >= 32) {
+        const word = (number % WINDOW) >>> 5;
+        this.missing += 32 - bitsIn(bits[word]!);
+        bits[word] = 0xffffffff;
+        number = (number + 32) >>> 0;
+      } else {
+        this.#set(number, true);
+        number = (number + 1) >>> 0;
+      }
+    }
     this.next = sequence;
   }
 
@@ -140,8 +150,9 @@ export class Numbering {
   #missing = 0;
   #strange = 0;
   #lastStrange = -1;
-  /** A number that was far behind, by itself. */
+  /** A number that was far behind, by itself, and the number expected then. */
   #stray = -1;
+  #strayAt = 0;
   /** Late numbers that were each the one after the one before: the first, the last, and how often others came in between. */
   #trailStart = -1;
   #lastLate = -1;
@@ -191,11 +202,15 @@ export class Numbering {
   #forget(): void {
     this.#doubt = undefined;
     this.#cutTail();
+    this.#stray = this.#lastLate = -1;
     this.expected = -1;
   }
 
   #cutTail(): void {
-    if (this.#tailStatus[0] === "far") this.#stray = this.#tail[0]!;
+    if (this.#tailStatus[0] === "far") {
+      this.#stray = this.#tail[0]!;
+      this.#strayAt = this.#run!.next;
+    }
     this.#tail.length = this.#tailStatus.length = 0;
     this.#missing = this.#strange = 0;
   }
@@ -299,7 +314,7 @@ export class Numbering {
       if (doubt === undefined) this.#change(run, run, "two", 0);
       this.#contradict(this.#doubt!);
       this.#far(run, sequence);
-    } else if (ahead < 0 && this.#stray >= 0 && suspect === undefined && isNear(sequence, this.#stray)) {
+    } else if (ahead < 0 && suspect === undefined && this.#stray >= 0 && isNear(sequence, this.#stray) && isNear(run.next, this.#strayAt)) {
       // Not the first one there, and the others have gone on in between.
       const second = new Run(this.#stray);
       second.take(this.#stray);
@@ -393,6 +408,13 @@ export class Numbering {
     this.lost -= sign;
     run.mark(sequence, sign < 0);
   }
+}
+
+/** How many bits of a word are set. */
+function bitsIn(word: number): number {
+  let bits = word - (word >>> 1 & 0x55555555);
+  bits = (bits & 0x33333333) + (bits >>> 2 & 0x33333333);
+  return Math.imul((bits + (bits >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
 }
 
 function isAfter(sequence: number, before: number): boolean {

@@ -87,6 +87,28 @@ test("a few that arrive again one after the other are no new beginning, once the
   assertEquals(after(...upFrom(0, 100), 90, 95, 103, 104), { ...NOTHING, lost: 3, duplicates: 2 });
 });
 
+test("long gaps one after the other are counted exactly, wherever words of the window begin", () => {
+  const random = generator(11);
+  for (let round = 0; round < 300; round++) {
+    const numbering = new Numbering();
+    let [at, lost] = [random(2 ** 32), 0];
+    enter(numbering, at);
+    const skipped: number[] = [];
+    for (let i = 0; i < 12; i++) {
+      const gap = random(i % 3 === 0 ? 4095 : 100);
+      for (let j = 1; j <= Math.min(gap, 5); j++) skipped.push((at + j) >>> 0);
+      at = (at + gap + 1) >>> 0;
+      lost += gap;
+      enter(numbering, at);
+    }
+    assertEquals(numbering.lost, lost);
+    // Those of the window are known to be missing, the others to be too old: far ones are no late ones.
+    const near = skipped.filter((number) => ((at - number) >>> 0) < 4000).reverse();
+    for (const number of near) enter(numbering, number);
+    assertEquals([numbering.lost, numbering.late], [lost - near.length, near.length]);
+  }
+});
+
 test("two producers that number the same group: no loss is made up, and it is told", () => {
   const mixed = (a: number, b: number, count: number, run: number): number[] =>
     Array.from({ length: count }, (_, i) => i).flatMap((i) => [...upFrom(a + i * run, run), ...upFrom(b + i * run, run)]);
