@@ -72,7 +72,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       return Promise.resolve({
         guard: (path) => void guarded.push(path),
         create: (path) => create(path, guarded),
-        createNew: (path) => files.has(path) ? undefined : create(path, guarded),
+        createNew: (path) => files.has(path) || guarded.includes(path) ? undefined : create(path, guarded),
         namesBeside: (path) => {
           const directory = path.slice(0, path.lastIndexOf("/") + 1);
           return [...files.keys()].filter((name) => name.startsWith(directory)).map((name) => name.slice(directory.length));
