@@ -265,7 +265,8 @@ class Pump {
       selection.finish();
       chosen = selection;
     }
-    if (chosen.samples <= this.#left) return chosen;
+    if (chosen.samples < this.#left) return chosen;
+    // What came after the last sample that is wanted is not.
     const firstOnes = this.#firstOnes;
     firstOnes.from(chosen);
     for (let i = 0; firstOnes.samples < this.#left; i++) firstOnes.pick(i);

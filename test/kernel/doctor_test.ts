@@ -1,4 +1,5 @@
 /** `psample list` and `psample doctor` about real kernels: what they say is what happens. */
+import { existsSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { diagnose, type Finding } from "../../mod.ts";
@@ -14,6 +15,11 @@ async function psample(...args: string[]): Promise<{ status: number; out: string
   const status = await soon(main(args, io), `the end of ${args.join(" ")}`);
   assertEquals(io.errors(), "", args.join(" "));
   return { status, out: io.text() };
+}
+
+/** Whether Open vSwitch may sample into a group without being listed: another test may have loaded it. */
+function mayBeElsewhere(): boolean {
+  return existsSync("/sys/module/openvswitch");
 }
 
 /** Sends a frame every few milliseconds while something is done. */
@@ -115,7 +121,10 @@ scene("doctor: one device, and one group: 0 if all is well with it, 1 and the re
   assertEquals(await said("b"), [1, ["good listeners", "bad not-sampled"]]);
   assertEquals(await said("c"), [1, ["good listeners", "bad not-sampled", "note device-down"]]);
   assertEquals(await said("nosuch"), [1, ["good listeners", "bad device-gone"]]);
-  assertEquals(await said("-g", "6"), [1, ["good listeners", "bad not-sampled"]]);
+  assertEquals(
+    await said("-g", "6"),
+    mayBeElsewhere() ? [0, ["good listeners", "note not-sampled"]] : [1, ["good listeners", "bad not-sampled"]],
+  );
   assertEquals(await said("a", "-g", "6"), [1, ["good listeners", "bad not-sampled"]]);
   tc("filter add dev a egress pref 1 matchall action pass");
   assertEquals(await whileSending(() => said("a")), [1, ["good listeners", "note flow", "bad hidden"]]);
@@ -172,7 +181,11 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
   assertMatch(out, /left behind by a psample that was killed.*\n {6}-> psample cleanup removes it, or says why not\n/);
   const list = (await psample("list", "--json")).out.trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals(list.find(({ group }) => group === 10)!.devices, ["b"]);
-  assertEquals(brief(await diagnose({ group: 12 })), ["note listeners", "note not-sampled", "bad not-sampled"]);
+  assertEquals(brief(await diagnose({ group: 12 })), [
+    "note listeners",
+    "note not-sampled",
+    mayBeElsewhere() ? "note not-sampled" : "bad not-sampled",
+  ]);
   assertMatch((await psample("list")).out, /^- +- +- +- +1\/100 +12 +- +19 +pipe +0 +- +unused +-$/m);
   assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
 });

@@ -124,6 +124,16 @@ test("pump() stops after `count` samples, in the middle of a batch, and asks for
   assertEquals([sink.taken, summary.end, source.reads, sink.closed], [[1, 2, 3, 4], "count", 2, 1]);
 });
 
+test("pump() hands on nothing that came after the last sample wanted", async () => {
+  const batch = new BatchBuffer();
+  for (const [type, sequence] of [["sample", 1], ["group-created", 2], ["sample", 3], ["group-deleted", 4]] as const) {
+    batch.add({ type, sequence } as EntryView);
+  }
+  const sink = new TestSink();
+  await pump(new TestSource([batch]), [], [sink], { count: 2 });
+  assertEquals(sink.taken, [1, 2, 3]);
+});
+
 test("pump() ends by a signal: what is queued is still delivered", async () => {
   const source = new TestSource([], true);
   const sink = new TestSink();
