@@ -8,9 +8,12 @@ import { loadSys } from "./load.ts";
 
 /** What people, terminals and service managers send to end a program. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
+/** What else ends a process by default: timers, limits, and what programs give a meaning of their own, unless they have done so. */
+const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGUSR1", "SIGUSR2"] as const;
 
 /**
- * Lets SIGINT (Ctrl-C), SIGTERM, SIGHUP and SIGQUIT end a program in good order. Without it they end the process at once:
+ * Lets SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and every other signal that a program may get and has no handler for end it in
+ * good order. Without it they end the process at once:
  * `await using` and `finally` do not run, and what was added to the kernel stays there.
  *
  * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its
@@ -35,14 +38,15 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
  */
 export async function endOnSignals(): Promise<AbortSignal> {
   const sys = await loadSys();
-  const ignored = new Set(SIGNALS.filter((name) => sys.signalAction(constants.signals[name]) === "ignored"));
+  const ignored = new Set<string>(SIGNALS.filter((name) => sys.signalAction(constants.signals[name]) === "ignored"));
+  const ending = [...SIGNALS, ...OTHERS.filter((name) => sys.signalAction(constants.signals[name]) === "default")];
   const controller = new AbortController();
   const end = (name: string): void => {
     // From here on each of them does what it does by default.
-    for (const name of SIGNALS) process.off(name, end);
+    for (const name of ending) process.off(name, end);
     controller.abort(new Error(`The process received ${name}`));
   };
   // To hear one signal, Deno takes the others over too: what is to be ignored has to be heard.
-  for (const name of SIGNALS) process.on(name, ignored.has(name) ? () => {} : end);
+  for (const name of ending) process.on(name, ignored.has(name) ? () => {} : end);
   return controller.signal;
 }
