@@ -24,7 +24,7 @@ export function downloadOf(kernel: Kernel): Download[] {
 }
 
 /** The words that run a program in a kernel. */
-export function inKernel(kernel: Kernel, words: readonly string[], seconds = 1800): string[] {
+export function inKernel(kernel: Kernel, words: readonly string[], seconds = 2700): string[] {
   // A guest has a /tmp, /var/tmp and /run of its own: what the tests need of the host's is handed in.
   const handedIn = [ROOT, dirname(process.execPath), process.env.DENO_DIR || join(homedir(), ".cache/deno")]
     .filter((path) => /^\/(tmp|var\/tmp|run)\//.test(path) && existsSync(path))
