@@ -25,6 +25,6 @@ export const LISTEN_OPTIONS = {
     value: "NAME",
     help: "drop privileges to user NAME after setup",
     details: "Requires root. Files are opened as NAME. psample capture keeps CAP_NET_ADMIN, and nothing else, to be able to remove what " +
-      "it has added.",
+      "it has added; so does --wait, to join again when the module is back.",
   }),
 };

@@ -136,7 +136,8 @@ async function run(options: Options, io: Io): Promise<number> {
       );
       // Somebody who waits for samples that cannot come; a script may start what samples later.
       if (listener && options.group && !options.allNamespaces && io.errIsTerminal) await tellMissing(options.group, session);
-      if (user !== undefined) await dropPrivileges(user);
+      // To join again when the module is back requires it.
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: wait });
       outputs ??= await plan.open(session);
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
       await session.pump(listener ?? NOTHING, {

@@ -5,7 +5,7 @@
  */
 import { SystemError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
-import { ENOENT, type Sys } from "../sys/sys.ts";
+import { ENOENT, EPERM, type Sys } from "../sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 
 // include/uapi/linux/prctl.h
@@ -45,8 +45,11 @@ export function dropPrivilegesWith(sys: Sys, name: string, { keepNetAdmin = fals
   const user = sys.getpwnam(text);
   const op = `become the user ${name}`;
   if (!user) throw new SystemError(op, ENOENT, { hint: "There is no such user" });
+  const hint = "Only root can become another user";
+  // Capabilities are each thread's own. Those of root go with the user ID on all threads; ambient ones would stay on all but this.
+  if (sys.geteuid() !== 0) throw new SystemError(op, EPERM, { hint });
   const check = (result: number): void => {
-    if (result < 0) throw new SystemError(op, -result, { hint: "Only root can become another user" });
+    if (result < 0) throw new SystemError(op, -result, { hint });
   };
   const { uid, gid } = user;
   // In this order: each step takes the right that the next one gives up.

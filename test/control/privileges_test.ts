@@ -34,3 +34,9 @@ test("dropPrivileges stops at the first refusal", () => {
   const error = assertThrows(() => dropPrivilegesWith(sys, "nobody"), SystemError);
   assertEquals([error.code, sys.privileges], ["EPERM", ["initgroups nobody 65534"]]);
 });
+
+test("dropPrivileges changes nothing unless root runs it: capabilities given otherwise would stay on other threads", () => {
+  const sys = new FakeSys({ unprivileged: true });
+  const error = assertThrows(() => dropPrivilegesWith(sys, "nobody"), SystemError);
+  assertEquals([error.code, error.hint, sys.privileges], ["EPERM", "Only root can become another user", []]);
+});
