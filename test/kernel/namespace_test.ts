@@ -47,7 +47,7 @@ scene("allNamespaces: they do, with the number of the namespace, and our own wit
   }
   there.inside(() => tc("filter del dev a egress pref 1"));
   await ear.hearsEvents({ type: "group-deleted", group: 1, nsid: 7, sequence: 60 });
-  const counts = { group: 1, received: 60, lost: 0, late: 0, restarts: 0, numbered: true };
+  const counts = { group: 1, received: 60, lost: 0, late: 0, duplicates: 0, restarts: 0, numbered: true, portId: 0, contradictory: false };
   assertEquals(ear.listener.stats().groups, [{ ...counts, nsid: undefined }, { ...counts, nsid: 7 }]);
   await ear.hearsNoMore();
 });
