@@ -19,11 +19,12 @@ import { compare, type Test } from "./condition.ts";
  *
  * @throws {FilterError} if the expression is none, with the place.
  *
- * @example Print what is sampled of the web
+ * @example Print ten samples of what is neither ARP nor SSH
  * ```ts ignore
  * import { filter, linesTo, listen, pump } from "@psample/psample";
+ * import { JsonWriter } from "@psample/psample/format";
  *
- * await pump(await listen(), [filter("tcp port 443 and not net 10.0.0.0/8")], [linesTo("-")]);
+ * await pump(await listen(), [filter("not arp and not tcp port 22")], [await linesTo(new JsonWriter())], { count: 10 });
  * ```
  *
  * @category Filters
