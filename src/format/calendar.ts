@@ -1,4 +1,7 @@
 /** Seconds since 1970 as a date and a time of day, without `Date`: of any zone, by adding its offset first. */
+import type { Output } from "./output.ts";
+
+const COLON = 0x3a;
 
 const DAY = 86400;
 /** Days from 1 March of the year 0 to 1 January 1970, and in 400, 100 and 4 years and one year of the calendar. */
@@ -37,6 +40,15 @@ export class Calendar {
     this.second = rest % 60;
   }
 
+  /** Writes the time of day, such as `09:05:03`. */
+  writeTimeOfDay(output: Output): void {
+    output.digits(this.hour, 2);
+    output.byte(COLON);
+    output.digits(this.minute, 2);
+    output.byte(COLON);
+    output.digits(this.second, 2);
+  }
+
   /** Years that begin in March have the leap day as their last: then months and years follow from divisions. */
   #setDay(days: number): void {
     this.#days = days;
@@ -53,5 +65,25 @@ export class Calendar {
     this.day = dayOfYear - Math.floor((153 * month + 2) / 5) + 1;
     this.month = (month + 2) % 12;
     this.year = year + era * 400 + (month >= 10 ? 1 : 0);
+  }
+}
+
+/** The calendar of local time. Its offset is computed only when the second changes: that can be a call of libc. */
+export class LocalCalendar extends Calendar {
+  readonly #utcOffset: (seconds: number) => number;
+  /** The second that is shown. */
+  #second = NaN;
+
+  /** `utcOffset` returns the seconds that local time is ahead of UTC. */
+  constructor(utcOffset: (seconds: number) => number = () => 0) {
+    super();
+    this.#utcOffset = utcOffset;
+  }
+
+  /** Sets all fields to the local time `seconds` after 1970 began in UTC. */
+  setUtc(seconds: number): void {
+    if (seconds === this.#second) return;
+    this.#second = seconds;
+    this.set(seconds + this.#utcOffset(seconds));
   }
 }

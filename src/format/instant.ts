@@ -6,7 +6,6 @@ import type { Output } from "./output.ts";
 
 const DASH = 0x2d;
 const DOT = 0x2e;
-const COLON = 0x3a;
 const T = 0x54;
 const Z = 0x5a;
 
@@ -35,11 +34,7 @@ export class InstantWriter {
     output.byte(DASH);
     output.digits(calendar.day, 2);
     output.byte(T);
-    output.digits(calendar.hour, 2);
-    output.byte(COLON);
-    output.digits(calendar.minute, 2);
-    output.byte(COLON);
-    output.digits(calendar.second, 2);
+    calendar.writeTimeOfDay(output);
     output.byte(DOT);
     output.digits(this.#clock.nanoseconds, 9);
     output.byte(Z);

@@ -9,7 +9,7 @@ import type { Device } from "../link/device.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { printable } from "../wire/text.ts";
-import { Calendar } from "./calendar.ts";
+import { LocalCalendar } from "./calendar.ts";
 import { ascii, type Output } from "./output.ts";
 import { ALL, LEAST, LENGTHS, writePacket } from "./packet_words.ts";
 import { formatGroupEvent, writeDump } from "./text.ts";
@@ -29,7 +29,6 @@ export interface PacketOptions {
 }
 
 const BLANK = 0x20;
-const COLON = 0x3a;
 const DOT = 0x2e;
 const IN = 0x3c;
 const OUT = 0x3e;
@@ -49,20 +48,18 @@ const NO_NAME = ascii("-");
 export class PacketWriter {
   readonly #columns: number;
   readonly #verbose: boolean;
-  readonly #utcOffset: (seconds: number) => number;
   readonly #clock = new Clock();
-  readonly #calendar = new Calendar();
-  #second = NaN;
+  readonly #calendar: LocalCalendar;
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
   /** N of 1 in N that was told last, by group. */
   readonly #rates = new Map<number | undefined, number>();
 
   /** A writer with options. */
-  constructor({ columns = Infinity, verbose = false, utcOffset = () => 0 }: PacketOptions = {}) {
+  constructor({ columns = Infinity, verbose = false, utcOffset }: PacketOptions = {}) {
     this.#columns = columns;
     this.#verbose = verbose;
-    this.#utcOffset = utcOffset;
+    this.#calendar = new LocalCalendar(utcOffset);
   }
 
   /** Writes entry `i` of a batch. */
@@ -125,15 +122,8 @@ export class PacketWriter {
   #writeTime(output: Output): void {
     const { seconds, nanoseconds } = this.#clock;
     const calendar = this.#calendar;
-    if (seconds !== this.#second) {
-      this.#second = seconds;
-      calendar.set(seconds + this.#utcOffset(seconds));
-    }
-    output.digits(calendar.hour, 2);
-    output.byte(COLON);
-    output.digits(calendar.minute, 2);
-    output.byte(COLON);
-    output.digits(calendar.second, 2);
+    calendar.setUtc(seconds);
+    calendar.writeTimeOfDay(output);
     output.byte(DOT);
     output.digits(nanoseconds / 1000 >>> 0, 6);
   }

@@ -8,7 +8,7 @@ import type { Group, GroupEvent } from "../psample/group.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
-import { Calendar } from "./calendar.ts";
+import { LocalCalendar } from "./calendar.ts";
 import { Output, Word } from "./output.ts";
 import { DeviceWriter, writeDetails } from "./text_details.ts";
 
@@ -23,7 +23,6 @@ export interface TextOptions {
 }
 
 const BLANK = 0x20;
-const COLON = 0x3a;
 const NEWLINE = 0x0a;
 
 const GROUP = new Word("group ");
@@ -50,18 +49,15 @@ const LONGEST_LINE = 512;
 export class TextWriter {
   readonly #verbose: boolean;
   readonly #details: boolean;
-  readonly #utcOffset: (seconds: number) => number;
   readonly #devices = new DeviceWriter();
   readonly #clock = new Clock();
-  readonly #calendar = new Calendar();
-  /** The second that {@linkcode TextWriter.#calendar} shows. */
-  #second = NaN;
+  readonly #calendar: LocalCalendar;
 
   /** A writer with options. */
-  constructor({ verbose = false, details = false, utcOffset = () => 0 }: TextOptions = {}) {
+  constructor({ verbose = false, details = false, utcOffset }: TextOptions = {}) {
     this.#verbose = verbose;
     this.#details = details;
-    this.#utcOffset = utcOffset;
+    this.#calendar = new LocalCalendar(utcOffset);
   }
 
   /** Writes entry `i` of a batch. */
@@ -121,21 +117,14 @@ export class TextWriter {
   #writeTimestamp(output: Output): void {
     const { seconds, nanoseconds } = this.#clock;
     const calendar = this.#calendar;
-    if (seconds !== this.#second) {
-      this.#second = seconds;
-      calendar.set(seconds + this.#utcOffset(seconds));
-    }
+    calendar.setUtc(seconds);
     output.word(TIMESTAMP);
     output.word(DAYS[calendar.weekday]!);
     output.word(MONTHS[calendar.month]!);
     if (calendar.day < 10) output.byte(BLANK);
     output.u32(calendar.day);
     output.byte(BLANK);
-    output.digits(calendar.hour, 2);
-    output.byte(COLON);
-    output.digits(calendar.minute, 2);
-    output.byte(COLON);
-    output.digits(calendar.second, 2);
+    calendar.writeTimeOfDay(output);
     output.byte(BLANK);
     output.u32(calendar.year);
     output.byte(BLANK);

@@ -47,11 +47,18 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
   const create = (path: string, guarded: readonly string[]): Destination => {
     if (guarded.includes(path)) throw new ArgumentError(`Cannot write ${path}: it is the file that is being read`);
     // What is there stays until the first write, as in a real file.
-    let begun = files.has(path) ? undefined : new Uint8Array();
-    if (begun) files.set(path, begun);
+    if (!files.has(path)) files.set(path, new Uint8Array());
+    let room = new Uint8Array(4096);
+    let size = 0;
     return destination(path, (bytes) => {
-      begun = concatenate([begun ?? new Uint8Array(), bytes]);
-      files.set(path, begun);
+      if (size + bytes.length > room.length) {
+        const larger = new Uint8Array(2 * (size + bytes.length));
+        larger.set(room.subarray(0, size));
+        room = larger;
+      }
+      room.set(bytes, size);
+      size += bytes.length;
+      files.set(path, room.subarray(0, size));
       return bytes.length;
     });
   };

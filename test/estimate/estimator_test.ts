@@ -5,19 +5,10 @@ import { Estimator } from "../../src/estimate/estimator.ts";
 import { LossCorrection } from "../../src/estimate/losses.ts";
 import type { Device } from "../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+import { random } from "./random.ts";
 
 const SECOND = 1_000_000_000n;
 const ETH0: Device = { name: "eth0", type: 1, address: undefined, mtu: 1500 };
-
-/** mulberry32: the same numbers in both runtimes. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 4294967296;
-  };
-}
 
 interface Sampled {
   readonly source?: number;

@@ -9,6 +9,7 @@ import {
   poissonInterval,
   wilsonInterval,
 } from "../../src/estimate/intervals.ts";
+import { random } from "./random.ts";
 
 /** Compares with figures that are rounded to so many digits. */
 function assertInterval([low, high]: Interval, [expectedLow, expectedHigh]: Interval, tolerance: number): void {
@@ -101,16 +102,6 @@ test("binomialTest() tells a sampler that does not do what it says", () => {
   assert(binomialTest(100, 100_000, 1 / 1000) > 0.9);
   assertEquals([binomialTest(0, 0, 0.1), binomialTest(10, 10, 1)], [1, 1]);
 });
-
-/** mulberry32: the same numbers in both runtimes. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 4294967296;
-  };
-}
 
 /** A Poisson number, by waiting times; what a coin thrown for very many packets gives. */
 function poisson(mean: number, next: () => number): number {

@@ -3,16 +3,7 @@ import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { DistinctCounters } from "../../src/estimate/distinct.ts";
 import { LogHistogram } from "../../src/estimate/histogram.ts";
 import { TopKeys } from "../../src/estimate/top_keys.ts";
-
-/** mulberry32: the same numbers in both runtimes. */
-function random(seed: number): () => number {
-  return () => {
-    seed = seed + 0x6d2b79f5 | 0;
-    let t = Math.imul(seed ^ seed >>> 15, 1 | seed);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 4294967296;
-  };
-}
+import { random } from "./random.ts";
 
 const encoder = new TextEncoder();
 const key = (text: string): Uint8Array => encoder.encode(text);

@@ -185,13 +185,7 @@ class Parser {
       return { tree: { kind: "not", term: tree }, qualifiers: behind };
     }
     if (this.#beginsArithmetic()) return { tree: this.#comparison(), qualifiers: undefined };
-    if (this.#isSign("(")) {
-      this.#next();
-      const inner = this.#deeper(() => this.#joined(qualifiers));
-      if (!this.#isSign(")")) throw this.#expected(`"and", "or" or a closing bracket`);
-      this.#next();
-      return inner;
-    }
+    if (this.#isSign("(")) return this.#inBrackets(qualifiers);
     if (token.kind === "word" && !isKeyword(token)) {
       if (!qualifiers) {
         throw this.#expected(
@@ -310,14 +304,17 @@ class Parser {
       direction: direction ?? "src or dst",
       type: TYPES.has(type.text) && !type.escaped ? type.text as Qualifiers["type"] : "host",
     };
-    if (this.#isSign("(")) {
-      this.#next();
-      const inner = this.#deeper(() => this.#joined(qualifiers));
-      if (!this.#isSign(")")) throw this.#expected(`"and", "or" or a closing bracket`);
-      this.#next();
-      return inner;
-    }
+    if (this.#isSign("(")) return this.#inBrackets(qualifiers);
     return { tree: this.#value(qualifiers), qualifiers };
+  }
+
+  /** What is in brackets; the opening one is next. */
+  #inBrackets(qualifiers: Qualifiers | undefined): Parsed {
+    this.#next();
+    const inner = this.#deeper(() => this.#joined(qualifiers));
+    if (!this.#isSign(")")) throw this.#expected(`"and", "or" or a closing bracket`);
+    this.#next();
+    return inner;
   }
 
   #direction(): Direction | undefined {
