@@ -104,8 +104,10 @@ function address(offset4: number, offset6: number, isArp: number): Field {
         if (kinds[i] === IPV4) return copy(packet, i, offset4, 4, into, at);
         if (kinds[i] === IPV6) return copy(packet, i, offset6, 16, into, at);
         // ARP for IPv4 on Ethernet asks about addresses too (RFC 826).
-        if (kinds[i] === ARP && packet.available(i) >= 28 && packet.bytes[packet.offsets[i]! + 5] === 4) {
-          return copy(packet, i, isArp, 4, into, at);
+        if (kinds[i] === ARP && packet.available(i) >= 28) {
+          const start = packet.offsets[i]!;
+          // Where they are depends on the lengths of both kinds of address.
+          if (packet.bytes[start + 4] === 6 && packet.bytes[start + 5] === 4) return copy(packet, i, isArp, 4, into, at);
         }
       }
       return NOWHERE;
@@ -207,6 +209,18 @@ const VNI: Field = {
   text: decimal,
 };
 
+/** The label at the top of an MPLS stack, in the upper 20 bits. */
+const MPLS_LABEL: Field = {
+  size: 3,
+  write: (packet, from, end, into, at) => {
+    const size = copy(packet, find(packet, from, end, MPLS), 0, 3, into, at);
+    // The rest of the third byte is the traffic class and the bottom of the stack: packets of one label would be of several keys.
+    if (size > 0) into[at + 2]! &= 0xf0;
+    return size;
+  },
+  text: (value) => `${number(value) >> 4}`,
+};
+
 /** The EtherType behind the VLAN tags. */
 const ETHERNET_PROTOCOL: Field = {
   size: 2,
@@ -239,7 +253,7 @@ const FIELDS: Readonly<Record<string, Field>> = {
   ethernetprotocol: ETHERNET_PROTOCOL,
   vlan: bits(VLAN, 0, 0, 0xfff),
   priority: bits(VLAN, 0, 13, 7),
-  mplslabel: fixed(MPLS, 0, 3, (value) => `${number(value) >> 4}`),
+  mplslabel: MPLS_LABEL,
   ipsource: address(12, 8, 14),
   ipdestination: address(16, 24, 24),
   ip4source: fixed(IPV4, 12, 4, ipv4Text),

@@ -119,6 +119,33 @@ test("keys of ARP, MPLS and GTP, and networks", () => {
   assertEquals(texts(view(`${ETHERNET} 0800 ${IPV4("11")} ${UDP("0868", "0868")} 30ff0000 00000007`), ["gtpteid"]), { gtpteid: "7" });
 });
 
+test("an MPLS label is one key, whatever its traffic class and its place in the stack", () => {
+  const key = packetKey("mplslabel")!;
+  for (const entry of ["00064140", "00064340", "00064040", "00064e01"]) {
+    const into = new Uint8Array(5).fill(0xee);
+    assertEquals(key.write(view(`${ETHERNET} 8847 ${entry} 0006 4140 ${IPV4("06")} ${TCP}`), into, 1), 3, entry);
+    assertEquals([...into], [0xee, 0x00, 0x06, 0x40, 0xee], entry);
+    assertEquals(key.text(into.subarray(1, 4)), "100");
+  }
+  // Cut off within the label: nothing is written.
+  const into = new Uint8Array(3).fill(0xee);
+  assertEquals(key.write(view(`${ETHERNET} 8847 0006`), into, 0), -1);
+  assertEquals([...into], [0xee, 0xee, 0xee]);
+});
+
+test("an ARP for anything but IPv4 on Ethernet has no addresses", () => {
+  const arp = (hardware: string, protocol: string): PacketView =>
+    view(`${ETHERNET} 0806 0001 0800 ${hardware}${protocol} 0001 020000000001 c0000207 000000000000 c0000209 0000000000000000`);
+  const names = ["ipsource", "ipdestination", "subnet:/24"];
+  assertEquals(texts(arp("08", "04"), names), {});
+  assertEquals(texts(arp("06", "06"), names), {});
+  assertEquals(texts(arp("06", "04"), names), {
+    ipsource: "192.0.2.7",
+    ipdestination: "192.0.2.9",
+    "subnet:/24": "192.0.2.0/24 > 192.0.2.0/24",
+  });
+});
+
 test("what was cut off has no key, and nothing is written beyond a value", () => {
   const packet = view(`${ETHERNET} 0800 ${IPV4("06")} 01bb`);
   assertEquals(texts(packet, ["sourceport", "destinationport", "ipdestination"]), { sourceport: "443", ipdestination: "10.0.0.1" });
