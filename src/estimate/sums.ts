@@ -78,7 +78,7 @@ const COLUMNS = 6;
 export class Sums {
   readonly #decay: Decay;
   readonly #values: Float64Array;
-  /** Of each row: the largest weight that a packet, and that a byte count, of one sample can have; the samples; when the last came. */
+  /** Of each row: the largest weight that a packet, and that a byte count, of one sample can have; the samples. */
   readonly #largest: Float64Array;
   readonly #samples: Float64Array;
 
@@ -102,7 +102,8 @@ export class Sums {
     const { weights } = this.#decay;
     const all = oneIn * packets;
     const allBytes = oneIn * bytes;
-    const rest = 1 - 1 / oneIn;
+    // Below 1 where a late sample takes back what was counted as lost: then, too, nothing went unseen.
+    const rest = Math.max(0, 1 - 1 / oneIn);
     let at = row * weights.length * COLUMNS;
     for (let h = 0; h < weights.length; h++) {
       const weight = weights[h]!;

@@ -155,6 +155,16 @@ test("a sample that comes late takes back what was counted as lost", () => {
   assertAlmostEquals(sum, 2002, 0.01);
 });
 
+test("after a late sample the bounds of complete sampling are still numbers, and those of the estimate", () => {
+  const estimator = new Estimator({ by: "ipsource" });
+  const late = Array.from({ length: 11 }, (_, i) => ({ oneIn: 1, lost: i === 10 ? -1 : 0 }));
+  const after = Array.from({ length: 5 }, () => ({ source: 2, oneIn: 1 }));
+  estimator.take(batchOf([{ oneIn: 1, lost: 1 }, ...late, ...after]));
+  const { packets, packetsRange, bytes, bytesRange } = estimator.snapshot(SECOND).flows.find(({ by }) => by[0] === "10.0.0.2")!;
+  assert(packets > 4.9 && packets < 5);
+  assertEquals([packetsRange, bytesRange], [[packets, packets], [bytes, bytes]]);
+});
+
 test("an interval begins with nothing", () => {
   const estimator = new Estimator();
   estimator.take(batchOf([{ source: 1 }], 1));
