@@ -28,14 +28,16 @@ export function passedBetween(before: readonly Sampling[], now: readonly Samplin
   let trials: bigint | undefined;
   let packets: bigint | undefined;
   let counted = true;
-  for (const [i, then] of before.entries()) {
+  // Hooks that share an action count together: it is counted once, at the first of them that is still there.
+  const actions = new Set<number>();
+  for (const then of before) {
     const sampling = now.find((one) => sameHook(one, then));
     if (!sampling) continue;
     if (sampling.hits === undefined) counted = false;
     else trials = (trials ?? 0n) + sampling.hits - (then.hits ?? 0n);
-    // Hooks that share an action count together: it is counted once.
-    const shared = before.slice(0, i).some(({ index }) => index === then.index);
-    if (sampling.packets !== undefined && !shared) packets = (packets ?? 0n) + sampling.packets - (then.packets ?? 0n);
+    if (sampling.packets === undefined || actions.has(then.index)) continue;
+    actions.add(then.index);
+    packets = (packets ?? 0n) + sampling.packets - (then.packets ?? 0n);
   }
   return { trials: counted ? trials : undefined, packets };
 }

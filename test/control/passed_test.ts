@@ -17,6 +17,8 @@ test("what came since: differences, an action that is shared counted once, what 
   assertEquals(passedBetween(before, []), { trials: undefined, packets: undefined });
   const shared = [matchall(1, 0n, 10n, 9), matchall(2, 0n, 10n, 9)];
   assertEquals(passedBetween(shared, [matchall(1, 1n, 13n, 9), matchall(2, 2n, 13n, 9)]), { trials: 3n, packets: 3n });
+  // Also if the first of them is gone.
+  assertEquals(passedBetween(shared, [matchall(2, 2n, 13n, 9)]), { trials: 2n, packets: 3n });
 });
 
 test("where a classifier does not count, the number of trials is not known", () => {
