@@ -14,8 +14,13 @@ const MOST_GROUPS = 4096;
 /** What each group still owes. */
 export class LossCorrection {
   readonly #owed = new Map<string | number, number>();
+
   /** Samples that were lost and have not been made up for yet. */
-  outstanding = 0;
+  get outstanding(): number {
+    let sum = 0;
+    for (const owed of this.#owed.values()) sum += owed;
+    return sum;
+  }
 
   /**
    * By what the rate of a sample is to be multiplied.
@@ -31,14 +36,8 @@ export class LossCorrection {
     const paid = owed / HORIZON;
     // A late sample takes back what was counted as lost.
     const left = owed - paid;
-    this.outstanding += (lost ?? 0) - paid;
-    if (Math.abs(left) < 1e-3) {
-      this.outstanding -= left;
-      this.#owed.delete(key);
-    } else {
-      this.#owed.set(key, left);
-    }
-    if (this.#owed.size === 0) this.outstanding = 0;
+    if (Math.abs(left) < 1e-3) this.#owed.delete(key);
+    else this.#owed.set(key, left);
     return Math.max(0, 1 + paid);
   }
 }

@@ -7,10 +7,8 @@ import { LITTLE, viewOf } from "../wire/native.ts";
 
 // include/uapi/linux/pkt_cls.h
 const TCA_BPF_OPS = 5;
-const TCA_BPF_NAME = 7;
 const TCA_BPF_FLAGS = 8;
 const TCA_BPF_FLAGS_GEN = 9;
-const TCA_BPF_ID = 11;
 const TCA_BPF_FLAG_ACT_DIRECT = 1;
 
 // include/uapi/linux/bpf_common.h, include/uapi/linux/filter.h: struct sock_filter is u16 code, u8 jt, u8 jf, u32 k.
@@ -25,10 +23,6 @@ export interface BpfClassifier {
   readonly directAction: boolean;
   /** TCA_CLS_FLAGS_*. */
   readonly flags: number;
-  /** The number of an eBPF program. */
-  readonly id: number | undefined;
-  /** The name of an eBPF program. */
-  readonly name: string | undefined;
   /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
   readonly results: ReadonlySet<number> | undefined;
 }
@@ -37,8 +31,6 @@ export interface BpfClassifier {
 export function readBpf(options: Uint8Array): BpfClassifier {
   let directAction = false;
   let flags = 0;
-  let id: number | undefined;
-  let name: string | undefined;
   let results: ReadonlySet<number> | undefined;
   const attr = AttrReader.of(options);
   while (attr.next()) {
@@ -46,21 +38,15 @@ export function readBpf(options: Uint8Array): BpfClassifier {
       case TCA_BPF_OPS:
         results = resultsOf(attr.bytes());
         break;
-      case TCA_BPF_NAME:
-        name = attr.string();
-        break;
       case TCA_BPF_FLAGS:
         directAction = (attr.u32() & TCA_BPF_FLAG_ACT_DIRECT) !== 0;
         break;
       case TCA_BPF_FLAGS_GEN:
         flags = attr.u32();
         break;
-      case TCA_BPF_ID:
-        id = attr.u32();
-        break;
     }
   }
-  return { directAction, flags, id, name, results };
+  return { directAction, flags, results };
 }
 
 /** The constants that a classic program returns, as the kernel takes them: signed. */
