@@ -92,16 +92,21 @@ const NOTICES_MS = 500;
 /** The real world. */
 export function processIo(): Io {
   let notices: Notices | undefined;
+  let hasTold = false;
   return {
     print: (text) => writeOut(escapeControls(text)),
     data: writeOut,
     err: (text) => {
       const safe = escapeControls(text);
       if (notices) return notices.write(safe);
+      // If nobody reads the notices, that is no reason to stop. The error is emitted, and if nothing listens for it Deno ends the
+      // process and Bun changes its exit status.
+      if (!hasTold) process.stderr.on("error", () => {});
+      hasTold = true;
       try {
         process.stderr.write(safe);
       } catch {
-        // Nobody reads the notices: that is no reason to stop.
+        // Nor if it is thrown.
       }
     },
     // Not by process.stderr and process.stdout: with a terminal, Deno takes HUP over as soon as it makes one of them.
@@ -183,9 +188,12 @@ class Notices {
 
 function writeOut(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
+    // After a failed write the stream also emits the error, and Deno ends the process if nothing listens for it.
+    process.stdout.once("error", reject);
     process.stdout.write(text, (error?: Error | null) => {
-      if (error) reject(error);
-      else resolve();
+      if (error) return reject(error);
+      process.stdout.off("error", reject);
+      resolve();
     });
   });
 }

@@ -5,7 +5,6 @@
  * @module
  */
 import process from "node:process";
-import { SystemError } from "../mod.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
 import type { Command } from "./command.ts";
@@ -53,7 +52,8 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
       io.err(`psample: ${error.message}\nTry: psample ${command.name ? `${command.name} ` : ""}--help\n`);
       return STATUS.usage;
     }
-    if (error instanceof SystemError && error.code === "EPIPE") return STATUS.done;
+    // Nobody reads the output any more. A SystemError, or an error of the runtime's own: text goes through process.stdout.
+    if (error instanceof Error && "code" in error && error.code === "EPIPE") return STATUS.done;
     const text = failureText(error);
     if (text === undefined) throw error;
     io.err(`psample: ${text}\n`);

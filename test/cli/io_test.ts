@@ -31,6 +31,42 @@ test("text for people: nothing in it controls a terminal, hides or turns around 
   for (const [text, expected] of escaped) assertEquals(escapeControls(text), expected);
 });
 
+/** The words, in a shell: `WRITTEN` is written to a pipe whose reader has ended. What it tells is the exit status, and the other stream. */
+function withoutReader(words: readonly string[], written: string): string {
+  // The shell writes until it cannot: then the reader is gone.
+  const script = `trap "" PIPE; { { while echo; do :; done 2>/dev/null; "$@" ${written}; echo "status $?" >&3; } | true; } 3>&2`;
+  return spawnSync("sh", ["-c", script, "sh", ...words], { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } }).stderr;
+}
+
+test("nobody reads standard output any more: the command ends without a word", () => {
+  for (
+    const args of [["--help"], ["help", "capture"], ["--version"], ["list"], ["list", "--json"], ["demo", "-q"], [
+      "tc",
+      "qdisc",
+      "show",
+      "dev",
+      "lo",
+    ]]
+  ) {
+    for (const written of ["2>&3", "2>&1"]) {
+      assertEquals(withoutReader([...WORDS, ...args], written), "status 0\n", `${args.join(" ")} ${written}`);
+    }
+  }
+});
+
+test("nobody reads standard error any more: the command goes on, and its status is the same", () => {
+  assertEquals(withoutReader([...WORDS, "--nonsense"], "2>&1 >&3"), "status 2\n");
+  const code = `const { processIo } = await import(${JSON.stringify(new URL("../../cli/io.ts", import.meta.url))});
+    const io = processIo();
+    for (let i = 0; i < 3; i++) {
+      io.err("a warning\\n");
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    await io.data("done\\n");`;
+  const words = [process.execPath, "Bun" in globalThis ? "-e" : "eval", code];
+  assertEquals(withoutReader(words, "2>&1 >&3"), "done\nstatus 0\n");
+});
+
 test("standard output that is the file that is read is refused, however it was opened", () => {
   const directory = mkdtempSync(join(tmpdir(), "psample-io-"));
   try {
