@@ -513,11 +513,12 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     this.#hasSamples = true;
     if (told !== undefined) origin.told += told;
     if (parts === undefined && this.#samplePacket(origin, packet, at, size, told)) return;
-    const { littleEndian, nsid } = readCarried(view, at, size, little)!;
+    parts ??= [readCarried(view, at, size, little)!];
+    const { littleEndian, nsid } = parts[0]!;
     const data = new Uint8Array(view.buffer, view.byteOffset + packet.start, packet.end - packet.start);
     let message: Uint8Array;
     try {
-      const restored = restoreMessage(parts ?? [readCarried(view, at, size, little)!], data, (why) => new DecodeError("recording", 0, why));
+      const restored = restoreMessage(parts, data);
       message = restored.bytes;
       if (restored.originalBytes > message.length) this.counts.truncated++;
     } catch (error) {

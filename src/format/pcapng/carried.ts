@@ -23,9 +23,8 @@
  * ... the netlink message, of a sample without its data
  * ```
  */
-import type { DecodeError } from "../../errors.ts";
+import { DecodeError } from "../../errors.ts";
 import { align4, memory, viewOf } from "../../wire/native.ts";
-import { OPTION_CUSTOM, OPTION_END } from "./block.ts";
 
 /** For local use, with "ps" in it. */
 export const BLOCK_EVENT = 0x80007073;
@@ -117,56 +116,22 @@ export function readCarried(view: DataView, at: number, size: number, little: bo
   };
 }
 
-/** Calls `take` with each option between the offsets `at` and `end`; false where they do not make sense to the end. */
-export function eachOption(
-  view: DataView,
-  at: number,
-  end: number,
-  little: boolean,
-  take: (code: number, at: number, length: number) => void,
-): boolean {
-  while (at + 4 <= end) {
-    const code = view.getUint16(at, little);
-    const length = view.getUint16(at + 2, little);
-    if (code === OPTION_END) break;
-    if (at + 4 + length > end) return false;
-    take(code, at + 4, length);
-    at += 4 + align4(length);
-  }
-  return true;
-}
-
 /** A sample's message as it was, or as it would be with the packet cut. */
 export interface Restored {
   /** The message. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** How long it was when it was recorded. */
   readonly originalBytes: number;
-  /** Its byte order. */
-  readonly littleEndian: boolean;
-  /** Its network namespace. */
-  readonly nsid: number | undefined;
-}
-
-/** What the options of a packet between the offsets `at` and `end` carry; `undefined` for a packet of somebody else. */
-export function readPacketOptions(view: DataView, at: number, end: number, little: boolean): Carried[] | undefined {
-  let parts: Carried[] | undefined;
-  eachOption(view, at, end, little, (code, value, length) => {
-    if (code !== OPTION_CUSTOM) return;
-    const carried = readCarried(view, value, length, little);
-    if (carried?.kind === KIND_SAMPLE) parts = [carried];
-    else if (carried?.kind === KIND_REST) parts?.push(carried);
-  });
-  return parts;
 }
 
 /**
  * Puts a sample's message together: what the options carry, and the packet where its data was. A tool may have cut
- * the packet, or changed its length otherwise: the message then says so. Where the two do not fit, it throws what
- * `damage` makes of the reason.
+ * the packet, or changed its length otherwise: the message then says so.
+ *
+ * @throws {DecodeError} where the two do not fit.
  */
-export function restoreMessage(parts: readonly Carried[], data: Uint8Array, damage: (why: string) => DecodeError): Restored {
-  const { littleEndian, nsid, number: dataAt } = parts[0]!;
+export function restoreMessage(parts: readonly Carried[], data: Uint8Array): Restored {
+  const { littleEndian, number: dataAt } = parts[0]!;
   const size = parts.reduce((sum, part) => sum + part.bytes.length, 0);
   let carried = parts[0]!.bytes;
   if (parts.length > 1) {
@@ -177,21 +142,21 @@ export function restoreMessage(parts: readonly Carried[], data: Uint8Array, dama
       at += part.bytes.length;
     }
   }
-  if (dataAt === undefined) return { bytes: carried.slice() as Uint8Array<ArrayBuffer>, originalBytes: size, littleEndian, nsid };
+  if (dataAt === undefined) return { bytes: carried.slice() as Uint8Array<ArrayBuffer>, originalBytes: size };
   // The attribute's header is before the data, and padding may be behind it.
-  if (dataAt < 4 || dataAt > size) throw damage(`a message of ${size} bytes with a packet at ${dataAt}`);
+  if (dataAt < 4 || dataAt > size) throw new DecodeError("recording", 0, `a message of ${size} bytes with a packet at ${dataAt}`);
   const view = viewOf(carried);
   const before = view.getUint16(dataAt - 4, littleEndian) - 4;
-  if (before < 0) throw damage(`a message with an attribute of ${before + 4} bytes`);
+  if (before < 0) throw new DecodeError("recording", 0, `a message with an attribute of ${before + 4} bytes`);
   const originalBytes = size + before;
   if (before === data.length) {
     const bytes = memory(originalBytes);
     bytes.set(carried.subarray(0, dataAt));
     bytes.set(data, dataAt);
     bytes.set(carried.subarray(dataAt), dataAt + data.length);
-    return { bytes, originalBytes, littleEndian, nsid };
+    return { bytes, originalBytes };
   }
-  if (data.length + 4 > 0xffff) throw damage(`a packet of ${data.length} bytes, a message holds ${0xffff - 4}`);
+  if (data.length + 4 > 0xffff) throw new DecodeError("recording", 0, `a packet of ${data.length} bytes, a message holds ${0xffff - 4}`);
   const behind = carried.subarray(Math.min(size, dataAt + align4(before) - before));
   const bytes = memory(dataAt + (behind.length > 0 ? align4(data.length) : data.length) + behind.length);
   bytes.set(carried.subarray(0, dataAt));
@@ -200,5 +165,5 @@ export function restoreMessage(parts: readonly Carried[], data: Uint8Array, dama
   const restored = viewOf(bytes);
   restored.setUint16(dataAt - 4, data.length + 4, littleEndian);
   if (bytes.length >= 4) restored.setUint32(0, bytes.length, littleEndian);
-  return { bytes, originalBytes, littleEndian, nsid };
+  return { bytes, originalBytes };
 }
