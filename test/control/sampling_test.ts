@@ -8,7 +8,7 @@ import { addSamplingWith } from "../../src/control/sampling/install.ts";
 import { listSamplingWith } from "../../src/control/sampling/list.ts";
 import type { SamplingOptions } from "../../src/control/sampling/options.ts";
 import { TrafficControl } from "../../src/control/traffic_control.ts";
-import { EBUSY, ENOBUFS, ENOENT, EOPNOTSUPP, EPERM, type Sys } from "../../src/sys/sys.ts";
+import { EBUSY, ENOBUFS, ENODEV, ENOENT, EOPNOTSUPP, EPERM, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import type { FakeSocket } from "../fake_sys.ts";
 import { type HeldFilter, IFINDEX, Killed, TcKernel } from "./tc_kernel.ts";
@@ -16,7 +16,7 @@ import { type HeldFilter, IFINDEX, Killed, TcKernel } from "./tc_kernel.ts";
 const MARK = 0x70730000;
 const LOCK_PORT = 0x70738000;
 const [INSTANCE_GROUP, LOCK_GROUP] = [27, 28];
-const [RTM_DELQDISC, RTM_GETQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETACTION] = [37, 38, 44, 45, 50];
+const [RTM_NEWQDISC, RTM_DELQDISC, RTM_GETQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETACTION] = [36, 37, 38, 44, 45, 50];
 
 const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
 const INGRESS: SamplingOptions = { ...BOTH, direction: "ingress" };
@@ -159,6 +159,28 @@ test("another program at any moment loses nothing, and we leave nothing", async 
         }
       }
     }
+  }
+});
+
+test("what the device has after another program lost something is told as it is", async () => {
+  const begin = "Another program changed the clsact qdisc of eth0 at the very moment it was removed: it has ";
+  const ends: readonly (readonly [((kernel: TcKernel) => number | void), string, string?])[] = [
+    [() => {}, "an empty one again, but what was added to the old one is gone"],
+    [(kernel) => kernel.addClsact(), "another program's by now, but what was added to the old one is gone"],
+    [() => ENODEV, "none now, and what was added to the old one is gone"],
+    [() => EPERM, "none now, and what was added to the old one is gone", "EPERM"],
+  ];
+  for (const [atAdd, end, code] of ends) {
+    const kernel = new TcKernel();
+    const warnings: string[] = [];
+    const handle = await addSamplingWith(kernel, { ...INGRESS, onWarning: (message) => warnings.push(message) });
+    kernel.refuse = ({ type }) => {
+      if (type === RTM_DELTFILTER) kernel.addFilter("egress", 40000, 78);
+      return type === RTM_NEWQDISC ? atAdd(kernel) ?? undefined : undefined;
+    };
+    const error = await handle.remove().catch((error: NetlinkError) => error);
+    assertEquals([warnings, error?.code, kernel.damage], [[begin + end], code, ["filter 78"]]);
+    kernel.assertClean();
   }
 });
 

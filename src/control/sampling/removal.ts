@@ -139,9 +139,10 @@ function wasOfOthers(results: readonly (NetlinkError | undefined)[], events: rea
 /** Gives the device a clsact qdisc again, unless somebody was faster. */
 async function makeGood({ tc, onWarning }: Tools, ifindex: number, device: string): Promise<void> {
   const [refusal] = await tc.changeAll([clsactChange("add", ifindex, device)]);
+  const now = !refusal ? "an empty one again" : refusal.errno === EEXIST ? "another program's by now" : "none now";
   onWarning?.(
-    `Another program changed the clsact qdisc of ${device} at the very moment it was removed: it has an empty one again, ` +
-      "but what was added to the old one is gone",
+    `Another program changed the clsact qdisc of ${device} at the very moment it was removed: it has ${now}, ` +
+      `${refusal && refusal.errno !== EEXIST ? "and" : "but"} what was added to the old one is gone`,
   );
   if (refusal && !isGone(refusal) && refusal.errno !== EEXIST) throw refusal;
 }
