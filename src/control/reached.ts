@@ -11,7 +11,7 @@ import type { Action } from "../tc/action.ts";
 import { readBpf } from "../tc/bpf.ts";
 import { controlText } from "../tc/control.ts";
 import { courseOf, type Fate, fateOf, runsInSoftware } from "../tc/fate.ts";
-import { actionsOf, type Filter } from "../tc/filter.ts";
+import { actionsOf, classifierFlags, type Filter } from "../tc/filter.ts";
 import { overlap } from "../tc/overlap.ts";
 import type { Qdisc } from "../tc/qdisc.ts";
 import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_SKIP_SW } from "../tc/tcmsg.ts";
@@ -345,12 +345,7 @@ function ambiguous(filter: Filter, filters: readonly Filter[]): boolean {
 
 /** Where a filter runs. */
 function placesOf(filter: Filter): { inHardware: boolean; onlyHardware: boolean; nowhere: boolean } {
-  const { classifier } = filter;
-  const flags = classifier?.kind === "other" && filter.kind === "bpf"
-    ? readBpf(classifier.bytes).flags
-    : classifier && "flags" in classifier
-    ? classifier.flags ?? 0
-    : 0;
+  const flags = classifierFlags(filter);
   const inHardware = (flags & TCA_CLS_FLAGS_IN_HW) !== 0;
   const skipsSoftware = (flags & TCA_CLS_FLAGS_SKIP_SW) !== 0;
   return { inHardware, onlyHardware: inHardware && skipsSoftware, nowhere: skipsSoftware && !inHardware };

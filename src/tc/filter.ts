@@ -6,6 +6,7 @@ import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST } from "../wire/message.ts";
 import { type Action, readActions } from "./action.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
+import { readBpf } from "./bpf.ts";
 import { type Flower, type FlowerSpec, readFlower, writeFlower } from "./flower.ts";
 import { type Matchall, type MatchallSpec, readMatchall, writeMatchall } from "./matchall.ts";
 import {
@@ -178,4 +179,11 @@ function otherActions(kind: string, options: AttrReader): Action[] | undefined {
 export function actionsOf(filter: Filter): NonNullable<Matchall["actions"]> {
   const { classifier } = filter;
   return classifier?.actions ?? [];
+}
+
+/** TCA_CLS_FLAGS_* of a filter, 0 where its kind has none. */
+export function classifierFlags({ kind, classifier }: Filter): number {
+  // Those of a bpf filter are among what is not decoded.
+  if (classifier?.kind === "other") return kind === "bpf" ? readBpf(classifier.bytes).flags : 0;
+  return classifier?.flags ?? 0;
 }

@@ -1,7 +1,8 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Origin, tellApart } from "../../src/control/own_samples.ts";
-import type { FilterSampling } from "../../src/control/sampling/sampling.ts";
+import { type FilterSampling, samplingsOf } from "../../src/control/sampling/sampling.ts";
+import { filter, other, sampleAction } from "../support/filters.ts";
 import { hookOf } from "../support/samplings.ts";
 
 const COOKIE = Uint8Array.of(1, 2);
@@ -36,6 +37,18 @@ test("without cookies, on old kernels and of hardware: device and direction alon
     assertEquals([isOwn(from({ inIfindex: 5 })), isOwn(from({ outIfindex: 5 })), isOwn(from({ inIfindex: 6 }))], [true, false, false]);
   }
   assertEquals(tellApart([own({ ifindex: 65536 + 5 })], [], false).isOwn(from({ inIfindex: 5 })), true);
+});
+
+test("where sampling is done is known of every kind of filter that says so, bpf included", () => {
+  const bpf = (flags: number) => other(1, "bpf", (attr) => attr.u32(8, 1).u32(9, flags), [sampleAction()]);
+  const cases = [
+    [bpf(4), "hardware"],
+    [bpf(8), "software"],
+    [filter(1, [sampleAction()]), "software"],
+    // In another kind the attribute is another thing.
+    [other(1, "basic", (attr) => attr.u32(9, 4), [sampleAction()]), undefined],
+  ] as const;
+  for (const [filter, where] of cases) assertEquals(samplingsOf(filter, "eth0").map((sampling) => sampling.where), [where]);
 });
 
 test("the others of the group, and those that look alike", () => {

@@ -1,7 +1,7 @@
 /** Active sampling as the kernel reports it: one object for each sample action. */
 import type { Action } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
-import { actionsOf, type Filter } from "../../tc/filter.ts";
+import { actionsOf, classifierFlags, type Filter } from "../../tc/filter.ts";
 import type { ActionAges, SampleAction } from "../../tc/sample_action.ts";
 import { TCA_CLS_FLAGS_IN_HW, TCA_CLS_FLAGS_NOT_IN_HW } from "../../tc/tcmsg.ts";
 import { type Direction, directionOf } from "../traffic_control.ts";
@@ -157,7 +157,7 @@ function hitsOf({ classifier }: Filter): bigint | undefined {
   return classifier && "hits" in classifier ? classifier.hits : undefined;
 }
 
-function whereOf({ classifier }: Filter): Sampling["where"] {
-  const flags = classifier && "flags" in classifier ? classifier.flags ?? 0 : 0;
+function whereOf(filter: Filter): Sampling["where"] {
+  const flags = classifierFlags(filter);
   return flags & TCA_CLS_FLAGS_IN_HW ? "hardware" : flags & TCA_CLS_FLAGS_NOT_IN_HW ? "software" : undefined;
 }
