@@ -5,8 +5,6 @@ import { calculate, compare, type Comparison, type Test, type Value } from "./co
 /** The packet that is looked at. Each predicate has one, and is pointed at packet after packet. */
 export class Packet {
   bytes: Uint8Array = new Uint8Array(0);
-  /** Where it begins in the bytes. */
-  start = 0;
   /** How many bytes of it were captured. */
   size = 0;
   /** How many it had. */
@@ -111,16 +109,15 @@ function loadAt(size: 1 | 2 | 4, offset: number, packet: Packet): Number {
   };
   switch (size) {
     case 1:
-      return () => end > packet.size ? fail() : packet.bytes[packet.start + offset]!;
+      return () => end > packet.size ? fail() : packet.bytes[offset]!;
     case 2:
       return () => {
         if (end > packet.size) return fail();
         const { bytes } = packet;
-        const at = packet.start + offset;
-        return bytes[at]! << 8 | bytes[at + 1]!;
+        return bytes[offset]! << 8 | bytes[offset + 1]!;
       };
     case 4:
-      return () => end > packet.size ? fail() : read(packet, 4, offset);
+      return () => read(packet, 4, offset);
   }
 }
 
@@ -130,8 +127,7 @@ function read(packet: Packet, size: 1 | 2 | 4, offset: number): number {
     return 0;
   }
   const { bytes } = packet;
-  const at = packet.start + offset;
-  if (size === 1) return bytes[at]!;
-  if (size === 2) return bytes[at]! << 8 | bytes[at + 1]!;
-  return (bytes[at]! << 24 | bytes[at + 1]! << 16 | bytes[at + 2]! << 8 | bytes[at + 3]!) >>> 0;
+  if (size === 1) return bytes[offset]!;
+  if (size === 2) return bytes[offset]! << 8 | bytes[offset + 1]!;
+  return (bytes[offset]! << 24 | bytes[offset + 1]! << 16 | bytes[offset + 2]! << 8 | bytes[offset + 3]!) >>> 0;
 }

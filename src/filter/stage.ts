@@ -48,7 +48,6 @@ export function packetFilter(expression: string): (packet: Uint8Array, first: Fi
   const tests = bothTests(expression, tree, (test) => predicate(test, packet, () => () => false));
   return (bytes, first, originalBytes = bytes.length) => {
     packet.bytes = bytes;
-    packet.start = 0;
     packet.size = bytes.length;
     packet.length = originalBytes;
     packet.failed = false;
