@@ -1,5 +1,5 @@
 import { encodeLinkDump, LinkTable } from "../link/link.ts";
-import { type LinkType, linkTypeOf } from "../link/link_type.ts";
+import { type LinkType, linkTypeOfSample } from "../link/link_type.ts";
 import { Requests } from "../socket/requests.ts";
 import type { Sample } from "../psample/sample.ts";
 import { loadSys } from "../sys/load.ts";
@@ -34,5 +34,5 @@ export function sampleLinkType(sample: Sample, links?: LinkTable): LinkType {
   // On egress the packet is already as the device that it leaves by has it.
   const index = sample.outIfindex ?? sample.inIfindex;
   const link = index === undefined ? undefined : links?.resolveIfindex(index);
-  return linkTypeOf(link?.type, sample.protocol, sample.data);
+  return linkTypeOfSample(link?.type, sample);
 }

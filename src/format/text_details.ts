@@ -1,6 +1,6 @@
 /** What libpsample's text does not contain, in its style: name, blank, value, blank. */
 import type { Device, Devices } from "../link/device.ts";
-import { deviceLinkType, linkTypeOf } from "../link/link_type.ts";
+import { linkTypeOfSample } from "../link/link_type.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";
@@ -52,7 +52,7 @@ export class DeviceWriter {
     if (into?.name !== undefined) this.#writeName(output, IN_NAME, into);
     if (out?.name !== undefined) this.#writeName(output, OUT_NAME, out);
     const type = (sampled ?? (outIfindex === undefined ? into : out))?.type;
-    const linkType = deviceLinkType(type) ?? linkTypeOf(type, sample.protocol, sample.data);
+    const linkType = linkTypeOfSample(type, sample);
     output.reserve(LONGEST);
     output.word(linkType === "ethernet" ? LINK_TYPE_ETHERNET : LINK_TYPE_RAW_IP);
   }

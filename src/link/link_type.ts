@@ -36,7 +36,7 @@ const SFLOW_IPV6 = 12;
 const ETHERTYPE_OFFSET = 12;
 
 /** What packets begin with that were sampled on a device of this type, ARPHRD_*; `undefined` if the type does not decide that. */
-export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
+function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
   if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
   return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;
 }
@@ -65,4 +65,12 @@ export function linkTypeOf(arphrd: number | undefined, protocol: number | undefi
   // What is neither IPv4 nor IPv6 cannot be without a frame: it would have nothing to say what it is.
   if (protocol !== undefined) return "ethernet";
   return version === 4 || version === 6 ? "raw-ip" : "ethernet";
+}
+
+/** {@linkcode linkTypeOf} for a sample of which no view of the data is made where the device decides: hot loops ask. */
+export function linkTypeOfSample(
+  arphrd: number | undefined,
+  sample: { readonly protocol: number | undefined; readonly data: Uint8Array | undefined },
+): LinkType {
+  return deviceLinkType(arphrd) ?? linkTypeOf(arphrd, sample.protocol, sample.data);
 }

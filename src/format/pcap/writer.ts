@@ -1,6 +1,6 @@
 /** Writes pcap: files and records as such, and the packets of samples as tcpdump would have recorded them. */
 import { EncodeError } from "../../errors.ts";
-import { deviceLinkType, linkTypeOf } from "../../link/link_type.ts";
+import { linkTypeOfSample } from "../../link/link_type.ts";
 import type { Batch, EntryView } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { LITTLE } from "../../wire/native.ts";
@@ -61,8 +61,7 @@ export class PcapWriter implements Recorder {
     const captured = sample.dataBytes;
     // Without data it is of every link type.
     if (captured > 0 || this.#linkType === undefined) {
-      const type = batch.device(i)?.type;
-      const first = deviceLinkType(type) ?? linkTypeOf(type, sample.protocol, sample.data);
+      const first = linkTypeOfSample(batch.device(i)?.type, sample);
       this.#is(output, first === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW);
     }
     batch.readTime(i, this.#clock);

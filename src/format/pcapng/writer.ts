@@ -19,7 +19,7 @@
  * |                           | socket dropped has no interface, it is said of the first one                          |
  */
 import type { Device, Devices } from "../../link/device.ts";
-import { deviceLinkType, linkTypeOf } from "../../link/link_type.ts";
+import { linkTypeOfSample } from "../../link/link_type.ts";
 import type { GroupEvent } from "../../psample/group.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import { type Batch, type EntryView, sampledIfindex } from "../../stream/batch.ts";
@@ -369,7 +369,7 @@ export class PcapngWriter implements Recorder {
     // Without data one link type is as good as the other.
     const isRaw = sample.dataBytes === 0 && (ethernet ?? raw) !== undefined
       ? ethernet === undefined
-      : (deviceLinkType(device?.type) ?? linkTypeOf(device?.type, sample.protocol, sample.data)) === "raw-ip";
+      : linkTypeOfSample(device?.type, sample) === "raw-ip";
     const found = isRaw ? raw : ethernet;
     if (found !== undefined) return found;
     const what = place === this.#elsewhere ? `more than ${MOST_DEVICES} devices` : description(sample);
