@@ -15,8 +15,8 @@ export interface Files {
   create(path: string): Destination;
   /** Makes a file that is not there yet; `undefined` if there is one. */
   createNew(path: string): Destination | undefined;
-  /** From now on what `path` names now is not written to. */
-  guard(path: string): void;
+  /** From now on what `path` names now is not opened for writing. Returns what ends that. */
+  guard(path: string): () => void;
   /** The names in the directory that `path` is in; none if it cannot be read. */
   namesBeside(path: string): readonly string[];
   /** Removes a file. */

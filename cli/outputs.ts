@@ -206,7 +206,7 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
-    const stdout = printsLines ? await openStdout(io, inputs) : undefined;
+    const stdout = printsLines ? await orMistake(STDOUT_IS_INPUT, () => io.stdout(inputs)) : undefined;
     const sys = await loadSys();
     let started = false;
     return {
@@ -269,17 +269,23 @@ interface TargetOptions {
 
 async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep }: TargetOptions): Promise<Target> {
   if (file === "-") {
-    const stdout = await openStdout(io, inputs);
+    const stdout = await orMistake(STDOUT_IS_INPUT, () => io.stdout(inputs));
     return { next: () => stdout, reopen: () => {}, discard: () => stdout.close() };
   }
   const files = await io.openFiles(inputs);
   const problem = (error: unknown): void =>
     session.fail(failureText(error) ?? (error instanceof ArgumentError ? error.message : `${error}`));
   const series = rotate && new Series(file, files, keep, problem);
-  const create = (): Opened => series ? createNext(files, series) : createOne(files, file);
-  let first: Opened | undefined = create();
-  // What is recorded to must not be overwritten by opening it anew before it was renamed.
-  if (!series) files.guard(file);
+  let release = (): void => {};
+  const create = (): Opened => {
+    if (series) return { destination: series.open((name) => files.createNew(name)), isNew: true };
+    const opened = createOne(files, file);
+    // What is recorded to must not be emptied by opening it again before it was renamed.
+    release();
+    release = files.guard(file);
+    return opened;
+  };
+  let first: Opened | undefined = await orMistake("--write would overwrite the input file", create);
   return {
     next: () => {
       const { destination } = first ?? create();
@@ -288,13 +294,9 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
     },
     reopen: (recording) => {
       try {
-        if (!series) {
-          first = { destination: files.create(file), isNew: false };
-          files.guard(file);
-        }
         recording.reopen();
       } catch (error) {
-        if (error instanceof ArgumentError) return session.notice(`${file} is not opened anew: it is still the file that is recorded to`);
+        if (error instanceof ArgumentError) return session.notice(`${file} is not reopened: it is still the file that is recorded to`);
         problem(error);
       }
     },
@@ -305,12 +307,14 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
   };
 }
 
-/** Standard output, unless it would go into what is read, as `psample read FILE >> FILE` would. */
-async function openStdout(io: Io, inputs: readonly string[]): Promise<Destination> {
+const STDOUT_IS_INPUT = "standard output is the input file";
+
+/** Opens something, unless that would write into what is read, as `psample read FILE >> FILE` would. */
+async function orMistake<Result>(message: string, open: () => Result | Promise<Result>): Promise<Result> {
   try {
-    return await io.stdout(inputs);
+    return await open();
   } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError("standard output is the input file");
+    if (error instanceof ArgumentError) throw new UsageError(message);
     throw error;
   }
 }
@@ -323,22 +327,7 @@ interface Opened {
 
 function createOne(files: Files, file: string): Opened {
   const made = files.createNew(file);
-  if (made) return { destination: made, isNew: true };
-  try {
-    return { destination: files.create(file), isNew: false };
-  } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError("--write would overwrite the input file");
-    throw error;
-  }
-}
-
-function createNext(files: Files, series: Series): Opened {
-  for (;;) {
-    const destination = files.createNew(series.next());
-    if (!destination) continue;
-    series.prune();
-    return { destination, isNew: true };
-  }
+  return made ? { destination: made, isNew: true } : { destination: files.create(file), isNew: false };
 }
 
 /** Names in lines, as the help shows them. */

@@ -6,6 +6,8 @@
  * @module
  */
 
+import { producerKey } from "../stream/producer.ts";
+
 /** Over about so many samples a loss is spread. */
 const HORIZON = 64;
 /** So many groups are told apart; beyond, losses are spread over all others together. */
@@ -30,7 +32,7 @@ export class LossCorrection {
   factor(group: number | undefined, nsid: number | undefined, portId: number, lost: number | undefined): number {
     // Without losses, which is nearly always, nothing is looked up.
     if ((lost === undefined || lost === 0) && this.#owed.size === 0) return 1;
-    let key: string | number = nsid === undefined && portId === 0 && group !== undefined ? group : `${nsid}/${group}/${portId}`;
+    let key = producerKey(group, nsid, portId);
     if (!this.#owed.has(key) && this.#owed.size >= MOST_GROUPS) key = "others";
     const owed = (this.#owed.get(key) ?? 0) + (lost ?? 0);
     const paid = owed / HORIZON;

@@ -6,6 +6,7 @@
 import type { GroupEvent } from "../psample/group.ts";
 import type { SampleFields } from "../psample/sample.ts";
 import type { GroupStats, ListenStats, OtherStats } from "../stream/stats.ts";
+import { producerKey } from "../stream/producer.ts";
 import { Numbering } from "./numbering.ts";
 
 /** Whoever numbers samples of a group: the kernel, in each network namespace, or a process by its port id. */
@@ -71,9 +72,9 @@ export class Ledger {
   /** Of the drops, those that gaps do not account for (yet). */
   #unexplained = 0;
   /** The kernel of the listener's own namespace: by group. */
-  readonly #own = new Map<number, Producer>();
+  readonly #own = new Map<string | number, Producer>();
   /** All others. */
-  readonly #foreign = new Map<string, Producer>();
+  readonly #foreign = new Map<string | number, Producer>();
   /** What is known of producers that are not told apart any more, or never were. */
   readonly #others: { -readonly [Name in keyof OtherStats]: OtherStats[Name] } = { received: 0, lost: 0, late: 0, duplicates: 0 };
   /** All that are told apart, in the order of {@linkcode ListenStats.groups}; made when it is needed. */
@@ -294,7 +295,11 @@ export class Ledger {
   }
 
   #find(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
-    return isOwn(nsid, portId) ? this.#own.get(group ?? NONE) : this.#foreign.get(foreignKey(group, nsid, portId));
+    return this.#known(nsid, portId).get(producerKey(group, nsid, portId));
+  }
+
+  #known(nsid: number | undefined, portId: number): Map<string | number, Producer> {
+    return nsid === undefined && portId === 0 ? this.#own : this.#foreign;
   }
 
   /** The producer of a sample; `undefined` if there are too many to tell it from others. */
@@ -306,7 +311,7 @@ export class Ledger {
   }
 
   #add(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
-    const known: Map<number, Producer> | Map<string, Producer> = isOwn(nsid, portId) ? this.#own : this.#foreign;
+    const known = this.#known(nsid, portId);
     if (known.size >= MOST_PRODUCERS && !this.#makeRoom(known)) return undefined;
     const producer: Producer = {
       group,
@@ -321,24 +326,23 @@ export class Ledger {
     };
     if (this.#fromZero && portId === 0) producer.numbering.restart(0);
     this.#sorted = undefined;
-    if (known === this.#own) this.#own.set(group ?? NONE, producer);
-    else this.#foreign.set(foreignKey(group, nsid, portId), producer);
+    known.set(producerKey(group, nsid, portId), producer);
     return producer;
   }
 
   /** Forgets producers that are gone, or idle, but for their sums; seldom, so that it costs nearly nothing for each sample. */
-  #makeRoom(known: Map<number, Producer> | Map<string, Producer>): boolean {
+  #makeRoom(known: Map<string | number, Producer>): boolean {
     if (this.received - this.#sweptAt < MOST_PRODUCERS) return false;
     this.#sweptAt = this.received;
     this.#sorted = undefined;
-    for (const [key, producer] of known as Map<unknown, Producer>) {
+    for (const [key, producer] of known) {
       const { received, numbering, ended, lastAt } = producer;
       if (producer === this.#current || (!ended && this.received - lastAt < IDLE)) continue;
       this.#others.received += received;
       this.#others.lost += numbering.lost;
       this.#others.late += numbering.late;
       this.#others.duplicates += numbering.duplicates;
-      (known as Map<unknown, Producer>).delete(key);
+      known.delete(key);
     }
     return known.size < MOST_PRODUCERS;
   }
@@ -346,12 +350,4 @@ export class Ledger {
 
 function byNamespaceAndGroup(a: Producer, b: Producer): number {
   return (a.nsid ?? NONE) - (b.nsid ?? NONE) || (a.group ?? NONE) - (b.group ?? NONE) || a.portId - b.portId;
-}
-
-function isOwn(nsid: number | undefined, portId: number): boolean {
-  return nsid === undefined && portId === 0;
-}
-
-function foreignKey(group: number | undefined, nsid: number | undefined, portId: number): string {
-  return `${nsid}/${portId}/${group}`;
 }

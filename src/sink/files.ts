@@ -29,15 +29,16 @@ const MODE = 0o666;
 /** How often to look whether a pipe without a reader has one. */
 const READER_POLL_MS = 50;
 
-/** Opens files for writing, and guards those that are being read. */
+/** Opens files for writing, and guards those that are being read or recorded to. */
 export class OutputFiles implements Directory {
   readonly #sys: Sys;
-  readonly #guarded: Set<string>;
+  /** Identities, and what the files are. */
+  readonly #guarded: Map<string, string>;
 
   /** Opens through `sys`, but none of the files with these identities ({@linkcode FileStatus.identity}). */
   constructor(sys: Sys, guarded: Iterable<string> = []) {
     this.#sys = sys;
-    this.#guarded = new Set(guarded);
+    this.#guarded = new Map(Array.from(guarded, (identity) => [identity, "that is being read"]));
   }
 
   /**
@@ -63,10 +64,15 @@ export class OutputFiles implements Directory {
     return openDescriptor(this.#sys, fd, name);
   }
 
-  /** From now on what `path` names now is one of the guarded files. */
-  guard(path: string): void {
-    const status = this.#status(path);
-    if (status) this.#guarded.add(status.identity);
+  /**
+   * From now on what `path` names now is one of the guarded files, because it is recorded to: opening it again would empty it. Returns
+   * what ends that; a file that is recorded to no more may be removed, and its number given to another.
+   */
+  guard(path: string): () => void {
+    const identity = this.#status(path)?.identity;
+    if (identity === undefined || this.#guarded.has(identity)) return () => {};
+    this.#guarded.set(identity, "that is recorded to");
+    return () => void this.#guarded.delete(identity);
   }
 
   /** Makes a file that is not there yet; `undefined` if there is one. */
@@ -118,9 +124,8 @@ export class OutputFiles implements Directory {
 
   #refuseGuarded(op: string, status: FileStatus | undefined): void {
     // A pipe may have two ends, and a device many users: only a file would lose what it holds.
-    if (status?.kind === "file" && this.#guarded.has(status.identity)) {
-      throw new ArgumentError(`Cannot ${op}: it is the file that is being read`);
-    }
+    const use = status?.kind === "file" ? this.#guarded.get(status.identity) : undefined;
+    if (use !== undefined) throw new ArgumentError(`Cannot ${op}: it is the file ${use}`);
   }
 
   #status(path: string): FileStatus | undefined {

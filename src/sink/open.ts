@@ -102,16 +102,14 @@ export function recordToWith(sys: Sys, path: string, options: RecordToOptions = 
   if (keep !== undefined && !rotation) throw new ArgumentError("Cannot keep the last files of a recording without rotation");
   const files = new OutputFiles(sys, guarded);
   const series = rotation && new Series(path, files, keep, onProblem);
+  let release = (): void => {};
   const next = (): Destination => {
-    if (path === "-") return openDescriptor(sys, STDOUT, STDOUT_NAME);
-    if (!series) return files.create(path);
-    for (;;) {
-      const file = files.createNew(series.next());
-      // A name that is taken, by a file that could not be seen before or by somebody else just now, is passed over.
-      if (!file) continue;
-      series.prune();
-      return file;
-    }
+    if (path === "-") return files.descriptor(STDOUT, STDOUT_NAME);
+    if (series) return series.open((name) => files.createNew(name));
+    const file = files.create(path);
+    release();
+    release = files.guard(path);
+    return file;
   };
   return new Recording(createRecorder(format, options), next, options);
 }

@@ -43,7 +43,13 @@ export interface RecordingOptions {
  * @category Recordings
  */
 export interface RecordingSink extends Sink {
-  /** Ends the present file and continues in a new one of the same name: for a file that something else has moved away, as logrotate does. */
+  /**
+   * Ends the present file and continues in a new one of the same name: for a file that something else has moved away, as logrotate
+   * does. If that fails, the present file continues.
+   *
+   * @throws {ArgumentError} if the file has not been moved away: it would be emptied.
+   * @throws {SystemError} if the file cannot be written.
+   */
   reopen(): void;
 }
 
@@ -119,7 +125,10 @@ export class Recording implements RecordingSink {
   }
 
   reopen(): void {
-    if (!this.#over) this.#rotate(BigInt(Date.now()) * 1_000_000n);
+    if (this.#over) return;
+    // Opened before anything else: if that fails, the present file continues.
+    const file = this.#next();
+    this.#rotate(BigInt(Date.now()) * 1_000_000n, () => file);
   }
 
   async flush(): Promise<void> {
@@ -148,17 +157,18 @@ export class Recording implements RecordingSink {
     return { spool, entries: 0, startNs: BigInt(Date.now()) * 1_000_000n, startMs: performance.now(), firstNs: undefined };
   }
 
-  #rotate(nowNs: bigint): void {
+  #rotate(nowNs: bigint, next = this.#next): void {
     const { spool, startNs } = this.#file;
     const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs: nowNs } };
     this.#recorder.end(spool.output, ending);
-    this.#endedFiles.add(spool);
     // Files take everything at once, so this is nearly always done now; a failure is told by `ended`.
-    spool.close().catch(() => {}).finally(() => {
+    const delivered = spool.close().catch(() => {});
+    this.#file = this.#begin(next());
+    this.#endedFiles.add(spool);
+    delivered.finally(() => {
       this.#endedFiles.delete(spool);
       this.#writtenBefore += spool.written;
     });
-    this.#file = this.#begin(this.#next());
   }
 
   #isFull({ bytes, periodMs }: Rotation, batch: Batch, i: number): boolean {

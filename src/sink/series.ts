@@ -54,6 +54,19 @@ export class Series {
     return seriesName(this.#path, number);
   }
 
+  /**
+   * Opens the next file by `createNew`, and removes those that are too many then. A name that is taken, by a file that could not be
+   * seen before or by somebody else just now, is passed over.
+   */
+  open<File>(createNew: (path: string) => File | undefined): File {
+    for (;;) {
+      const file = createNew(this.next());
+      if (file === undefined) continue;
+      this.prune();
+      return file;
+    }
+  }
+
   /** Removes the files that are too many, the oldest first. To be called when the next file is open. */
   prune(): void {
     while (this.#numbers.length > this.#keep) {

@@ -12,6 +12,7 @@ import { PacketView } from "../packet/packet_view.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { SampleView } from "../psample/sample_view.ts";
 import type { Clock } from "./clock.ts";
+import { producerKey } from "./producer.ts";
 
 /**
  * A sample that is lent, or a group event.
@@ -216,7 +217,7 @@ export class Selection implements Batch {
   /** Whether losses of entries that are left out have to be looked for. */
   #loses = false;
   /** Losses shown by entries that were left out, by producer: none that was let through has told them yet. */
-  readonly #untold = new Map<string, number>();
+  readonly #untold = new Map<string | number, number>();
   /** What picked entries tell beside their own losses; empty if that is nothing. */
   #more: number[] = [];
 
@@ -251,15 +252,17 @@ export class Selection implements Batch {
   pick(i: number): void {
     const entry = this.#batch.entries[i]!;
     const at = this.entries.length;
-    if (this.#loses && entry.type === "sample") {
+    if (this.#loses) {
       this.#leaveOut(i);
-      const key = producerOf(entry);
-      const untold = this.#untold.get(key);
-      if (untold !== undefined && this.#batch.lostBefore(i) !== undefined) {
-        this.#more[at] = untold;
-        this.#untold.delete(key);
-      }
       this.#next = i + 1;
+      if (this.#untold.size > 0 && entry.type === "sample" && this.#batch.lostBefore(i) !== undefined) {
+        const key = producerOf(entry);
+        const untold = this.#untold.get(key);
+        if (untold !== undefined) {
+          this.#more[at] = untold;
+          this.#untold.delete(key);
+        }
+      }
     }
     if (at === this.#picked.length) {
       const larger = new Uint32Array(2 * at);
@@ -315,6 +318,6 @@ export class Selection implements Batch {
   }
 }
 
-function producerOf({ group, nsid, portId }: EntryView): string {
-  return `${nsid}/${portId}/${group}`;
+function producerOf({ group, nsid, portId }: EntryView): string | number {
+  return producerKey(group, nsid, portId);
 }

@@ -77,7 +77,10 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
     openFiles: (inputs): Promise<Files> => {
       const guarded = [...inputs];
       return Promise.resolve({
-        guard: (path) => void guarded.push(path),
+        guard: (path) => {
+          guarded.push(path);
+          return () => void guarded.splice(guarded.indexOf(path), 1);
+        },
         create: (path) => create(path, guarded),
         createNew: (path) => files.has(path) || guarded.includes(path) ? undefined : create(path, guarded),
         namesBeside: (path) => {

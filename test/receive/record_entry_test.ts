@@ -1,9 +1,9 @@
 /** The entry point ./record, as a program uses it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ArgumentError, pump, readRecording as readRecordingOfMain, recordTo } from "../../mod.ts";
 import { createRecorder, Output, readRecording, RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../../src/receive/mod.ts";
 
@@ -58,6 +58,36 @@ test("a recording that is read is not emptied by recording to it, by whatever na
     const guarded = [recording.identity!];
     await assertRejects(async () => await recordTo(join(directory, ".", "a.pcapng"), { guarded }), ArgumentError, "being read");
     assertEquals(readFileSync(path), readFileSync(RECORDED));
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("a recording is reopened once its file has been moved away, and continues in the present one until then", async () => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
+  try {
+    const path = join(directory, "a.pcapng");
+    const sink = await recordTo(path);
+    const source = await readRecording(RECORDED);
+    const batch = (await source.read())!;
+    sink.take(batch);
+    await sink.flush();
+    const size = statSync(path).size;
+    assertThrows(() => sink.reopen(), ArgumentError, "it is the file that is recorded to");
+    assertEquals(statSync(path).size, size);
+    const moved = join(directory, "moved");
+    // A number that a removed file had may be that of a new one.
+    for (let i = 0; i < 3; i++) {
+      renameSync(path, moved);
+      sink.reopen();
+      await sink.flush();
+      assert(existsSync(path));
+      if (i === 0) assert(statSync(moved).size >= size);
+      rmSync(moved);
+    }
+    assertEquals(sink.written, batch.samples);
+    sink.abort();
+    await source.close();
   } finally {
     rmSync(directory, { recursive: true });
   }

@@ -65,6 +65,18 @@ test("a guarded file is not emptied, by whatever name", () =>
     assertThrows(() => files.create(path("b")), ArgumentError);
   }));
 
+test("a file is guarded until it is recorded to no more; one that is being read is so for good", () =>
+  inDirectory((path) => {
+    for (const name of ["read", "recorded"]) writeFileSync(path(name), "precious");
+    const files = new OutputFiles(sys, [identityOf(path("read"))]);
+    const [read, recorded] = [files.guard(path("read")), files.guard(path("recorded"))];
+    assertThrows(() => files.create(path("recorded")), ArgumentError, "it is the file that is recorded to");
+    read();
+    recorded();
+    assertThrows(() => files.create(path("read")), ArgumentError, "it is the file that is being read");
+    files.create(path("recorded")).close();
+  }));
+
 test("a guarded file is not removed, and not written through a descriptor that is open already", () =>
   inDirectory((path) => {
     writeFileSync(path("a"), "precious");

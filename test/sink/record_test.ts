@@ -1,7 +1,8 @@
 import { test } from "node:test";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import type { Ending, Recorder } from "../../src/format/recorder.ts";
 import type { Output } from "../../src/format/output.ts";
+import { SystemError } from "../../src/errors.ts";
 import { Recording, type RecordingOptions } from "../../src/sink/record.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { Closing } from "../../src/stream/sink.ts";
@@ -9,6 +10,7 @@ import type { ListenStats } from "../../src/stream/stats.ts";
 import { TestDestination } from "./destinations.ts";
 
 const ENOSPC = 28;
+const EACCES = 13;
 const CLOSING: Closing = { stats: { received: 3 } as ListenStats, period: { startNs: 1n, endNs: 9n } };
 
 /** Writes what it is asked for in letters. */
@@ -115,6 +117,31 @@ test("a recording is reopened on request", async () => {
   await sink.close(CLOSING);
   assertEquals(files.map((file) => file.text()), ["<1,>", "<2,>"]);
   assertEquals(sink.written, 2);
+});
+
+test("a recording that cannot be reopened continues, and one that cannot be rotated has its end", async () => {
+  let fails = false;
+  const start = (options?: RecordingOptions): Scene =>
+    scene(options, () => {
+      if (fails) throw new SystemError("write the output", EACCES);
+    });
+  const { files, sink } = start();
+  sink.take(batchOf([1]));
+  fails = true;
+  assertThrows(() => sink.reopen(), SystemError);
+  sink.take(batchOf([2]));
+  fails = false;
+  sink.reopen();
+  sink.take(batchOf([3]));
+  await sink.close(CLOSING);
+  assertEquals([files.map((file) => file.text()), sink.written], [["<1,2,>", "<3,>"], 3]);
+
+  const rotated = start({ rotation: { bytes: 5 } });
+  rotated.sink.take(batchOf([1]));
+  fails = true;
+  assertThrows(() => rotated.sink.take(batchOf([2])), SystemError);
+  assertEquals([rotated.files.map((file) => file.text()), rotated.sink.written], [["<1,>"], 1]);
+  rotated.sink.abort();
 });
 
 test("a full disk ends the recording, in the first file and in a later one", async () => {

@@ -68,6 +68,23 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   assertEquals(told([1, -4, true]), [0]);
 });
 
+test("Selection.lostBefore() tells the losses of an event that is let through once", () => {
+  const batch = new BatchBuffer();
+  const sample = () => viewSample(messageOf(message([[3, number(4, 1)]])));
+  batch.add(sample(), 0);
+  batch.add({ type: "group-deleted", group: 1, nsid: undefined, portId: 0 } as GroupEvent, 3);
+  batch.add(sample(), 0);
+  const selection = new Selection();
+  const told = (...picks: number[]): (number | undefined)[] => {
+    selection.from(batch);
+    for (const i of picks) selection.pick(i);
+    selection.finish();
+    return Array.from({ length: selection.count }, (_, i) => selection.lostBefore(i));
+  };
+  assertEquals(told(0, 1, 2), [0, 3, 0]);
+  assertEquals(told(0, 2), [0, 3]);
+});
+
 test("Batch.packet() decodes a packet once, by the type of the device that it was sampled on", () => {
   const ip = bytes("450000140000400040060000c00002070a000001");
   const sample = (ifindex: number): ReturnType<typeof on> =>
