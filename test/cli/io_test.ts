@@ -1,17 +1,12 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assertEquals } from "@std/assert";
 import { escapeControls } from "../../cli/io.ts";
-
-const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-const WORDS: readonly string[] = "Bun" in globalThis
-  ? [process.execPath, MAIN]
-  : [process.execPath, "run", "--no-check", "--allow-ffi", "--allow-read", "--allow-write", MAIN];
+import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
 
 test("text for people: nothing in it controls a terminal, hides or turns around what stands there", () => {
   const escaped: [string, string][] = [
@@ -49,13 +44,13 @@ test("nobody reads standard output any more: the command ends without a word", (
     ]]
   ) {
     for (const written of ["2>&3", "2>&1"]) {
-      assertEquals(withoutReader([...WORDS, ...args], written), "status 0\n", `${args.join(" ")} ${written}`);
+      assertEquals(withoutReader([...COMMAND, ...args], written), "status 0\n", `${args.join(" ")} ${written}`);
     }
   }
 });
 
 test("nobody reads standard error any more: the command goes on, and its status is the same", () => {
-  assertEquals(withoutReader([...WORDS, "--nonsense"], "2>&1 >&3"), "status 2\n");
+  assertEquals(withoutReader([...COMMAND, "--nonsense"], "2>&1 >&3"), "status 2\n");
   const code = `const { processIo } = await import(${JSON.stringify(new URL("../../cli/io.ts", import.meta.url))});
     const io = processIo();
     for (let i = 0; i < 3; i++) {
@@ -67,17 +62,17 @@ test("nobody reads standard error any more: the command goes on, and its status 
   assertEquals(withoutReader(words, "2>&1 >&3"), "done\nstatus 0\n");
 });
 
-test("standard output that is the file that is read is refused, however it was opened", () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-io-"));
-  try {
-    const path = join(directory, "a.pcap");
+test(
+  "standard output that is the file that is read is refused, however it was opened",
+  inDirectory((at) => {
+    const path = at("a.pcap");
     const recording = readFileSync(fileURLToPath(new URL("../golden/ingress.new.pcap", import.meta.url)));
     for (const redirection of ['>> "$FILE"', '1<> "$FILE"']) {
       for (const options of ["", "--json", "-w -"]) {
         for (const input of ['"$FILE"', '- < "$FILE"']) {
           writeFileSync(path, recording);
           const script = `exec "$@" read ${options} ${input} ${redirection}`;
-          const { status, stderr } = spawnSync("sh", ["-c", script, "sh", ...WORDS], {
+          const { status, stderr } = spawnSync("sh", ["-c", script, "sh", ...COMMAND], {
             encoding: "utf8",
             env: { ...process.env, FILE: path },
           });
@@ -86,7 +81,5 @@ test("standard output that is the file that is read is refused, however it was o
         }
       }
     }
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);

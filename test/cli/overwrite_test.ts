@@ -1,30 +1,22 @@
 /** `psample read -w` never writes to the file that it reads, by whatever name. */
 import { spawnSync } from "node:child_process";
-import { linkSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { linkSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { processIo } from "../../cli/io.ts";
+import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
 import { fakeIo } from "./fake_io.ts";
 
-const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-const WORDS: readonly string[] = "Bun" in globalThis ? [process.execPath, MAIN] : [process.execPath, "run", "--no-check", "-A", MAIN];
 const RECORDED = readFileSync(new URL("../golden/ingress.new.pcap", import.meta.url));
 
-function inDirectory(work: (path: (name: string) => string) => Promise<void>): () => Promise<void> {
-  return async () => {
-    const directory = mkdtempSync(join(tmpdir(), "psample-"));
-    try {
-      writeFileSync(join(directory, "a.pcap"), RECORDED);
-      await work((name) => `${directory}/${name}`);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  };
+/** A test in a directory that has a recording. */
+function besideRecording(work: (path: (name: string) => string) => Promise<void>): () => Promise<void> {
+  return inDirectory(async (path) => {
+    writeFileSync(path("a.pcap"), RECORDED);
+    await work((name) => `${path("")}/${name}`);
+  });
 }
 
 /** The command with the real files, and everything else in memory. */
@@ -36,7 +28,7 @@ async function read(...args: string[]): Promise<{ status: number; err: string }>
 
 test(
   "another path, a symbolic link and a hard link are the same file",
-  inDirectory(async (path) => {
+  besideRecording(async (path) => {
     symlinkSync("a.pcap", path("soft"));
     linkSync(path("a.pcap"), path("hard"));
     for (const output of ["a.pcap", "./a.pcap", "soft", "hard"]) {
@@ -53,7 +45,7 @@ test(
 
 test(
   "a file of a series is continued after, and not overwritten; a link in its place is not followed",
-  inDirectory(async (path) => {
+  besideRecording(async (path) => {
     writeFileSync(path("x-00001.pcapng"), RECORDED);
     symlinkSync("a.pcap", path("x-00002.pcapng"));
     const { status, err } = await read("-q", "-w", path("x.pcapng"), "--rotate", "1MB", path("x-00001.pcapng"));
@@ -64,9 +56,9 @@ test(
 
 test(
   "standard input that is the file: also that is not overwritten",
-  inDirectory((path) => {
+  besideRecording((path) => {
     for (const input of ["-", "/dev/stdin"]) {
-      const words = [...WORDS, "read", "-w", path("a.pcap"), input].map((word) => `'${word}'`).join(" ");
+      const words = [...COMMAND, "read", "-w", path("a.pcap"), input].map((word) => `'${word}'`).join(" ");
       const { status, stderr } = spawnSync("sh", ["-c", `exec ${words} <'${path("a.pcap")}'`], { encoding: "utf8" });
       assertEquals(status, 2, stderr);
       assertStringIncludes(stderr, "--write would overwrite the input file");
@@ -78,7 +70,7 @@ test(
 
 test(
   "a start that fails leaves what is there, and makes no file",
-  inDirectory(async (path) => {
+  besideRecording(async (path) => {
     assertEquals((await read("-w", path("a.pcap"), path("none"))).status, 1);
     assertEquals(readFileSync(path("a.pcap")), RECORDED);
     assertEquals((await read("-w", path("new.pcap"), path("none"))).status, 1);

@@ -1,9 +1,5 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { readdirSync, readFileSync, statSync } from "node:fs";
 import { spawn } from "node:child_process";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
@@ -18,6 +14,8 @@ import type { EntryView } from "../../src/stream/batch.ts";
 import { message, number } from "../psample/build.ts";
 import { type BatchesOptions, BatchesSource } from "../support/batches.ts";
 import { recordings } from "../psample/recordings.ts";
+import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
 import { optionNumber, optionText, type PcapngBlock, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { output, programs } from "../support/programs.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
@@ -282,33 +280,15 @@ test("a wrong call says why, and makes no file", async () => {
   }
 });
 
-/** The words that run the command in the runtime that the tests run in. */
-function command(...args: string[]): [string, string[]] {
-  const file = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-  return "Bun" in globalThis
-    ? [process.execPath, [file, ...args]]
-    : [process.execPath, ["run", "--no-check", "--allow-ffi", "--allow-write", "--allow-read", file, ...args]];
-}
-
-test("files that a killed psample leaves open in tshark, and read gives as many samples", programs("tshark"), async () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-"));
-  try {
-    const [program, args] = command(
-      "demo",
-      "-q",
-      "--loop",
-      "1000000",
-      "-w",
-      join(directory, "x.pcapng"),
-      "--rotate",
-      "300kB",
-      "--keep",
-      "3",
-    );
-    const child = spawn(program, args, { stdio: "ignore" });
+test(
+  "files that a killed psample leaves open in tshark, and read gives as many samples",
+  programs("tshark"),
+  inDirectory(async (at) => {
+    const words = [...COMMAND, "demo", "-q", "--loop", "1000000", "-w", at("x.pcapng"), "--rotate", "300kB", "--keep", "3"];
+    const child = spawn(words[0]!, words.slice(1), { stdio: "ignore" });
     const ended = new Promise((resolve) => child.on("close", resolve));
     try {
-      const files = (): string[] => readdirSync(directory).sort();
+      const files = (): string[] => readdirSync(at("")).sort();
       const until = Date.now() + 30_000;
       while (!(files().length >= 3 && !files().includes("x-00001.pcapng"))) {
         assert(Date.now() < until && child.exitCode === null, `after 30 s there are ${files()}`);
@@ -318,10 +298,10 @@ test("files that a killed psample leaves open in tshark, and read gives as many 
       child.kill("SIGKILL");
       await ended;
     }
-    const names = readdirSync(directory).sort();
+    const names = readdirSync(at("")).sort();
     assert(names.length === 3 || names.length === 4, names.join());
     for (const [i, name] of names.entries()) {
-      const path = join(directory, name);
+      const path = at(name);
       const io = fakeIo();
       const status = await main(["read", "--json", path], io);
       const lines = io.text().split("\n").filter((line) => line.startsWith('{"type":"sample"')).length;
@@ -330,22 +310,18 @@ test("files that a killed psample leaves open in tshark, and read gives as many 
         lines,
         name,
       );
-      if (i < names.length - 1) assertEquals([status, readFileSync(path).length <= 300_000], [0, true], name);
+      if (i < names.length - 1) assertEquals([status, statSync(path).size <= 300_000], [0, true], name);
     }
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
-test("the real files: made, rotated, removed", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-"));
-  try {
+test(
+  "the real files: made, rotated, removed",
+  inDirectory(async (at) => {
     const entries = samples(Array.from({ length: 100 }, (_, i) => i));
     const io = Object.assign(fakeIo(), { openFiles: processIo().openFiles });
-    await record(io, ["-w", join(directory, "x.pcapng"), "--rotate", "10s", "--keep", "4"], [entries], { recorded: true });
-    assertEquals(readdirSync(directory).sort(), [7, 8, 9, 10].map((i) => `x-000${String(i).padStart(2, "0")}.pcapng`));
-    for (const name of readdirSync(directory)) assertEquals(ofType(readFileSync(join(directory, name)), 6).length, 10);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+    await record(io, ["-w", at("x.pcapng"), "--rotate", "10s", "--keep", "4"], [entries], { recorded: true });
+    assertEquals(readdirSync(at("")).sort(), [7, 8, 9, 10].map((i) => `x-000${String(i).padStart(2, "0")}.pcapng`));
+    for (const name of readdirSync(at(""))) assertEquals(ofType(readFileSync(at(name)), 6).length, 10);
+  }),
+);

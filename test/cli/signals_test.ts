@@ -1,36 +1,18 @@
 /** The command as a process: whatever it waits for, signals and limits end it. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import {
-  closeSync,
-  constants,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, statSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
-import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
+import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
+import { hears } from "../support/hears.ts";
 import { programs } from "../support/programs.ts";
 import { fakeIo } from "./fake_io.ts";
 
-const MAIN = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
-const WORDS: readonly string[] = "Bun" in globalThis
-  ? [process.execPath, MAIN]
-  : [process.execPath, "run", "--no-check", "--allow-ffi", "--allow-read", "--allow-write", MAIN];
 /** Nothing waits for it but a test that fails. */
 const PATIENCE_MS = 60_000;
-/** SIGPROF: one of the last that it gets a handler for. */
-const LATE_SIGNAL = 27;
 /** What a signal may take when something does not read, and a machine that is busy. */
 const BOUND_MS = 20_000;
 
@@ -50,7 +32,7 @@ class Running implements AsyncDisposable {
 
   constructor(args: readonly string[], { shell = 'exec "$0" "$@"', reads = true } = {}) {
     const env = { ...process.env, NO_COLOR: "1" };
-    const child = spawn("sh", ["-c", shell, ...WORDS, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
+    const child = spawn("sh", ["-c", shell, ...COMMAND, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
     if (reads) child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
     this.child = child;
@@ -63,7 +45,7 @@ class Running implements AsyncDisposable {
 
   /** Sends a signal, once it is heard. */
   async signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGUSR1" | "SIGUSR2"): Promise<void> {
-    await until(() => `it hears signals; it said ${this.err}`, () => this.child.exitCode !== null || heard(this.child.pid!, LATE_SIGNAL));
+    await until(() => `it hears signals; it said ${this.err}`, () => this.child.exitCode !== null || hears(this.child.pid!));
     process.kill(this.child.pid!, name);
   }
 
@@ -71,23 +53,6 @@ class Running implements AsyncDisposable {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
     await this.ended.catch(() => {});
   }
-}
-
-/** Whether a process has a handler for a signal. */
-function heard(pid: number, signal: number): boolean {
-  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? "0";
-  return (BigInt(`0x${caught}`) >> BigInt(signal - 1) & 1n) === 1n;
-}
-
-function inDirectory(work: (path: (name: string) => string) => Promise<void>): () => Promise<void> {
-  return async () => {
-    const directory = mkdtempSync(join(tmpdir(), "psample-"));
-    try {
-      await work((name) => join(directory, name));
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
-  };
 }
 
 function fifo(path: string): string {
@@ -156,7 +121,7 @@ test(
       const shell = `${prelude}SHELL=/bin/sh COMMAND="$0 $*" exec script -qec 'echo $$ >${file}; exec $COMMAND' /dev/null`;
       await using running = new Running(["read", pipe], { shell });
       const pid = (): number => existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
-      await until(() => `it hears signals; it said ${running.out}`, () => pid() > 0 && heard(pid(), LATE_SIGNAL));
+      await until(() => `it hears signals; it said ${running.out}`, () => pid() > 0 && hears(pid()));
       process.kill(pid(), "SIGHUP");
       // Were it not ignored, it would be what ends it.
       if (prelude) {

@@ -1,11 +1,11 @@
 /** The entry point ./record, as a program uses it. */
-import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { ArgumentError, pump, readRecording as readRecordingOfMain, recordTo } from "../../mod.ts";
 import { createRecorder, Output, readRecording, RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../../src/receive/mod.ts";
+import { inDirectory } from "../support/directory.ts";
 
 const RECORDED = new URL("../golden/cookie.new.pcap", import.meta.url).pathname;
 
@@ -19,14 +19,14 @@ async function packets(path: string): Promise<string[]> {
   return found;
 }
 
-test("a recording is converted into each format, by a recorder and by a sink", async () => {
-  assert(readRecordingOfMain === readRecording);
-  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
-  try {
+test(
+  "a recording is converted into each format, by a recorder and by a sink",
+  inDirectory(async (at) => {
+    assert(readRecordingOfMain === readRecording);
     const expected = await packets(RECORDED);
     assertEquals(expected.length, 2);
     for (const format of RECORDING_FORMATS) {
-      const byHand = join(directory, `hand.${format}`);
+      const byHand = at(`hand.${format}`);
       const recorder = createRecorder(format as RecordingFormat);
       const output = new Output();
       recorder.begin(output);
@@ -38,35 +38,31 @@ test("a recording is converted into each format, by a recorder and by a sink", a
       recorder.end(output, { stats: recording.stats() });
       await recording.close();
       writeFileSync(byHand, output.written);
-      const bySink = join(directory, `sink.${format}`);
+      const bySink = at(`sink.${format}`);
       await pump(await readRecording(RECORDED), [], [await recordTo(bySink, { format })]);
       assertEquals([await packets(byHand), await packets(bySink)], [expected, expected], format);
       assertEquals(readFileSync(bySink), readFileSync(byHand), format);
     }
     assertEquals(["a.pcap", "a.pcapng", "a"].map(recordingFormat), ["pcap", "pcapng", "pcapng"]);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
-test("a recording that is read is not emptied by recording to it, by whatever name", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
-  try {
-    const path = join(directory, "a.pcapng");
+test(
+  "a recording that is read is not emptied by recording to it, by whatever name",
+  inDirectory(async (at) => {
+    const path = at("a.pcapng");
     writeFileSync(path, readFileSync(RECORDED));
     await using recording = await readRecording(path);
     const guarded = [recording.identity!];
-    await assertRejects(async () => await recordTo(join(directory, ".", "a.pcapng"), { guarded }), ArgumentError, "being read");
+    await assertRejects(async () => await recordTo(join(at(""), ".", "a.pcapng"), { guarded }), ArgumentError, "being read");
     assertEquals(readFileSync(path), readFileSync(RECORDED));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
-test("a recording is reopened once its file has been moved away, and continues in the present one until then", async () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-record-"));
-  try {
-    const path = join(directory, "a.pcapng");
+test(
+  "a recording is reopened once its file has been moved away, and continues in the present one until then",
+  inDirectory(async (at) => {
+    const path = at("a.pcapng");
     const sink = await recordTo(path);
     const source = await readRecording(RECORDED);
     const batch = (await source.read())!;
@@ -75,7 +71,7 @@ test("a recording is reopened once its file has been moved away, and continues i
     const size = statSync(path).size;
     assertThrows(() => sink.reopen(), ArgumentError, "it is the file that is recorded to");
     assertEquals(statSync(path).size, size);
-    const moved = join(directory, "moved");
+    const moved = at("moved");
     // A number that a removed file had may be that of a new one.
     for (let i = 0; i < 3; i++) {
       renameSync(path, moved);
@@ -88,7 +84,5 @@ test("a recording is reopened once its file has been moved away, and continues i
     assertEquals(sink.written, batch.samples);
     sink.abort();
     await source.close();
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);

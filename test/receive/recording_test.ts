@@ -1,8 +1,7 @@
 /** Recordings as a source: what is in them, from where, and when. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { open } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join as joinPath } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -23,6 +22,7 @@ import { FakeFile, FakeSys } from "../fake_sys.ts";
 import { type Attribute, bytes, join, message, number } from "../psample/build.ts";
 import { recordings } from "../psample/recordings.ts";
 import { netlinkRecord, pcapFile, pcapngParts } from "../support/capture_files.ts";
+import { inDirectory } from "../support/directory.ts";
 import { pieces, readAll, type Reading, readPieces } from "../support/reading.ts";
 import { devices, record } from "../support/recorded.ts";
 import { toHex } from "../../src/wire/text.ts";
@@ -534,12 +534,12 @@ test("readRecording() gives everything before a cut, wherever it is", async () =
   }
 });
 
-test("readRecording() opens a path, knows the file, and tells why it cannot", async () => {
-  const directory = mkdtempSync(joinPath(tmpdir(), "psample-read-"));
-  try {
-    const path = joinPath(directory, "a.pcap");
+test(
+  "readRecording() opens a path, knows the file, and tells why it cannot",
+  inDirectory(async (at) => {
+    const path = at("a.pcap");
     writeFileSync(path, golden("ingress.new.pcap"));
-    const sources = [await readRecording(path), await readRecording(joinPath(directory, ".", "a.pcap"))];
+    const sources = [await readRecording(path), await readRecording(joinPath(at(""), ".", "a.pcap"))];
     assert(sources[0]!.identity !== undefined);
     assertEquals(sources[0]!.identity, sources[1]!.identity);
     const read = await readAll(sources[0]!);
@@ -547,20 +547,18 @@ test("readRecording() opens a path, knows the file, and tells why it cannot", as
     assertEquals(await sources[0]!.read(), undefined);
     await sources[1]!.close();
     assertEquals(await sources[1]!.read(), undefined);
-    await assertRejects(() => readRecording(joinPath(directory, "b.pcap")), SystemError, "no such file");
-    await assertRejects(() => readRecording(directory), SystemError, "is a directory");
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+    await assertRejects(() => readRecording(at("b.pcap")), SystemError, "no such file");
+    await assertRejects(() => readRecording(at("")), SystemError, "is a directory");
+  }),
+);
 
-test("readRecording() lets the event loop have its turn", async () => {
-  const one = netlinkRecord(sampleMessage(1));
-  const file = pcapFile([family(30), sampleMessage(1)].map((message) => ({ bytes: netlinkRecord(message) })));
-  const block = pcapFile(Array.from({ length: 400 }, () => ({ bytes: one }))).subarray(24);
-  const directory = mkdtempSync(joinPath(tmpdir(), "psample-read-"));
-  try {
-    const path = joinPath(directory, "long.pcap");
+test(
+  "readRecording() lets the event loop have its turn",
+  inDirectory(async (at) => {
+    const one = netlinkRecord(sampleMessage(1));
+    const file = pcapFile([family(30), sampleMessage(1)].map((message) => ({ bytes: netlinkRecord(message) })));
+    const block = pcapFile(Array.from({ length: 400 }, () => ({ bytes: one }))).subarray(24);
+    const path = at("long.pcap");
     writeFileSync(path, join(file, ...Array.from({ length: 600 }, () => block)));
     const source = await readRecording(path);
     let turns = 0;
@@ -570,10 +568,8 @@ test("readRecording() lets the event loop have its turn", async () => {
     clearInterval(timer);
     assertEquals(samples, 240_001);
     assert(turns > 2, `${turns} turns`);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
 test("a pipe that is silent does not block, and ending or closing ends the wait", async () => {
   for (const how of ["end", "close"] as const) {
@@ -596,10 +592,10 @@ test("a pipe that is silent does not block, and ending or closing ends the wait"
   }
 });
 
-test("a pipe ends when its last writer has gone, and not before the first one came", async () => {
-  const directory = mkdtempSync(joinPath(tmpdir(), "psample-read-"));
-  try {
-    const path = joinPath(directory, "fifo");
+test(
+  "a pipe ends when its last writer has gone, and not before the first one came",
+  inDirectory(async (at) => {
+    const path = at("fifo");
     assertEquals(spawnSync("mkfifo", [path]).status, 0);
     const source = await readRecording(path);
     let isDone = false;
@@ -610,10 +606,8 @@ test("a pipe ends when its last writer has gone, and not before the first one ca
     await writer.write(pcapFile([{ bytes: netlinkRecord(join(family(30), sampleMessage(1))) }]));
     await writer.close();
     assertEquals(sequences(await reading), [1]);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
 test("what goes wrong while reading is told after what was read before, once", async () => {
   const sys = new FakeSys();

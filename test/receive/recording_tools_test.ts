@@ -1,9 +1,8 @@
 /** What tshark finds in a recording, and what other programs have written again, is what is read here. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
+import { inDirectory } from "../support/directory.ts";
 import { readAll, readPieces } from "../support/reading.ts";
 import { readRecording } from "../../src/receive/recording.ts";
 import { output, programs } from "../support/programs.ts";
@@ -40,18 +39,17 @@ test("the devices of two hosts are those that tshark names", programs("tshark"),
   assertEquals(await read(`${ODD}${name}`), tshark(`${ODD}${name}`, "frame"));
 });
 
-test("what editcap writes in each of its formats of netlink is read", programs("editcap"), async () => {
-  const directory = mkdtempSync(join(tmpdir(), "psample-tools-"));
-  try {
+test(
+  "what editcap writes in each of its formats of netlink is read",
+  programs("editcap"),
+  inDirectory(async (at) => {
     for (const name of ["be.pcap", "sll.pcap", "pb.le.pcapng"]) {
       const expected = (await read(`${ODD}${name}`)).map(([time]) => time);
       for (const format of ["pcap", "pcapng", "nsecpcap", "modpcap", "nokiapcap", "rh6_1pcap", "suse6_3pcap"]) {
-        const path = join(directory, "written");
+        const path = at("written");
         assertEquals(output("editcap", "-F", format, `${ODD}${name}`, path).status, 0, format);
         for (const size of [undefined, 7]) assertEquals((await read(path, size)).map(([time]) => time), expected, `${name} as ${format}`);
       }
     }
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);

@@ -1,7 +1,6 @@
 /** Opening what a sink writes to: on the scripted kernel, and in real directories through the real seam. */
 import { spawnSync } from "node:child_process";
-import { linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -10,6 +9,7 @@ import { openDescriptor, OutputFiles } from "../../src/sink/files.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
+import { inDirectory } from "../support/directory.ts";
 
 const sys = await loadSys();
 const bytes = (text: string): Uint8Array<ArrayBuffer> => {
@@ -17,16 +17,6 @@ const bytes = (text: string): Uint8Array<ArrayBuffer> => {
   new TextEncoder().encodeInto(text, encoded);
   return encoded;
 };
-
-/** Calls `use` with a directory of its own. */
-async function inDirectory(use: (path: (name: string) => string) => void | Promise<void>): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "psample-sink-"));
-  try {
-    await use((name) => join(directory, name));
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
 
 function identityOf(path: string): string {
   const fd = sys.open(path, O_RDONLY | O_CLOEXEC, 0);
@@ -36,7 +26,8 @@ function identityOf(path: string): string {
   return status.identity;
 }
 
-test("a file is made, or emptied, and written", () =>
+test(
+  "a file is made, or emptied, and written",
   inDirectory((path) => {
     writeFileSync(path("old"), "something longer");
     for (const name of ["old", "new"]) {
@@ -45,9 +36,11 @@ test("a file is made, or emptied, and written", () =>
       destination.close();
       assertEquals(readFileSync(path(name), "utf8"), "text");
     }
-  }));
+  }),
+);
 
-test("a guarded file is not emptied, by whatever name", () =>
+test(
+  "a guarded file is not emptied, by whatever name",
   inDirectory((path) => {
     writeFileSync(path("a"), "precious");
     linkSync(path("a"), path("hard"));
@@ -63,9 +56,11 @@ test("a guarded file is not emptied, by whatever name", () =>
     files.guard(path("b"));
     files.guard(path("none"));
     assertThrows(() => files.create(path("b")), ArgumentError);
-  }));
+  }),
+);
 
-test("a file is guarded until it is recorded to no more; one that is being read is so for good", () =>
+test(
+  "a file is guarded until it is recorded to no more; one that is being read is so for good",
   inDirectory((path) => {
     for (const name of ["read", "recorded"]) writeFileSync(path(name), "precious");
     const files = new OutputFiles(sys, [identityOf(path("read"))]);
@@ -75,9 +70,11 @@ test("a file is guarded until it is recorded to no more; one that is being read 
     recorded();
     assertThrows(() => files.create(path("read")), ArgumentError, "it is the file that is being read");
     files.create(path("recorded")).close();
-  }));
+  }),
+);
 
-test("a guarded file is not removed, and not written through a descriptor that is open already", () =>
+test(
+  "a guarded file is not removed, and not written through a descriptor that is open already",
   inDirectory((path) => {
     writeFileSync(path("a"), "precious");
     symlinkSync("a", path("soft"));
@@ -91,9 +88,11 @@ test("a guarded file is not removed, and not written through a descriptor that i
     files.remove(path("b"));
     files.remove(path("none"));
     assertEquals([...files.namesBeside(path("a"))].sort(), ["a", "soft"]);
-  }));
+  }),
+);
 
-test("what is in a file stays there until the first write, and a new file is there at once", () =>
+test(
+  "what is in a file stays there until the first write, and a new file is there at once",
   inDirectory((path) => {
     writeFileSync(path("old"), "precious");
     const files = new OutputFiles(sys);
@@ -106,27 +105,33 @@ test("what is in a file stays there until the first write, and a new file is the
     assertEquals(readFileSync(path("old"), "utf8"), "text");
     files.create(path("new")).close();
     assertEquals(readFileSync(path("new"), "utf8"), "");
-  }));
+  }),
+);
 
-test("what cannot be opened is told with its name", () =>
+test(
+  "what cannot be opened is told with its name",
   inDirectory((path) => {
     mkdirSync(path("d"));
     for (const [name, code] of [["d", "EISDIR"], ["none/a", "ENOENT"], ["d\0", "ENOENT"]] as const) {
       const error = assertThrows(() => new OutputFiles(sys).create(path(name)), SystemError);
       assertEquals([error.code, error.op], [code, `write ${path(name)}`]);
     }
-  }));
+  }),
+);
 
-test("a new file is made only if there is none", () =>
+test(
+  "a new file is made only if there is none",
   inDirectory((path) => {
     writeFileSync(path("a"), "old");
     const files = new OutputFiles(sys);
     assertEquals(files.createNew(path("a")), undefined);
     files.createNew(path("b"))!.close();
     assertEquals(readFileSync(path("a"), "utf8"), "old");
-  }));
+  }),
+);
 
-test("names beside a file are those in its directory, however many", () =>
+test(
+  "names beside a file are those in its directory, however many",
   inDirectory((path) => {
     const names = Array.from({ length: 3000 }, (_, i) => `a-${String(i).padStart(5, "0")} with a name that takes some room`);
     for (const name of names) writeFileSync(path(name), "");
@@ -134,9 +139,11 @@ test("names beside a file are those in its directory, however many", () =>
     assertEquals([...files.namesBeside(path("a"))].sort(), names);
     assertEquals(files.namesBeside(path("none/a")), []);
     assert(files.namesBeside("a").includes("mod.ts"));
-  }));
+  }),
+);
 
-test("a file is removed; one that is gone already is no failure, a directory is", () =>
+test(
+  "a file is removed; one that is gone already is no failure, a directory is",
   inDirectory((path) => {
     writeFileSync(path("a"), "");
     mkdirSync(path("d"));
@@ -144,9 +151,11 @@ test("a file is removed; one that is gone already is no failure, a directory is"
     files.remove(path("a"));
     files.remove(path("a"));
     assertThrows(() => files.remove(path("d")), SystemError, path("d"));
-  }));
+  }),
+);
 
-test("a pipe without a reader is waited for without blocking", () =>
+test(
+  "a pipe without a reader is waited for without blocking",
   inDirectory(async (path) => {
     spawnSync("mkfifo", [path("fifo")]);
     const destination = new OutputFiles(sys).create(path("fifo"));
@@ -164,9 +173,11 @@ test("a pipe without a reader is waited for without blocking", () =>
     sys.close(reader);
     assertEquals(assertThrows(() => destination.write(bytes("text")), SystemError).code, "EPIPE");
     destination.close();
-  }));
+  }),
+);
 
-test("a pipe that is open already is opened once more, so that its own flags stay as they are", () =>
+test(
+  "a pipe that is open already is opened once more, so that its own flags stay as they are",
   inDirectory((path) => {
     spawnSync("mkfifo", [path("fifo")]);
     const reader = sys.open(path("fifo"), O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
@@ -181,9 +192,11 @@ test("a pipe that is open already is opened once more, so that its own flags sta
     destination.close();
     assertEquals(sys.close(blocking), 0);
     sys.close(reader);
-  }));
+  }),
+);
 
-test("a file that is open already stays the caller's", () =>
+test(
+  "a file that is open already stays the caller's",
   inDirectory((path) => {
     writeFileSync(path("a"), "");
     const fd = sys.open(path("a"), 1 | O_CLOEXEC, 0);
@@ -192,4 +205,5 @@ test("a file that is open already stays the caller's", () =>
     destination.close();
     assertEquals(sys.close(fd), 0);
     assertEquals(readFileSync(path("a"), "utf8"), "text");
-  }));
+  }),
+);

@@ -1,8 +1,7 @@
 /** Files through the seam, in whichever runtime this is. */
 import { spawnSync } from "node:child_process";
-import { chownSync, linkSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
+import { chownSync, linkSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { chmodSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
@@ -26,6 +25,7 @@ import {
   POLLOUT,
 } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
+import { inDirectory } from "../support/directory.ts";
 
 const ENXIO = 6;
 const EAGAIN = 11;
@@ -33,16 +33,6 @@ const EACCES = 13;
 const EISDIR = 21;
 const sys = await loadSys();
 const isDeno = process.versions["bun"] === undefined;
-
-/** Calls `use` with a directory of its own. */
-function inDirectory(use: (directory: string) => void): void {
-  const directory = mkdtempSync(join(tmpdir(), "psample-files-"));
-  try {
-    use(directory);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-}
 
 function open(path: string, flags: number): number {
   const fd = sys.open(path, flags | O_CLOEXEC, 0o644);
@@ -56,9 +46,10 @@ function stat(fd: number): FileStatus {
   return status;
 }
 
-test("a file is made, written, read back, cut and removed", () => {
-  inDirectory((directory) => {
-    const path = join(directory, "größe");
+test(
+  "a file is made, written, read back, cut and removed",
+  inDirectory((at) => {
+    const path = at("größe");
     assertEquals(sys.open(path, O_RDONLY, 0), -ENOENT);
     const out = open(path, O_WRONLY | O_CREAT | O_EXCL);
     assertEquals(sys.open(path, O_WRONLY | O_CREAT | O_EXCL, 0o644), -EEXIST);
@@ -73,17 +64,18 @@ test("a file is made, written, read back, cut and removed", () => {
     assertEquals([sys.ftruncate(out, 10), stat(back).size, sys.seekable(back)], [0, 10, true]);
     assertEquals([sys.close(out), sys.close(back)], [0, 0]);
     assertEquals([sys.unlink(path), sys.unlink(path)], [0, -ENOENT]);
-  });
-});
+  }),
+);
 
-test("a file is the same by every name, and two files are not", () => {
-  inDirectory((directory) => {
-    const path = join(directory, "a");
+test(
+  "a file is the same by every name, and two files are not",
+  inDirectory((at) => {
+    const path = at("a");
     writeFileSync(path, "some");
-    linkSync(path, join(directory, "hard"));
-    symlinkSync("a", join(directory, "soft"));
-    writeFileSync(join(directory, "b"), "some");
-    const fds = ["a", "hard", "soft", "b"].map((name) => open(join(directory, name), O_RDONLY));
+    linkSync(path, at("hard"));
+    symlinkSync("a", at("soft"));
+    writeFileSync(at("b"), "some");
+    const fds = ["a", "hard", "soft", "b"].map((name) => open(at(name), O_RDONLY));
     const [a, hard, soft, b] = fds.map((fd) => stat(fd).identity);
     for (const fd of fds) sys.close(fd);
     assertEquals([hard, soft], [a, a]);
@@ -96,24 +88,26 @@ test("a file is the same by every name, and two files are not", () => {
     assertEquals(readFileSync(path, "utf8"), "some");
     sys.close(open(path, O_WRONLY | O_CREAT | O_TRUNC));
     assertEquals(readFileSync(path, "utf8"), "");
-  });
-});
+  }),
+);
 
-test("a call that cannot be done returns the negative error number", () => {
-  assertEquals([sys.read(-1, memory(1)), sys.stat(-1), sys.ftruncate(-1, 0)], [-EBADF, -EBADF, -EBADF]);
-  // The C library would take what comes before the NUL.
-  for (const path of ["", "/dev/null\0", "\0"]) assertEquals([sys.open(path, O_RDONLY, 0), sys.unlink(path)], [-ENOENT, -ENOENT]);
-  inDirectory((directory) => {
-    const fd = open(directory, O_RDONLY);
-    assertEquals([stat(fd).kind, sys.read(fd, memory(1)), sys.unlink(directory)], ["directory", -EISDIR, -EISDIR]);
-    assertEquals(sys.open(directory, O_WRONLY, 0), -EISDIR);
+test(
+  "a call that cannot be done returns the negative error number",
+  inDirectory((at) => {
+    assertEquals([sys.read(-1, memory(1)), sys.stat(-1), sys.ftruncate(-1, 0)], [-EBADF, -EBADF, -EBADF]);
+    // The C library would take what comes before the NUL.
+    for (const path of ["", "/dev/null\0", "\0"]) assertEquals([sys.open(path, O_RDONLY, 0), sys.unlink(path)], [-ENOENT, -ENOENT]);
+    const fd = open(at(""), O_RDONLY);
+    assertEquals([stat(fd).kind, sys.read(fd, memory(1)), sys.unlink(at(""))], ["directory", -EISDIR, -EISDIR]);
+    assertEquals(sys.open(at(""), O_WRONLY, 0), -EISDIR);
     sys.close(fd);
-  });
-});
+  }),
+);
 
-test("a FIFO never blocks: poll tells whether there is data, a writer, a reader", () => {
-  inDirectory((directory) => {
-    const path = join(directory, "fifo");
+test(
+  "a FIFO never blocks: poll tells whether there is data, a writer, a reader",
+  inDirectory((at) => {
+    const path = at("fifo");
     assertEquals(spawnSync("mkfifo", [path]).status, 0);
     assertEquals(sys.open(path, O_WRONLY | O_NONBLOCK, 0), -ENXIO);
     const from = open(path, O_RDONLY | O_NONBLOCK);
@@ -131,29 +125,33 @@ test("a FIFO never blocks: poll tells whether there is data, a writer, a reader"
     sys.close(from);
     assertEquals(sys.poll(again, POLLOUT) & POLLERR, POLLERR);
     sys.close(again);
-  });
-});
+  }),
+);
 
-test("the kernel's protection of sticky directories holds", {
-  skip: process.getuid!() !== 0 || readFileSync("/proc/sys/fs/protected_symlinks", "utf8").trim() !== "1",
-}, () => {
-  inDirectory((directory) => {
-    const sticky = join(directory, "sticky");
+test(
+  "the kernel's protection of sticky directories holds",
+  {
+    skip: process.getuid!() !== 0 || readFileSync("/proc/sys/fs/protected_symlinks", "utf8").trim() !== "1",
+  },
+  inDirectory((at) => {
+    const sticky = at("sticky");
     mkdirSync(sticky);
     chmodSync(sticky, 0o1777);
-    writeFileSync(join(directory, "precious"), "some");
+    writeFileSync(at("precious"), "some");
     const link = join(sticky, "link");
     symlinkSync("../precious", link);
     spawnSync("chown", ["-h", "65534", link]);
-    chownSync(directory, 65534, 65534);
+    chownSync(at(""), 65534, 65534);
     assertEquals(sys.open(link, O_WRONLY | O_CREAT | O_TRUNC, 0o644), -EACCES);
-    assertEquals(readFileSync(join(directory, "precious"), "utf8"), "some");
-  });
-});
+    assertEquals(readFileSync(at("precious"), "utf8"), "some");
+  }),
+);
 
-test("Deno is asked before libc opens or removes a file", { skip: !isDeno, timeout: 60_000 }, () => {
-  inDirectory((directory) => {
-    writeFileSync(join(directory, "a"), "some");
+test(
+  "Deno is asked before libc opens or removes a file",
+  { skip: !isDeno, timeout: 60_000 },
+  inDirectory((at) => {
+    writeFileSync(at("a"), "some");
     const load = new URL("../../src/sys/load.ts", import.meta.url).href;
     const code = `
       const { loadSys } = await import(${JSON.stringify(load)});
@@ -173,7 +171,7 @@ test("Deno is asked before libc opens or removes a file", { skip: !isDeno, timeo
       }`;
     const run = (...permissions: string[]): string[] => {
       const args = ["run", "--no-prompt", "--allow-ffi", ...permissions, "-"];
-      const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: directory, input: code, encoding: "utf8" });
+      const { stdout, stderr } = spawnSync(process.execPath, args, { cwd: at(""), input: code, encoding: "utf8" });
       assert(stdout, stderr);
       return stdout.trim().split("\n");
     };
@@ -188,5 +186,5 @@ test("Deno is asked before libc opens or removes a file", { skip: !isDeno, timeo
     ]);
     assertMatch(run("--allow-read=a").join("\n"), /^read true\nwrite NotCapable.*\nboth NotCapable.*write access.*\n/);
     assertEquals(run("--allow-read=a", "--allow-write=a,b"), ["read true", "write true", "both true", "make true", "remove true"]);
-  });
-});
+  }),
+);
