@@ -3,16 +3,13 @@
  * Ethernet header and for those that begin with IP. Two rules of it are known to surprise: behind `vlan` and `mpls`, everything to the
  * right looks 4 bytes further in, and IPv4 fragments but the first have no ports.
  */
-import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../wire/ether_types.ts";
+import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_MPLS_UC, ETH_P_QINQ1, ETH_P_RARP } from "../wire/ether_types.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
+import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import { FilterError, type Span } from "./filter_error.ts";
 import type { Arithmetic, Direction, Protocol, Tree } from "./language/tree.ts";
 import { all, any, calculate, type Comparison, load, not, number, type Test, type Value } from "./condition.ts";
 
-/** The tag that was used for stacked VLANs before 802.1ad. */
-const ETH_P_QINQ1 = 0x9100;
-const ETH_P_MPLS_UC = 0x8847;
 /** Up to here an EtherType is a length, and LLC follows. */
 const LARGEST_LENGTH = 1500;
 /** Access points of LLC that stand in both of its first bytes: ISO, IP and NetBEUI. */
@@ -20,7 +17,6 @@ const BOTH_SAPS: ReadonlySet<number> = new Set([0xfe, 0x06, 0xf0]);
 /** IPX and AppleTalk come in several forms at once. */
 const MANY_FORMS: ReadonlySet<number> = new Set([0xe0, 0x809b, 0x80f3]);
 
-const IPPROTO_FRAGMENT = 44;
 const IPV4_HEADER = { protocol: 9, fragment: 6, source: 12, destination: 16 };
 const IPV6_HEADER = { protocol: 6, source: 8, destination: 24, size: 40 };
 const ARP_HEADER = { source: 14, destination: 24 };

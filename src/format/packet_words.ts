@@ -32,6 +32,7 @@ import type { Headers } from "../packet/headers.ts";
 import { protocolName } from "../packet/protocol_names.ts";
 import { tcpFlagsText } from "../packet/transport.ts";
 import { ETH_P_TEB } from "../wire/ether_types.ts";
+import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { hexByte, ipv4Text, ipv6Text } from "../wire/text.ts";
 import { ascii, type Output } from "./output.ts";
 
@@ -200,7 +201,6 @@ function writeProtocol(output: Output, packet: Headers, i: number, end: number, 
   return true;
 }
 
-const IPPROTO_FRAGMENT = 44;
 const IPPROTO_NONE = 59;
 
 /** Where the IP packet ends, captured or not. A length of 0 says nothing: then it is where the whole packet ends. */

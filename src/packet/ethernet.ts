@@ -4,20 +4,26 @@
  *
  * @module
  */
-import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_TEB } from "../wire/ether_types.ts";
+import {
+  ETH_P_8021AD,
+  ETH_P_8021Q,
+  ETH_P_802_3_MIN,
+  ETH_P_ARP,
+  ETH_P_IP,
+  ETH_P_IPV6,
+  ETH_P_MPLS_UC,
+  ETH_P_QINQ1,
+  ETH_P_TEB,
+} from "../wire/ether_types.ts";
 import { ARP, CONTROL_WORD, ETHERNET, IPV4, IPV6, LLC, MPLS, NONE, NSH, PPP, PPPOE, SNAP, VLAN } from "./header.ts";
 import type { Headers } from "./headers.ts";
 
 // EtherTypes with headers that only packets have; include/uapi/linux/if_ether.h.
-const ETH_P_QINQ1 = 0x9100;
 const ETH_P_QINQ2 = 0x9200;
-const ETH_P_MPLS_UC = 0x8847;
 const ETH_P_MPLS_MC = 0x8848;
 const ETH_P_PPP_DISC = 0x8863;
 const ETH_P_PPP_SES = 0x8864;
 const ETH_P_NSH = 0x894f;
-/** Below this the field is the length of an 802.3 frame (ETH_P_802_3_MIN). */
-const LEAST_ETHER_TYPE = 0x0600;
 
 const PPP_IP = 0x0021;
 const PPP_IPV6 = 0x0057;
@@ -55,7 +61,7 @@ export function ofEtherType(type: number): number {
 function afterType(packet: Headers, bytes: Uint8Array, at: number): number {
   const type = bytes[at]! << 8 | bytes[at + 1]!;
   packet.next = at + 2;
-  if (type >= LEAST_ETHER_TYPE) return ofEtherType(type);
+  if (type >= ETH_P_802_3_MIN) return ofEtherType(type);
   packet.narrow(ETHERNET, at + 2, type);
   return LLC;
 }

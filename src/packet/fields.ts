@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { ETH_P_802_3_MIN, ETH_P_TEB } from "../wire/ether_types.ts";
+import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { ipv4Text, ipv6Text } from "../wire/text.ts";
 import {
   AH,
@@ -260,8 +262,6 @@ function readHeader(packet: Headers, i: number, fields: Writable): void {
   }
 }
 
-const IPPROTO_FRAGMENT = 44;
-const ETH_P_TEB = 0x6558;
 const GRE_CHECKSUM = 0x8000;
 const GRE_KEY = 0x2000;
 
@@ -273,7 +273,7 @@ function greKey(flags: number | undefined, u32: (offset: number) => number | und
 
 /** An EtherType; what is smaller is the length of an 802.3 frame. */
 function etherTypeOf(value: number | undefined): number | undefined {
-  return value !== undefined && value >= 0x600 ? value : undefined;
+  return value !== undefined && value >= ETH_P_802_3_MIN ? value : undefined;
 }
 
 function shifted(value: number | undefined, bits: number, mask = 0xffff_ffff): number | undefined {

@@ -247,6 +247,9 @@ const STACK: Field = {
   text: (value) => [...value].map(headerName).join("."),
 };
 
+const SOURCE = address(12, 8, 14);
+const DESTINATION = address(16, 24, 24);
+
 const FIELDS: Readonly<Record<string, Field>> = {
   macsource: fixed(ETHERNET, 6, 6, macText),
   macdestination: fixed(ETHERNET, 0, 6, macText),
@@ -254,8 +257,8 @@ const FIELDS: Readonly<Record<string, Field>> = {
   vlan: bits(VLAN, 0, 0, 0xfff),
   priority: bits(VLAN, 0, 13, 7),
   mplslabel: MPLS_LABEL,
-  ipsource: address(12, 8, 14),
-  ipdestination: address(16, 24, 24),
+  ipsource: SOURCE,
+  ipdestination: DESTINATION,
   ip4source: fixed(IPV4, 12, 4, ipv4Text),
   ip4destination: fixed(IPV4, 16, 4, ipv4Text),
   ip6source: fixed(IPV6, 8, 16, ipv6Text),
@@ -322,9 +325,6 @@ export function packetKey(name: string): PacketKey | undefined {
     },
   };
 }
-
-const SOURCE = address(12, 8, 14);
-const DESTINATION = address(16, 24, 24);
 
 /** `subnet:/24`: the two networks that talk, source first. */
 function subnet(name: string): Field | undefined {

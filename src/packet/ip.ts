@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
+import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import { AH, ESP, ETHERNET, GRE, ICMP, ICMPV6, IGMP, IPV4, IPV6, IPV6_EXTENSION, MPLS, NONE, SCTP, TCP, UDP, UDP_LITE } from "./header.ts";
 import type { Headers } from "./headers.ts";
 
@@ -13,7 +13,6 @@ const IPPROTO_IGMP = 2;
 const IPPROTO_IPIP = 4;
 const IPPROTO_IPV6 = 41;
 const IPPROTO_ROUTING = 43;
-const IPPROTO_FRAGMENT = 44;
 const IPPROTO_GRE = 47;
 const IPPROTO_ESP = 50;
 const IPPROTO_AH = 51;

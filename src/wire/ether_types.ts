@@ -4,6 +4,8 @@
  */
 
 export const ETH_P_ALL = 0x0003;
+/** The first EtherType: smaller numbers in its place are the length of an 802.3 frame (IEEE 802.3, 3.2.6). */
+export const ETH_P_802_3_MIN = 0x0600;
 export const ETH_P_IP = 0x0800;
 export const ETH_P_ARP = 0x0806;
 export const ETH_P_RARP = 0x8035;
@@ -11,7 +13,10 @@ export const ETH_P_RARP = 0x8035;
 export const ETH_P_TEB = 0x6558;
 export const ETH_P_8021Q = 0x8100;
 export const ETH_P_IPV6 = 0x86dd;
+export const ETH_P_MPLS_UC = 0x8847;
 export const ETH_P_8021AD = 0x88a8;
+/** The tag that was used for stacked VLANs before 802.1ad. */
+export const ETH_P_QINQ1 = 0x9100;
 
 const NAMES: readonly (readonly [string, number])[] = [
   ["loop", 0x0060],
@@ -62,9 +67,9 @@ const NAMES: readonly (readonly [string, number])[] = [
   ["ethercat", 0x88a4],
   ["802.1Q", ETH_P_8021Q],
   ["802.1ad", ETH_P_8021AD],
-  ["mpls_uc", 0x8847],
+  ["mpls_uc", ETH_P_MPLS_UC],
   ["mpls_mc", 0x8848],
-  ["teb", 0x6558],
+  ["teb", ETH_P_TEB],
   ["LLDP", 0x88cc],
   ["ipv4", ETH_P_IP],
 ];

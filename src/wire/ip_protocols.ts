@@ -3,6 +3,8 @@
 export const IPPROTO_ICMP = 1;
 export const IPPROTO_TCP = 6;
 export const IPPROTO_UDP = 17;
+/** The fragment header of IPv6. */
+export const IPPROTO_FRAGMENT = 44;
 export const IPPROTO_ICMPV6 = 58;
 export const IPPROTO_SCTP = 132;
 
