@@ -3,7 +3,7 @@
  * for what tcpdump says only if asked, or on a line of its own: VLAN tags and MPLS labels come first, and what is in a tunnel
  * stands behind `vxlan 42 | `. Nothing is copied from a packet as text, so that no packet steers a terminal.
  */
-import { macText, nextLevel } from "../packet/fields.ts";
+import { macText, nextLevel, tunnelId } from "../packet/fields.ts";
 import {
   AH,
   ARP,
@@ -31,7 +31,6 @@ import {
 import type { Headers } from "../packet/headers.ts";
 import { protocolName } from "../packet/protocol_names.ts";
 import { tcpFlagsText } from "../packet/transport.ts";
-import { ETH_P_TEB } from "../wire/ether_types.ts";
 import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { hexByte, ipv4Text, ipv6Text } from "../wire/text.ts";
 import { ascii, type Output } from "./output.ts";
@@ -361,25 +360,17 @@ function writeArp(output: Output, bytes: Uint8Array, at: number, available: numb
 
 /** The tunnel at the end of a level, with its identifier: `vxlan 42`; empty for IP in IP. */
 function tunnelWord(packet: Headers, from: number, end: number): string {
-  const { bytes } = packet;
   for (let i = end - 1; i >= from; i--) {
     const kind = packet.kinds[i]!;
-    const at = packet.offsets[i]!;
     switch (kind) {
       case VXLAN:
       case VXLAN_GPE:
       case GENEVE:
-        return `${headerName(kind)} ${u32(bytes, at + 4) >>> 8}`;
       case GTPU:
-        return `gtp ${u32(bytes, at + 4)}`;
       case ERSPAN:
-        return "erspan";
       case GRE: {
-        const flags = u16(bytes, at);
-        // Of version 1 the key is a length and a call.
-        if ((flags & 0x2000) === 0 || flags & 7) return "gre";
-        const key = u32(bytes, at + (flags & 0x8000 ? 8 : 4));
-        return `gre ${u16(bytes, at + 2) === ETH_P_TEB ? key >>> 8 : key}`;
+        const id = tunnelId(packet, i);
+        return id === undefined ? headerName(kind) : `${headerName(kind)} ${id}`;
       }
     }
   }

@@ -248,27 +248,41 @@ function readHeader(packet: Headers, i: number, fields: Writable): void {
     case VXLAN:
     case VXLAN_GPE:
     case GENEVE:
-      fields.tunnelId = shifted(u32(4), 8);
-      break;
     case GTPU:
-      fields.tunnelId = u32(4);
+    case GRE:
+      fields.tunnelId = tunnelId(packet, i);
       break;
-    case GRE: {
-      const key = greKey(u16(0), u32);
-      // NVGRE's key is a subnet of 24 bits and a flow of 8 (RFC 7637).
-      fields.tunnelId = u16(2) === ETH_P_TEB ? shifted(key, 8) : key;
-      break;
-    }
   }
 }
 
 const GRE_CHECKSUM = 0x8000;
 const GRE_KEY = 0x2000;
 
-/** The key of a GRE header with these flags. */
-function greKey(flags: number | undefined, u32: (offset: number) => number | undefined): number | undefined {
-  if (flags === undefined || (flags & GRE_KEY) === 0 || (flags & 7) !== 0) return undefined;
-  return u32(flags & GRE_CHECKSUM ? 8 : 4);
+/** The identifier of the tunnel that header `i` is of; `undefined` if it has none, or it was cut off. */
+export function tunnelId(packet: Headers, i: number): number | undefined {
+  const { bytes, end } = packet;
+  const at = packet.offsets[i]!;
+  const u16 = (offset: number): number => bytes[at + offset]! << 8 | bytes[at + offset + 1]!;
+  const u32 = (offset: number): number | undefined => at + offset + 4 <= end ? (u16(offset) << 16 | u16(offset + 2)) >>> 0 : undefined;
+  switch (packet.kinds[i]) {
+    case VXLAN:
+    case VXLAN_GPE:
+    case GENEVE:
+      return shifted(u32(4), 8);
+    case GTPU:
+      return u32(4);
+    case GRE: {
+      if (at + 4 > end) return undefined;
+      const flags = u16(0);
+      // Of version 1 the key is a length and a call.
+      if ((flags & GRE_KEY) === 0 || (flags & 7) !== 0) return undefined;
+      const key = u32(flags & GRE_CHECKSUM ? 8 : 4);
+      // NVGRE's key is a subnet of 24 bits and a flow of 8 (RFC 7637).
+      return u16(2) === ETH_P_TEB ? shifted(key, 8) : key;
+    }
+    default:
+      return undefined;
+  }
 }
 
 /** An EtherType; what is smaller is the length of an 802.3 frame. */
