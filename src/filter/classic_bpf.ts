@@ -3,23 +3,27 @@
  * Source: Documentation/networking/filter.rst, include/uapi/linux/bpf_common.h and filter.h.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
-import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { Comparison, Operation, Test, Value } from "./condition.ts";
 import { FilterError } from "./filter_error.ts";
+import {
+  encodeProgram,
+  type Instruction,
+  JUMP_EQUAL,
+  LD_ABSOLUTE,
+  LD_IMMEDIATE,
+  LD_INDIRECT,
+  MOVE_A_TO_X,
+  RETURN,
+} from "./instructions.ts";
 import { parseFilter } from "./language/parse.ts";
 import { lower } from "./lower.ts";
 import { refuseSampleTests } from "./stage.ts";
 
-const LD_IMMEDIATE = 0x00;
 const LD_MEMORY = 0x60;
 const LD_LENGTH = 0x80;
-const LD_ABSOLUTE: Readonly<Record<1 | 2 | 4, number>> = { 1: 0x30, 2: 0x28, 4: 0x20 };
-const LD_INDIRECT: Readonly<Record<1 | 2 | 4, number>> = { 1: 0x50, 2: 0x48, 4: 0x40 };
 /** X = 4 * (byte & 0xf). */
 const LDX_HEADER_LENGTH = 0xb1;
 const STORE = 0x02;
-const MOVE_A_TO_X = 0x07;
-const RETURN = 0x06;
 const JUMP = 0x05;
 /** Or this: the operand is X. */
 const WITH_X = 0x08;
@@ -37,8 +41,8 @@ const ALU: Readonly<Record<Operation, number>> = {
 };
 /** The jump that decides a comparison, and whether it is taken where the comparison does not hold. */
 const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped: boolean]>> = {
-  "=": [0x15, false],
-  "!=": [0x15, true],
+  "=": [JUMP_EQUAL, false],
+  "!=": [JUMP_EQUAL, true],
   ">": [0x25, false],
   "<=": [0x25, true],
   ">=": [0x35, false],
@@ -64,7 +68,8 @@ interface Label {
   at: number;
 }
 
-interface Instruction {
+/** An instruction whose jumps are not distances yet. */
+interface Step {
   readonly code: number;
   readonly constant: number;
   /** Of a jump. */
@@ -91,7 +96,7 @@ export function compileBpf(expression: string, first: FirstHeader, keepBytes: nu
 
 class Compiler {
   readonly #refuse: (why: string) => FilterError;
-  readonly #instructions: Instruction[] = [];
+  readonly #instructions: Step[] = [];
   readonly #reject: Label = { at: -1 };
 
   constructor(refuse: (why: string) => FilterError) {
@@ -221,7 +226,7 @@ class Compiler {
   /** The program with its jumps as distances; those that are too long for 8 bits get jumps without a condition, of 32 bits, behind them. */
   #assembled(): Uint8Array<ArrayBuffer> {
     const instructions = this.#instructions;
-    const long = new Set<Instruction>();
+    const long = new Set<Step>();
     let starts: number[];
     for (let changed = true; changed;) {
       changed = false;
@@ -235,7 +240,7 @@ class Compiler {
         changed = true;
       }
     }
-    const words = instructions.flatMap((instruction, i): [number, number, number, number][] => {
+    const words = instructions.flatMap((instruction, i): Instruction[] => {
       const { code, constant, yes, no } = instruction;
       const distance = (label: Label, from: number): number => starts[label.at]! - starts[i]! - from - 1;
       if (!yes) return [[code, 0, 0, constant]];
@@ -246,14 +251,6 @@ class Compiler {
     if (words.length > MOST_INSTRUCTIONS) {
       throw this.#refuse(`this takes ${words.length} instructions, and the kernel takes ${MOST_INSTRUCTIONS}`);
     }
-    const bytes = memory(8 * words.length);
-    const view = viewOf(bytes);
-    for (const [i, [code, yes, no, constant]] of words.entries()) {
-      view.setUint16(8 * i, code, LITTLE);
-      view.setUint8(8 * i + 2, yes);
-      view.setUint8(8 * i + 3, no);
-      view.setUint32(8 * i + 4, constant, LITTLE);
-    }
-    return bytes;
+    return encodeProgram(words);
   }
 }
