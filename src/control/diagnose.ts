@@ -20,7 +20,7 @@ import { listGroupsWith } from "./groups.ts";
 import { hookFindings, placeText } from "./hook_findings.ts";
 import { listListeners } from "./listeners.ts";
 import { checkPrerequisites, failure } from "./prerequisites.ts";
-import { cleanUpSamplingWith } from "./sampling/cleanup.ts";
+import { findLeftoversWith } from "./sampling/cleanup.ts";
 import type { Sampling } from "./sampling/sampling.ts";
 import { observeSamplingWith } from "./survey.ts";
 import { TrafficControl } from "./traffic_control.ts";
@@ -118,7 +118,7 @@ async function listenersFinding(sys: Sys, family: Family): Promise<Finding> {
 }
 
 async function leftoverFindings(sys: Sys): Promise<Finding[]> {
-  const { removed, kept } = await cleanUpSamplingWith(sys, { dryRun: true });
+  const { removed, kept } = await findLeftoversWith(sys);
   const finding = (sampling: Sampling, what: string, cure: string): Finding => {
     const { device, direction, group } = sampling;
     return { verdict: "note", about: "leftovers", device, direction, group, what: `${placeText(sampling)} ${what}`, cure };

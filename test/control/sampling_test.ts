@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { ArgumentError, NetlinkError } from "../../src/errors.ts";
-import { type CleanUpOptions, cleanUpSamplingWith } from "../../src/control/sampling/cleanup.ts";
+import { type CleanUpOptions, cleanUpSamplingWith, findLeftoversWith } from "../../src/control/sampling/cleanup.ts";
 import type { SamplingHandle } from "../../src/control/sampling/handle.ts";
 import { addSamplingWith } from "../../src/control/sampling/install.ts";
 import { listSamplingWith } from "../../src/control/sampling/list.ts";
@@ -562,6 +562,24 @@ test("a running instance is not left over, and another's leftover is, whoever ho
   kernel.close(impostor.fd);
   await handle.remove();
   assertEquals(kernel.ours, []);
+  kernel.assertClean();
+});
+
+test("who asks only for leftovers finds the same, and does not wait for a look at every clsact", async () => {
+  const kernel = new TcKernel();
+  kernel.addClsact();
+  const asked = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = kernel.requests;
+    await work();
+    return kernel.requests - before;
+  };
+  assertEquals(await findLeftoversWith(kernel), { removed: [], kept: [] });
+  // All qdiscs again, then the filters and the chains of both sides.
+  const [few, all] = [await asked(() => findLeftoversWith(kernel)), await asked(() => cleanUpSamplingWith(kernel, { dryRun: true }))];
+  assertEquals(all - few, 5);
+  kernel.addFilter("egress", 28787, MARK + 5);
+  assertEquals(await findLeftoversWith(kernel), await cleanUpSamplingWith(kernel, { dryRun: true }));
+  assertEquals((await findLeftoversWith(kernel)).removed.length, 1);
   kernel.assertClean();
 });
 

@@ -68,7 +68,7 @@ export interface Kept {
  * @category Sampling
  */
 export async function listLeftovers(): Promise<readonly FilterSampling[]> {
-  return (await cleanUpSampling({ dryRun: true })).removed;
+  return (await findLeftoversWith(await loadSys())).removed;
 }
 
 /**
@@ -84,11 +84,23 @@ export async function cleanUpSampling(options: CleanUpOptions = {}): Promise<Cle
 
 /** {@linkcode cleanUpSampling} on a given seam. */
 export async function cleanUpSamplingWith(sys: Sys, options: CleanUpOptions = {}): Promise<CleanUp> {
+  return await visit(sys, options, true);
+}
+
+/**
+ * What {@linkcode cleanUpSampling} would remove, and what it would keep of what carries our mark. Clsact qdiscs without a mark are not
+ * looked for: that takes requests for every clsact of the network namespace, and whoever waits for this does not use them.
+ */
+export async function findLeftoversWith(sys: Sys): Promise<CleanUp> {
+  return await visit(sys, { dryRun: true }, false);
+}
+
+async function visit(sys: Sys, options: CleanUpOptions, unmarked: boolean): Promise<CleanUp> {
   const tc = new TrafficControl(sys);
   let instance: Instance | undefined;
   try {
     const visitor = instance = Instance.visit(sys);
-    const work = (): Promise<CleanUp> => cleanUp({ sys, tc, onWarning: options.onWarning }, visitor, options);
+    const work = (): Promise<CleanUp> => cleanUp({ sys, tc, onWarning: options.onWarning }, visitor, options, unmarked);
     return await (options.dryRun ? work() : visitor.exclusively(work, options));
   } finally {
     instance?.close();
@@ -96,7 +108,12 @@ export async function cleanUpSamplingWith(sys: Sys, options: CleanUpOptions = {}
   }
 }
 
-async function cleanUp(tools: Tools, visitor: Instance, { force = false, dryRun = false }: CleanUpOptions): Promise<CleanUp> {
+async function cleanUp(
+  tools: Tools,
+  visitor: Instance,
+  { force = false, dryRun = false }: CleanUpOptions,
+  unmarked: boolean,
+): Promise<CleanUp> {
   const { tc } = tools;
   const links = await tc.links();
   // Filters before instances: one that starts after this look has none among them.
@@ -131,7 +148,7 @@ async function cleanUp(tools: Tools, visitor: Instance, { force = false, dryRun 
       errors.push(error);
     }
   }
-  kept.push(...await unmarkedClsacts(tc, links));
+  if (unmarked) kept.push(...await unmarkedClsacts(tc, links));
   if (errors.length > 0) throw errors[0];
   return { removed, kept };
 }
@@ -139,8 +156,10 @@ async function cleanUp(tools: Tools, visitor: Instance, { force = false, dryRun 
 /** The clsact qdiscs that have nothing on them. */
 async function unmarkedClsacts(tc: TrafficControl, links: LinkTable): Promise<Kept[]> {
   const kept: Kept[] = [];
-  for (const { ifindex, kind } of await tc.qdiscs()) {
-    const attached = kind === "clsact" ? await inspect(tc, ifindex) : undefined;
+  const qdiscs = await tc.qdiscs();
+  for (const { ifindex, kind } of qdiscs) {
+    // This only reports: one that has gone meanwhile was there a moment ago.
+    const attached = kind === "clsact" ? await inspect(tc, ifindex, qdiscs) : undefined;
     if (attached && containsOnly(attached, [])) {
       kept.push({ device: links.nameOf(ifindex), ifindex, sampling: undefined, reason: "unmarked" });
     }

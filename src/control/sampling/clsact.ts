@@ -30,9 +30,13 @@ export type OwnFilter = Required<Pick<FilterKey, "ifindex" | "parent" | "prefere
 
 const EMPTY: Side = { entries: [], chains: [] };
 
-/** Looks at a device; `undefined` if it has neither a clsact nor an ingress qdisc. */
-export async function inspect(tc: TrafficControl, ifindex: number): Promise<Attached | undefined> {
-  const qdisc = (await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
+/**
+ * Looks at a device; `undefined` if it has neither a clsact nor an ingress qdisc.
+ *
+ * @param qdiscs All qdiscs, where it does no harm if its own has gone since, or was replaced: then nothing appears to be on it.
+ */
+export async function inspect(tc: TrafficControl, ifindex: number, qdiscs?: readonly Qdisc[]): Promise<Attached | undefined> {
+  const qdisc = (qdiscs ?? await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
   if (!qdisc) return undefined;
   const side = async (parent: number): Promise<Side> => ({
     entries: await tc.filterEntries(ifindex, parent),
