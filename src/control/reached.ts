@@ -277,7 +277,7 @@ interface Way {
   readonly partly: readonly Filter[];
   /** One in front that hides all of them, where they are not reached. */
   readonly blocker: Filter | undefined;
-  /** A filter that would lead to the chain, and is itself behind the blocker. */
+  /** A filter that would lead to the chain, and is itself behind the blocker; where they are not reached. */
   readonly leads: Filter | undefined;
 }
 
@@ -288,6 +288,7 @@ function wayTo(mine: Filter, filters: readonly Filter[]): Way {
   for (const chain of chains.values()) chain.sort((a, b) => a.preference - b.preference);
   const best = new Map<number, number>();
   const waiting: { chain: number; partly: readonly Filter[] }[] = [{ chain: 0, partly: [] }];
+  const ownPlaces = placesOf(mine);
   let partly: readonly Filter[] | undefined;
   let blocker: Filter | undefined;
   for (let next = waiting.shift(); next; next = waiting.shift()) {
@@ -306,7 +307,7 @@ function wayTo(mine: Filter, filters: readonly Filter[]): Way {
       for (const chain of fate.chains) waiting.push({ chain, partly: [...before] });
       if (!fate.accepted && !fate.taken && !fate.unknown && fate.chains.size === 0) continue;
       // What runs elsewhere than mine hides at most the packets that pass there.
-      const sameWorld = placesOf(mine).inHardware === inHardware && placesOf(mine).onlyHardware === onlyHardware;
+      const sameWorld = ownPlaces.inHardware === inHardware && ownPlaces.onlyHardware === onlyHardware;
       if (common === "all" && !fate.next && !fate.unknown && sameWorld && !ambiguous(other, filters)) {
         if (!blocker || (other.chain ?? 0) === (mine.chain ?? 0)) blocker = other;
         break;
@@ -314,9 +315,9 @@ function wayTo(mine: Filter, filters: readonly Filter[]): Way {
       before.push(other);
     }
   }
-  const rivals = partly ? flowerRivals(mine, filters) : [];
+  if (partly) return { reached: true, partly: [...new Set([...partly, ...flowerRivals(mine, filters)])], blocker, leads: undefined };
   const leads = filters.find((other) => fateOf(other).chains.has(mine.chain ?? 0));
-  return { reached: partly !== undefined, partly: [...new Set([...partly ?? [], ...rivals])], blocker, leads };
+  return { reached: false, partly: [], blocker, leads };
 }
 
 /**
@@ -351,15 +352,14 @@ function placesOf(filter: Filter): { inHardware: boolean; onlyHardware: boolean;
   return { inHardware, onlyHardware: inHardware && skipsSoftware, nowhere: skipsSoftware && !inHardware };
 }
 
-function nameOf({ preference, chain, kind }: Filter): string {
-  return `the filter pref ${preference}${chain ? ` chain ${chain}` : ""} (${printable(kind)})`;
+function nameOf({ preference, chain, kind }: Filter, more = ""): string {
+  return `the filter pref ${preference}${chain ? ` chain ${chain}` : ""} (${printable(kind)}${more})`;
 }
 
 /** A filter, and what it does with the packets that it keeps. */
 function describe(filter: Filter, fate: Fate = fateOf(filter)): string {
-  const { preference, chain, kind } = filter;
   const words = fate.unknown ? "its program decides" : [...new Set(fate.controls.map(controlText))].join(", ");
-  return `the filter pref ${preference}${chain ? ` chain ${chain}` : ""} (${printable(kind)}: ${words})`;
+  return nameOf(filter, `: ${words}`);
 }
 
 function readsProgram({ classifier }: Filter): boolean {
