@@ -1,4 +1,5 @@
 /** What the command has of the world around it: the only file that reads, prints and hears signals. */
+import { constants } from "node:os";
 import process from "node:process";
 import { isatty } from "node:tty";
 import { DescriptorInput, type RecordingInput } from "../src/receive/recording_input.ts";
@@ -45,8 +46,8 @@ export interface Io {
   /** Opens a recording, or standard input if the path is `-`. */
   openRecording(path: string): Promise<RecordingInput>;
   /**
-   * Calls `handler` at each signal that would end the process, until the function that it resolves to is called. What whoever
-   * started the process ignores stays ignored, but for those that ask for something (INT, TERM, USR1, USR2).
+   * Calls `handler` at each signal that would end the process, until the function that it resolves to is called. Signals that are
+   * ignored when the process starts stay ignored, except for those that ask for something (INT, TERM, USR1, USR2).
    */
   hearSignals(handler: (signal: string) => void): Promise<() => void>;
   /** Dies of a signal as if nobody had heard it. */
@@ -55,28 +56,28 @@ export interface Io {
   settled(): Promise<void>;
 }
 
-// The signals that end a process by default, by their numbers in include/uapi/asm-generic/signal.h. Not ILL, FPE, SEGV and BUS:
-// they tell of a fault of the program itself, which cannot go on to clean up.
-const SIGNALS: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGTRAP: 5,
-  SIGABRT: 6,
-  SIGUSR1: 10,
-  SIGUSR2: 12,
-  SIGALRM: 14,
-  SIGTERM: 15,
-  SIGSTKFLT: 16,
-  SIGXCPU: 24,
-  SIGXFSZ: 25,
-  SIGVTALRM: 26,
-  SIGPROF: 27,
-  SIGIO: 29,
-  SIGPWR: 30,
-  SIGSYS: 31,
-};
-/** A shell that starts a script's job in the background has it ignore INT, for instance: whoever sends one means it all the same. */
+// The signals that end a process by default. Not ILL, FPE, SEGV and BUS: they tell of a fault of the program itself, which cannot
+// go on to clean up.
+const SIGNALS = [
+  "SIGHUP",
+  "SIGINT",
+  "SIGQUIT",
+  "SIGTRAP",
+  "SIGABRT",
+  "SIGUSR1",
+  "SIGUSR2",
+  "SIGALRM",
+  "SIGTERM",
+  "SIGSTKFLT",
+  "SIGXCPU",
+  "SIGXFSZ",
+  "SIGVTALRM",
+  "SIGPROF",
+  "SIGIO",
+  "SIGPWR",
+  "SIGSYS",
+] as const;
+/** Heard even if they are ignored at the start, as INT is in a job that a script starts in the background: a sender means them. */
 const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
 
 /** What a runtime hears by itself: Deno HUP, as soon as it hears any other, and Bun those that tell of its own faults. */
@@ -85,7 +86,7 @@ const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT",
 /** How soon SIGUSR1 is answered if it cannot be heard. */
 const USR1_LOOK_MS = 250;
 
-/** How much may wait for whoever reads standard error, and how long the end waits. */
+/** How much may be queued for standard error, and how long the end waits until it is read. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
 
@@ -123,8 +124,8 @@ export function processIo(): Io {
       // From here on a reader who does not read must not keep a signal from being heard.
       notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
       const handlers = new Map<string, (signal: string) => void>();
-      for (const [name, number] of Object.entries(SIGNALS)) {
-        const action = sys.signalAction(number);
+      for (const name of SIGNALS) {
+        const action = sys.signalAction(constants.signals[name]);
         // Once a runtime has taken one of these over, nothing but a handler keeps the process from dying of it.
         const heard = REQUESTS.has(name) || action === "default" || (TAKEN_OVER.has(name) && action === "caught");
         if (heard) handlers.set(name, handler);
@@ -142,7 +143,7 @@ export function processIo(): Io {
     },
     dieOf: async (signal) => {
       await notices?.settled();
-      (await loadSys()).raiseDefault(SIGNALS[signal]!);
+      (await loadSys()).raiseDefault(constants.signals[signal as keyof typeof constants.signals]);
     },
     settled: async () => await notices?.settled(),
   };

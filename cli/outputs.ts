@@ -39,7 +39,7 @@ import { unknownWord } from "./words.ts";
 /** How wide lines about packets are at a terminal: as wide as the narrowest that people use. */
 const TERMINAL_COLUMNS = 80;
 
-/** The option that ends a command after so many samples. */
+/** The option that ends a command after a number of samples. */
 function countOption(letter?: string): Option<number | undefined> {
   return number({
     letter,

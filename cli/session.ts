@@ -3,7 +3,7 @@
  * status that is. Around one pump, and around everything that has to be waited for before it.
  *
  * - INT, TERM and HUP end it: what is queued is still delivered, within a bound. The second of them ends it at once.
- * - USR1 asks for the numbers so far; USR2 has the recording opened anew.
+ * - USR1 asks for the numbers so far; USR2 has the recording reopened.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
 import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
@@ -49,7 +49,7 @@ export interface PumpPlan {
   readonly summary: (stats: ListenStats) => boolean;
   /** Resolves when the numbers are final. Defaults to at once. */
   readonly settle?: (() => Promise<void>) | undefined;
-  /** Opens what is recorded to anew, for USR2. Defaults to nothing. */
+  /** Reopens the recording, for USR2. Defaults to doing nothing. */
   readonly reopen?: (() => void) | undefined;
 }
 
@@ -194,7 +194,7 @@ export class Session {
       await plan.settle?.();
       const { stats } = summary;
       this.#lost = stats.lost > 0 || stats.dropped > 0 || summary.sinks.some(({ skipped }) => skipped > 0);
-      // Whoever read everything and went away does not want to know the numbers either.
+      // A reader that went away does not want to know the numbers either.
       const left = summary.sinks.every(({ left }) => left);
       if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(account(stats, written(summary.sinks)));
       return summary;
@@ -240,7 +240,7 @@ export class Session {
     };
   }
 
-  /** Whoever read one of several sinks has gone. */
+  /** The reader of one of several sinks has gone. */
   #left(sink: Sink, sinks: readonly Sink[]): void {
     const others = sinks.filter((other) => other !== sink).map(({ name }) => name);
     if (others.length > 0) this.notice(`nobody reads ${sink.name} any more; ${others.join(", ")} continues`);

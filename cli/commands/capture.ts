@@ -22,7 +22,7 @@ import { tcLines } from "../tc/mod.ts";
 import { filterStart, isFile } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
-/** Samples one packet in so many. */
+/** The default rate: 1 in 1000 packets is sampled. */
 const RATE = 1000;
 
 const OPTIONS = {

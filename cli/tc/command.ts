@@ -8,8 +8,6 @@ import type { TcChange } from "../../src/tc/tcmsg.ts";
 export interface TcOptions {
   /** `-s`: counters and ages. */
   readonly stats: boolean;
-  /** `-d`. */
-  readonly details: boolean;
   /** `-r`: handles as numbers too. */
   readonly raw: boolean;
   /** `-j`. */

@@ -300,30 +300,33 @@ scene("all or nothing: where the second direction is refused the first is undone
 
 // --- the clsact -------------------------------------------------------------------------------------
 
-scene("the clsact goes with the last of us, whoever made it; a stranger's stays, and stays where a stranger came", async () => {
-  const [mine, theirs, visited] = dummies(3) as [string, string, string];
-  tc(`qdisc add dev ${theirs} clsact`);
-  const before = tcDump(mine, theirs);
-  for (const order of [[0, 1], [1, 0]]) {
-    for (const direction of ["ingress", "both"] as const) {
-      const handles: SamplingHandle[] = [];
-      for (let i = 0; i < 2; i++) handles.push(await addSampling({ device: mine, direction, rate: 1 }));
-      const other = await addSampling({ device: theirs, direction, rate: 1 });
-      assertEquals(handles.map(({ installed }) => installed[0]!.preference), [28787, 28786]);
-      const [first, last] = order.map((i) => handles[i]!);
-      await first!.remove();
-      assertEquals(saidByUs(last!.installed), saidByTc([mine]), "the other is untouched");
-      await last!.remove();
-      await other.remove();
+scene(
+  "the clsact goes with the last of us, even if another of us made it; a stranger's stays, and stays where a stranger came",
+  async () => {
+    const [mine, theirs, visited] = dummies(3) as [string, string, string];
+    tc(`qdisc add dev ${theirs} clsact`);
+    const before = tcDump(mine, theirs);
+    for (const order of [[0, 1], [1, 0]]) {
+      for (const direction of ["ingress", "both"] as const) {
+        const handles: SamplingHandle[] = [];
+        for (let i = 0; i < 2; i++) handles.push(await addSampling({ device: mine, direction, rate: 1 }));
+        const other = await addSampling({ device: theirs, direction, rate: 1 });
+        assertEquals(handles.map(({ installed }) => installed[0]!.preference), [28787, 28786]);
+        const [first, last] = order.map((i) => handles[i]!);
+        await first!.remove();
+        assertEquals(saidByUs(last!.installed), saidByTc([mine]), "the other is untouched");
+        await last!.remove();
+        await other.remove();
+      }
     }
-  }
-  assertEquals(tcDump(mine, theirs), before);
+    assertEquals(tcDump(mine, theirs), before);
 
-  const handle = await addSampling({ device: visited, direction: "both", rate: 1 });
-  tc(`filter add dev ${visited} egress pref 5 matchall action continue`);
-  await handle.remove();
-  assertEquals(tcFilters([visited]).map(({ direction, filter }) => [direction, filter.pref]), [["egress", 5]]);
-});
+    const handle = await addSampling({ device: visited, direction: "both", rate: 1 });
+    tc(`filter add dev ${visited} egress pref 5 matchall action continue`);
+    await handle.remove();
+    assertEquals(tcFilters([visited]).map(({ direction, filter }) => [direction, filter.pref]), [["egress", 5]]);
+  },
+);
 
 scene("eight at once on one device, begun and ended at once", async () => {
   const [device] = dummies(1) as [string];

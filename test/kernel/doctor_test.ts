@@ -30,7 +30,7 @@ async function whileSending<Result>(work: () => Promise<Result>): Promise<Result
       try {
         send("a", frameOut());
       } catch {
-        // Who drops on the way out says so to whoever sends.
+        // A drop on the way out is reported to the sender.
       }
       await pause(5);
     }

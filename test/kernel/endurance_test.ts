@@ -129,7 +129,7 @@ scene("allNamespaces: one of them goes away, the others are heard on, and so is 
 
 // --- devices ----------------------------------------------------------------------------------------
 
-scene("a sampled device is removed: the listener lives on, hears the other of its group, and both anew", async () => {
+scene("a sampled device is removed: the listener lives on, hears the other of its group, and both again", async () => {
   wire();
   secondWire();
   await using ear = await hear();

@@ -98,7 +98,7 @@ export function ethernet(to: Uint8Array, from: Uint8Array, kind: number, body: U
   return join(to, from, words(kind), body);
 }
 
-/** What the peer sends to us: 192.0.2.2:4000 to 192.0.2.1:5000, and so many bytes. */
+/** What the peer sends to us: 192.0.2.2:4000 to 192.0.2.1:5000, with `bytes` bytes. */
 export function packetIn({ id = 1, size = 100, port = 5000, to = "192.0.2.1" } = {}): Uint8Array {
   return udp({ from: "192.0.2.2", to, id }, 4000, port, counting(size));
 }

@@ -43,7 +43,7 @@ scene("groups come and go while somebody listens: news, samples and the list agr
   await ear.hearsNoMore();
 });
 
-scene("a group that is made anew begins its numbers anew: that is no loss", async () => {
+scene("a group that is made again restarts its numbers: that is no loss", async () => {
   wire();
   await using ear = await hear();
   const packets = inOrder(3, frameOut);

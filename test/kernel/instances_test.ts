@@ -1,4 +1,4 @@
-/** How processes that sample know of each other: whoever runs is left alone, whoever was killed is cleaned up after. */
+/** How processes that sample know of each other: a running one is left alone, a killed one is cleaned up after. */
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";

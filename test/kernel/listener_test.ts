@@ -192,7 +192,7 @@ scene("a listener in a Worker", async () => {
   }
 });
 
-scene("nobody listens: tc goes on, and who comes later hears only what comes later", async () => {
+scene("nobody listens: tc goes on, and a later listener hears only what comes later", async () => {
   sampledWire();
   send("a", ...inOrder(5, frameOut));
   await using ear = await hear({ events: false });

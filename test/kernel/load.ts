@@ -50,7 +50,7 @@ export class Load implements Disposable {
     const most = Math.ceil(20 * TICK_MS * rate / 1000 / this.perPacket);
     for (let elapsed = 0; elapsed < seconds * 1000; elapsed = performance.now() - begin) {
       const due = Math.floor(elapsed / 1000 * rate - (this.sent - before)) / this.perPacket;
-      // What could not be sent in time is not made up for in one go: who listens has to get the processor too.
+      // What could not be sent in time is not made up for in one go: the listener has to get the processor too.
       this.send(Math.min(Math.max(Math.floor(due), 0), most));
       await pause(TICK_MS);
     }
@@ -128,7 +128,7 @@ export async function quiet(program: Program): Promise<void> {
   });
 }
 
-/** A line has at least so many bytes. Less is a runtime's own: its threads wake each other by writing. */
+/** The minimum length of a line, in bytes. Less is a runtime's own: its threads wake each other by writing. */
 const LEAST_LINE = 100;
 
 /** Sends one more packet, to a command that has nothing left to do: it writes it. Resolves to how many milliseconds that took. */

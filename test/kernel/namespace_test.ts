@@ -1,4 +1,4 @@
-/** Network namespaces: each has its own groups and samples; whoever may can listen to those of others. */
+/** Network namespaces: each has its own groups and samples; with the privilege for it one can listen to those of others. */
 import { assertEquals } from "@std/assert";
 import { listGroups } from "../../mod.ts";
 import { frameOut, inOrder } from "./frames.ts";

@@ -1,5 +1,5 @@
 /**
- * What a test takes that not every machine has. Where it is missing the test is skipped, and standard error says
+ * What a test requires and not every machine has. If it is missing the test is skipped, and standard error says
  * why; with PSAMPLE_REQUIRE=1 that is a failure. Three things are a skip even then: what the kernel is too old
  * for, or built without, what may only be done to a kernel that `boot` started, and other people's readers of our
  * recordings.

@@ -29,7 +29,7 @@ async function counted(): Promise<bigint> {
   return (await hooks()).reduce((sum, { packets = 0n }) => sum + packets, 0n);
 }
 
-/** Frames that the stack has no answer to; what drops on the way out says so to whoever sends. */
+/** Frames that the stack has no answer to; a drop on the way out is reported to the sender. */
 function sendOut(count = 1): void {
   try {
     send("a", ...Array.from({ length: count }, () => frameOut()));

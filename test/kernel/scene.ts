@@ -45,7 +45,7 @@ export const IFINDEX = { a: 101, b: 102, c: 103, d: 104, tun0: 110, tunnel0: 120
 export type Device = keyof typeof IFINDEX;
 
 /**
- * A wire from `a`, which is ours (192.0.2.1), to `b`, which is whoever sends. The peer 192.0.2.2 is made up of
+ * A wire from `a`, which is ours (192.0.2.1), to `b`, which is the sender. The peer 192.0.2.2 is made up of
  * frames alone; its MAC address is not `b`'s, so that the stack takes nothing that comes out there for its own.
  */
 export function wire(): void {

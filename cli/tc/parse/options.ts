@@ -32,7 +32,7 @@ const OPTIONS = [
 
 /** Reads the options up to the object. */
 export function parseOptions(words: Words): TcOptions {
-  const options = { stats: false, details: false, raw: false, json: false, pretty: false, oneline: false };
+  const options = { stats: false, raw: false, json: false, pretty: false, oneline: false };
   for (; words.word?.startsWith("-"); words.skip()) {
     const { word } = words;
     switch (keywordOf(word, OPTIONS)) {
@@ -41,7 +41,7 @@ export function parseOptions(words: Words): TcOptions {
         options.stats = true;
         break;
       case "-details":
-        options.details = true;
+        // Accepted, and changes nothing.
         break;
       case "-raw":
         options.raw = true;

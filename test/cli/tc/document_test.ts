@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { documentWriter } from "../../../cli/tc/format/document.ts";
 
-const OPTIONS = { stats: false, details: false, raw: false, json: true, pretty: false, oneline: false };
+const OPTIONS = { stats: false, raw: false, json: true, pretty: false, oneline: false };
 
 test("JSON stays JSON, and steers no terminal, whatever a device is called", () => {
   const name = 'a"b\\c\t\u0001\u001b[2J\u007f\u009b31m\u202e\u2028\u{e0001}é\u{1f600}';
