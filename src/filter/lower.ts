@@ -93,7 +93,7 @@ class Lowering {
       case "protocol":
         return this.#protocol(tree.protocol);
       case "number":
-        return tree.over === "ether" ? this.#etherType(tree.value) : this.#ipProtocol(tree.over, tree.value);
+        return tree.over === "ether" ? this.#etherNumber(tree.value, tree.at) : this.#ipProtocol(tree.over, tree.value);
       case "net":
         return this.#net(tree);
       case "mac":
@@ -123,7 +123,16 @@ class Lowering {
     return new FilterError(this.#expression, at, why);
   }
 
-  #etherType(type: number, at?: Span): Test {
+  /** An EtherType, or what stands for one in LLC, that the expression gives by its number or name. */
+  #etherNumber(type: number, at: Span): Test {
+    if (this.#ethernet && this.#labels === 0 && MANY_FORMS.has(type)) {
+      const hex = `0x${type.toString(16)}`;
+      throw this.#refuse(at, `ether proto ${hex} comes in several forms; say ether[12:2] = ${hex}`);
+    }
+    return this.#etherType(type);
+  }
+
+  #etherType(type: number): Test {
     if (this.#labels > 0) {
       // What is below the last label says itself what it is.
       const version = type === ETH_P_IP ? 0x40 : type === ETH_P_IPV6 ? 0x60 : undefined;
@@ -133,13 +142,6 @@ class Lowering {
     if (!this.#ethernet) {
       const version = type === ETH_P_IP ? 0x40 : type === ETH_P_IPV6 ? 0x60 : undefined;
       return version === undefined ? FALSE : masked(1, 0, version, 0xf0)!;
-    }
-    if (MANY_FORMS.has(type)) {
-      const hex = `0x${type.toString(16)}`;
-      throw this.#refuse(
-        at ?? { start: 0, end: this.#expression.length },
-        `ether proto ${hex} comes in several forms; say ether[12:2] = ${hex}`,
-      );
     }
     if (type > LARGEST_LENGTH) return compare("=", load(2, this.#type), type);
     const saps = BOTH_SAPS.has(type) ? compare("=", load(2, this.#payload), type << 8 | type) : compare("=", load(1, this.#payload), type);

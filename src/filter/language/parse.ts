@@ -269,8 +269,8 @@ class Parser {
       this.#next();
     }
     if (!this.#isSign("]")) throw this.#expected("the closing bracket");
-    const { end } = this.#next();
-    return { kind: "bytes", protocol: token.text as ByteProtocol, index, size: size as 1 | 2 | 4, at: { start: token.start, end } };
+    this.#next();
+    return { kind: "bytes", protocol: token.text as ByteProtocol, index, size: size as 1 | 2 | 4 };
   }
 
   /** What begins with a word of the language. */
@@ -458,7 +458,7 @@ class Parser {
       );
     }
     this.#next();
-    return { kind: "number", over: protocol ?? "any", value };
+    return { kind: "number", over: protocol ?? "any", value, at: token };
   }
 
   #address({ protocol, direction, type }: Qualifiers): Tree {
@@ -494,7 +494,7 @@ class Parser {
         throw this.#refuse({ start: token.start, end: given.at.end }, "the address has bits beyond its mask");
       }
     }
-    return { kind: "net", over, direction, address, mask, at: token };
+    return { kind: "net", over, direction, address, mask };
   }
 
   #mask(size: number, text: string): { mask: Uint8Array; at: Span } | undefined {

@@ -62,7 +62,7 @@ export type Arithmetic =
   | { readonly kind: "number"; readonly value: number }
   | { readonly kind: "length" }
   | { readonly kind: "negation"; readonly of: Arithmetic }
-  | { readonly kind: "bytes"; readonly protocol: ByteProtocol; readonly index: Arithmetic; readonly size: 1 | 2 | 4; readonly at: Span }
+  | { readonly kind: "bytes"; readonly protocol: ByteProtocol; readonly index: Arithmetic; readonly size: 1 | 2 | 4 }
   | {
     readonly kind: "calculation";
     readonly sign: ArithmeticSign;
@@ -89,7 +89,6 @@ export type Tree =
     readonly direction: Direction;
     readonly address: Uint8Array;
     readonly mask: Uint8Array;
-    readonly at: Span;
   }
   | { readonly kind: "mac"; readonly direction: Direction; readonly address: Uint8Array }
   | {
@@ -99,7 +98,7 @@ export type Tree =
     readonly from: number;
     readonly to: number;
   }
-  | { readonly kind: "number"; readonly over: "any" | "ip" | "ip6" | "ether"; readonly value: number }
+  | { readonly kind: "number"; readonly over: "any" | "ip" | "ip6" | "ether"; readonly value: number; readonly at: Span }
   | { readonly kind: "broadcast" }
   | { readonly kind: "multicast"; readonly over: "ether" | "ip" | "ip6" }
   | { readonly kind: "vlan"; readonly id: number | undefined; readonly at: Span }
