@@ -9,7 +9,7 @@ import { EEXIST, EPERM, type Sys } from "../sys/sys.ts";
 import { type Action, type ActionSpec, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
 import { addFlags, NLM_F_ECHO } from "../wire/message.ts";
 import { checkNumber } from "./arguments.ts";
-import { TrafficControl } from "./traffic_control.ts";
+import { type TrafficControl, withTrafficControl } from "./traffic_control.ts";
 
 /** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "../tc/action.ts";
@@ -140,15 +140,6 @@ async function change(sys: Sys, how: "add" | "replace", action: ActionSpec): Pro
     // The echo of a replace counts one reference too many: the one that the kernel holds during the change.
     return index === undefined ? echoed : await get(tc, index, op);
   });
-}
-
-async function withTrafficControl<Result>(sys: Sys, work: (tc: TrafficControl) => Promise<Result>): Promise<Result> {
-  const tc = new TrafficControl(sys);
-  try {
-    return await work(tc);
-  } finally {
-    tc.close();
-  }
 }
 
 function checkSpec({ sample }: ActionSpec): void {

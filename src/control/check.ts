@@ -1,7 +1,6 @@
 /** Looks at the kernel for {@linkcode reach}: one request for each device and each parent of filters. */
-import { NetlinkError } from "../errors.ts";
 import type { Link } from "../link/link.ts";
-import { ENODEV, type Sys } from "../sys/sys.ts";
+import type { Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
 import { TC_H_CLSACT } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
@@ -21,7 +20,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
   const links = new Map<number, Link | undefined>();
   for (const hook of hooks) {
     const { ifindex, parent, rate, group } = hook;
-    if (!links.has(ifindex)) links.set(ifindex, await linkOf(tc, ifindex));
+    if (!links.has(ifindex)) links.set(ifindex, await tc.findLink(ifindex));
     let link = links.get(ifindex);
     const direction = directionOf(parent);
     const filters = link ? await filtersBefore(tc, hook) : [];
@@ -29,7 +28,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
     let answer = reach(hook, { link, filters, tcx, qdisc: undefined });
     if (answer.state === "gone" && link) {
       // Why: the device may have gone meanwhile, or the qdisc with all its filters.
-      link = await linkOf(tc, ifindex);
+      link = await tc.findLink(ifindex);
       const qdisc = (await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
       answer = reach(hook, { link, filters, tcx, qdisc });
     }
@@ -50,13 +49,4 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
 /** The filters that decide whether packets come to a hook. In another chain than 0 these may be anywhere. */
 async function filtersBefore(tc: TrafficControl, { ifindex, parent, chain, preference }: Hook): Promise<Filter[]> {
   return await (chain === 0 ? tc.filtersUpTo(ifindex, parent, chain, preference) : tc.filters(ifindex, parent));
-}
-
-async function linkOf(tc: TrafficControl, ifindex: number): Promise<Link | undefined> {
-  try {
-    return await tc.link(ifindex);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
-    throw error;
-  }
 }

@@ -13,7 +13,7 @@ import { listFamilies } from "../socket/family.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { Requests } from "../socket/requests.ts";
 import { loadSys } from "../sys/load.ts";
-import { ENODEV, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { printable, shellWord } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
 import { listGroupsWith } from "./groups.ts";
@@ -23,7 +23,7 @@ import { checkPrerequisites, failure } from "./prerequisites.ts";
 import { findLeftoversWith } from "./sampling/cleanup.ts";
 import type { Sampling } from "./sampling/sampling.ts";
 import { observeSamplingWith } from "./survey.ts";
-import { TrafficControl } from "./traffic_control.ts";
+import { withTrafficControl } from "./traffic_control.ts";
 
 /**
  * For {@linkcode diagnose}.
@@ -140,7 +140,7 @@ async function leftoverFindings(sys: Sys): Promise<Finding[]> {
 
 async function samplingFindings(sys: Sys, family: Family | undefined, options: DiagnoseOptions): Promise<Finding[]> {
   const { device, group, milliseconds = WATCH_MS } = options;
-  const link = device === undefined ? undefined : await linkOf(sys, device);
+  const link = device === undefined ? undefined : await withTrafficControl(sys, (tc) => tc.findLink(device));
   if (device !== undefined && !link) {
     const what = `this network namespace has no device ${printable(String(device))}`;
     return [{ verdict: "bad", about: "device-gone", what, cure: "ip link lists the devices" }];
@@ -161,18 +161,6 @@ async function samplingFindings(sys: Sys, family: Family | undefined, options: D
 /** Both directions of a device that is down say the same. */
 function withoutRepetition(findings: readonly Finding[]): Finding[] {
   return findings.filter(({ what }, i) => findings.findIndex((other) => other.what === what) === i);
-}
-
-async function linkOf(sys: Sys, device: string | number): Promise<Link | undefined> {
-  const tc = new TrafficControl(sys);
-  try {
-    return await tc.link(device);
-  } catch (error) {
-    if (error instanceof NetlinkError && error.errno === ENODEV) return undefined;
-    throw error;
-  } finally {
-    tc.close();
-  }
 }
 
 function notSampled({ name, up }: Link, group: number | undefined): Finding[] {

@@ -16,7 +16,7 @@ import { type Hook, type Place, type Reach, reach } from "./reached.ts";
 import { listSamplingWith, unusedSamplings } from "./sampling/list.ts";
 import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
 import { tcxPrograms } from "./tcx.ts";
-import { type Direction, directionOf, PARENTS, TrafficControl } from "./traffic_control.ts";
+import { type Direction, directionOf, PARENTS, withTrafficControl } from "./traffic_control.ts";
 
 /**
  * A sample action, and what is known of it now.
@@ -106,12 +106,7 @@ function pause(milliseconds: number): Promise<void> {
 }
 
 async function deviceCounters(sys: Sys): Promise<LinkTable> {
-  const tc = new TrafficControl(sys);
-  try {
-    return await tc.links(true);
-  } finally {
-    tc.close();
-  }
+  return await withTrafficControl(sys, (tc) => tc.links(true));
 }
 
 function passedDevice(before: Link | undefined, now: Link | undefined, direction: Direction | undefined): bigint | undefined {
@@ -146,8 +141,7 @@ type Surveyed = Pick<Observed, "sampling" | "reach"> & { readonly hooks: readonl
 
 /** All sample actions, and whether packets reach them. */
 async function survey(sys: Sys): Promise<Surveyed[]> {
-  const tc = new TrafficControl(sys);
-  try {
+  return await withTrafficControl(sys, async (tc) => {
     const links = await tc.links();
     const qdiscs = await tc.qdiscs();
     const filters = await tc.allFilters();
@@ -169,9 +163,7 @@ async function survey(sys: Sys): Promise<Surveyed[]> {
     );
     const unused = (await unusedSamplings(tc)).map((sampling) => ({ sampling, reach: undefined, hooks: [] }));
     return [...used, ...unused];
-  } finally {
-    tc.close();
-  }
+  });
 }
 
 function placeKey({ ifindex, parent }: Filter): string {

@@ -83,19 +83,29 @@ export class TrafficControl {
     this.#requests.close();
   }
 
-  /** One device, by name or index. */
-  async link(device: string | number): Promise<Link> {
-    const op = `find the device ${device}`;
+  /** One device, by name or index; `undefined` if this network namespace does not have it. */
+  async findLink(device: string | number): Promise<Link | undefined> {
     try {
-      const [message] = await this.#requests.request(encodeGetLink(device), op);
-      if (message && message.type === RTM_NEWLINK) return decodeLink(message);
+      const [message] = await this.#requests.request(encodeGetLink(device), findOp(device));
+      return message?.type === RTM_NEWLINK ? decodeLink(message) : undefined;
     } catch (error) {
       if (!(error instanceof NetlinkError && error.errno === ENODEV)) throw error;
+      return undefined;
     }
+  }
+
+  /**
+   * One device, by name or index.
+   *
+   * @throws {NetlinkError} `ENODEV` if this network namespace does not have it.
+   */
+  async link(device: string | number): Promise<Link> {
+    const link = await this.findLink(device);
+    if (link) return link;
     const long = typeof device === "string" && new TextEncoder().encode(device).length > IFNAME_MAX;
     const hint = `${long ? `Names have up to ${IFNAME_MAX} bytes, and it is no alternative name either. ` : ""}` +
       "See ip link for the devices of this network namespace";
-    throw new NetlinkError(op, ENODEV, { hint });
+    throw new NetlinkError(findOp(device), ENODEV, { hint });
   }
 
   /** All devices; with their counters if asked for. */
@@ -199,6 +209,20 @@ export class TrafficControl {
       .flatMap((answer) => decodeActions(answer).actions)
       .filter((action) => action.sample !== undefined);
   }
+}
+
+/** Works with a socket for requests about traffic control, and closes it. */
+export async function withTrafficControl<Result>(sys: Sys, work: (tc: TrafficControl) => Promise<Result>): Promise<Result> {
+  const tc = new TrafficControl(sys);
+  try {
+    return await work(tc);
+  } finally {
+    tc.close();
+  }
+}
+
+function findOp(device: string | number): string {
+  return `find the device ${device}`;
 }
 
 /** ENOENT, ENODEV and EINVAL all mean that there is no such filter or qdisc, or not any more. */

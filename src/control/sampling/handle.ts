@@ -5,7 +5,7 @@ import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
 import { type Passed, passedSince } from "../passed.ts";
 import type { TrafficControl } from "../traffic_control.ts";
-import type { OwnFilter } from "./clsact.ts";
+import { isSame, type OwnFilter } from "./clsact.ts";
 import type { Instance, LockOptions } from "./instance.ts";
 import { removeAdditions } from "./removal.ts";
 import type { FilterSampling } from "./sampling.ts";
@@ -78,9 +78,9 @@ export class Installation implements SamplingHandle {
 
   async isInstalled(): Promise<boolean> {
     if (this.#removed) return false;
-    for (const { ifindex, parent, preference, handle } of this.filters) {
-      const filters = await this.#resources.tc.filters(ifindex, parent, preference);
-      if (!filters.some((filter) => filter.handle === handle && filter.preference === preference)) return false;
+    for (const own of this.filters) {
+      const filters = await this.#resources.tc.filters(own.ifindex, own.parent, own.preference);
+      if (!filters.some((filter) => isSame(filter, own))) return false;
     }
     return true;
   }

@@ -1,7 +1,7 @@
 /** What samples in this network namespace, whoever set it up. */
 import { loadSys } from "../../sys/load.ts";
 import type { Sys } from "../../sys/sys.ts";
-import { TrafficControl } from "../traffic_control.ts";
+import { type TrafficControl, withTrafficControl } from "../traffic_control.ts";
 import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
 
 /**
@@ -23,14 +23,11 @@ export async function listSampling(): Promise<Sampling[]> {
 
 /** {@linkcode listSampling} on a given seam. */
 export async function listSamplingWith(sys: Sys): Promise<Sampling[]> {
-  const tc = new TrafficControl(sys);
-  try {
+  return await withTrafficControl(sys, async (tc) => {
     const links = await tc.links();
     const used = (await tc.allFilters()).flatMap((filter) => samplingsOf(filter, links.nameOf(filter.ifindex)));
     return [...used, ...await unusedSamplings(tc)];
-  } finally {
-    tc.close();
-  }
+  });
 }
 
 /** The sample actions that no filter uses. One whose filter was removed a moment ago is still listed as used, and not here. */
