@@ -370,7 +370,7 @@ function rotateAt(texts: readonly string[], option: string): Rotation {
       if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`${option} is "${text}": invalid file size`);
     } else {
       // A bare number is a time for other options: here it could as well be a size.
-      if (/^[\d.]*$/.test(text)) throw wrongValue(option, text, "a size such as 100MB or a time such as 1h");
+      if (!/^[\d.]+(ms|s|m|h)$/.test(text)) throw wrongValue(option, text, "a size such as 100MB or a time such as 1h");
       periodMs = milliseconds(text, option);
     }
   }

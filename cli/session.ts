@@ -36,6 +36,9 @@ export interface SessionOptions {
   readonly failOnLoss?: boolean | undefined;
 }
 
+/** What a sink has delivered. */
+type Delivered = Pick<Sink, "name" | "written"> & { readonly left?: boolean };
+
 /** What to pump, beside the source. */
 export interface PumpPlan {
   readonly sinks: readonly Sink[];
@@ -184,7 +187,14 @@ export class Session {
         this.fail(text);
       },
     };
-    this.#account = () => account(source.stats(), written(sinks));
+    const numbers = (stats: ListenStats, delivered: readonly Delivered[]): string => {
+      // Whoever went away does not count, unless nobody else is there.
+      const present = delivered.filter(({ left }) => !left);
+      const most = Math.max(...(present.length > 0 ? present : delivered).map(({ written }) => written));
+      const behind = present.filter(({ written }) => written < most).map(({ name, written }) => `; ${written} of them to ${name}`);
+      return account(stats, most) + behind.join("");
+    };
+    this.#account = () => numbers(source.stats(), sinks);
     this.#reopen = plan.reopen ?? this.#reopen;
     try {
       const summary = await pump(this.#watched(source), stages, sinks, options);
@@ -193,13 +203,18 @@ export class Session {
       if (bug) throw bug.error;
       await plan.settle?.();
       const { stats } = summary;
-      this.#lost = stats.lost > 0 || stats.dropped > 0 || summary.sinks.some(({ skipped }) => skipped > 0);
+      // What was cut off, since nobody read it, is lost too.
+      const isShort = summary.sinks.some(({ written, left }) => !left && written < summary.samples);
+      this.#lost = stats.lost > 0 || stats.dropped > 0 || isShort;
       // A reader that went away does not want to know the numbers either.
       const left = summary.sinks.every(({ left }) => left);
-      if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(account(stats, written(summary.sinks)));
+      if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(numbers(stats, summary.sinks));
       return summary;
     } catch (error) {
-      if (failures.has(error)) return undefined;
+      if (failures.has(error)) {
+        this.notice(this.#account());
+        return undefined;
+      }
       throw error;
     } finally {
       this.#over.abort();
@@ -245,9 +260,4 @@ export class Session {
     const others = sinks.filter((other) => other !== sink).map(({ name }) => name);
     if (others.length > 0) this.notice(`nobody reads ${sink.name} any more; ${others.join(", ")} continues`);
   }
-}
-
-/** How many samples every sink has delivered; those whose readers have gone do not count. */
-function written(sinks: readonly (Pick<Sink, "written"> & { readonly left?: boolean })[]): number {
-  return Math.min(...sinks.filter(({ left }) => !left).map(({ written }) => written));
 }

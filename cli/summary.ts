@@ -22,7 +22,8 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   if (stats.unknown > 0) parts.push(`${stats.unknown} of unknown kinds`);
   const unnumbered = stats.groups.filter((group) => !group.numbered && group.received > 1);
   if (unnumbered.length > 0) {
-    parts.push(`group ${names(unnumbered.map(({ group }) => `${group}`))} is not numbered: losses show only as drops`);
+    const [groups, are] = unnumbered.length === 1 ? ["group", "is"] : ["groups", "are"];
+    parts.push(`${groups} ${names(unnumbered.map(({ group }) => `${group}`))} ${are} not numbered: losses show only as drops`);
   }
   if (stats.dropped > 0 && askedBytes !== undefined && stats.receiveBufferBytes < askedBytes) {
     parts.push(`a receive buffer of ${askedBytes} bytes was asked for: raise net.core.rmem_max (sysctl), or run as root`);

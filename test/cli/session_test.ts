@@ -255,6 +255,35 @@ test("losses change the status only if they are to", async () => {
   }
 });
 
+test("what was cut off because nobody read it is a loss, and is told of the output that it is missing from", async () => {
+  for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
+    const read = lines();
+    const stuck = lines();
+    stuck.destination.room = 0;
+    const source = new Waiting([batch(1, 2)]);
+    const { io, status } = await start(async (session) => {
+      await session.pump(source, { sinks: [read.sink, stuck.sink], ...always });
+    }, { failOnLoss });
+    while (source.reads < 2) await turn();
+    io.signal("SIGTERM");
+    io.signal("SIGTERM");
+    assertEquals(await status, expected);
+    const { written } = read.sink;
+    assert(written >= 2);
+    assertEquals(io.errors(), `psample: 2 received, 0 lost, ${written} written; 0 of them to ${stuck.sink.name}\n`);
+  }
+});
+
+test("the numbers are told also when the only output fails", async () => {
+  const { destination, sink } = lines();
+  destination.fails(28);
+  const { io, status } = await start(async (session) => {
+    await session.pump(new BatchesSource([batch(1, 2)]), { sinks: [sink], ...always });
+  });
+  assertEquals(await status, 1);
+  assertMatch(io.errors(), /^psample: .*ENOSPC.*\npsample: 2 received, 0 lost, 0 written\n$/);
+});
+
 test("what was not done is told though it is quiet, and is status 1, whatever was lost", async () => {
   const { io, status } = await start(async (session) => {
     session.notice("not to be heard");
