@@ -40,19 +40,19 @@ interface Libc {
   getsockname(fd: number, address: Memory, size: Uint32Array): number;
   setsockopt(fd: number, level: number, name: number, value: Memory, size: number): number;
   getsockopt(fd: number, level: number, name: number, value: Memory, size: Uint32Array): number;
-  sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number | bigint;
+  sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number;
   recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
   close(fd: number): number;
   open(path: Memory, flags: number, mode: number): number;
-  read(fd: number, into: Memory, size: number): number | bigint;
-  write(fd: number, bytes: Memory, size: number): number | bigint;
+  read(fd: number, into: Memory, size: number): number;
+  write(fd: number, bytes: Memory, size: number): number;
   statx(directory: number, path: Memory, flags: number, mask: number, status: Memory): number;
   ftruncate(fd: number, size: number): number;
   unlink(path: Memory): number;
   poll(fds: Memory, count: number, timeout: number): number;
   lseek(fd: number, offset: number, whence: number): number | bigint;
-  readlink(path: Memory, into: Memory, size: number): number | bigint;
-  syscall(number: number, command: number, attributes: Memory, size: number): number | bigint;
+  readlink(path: Memory, into: Memory, size: number): number;
+  syscall(number: number, command: number, attributes: Memory, size: number): number;
   getpwnam(name: Memory): number | null;
   localtime_r(time: BigInt64Array, result: Memory): number | null;
   initgroups(name: Memory, gid: number): number;
@@ -67,6 +67,7 @@ interface Libc {
   __errno_location(): number;
 }
 
+// Byte counts are read as i32, for which nothing is allocated: Linux moves at most 0x7ffff000 bytes in a call.
 const SYMBOLS = {
   // int socket(int domain, int type, int protocol)
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -79,7 +80,7 @@ const SYMBOLS = {
   // int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
-  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
   recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
   // int close(int fd)
@@ -87,9 +88,9 @@ const SYMBOLS = {
   // int open(const char *path, int flags, mode_t mode)
   open: { args: ["ptr", "i32", "u32"], returns: "i32" },
   // ssize_t read(int fd, void *into, size_t size)
-  read: { args: ["i32", "ptr", "u64"], returns: "i64" },
+  read: { args: ["i32", "ptr", "u64"], returns: "i32" },
   // ssize_t write(int fd, const void *bytes, size_t size)
-  write: { args: ["i32", "ptr", "u64"], returns: "i64" },
+  write: { args: ["i32", "ptr", "u64"], returns: "i32" },
   // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
   statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns: "i32" },
   // int ftruncate(int fd, off_t size)
@@ -101,10 +102,10 @@ const SYMBOLS = {
   // off_t lseek(int fd, off_t offset, int whence)
   lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
   // ssize_t readlink(const char *path, char *into, size_t size)
-  readlink: { args: ["ptr", "ptr", "u64"], returns: "i64" },
+  readlink: { args: ["ptr", "ptr", "u64"], returns: "i32" },
   // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
   // and ssize_t getdents64(int fd, void *into, size_t size)
-  syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i64" },
+  syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i32" },
   // struct passwd *getpwnam(const char *name)
   getpwnam: { args: ["ptr"], returns: "ptr" },
   // struct tm *localtime_r(const time_t *time, struct tm *result)
@@ -184,64 +185,64 @@ class BunSys implements Sys {
   }
 
   socket(domain: number, type: number, protocol: number): number {
-    return this.#ok(this.#libc.socket(domain, type, protocol));
+    return this.#ok(this.#libc.socket(domain, type, protocol), read.i32(this.#errnoAddress, 0));
   }
 
   bind(fd: number, address: Memory): number {
-    return this.#ok(this.#libc.bind(fd, address, address.length));
+    return this.#ok(this.#libc.bind(fd, address, address.length), read.i32(this.#errnoAddress, 0));
   }
 
   getsockname(fd: number, address: Memory): number {
     this.#size[0] = address.length;
-    return this.#ok(this.#libc.getsockname(fd, address, this.#size));
+    return this.#ok(this.#libc.getsockname(fd, address, this.#size), read.i32(this.#errnoAddress, 0));
   }
 
   setsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.#ok(this.#libc.setsockopt(fd, level, name, value, value.length));
+    return this.#ok(this.#libc.setsockopt(fd, level, name, value, value.length), read.i32(this.#errnoAddress, 0));
   }
 
   getsockopt(fd: number, level: number, name: number, value: Memory): number {
     this.#size[0] = value.length;
-    const result = this.#ok(this.#libc.getsockopt(fd, level, name, value, this.#size));
+    const result = this.#ok(this.#libc.getsockopt(fd, level, name, value, this.#size), read.i32(this.#errnoAddress, 0));
     return result < 0 ? result : this.#size[0]!;
   }
 
   sendto(fd: number, bytes: Memory, flags: number, address: Memory): number {
-    return this.#ok(Number(this.#libc.sendto(fd, bytes, bytes.length, flags, address, address.length)));
+    return this.#ok(this.#libc.sendto(fd, bytes, bytes.length, flags, address, address.length), read.i32(this.#errnoAddress, 0));
   }
 
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {
-    return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, null));
+    return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, null), read.i32(this.#errnoAddress, 0));
   }
 
   close(fd: number): number {
-    return this.#ok(this.#libc.close(fd));
+    return this.#ok(this.#libc.close(fd), read.i32(this.#errnoAddress, 0));
   }
 
   open(path: string, flags: number, mode: number): number {
-    return isPath(path) ? this.#ok(this.#libc.open(cPath(path), flags, mode)) : -ENOENT;
+    return isPath(path) ? this.#ok(this.#libc.open(cPath(path), flags, mode), read.i32(this.#errnoAddress, 0)) : -ENOENT;
   }
 
   read(fd: number, into: Memory): number {
-    return this.#ok(Number(this.#libc.read(fd, into, into.length)));
+    return this.#ok(this.#libc.read(fd, into, into.length), read.i32(this.#errnoAddress, 0));
   }
 
   write(fd: number, bytes: Memory): number {
-    return this.#ok(Number(this.#libc.write(fd, bytes, bytes.length)));
+    return this.#ok(this.#libc.write(fd, bytes, bytes.length), read.i32(this.#errnoAddress, 0));
   }
 
   stat(fd: number): FileStatus | number {
     const status = memory(STATX_BYTES);
-    const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status));
+    const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status), read.i32(this.#errnoAddress, 0));
     return result < 0 ? result : fileStatus(status);
   }
 
   ftruncate(fd: number, size: number): number {
-    return this.#ok(this.#libc.ftruncate(fd, size));
+    return this.#ok(this.#libc.ftruncate(fd, size), read.i32(this.#errnoAddress, 0));
   }
 
   unlink(path: string): number {
-    return isPath(path) ? this.#ok(this.#libc.unlink(cPath(path))) : -ENOENT;
+    return isPath(path) ? this.#ok(this.#libc.unlink(cPath(path)), read.i32(this.#errnoAddress, 0)) : -ENOENT;
   }
 
   poll(fd: number, events: number): number {
@@ -258,23 +259,23 @@ class BunSys implements Sys {
   }
 
   readlink(path: Memory, into: Memory): number {
-    return this.#ok(Number(this.#libc.readlink(path, into, into.length)));
+    return this.#ok(this.#libc.readlink(path, into, into.length), read.i32(this.#errnoAddress, 0));
   }
 
   bpf(command: number, attributes: Memory): number {
     const number = SYS_BPF[arch()];
     if (number === undefined) return -ENOSYS;
-    return this.#ok(Number(this.#libc.syscall(number, command, attributes, attributes.length)));
+    return this.#ok(this.#libc.syscall(number, command, attributes, attributes.length), read.i32(this.#errnoAddress, 0));
   }
 
   getdents64(fd: number, into: Memory): number {
     const number = SYS_GETDENTS64[arch()];
     if (number === undefined) return -ENOSYS;
-    return this.#ok(Number(this.#libc.syscall(number, fd, into, into.length)));
+    return this.#ok(this.#libc.syscall(number, fd, into, into.length), read.i32(this.#errnoAddress, 0));
   }
 
   reopen(fd: number, flags: number): number {
-    return this.#ok(this.#libc.open(cPath(`/proc/self/fd/${fd}`), flags, 0));
+    return this.#ok(this.#libc.open(cPath(`/proc/self/fd/${fd}`), flags, 0), read.i32(this.#errnoAddress, 0));
   }
 
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {
@@ -289,23 +290,23 @@ class BunSys implements Sys {
   }
 
   initgroups(name: Memory, gid: number): number {
-    return this.#ok(this.#libc.initgroups(name, gid));
+    return this.#ok(this.#libc.initgroups(name, gid), read.i32(this.#errnoAddress, 0));
   }
 
   setresgid(real: number, effective: number, saved: number): number {
-    return this.#ok(this.#libc.setresgid(real, effective, saved));
+    return this.#ok(this.#libc.setresgid(real, effective, saved), read.i32(this.#errnoAddress, 0));
   }
 
   setresuid(real: number, effective: number, saved: number): number {
-    return this.#ok(this.#libc.setresuid(real, effective, saved));
+    return this.#ok(this.#libc.setresuid(real, effective, saved), read.i32(this.#errnoAddress, 0));
   }
 
   prctl(option: number, argument: number): number {
-    return this.#ok(this.#libc.prctl(option, argument, 0, 0, 0));
+    return this.#ok(this.#libc.prctl(option, argument, 0, 0, 0), read.i32(this.#errnoAddress, 0));
   }
 
   capset(header: Memory, data: Memory): number {
-    return this.#ok(this.#libc.capset(header, data));
+    return this.#ok(this.#libc.capset(header, data), read.i32(this.#errnoAddress, 0));
   }
 
   geteuid(): number {
@@ -314,7 +315,7 @@ class BunSys implements Sys {
 
   signalAction(signal: number): SignalAction | number {
     const old = memory(SIGACTION_BYTES);
-    const result = this.#ok(this.#libc.sigaction(signal, null, old));
+    const result = this.#ok(this.#libc.sigaction(signal, null, old), read.i32(this.#errnoAddress, 0));
     return result < 0 ? result : signalAction(old);
   }
 
@@ -322,7 +323,7 @@ class BunSys implements Sys {
 
   raiseDefault(signal: number): number {
     this.#libc.signal(signal, SIG_DFL);
-    return this.#ok(this.#libc.raise(signal));
+    return this.#ok(this.#libc.raise(signal), read.i32(this.#errnoAddress, 0));
   }
 
   addressOf(memory: Memory): bigint {
@@ -379,8 +380,11 @@ class BunSys implements Sys {
     };
   }
 
-  /** Turns -1 into the negative error number, in the same breath: the next call may overwrite it. */
-  #ok(result: number): number {
-    return result < 0 ? -read.i32(this.#errnoAddress, 0) : result;
+  /**
+   * Turns -1 into the negative error number. It is read as the second argument, right behind the call: wherever a function of JavaScript is
+   * entered, the engine may stop to collect garbage, and its own system calls leave an error number too.
+   */
+  #ok(result: number, errno: number): number {
+    return result < 0 ? -errno : result;
   }
 }
