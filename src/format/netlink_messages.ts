@@ -6,7 +6,7 @@ import { DecodeError } from "../errors.ts";
 import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { messageOf, NLMSG_HDRLEN } from "../wire/message.ts";
-import { viewOf } from "../wire/native.ts";
+import { bytesOf, viewOf } from "../wire/native.ts";
 import type { RecordCounts } from "./record_counts.ts";
 
 /** Takes a message of the psample family; it is valid during the call. */
@@ -123,8 +123,4 @@ export class NetlinkMessages {
       else this.#counts.otherMessages += count;
     }
   }
-}
-
-function bytesOf(view: DataView, start: number, end: number): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
 }

@@ -19,7 +19,7 @@ import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts"
 import { SampleView } from "../psample/sample_view.ts";
 import type { EntryView, RecordedPlace } from "../stream/batch.ts";
 import { messageOf, NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
-import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { align4, bytesOf, LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { CapturedPacket, CaptureHandler, InterfaceDescription } from "./capture.ts";
 import {
   DLT_RAW,
@@ -515,7 +515,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     if (parts === undefined && this.#samplePacket(origin, packet, at, size, told)) return;
     parts ??= [readCarried(view, at, size, little)!];
     const { littleEndian, nsid } = parts[0]!;
-    const data = new Uint8Array(view.buffer, view.byteOffset + packet.start, packet.end - packet.start);
+    const data = bytesOf(view, packet.start, packet.end);
     let message: Uint8Array;
     try {
       const restored = restoreMessage(parts, data);
@@ -641,6 +641,6 @@ function fits(length: number, left: number): boolean {
 
 function copyOf(view: DataView, start: number, end: number): Uint8Array<ArrayBuffer> {
   const copy = memory(end - start);
-  copy.set(new Uint8Array(view.buffer, view.byteOffset + start, end - start));
+  copy.set(bytesOf(view, start, end));
   return copy;
 }

@@ -7,7 +7,7 @@ import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts"
 import { SampleView } from "../psample/sample_view.ts";
 import type { Sink } from "../socket/receiver.ts";
 import { BatchBuffer } from "../stream/batch.ts";
-import { messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
+import { type Message, messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/message.ts";
 import { LITTLE } from "../wire/native.ts";
 import type { Ledger } from "./ledger.ts";
 
@@ -20,7 +20,7 @@ export class Decoder implements Sink {
   /** The same, if it is to be given away. */
   given: (Sample | GroupEvent)[] = [];
   readonly #ledger: Ledger;
-  readonly #onController: ((message: Uint8Array) => void) | undefined;
+  readonly #onController: ((message: Message) => void) | undefined;
   readonly #reader = new MessageReader(new DataView(new ArrayBuffer(0)));
   readonly #samples = new SampleDecoder();
   /** Samples that are reused for each batch, and how many of them are lent now. */
@@ -30,7 +30,7 @@ export class Decoder implements Sink {
   #decodeOptions: DecodeOptions | undefined;
 
   /** Enters what comes in `ledger`; `onController` gets the messages of generic netlink's controller in this namespace. */
-  constructor(ledger: Ledger, onController?: (message: Uint8Array) => void) {
+  constructor(ledger: Ledger, onController?: (message: Message) => void) {
     this.#ledger = ledger;
     this.#onController = onController;
   }
@@ -85,7 +85,7 @@ export class Decoder implements Sink {
       if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
         // They are few: each gets memory of its own, also if samples are lent.
-        const event = decodeEvent(messageOf(bytesOf(view, start, end).slice()), nsid)!;
+        const event = decodeEvent(messageOf(this.#reader.message().bytes.slice()), nsid)!;
         const lost = this.#ledger.event(event);
         if (this.#lends) this.batch.add(event, lost);
         else this.given.push(event);
@@ -93,7 +93,7 @@ export class Decoder implements Sink {
       }
     } else if (type === GENL_ID_CTRL) {
       // The controller of another namespace repeats the same news.
-      if (nsid === undefined) this.#onController?.(bytesOf(view, start, end));
+      if (nsid === undefined) this.#onController?.(this.#reader.message());
       return;
     }
     this.#ledger.unknown++;
@@ -103,8 +103,4 @@ export class Decoder implements Sink {
     if (this.#decodeOptions?.nsid !== nsid) this.#decodeOptions = { nsid };
     return this.#decodeOptions!;
   }
-}
-
-function bytesOf(view: DataView, start: number, end: number): Uint8Array {
-  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
 }

@@ -5,7 +5,7 @@ import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
 import type { Receiver } from "../socket/receiver.ts";
 import { Requests } from "../socket/requests.ts";
 import { ENODEV, ENOENT, EPERM, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
-import { messageOf } from "../wire/message.ts";
+import type { Message } from "../wire/message.ts";
 
 const NO_PRIVILEGE_HINT =
   "Receiving samples requires CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and the stable " +
@@ -82,8 +82,7 @@ export class FamilyWatch {
   }
 
   /** Hears a message of the controller. */
-  readonly hear = (bytes: Uint8Array): void => {
-    const message = messageOf(bytes);
+  readonly hear = (message: Message): void => {
     const command = genlCommand(message);
     if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
     if (decodeFamily(message).name === PSAMPLE_GENL_NAME) this.#hinted = true;

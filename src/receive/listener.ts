@@ -3,11 +3,13 @@ import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
 import type { Batch, BatchBuffer } from "../stream/batch.ts";
+import { nowNs } from "../stream/clock.ts";
 import type { Source } from "../stream/source.ts";
 import type { ListenStats } from "../stream/stats.ts";
 import type { Sys } from "../sys/sys.ts";
 import { Decoder } from "./decoder.ts";
 import { FamilyWatch, type Memberships } from "./family_watch.ts";
+import { iterate } from "./iterate.ts";
 import { Ledger } from "./ledger.ts";
 import type { LiveLinks } from "./live_links.ts";
 
@@ -53,8 +55,6 @@ export interface Listener<Item extends Entry = Entry> extends Source, AsyncItera
 
 /** While the queue never empties, how often the socket's drops are counted: a system call each time. */
 const READS_PER_COUNT = 8;
-
-const NANOSECONDS_PER_MS = 1_000_000n;
 
 /** What a listener is to know beside its socket. */
 export interface ListenerOptions {
@@ -148,11 +148,11 @@ export class SocketListener implements Listener {
   }
 
   lentBatches(): AsyncIterableIterator<Batch, undefined> {
-    return this.#iterate(() => this.read());
+    return iterate(() => this.read(), () => this.close());
   }
 
   batches(): AsyncIterableIterator<Entry[], undefined> {
-    return this.#iterate(() => this.#next(false, this.#given));
+    return iterate(() => this.#next(false, this.#given), () => this.close());
   }
 
   [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
@@ -216,22 +216,6 @@ export class SocketListener implements Listener {
       this.#closed = this.#receiver.close();
     }
     return this.#closed;
-  }
-
-  #iterate<Value>(read: () => Value | undefined | Promise<Value | undefined>): AsyncIterableIterator<Value, undefined> {
-    return {
-      [Symbol.asyncIterator](): AsyncIterableIterator<Value, undefined> {
-        return this;
-      },
-      next: async (): Promise<IteratorResult<Value, undefined>> => {
-        const value: Value | undefined = await read();
-        return value === undefined ? { done: true, value: undefined } : { done: false, value };
-      },
-      return: async () => {
-        await this.close();
-        return { done: true, value: undefined };
-      },
-    };
   }
 
   /**
@@ -308,7 +292,7 @@ export class SocketListener implements Listener {
     this.#taken = true;
     this.#links?.begin();
     batch.more = this.#receiver.full;
-    batch.readAtNs = BigInt(Date.now()) * NANOSECONDS_PER_MS;
+    batch.readAtNs = nowNs();
     const { lost, dropped } = this.#ledger;
     batch.lost = lost - this.#lossesTold;
     batch.dropped = dropped - this.#dropsTold;

@@ -2,10 +2,12 @@ import { CaptureReader } from "../format/capture_reader.ts";
 import { type Origin, RecordingDecoder, type RecordingSink, type Told, WANTED_BLOCKS } from "../format/recording_decoder.ts";
 import type { RecordCounts } from "../format/record_counts.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../stream/batch.ts";
+import { nowNs } from "../stream/clock.ts";
 import type { Source } from "../stream/source.ts";
 import type { ListenStats } from "../stream/stats.ts";
 import { loadSys } from "../sys/load.ts";
 import { memory, viewOf } from "../wire/native.ts";
+import { iterate } from "./iterate.ts";
 import { Ledger } from "./ledger.ts";
 import { DescriptorInput, IterableInput, type RecordingInput } from "./recording_input.ts";
 
@@ -147,19 +149,7 @@ export class RecordingFile implements RecordingSource, RecordingSink {
   }
 
   lentBatches(): AsyncIterableIterator<Batch, undefined> {
-    return {
-      [Symbol.asyncIterator](): AsyncIterableIterator<Batch, undefined> {
-        return this;
-      },
-      next: async () => {
-        const value = await this.read();
-        return value ? { done: false, value } : { done: true, value };
-      },
-      return: async () => {
-        await this.close();
-        return { done: true, value: undefined };
-      },
-    };
+    return iterate(() => this.read(), () => this.close());
   }
 
   end(): void {
@@ -212,7 +202,7 @@ export class RecordingFile implements RecordingSource, RecordingSink {
         this.#failure = { error };
       }
       if (batch.count > 0 || batch.dropped > 0 || batch.lost !== 0) {
-        batch.readAtNs = BigInt(Date.now()) * 1_000_000n;
+        batch.readAtNs = nowNs();
         return batch;
       }
       if (performance.now() - this.#turnMs > TURN_MS) return TURN;

@@ -1,15 +1,12 @@
 /** Where the bytes of a recording come from. Nothing here blocks the process: a pipe may be silent for hours. */
 import { SystemError } from "../errors.ts";
-import { EAGAIN, EINTR, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, POLLIN, type Sys } from "../sys/sys.ts";
+import { EAGAIN, EINTR, EISDIR, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, POLLIN, type Sys } from "../sys/sys.ts";
 
 /** The longest time between two looks at a pipe that is silent. */
 const LONGEST_WAIT_MS = 20;
-const EISDIR = 21;
 
 /** Gives bytes as they come. */
 export interface RecordingInput {
-  /** What messages call it. */
-  readonly name: string;
   /** Device and inode, if it is a file. */
   readonly identity: string | undefined;
   /** How many bytes it has, if that is known. */
@@ -32,11 +29,11 @@ const NOTHING = -1;
 
 /** An open file, pipe or terminal. */
 export class DescriptorInput implements RecordingInput {
-  readonly name: string;
   readonly identity: string | undefined;
   readonly size: number | undefined;
   readonly #sys: Sys;
   readonly #fd: number;
+  readonly #name: string;
   readonly #isFile: boolean;
   #owned: boolean;
   #waitMs = 1;
@@ -50,7 +47,7 @@ export class DescriptorInput implements RecordingInput {
   constructor(sys: Sys, fd: number, name: string, owned = false) {
     this.#sys = sys;
     this.#fd = fd;
-    this.name = name;
+    this.#name = name;
     this.#owned = owned;
     const status = sys.stat(fd);
     const errno = typeof status === "number" ? -status : status.kind === "directory" ? EISDIR : 0;
@@ -84,7 +81,7 @@ export class DescriptorInput implements RecordingInput {
       return size;
     }
     if (size === -EAGAIN || size === -EINTR) return NOTHING;
-    throw new SystemError(`read ${this.name}`, -size);
+    throw new SystemError(`read ${this.#name}`, -size);
   }
 
   wait(): Promise<void> {
@@ -108,7 +105,6 @@ export class DescriptorInput implements RecordingInput {
 
 /** What a program yields piece by piece. */
 export class IterableInput implements RecordingInput {
-  readonly name = "the recording";
   readonly identity = undefined;
   readonly size: number | undefined;
   readonly #iterator: AsyncIterator<Uint8Array>;

@@ -1,7 +1,10 @@
 /** Opening what a sink writes to: files, pipes with names, and descriptors that are open already. */
 import { ArgumentError, SystemError } from "../errors.ts";
 import {
+  EEXIST,
+  EISDIR,
   ENOENT,
+  ENXIO,
   type FileStatus,
   O_CLOEXEC,
   O_CREAT,
@@ -18,10 +21,6 @@ import { memory } from "../wire/native.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { Destination } from "./destination.ts";
 import type { Directory } from "./series.ts";
-
-const EEXIST = 17;
-const ENXIO = 6;
-const EISDIR = 21;
 
 const CREATE = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
 /** Less the umask. */

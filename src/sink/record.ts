@@ -1,6 +1,7 @@
 /** A sink that records into files: one, or one after the other. */
 import type { Ending, Recorder } from "../format/recorder.ts";
 import type { Batch } from "../stream/batch.ts";
+import { nowNs } from "../stream/clock.ts";
 import type { Closing, Sink } from "../stream/sink.ts";
 import type { Destination } from "./destination.ts";
 import { Spool, SPOOL_BYTES } from "./spool.ts";
@@ -128,7 +129,7 @@ export class Recording implements RecordingSink {
     if (this.#over) return;
     // Opened before anything else: if that fails, the present file continues.
     const file = this.#next();
-    this.#rotate(BigInt(Date.now()) * 1_000_000n, () => file);
+    this.#rotate(nowNs(), () => file);
   }
 
   async flush(): Promise<void> {
@@ -154,12 +155,12 @@ export class Recording implements RecordingSink {
     spool.ended.then((error) => this.#end(error));
     this.#recorder.begin(spool.output);
     spool.settle(false);
-    return { spool, entries: 0, startNs: BigInt(Date.now()) * 1_000_000n, startMs: performance.now(), firstNs: undefined };
+    return { spool, entries: 0, startNs: nowNs(), startMs: performance.now(), firstNs: undefined };
   }
 
-  #rotate(nowNs: bigint, next = this.#next): void {
+  #rotate(endNs: bigint, next = this.#next): void {
     const { spool, startNs } = this.#file;
-    const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs: nowNs } };
+    const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs } };
     this.#recorder.end(spool.output, ending);
     // Files take everything at once, so this is nearly always done now; a failure is told by `ended`.
     const delivered = spool.close().catch(() => {});

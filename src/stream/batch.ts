@@ -50,7 +50,8 @@ export interface Batch {
   /**
    * Samples of the same group and producer that are certain to be lost between entry `i` and the one of them before it; negative
    * for a sample that came late and had been counted as lost. `undefined` if its producer numbers nothing. What a stage left out
-   * is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group tells that.
+   * is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group tells that, or the next of
+   * any group if there are more than 4096 whose losses nobody has told yet.
    */
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
@@ -206,6 +207,9 @@ export class BatchBuffer implements Batch {
 
 const NOTHING: Batch = new BatchBuffer();
 
+/** Of so many producers the losses that nobody has told yet are kept apart: a machine has some, but anybody can make up more. */
+const MOST_UNTOLD = 4096;
+
 /** Some entries of a batch, in their order: what a stage lets through. Copies none of them. */
 export class Selection implements Batch {
   readonly entries: EntryView[] = [];
@@ -218,6 +222,8 @@ export class Selection implements Batch {
   #loses = false;
   /** Losses shown by entries that were left out, by producer: none that was let through has told them yet. */
   readonly #untold = new Map<string | number, number>();
+  /** The same of producers beyond {@linkcode MOST_UNTOLD}: whichever sample is let through next tells them. */
+  #untoldOfOthers = 0;
   /** What picked entries tell beside their own losses; empty if that is nothing. */
   #more: number[] = [];
 
@@ -228,7 +234,7 @@ export class Selection implements Batch {
     this.samples = 0;
     this.#next = 0;
     const hasLosses = batch instanceof BatchBuffer || batch instanceof Selection ? batch.hasLosses : true;
-    this.#loses = hasLosses || this.#untold.size > 0;
+    this.#loses = hasLosses || this.#untold.size > 0 || this.#untoldOfOthers !== 0;
     if (this.#more.length > 0) this.#more = [];
   }
 
@@ -242,10 +248,18 @@ export class Selection implements Batch {
     for (let i = this.#next; i < end; i++) {
       const lost = this.#batch.lostBefore(i);
       if (!lost) continue;
-      const key = producerOf(entries[i]!);
-      this.#untold.set(key, (this.#untold.get(key) ?? 0) + lost);
+      this.#keep(producerOf(entries[i]!), lost);
     }
     this.#next = end;
+  }
+
+  #keep(key: string | number, lost: number): void {
+    const untold = this.#untold;
+    untold.set(key, (untold.get(key) ?? 0) + lost);
+    if (untold.size <= MOST_UNTOLD) return;
+    const [oldest, its] = untold.entries().next().value!;
+    this.#untoldOfOthers += its;
+    untold.delete(oldest);
   }
 
   /** Lets entry `i` of the batch through. */
@@ -257,11 +271,10 @@ export class Selection implements Batch {
       this.#next = i + 1;
       if (this.#untold.size > 0 && entry.type === "sample" && this.#batch.lostBefore(i) !== undefined) {
         const key = producerOf(entry);
-        const untold = this.#untold.get(key);
-        if (untold !== undefined) {
-          this.#more[at] = untold;
-          this.#untold.delete(key);
-        }
+        const more = (this.#untold.get(key) ?? 0) + this.#untoldOfOthers;
+        if (more !== 0) this.#more[at] = more;
+        this.#untold.delete(key);
+        this.#untoldOfOthers = 0;
       }
     }
     if (at === this.#picked.length) {

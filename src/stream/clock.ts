@@ -4,6 +4,11 @@ import type { AnySample } from "../psample/sample_view.ts";
 
 const SECOND = 1_000_000_000;
 
+/** This machine's clock: nanoseconds since 1970, to the millisecond. */
+export function nowNs(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}
+
 /**
  * Splits timestamps: 32-bit halves take a tenth of the time that a division of big integers does.
  *

@@ -6,6 +6,7 @@
  */
 import { ArgumentError } from "../errors.ts";
 import { type Batch, Selection } from "./batch.ts";
+import { nowNs } from "./clock.ts";
 import type { Closing, Sink } from "./sink.ts";
 import type { Source } from "./source.ts";
 import type { Stage } from "./stage.ts";
@@ -192,7 +193,7 @@ class Pump {
     if (signal?.aborted) onSignal();
     if (cut?.aborted) onCut();
     try {
-      const startNs = now();
+      const startNs = nowNs();
       let failure: { readonly error: unknown } | undefined;
       try {
         await this.#move();
@@ -200,7 +201,7 @@ class Pump {
         failure = { error };
       }
       this.#end ??= this.#anyOpen() ? "source" : "sinks";
-      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: now() } });
+      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: nowNs() } });
       if (failure) throw failure.error;
     } finally {
       for (const timer of this.#timers) clearTimeout(timer);
@@ -352,8 +353,4 @@ class Pump {
     this.#options.onSinkEnd?.(line.sink, error);
     this.#interrupt();
   }
-}
-
-function now(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
 }

@@ -9,7 +9,10 @@ import type { ListenStats } from "./stats.ts";
 export interface Closing {
   /** What the source received and lost. */
   readonly stats: ListenStats;
-  /** When the first batch was asked for and when the source ended, in nanoseconds since 1970; `undefined` for a recording. */
+  /**
+   * When the first batch was asked for and when the source ended, in nanoseconds since 1970 by this machine's clock, also if the
+   * source is a recording that was made at another time ({@linkcode Batch.recorded}). `undefined` if nobody knows: `pump` does.
+   */
   readonly period: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
 }
 

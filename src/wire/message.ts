@@ -1,7 +1,7 @@
 import { DecodeError, NetlinkError } from "../errors.ts";
 import { AttrReader } from "./attr_reader.ts";
 import { AttrWriter } from "./attr_writer.ts";
-import { align4, LITTLE, memory, viewOf } from "./native.ts";
+import { align4, bytesOf, LITTLE, memory, viewOf } from "./native.ts";
 
 // include/uapi/linux/netlink.h
 export const NLMSG_HDRLEN = 16;
@@ -135,8 +135,7 @@ export class MessageReader {
 
   /** The message at the cursor. */
   message(): Message {
-    const { buffer, byteOffset } = this.#view;
-    return messageOf(new Uint8Array(buffer, byteOffset + this.start, this.end - this.start), this.#little);
+    return messageOf(bytesOf(this.#view, this.start, this.end), this.#little);
   }
 
   /** Steps to the next message; false at the end. */

@@ -22,6 +22,11 @@ export function viewOf<Memory extends ArrayBufferLike>(bytes: Uint8Array<Memory>
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
+/** The bytes between the offsets `start` and `end` of `view`, in the same memory. */
+export function bytesOf<Memory extends ArrayBufferLike>(view: DataView<Memory>, start: number, end: number): Uint8Array<Memory> {
+  return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
+}
+
 /** Zeroed memory of its own: never part of a pool, and never moved by the runtime (Bun moves small arrays without a buffer). */
 export function memory(size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(size));

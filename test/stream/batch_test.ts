@@ -68,6 +68,34 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   assertEquals(told([1, -4, true]), [0]);
 });
 
+test("Selection.lostBefore() tells the losses of ever more groups in bounded memory, and forgets none", () => {
+  const batch = new BatchBuffer();
+  const selection = new Selection();
+  const sample = (group: number): ReturnType<typeof on> => viewSample(messageOf(message([[3, number(4, group)]])));
+  // Each of these groups shows a loss and is left out: as many as are kept apart, and 1000 more.
+  const apart = 4096;
+  batch.clear();
+  for (let group = 0; group < apart + 1000; group++) batch.add(sample(group), 2);
+  selection.from(batch);
+  selection.finish();
+  batch.clear();
+  for (const group of [70_000, apart, 0]) batch.add(sample(group), 0);
+  selection.from(batch);
+  for (let i = 0; i < 3; i++) selection.pick(i);
+  selection.finish();
+  assertEquals([0, 1, 2].map((i) => selection.lostBefore(i)), [2 * 1000, 2, 0]);
+  // All of them are told once.
+  batch.clear();
+  for (let group = 1000; group < apart + 1000; group++) batch.add(sample(group), 0);
+  selection.from(batch);
+  let sum = 0;
+  for (let i = 0; i < batch.count; i++) {
+    selection.pick(i);
+    sum += selection.lostBefore(i)!;
+  }
+  assertEquals(sum, 2 * (apart - 1));
+});
+
 test("Selection.lostBefore() tells the losses of an event that is let through once", () => {
   const batch = new BatchBuffer();
   const sample = () => viewSample(messageOf(message([[3, number(4, 1)]])));
