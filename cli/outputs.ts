@@ -51,6 +51,11 @@ function countOption(letter?: string): Option<number | undefined> {
   });
 }
 
+/** What a line about a packet has. */
+const PACKET_LINES = "When it was sampled, on which device, < in or > out, its size, and what its headers say in tcpdump's words: " +
+  "addresses and ports, types and flags. At a terminal lines fit 80 columns; with --details, and where standard output is no terminal, " +
+  "they have lengths, TCP's numbers and its options too. The rate comes first, and again when it changes.";
+
 /** The options about what is printed and recorded, and how much of it. */
 export const OUTPUT_OPTIONS = {
   filter: several({
@@ -75,21 +80,20 @@ Samples that do not match count as received, but not for --count.`,
   }),
   details: flag({
     help: "add device names, cookie, tunnel, probability, namespace and sender",
-    details: "In text they follow the fields that libpsample prints, each as a name and a value, if the sample has them. To JSON they " +
-      "add when, on which device and in which direction a packet was sampled, and what its headers say; the rest is there anyway.",
+    details: "In libpsample's text they follow its fields, each as a name and a value, if the sample has them; below a line about a " +
+      "packet stands all of that. To JSON they add when, on which device and in which direction a packet was sampled, and what its " +
+      "headers say; the rest is there anyway.",
   }),
   json: flag({
-    help: "print one JSON object per line instead of text",
+    help: "print one JSON object per line",
     details: "Absent fields are left out. 64-bit numbers are strings of decimal digits, bytes are hexadecimal.",
   }),
   packets: flag({
-    help: "print a line about each packet instead of text",
-    details: "When it was sampled, on which device, < in or > out, its size, and what its headers say in tcpdump's words: addresses and " +
-      "ports, types and flags. At a terminal lines fit 80 columns; with --details, and where standard output is no terminal, they " +
-      "have lengths, TCP's numbers and its options too. The rate comes first, and again when it changes.",
+    help: "print a line about each packet (the default)",
+    details: `${PACKET_LINES} That is what is printed anyway, unless --write is used.`,
   }),
   csv: flag({
-    help: "print comma-separated values instead of text",
+    help: "print comma-separated values",
     details: "A line with the names of the columns, then one for each sample, as RFC 4180 has it. Group events are left out.",
   }),
   fields: value({
@@ -100,8 +104,8 @@ Samples that do not match count as received, but not for --count.`,
     }.`,
   }, parseFields),
   text: flag({
-    help: "also print text when --write is used",
-    details: "Without --write, text is what is printed anyway.",
+    help: "print the text of libpsample's tool",
+    details: "A line for each sample with its metadata, as the command without a name prints it; nothing of what the headers say.",
   }),
   write: outputFile({
     letter: "w",
@@ -150,9 +154,14 @@ Samples that do not match count as received, but not for --count.`,
   }),
 };
 
-/** {@linkcode OUTPUT_OPTIONS} of the command without a name, which keeps libpsample's letters and formats. */
+/** {@linkcode OUTPUT_OPTIONS} of the command without a name, which keeps libpsample's letters, formats and text. */
 export const MONITOR_OUTPUT_OPTIONS = {
   ...OUTPUT_OPTIONS,
+  packets: flag({ help: "print a line about each packet instead of text", details: PACKET_LINES }),
+  text: flag({
+    help: "also print text when --write is used",
+    details: "Without --write, text is what is printed anyway.",
+  }),
   write: outputFile({
     letter: "w",
     help: "record to FILE; - is standard output",
@@ -186,13 +195,24 @@ export interface Outputs {
   discard(): void;
 }
 
-/** Checks what the options ask for. `other` is the format of a recording whose name does not tell, and of FILE.pcap if it is netlink. */
-export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "netlink" = "pcapng"): OutputPlan {
+/** What a command prints and records if no option says so. */
+export interface OutputDefaults {
+  /** The lines on standard output. */
+  readonly lines: "packets" | "text";
+  /** The format of a recording whose name does not tell, and of FILE.pcap if it is `"netlink"`. */
+  readonly recording: "pcapng" | "netlink";
+}
+
+const DEFAULTS: OutputDefaults = { lines: "packets", recording: "pcapng" };
+
+/** Checks what the options ask for. */
+export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaults = DEFAULTS): OutputPlan {
   const { write: file, json, packets, csv, text, verbose, details, fields, rotate, keep = Infinity } = options;
   const forms = Object.entries({ json, packets, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
   if (forms.length > 1) throw new UsageError(`${forms[0]} and ${forms[1]} are mutually exclusive`);
   if (fields && !csv) throw new UsageError("--fields requires --csv");
   const printed = json || packets || csv || text || verbose || details;
+  const printsPackets = packets || (defaults.lines === "packets" && !(json || csv || text));
   if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
   if (file === "-" && io.outIsTerminal) {
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
@@ -202,7 +222,7 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
   }
   if (rotate && file === "-") throw new UsageError("--rotate cannot be combined with --write -");
   if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
-  const format = options.format ?? formatOf(file ?? "", other);
+  const format = options.format ?? formatOf(file ?? "", defaults.recording);
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
@@ -225,8 +245,8 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
             ? new JsonWriter({ details })
             : csv
             ? new CsvWriter({ fields })
-            : packets
-            ? new PacketWriter({ columns: io.outIsTerminal && !details ? TERMINAL_COLUMNS : undefined, verbose, utcOffset })
+            : printsPackets
+            ? new PacketWriter({ columns: io.outIsTerminal && !details ? TERMINAL_COLUMNS : undefined, verbose, details, utcOffset })
             : new TextWriter({ verbose, details, utcOffset });
           sinks.push(new Lines(stdout, writer));
         }
@@ -241,12 +261,12 @@ export function planOutput(options: OutputValues, io: Io, other: "pcapng" | "net
   };
   return {
     stages: options.filter ?? [],
-    namesDevices: options.filter !== undefined || details || packets || csv || (file !== undefined && format !== "netlink"),
+    namesDevices: options.filter !== undefined || details || printsPackets || csv || (file !== undefined && format !== "netlink"),
     open,
   };
 }
 
-function formatOf(file: string, other: "pcapng" | "netlink"): RecordingFormat {
+function formatOf(file: string, other: OutputDefaults["recording"]): RecordingFormat {
   return other === "netlink" && !/\.pcapng$/i.test(file) ? other : recordingFormat(file);
 }
 

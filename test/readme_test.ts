@@ -18,7 +18,7 @@ test("the first block of the README is the first command, which shows samples wi
   const runtime = "Bun" in globalThis ? [] : ["run", "--no-check", "--allow-ffi"];
   const { status, stdout, stderr } = spawnSync(process.execPath, [...runtime, "cli/main.ts", "demo"], { cwd: ROOT, encoding: "utf8" });
   assertEquals(status, 0, stderr);
-  assert(stdout.split("\n").filter((line) => line.startsWith("group ")).length > 10, stdout);
+  assert(stdout.split("\n").filter((line) => /^\d\d:\d\d:\d\d\.\d{6} \S+ +[<>] /.test(line)).length > 10, stdout);
   assertStringIncludes(stderr, "lost 0");
 });
 

@@ -30,7 +30,8 @@ export const demo: Command = command({
   about: "Replays samples captured from a real kernel (bundled with the program) through a netlink socket of this machine, " +
     "receives them as psample does, and prints them.",
   examples: [
-    ["psample demo", "as libpsample's tool prints them"],
+    ["psample demo", "a line about each packet"],
+    ["psample demo --text", "as libpsample's tool prints them"],
     ["psample demo --details", "with names, cookie, tunnel, probability"],
     ["psample demo --json | head -1", "as JSON"],
   ],

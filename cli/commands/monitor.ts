@@ -114,7 +114,7 @@ async function list(json: boolean, io: Io): Promise<number> {
 
 async function run(options: Options, io: Io): Promise<number> {
   const { user, buffer, wait } = options;
-  const plan = planOutput(options, io, "netlink");
+  const plan = planOutput(options, io, { lines: "text", recording: "netlink" });
   return await inSession(io, options, async (session) => {
     // Files are opened as the user that is to be, all others before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;

@@ -12,7 +12,7 @@ import { printable } from "../wire/text.ts";
 import { LocalCalendar } from "./calendar.ts";
 import { ascii, type Output } from "./output.ts";
 import { ALL, LEAST, LENGTHS, writePacket } from "./packet_words.ts";
-import { formatGroupEvent, writeDump } from "./text.ts";
+import { formatGroupEvent, TextWriter, writeDump } from "./text.ts";
 
 /** What {@linkcode PacketWriter} writes. */
 export interface PacketOptions {
@@ -24,6 +24,8 @@ export interface PacketOptions {
   columns?: number | undefined;
   /** Adds the packet's bytes as a hexadecimal dump below the line. Defaults to `false`. */
   verbose?: boolean | undefined;
+  /** Adds a line with everything else that is known of the sample, in libpsample's style. Defaults to `false`. */
+  details?: boolean | undefined;
   /** How many seconds local time is ahead of UTC at a time, given in seconds since 1970. Defaults to UTC. */
   utcOffset?: ((seconds: number) => number) | undefined;
 }
@@ -42,6 +44,7 @@ const SIZE_COLUMNS = 5;
 const WIDE = 120;
 /** More than what comes before the addresses. */
 const LONGEST_START = 128;
+const INDENT = ascii("    ");
 const NO_NAME = ascii("-");
 
 /** Writes samples as lines about their packets, and group events as libpsample does. */
@@ -50,16 +53,19 @@ export class PacketWriter {
   readonly #verbose: boolean;
   readonly #clock = new Clock();
   readonly #calendar: LocalCalendar;
+  /** What writes the line below, if there is one. */
+  readonly #details: TextWriter | undefined;
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
   /** N of 1 in N that was told last, by group. */
   readonly #rates = new Map<number | undefined, number>();
 
   /** A writer with options. */
-  constructor({ columns = Infinity, verbose = false, utcOffset }: PacketOptions = {}) {
+  constructor({ columns = Infinity, verbose = false, details = false, utcOffset }: PacketOptions = {}) {
     this.#columns = columns;
     this.#verbose = verbose;
     this.#calendar = new LocalCalendar(utcOffset);
+    this.#details = details ? new TextWriter({ details, utcOffset }) : undefined;
   }
 
   /** Writes entry `i` of a batch. */
@@ -100,6 +106,10 @@ export class PacketWriter {
     }
     output.reserve(1);
     output.byte(NEWLINE);
+    if (this.#details) {
+      output.append(INDENT);
+      this.#details.write(output, batch, i);
+    }
     if (this.#verbose && data !== undefined) writeDump(output, data);
   }
 

@@ -126,8 +126,16 @@ test("the pairs that libpsample's tool refuses are refused", async () => {
   }
 });
 
-test("demo prints a line for each recorded message, and then the account", async () => {
+test("demo prints a line about each packet, and then the account", async () => {
   const result = await run(["demo"]);
+  assertEquals([result.status, result.text()], [0, (await run(["demo", "--packets"])).text()]);
+  const lines = result.text().split("\n").slice(0, -1);
+  assertEquals(lines.filter((line) => /^\d\d:\d\d:\d\d\.\d{6} \S+ +[<>] /.test(line)).length, demoSamples);
+  assertMatch(result.errors(), new RegExp(`received ${demoSamples} samples; 2 group events; lost 0`));
+});
+
+test("demo --text prints a line for each recorded message, as libpsample's tool does", async () => {
+  const result = await run(["demo", "--text"]);
   assertEquals(result.status, 0);
   const lines = result.text().split("\n").slice(0, -1);
   assertEquals(lines.length, DEMO_MESSAGES.length);
@@ -186,7 +194,7 @@ test("demo --json --details adds when, where and in which direction; --csv print
 });
 
 test("demo --count stops after as many samples, events not counted", async () => {
-  const result = await run(["demo", "--count", "3"]);
+  const result = await run(["demo", "--text", "--count", "3"]);
   assertEquals(result.status, 0);
   const lines = result.text().trimEnd().split("\n");
   assertEquals(lines.filter((line) => line.startsWith("group ")).length, 3);
@@ -245,7 +253,7 @@ test("read takes a recording in pieces of any size", async () => {
 });
 
 test("read -g keeps the groups that are named", async () => {
-  const result = await run(["read", "-g", "101", "-g", "4294967295", `${GOLDEN}groups.new.pcap`]);
+  const result = await run(["read", "--text", "-g", "101", "-g", "4294967295", `${GOLDEN}groups.new.pcap`]);
   const groups = new Set(result.text().trimEnd().split("\n").map((line) => /group (\d+)/.exec(line)![1]));
   assertEquals(groups, new Set(["101", "4294967295"]));
   assertMatch(result.errors(), /of other groups/);

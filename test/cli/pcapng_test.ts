@@ -73,7 +73,7 @@ test("only the bare command records as libpsample does what is not FILE.pcapng",
     for (const [other, expected] of [["netlink", bare], ["pcapng", others]] as const) {
       const io = fakeIo();
       const values = parse(["-w", file], OUTPUT_OPTIONS).options;
-      const plan = planOutput(values, io, other);
+      const plan = planOutput(values, io, { lines: "text", recording: other });
       const status = await inSession(io, values, async (session) => {
         const outputs = await plan.open(session);
         await session.pump(new BatchesSource([samples([1])]), { ...outputs.start(), account: received, summary: isTelling });
@@ -87,7 +87,7 @@ test("only the bare command records as libpsample does what is not FILE.pcapng",
 
 test("a recording of packets goes together with text and JSON", async () => {
   const path = `${GOLDEN}forward.new.pcap`;
-  for (const form of ["--text", "--json", "--details"]) {
+  for (const form of ["--packets", "--text", "--json", "--details"]) {
     const alone = await run(["read", form, path]);
     const both = await run(["read", form, "-w", "x.pcapng", path]);
     assertEquals([both.status, both.text()], [0, alone.text()]);
@@ -114,7 +114,7 @@ test("a file of packets that psample did not record is read as packets", async (
   // The signature of everything of ours.
   const text = new TextDecoder("latin1").decode(foreign);
   for (let at = text.indexOf("psmp"); at >= 0; at = text.indexOf("psmp", at + 1)) foreign[at] = 0;
-  const io = await run(["read", "x.pcapng"], { input: { "x.pcapng": foreign } });
+  const io = await run(["read", "--text", "x.pcapng"], { input: { "x.pcapng": foreign } });
   assertEquals([io.status, io.text()], [0, "origsize 142 \n".repeat(3) + "origsize 98 \n".repeat(2)]);
 });
 

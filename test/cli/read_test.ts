@@ -93,7 +93,7 @@ test("read without the family's number names the option", async () => {
   const io = await run(["read", "a"], { input: { a } });
   assertEquals(io.status, 1);
   assertMatch(io.errors(), /1 generic netlink message of family 30 \(1\): give psample's with --family-id N/);
-  assertEquals((await run(["read", "--family-id", "30", "a"], { input: { a } })).text(), "group 1 \n");
+  assertEquals((await run(["read", "--text", "--family-id", "30", "a"], { input: { a } })).text(), "group 1 \n");
 });
 
 test("packets of anybody are read, and recorded as packets", async () => {
@@ -107,7 +107,7 @@ test("packets of anybody are read, and recorded as packets", async () => {
 test("read --filter prints the samples whose packets match, all of the filters if there are several", async () => {
   const file = new URL("../golden/vlan.new.pcap", import.meta.url).pathname;
   const lines = async (...args: string[]): Promise<string[]> => {
-    const io = await run(["read", ...args, file]);
+    const io = await run(["read", "--text", ...args, file]);
     assertEquals(io.status, 0, io.errors());
     return io.text().split("\n").filter((line) => line.startsWith("group "));
   };

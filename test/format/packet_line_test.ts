@@ -51,6 +51,17 @@ test("the rate is told first, and again when it changes, by group", () => {
   assertEquals(told, ["group 1: 1/100", "group 2: 1/5", "group 1: 1/7"]);
 });
 
+test("details are a line below, with everything that is known, and the dump comes after it", () => {
+  const of = [...sample(MADE["tcp4"]!.subarray(0, 16), 62), [3, number(4, 1)], [15, Uint8Array.of(1, 2)]] as Attribute[];
+  const [line, details, dump] = lines([of], { details: true, verbose: true }, "eth3").filter((line) => !line.startsWith("group 1:"));
+  assert(line!.endsWith("[|ip]"), line);
+  assertEquals(
+    details,
+    "    group 1 in-ifindex 3 origsize 62 timestamp Tue Jul 14 03:33:20 2026 000042999 nsec in-name eth3 link-type ethernet cookie 0102 ",
+  );
+  assertEquals(dump, "data len 16");
+});
+
 test("local time, and a dump below", () => {
   const [line, ...dump] = lines([sample(MADE["unknown type"]!)], { utcOffset: () => -3600, verbose: true });
   assertEquals(line, "02:33:20.000042 eth3     <    22 eth");

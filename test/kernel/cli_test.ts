@@ -184,7 +184,7 @@ for (const { name, words } of COMMANDS) {
         const [command, ...args] = [...words("--allow-read"), "read", ...options, file];
         return run(command!, args);
       };
-      assertEquals(read("-q"), lines(entries));
+      assertEquals(read("-q", "--text"), lines(entries));
       assertEquals(read("-q", "--json", "-g", "5"), lines(ofGroup(entries, 5), (entry) => JSON.stringify(entry)));
     } finally {
       rmSync(directory, { recursive: true });

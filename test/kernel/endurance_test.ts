@@ -246,7 +246,7 @@ for (const format of ["pcap", "pcapng"]) {
       writeFileSync(copy, readFileSync(fd));
       closeSync(fd);
       // The last record may be cut off: reading says so, after all that is before.
-      const read = await ending([...COMMAND, "read", copy]);
+      const read = await ending([...COMMAND, "read", "--text", copy]);
       const sequences = read.out.trimEnd().split("\n").map((line) => Number(/ seq (\d+) /.exec(line)?.[1]));
       assertEquals(sequences, sequences.map((_, i) => i));
       // All that fitted is there, and all of it is read but for the last record.
