@@ -14,13 +14,10 @@ import {
   EAGAIN,
   EBADF,
   ECONNREFUSED,
-  EEXIST,
   EINVAL,
   ENOENT,
   EPERM,
-  type FileStatus,
   type Memory,
-  MSG_TRUNC,
   NETLINK_ADD_MEMBERSHIP,
   NETLINK_DROP_MEMBERSHIP,
   NETLINK_GENERIC,
@@ -28,17 +25,6 @@ import {
   NETLINK_ROUTE,
   NETLINK_SOCK_DIAG,
   NETLINK_USERSOCK,
-  O_APPEND,
-  O_CREAT,
-  O_EXCL,
-  O_NONBLOCK,
-  O_RDWR,
-  O_TRUNC,
-  O_WRONLY,
-  POLLERR,
-  POLLHUP,
-  POLLIN,
-  POLLOUT,
   SO_ATTACH_FILTER,
   SO_MEMINFO,
   SO_RCVBUF,
@@ -50,6 +36,8 @@ import {
 } from "../src/sys/sys.ts";
 import { encodeMessage, type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
+import { FakeFiles } from "./fake_files.ts";
+import { FakeMemory } from "./fake_memory.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
 
@@ -83,30 +71,6 @@ export class FakeSocket {
   }
 }
 
-/** A file of the fake kernel. */
-export class FakeFile {
-  readonly kind: FileStatus["kind"];
-  /** What is in it; of a FIFO what waits to be read. */
-  bytes: Uint8Array;
-  /** Of a FIFO: whether it has a writer, or a reader if it is written. */
-  peer = true;
-  /** Of a FIFO: how many bytes it takes at once. */
-  room = Infinity;
-
-  constructor(bytes: Uint8Array = new Uint8Array(0), kind: FileStatus["kind"] = "file") {
-    this.bytes = bytes;
-    this.kind = kind;
-  }
-
-  /** Appends, as a writer does. */
-  append(bytes: Uint8Array): void {
-    const longer = new Uint8Array(this.bytes.length + bytes.length);
-    longer.set(this.bytes);
-    longer.set(bytes, this.bytes.length);
-    this.bytes = longer;
-  }
-}
-
 /** How the fake behaves. */
 export interface FakeOptions {
   /** As on Bun: the runtime reads a datagram to find out that there is one. */
@@ -119,43 +83,16 @@ export interface FakeOptions {
   noSocketDiag?: boolean;
 }
 
-/** The calls that {@linkcode FakeSys.fail} can make fail. */
-export type Call =
-  | "socket"
-  | "bind"
-  | "getsockname"
-  | "setsockopt"
-  | "getsockopt"
-  | "sendto"
-  | "recvmmsg"
-  | "watch"
-  | "open"
-  | "read"
-  | "write";
-
 const RMEM_MAX = 212992;
 
-const ENXIO = 6;
-const ENOTDIR = 20;
-const EISDIR = 21;
-const EPIPE = 32;
-
 /** The fake. */
-export class FakeSys implements Sys {
+export class FakeSys extends FakeFiles implements Sys {
   readonly runtime = "fake";
   readonly readsFirst: boolean;
   readonly unprivileged: boolean;
   readonly noSocketDiag: boolean;
   /** Open descriptors. */
   readonly fds: Map<number, FakeSocket> = new Map();
-  /** Files by their paths; several paths may lead to one. */
-  readonly files: Map<string, FakeFile> = new Map();
-  /** Open files. */
-  readonly openFiles: Map<number, { file: FakeFile; at: number }> = new Map();
-  /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
-  readonly log: string[] = [];
-  /** What a correct caller never does. */
-  readonly faults: string[] = [];
   /** The psample family, while the kernel has it. */
   family: { id: number; name: string; groups: Record<string, number> } | undefined;
   /** What the dump of groups lists. */
@@ -167,16 +104,13 @@ export class FakeSys implements Sys {
   /** Answers a request to the kernel; may be replaced. */
   answer: (request: Message, socket: FakeSocket) => void = (request, socket) => this.#controller(request, socket);
 
-  readonly #memories: { start: bigint; bytes: Uint8Array }[] = [];
-  readonly #addresses = new Map<ArrayBuffer, bigint>();
-  #nextAddress = 0x7f00_0000_1000n;
-  #nextFd = 3;
+  readonly #memory = new FakeMemory();
   #nextPort = 1000;
-  readonly #failures: { call: Call; errno: number }[] = [];
   /** What the runtime reads into: overwritten as soon as the callback has returned. */
   readonly #scratch = Buffer.from(new ArrayBuffer(128 * 1024));
 
   constructor(options: FakeOptions = {}) {
+    super();
     this.readsFirst = options.readsFirst ?? false;
     this.unprivileged = options.unprivileged ?? false;
     this.noSocketDiag = options.noSocketDiag ?? false;
@@ -184,11 +118,6 @@ export class FakeSys implements Sys {
   }
 
   // ---- the script
-
-  /** Makes the next `call` fail with `errno`; several in a row are used up one by one. */
-  fail(call: Call, ...errnos: number[]): void {
-    for (const errno of errnos) this.#failures.push({ call, errno });
-  }
 
   /** The sockets that have joined a multicast group of psample or of the controller. */
   get listeners(): FakeSocket[] {
@@ -255,30 +184,30 @@ export class FakeSys implements Sys {
   // ---- the calls
 
   socket(_domain: number, _type: number, protocol: number): number {
-    const failure = this.#failure("socket");
+    const failure = this.failure("socket");
     if (failure) return failure;
-    const fd = this.#nextFd++;
+    const fd = this.newFd();
     this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++));
     return fd;
   }
 
   bind(fd: number, _address: Memory): number {
-    return this.#failure("bind") || this.#with(fd, () => 0);
+    return this.failure("bind") || this.#with(fd, () => 0);
   }
 
   getsockname(fd: number, address: Memory): number {
-    return this.#failure("getsockname") || this.#with(fd, (socket) => {
+    return this.failure("getsockname") || this.#with(fd, (socket) => {
       viewOf(address).setUint32(4, socket.portId, LITTLE);
       return 0;
     });
   }
 
   setsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.#failure("setsockopt") || this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
+    return this.failure("setsockopt") || this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
   }
 
   getsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.#failure("getsockopt") || this.#with(fd, (socket) => {
+    return this.failure("getsockopt") || this.#with(fd, (socket) => {
       const view = viewOf(value);
       if (level === SOL_SOCKET && name === SO_RCVBUF) {
         view.setInt32(0, 2 * socket.receiveBuffer, LITTLE);
@@ -291,7 +220,7 @@ export class FakeSys implements Sys {
   }
 
   sendto(fd: number, bytes: Memory, _flags: number, address: Memory): number {
-    return this.#failure("sendto") || this.#with(fd, (socket) => {
+    return this.failure("sendto") || this.#with(fd, (socket) => {
       const portId = viewOf(address).getUint32(4, LITTLE);
       if (portId === 0) {
         const answer = socket.protocol === NETLINK_SOCK_DIAG ? this.#listSockets : this.answer;
@@ -307,7 +236,7 @@ export class FakeSys implements Sys {
   }
 
   recvmmsg(fd: number, headers: bigint, count: number, _flags: number): number {
-    return this.#failure("recvmmsg") || this.#with(fd, (socket) => {
+    return this.failure("recvmmsg") || this.#with(fd, (socket) => {
       socket.reads++;
       for (let i = 0; i < count; i++) {
         const next = socket.queue[0];
@@ -316,146 +245,16 @@ export class FakeSys implements Sys {
         if ("errno" in next && i > 0) return i;
         socket.queue.shift();
         if ("errno" in next) return -next.errno;
-        this.#fill(headers + BigInt(64 * i), next, socket);
+        this.#memory.fill(headers + BigInt(64 * i), next, socket.allNamespaces);
       }
       return count;
     });
   }
 
-  close(fd: number): number {
+  override close(fd: number): number {
+    if (!this.fds.delete(fd)) return super.close(fd);
     this.log.push(`${fd} close`);
-    if (this.fds.delete(fd) || this.openFiles.delete(fd)) return 0;
-    this.faults.push(`close of ${fd}, which is not open`);
-    return -EBADF;
-  }
-
-  open(path: string, flags: number, _mode: number): number {
-    const failure = this.#failure("open");
-    if (failure) return failure;
-    if (path === "") return -ENOENT;
-    let file = this.files.get(path);
-    if (file && flags & O_CREAT && flags & O_EXCL) return -EEXIST;
-    if (!file && !(flags & O_CREAT)) return -ENOENT;
-    if (file?.kind === "directory" && flags & (O_WRONLY | O_RDWR)) return -EISDIR;
-    if (file?.kind === "fifo" && !(flags & O_NONBLOCK)) this.faults.push(`open of the FIFO ${path} that may block`);
-    if (file?.kind === "fifo" && flags & O_WRONLY && !file.peer) return -ENXIO;
-    if (!file) this.files.set(path, file = new FakeFile());
-    if (flags & O_TRUNC) file.bytes = new Uint8Array(0);
-    const fd = this.#nextFd++;
-    this.openFiles.set(fd, { file, at: flags & O_APPEND ? file.bytes.length : 0 });
-    return fd;
-  }
-
-  read(fd: number, into: Memory): number {
-    const failure = this.#failure("read");
-    if (failure) return failure;
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    const { file } = open;
-    if (file.kind === "directory") return -EISDIR;
-    const isStream = file.kind !== "file";
-    const from = isStream ? 0 : open.at;
-    const part = file.bytes.subarray(from, from + into.length);
-    if (isStream && part.length === 0 && file.peer) {
-      this.faults.push(`read of ${fd} that would block`);
-      return -EAGAIN;
-    }
-    into.set(part);
-    if (isStream) file.bytes = file.bytes.slice(part.length);
-    else open.at += part.length;
-    return part.length;
-  }
-
-  write(fd: number, bytes: Memory): number {
-    const failure = this.#failure("write");
-    if (failure) return failure;
-    const open = this.openFiles.get(fd);
-    if (!open) return bytes.length;
-    const { file } = open;
-    if (file.kind !== "file") {
-      if (!file.peer) return -EPIPE;
-      const part = bytes.subarray(0, file.room - file.bytes.length);
-      if (part.length === 0) return -EAGAIN;
-      file.append(part);
-      return part.length;
-    }
-    const longer = new Uint8Array(Math.max(file.bytes.length, open.at + bytes.length));
-    longer.set(file.bytes);
-    longer.set(bytes, open.at);
-    file.bytes = longer;
-    open.at += bytes.length;
-    return bytes.length;
-  }
-
-  stat(fd: number): FileStatus | number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    const { kind, bytes } = open.file;
-    return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
-  }
-
-  getdents64(fd: number, into: Memory): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    if (open.file.kind !== "directory") return -ENOTDIR;
-    if (open.at > 0) return 0;
-    const [directory] = [...this.files].find(([, file]) => file === open.file)!;
-    const prefix = directory === "." ? "" : directory.endsWith("/") ? directory : `${directory}/`;
-    const names = [
-      ".",
-      "..",
-      ...[...this.files.keys()].filter((path) => path.startsWith(prefix) && path !== directory).map((path) => path.slice(prefix.length)),
-    ];
-    const view = new DataView(into.buffer, into.byteOffset);
-    for (const name of names.filter((name) => !name.includes("/"))) {
-      const bytes = new TextEncoder().encode(name);
-      const size = (19 + bytes.length + 1 + 7) & ~7;
-      into.fill(0, open.at, open.at + size);
-      view.setUint16(open.at + 16, size, true);
-      into.set(bytes, open.at + 19);
-      open.at += size;
-    }
-    return open.at;
-  }
-
-  reopen(fd: number, _flags: number): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -ENOENT;
-    const own = this.#nextFd++;
-    this.openFiles.set(own, { file: open.file, at: 0 });
-    return own;
-  }
-
-  ftruncate(fd: number, size: number): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    if (open.file.kind !== "file") return -EINVAL;
-    const bytes = new Uint8Array(size);
-    bytes.set(open.file.bytes.subarray(0, size));
-    open.file.bytes = bytes;
     return 0;
-  }
-
-  unlink(path: string): number {
-    if (this.files.get(path)?.kind === "directory") return -EISDIR;
-    return this.files.delete(path) ? 0 : -ENOENT;
-  }
-
-  poll(fd: number, events: number): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return this.writable(fd) ? events & POLLOUT : 0;
-    const { kind, bytes, peer, room } = open.file;
-    if (kind === "file") return events & (POLLIN | POLLOUT);
-    const ready = (bytes.length > 0 ? POLLIN : 0) | (bytes.length < room ? POLLOUT : 0);
-    return (events & ready) | (peer ? 0 : events & POLLOUT ? POLLERR : POLLHUP);
-  }
-
-  writable(fd: number): boolean {
-    return !this.openFiles.has(fd) || this.poll(fd, POLLOUT) !== 0;
-  }
-
-  seekable(fd: number): boolean {
-    return this.openFiles.get(fd)?.file.kind === "file";
   }
 
   readlink(_path: Memory, _into: Memory): number {
@@ -490,6 +289,10 @@ export class FakeSys implements Sys {
     return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;
   }
 
+  addressOf(memory: Memory): bigint {
+    return this.#memory.addressOf(memory);
+  }
+
   /** Calls that change privileges, in their order. */
   readonly privileges: string[] = [];
 
@@ -522,20 +325,9 @@ export class FakeSys implements Sys {
     return this.privilegeResult;
   }
 
-  addressOf(memory: Memory): bigint {
-    let start = this.#addresses.get(memory.buffer);
-    if (start === undefined) {
-      start = this.#nextAddress;
-      this.#nextAddress += BigInt((memory.buffer.byteLength + 0x1fff) & ~0xfff);
-      this.#addresses.set(memory.buffer, start);
-      this.#memories.push({ start, bytes: new Uint8Array(memory.buffer) });
-    }
-    return start + BigInt(memory.byteOffset);
-  }
-
   // deno-lint-ignore require-await -- a failure is a rejection
   async watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch> {
-    const failure = this.#failure("watch");
+    const failure = this.failure("watch");
     if (failure) throw new NetlinkError("watch a socket", -failure);
     const socket = this.fds.get(fd)!;
     socket.ready = ready;
@@ -608,7 +400,7 @@ export class FakeSys implements Sys {
       case `${SOL_SOCKET}/${SO_ATTACH_FILTER}`: {
         const view = viewOf(value);
         const size = 8 * view.getUint16(0, LITTLE);
-        socket.filter = this.#at(view.getBigUint64(8, LITTLE), size).slice();
+        socket.filter = this.#memory.at(view.getBigUint64(8, LITTLE), size).slice();
         this.log.push(`${socket.fd} filter`);
         return 0;
       }
@@ -645,49 +437,6 @@ export class FakeSys implements Sys {
     }
   }
 
-  /** Writes what recvmmsg writes for one datagram: name, data, control, flags, length. */
-  #fill(header: bigint, datagram: { bytes: Uint8Array; portId: number; nsid: number | undefined }, socket: FakeSocket): void {
-    const msg = viewOf(this.#at(header, 64));
-    const nameAddress = msg.getBigUint64(0, LITTLE);
-    if (nameAddress !== 0n) {
-      const name = viewOf(this.#at(nameAddress, msg.getUint32(8, LITTLE)));
-      name.setUint16(0, 16, LITTLE);
-      name.setUint32(4, datagram.portId, LITTLE);
-      msg.setUint32(8, 12, LITTLE);
-    }
-
-    const vectors = Number(msg.getBigUint64(24, LITTLE));
-    const iovec = viewOf(this.#at(msg.getBigUint64(16, LITTLE), 16 * vectors));
-    let size = 0;
-    for (let i = 0; i < vectors && size < datagram.bytes.length; i++) {
-      const part = datagram.bytes.subarray(size, size + Number(iovec.getBigUint64(16 * i + 8, LITTLE)));
-      this.#at(iovec.getBigUint64(16 * i, LITTLE), part.length).set(part);
-      size += part.length;
-    }
-
-    const room = Number(msg.getBigUint64(40, LITTLE));
-    let used = 0;
-    if (socket.allNamespaces && datagram.nsid !== undefined && room >= 24) {
-      used = 24;
-      const control = viewOf(this.#at(msg.getBigUint64(32, LITTLE), used));
-      control.setBigUint64(0, 20n, LITTLE);
-      control.setInt32(8, SOL_NETLINK, LITTLE);
-      control.setInt32(12, NETLINK_LISTEN_ALL_NSID, LITTLE);
-      control.setInt32(16, datagram.nsid, LITTLE);
-    }
-    msg.setBigUint64(40, BigInt(used), LITTLE);
-    msg.setUint32(48, size < datagram.bytes.length ? MSG_TRUNC : 0, LITTLE);
-    msg.setUint32(56, size, LITTLE);
-  }
-
-  #at(address: bigint, size: number): Uint8Array {
-    // Addresses grow, and the newest memory is what is asked for most.
-    const memory = this.#memories.findLast(({ start }) => start <= address);
-    const at = memory ? Number(address - memory.start) : 0;
-    if (memory && at + size <= memory.bytes.length) return memory.bytes.subarray(at, at + size);
-    throw new Error(`nothing lies at ${address.toString(16)}`);
-  }
-
   #controller(request: Message, socket: FakeSocket): void {
     const { sequence, payload, type } = request;
     const refuse = (errno: number): void => this.reply(socket, ackMessage(sequence, errno));
@@ -714,11 +463,6 @@ export class FakeSys implements Sys {
     const group = this.family?.groups[name];
     if (group === undefined) throw new Error(`the kernel has no psample group ${name} now`);
     return group;
-  }
-
-  #failure(call: Call): number {
-    const at = this.#failures.findIndex((failure) => failure.call === call);
-    return at < 0 ? 0 : -this.#failures.splice(at, 1)[0]!.errno;
   }
 }
 

@@ -4,7 +4,8 @@ import { assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError, SystemError } from "../../src/errors.ts";
 import { linesToWith, recordToWith } from "../../src/sink/open.ts";
 import type { Closing } from "../../src/stream/sink.ts";
-import { FakeFile, FakeSys } from "../fake_sys.ts";
+import { FakeFile } from "../fake_files.ts";
+import { FakeSys } from "../fake_sys.ts";
 
 const CLOSING = { stats: { received: 0, groups: [] }, period: undefined } as unknown as Closing;
 
