@@ -1,6 +1,6 @@
 /** `psample read`: what a recording has. */
 import type { ListenStats } from "../../mod.ts";
-import { UnknownFamilyError } from "../../src/format/recording_decoder.ts";
+import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";

@@ -6,33 +6,16 @@ import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import { type Device, NO_DEVICES } from "../link/device.ts";
 import { ARPHRD_ETHER, ARPHRD_NONE } from "../link/link.ts";
-import {
-  PSAMPLE_ATTR_DATA,
-  PSAMPLE_ATTR_ORIGSIZE,
-  PSAMPLE_CMD_DEL_GROUP,
-  PSAMPLE_CMD_NEW_GROUP,
-  PSAMPLE_CMD_SAMPLE,
-  PSAMPLE_GENL_VERSION,
-} from "../psample/constants.ts";
+import { PSAMPLE_CMD_DEL_GROUP, PSAMPLE_CMD_NEW_GROUP, PSAMPLE_CMD_SAMPLE } from "../psample/constants.ts";
 import { decodeEvent, type GroupEvent } from "../psample/group.ts";
 import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts";
 import { SampleView } from "../psample/sample_view.ts";
 import type { EntryView, RecordedPlace } from "../stream/batch.ts";
 import { messageOf, NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
-import { align4, bytesOf, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { align4, bytesOf, LITTLE, viewOf } from "../wire/native.ts";
 import type { CapturedPacket, CaptureHandler, InterfaceDescription } from "./capture.ts";
-import {
-  DLT_RAW,
-  DLT_RAW_OPENBSD,
-  LINKTYPE_ETHERNET,
-  LINKTYPE_IPV4,
-  LINKTYPE_IPV6,
-  LINKTYPE_LINUX_SLL,
-  LINKTYPE_LINUX_SLL2,
-  LINKTYPE_NETLINK,
-  LINKTYPE_RAW,
-  linkTypeText,
-} from "./link_types.ts";
+import { CONTENTS, DecodedInterface, NOWHERE, type Origin } from "./decoded_interface.ts";
+import { LINKTYPE_ETHERNET, linkTypeText } from "./link_types.ts";
 import { NetlinkMessages, type Room } from "./netlink_messages.ts";
 import { NO_RECORDS, type RecordCounts } from "./record_counts.ts";
 import { ARPHRD_NETLINK, COOKED2_HEADER, COOKED_HEADER, LOSSES_SIGNATURE, NETLINK_GENERIC } from "./pcap/cooked.ts";
@@ -56,7 +39,9 @@ import {
   restoreMessage,
 } from "./pcapng/carried.ts";
 import { OptionReader } from "./pcapng/options.ts";
+import { MOST_DATA, PLAIN_HEADERS, PlainHeaders } from "./plain_headers.ts";
 import { RecordedDevices } from "./recorded_devices.ts";
+import { UnknownFamilies } from "./unknown_families.ts";
 
 /** How a recording is decoded. */
 export interface RecordingDecoderOptions {
@@ -80,93 +65,8 @@ export interface RecordingSink {
   correct(late: number, dropped: number): void;
 }
 
-/** An interface of a recording. */
-export interface Origin {
-  /** Where its packets were sampled; `undefined` if it recorded netlink messages, which name devices themselves. */
-  readonly place: RecordedPlace | undefined;
-}
-
-/** What the packets of an interface are. */
-type Content = "netlink" | "cooked" | "cooked 2" | "packets" | "other";
-
-const CONTENTS: ReadonlyMap<number, Content> = new Map([
-  [LINKTYPE_NETLINK, "netlink"],
-  [LINKTYPE_LINUX_SLL, "cooked"],
-  [LINKTYPE_LINUX_SLL2, "cooked 2"],
-  [LINKTYPE_ETHERNET, "packets"],
-  [LINKTYPE_RAW, "packets"],
-  [DLT_RAW, "packets"],
-  [DLT_RAW_OPENBSD, "packets"],
-  [LINKTYPE_IPV4, "packets"],
-  [LINKTYPE_IPV6, "packets"],
-]);
-
 /** The blocks of pcapng that a {@linkcode RecordingDecoder} asks for, and how long they may be. */
 export const WANTED_BLOCKS: ReadonlyMap<number, number> = new Map([[BLOCK_STATISTICS, 1 << 20], [BLOCK_EVENT, 1 << 17]]);
-
-/** The family's number in the messages of samples that were none: psample's on many machines. */
-const PLAIN_FAMILY = 0x1e;
-/** Headers of such a sample: of the message, of ORIGSIZE with its value, of DATA. */
-const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
-/** What DATA holds. */
-const MOST_DATA = 0xffff - 4;
-
-/** Size of a piece of the arena, and more than anything that is put there. */
-const CHUNK = 1 << 16;
-
-/** Memory for headers that are made, used again for each batch. */
-class Arena {
-  readonly #chunks: DataView<ArrayBuffer>[] = [];
-  #chunk = -1;
-  #used = 0;
-  #size = 0;
-  /** The memory that was taken last. */
-  view: DataView<ArrayBuffer> = viewOf(memory(0));
-
-  clear(): void {
-    this.#chunk = -1;
-    this.#used = this.#size = 0;
-  }
-
-  /** Takes memory, and returns the offset of its first byte. */
-  take(size: number): number {
-    while (this.#used + size > this.#size) {
-      this.view = this.#chunks[++this.#chunk] ??= viewOf(memory(CHUNK));
-      this.#size = CHUNK;
-      this.#used = 0;
-    }
-    const at = this.#used;
-    this.#used += align4(size);
-    return at;
-  }
-}
-
-class DecodedInterface implements Origin {
-  readonly content: Content;
-  readonly linkType: number;
-  readonly little: boolean;
-  readonly place: RecordedPlace | undefined;
-  readonly messages: NetlinkMessages | undefined;
-  /** Whether losses are written down in records of ours, and how many before the next sample. */
-  tells = false;
-  lost = 0;
-  /** Whether psample described it, and losses told so far beside its packets. */
-  readonly isOwn: boolean;
-  told = 0;
-
-  constructor(
-    description: Pick<InterfaceDescription, "linkType" | "little">,
-    place: RecordedPlace | undefined,
-    messages: NetlinkMessages | undefined,
-  ) {
-    this.isOwn = place !== undefined && place.devices !== NO_DEVICES;
-    this.linkType = description.linkType;
-    this.content = CONTENTS.get(description.linkType) ?? "other";
-    this.little = description.little;
-    this.place = place;
-    this.messages = messages;
-  }
-}
 
 /** Decodes one recording. What it hands on is valid until {@linkcode RecordingDecoder.begin}. */
 export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
@@ -184,7 +84,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   readonly #samples = new SampleDecoder();
   readonly #views: SampleView[] = [];
   #lent = 0;
-  readonly #arena = new Arena();
+  readonly #headers = new PlainHeaders();
   /** The devices of the present section, by the number of their machine. */
   #machines = new Map<number, RecordedDevices>();
   #decodeOptions: DecodeOptions = {};
@@ -195,9 +95,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   #hasOthers = false;
   /** The netlink interfaces of the present section. */
   #messages: NetlinkMessages[] = [];
-  /** Families whose messages could have been psample's, with the number of their messages. */
-  readonly #unknownFamilies = new Map<number, number>();
-  #knowsFamily = false;
+  readonly #families = new UnknownFamilies();
   /** When the last packet was captured: the time of what has none of its own. */
   #seconds = 0;
   #nanoseconds = 0;
@@ -212,7 +110,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   /** What was handed on is not used any more. */
   begin(): void {
     this.#lent = 0;
-    this.#arena.clear();
+    this.#headers.clear();
     this.paused = false;
     for (const devices of this.#machines.values()) devices.settle();
   }
@@ -305,24 +203,11 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
         `${linkTypeText(this.#otherLinkType)}: neither netlink messages nor packets that begin with Ethernet or IP`,
       );
     }
-    if (this.#knowsFamily || this.#unknownFamilies.size === 0) return;
-    const families = [...this.#unknownFamilies].sort((a, b) => b[1] - a[1]);
-    const total = families.reduce((sum, [, count]) => sum + count, 0);
-    const listed = families.slice(0, 8).map(([type, count]) => `${type} (${count})`).join(", ");
-    throw new UnknownFamilyError(
-      `nothing in it tells the number of the psample family. It has ${total} generic netlink ` +
-        `${total === 1 ? "message" : "messages"} of family ${listed}${families.length > 8 ? ", ..." : ""}`,
-    );
+    this.#families.check();
   }
 
   #closeMessages(): void {
-    for (const messages of this.#messages) {
-      if (messages.isKnown) this.#knowsFamily = true;
-      for (const [type, count] of messages.close()) {
-        this.#unknownFamilies.set(type, (this.#unknownFamilies.get(type) ?? 0) + count);
-        this.counts.otherMessages += count;
-      }
-    }
+    for (const messages of this.#messages) this.counts.otherMessages += this.#families.close(messages);
     this.#messages = [];
   }
 
@@ -414,7 +299,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
       }
       this.#sample(origin, view, start, end, little, undefined, told, seconds, nanoseconds);
     } else if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
-      this.#groupEvent(origin, copyOf(view, start, end), little, undefined, true, seconds, nanoseconds);
+      this.#groupEvent(origin, bytesOf(view, start, end).slice(), little, undefined, true, seconds, nanoseconds);
     } else if (command < 0) {
       this.#malformed(`a psample message of ${end - start} bytes`);
     } else {
@@ -567,23 +452,10 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     this.#hasOthers = true;
     this.#cut(packet);
     const size = Math.min(packet.end - packet.start, MOST_DATA);
-    const arena = this.#arena;
-    const start = arena.take(PLAIN_HEADERS);
-    const { view } = arena;
-    view.setUint32(start, PLAIN_HEADERS + size, LITTLE);
-    view.setUint16(start + 4, PLAIN_FAMILY, LITTLE);
-    view.setUint16(start + 6, 0);
-    view.setUint32(start + 8, 0);
-    view.setUint32(start + 12, 0);
-    view.setUint8(start + 16, PSAMPLE_CMD_SAMPLE);
-    view.setUint8(start + 17, PSAMPLE_GENL_VERSION);
-    view.setUint16(start + 18, 0);
-    view.setUint16(start + 20, 8, LITTLE);
-    view.setUint16(start + 22, PSAMPLE_ATTR_ORIGSIZE, LITTLE);
-    view.setUint32(start + 24, packet.originalBytes, LITTLE);
-    view.setUint16(start + 28, size + 4, LITTLE);
-    view.setUint16(start + 30, PSAMPLE_ATTR_DATA, LITTLE);
+    const headers = this.#headers;
+    const start = headers.make(packet.originalBytes, size);
     const sample = this.#views[this.#lent] ??= new SampleView();
+    const { view } = headers;
     const end = start + PLAIN_HEADERS;
     this.#samples.viewApart(view, start, end, packet.view, packet.start, PLAIN_HEADERS, size, sample, this.#optionsOf(LITTLE, undefined));
     this.#hand(sample, undefined, packet.seconds, packet.nanoseconds, origin);
@@ -623,24 +495,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   }
 }
 
-/** Where nobody says where something was recorded. */
-const NOWHERE = new DecodedInterface({ linkType: -1, little: LITTLE }, undefined, undefined);
-
-/** Nothing in a recording tells which number the psample family has. */
-export class UnknownFamilyError extends DecodeError {
-  /** Makes the error with this reason. */
-  constructor(why: string) {
-    super("recording", 0, why);
-  }
-}
-
 /** Whether a netlink message can have this length. */
 function fits(length: number, left: number): boolean {
   return length >= NLMSG_HDRLEN && length <= left;
-}
-
-function copyOf(view: DataView, start: number, end: number): Uint8Array<ArrayBuffer> {
-  const copy = memory(end - start);
-  copy.set(bytesOf(view, start, end));
-  return copy;
 }

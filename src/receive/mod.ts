@@ -43,7 +43,7 @@
 export { readRecording, type ReadRecordingOptions, type RecordingSource } from "./recording.ts";
 export { createRecorder } from "../format/recorders.ts";
 export { type Ending, type Recorder, RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../format/recorder.ts";
-export { UnknownFamilyError } from "../format/recording_decoder.ts";
+export { UnknownFamilyError } from "../format/unknown_families.ts";
 export type { RecordCounts } from "../format/record_counts.ts";
 export type { PcapngOptions } from "../format/pcapng/writer.ts";
 export { Output, Word } from "../format/output.ts";

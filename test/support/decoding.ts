@@ -1,14 +1,9 @@
 /** Decoding a recording at once, without a source: for what has to be told of each entry while it is lent. */
 import { DecodeError } from "../../src/errors.ts";
 import { CaptureReader } from "../../src/format/capture_reader.ts";
+import type { Origin } from "../../src/format/decoded_interface.ts";
 import type { RecordCounts } from "../../src/format/record_counts.ts";
-import {
-  type Origin,
-  RecordingDecoder,
-  type RecordingDecoderOptions,
-  type Told,
-  WANTED_BLOCKS,
-} from "../../src/format/recording_decoder.ts";
+import { RecordingDecoder, type RecordingDecoderOptions, type Told, WANTED_BLOCKS } from "../../src/format/recording_decoder.ts";
 import { type GroupEvent, viewMessage } from "../../src/psample/group.ts";
 import type { SampleView } from "../../src/psample/sample_view.ts";
 import type { EntryView } from "../../src/stream/batch.ts";

@@ -3,23 +3,26 @@
  * in front of it takes those of the value before it (`port 80 or 443`). Beside it the words about what only samples have.
  * Source: grammar.y and gencode.c of libpcap.
  */
-import { ipv4Bytes, ipv6Bytes, prefixMask } from "../../tc/address.ts";
+import { ipv6Bytes, prefixMask } from "../../tc/address.ts";
 import { fromHex } from "../../wire/text.ts";
 import { FilterError, type Span } from "../filter_error.ts";
-import { BYTE_NAMES, ETHER_TYPES, IP_PROTOCOL_NUMBERS, PORTS } from "./names.ts";
+import { BYTE_NAMES, ETHER_TYPES, IP_PROTOCOL_NUMBERS } from "./names.ts";
 import { type Token, tokens } from "./tokens.ts";
+import type { Arithmetic, ArithmeticSign, ByteProtocol, Direction, Protocol, SampleTest, Tree } from "./tree.ts";
+import { macBytes, numberOf, portOf, shortIpv4 } from "./values.ts";
 import {
-  type Arithmetic,
-  type ArithmeticSign,
-  BYTE_PROTOCOLS,
-  type ByteProtocol,
-  type Direction,
-  type Protocol,
-  PROTOCOLS,
-  type Relation,
-  type SampleTest,
-  type Tree,
-} from "./tree.ts";
+  BYTE_WORDS,
+  isKeyword,
+  JOINS,
+  NAMES_A_DEVICE,
+  PROTOCOL_WORDS,
+  RANKS,
+  REFUSED,
+  RELATIONS,
+  SAMPLE_NUMBERS,
+  TYPES,
+  UNRANKED,
+} from "./words.ts";
 
 /** Brackets and negations within one another. */
 const MOST_DEPTH = 64;
@@ -38,57 +41,6 @@ interface Parsed {
   readonly tree: Tree;
   /** What a value behind it takes over; `undefined` behind what has no value. */
   readonly qualifiers: Qualifiers | undefined;
-}
-
-const TYPES: ReadonlySet<string> = new Set(["host", "net", "port", "portrange", "proto"]);
-const RELATIONS: ReadonlyMap<string, Relation> = new Map([
-  ["=", "="],
-  ["==", "="],
-  ["!=", "!="],
-  ["<", "<"],
-  ["<=", "<="],
-  [">", ">"],
-  [">=", ">="],
-]);
-/** How tightly signs bind. Those that are not here have no rank in libpcap's grammar: what follows them is all their right side. */
-const RANKS: ReadonlyMap<string, number> = new Map([["|", 1], ["&", 1], ["<<", 2], [">>", 2], ["+", 3], ["-", 3], ["*", 4], ["/", 4]]);
-const UNRANKED = 9;
-/** Words that pcap-filter(7) has and this language has not. */
-const REFUSED: ReadonlyMap<string, string> = new Map([
-  ["gateway", "gateway needs the addresses of names, and names are not looked up"],
-  ["protochain", "protochain needs a loop, which a kernel's filter has not; say proto"],
-  ["inbound", "say ingress"],
-  ["outbound", "say egress"],
-  ["ifname", "say device"],
-  ["pppoed", "say ether proto 0x8863"],
-  ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
-  ["geneve", "say udp port 6081; what is behind that header is not seen"],
-]);
-const SAMPLE_NUMBERS: ReadonlySet<string> = new Set(["group", "rate", "queue", "latency"]);
-const NAMES_A_DEVICE: ReadonlySet<string> = new Set(["in", "out", "device"]);
-const SINGLE: ReadonlySet<string> = new Set([
-  "len",
-  "less",
-  "greater",
-  "broadcast",
-  "multicast",
-  "vlan",
-  "mpls",
-  "src",
-  "dst",
-  "ingress",
-  "egress",
-  "cookie",
-]);
-const JOINS: ReadonlyMap<string, "and" | "or"> = new Map([["and", "and"], ["&&", "and"], ["or", "or"], ["||", "or"]]);
-
-const PROTOCOL_WORDS: ReadonlySet<string> = new Set(PROTOCOLS);
-const BYTE_WORDS: ReadonlySet<string> = new Set(BYTE_PROTOCOLS);
-
-function isKeyword({ kind, text, escaped }: Token): boolean {
-  if (kind !== "word" || escaped) return false;
-  return PROTOCOL_WORDS.has(text) || BYTE_WORDS.has(text) || TYPES.has(text) || REFUSED.has(text) || SAMPLE_NUMBERS.has(text) ||
-    NAMES_A_DEVICE.has(text) || SINGLE.has(text) || BYTE_NAMES.has(text) || JOINS.has(text) || text === "not";
 }
 
 /**
@@ -511,46 +463,4 @@ class Parser {
     if (!mask) throw this.#expected("a mask such as 255.255.0.0");
     return { mask, at: { start, end: this.#next().end } };
   }
-}
-
-/** A number as C writes it: decimal, octal behind 0, hexadecimal behind 0x. */
-function numberOf(text: string): number | undefined {
-  if (/^0[0-7]+$/.test(text)) return parseInt(text, 8);
-  return /^(0x[0-9a-fA-F]+|0|[1-9]\d*)$/i.test(text) ? Number(text) : undefined;
-}
-
-function portOf({ kind, text }: Token): number | undefined {
-  const port = kind === "word" ? PORTS.get(text) ?? numberOf(text) : undefined;
-  return port !== undefined && port <= 0xffff ? port : undefined;
-}
-
-/** An address of one to four parts: the parts that are missing are at its end, and no part of it. */
-function shortIpv4(text: string, isNet: boolean): { address: Uint8Array; bits: number } | undefined {
-  const number = text.includes(".") ? undefined : numberOf(text);
-  if (number !== undefined) {
-    if (number > 0xffffffff) return undefined;
-    // As libpcap has it: a bare number is a whole address; for a net, the zeros in front of it move behind it.
-    const bytes = [number >>> 24, number >>> 16 & 0xff, number >>> 8 & 0xff, number & 0xff];
-    let bits = 32;
-    while (isNet && number !== 0 && bytes[0] === 0) {
-      bytes.push(bytes.shift()!);
-      bits -= 8;
-    }
-    return { address: Uint8Array.from(bytes), bits };
-  }
-  if (!/^\d{1,3}(\.\d{1,3}){1,3}$/.test(text)) return undefined;
-  const parts = text.split(".");
-  const address = ipv4Bytes([...parts, "0", "0"].slice(0, 4).join("."));
-  return address && { address, bits: 8 * parts.length };
-}
-
-function macBytes(text: string): Uint8Array | undefined {
-  const parts = /^[0-9a-fA-F]{12}$/.test(text)
-    ? text.match(/../g)!
-    : /^[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}$/.test(text)
-    ? text.replaceAll(".", "").match(/../g)!
-    : /^[0-9a-fA-F]{1,2}(?:([:.-])[0-9a-fA-F]{1,2})(?:\1[0-9a-fA-F]{1,2}){4}$/.test(text)
-    ? text.split(/[:.-]/)
-    : undefined;
-  return parts && Uint8Array.from(parts, (part) => parseInt(part, 16));
 }

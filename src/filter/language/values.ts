@@ -1,0 +1,48 @@
+/** Numbers, ports and addresses as libpcap reads them. */
+import { ipv4Bytes } from "../../tc/address.ts";
+import { PORTS } from "./names.ts";
+import type { Token } from "./tokens.ts";
+
+/** A number as C writes it: decimal, octal behind 0, hexadecimal behind 0x. */
+export function numberOf(text: string): number | undefined {
+  if (/^0[0-7]+$/.test(text)) return parseInt(text, 8);
+  return /^(0x[0-9a-fA-F]+|0|[1-9]\d*)$/i.test(text) ? Number(text) : undefined;
+}
+
+/** A port by its number or its name. */
+export function portOf({ kind, text }: Token): number | undefined {
+  const port = kind === "word" ? PORTS.get(text) ?? numberOf(text) : undefined;
+  return port !== undefined && port <= 0xffff ? port : undefined;
+}
+
+/** An address of one to four parts: the parts that are missing are at its end, and no part of it. */
+export function shortIpv4(text: string, isNet: boolean): { address: Uint8Array; bits: number } | undefined {
+  const number = text.includes(".") ? undefined : numberOf(text);
+  if (number !== undefined) {
+    if (number > 0xffffffff) return undefined;
+    // As libpcap has it: a bare number is a whole address; for a net, the zeros in front of it move behind it.
+    const bytes = [number >>> 24, number >>> 16 & 0xff, number >>> 8 & 0xff, number & 0xff];
+    let bits = 32;
+    while (isNet && number !== 0 && bytes[0] === 0) {
+      bytes.push(bytes.shift()!);
+      bits -= 8;
+    }
+    return { address: Uint8Array.from(bytes), bits };
+  }
+  if (!/^\d{1,3}(\.\d{1,3}){1,3}$/.test(text)) return undefined;
+  const parts = text.split(".");
+  const address = ipv4Bytes([...parts, "0", "0"].slice(0, 4).join("."));
+  return address && { address, bits: 8 * parts.length };
+}
+
+/** A hardware address, in any of the ways in which libpcap reads it. */
+export function macBytes(text: string): Uint8Array | undefined {
+  const parts = /^[0-9a-fA-F]{12}$/.test(text)
+    ? text.match(/../g)!
+    : /^[0-9a-fA-F]{4}(\.[0-9a-fA-F]{4}){2}$/.test(text)
+    ? text.replaceAll(".", "").match(/../g)!
+    : /^[0-9a-fA-F]{1,2}(?:([:.-])[0-9a-fA-F]{1,2})(?:\1[0-9a-fA-F]{1,2}){4}$/.test(text)
+    ? text.split(/[:.-]/)
+    : undefined;
+  return parts && Uint8Array.from(parts, (part) => parseInt(part, 16));
+}

@@ -1,0 +1,70 @@
+/** The words of the language, and the signs. */
+import { BYTE_NAMES } from "./names.ts";
+import type { Token } from "./tokens.ts";
+import { BYTE_PROTOCOLS, PROTOCOLS, type Relation } from "./tree.ts";
+
+/** What a value can be. */
+export const TYPES: ReadonlySet<string> = new Set(["host", "net", "port", "portrange", "proto"]);
+/** Signs of a comparison. */
+export const RELATIONS: ReadonlyMap<string, Relation> = new Map([
+  ["=", "="],
+  ["==", "="],
+  ["!=", "!="],
+  ["<", "<"],
+  ["<=", "<="],
+  [">", ">"],
+  [">=", ">="],
+]);
+/** How tightly signs bind. Those that are not here have no rank in libpcap's grammar: what follows them is all their right side. */
+export const RANKS: ReadonlyMap<string, number> = new Map([
+  ["|", 1],
+  ["&", 1],
+  ["<<", 2],
+  [">>", 2],
+  ["+", 3],
+  ["-", 3],
+  ["*", 4],
+  ["/", 4],
+]);
+/** How tightly the others bind to what is in front of them. */
+export const UNRANKED = 9;
+/** Words that pcap-filter(7) has and this language has not. */
+export const REFUSED: ReadonlyMap<string, string> = new Map([
+  ["gateway", "gateway needs the addresses of names, and names are not looked up"],
+  ["protochain", "protochain needs a loop, which a kernel's filter has not; say proto"],
+  ["inbound", "say ingress"],
+  ["outbound", "say egress"],
+  ["ifname", "say device"],
+  ["pppoed", "say ether proto 0x8863"],
+  ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
+  ["geneve", "say udp port 6081; what is behind that header is not seen"],
+]);
+/** Words about a sample that compare a number. */
+export const SAMPLE_NUMBERS: ReadonlySet<string> = new Set(["group", "rate", "queue", "latency"]);
+/** Words about a sample that name a device. */
+export const NAMES_A_DEVICE: ReadonlySet<string> = new Set(["in", "out", "device"]);
+const SINGLE: ReadonlySet<string> = new Set([
+  "len",
+  "less",
+  "greater",
+  "broadcast",
+  "multicast",
+  "vlan",
+  "mpls",
+  "src",
+  "dst",
+  "ingress",
+  "egress",
+  "cookie",
+]);
+export const JOINS: ReadonlyMap<string, "and" | "or"> = new Map([["and", "and"], ["&&", "and"], ["or", "or"], ["||", "or"]]);
+
+export const PROTOCOL_WORDS: ReadonlySet<string> = new Set(PROTOCOLS);
+export const BYTE_WORDS: ReadonlySet<string> = new Set(BYTE_PROTOCOLS);
+
+/** Whether a word means something by itself, so that it is no value. */
+export function isKeyword({ kind, text, escaped }: Token): boolean {
+  if (kind !== "word" || escaped) return false;
+  return PROTOCOL_WORDS.has(text) || BYTE_WORDS.has(text) || TYPES.has(text) || REFUSED.has(text) || SAMPLE_NUMBERS.has(text) ||
+    NAMES_A_DEVICE.has(text) || SINGLE.has(text) || BYTE_NAMES.has(text) || JOINS.has(text) || text === "not";
+}

@@ -1,0 +1,63 @@
+/** Headers of a psample message for packets that psample did not record: all samples are read from messages. */
+import { GENL_HDRLEN } from "../genl/ctrl.ts";
+import { PSAMPLE_ATTR_DATA, PSAMPLE_ATTR_ORIGSIZE, PSAMPLE_CMD_SAMPLE, PSAMPLE_GENL_VERSION } from "../psample/constants.ts";
+import { NLMSG_HDRLEN } from "../wire/message.ts";
+import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+
+/** The family's number in the messages of samples that were none: psample's on many machines. */
+const PLAIN_FAMILY = 0x1e;
+/** Headers of such a sample: of the message, of ORIGSIZE with its value, of DATA. */
+export const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
+/** What DATA holds. */
+export const MOST_DATA = 0xffff - 4;
+
+/** Size of a piece of the arena, and more than anything that is put there. */
+const CHUNK = 1 << 16;
+
+/** Makes headers, in memory that is used again for each batch. */
+export class PlainHeaders {
+  readonly #chunks: DataView<ArrayBuffer>[] = [];
+  #chunk = -1;
+  #used = 0;
+  #size = 0;
+  /** Where the headers lie that were made last. */
+  view: DataView<ArrayBuffer> = viewOf(memory(0));
+
+  /** Those that were made are not used any more. */
+  clear(): void {
+    this.#chunk = -1;
+    this.#used = this.#size = 0;
+  }
+
+  /** Takes memory, and returns the offset of its first byte. */
+  #take(size: number): number {
+    while (this.#used + size > this.#size) {
+      this.view = this.#chunks[++this.#chunk] ??= viewOf(memory(CHUNK));
+      this.#size = CHUNK;
+      this.#used = 0;
+    }
+    const at = this.#used;
+    this.#used += align4(size);
+    return at;
+  }
+
+  /** Makes the headers of a sample of `size` bytes of a packet of `originalBytes`, and returns the offset of their first byte. */
+  make(originalBytes: number, size: number): number {
+    const start = this.#take(PLAIN_HEADERS);
+    const { view } = this;
+    view.setUint32(start, PLAIN_HEADERS + size, LITTLE);
+    view.setUint16(start + 4, PLAIN_FAMILY, LITTLE);
+    view.setUint16(start + 6, 0);
+    view.setUint32(start + 8, 0);
+    view.setUint32(start + 12, 0);
+    view.setUint8(start + 16, PSAMPLE_CMD_SAMPLE);
+    view.setUint8(start + 17, PSAMPLE_GENL_VERSION);
+    view.setUint16(start + 18, 0);
+    view.setUint16(start + 20, 8, LITTLE);
+    view.setUint16(start + 22, PSAMPLE_ATTR_ORIGSIZE, LITTLE);
+    view.setUint32(start + 24, originalBytes, LITTLE);
+    view.setUint16(start + 28, size + 4, LITTLE);
+    view.setUint16(start + 30, PSAMPLE_ATTR_DATA, LITTLE);
+    return start;
+  }
+}
