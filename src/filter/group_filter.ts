@@ -10,13 +10,12 @@ import {
   LD_ABSOLUTE,
   LD_IMMEDIATE,
   LD_INDIRECT,
+  LDX_IMMEDIATE,
   MOVE_A_TO_X,
   RETURN,
+  SKF_AD_NLATTR,
 } from "./instructions.ts";
 
-/** BPF_LDX | BPF_IMM. */
-const LDX_IMMEDIATE = 0x01;
-const SKF_AD_NLATTR = -0x1000 + 12;
 const PASS = 0xffffffff;
 
 /** `BPF_MAXINSNS` is 4096: two instructions a group, and the frame around them. */

@@ -1,0 +1,81 @@
+/** Puts a program of classic BPF together: jumps go to labels, however far. */
+import { encodeProgram, type Instruction, JUMP, MOST_INSTRUCTIONS } from "./instructions.ts";
+
+/** A jump that decides something goes no further. */
+const FARTHEST = 255;
+
+/** Where a jump goes: always forward. */
+export interface Label {
+  /** The instruction, counted without what long jumps add. */
+  at: number;
+}
+
+/** A label that has no place yet. */
+export function label(): Label {
+  return { at: -1 };
+}
+
+/** An instruction whose jumps are not distances yet. */
+interface Step {
+  readonly code: number;
+  readonly constant: number;
+  /** Of a jump. */
+  readonly yes?: Label;
+  /** Of a jump that decides something. */
+  readonly no?: Label;
+}
+
+/** A program under construction. */
+export class Assembler {
+  readonly #steps: Step[] = [];
+
+  /** Adds an instruction that is no jump. */
+  add(code: number, constant = 0): void {
+    this.#steps.push({ code, constant });
+  }
+
+  /** Adds a jump, which decides something if there are two labels. */
+  jump(code: number, constant: number, yes: Label, no?: Label): void {
+    this.#steps.push(no ? { code, constant, yes, no } : { code, constant, yes });
+  }
+
+  /** The label is here. */
+  place(label: Label): void {
+    label.at = this.#steps.length;
+  }
+
+  /**
+   * The program with its jumps as distances; those that are too long for 8 bits get jumps without a condition, of 32 bits, behind them.
+   *
+   * @param refuse Makes the error about a program that is too long for the kernel.
+   */
+  assemble(refuse: (why: string) => Error): Uint8Array<ArrayBuffer> {
+    const steps = this.#steps;
+    const long = new Set<Step>();
+    let starts: number[];
+    for (let changed = true; changed;) {
+      changed = false;
+      let at = 0;
+      starts = steps.map((step) => (at += long.has(step) ? 3 : 1) - (long.has(step) ? 3 : 1));
+      for (const [i, step] of steps.entries()) {
+        const { yes, no } = step;
+        if (!yes || !no || long.has(step)) continue;
+        if (Math.max(starts[yes.at]!, starts[no.at]!) - starts[i]! - 1 <= FARTHEST) continue;
+        long.add(step);
+        changed = true;
+      }
+    }
+    const words = steps.flatMap((step, i): Instruction[] => {
+      const { code, constant, yes, no } = step;
+      const distance = (label: Label, from: number): number => starts[label.at]! - starts[i]! - from - 1;
+      if (!yes) return [[code, 0, 0, constant]];
+      if (!no) return [[code, 0, 0, distance(yes, 0)]];
+      if (!long.has(step)) return [[code, distance(yes, 0), distance(no, 0), constant]];
+      return [[code, 0, 1, constant], [JUMP, 0, 0, distance(yes, 1)], [JUMP, 0, 0, distance(no, 2)]];
+    });
+    if (words.length > MOST_INSTRUCTIONS) {
+      throw refuse(`this takes ${words.length} instructions, and the kernel takes ${MOST_INSTRUCTIONS}`);
+    }
+    return encodeProgram(words);
+  }
+}

@@ -1,0 +1,203 @@
+/** Classic BPF of conditions: what is the same wherever the packet is that they are about. */
+import { Assembler, type Label, label } from "./assembler.ts";
+import type { Comparison, Test, Value } from "./condition.ts";
+import {
+  ALU,
+  JUMP,
+  JUMP_BITS,
+  JUMP_EQUAL,
+  JUMP_GREATER,
+  JUMP_GREATER_OR_EQUAL,
+  LD_IMMEDIATE,
+  LD_MEMORY,
+  MEMORY_WORDS,
+  MOVE_A_TO_X,
+  STORE,
+  WITH_X,
+} from "./instructions.ts";
+
+/** The jump that decides a comparison, and whether it is taken where the comparison does not hold. */
+export const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped: boolean]>> = {
+  "=": [JUMP_EQUAL, false],
+  "!=": [JUMP_EQUAL, true],
+  ">": [JUMP_GREATER, false],
+  "<=": [JUMP_GREATER, true],
+  ">=": [JUMP_GREATER_OR_EQUAL, false],
+  "<": [JUMP_GREATER_OR_EQUAL, true],
+  "&": [JUMP_BITS, false],
+};
+
+/** No packet has so many bytes. Behind this the kernel takes an offset for one of what it knows about the packet. */
+const LARGEST_OFFSET = 0x7fffffff;
+const LARGEST_INDEX = 0xffff;
+
+/** What is certain at a place of the program, whatever has led there. */
+export interface Facts {
+  /** How many bytes the packet has at least. */
+  readonly bytes: number;
+  /** X is where the packet begins. */
+  readonly inX: boolean;
+}
+
+/** Of a packet that nobody has looked at. */
+export const NO_FACTS: Facts = { bytes: 0, inX: false };
+
+/** What is certain behind a condition that holds, and behind one that does not. */
+interface Outcome {
+  readonly yes: Facts;
+  readonly no: Facts;
+}
+
+/** What is certain where one of two ways has led. */
+function common(a: Facts, b: Facts): Facts {
+  return { bytes: Math.min(a.bytes, b.bytes), inX: a.inX && b.inX };
+}
+
+/** Writes the code of conditions. */
+export abstract class TestCode {
+  protected readonly code: Assembler = new Assembler();
+  protected readonly refuse: (why: string) => Error;
+  /** Where it goes on with a byte that the packet does not have. */
+  protected fail: Label = label();
+  /** What is certain where the code under construction ends. */
+  protected facts: Facts = NO_FACTS;
+  readonly #words: number;
+
+  /**
+   * @param refuse Makes the error about what the kernel cannot do.
+   * @param words How many words of memory, from 0 on, are free for what is calculated.
+   */
+  constructor(refuse: (why: string) => Error, words: number = MEMORY_WORDS) {
+    this.refuse = refuse;
+    this.#words = words;
+  }
+
+  /** Gets bytes of the packet into A. */
+  protected abstract absolute(size: 1 | 2 | 4, offset: number): void;
+  /** Gets bytes behind a header of IPv4 into A, which begins at `header`, and `offset` further on. */
+  protected abstract behindHeader(size: 1 | 2 | 4, header: number, offset: number): void;
+  /** Gets bytes into A of which X says where they are, and `offset` further on. */
+  protected abstract indexed(size: 1 | 2 | 4, offset: number): void;
+  /** Gets the length that the packet had into A. */
+  protected abstract length(): void;
+  /** Decides what is known beside the packet. */
+  protected abstract beside(test: Test & { kind: "sample" }, yes: Label, no: Label): void;
+
+  /** Goes to `yes` if the condition holds, else to `no`; what is certain there comes back. */
+  protected test(test: Test, yes: Label, no: Label): Outcome {
+    switch (test.kind) {
+      case "constant":
+        this.code.jump(JUMP, 0, test.value ? yes : no);
+        return { yes: this.facts, no: this.facts };
+      case "not": {
+        const inner = this.test(test.term, no, yes);
+        return { yes: inner.no, no: inner.yes };
+      }
+      case "and":
+      case "or":
+        return this.#joined(test, yes, no);
+      case "compare": {
+        const [code, swapped] = JUMPS[test.comparison];
+        const { left, right } = test;
+        this.#value(left, 0);
+        if (right.kind !== "number") this.#rightToX(right, 0);
+        const constant = right.kind === "number" ? right.value : 0;
+        this.code.jump(right.kind === "number" ? code : code | WITH_X, constant, swapped ? no : yes, swapped ? yes : no);
+        return { yes: this.facts, no: this.facts };
+      }
+      case "sample":
+        this.beside(test, yes, no);
+        return { yes: this.facts, no: this.facts };
+    }
+  }
+
+  #joined({ kind, terms }: Test & { kind: "and" | "or" }, yes: Label, no: Label): Outcome {
+    let early: Facts | undefined;
+    for (const [i, term] of terms.entries()) {
+      const next = label();
+      const isLast = i === terms.length - 1;
+      const outcome = kind === "and" ? this.test(term, isLast ? yes : next, no) : this.test(term, yes, isLast ? no : next);
+      const [onward, out] = kind === "and" ? [outcome.yes, outcome.no] : [outcome.no, outcome.yes];
+      early = early ? common(early, out) : out;
+      this.facts = onward;
+      if (!isLast) this.code.place(next);
+    }
+    return kind === "and" ? { yes: this.facts, no: early! } : { yes: early!, no: this.facts };
+  }
+
+  /** X is not where the packet begins any more. */
+  protected loseX(): void {
+    this.facts = { ...this.facts, inX: false };
+  }
+
+  /** With the left value in A, gets the right one into X and keeps A. */
+  #rightToX(right: Value, slot: number): void {
+    this.#store(slot);
+    this.#value(right, slot + 1);
+    this.code.add(MOVE_A_TO_X);
+    this.code.add(LD_MEMORY, slot);
+    this.loseX();
+  }
+
+  #store(slot: number): void {
+    if (slot >= this.#words) throw this.refuse("there are too many brackets in an arithmetic expression for the kernel");
+    this.code.add(STORE, slot);
+  }
+
+  /** Gets a value into A. What is in the memory below `slot` stays. */
+  #value(value: Value, slot: number): void {
+    switch (value.kind) {
+      case "number":
+        return this.code.add(LD_IMMEDIATE, value.value);
+      case "length":
+        return this.length();
+      case "header length":
+        this.absolute(1, value.offset);
+        this.code.add(ALU["&"], 0xf);
+        return this.code.add(ALU["<<"], 2);
+      case "load":
+        return this.#load(value, slot);
+      case "calculation": {
+        const { operation, left, right } = value;
+        this.#value(left, slot);
+        if (right.kind === "number") return this.code.add(ALU[operation], right.value);
+        if (operation === "<<" || operation === ">>") return this.#shift(operation, right, slot);
+        this.#rightToX(right, slot);
+        return this.code.add(ALU[operation] | WITH_X);
+      }
+    }
+  }
+
+  /** By more than 31 bits the kernel does not shift; nothing is left then. */
+  #shift(operation: "<<" | ">>", right: Value, slot: number): void {
+    const [nothing, something, end] = [label(), label(), label()];
+    this.#store(slot);
+    this.#value(right, slot + 1);
+    this.code.jump(JUMP_GREATER, 31, nothing, something);
+    this.code.place(something);
+    this.code.add(MOVE_A_TO_X);
+    this.code.add(LD_MEMORY, slot);
+    this.code.add(ALU[operation] | WITH_X);
+    this.code.jump(JUMP, 0, end);
+    this.code.place(nothing);
+    this.code.add(LD_IMMEDIATE, 0);
+    this.code.place(end);
+    this.loseX();
+  }
+
+  #load({ size, offset, index }: Value & { kind: "load" }, slot: number): void {
+    if (offset > LARGEST_OFFSET) {
+      // What comes before may fail first, which is the same.
+      return this.code.jump(JUMP, 0, this.fail);
+    }
+    if (!index) return this.absolute(size, offset);
+    if (index.kind === "header length") return this.behindHeader(size, index.offset, offset);
+    const next = label();
+    this.#value(index, slot);
+    this.code.jump(JUMP_GREATER, LARGEST_INDEX, this.fail, next);
+    this.code.place(next);
+    this.code.add(MOVE_A_TO_X);
+    this.loseX();
+    this.indexed(size, offset);
+  }
+}
