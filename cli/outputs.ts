@@ -69,6 +69,7 @@ that EXPR asks for does not match. Group events are not left out. Also known are
   ingress, egress                 the direction it was sampled in
   group 5, rate >= 100, queue 3   numbers of the sample
   latency > 1ms, cookie 0102      what switches measure; the cookie
+  vni 42, inner (tcp port 443)    a tunnel's network; the packet inside
 
 Samples that do not match count as received, but not for --count.`,
   }, parseFilters),
