@@ -19,6 +19,7 @@ import { longName, takesNext, UsageError } from "./options.ts";
 import { read } from "./commands/read.ts";
 import { STATUS } from "./session.ts";
 import { tc } from "./commands/tc.ts";
+import { top } from "./commands/top.ts";
 import { VERSION } from "./version.ts";
 import { notACommand, unknownWord } from "./words.ts";
 
@@ -26,7 +27,7 @@ export type { RecordingInput } from "../src/receive/recording_input.ts";
 export type { Destination } from "../src/sink/destination.ts";
 export type { Files, Io } from "./io.ts";
 
-const COMMANDS: readonly Command[] = [capture, read, list, doctor, demo, cleanup, tc];
+const COMMANDS: readonly Command[] = [capture, top, read, list, doctor, demo, cleanup, tc];
 
 /**
  * Runs one command line and resolves to its exit status: 0 done, 1 something was not done, 2 called wrongly, 3 samples were

@@ -31,7 +31,8 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/control/": [...SOCKETS, "src/psample/", "src/link/", "src/tc/", "src/filter/"],
   "src/sink/": ["src/wire/", "src/sys/", "src/socket/", "src/stream/", "src/format/", "src/estimate/", "src/export/", "src/control/"],
   "mod.ts": ["src/"],
-  "cli/": ["mod.ts", "src/", "cli/tc/mod.ts", "node:", "@std/"],
+  "cli/": ["mod.ts", "src/", "cli/tc/mod.ts", "cli/top/", "node:", "@std/"],
+  "cli/top/": ["mod.ts", "src/", "node:", "@std/"],
   "cli/tc/": ["mod.ts", "src/wire/", "src/tc/", "src/link/", "src/filter/match.ts"],
 };
 

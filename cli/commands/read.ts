@@ -1,26 +1,15 @@
 /** `psample read`: what a recording has. */
-import type { ListenStats } from "../../mod.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
-import type { RecordingInput } from "../../src/receive/recording_input.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { type Command, command } from "../command.ts";
-import type { Io } from "../io.ts";
-import { number, numbers, streamName, text, UsageError } from "../options.ts";
-import { OUTPUT_OPTIONS } from "../output_options.ts";
-import { planOutput } from "../outputs.ts";
+import { number, numbers, streamName } from "../options.ts";
+import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { inSession } from "../session.ts";
-import { plural } from "../summary.ts";
-import { filterHint, filterStart, isFile } from "../words.ts";
 
 const OPTIONS = {
-  file: text({
-    letter: "r",
-    value: "FILE",
-    help: "the same as the word FILE",
-    details: "For those who are used to tcpdump.",
-  }),
   group: numbers({
     letter: "g",
     value: "N",
@@ -53,13 +42,13 @@ export const read: Command = command({
     ["tcpdump -i nlmon0 -w - | psample read -", "while it is recorded"],
   ],
   options: OPTIONS,
-  operands: { name: "FILE", least: 0, most: Infinity },
+  operands: { name: "FILE", least: 1, most: 1 },
   run: async ({ options, words }, io) => {
-    const path = streamName(fileOf([...options.file === undefined ? [] : [options.file], ...words], words), 0);
+    const path = streamName(words[0]!, 0);
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);
     return await inSession(io, options, async (session) => {
-      const source = new RecordingFile(await open(path, io), { familyId });
+      const source = new RecordingFile(await io.openRecording(path), { familyId });
       const groups = group && new GroupStage(group);
       const progress = new Progress(io, source);
       try {
@@ -90,51 +79,6 @@ export const read: Command = command({
   },
 });
 
-/** The one file among the words, or the error about them. */
-function fileOf(files: readonly string[], words: readonly string[]): string {
-  const [file, more] = files;
-  if (file === undefined) throw new UsageError(`missing FILE (usage: psample ${read.usage})`);
-  if (more === undefined) return file;
-  // What follows the file in tcpdump's command line.
-  const start = files.length > words.length ? 0 : 1;
-  if (filterStart(["", ...words.slice(start)]) === 1) throw new UsageError(filterHint(words.slice(start)));
-  throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
-}
-
-/** Opens the recording; if there is none of a name that a device may have, the error says what that may mean. */
-async function open(path: string, io: Io): Promise<RecordingInput> {
-  try {
-    return await io.openRecording(path);
-  } catch (error) {
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (isMissing && !isFile(path)) error.message += `; to sample a device of that name, psample capture ${path}`;
-    throw error;
-  }
-}
-
-/** What a recording shows to be lost, of some groups or of all. */
-function lossesOf({ groups, dropped }: ListenStats, chosen: readonly number[] | undefined): string[] {
-  const lost = groups.filter(({ group }) => !chosen || chosen.includes(group!)).reduce((sum, { lost }) => sum + lost, 0);
-  const parts: string[] = [];
-  if (lost > 0) parts.push(`${lost} lost before they were recorded`);
-  if (dropped > 0) parts.push(`${plural(dropped, "message")} dropped by the kernel while recording`);
-  return parts;
-}
-
-/** What was found, what of it was lost, and what was skipped. */
-function accountOf({ counts }: RecordingFile, written: number, otherGroups: number, losses: readonly string[]): string {
-  const parts = [`read ${plural(written, "sample")}`];
-  if (counts.events > 0) parts.push(plural(counts.events, "group event"));
-  if (otherGroups > 0) parts.push(`${otherGroups} of other groups`);
-  parts.push(...losses);
-  const other = counts.otherPackets + counts.otherProtocols + counts.otherMessages;
-  if (other > 0) parts.push(`skipped ${other} of other kinds`);
-  if (counts.truncated > 0) parts.push(`${counts.truncated} cut by the recorder`);
-  if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
-  if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they came before the file told the family's number`);
-  return parts.join("; ");
-}
-
 /** Lets samples and events of some groups through. */
 class GroupStage implements Stage {
   /** How many entries it has left out. */
@@ -150,30 +94,5 @@ class GroupStage implements Stage {
       if (this.#groups.has(entries[i]!.group)) pick(i);
       else this.leftOut++;
     }
-  }
-}
-
-const PROGRESS_MS = 500;
-
-/** Shows how much of a file has been read, if somebody sits at a terminal. */
-class Progress {
-  readonly #io: Io;
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
-  #isVisible = false;
-
-  constructor(io: Io, source: RecordingFile) {
-    this.#io = io;
-    const { size } = source;
-    if (!size || !io.errIsTerminal) return;
-    this.#timer = setInterval(() => {
-      this.#isVisible = true;
-      io.err(`\rpsample: ${Math.floor(100 * source.bytesRead / size)} % read`);
-    }, PROGRESS_MS);
-  }
-
-  /** Takes it off the screen. */
-  end(): void {
-    clearInterval(this.#timer);
-    if (this.#isVisible) this.#io.err("\r\x1b[K");
   }
 }

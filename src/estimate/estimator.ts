@@ -9,10 +9,11 @@
 import { ArgumentError } from "../errors.ts";
 import type { Device } from "../link/device.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
-import type { Interval } from "./intervals.ts";
+import type { Stage } from "../stream/stage.ts";
+import { type Interval, shareInterval } from "./intervals.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
-import { countSegments, type Segments } from "./segments.ts";
+import { countSegments, type Segments, wireBytes } from "./segments.ts";
 import { Decay, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
@@ -27,6 +28,16 @@ export interface EstimatorOptions {
    * {@linkcode Estimator.restart}. Flows are ranked by the first. Defaults to `[Infinity]`.
    */
   taus?: readonly number[] | undefined;
+  /**
+   * N of "1 in N" for samples that do not say it, such as packets that another program recorded. Defaults to none: they are counted as
+   * {@linkcode Snapshot.unusable}.
+   */
+  oneIn?: number | undefined;
+  /**
+   * Only these samples are counted; losses are made up for by all of them. (A stage before the estimator would let the few that it picks
+   * stand for everything that was lost.) Defaults to all samples.
+   */
+  only?: Stage | undefined;
 }
 
 /** One flow, or one device and direction. */
@@ -47,8 +58,18 @@ export interface FlowEstimate {
   readonly bitsPerSecond: number;
   /** Share of all estimated bytes, 0 to 1. */
   readonly share: number;
+  /** Bounds of the share at 95 %. */
+  readonly shareRange: Interval;
   /** How many of the bytes may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
   readonly overcountAtMost: number;
+}
+
+/** One device and direction. */
+export interface DeviceEstimate extends FlowEstimate {
+  /** Estimated bytes on an Ethernet wire: with padding, check sequences, preambles and gaps (IEEE 802.3). */
+  readonly wireBytes: number;
+  /** Bounds of them at 95 %. */
+  readonly wireBytesRange: Interval;
 }
 
 /** What an estimator knows at one moment. */
@@ -62,7 +83,9 @@ export interface Snapshot {
   /** The largest flows, the largest first. */
   readonly flows: readonly FlowEstimate[];
   /** Each device and direction; `by` is the name and `"in"` or `"out"`. */
-  readonly devices: readonly FlowEstimate[];
+  readonly devices: readonly DeviceEstimate[];
+  /** How many flows are kept. */
+  readonly kept: number;
   /** Bytes that a flow which is not among the kept ones can have at most. */
   readonly bound: number;
   /** Samples that had not all of the keys: they are in the total only. */
@@ -92,6 +115,12 @@ export class Estimator {
   readonly #sums: Sums;
   readonly #total: Sums;
   readonly #devices: Sums;
+  /** The same rows, with what they take of the wire for bytes. */
+  readonly #wire: Sums;
+  readonly #oneIn: number | undefined;
+  readonly #only: Stage | undefined;
+  /** Which entries of the batch are counted, unless all of them are. */
+  #picked = new Uint8Array(0);
   /** Rows of devices, by direction; by their objects first, since a key of text for each sample would cost more than all else. */
   readonly #rowsIn = new WeakMap<Device, number>();
   readonly #rowsOut = new WeakMap<Device, number>();
@@ -107,17 +136,21 @@ export class Estimator {
   #unknownSegments = 0;
 
   /** An estimator of nothing yet. */
-  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity] }: EstimatorOptions = {}) {
+  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only }: EstimatorOptions = {}) {
     if (!Number.isInteger(flows) || flows < 1 || flows > 1 << 20) {
       throw new ArgumentError(`Cannot keep ${flows} flows: expected 1 to ${1 << 20}`);
     }
     if (taus.length === 0 || taus.some((tau) => !(tau > 0))) throw new ArgumentError("Cannot estimate: a time constant must be above 0");
+    if (oneIn !== undefined && !(oneIn >= 1)) throw new ArgumentError(`Cannot estimate: samples are 1 in ${oneIn}, expected at least 1`);
+    this.#oneIn = oneIn;
+    this.#only = only;
     this.#key = new FlowKey(by);
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
     this.#sums = new Sums(flows, this.#decay);
     this.#total = new Sums(1, this.#decay);
     this.#devices = new Sums(MOST_DEVICES, this.#decay);
+    this.#wire = new Sums(MOST_DEVICES, this.#decay);
   }
 
   /** The names of the keys. */
@@ -134,10 +167,13 @@ export class Estimator {
     this.#advance(Number(nowNs) / 1e9);
     this.#lost += batch.lost;
     const { entries, count } = batch;
+    const picked = this.#pick(batch);
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
       if (entry.type !== "sample") continue;
-      const { oneIn, originalBytes, outIfindex } = entry;
+      const factor = this.#losses.factor(entry.group, entry.nsid, entry.portId, batch.lostBefore(i));
+      if (picked !== undefined && picked[i] === 0) continue;
+      const { oneIn = this.#oneIn, originalBytes, outIfindex } = entry;
       if (oneIn === undefined || originalBytes === undefined) {
         this.#unusable++;
         continue;
@@ -147,7 +183,7 @@ export class Estimator {
       const segments = this.#segments;
       if (countSegments(batch.packet(i), originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
       if (segments.unknown) this.#unknownSegments++;
-      const corrected = oneIn * this.#losses.factor(entry.group, entry.nsid, entry.portId, batch.lostBefore(i));
+      const corrected = oneIn * factor;
       if (corrected <= 0) continue;
       const mtu = device?.mtu ?? USUAL_MTU;
       // The bound needs the largest packet that could have come, not the largest that did.
@@ -157,6 +193,8 @@ export class Estimator {
       const { packets, bytes } = segments;
       this.#total.add(0, corrected, packets, bytes, mostPackets, mostBytes);
       this.#devices.add(row, corrected, packets, bytes, mostPackets, mostBytes);
+      const onWire = packets * wireBytes(bytes / packets);
+      this.#wire.add(row, corrected, packets, onWire, mostPackets, mostPackets * wireBytes(mostBytes / mostPackets));
       const size = this.#key.write(batch, i);
       if (size < 0) {
         this.#keyless++;
@@ -173,35 +211,42 @@ export class Estimator {
    *
    * @param nowNs The time, in nanoseconds since 1970.
    * @param top How many flows. Defaults to all that are kept.
-   * @param horizon Which of the time constants, by its place. Defaults to the first.
+   * @param horizon Which of the time constants, by its place. Defaults to the first. Of the others a flow's figures are what came since it
+   * was kept: at least what it had, if {@linkcode Snapshot.bound} is not 0.
+   * @param order What makes a flow large. Defaults to bytes.
    */
-  snapshot(nowNs: bigint, top: number = Infinity, horizon = 0): Snapshot {
+  snapshot(nowNs: bigint, top: number = Infinity, horizon = 0, order: "bytes" | "packets" = "bytes"): Snapshot {
     const now = Number(nowNs) / 1e9;
     this.#advance(now);
     const seconds = this.#decay.seconds(horizon, now);
-    const allBytes = this.#total.bytes(0, horizon).value;
+    const all = this.#total.bytes(0, horizon);
     const estimate = (sums: Sums, row: number, by: readonly string[], overcount = 0): FlowEstimate => {
       const packets = sums.packets(row, horizon);
-      const bytes = sums.bytes(row, horizon);
+      const own = sums.bytes(row, horizon);
+      const bytes = own.value + overcount;
+      const bytesRange: Interval = [own.range[0], own.range[1] + overcount];
+      const shares = (part: number): Interval =>
+        shareInterval(own.value + part, [own.range[0] + part, own.range[1] + part], all.value, all.range);
       return {
         by,
         samples: sums.samples(row),
         packets: packets.value,
-        bytes: bytes.value + overcount,
+        bytes,
         packetsRange: packets.range,
-        bytesRange: [bytes.range[0], bytes.range[1] + overcount],
-        bitsPerSecond: seconds > 0 ? 8 * (bytes.value + overcount) / seconds : 0,
-        share: allBytes > 0 ? (bytes.value + overcount) / allBytes : 0,
+        bytesRange,
+        bitsPerSecond: seconds > 0 ? 8 * bytes / seconds : 0,
+        share: all.value > 0 ? Math.min(1, bytes / all.value) : 0,
+        shareRange: [shares(0)[0], Math.min(1, shares(overcount)[1])],
         overcountAtMost: overcount,
       };
     };
     const flows = this.#flows;
     const weight = this.#decay.weights[0]!;
-    // The order is that of the first horizon; of another it is made of the flows that are kept.
+    // The order is that of the first horizon; any other is made of the flows that are kept.
     let ranked = flows.ranked();
-    if (horizon !== 0) {
-      const bytes = new Map(ranked.map((slot) => [slot, this.#sums.bytes(slot, horizon).value]));
-      ranked = ranked.sort((a, b) => bytes.get(b)! - bytes.get(a)!);
+    if (horizon !== 0 || order === "packets") {
+      const sizes = Float64Array.from(ranked, (_, slot) => this.#sums.sum(slot, horizon, order));
+      ranked = ranked.sort((a, b) => sizes[b]! - sizes[a]!);
     }
     return {
       by: this.by,
@@ -210,7 +255,11 @@ export class Estimator {
       flows: ranked.slice(0, top).map((slot) =>
         estimate(this.#sums, slot, this.#key.texts(flows.key(slot)), horizon === 0 ? flows.error(slot) / weight : 0)
       ),
-      devices: this.#deviceNames.map((names, row) => estimate(this.#devices, row, names)),
+      devices: this.#deviceNames.map((names, row) => {
+        const wire = this.#wire.bytes(row, horizon);
+        return { ...estimate(this.#devices, row, names), wireBytes: wire.value, wireBytesRange: wire.range };
+      }),
+      kept: flows.size,
       bound: flows.bound / weight,
       keyless: this.#keyless,
       unusable: this.#unusable,
@@ -222,7 +271,7 @@ export class Estimator {
   /** Forgets everything, for the next interval; what is known of devices stays. */
   restart(): void {
     this.#flows.clear();
-    for (const sums of [this.#sums, this.#total, this.#devices]) sums.clear();
+    for (const sums of this.#all()) sums.clear();
     this.#decay.restart();
     this.#keyless =
       this.#unusable =
@@ -231,10 +280,24 @@ export class Estimator {
         0;
   }
 
+  /** A 1 for each entry that is counted; `undefined` if all of them are. */
+  #pick(batch: Batch): Uint8Array | undefined {
+    if (!this.#only) return undefined;
+    if (this.#picked.length < batch.count) this.#picked = new Uint8Array(2 * batch.count);
+    const picked = this.#picked;
+    picked.fill(0, 0, batch.count);
+    this.#only.select(batch, (i) => picked[i] = 1);
+    return picked;
+  }
+
+  #all(): readonly Sums[] {
+    return [this.#sums, this.#total, this.#devices, this.#wire];
+  }
+
   #advance(now: number): void {
     const factors = this.#decay.advance(now);
     if (!factors) return;
-    for (const sums of [this.#sums, this.#total, this.#devices]) sums.scale(factors);
+    for (const sums of this.#all()) sums.scale(factors);
     this.#flows.scale(factors[0]!);
   }
 

@@ -67,6 +67,20 @@ export function binomialInterval(count: number, of: number, confidence: number =
   ];
 }
 
+/**
+ * The bounds of the share that a part has of a whole, both estimated: the bounds of a ratio, recovered from those of the part and of the
+ * rest, which are independent of each other (Donner and Zou, Statistical Methods in Medical Research 21, 2012, 347-359).
+ */
+export function shareInterval(part: number, [partLow, partHigh]: Interval, whole: number, [wholeLow, wholeHigh]: Interval): Interval {
+  const rest = Math.max(0, whole - part);
+  // What of the whole's uncertainty is not the part's is the rest's: those of independent sums add up in squares.
+  const left = (of: number, own: number): number => Math.sqrt(Math.max(0, of * of - own * own));
+  const restLow = Math.max(0, rest - left(whole - wholeLow, part - partLow));
+  const restHigh = rest + left(wholeHigh - whole, partHigh - part);
+  const low = partLow > 0 ? partLow / (partLow + restHigh) : 0;
+  return [low, partHigh > 0 ? partHigh / (partHigh + restLow) : 0];
+}
+
 /** How likely a count at least this far from what is expected is, if each of `of` is counted with this probability: the exact test of two sides. */
 export function binomialTest(count: number, of: number, probability: number): number {
   const below = count >= of ? 1 : betaBelow(of - count, count + 1, 1 - probability);

@@ -15,7 +15,7 @@
  * @module
  */
 export { DistinctCounters } from "./distinct.ts";
-export { Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
+export { type DeviceEstimate, Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
 export { LogHistogram } from "./histogram.ts";
 export {
   binomialInterval,
@@ -23,6 +23,7 @@ export {
   gammaInterval,
   type Interval,
   poissonInterval,
+  shareInterval,
   type WeightedSum,
   wilsonInterval,
 } from "./intervals.ts";

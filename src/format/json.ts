@@ -198,7 +198,12 @@ const INVISIBLE = /[\p{C}\p{Z}]/gu;
 
 /** A JSON string, quotes included, in which every invisible character but the blank is escaped. */
 export function jsonString(text: string): string {
-  return JSON.stringify(text).replace(INVISIBLE, (character) => {
+  return escapeInvisible(JSON.stringify(text));
+}
+
+/** JSON in which every invisible character but the blank is escaped. */
+export function escapeInvisible(json: string): string {
+  return json.replace(INVISIBLE, (character) => {
     if (character === " ") return character;
     let escaped = "";
     for (let i = 0; i < character.length; i++) escaped += `\\u${character.charCodeAt(i).toString(16).padStart(4, "0")}`;

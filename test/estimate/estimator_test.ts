@@ -5,6 +5,7 @@ import { Estimator } from "../../src/estimate/estimator.ts";
 import { LossCorrection } from "../../src/estimate/losses.ts";
 import type { Device } from "../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+import type { Stage } from "../../src/stream/stage.ts";
 import { random } from "./random.ts";
 
 const SECOND = 1_000_000_000n;
@@ -185,7 +186,54 @@ test("of more flows than are kept, the largest are there and their error is told
 });
 
 test("an estimator refuses what makes no sense", () => {
-  for (const options of [{ by: "ipsauce" }, { by: "" }, { flows: 0 }, { taus: [] }, { taus: [0] }]) {
+  for (const options of [{ by: "ipsauce" }, { by: "" }, { flows: 0 }, { oneIn: 0 }, { taus: [] }, { taus: [0] }]) {
     assertThrows(() => new Estimator(options), ArgumentError);
   }
+});
+
+test("what is not counted is no traffic, but stands for what was lost as all others do", () => {
+  const samples = Array.from({ length: 400 }, (_, i) => ({ source: 1 + i % 4, lost: i === 100 ? 100 : 0 }));
+  // Every fourth of them.
+  const only: Stage = {
+    select: (batch, pick) => {
+      for (let i = 0; i < batch.count; i++) if (batch.packet(i).bytes[batch.packet(i).offsets[1]! + 15] === 2) pick(i);
+    },
+  };
+  const all = new Estimator();
+  const some = new Estimator({ only });
+  for (const estimator of [all, some]) for (const sample of samples) estimator.take(batchOf([sample]));
+  const [whole, part] = [all, some].map((estimator) => estimator.snapshot(SECOND));
+  assertEquals([whole!.lost, part!.lost, part!.total.samples, part!.flows.length], [100, 100, 100, 1]);
+  assertAlmostEquals(part!.total.packets, whole!.total.packets / 4, 2000);
+  assertAlmostEquals(whole!.total.packets, 500_000, 2000);
+});
+
+test("samples that do not say what they stand for stand for what they are told to", () => {
+  const estimator = new Estimator({ oneIn: 10 });
+  const batch = batchOf([{ oneIn: 1000 }]);
+  batch.add({ ...batch.entries[0]!, oneIn: undefined } as unknown as EntryView, 0);
+  estimator.take(batch);
+  const { total, unusable } = estimator.snapshot(SECOND);
+  assertEquals([total.packets, unusable], [1010, 0]);
+});
+
+test("a device has what its packets take of the wire, in each direction", () => {
+  const estimator = new Estimator();
+  estimator.take(
+    batchOf([{ bytes: 42, oneIn: 1 }, { bytes: 60, oneIn: 1 }, { bytes: 1514, oneIn: 1 }, { bytes: 1514, oneIn: 1, out: true }]),
+  );
+  const { devices } = estimator.snapshot(SECOND);
+  assertEquals(devices.map(({ by, wireBytes, wireBytesRange }) => [...by, wireBytes, ...wireBytesRange]), [
+    ["eth0", "in", 84 + 84 + 1538, 1706, 1706],
+    ["eth0", "out", 1538, 1538, 1538],
+  ]);
+});
+
+test("flows are ranked by packets if that is asked for, in each horizon", () => {
+  const estimator = new Estimator({ by: "ipsource", taus: [Infinity, 1] });
+  estimator.take(batchOf([{ source: 1, bytes: 1500 }, { source: 2 }, { source: 2 }], 0));
+  estimator.take(batchOf([{ source: 3, bytes: 64 }], 20));
+  const first = (...args: [number, "bytes" | "packets"]): string => estimator.snapshot(20n * SECOND, 1, ...args).flows[0]!.by[0]!;
+  assertEquals([first(0, "bytes"), first(0, "packets"), first(1, "bytes")], ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
+  assertEquals(estimator.snapshot(20n * SECOND).kept, 3);
 });

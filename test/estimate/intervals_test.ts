@@ -7,6 +7,7 @@ import {
   gammaInterval,
   type Interval,
   poissonInterval,
+  shareInterval,
   wilsonInterval,
 } from "../../src/estimate/intervals.ts";
 import { random } from "./random.ts";
@@ -142,4 +143,32 @@ test("95 % intervals hold what they promise, for packets and bytes, however few 
     assert(packets / runs >= 0.94, `${expected} expected samples: packets ${packets / runs}`);
     assert(bytes / runs >= 0.94, `${expected} expected samples: bytes ${bytes / runs}`);
   }
+});
+
+test("a share's bounds enclose it as often as they claim, whatever the sizes of the packets", () => {
+  const next = random(11);
+  for (const [packets, share, oneIn] of [[20_000, 0.3, 100], [20_000, 0.03, 100], [3000, 0.5, 100], [1000, 0.9, 20]] as const) {
+    // The part has small packets, the rest large ones.
+    const own = Math.round(packets * share);
+    const [small, large] = [64, 1500];
+    const truth = own * small / (own * small + (packets - own) * large);
+    let inside = 0;
+    const RUNS = 400;
+    for (let run = 0; run < RUNS; run++) {
+      const counts = [0, 0];
+      for (let i = 0; i < packets; i++) if (next() < 1 / oneIn) counts[i < own ? 0 : 1]!++;
+      const part = sums([[counts[0]!, oneIn, small]], oneIn * 1522);
+      const whole = sums([[counts[0]!, oneIn, small], [counts[1]!, oneIn, large]], oneIn * 1522);
+      const [low, high] = shareInterval(part.sum, gammaInterval(part), whole.sum, gammaInterval(whole));
+      assert(low >= 0 && high <= 1 + 1e-9, `${low} ${high}`);
+      if (low <= truth && truth <= high) inside++;
+    }
+    assert(inside >= 0.94 * RUNS, `${inside} of ${RUNS} at ${packets} ${share} ${oneIn}`);
+  }
+});
+
+test("the share of what is known is known", () => {
+  assertEquals(shareInterval(30, [30, 30], 100, [100, 100]), [0.3, 0.3]);
+  assertEquals(shareInterval(100, [80, 130], 100, [80, 130]), [1, 1]);
+  assertEquals(shareInterval(0, [0, 0], 0, [0, 0]), [0, 0]);
 });

@@ -15,7 +15,6 @@ import { listGroupsWith } from "../groups.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
 import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
-import { withFailedUndo } from "./failed_undo.ts";
 import { Installation, type SamplingHandle } from "./handle.ts";
 import { Instance } from "./instance.ts";
 import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
@@ -44,10 +43,7 @@ const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
  * ```
  *
  * @throws {ArgumentError} if the options make no sense; nothing was touched then.
- * @throws {NetlinkError} if the kernel refuses; what was done until then is undone. If that fails too,
- * {@linkcode SamplingOptions.onWarning} is told; without it the error says so, and its `cause` has all errors.
- * @throws {AggregateError} if the signal aborted, what was done until then cannot be undone, and there is no `onWarning`: the signal's
- * reason and the other errors.
+ * @throws {NetlinkError} if the kernel refuses; what was done until then is undone.
  * @category Sampling
  */
 export async function addSampling(options: SamplingOptions): Promise<SamplingHandle> {
@@ -72,8 +68,8 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
       signal?.throwIfAborted();
     } catch (error) {
       // What went wrong first is the error.
-      await installation.remove().catch((failure) => installation.failedUndos.push(failure));
-      throw withFailedUndo(error, installation.failedUndos, onWarning);
+      await installation.remove().catch((failure) => onWarning?.(`${failure instanceof Error ? failure.message : failure}`));
+      throw error;
     }
     installation.removeOnAbort();
     return installation;
@@ -129,13 +125,7 @@ async function install(tools: Tools, installation: Installation, order: Order): 
       if (!refusal && !replaced) break;
       // Then our filters may be in a clsact of theirs, whatever their mark says.
       if (replaced) installation.clsact = false;
-      try {
-        await installation.undo();
-      } catch (failure) {
-        if (!refusal) throw failure;
-        installation.failedUndos.push(failure);
-        throw refusal;
-      }
+      await installation.undo();
       const raced = refusal?.errno === EEXIST || events.some(({ by }) => by !== tc.portId && by !== 0);
       if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
     }

@@ -1,0 +1,244 @@
+/** `psample top`: who talks, how much, and how sure that is. */
+import { ArgumentError, listen, type ListenStats, watchLinks } from "../../mod.ts";
+import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
+import { FlowKey } from "../../src/estimate/keys.ts";
+import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
+import { RecordingFile } from "../../src/receive/recording.ts";
+import type { Source } from "../../src/stream/source.ts";
+import { type Command, command } from "../command.ts";
+import type { Io } from "../io.ts";
+import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
+import { OUTPUT_OPTIONS } from "../outputs.ts";
+import { accountOf, lossesOf, Progress } from "../reading.ts";
+import { Recordings } from "../recordings.ts";
+import { inSession, NOTHING } from "../session.ts";
+import { received } from "../summary.ts";
+import { allOf } from "../top/all_of.ts";
+import { UNITS } from "../top/figures.ts";
+import { plainReport } from "../top/plain.ts";
+import type { Report } from "../top/report.ts";
+import { Reports } from "../top/reports.ts";
+import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
+import { filterStart, isFile, unknownWord } from "../words.ts";
+import { LISTEN_OPTIONS } from "./listening.ts";
+
+/** How many flows a table has unless told otherwise. */
+const ROWS = 20;
+/** How long an interval is unless told otherwise. */
+const INTERVAL_MS = 10_000;
+/** How wide a table is where nobody tells how wide the terminal is. */
+const COLUMNS = 80;
+/** So many flows are told apart exactly in a recording, and of what comes as long as one likes. */
+const MOST_RECORDED_FLOWS = 1 << 16;
+const MOST_FLOWS = 1 << 12;
+
+const OPTIONS = {
+  by: value({
+    value: "KEYS",
+    fallback: DEFAULT_KEYS,
+    help: "what flows are told apart by, separated by commas",
+    details:
+      `Keys have the names of sFlow-RT:\n\n${keyColumns()}\n\nipsource, ipdestination, ipprotocol, sourceport and destinationport cover IPv4 and IPv6 and all protocols with ports; ` +
+      "narrower names are there only in packets of theirs. Behind each name .1 means the packet in a tunnel: ipsource.1. " +
+      "subnet:/24 is the two networks that talk (of IPv6 with four times as many bits). Samples that lack a key count in the totals only.",
+  }, parseKeys),
+  rows: number({
+    letter: "n",
+    value: "N",
+    least: 1,
+    fallback: `${ROWS}; with --json and --csv all`,
+    help: "the N largest flows",
+    details: "At most 4096 flows are kept, of recordings 65536: up to there everything is exact, beyond it is told how far off it may be.",
+  }),
+  unit: choice(UNITS, {
+    value: "UNIT",
+    default: "bits",
+    help: "what traffic is measured in: bits, bytes or packets",
+    details: "Bits and bytes are those of frames with their headers, without check sequences. Prefixes are powers of 1000.",
+  }),
+  interval: duration({
+    value: "TIME",
+    default: INTERVAL_MS,
+    fallback: "10s",
+    help: "how long a report covers: 10s, 500ms, 2m, 1h",
+    details: "At the end of each interval a report is printed, and the next begins with nothing. A recording is one interval.",
+  }),
+  once: flag({
+    help: "one report, then end",
+    details: "Of the first --interval. Of a recording there is only one anyway.",
+  }),
+  json: flag({
+    help: "print one JSON object for each flow and interval",
+    details: "Numbers come with their bounds at 95 %: bytes with bytesRange and so on. docs/json.md describes the keys.",
+  }),
+  csv: flag({
+    help: "print comma-separated values for each flow and interval",
+    details: "The same values as --json, one line with the names of the columns first.",
+  }),
+  group: numbers({
+    letter: "g",
+    value: "N",
+    help: "only samples of this psample group; may be repeated",
+    details: "The kernel leaves out all other groups. For a recording there is --filter 'group N'.",
+  }),
+  rate: number({
+    letter: "r",
+    value: "N",
+    least: 1,
+    help: "in recordings: packets of unknown rate are 1 in N",
+    details: "Packets that tcpdump or another program recorded do not say whether they were sampled: --rate 1 counts each as one.",
+  }),
+  filter: OUTPUT_OPTIONS.filter,
+  duration: OUTPUT_OPTIONS.duration,
+  quiet: OUTPUT_OPTIONS.quiet,
+  failOnLoss: OUTPUT_OPTIONS.failOnLoss,
+  ...LISTEN_OPTIONS,
+};
+
+type Options = Values<typeof OPTIONS>;
+
+/** The command `top`. */
+export const top: Command = command({
+  name: "top",
+  summary: "who talks and how much, with an error bound beside each figure",
+  usage: "top [OPTION]... [FILE]...",
+  about:
+    "Estimates from samples how much traffic there is and whose: each sample stands for the N packets that it was picked from, losses " +
+    "and segmentation offload are corrected for. ± is how far the truth may be off, with a confidence of 95 %. Without FILE it " +
+    "counts what is sampled already.",
+  examples: [
+    ["psample top", "what is sampled now, every 10 seconds"],
+    ["psample top --once --interval 60s --json", "one minute, for a program"],
+    ["psample top samples.pcapng --by ipprotocol,destinationport", "a recording"],
+    ["psample top --rate 1 packets.pcap", "what tcpdump recorded"],
+  ],
+  options: OPTIONS,
+  operands: { name: "FILE", least: 0, most: Infinity },
+  run: async ({ options, given, words }, io) => {
+    if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
+    const start = filterStart(words);
+    if (start > 0) {
+      throw new UsageError(`a filter goes into one option: did you mean --filter '${words.slice(start).join(" ")}'?`);
+    }
+    const files = words.filter(isFile);
+    if (files.length > 0 && files.length < words.length) {
+      throw new UsageError(`devices and recordings cannot be mixed: ${JSON.stringify(words.find((word) => !isFile(word)))} is a device`);
+    }
+    return files.length > 0 ? await read(files, options, given, io) : await listenTo(options, io);
+  },
+});
+
+/** Names of keys in lines, as the help shows them. */
+function keyColumns(): string {
+  const lines: string[] = [];
+  for (const name of [...KEY_NAMES, "subnet:/24"]) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + name.length < 72) lines[lines.length - 1] = `${last} ${name}`;
+    else lines.push(`  ${name}`);
+  }
+  return lines.join("\n");
+}
+
+/** Checks the keys, so that a wrong one is a wrong call. */
+function parseKeys(text: string, option: string): string {
+  for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
+    if (keyOf(name)) continue;
+    const [, base, level] = /^(.*?)(\.\d)?$/.exec(name)!;
+    throw new UsageError(`${option}: ${unknownWord(base!, "key", [...KEY_NAMES, "subnet:/24"])}${level && keyOf(base!) ? level : ""}`);
+  }
+  try {
+    new FlowKey(text);
+  } catch (error) {
+    if (error instanceof ArgumentError) throw new UsageError(`${option}: ${error.message}`);
+    throw error;
+  }
+  return text;
+}
+
+/** Makes the lines of a report. */
+function writerOf({ json, csv, rows, unit }: Options): (report: Report) => string {
+  if (!json && !csv) return (report) => plainReport(report, { rows: rows ?? ROWS, unit, columns: COLUMNS });
+  const line = json ? jsonLine : csvLine;
+  let isFirst = csv;
+  return (report) => {
+    const header = isFirst ? csvHeader(report.snapshot.by) : "";
+    isFirst = false;
+    return header + report.snapshot.flows.slice(0, rows).map((flow) => line(flow, report)).join("");
+  };
+}
+
+/** What a recording has. */
+async function read(words: readonly string[], options: Options, given: ReadonlySet<string>, io: Io): Promise<number> {
+  for (const name of ["group", "interval", "user"]) {
+    if (!given.has(name)) continue;
+    const cure = name === "group" ? ": did you mean --filter 'group N'?" : "";
+    throw new UsageError(`--${name} is for samples that are received, not for recordings${cure}`);
+  }
+  const paths = words.map((word) => streamName(word, 0));
+  return await inSession(io, options, async (session) => {
+    const opened: RecordingFile[] = [];
+    let progress: Progress | undefined;
+    try {
+      for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
+      const source = new Recordings(opened);
+      const estimator = new Estimator({
+        by: options.by,
+        flows: MOST_RECORDED_FLOWS,
+        oneIn: options.rate,
+        only: allOf(options.filter ?? []),
+      });
+      progress = new Progress(io, source);
+      const sink = new Reports(estimator, await io.stdout(paths), writerOf(options), {
+        intervalMs: undefined,
+        source,
+        recorded: true,
+        isFiltered: options.filter !== undefined,
+        speeds: () => new Map(),
+      });
+      const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
+      await session.pump(source, { sinks: [sink], account, summary: () => true });
+    } catch (error) {
+      if (error instanceof UnknownFamilyError) error.message += ": psample read --family-id N -w NEW.pcapng FILE records it again with it";
+      throw error;
+    } finally {
+      progress?.end();
+      for (const file of opened) await file.close();
+    }
+  });
+}
+
+/** What is sampled already. */
+async function listenTo(options: Options, io: Io): Promise<number> {
+  const { buffer, latency, group, once, interval } = options;
+  return await inSession(io, options, async (session) => {
+    const devices = await watchLinks();
+    const destination = await io.stdout([]);
+    try {
+      const listener = await session.begin((signal) =>
+        listen({ groups: group, events: false, receiveBufferBytes: buffer, latency, devices, signal })
+      );
+      const source: Source = listener ?? NOTHING;
+      const timer = once ? setTimeout(() => source.end(), interval) : undefined;
+      const estimator = new Estimator({ by: options.by, flows: MOST_FLOWS, only: allOf(options.filter ?? []) });
+      const sink = new Reports(estimator, destination, writerOf(options), {
+        intervalMs: once ? undefined : interval,
+        source,
+        recorded: false,
+        isFiltered: options.filter !== undefined,
+        speeds: () => new Map(),
+      });
+      try {
+        await session.pump(source, {
+          sinks: [sink],
+          account: (stats, written) => received(stats, written, buffer),
+          summary: () => listener !== undefined,
+        });
+      } finally {
+        clearTimeout(timer);
+      }
+    } finally {
+      devices.close();
+      destination.close();
+    }
+  });
+}

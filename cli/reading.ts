@@ -1,0 +1,57 @@
+/** What is told while a recording is read, and when it was. */
+import type { ListenStats, RecordingSource } from "../mod.ts";
+import type { Io } from "./io.ts";
+import { plural } from "./summary.ts";
+
+/** What a recording shows to be lost, of some groups or of all. */
+export function lossesOf({ groups, dropped }: ListenStats, chosen: readonly number[] | undefined): string[] {
+  const lost = groups.filter(({ group }) => !chosen || chosen.includes(group!)).reduce((sum, { lost }) => sum + lost, 0);
+  const parts: string[] = [];
+  if (lost > 0) parts.push(`${lost} lost before they were recorded`);
+  if (dropped > 0) parts.push(`${plural(dropped, "message")} dropped by the kernel while recording`);
+  return parts;
+}
+
+/** What was found, what of it was lost, and what was skipped. */
+export function accountOf(
+  { counts }: Pick<RecordingSource, "counts">,
+  written: number,
+  otherGroups: number,
+  losses: readonly string[],
+): string {
+  const parts = [`read ${plural(written, "sample")}`];
+  if (counts.events > 0) parts.push(plural(counts.events, "group event"));
+  if (otherGroups > 0) parts.push(`${otherGroups} of other groups`);
+  parts.push(...losses);
+  const other = counts.otherPackets + counts.otherProtocols + counts.otherMessages;
+  if (other > 0) parts.push(`skipped ${other} of other kinds`);
+  if (counts.truncated > 0) parts.push(`${counts.truncated} cut by the recorder`);
+  if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
+  if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they came before the file told the family's number`);
+  return parts.join("; ");
+}
+
+const PROGRESS_MS = 500;
+
+/** Shows how much of a file has been read, if somebody sits at a terminal. */
+export class Progress {
+  readonly #io: Io;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  #isVisible = false;
+
+  constructor(io: Io, source: Pick<RecordingSource, "size" | "bytesRead">) {
+    this.#io = io;
+    const { size } = source;
+    if (!size || !io.errIsTerminal) return;
+    this.#timer = setInterval(() => {
+      this.#isVisible = true;
+      io.err(`\rpsample: ${Math.floor(100 * source.bytesRead / size)} % read`);
+    }, PROGRESS_MS);
+  }
+
+  /** Takes it off the screen. */
+  end(): void {
+    clearInterval(this.#timer);
+    if (this.#isVisible) this.#io.err("\r\x1b[K");
+  }
+}

@@ -1,0 +1,45 @@
+/** A report as a plain table, for everything that is no live screen. */
+import { span, type Unit } from "./figures.ts";
+import { remarks, type Report } from "./report.ts";
+import { flowTable, totalsTable } from "./table.ts";
+
+/** How a plain report looks. */
+export interface PlainStyle {
+  /** How many flows at most. */
+  readonly rows: number;
+  /** What traffic is measured in. */
+  readonly unit: Unit;
+  /** How wide it is. */
+  readonly columns: number;
+}
+
+/** A report in lines. */
+export function plainReport(report: Report, { rows, unit, columns }: PlainStyle): string {
+  const { snapshot, seconds, atNs, lost } = report;
+  const flows = snapshot.flows.slice(0, rows);
+  const { samples } = snapshot.total;
+  const until = seconds > 0
+    ? ` in ${span(seconds)} until ${new Date(Number(atNs / 1_000_000n)).toISOString().slice(0, 19).replace("T", " ")}Z`
+    : "";
+  const title = `${samples} sample${samples === 1 ? "" : "s"}${until}, lost ${lost}`;
+  const table = flowTable(flows, report, { columns, unit, last: "samples" });
+  const notes = remarks(report, flows.length).flatMap((note) => folded(note, columns));
+  const parts = [
+    [title],
+    ...samples > 0 ? [totalsTable(report, columns)] : [],
+    ...flows.length > 0 ? [[...table.heading, ...table.rows.flat()]] : [],
+    ...notes.length > 0 ? [notes] : [],
+  ];
+  return `${parts.map((lines) => lines.map((line) => `${line}\n`).join("")).join("\n")}`;
+}
+
+/** A sentence in lines. */
+function folded(text: string, columns: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(lines.length === 0 ? word : `  ${word}`);
+  }
+  return lines;
+}

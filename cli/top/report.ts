@@ -1,0 +1,57 @@
+/** What is known at the end of an interval, and everything that has to be said with it. */
+import type { DeviceEstimate, Snapshot } from "../../src/estimate/mod.ts";
+import { type Figure, scaled } from "./figures.ts";
+
+/** The figures of an interval. */
+export interface Report {
+  /** The estimates. */
+  readonly snapshot: Snapshot;
+  /** When the interval ended, in nanoseconds since 1970. */
+  readonly atNs: bigint;
+  /** How long it was; 0 if the recording tells no time. */
+  readonly seconds: number;
+  /** Samples that were lost in it. */
+  readonly lost: number;
+  /** How many of them no other sample stands for. */
+  readonly missing: number;
+  /** Whether only some of the packets are counted: loads of links are then at least what is shown. */
+  readonly isFiltered: boolean;
+  /** Speeds of devices in bit/s, by their names, as far as they are known. */
+  readonly speeds: ReadonlyMap<string, number>;
+}
+
+/** Whether the figures of bytes are lower bounds, and those of packets. */
+export function lowerBounds({ missing, snapshot }: Report): { readonly bytes: boolean; readonly packets: boolean } {
+  return { bytes: missing > 0, packets: missing > 0 || snapshot.unknownSegments > 0 };
+}
+
+/** How much of a link is used, 0 to 1; `undefined` if its speed is not known. Both directions have the whole of it. */
+export function loadOf({ by: [name], wireBytes, wireBytesRange: [low, high] }: DeviceEstimate, report: Report): Figure | undefined {
+  const speed = report.speeds.get(name!);
+  if (speed === undefined || !(report.seconds > 0)) return undefined;
+  const whole = speed / 8 * report.seconds;
+  return { value: wireBytes / whole, range: [low / whole, high / whole] };
+}
+
+/** What is to be said beside the figures, a sentence each. */
+export function remarks(report: Report, shown: number): string[] {
+  const { snapshot, missing } = report;
+  const { kept, keyless, unusable, unknownSegments, bound, by } = snapshot;
+  const notes: string[] = [];
+  if (bound > 0) {
+    notes.push(`the ${shown} largest of more than ${kept} flows; one that is not kept has at most ${scaled(bound, "B")}`);
+  } else if (shown < kept) {
+    notes.push(`the ${shown} largest of ${kept} flows`);
+  }
+  if (keyless > 0) notes.push(`${samples(keyless)} without ${by.join(" or ")}: in the totals only`);
+  if (unusable > 0) notes.push(`${samples(unusable)} of unknown rate or size: counted nowhere (--rate N says what they stand for)`);
+  if (missing > 0) notes.push(`${samples(missing)} lost that no other stands for: figures are at least (≥) what is shown`);
+  if (unknownSegments > 0) {
+    notes.push(`${samples(unknownSegments)} of several packets, nobody knows how many: packets are at least (≥) what is shown`);
+  }
+  return notes;
+}
+
+function samples(count: number): string {
+  return `${count} sample${count === 1 ? "" : "s"}`;
+}

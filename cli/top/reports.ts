@@ -1,0 +1,160 @@
+/** Estimates as text, one report an interval: for files, pipes and terminals that are none. */
+import type { Estimator } from "../../src/estimate/mod.ts";
+import type { Destination } from "../../src/sink/destination.ts";
+import { Spool } from "../../src/sink/spool.ts";
+import type { Batch } from "../../src/stream/batch.ts";
+import { Clock } from "../../src/stream/clock.ts";
+import type { Closing, Sink } from "../../src/stream/sink.ts";
+import type { Source } from "../../src/stream/source.ts";
+import type { Report } from "./report.ts";
+
+/** What a report becomes. */
+export type ReportWriter = (report: Report) => string;
+
+/** What is reported. */
+export interface ReportsOptions {
+  /** How long an interval is; `undefined` for everything in one. */
+  readonly intervalMs: number | undefined;
+  /** Where the samples come from: it knows what was lost. */
+  readonly source: Source;
+  /** Whether the source is a recording, whose time is that of its samples. */
+  readonly recorded: boolean;
+  /** {@linkcode Report.isFiltered} */
+  readonly isFiltered: boolean;
+  /** {@linkcode Report.speeds} */
+  readonly speeds: () => ReadonlyMap<string, number>;
+}
+
+/** Counts samples, and writes a report at the end of each interval and at the end of all. */
+export class Reports implements Sink {
+  readonly skipped = 0;
+  readonly #name: string;
+  readonly #estimator: Estimator;
+  readonly #spool: Spool;
+  readonly #write: ReportWriter;
+  readonly #options: ReportsOptions;
+  readonly #clock = new Clock();
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  readonly #failed: Promise<unknown>;
+  #fail!: (error: unknown) => void;
+  /** Of a recording: the earliest and the latest time in it, in seconds and nanoseconds. */
+  #first: Moment | undefined;
+  #last: Moment | undefined;
+  /** What was lost before this interval. */
+  #lostBefore = 0;
+
+  /** Reports to `destination`; the first interval begins now. */
+  constructor(estimator: Estimator, destination: Destination, write: ReportWriter, options: ReportsOptions) {
+    this.#name = destination.name;
+    this.#estimator = estimator;
+    this.#spool = new Spool(destination);
+    this.#write = write;
+    this.#options = options;
+    this.#failed = new Promise((resolve) => this.#fail = resolve);
+    if (options.recorded) return;
+    estimator.snapshot(now(), 0);
+    if (options.intervalMs === undefined) return;
+    this.#timer = setInterval(() => {
+      try {
+        this.#report(now());
+        estimator.restart();
+        estimator.snapshot(now(), 0);
+        this.#lostBefore = options.source.stats().lost;
+      } catch (error) {
+        this.#fail(error);
+      }
+    }, options.intervalMs);
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+  get written(): number {
+    return this.#written;
+  }
+  get ended(): Promise<unknown> {
+    return Promise.race([this.#spool.ended, this.#failed]);
+  }
+
+  #written = 0;
+
+  take(batch: Batch): void {
+    this.#written += batch.samples;
+    this.#estimator.take(batch);
+    if (this.#options.recorded) this.#timeOf(batch);
+  }
+
+  full(): Promise<void> | undefined {
+    return this.#spool.full();
+  }
+
+  flush(): Promise<void> {
+    return this.#spool.flush();
+  }
+
+  async close(_closing: Closing): Promise<void> {
+    clearInterval(this.#timer);
+    this.#report(this.#options.recorded ? nanoseconds(this.#last) : now());
+    await this.#spool.close();
+  }
+
+  abort(): void {
+    clearInterval(this.#timer);
+    this.#spool.abort();
+  }
+
+  #report(atNs: bigint): void {
+    const { source, recorded, isFiltered, speeds } = this.#options;
+    const snapshot = this.#estimator.snapshot(atNs);
+    const lost = source.stats().lost - this.#lostBefore;
+    const missing = Math.max(0, lost - snapshot.lost);
+    const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;
+    this.#spool.output.text(this.#write({ snapshot, atNs, seconds, lost, missing, isFiltered, speeds: speeds() }));
+    this.#spool.entered(0);
+    this.#spool.settle(false);
+  }
+
+  /** Takes note of when the samples of a batch were taken. */
+  #timeOf(batch: Batch): void {
+    const clock = this.#clock;
+    for (let i = 0; i < batch.count; i++) {
+      batch.readTime(i, clock);
+      const { seconds, nanoseconds } = clock;
+      if (!this.#last || isLater(seconds, nanoseconds, this.#last)) {
+        this.#last = set(this.#last, seconds, nanoseconds);
+        this.#first ??= { seconds, nanoseconds };
+      } else if (!isLater(seconds, nanoseconds, this.#first!)) {
+        this.#first = set(this.#first, seconds, nanoseconds);
+      }
+    }
+  }
+}
+
+/** A time since 1970. */
+interface Moment {
+  seconds: number;
+  nanoseconds: number;
+}
+
+function isLater(seconds: number, nanoseconds: number, than: Moment): boolean {
+  return seconds > than.seconds || (seconds === than.seconds && nanoseconds > than.nanoseconds);
+}
+
+function set(moment: Moment | undefined, seconds: number, nanoseconds: number): Moment {
+  if (!moment) return { seconds, nanoseconds };
+  moment.seconds = seconds;
+  moment.nanoseconds = nanoseconds;
+  return moment;
+}
+
+function between(first: Moment | undefined, last: Moment | undefined): number {
+  return first && last ? last.seconds - first.seconds + (last.nanoseconds - first.nanoseconds) / 1e9 : 0;
+}
+
+function nanoseconds(moment: Moment | undefined): bigint {
+  return moment ? BigInt(moment.seconds) * 1_000_000_000n + BigInt(moment.nanoseconds) : 0n;
+}
+
+function now(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

@@ -1,0 +1,111 @@
+/** Flows for programs: a line of JSON, or of CSV, for each. docs/json.md describes the keys. */
+import type { FlowEstimate, Interval } from "../../src/estimate/mod.ts";
+import { escapeInvisible } from "../../src/format/json.ts";
+import { printable } from "../../src/wire/text.ts";
+import type { Report } from "./report.ts";
+
+/** The keys of a flow in JSON. */
+export interface FlowRow {
+  readonly at: string | undefined;
+  readonly seconds: number | undefined;
+  readonly by: Readonly<Record<string, string>>;
+  readonly device: string | undefined;
+  readonly direction: string | undefined;
+  readonly samples: number;
+  readonly packets: number;
+  readonly packetsRange: Interval;
+  readonly bytes: number;
+  readonly bytesRange: Interval;
+  readonly bitsPerSecond: number | undefined;
+  readonly bitsPerSecondRange: Interval | undefined;
+  readonly share: number;
+  readonly shareRange: Interval;
+  readonly lost: number;
+  readonly overcountAtMost: number;
+}
+
+/** What is told about a flow. */
+export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost }: Report): FlowRow {
+  const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
+  const isRate = seconds > 0;
+  const rate = (bytes: number): number => 8 * bytes / seconds;
+  const { bytes, bytesRange: [low, high] } = flow;
+  return {
+    at: instant(atNs),
+    seconds: isRate ? rounded(seconds, 9) : undefined,
+    by,
+    device: by.device,
+    direction: by.direction,
+    samples: flow.samples,
+    packets: Math.round(flow.packets),
+    packetsRange: outward(flow.packetsRange),
+    bytes: Math.round(bytes),
+    bytesRange: outward([low, high]),
+    bitsPerSecond: isRate ? Math.round(rate(bytes)) : undefined,
+    bitsPerSecondRange: isRate ? outward([rate(low), rate(high)]) : undefined,
+    share: rounded(flow.share, 6),
+    shareRange: [Math.floor(flow.shareRange[0] * 1e6) / 1e6, Math.ceil(flow.shareRange[1] * 1e6) / 1e6],
+    lost,
+    overcountAtMost: Math.ceil(flow.overcountAtMost),
+  };
+}
+
+/** A line of JSON. */
+export function jsonLine(flow: FlowEstimate, report: Report): string {
+  return `${escapeInvisible(JSON.stringify(flowRow(flow, report)))}\n`;
+}
+
+/** The first line of CSV, for flows told apart by these keys. */
+export function csvHeader(by: readonly string[]): string {
+  return `${COLUMNS.flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]).join(",")}\r\n`;
+}
+
+const COLUMNS = [
+  "at",
+  "seconds",
+  "by",
+  "samples",
+  "packets",
+  "packetsRange",
+  "bytes",
+  "bytesRange",
+  "bitsPerSecond",
+  "bitsPerSecondRange",
+  "share",
+  "shareRange",
+  "lost",
+  "overcountAtMost",
+] as const;
+
+/** A line of CSV, RFC 4180. */
+export function csvLine(flow: FlowEstimate, report: Report): string {
+  const row = flowRow(flow, report);
+  const values = COLUMNS.flatMap((name) => name === "by" ? report.snapshot.by.map((key) => printable(row.by[key]!)) : [row[name]]);
+  return `${values.map(csvValue).join(",")}\r\n`;
+}
+
+function csvValue(value: string | number | Interval | undefined): string {
+  if (value === undefined) return "";
+  if (typeof value === "object") return value.join(" ");
+  const text = `${value}`;
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** A time as RFC 3339 has it; `undefined` outside of the years that it has. */
+function instant(atNs: bigint): string | undefined {
+  const nanoseconds = atNs % 1_000_000_000n;
+  if (atNs < 0n) return undefined;
+  const date = new Date(Number((atNs - nanoseconds) / 1_000_000n));
+  const year = date.getUTCFullYear();
+  return year >= 0 && year <= 9999 ? date.toISOString().replace(".000Z", `.${`${nanoseconds}`.padStart(9, "0")}Z`) : undefined;
+}
+
+function rounded(value: number, digits: number): number {
+  return Number(value.toFixed(digits));
+}
+
+/** Bounds as whole numbers, which still enclose what they did. */
+function outward([low, high]: Interval): Interval {
+  // What is off by the last bit of a double is not another number.
+  return [Math.floor(low + 1e-6), Math.ceil(high - 1e-6)];
+}

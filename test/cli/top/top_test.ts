@@ -1,0 +1,225 @@
+/** `psample top` of recordings. */
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../../cli/main.ts";
+import { SystemError } from "../../../mod.ts";
+import { pcapFile } from "../../support/capture_files.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "../fake_io.ts";
+import { frame, recording, type Sampled } from "./samples.ts";
+
+async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { status: number }> {
+  const io = fakeIo(options);
+  return Object.assign(io, { status: await main(["top", ...args], io) });
+}
+
+async function top(samples: readonly Sampled[], ...args: string[]): Promise<string> {
+  const io = await run([...args, "x.pcapng"], { input: { "x.pcapng": recording(samples) } });
+  assertEquals(io.status, 0, io.errors());
+  return io.text();
+}
+
+/** Three sources: 6, 3 and 1 of ten samples, in ten seconds; the last two leave. */
+const TEN: readonly Sampled[] = Array.from({ length: 10 }, (_, i) => ({
+  from: i < 6 ? 1 : i < 9 ? 2 : 3,
+  at: i * 10 / 9,
+  out: i >= 8,
+}));
+
+test("a recording as a table: totals, devices and flows, each figure with how far it may be off", async () => {
+  assertEquals(
+    await top(TEN),
+    `10 samples in 10.0 s until 2026-07-14 03:33:30Z, lost 0
+
+                 bit/s      ±           pps      ±
+total       800 kbit/s   ±94%       100 pps   ±84%
+eth0 in     640 kbit/s  ±110%        80 pps   ±97%
+eth0 out    160 kbit/s  ±329%        20 pps  ±260%
+
+ipsource  ipdestination         bit/s      ±       share   samples
+10.0.0.1  10.9.9.9         480 kbit/s  ±135%    60.0±40%         6
+10.0.0.2  10.9.9.9         240 kbit/s  ±234%    30.0±51%         3
+10.0.0.3  10.9.9.9        80.0 kbit/s  ±611%    10.0±55%         1
+`,
+  );
+});
+
+test("rates are over the time from the first to the last sample, bytes and packets of all of it", async () => {
+  const rows = (await top(TEN, "--json")).trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(
+    rows.map(({ by, samples, packets, bytes, bitsPerSecond, share, seconds, at, lost, overcountAtMost }) => (
+      { source: by.ipsource, samples, packets, bytes, bitsPerSecond, share, seconds, at, lost, overcountAtMost }
+    )),
+    [[1, 6], [2, 3], [3, 1]].map(([from, samples]) => ({
+      source: `10.0.0.${from}`,
+      samples: samples!,
+      packets: 100 * samples!,
+      bytes: 100_000 * samples!,
+      bitsPerSecond: 80_000 * samples!,
+      share: samples! / 10,
+      seconds: 10,
+      at: "2026-07-14T03:33:30.000000000Z",
+      lost: 0,
+      overcountAtMost: 0,
+    })),
+  );
+  for (const row of rows) {
+    for (const key of ["packets", "bytes", "bitsPerSecond", "share"]) {
+      const [low, high] = row[`${key}Range`];
+      assert(low < row[key] && row[key] < high, `${key} ${low} ${row[key]} ${high}`);
+    }
+  }
+});
+
+test("what was sampled at 1 in 1 is exact", async () => {
+  const rows = (await top(TEN.map((sample) => ({ ...sample, oneIn: 1 })), "--json")).trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals(rows.map(({ packetsRange, bytesRange, shareRange }) => [packetsRange, bytesRange, shareRange]), [
+    [[6, 6], [6000, 6000], [0.6, 0.6]],
+    [[3, 3], [3000, 3000], [0.3, 0.3]],
+    [[1, 1], [1000, 1000], [0.1, 0.1]],
+  ]);
+});
+
+test("without time there are amounts and no rates", async () => {
+  const one = [{ oneIn: 1 }, { oneIn: 1, from: 2 }];
+  assertEquals(
+    await top(one, "-n", "1"),
+    `2 samples, lost 0
+
+                    B      ±          pkts      ±
+total         2.00 kB    ±0%        2 pkts    ±0%
+eth0 in       2.00 kB    ±0%        2 pkts    ±0%
+
+ipsource  ipdestination             B      ±       share   samples
+10.0.0.1  10.9.9.9            1.00 kB    ±0%     50.0±0%         1
+
+the 1 largest of 2 flows
+`,
+  );
+  const [row] = (await top(one, "--json")).trim().split("\n").map((line) => JSON.parse(line));
+  assertEquals([row.seconds, row.bitsPerSecond, row.bytes], [undefined, undefined, 1000]);
+});
+
+test("CSV has the columns of JSON, a column for each key, and only the rows that are asked for", async () => {
+  const lines = (await top(TEN, "--csv", "--by", "direction, sourceport,ipsource", "--rows", "2")).split("\r\n");
+  assertEquals(lines.length, 4);
+  assertEquals(
+    lines[0],
+    "at,seconds,by.direction,by.sourceport,by.ipsource,samples,packets,packetsRange,bytes,bytesRange,bitsPerSecond,bitsPerSecondRange," +
+      "share,shareRange,lost,overcountAtMost",
+  );
+  assertMatch(
+    lines[1]!,
+    /^2026-07-14T03:33:30\.000000000Z,10,in,4000,10\.0\.0\.1,6,600,222 1303,600000,\d+ \d+,480000,\d+ \d+,0\.6,0\.\d+ 0\.\d+,0,0$/,
+  );
+});
+
+test("a filter selects what is counted, and what was lost is not made up for by the few that it picks", async () => {
+  // Of 1000 samples every tenth is from 10.0.0.2; 500 are lost on the way.
+  const samples = Array.from({ length: 1000 }, (_, i) => ({ from: i % 10 === 0 ? 2 : 1, at: i / 100, sequence: i < 400 ? i : i + 500 }));
+  const of = async (...args: string[]): Promise<{ packets: number; lost: number }> => {
+    const [row] = (await top(samples, "--json", "--by", "ipdestination", ...args)).trim().split("\n").map((line) => JSON.parse(line));
+    return row;
+  };
+  const all = await of();
+  assertEquals([all.packets, all.lost], [150_000, 500].map((value, i) => i === 0 ? all.packets : value));
+  assert(Math.abs(all.packets - 150_000) < 300, `${all.packets}`);
+  const some = await of("--filter", "src host 10.0.0.2");
+  assertEquals(some.lost, 500);
+  assert(Math.abs(some.packets - 15_000) < 500, `${some.packets}`);
+  const none = await run(["--filter", "tcp", "x.pcapng"], { input: { "x.pcapng": recording(samples) } });
+  assertEquals(none.text(), "0 samples in 10.0 s until 2026-07-14 03:33:29Z, lost 500\n");
+  assertMatch(none.errors(), /^psample: read 1000 samples; 500 lost before they were recorded\n$/);
+  const both = await of("--filter", "src host 10.0.0.2", "--filter", "udp port 53");
+  assertEquals(both.packets, some.packets);
+});
+
+test("several recordings are one, whatever their order", async () => {
+  const parts = [TEN.slice(5), TEN.slice(0, 5)].map(recording);
+  const io = await run(["--json", "a.pcapng", "b.pcapng"], { input: { "a.pcapng": parts[0]!, "b.pcapng": parts[1]! }, pieceBytes: 100 });
+  const rows = (text: string): unknown[] => text.trim().split("\n").map((line) => ({ ...JSON.parse(line), lost: 0 }));
+  // The numbers begin in the middle of the first: that is not a loss.
+  assertEquals(rows(io.text()), rows(await top(TEN, "--json")));
+  assertMatch(io.errors(), /read 10 samples/);
+  const missing = await run(["a.pcapng", "nosuch.pcapng"], { input: { "a.pcapng": parts[0]! } });
+  assertEquals([missing.status, missing.text()], [1, ""]);
+});
+
+test("packets that do not say how they were sampled are told, and counted with --rate", async () => {
+  const file = pcapFile([{ bytes: frame(1), originalBytes: 1000 }, { bytes: frame(2), originalBytes: 500 }], { linkType: 1 });
+  const without = await run(["x.pcap"], { input: { "x.pcap": file } });
+  assertEquals(
+    without.text(),
+    "0 samples, lost 0\n\n2 samples of unknown rate or size: counted nowhere (--rate N says what they\n  stand for)\n",
+  );
+  const rows = await run(["x.pcap", "--rate", "10", "--json"], { input: { "x.pcap": file } });
+  assertEquals(rows.text().trim().split("\n").map((line) => JSON.parse(line).bytes), [10_000, 5000]);
+});
+
+test("samples without one of the keys count in the totals only, which is told", async () => {
+  const text = await top(TEN, "--by", "ip6source");
+  assertMatch(text, /^total +800 kbit\/s/m);
+  assertMatch(text, /\n10 samples without ip6source: in the totals only\n$/);
+});
+
+test("addresses of IPv6 and many keys take more lines, and nothing is left out", async () => {
+  const text = await top(
+    TEN.map((sample) => ({ ...sample, out: false })),
+    "--by",
+    "macsource,macdestination,ipsource,ipdestination,sourceport",
+    "-n",
+    "1",
+  );
+  assertEquals(text.split("\n").slice(6, 10), [
+    "macsource  macdestination  ipsource           bit/s      ±       share   samples",
+    " ipdestination  sourceport",
+    "02:00:00:00:00:01  02:00:00:00:00:02     480 kbit/s  ±135%    60.0±40%         6",
+    " 10.0.0.1  10.9.9.9  4000",
+  ]);
+  for (const line of text.split("\n")) assert(line.length <= 80, line);
+});
+
+test("a wrong call names what is meant", async () => {
+  const wrong: [string[], RegExp][] = [
+    [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource\n/],
+    [["--by", "ipsource,tcpport", "x.pcap"], /--by: unknown key "tcpport"/],
+    [["--by", ",", "x.pcap"], /--by: .*no key is named/],
+    [["--by", "stack,stack,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24", "x"], /--by: .*255 at most/],
+    [["--json", "--csv", "x.pcap"], /mutually exclusive/],
+    [["--unit", "octets", "x.pcap"], /--unit is "octets": expected bits, bytes or packets/],
+    [["x.pcap", "eth0"], /devices and recordings cannot be mixed: "eth0" is a device/],
+    [["x.pcap", "--group", "5"], /--group is for samples that are received, not for recordings: did you mean --filter 'group N'\?/],
+    [["x.pcap", "--interval", "5s"], /--interval is for samples that are received/],
+    [["x.pcap", "--filter", "tcp prot 5"], /--filter: /],
+    [["-n", "x.pcap"], /--rows is "x.pcap"/],
+  ];
+  for (const [args, why] of wrong) {
+    const io = await run(args);
+    assertEquals([io.status, io.text()], [2, ""], args.join(" "));
+    assertMatch(io.errors(), why);
+  }
+});
+
+test("a reader that goes away is no failure, a full disk is", async () => {
+  const samples = { "x.pcapng": recording(TEN) };
+  const code = (errno: number): FakeIoOptions => ({
+    input: samples,
+    onWrite: () => {
+      throw new SystemError("write standard output", errno);
+    },
+  });
+  const gone = await run(["x.pcapng"], code(32));
+  assertEquals([gone.status, gone.errors()], [0, ""]);
+  const full = await run(["x.pcapng"], code(28));
+  assertEquals(full.status, 1);
+  assertMatch(full.errors(), /no space left on device/);
+});
+
+test("docs/json.md has the keys of a flow, in their order, and their types", async () => {
+  const page = readFileSync(new URL("../../../docs/json.md", import.meta.url), "utf8");
+  const section = page.split("## A flow of `psample top`")[1]!.split("\n## ")[0]!;
+  const documented = [...section.matchAll(/^\| `(\w+)` +\| (\w+)/gm)].map(([, key, type]) => [key!, type!]);
+  const [row] = (await top(TEN, "--json", "--by", "device,direction")).split("\n").map((line) => line && JSON.parse(line));
+  const typeOf = (value: unknown): string => Array.isArray(value) ? "list" : typeof value;
+  assertEquals(Object.entries(row).map(([key, value]) => [key, typeOf(value)]), documented);
+});
