@@ -24,6 +24,14 @@ export interface Files {
   remove(path: string): void;
 }
 
+/** A terminal that is written to. */
+export interface Terminal {
+  /** How many characters a line has, now: it may be resized. */
+  readonly columns: () => number;
+  /** Whether it has colours, and whoever sits there has not asked for none: https://no-color.org, and `TERM=dumb`. */
+  readonly hasColors: boolean;
+}
+
 /** The world around the command; tests bring their own. */
 export interface Io {
   /**
@@ -39,6 +47,8 @@ export interface Io {
   readonly errIsTerminal: boolean;
   /** Whether standard output is a terminal: bytes that are no text do not belong there. */
   readonly outIsTerminal: boolean;
+  /** The terminal that standard output is. */
+  terminal(): Promise<Terminal>;
   /** Standard output for samples, unless it is one of these files: they are read. */
   stdout(inputs: readonly string[]): Promise<Destination>;
   /** Opens files to write to, but none of these: they are read. */
@@ -113,6 +123,7 @@ export function processIo(): Io {
     // Not by process.stderr and process.stdout: with a terminal, Deno takes HUP over as soon as it makes one of them.
     errIsTerminal: isatty(2),
     outIsTerminal: isatty(1),
+    terminal: async () => terminalOf(await loadSys()),
     stdout: async (inputs) => guarding(await loadSys(), inputs).descriptor(1, "standard output"),
     openFiles: async (inputs) => guarding(await loadSys(), inputs),
     openRecording: async (path) => {
@@ -146,6 +157,27 @@ export function processIo(): Io {
       (await loadSys()).raiseDefault(constants.signals[signal as keyof typeof constants.signals]);
     },
     settled: async () => await notices?.settled(),
+  };
+}
+
+/** How wide a terminal is that does not say: as the narrowest that people use. */
+const COLUMNS = 80;
+/** How long a width is believed. */
+const COLUMNS_MS = 200;
+
+/** What standard output, a terminal, can show. */
+function terminalOf(sys: Sys): Terminal {
+  let columns = COLUMNS;
+  let looked = -Infinity;
+  return {
+    // Looked at now and then, and not by a signal: hearing one more would change what happens at others.
+    columns: () => {
+      const now = performance.now();
+      if (now - looked < COLUMNS_MS) return columns;
+      looked = now;
+      return columns = sys.windowSize(1)?.columns ?? COLUMNS;
+    },
+    hasColors: !sys.environment("NO_COLOR") && sys.environment("TERM") !== "dumb",
   };
 }
 

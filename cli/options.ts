@@ -29,7 +29,7 @@ export interface Option<out Value> extends About {
   readonly repeats: boolean;
   /** What the help says if it is not given. */
   readonly fallback: string | undefined;
-  /** For a switch: what somebody who gives it a value may mean. */
+  /** What somebody may mean who gives this value to a switch, or to a number. */
   readonly meant?: (value: string) => string | undefined;
   /**
    * Turns what was typed into the value.
@@ -50,6 +50,20 @@ export type Values<Table extends OptionTable> = { readonly [Key in keyof Table]:
 /** A switch. */
 export function flag(about: About & Pick<Option<boolean>, "meant">): Option<boolean> {
   return { ...about, value: undefined, repeats: true, fallback: undefined, read: (texts) => texts.length > 0 };
+}
+
+/** A switch that means something else each time that it is given: the value is how often that was. */
+export function repeated(most: number, about: About): Option<number> {
+  return {
+    ...about,
+    value: undefined,
+    repeats: true,
+    fallback: undefined,
+    read: ({ length }, name) => {
+      if (length > most) throw new UsageError(`${name} was given ${length} times, it means something up to ${most} times`);
+      return length;
+    },
+  };
 }
 
 /** What an option with one value adds to {@linkcode About}. */
@@ -81,8 +95,14 @@ interface Range {
 }
 
 /** A whole number. */
-export function number<Default extends number | undefined = undefined>(about: Single<Default> & Range): Option<number | Default> {
-  return single(about, (text, name) => wholeNumber(text, name, about.most, about.least));
+export function number<Default extends number | undefined = undefined>(
+  about: Single<Default> & Range & Pick<Option<number>, "meant">,
+): Option<number | Default> {
+  return single(about, (text, name) => {
+    const meant = about.meant?.(text);
+    if (meant !== undefined) throw new UsageError(`${name} is ${JSON.stringify(text)}, which is no number: ${meant}`);
+    return wholeNumber(text, name, about.most, about.least);
+  });
 }
 
 /** Several whole numbers, one for each time that the option is given. */

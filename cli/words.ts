@@ -73,6 +73,11 @@ const FILTER_WORDS: ReadonlySet<string> = new Set(
     "sport dport greater less len broadcast multicast inbound outbound").split(" "),
 );
 
+/** What to say to an expression of tcpdump's in several words. */
+export function filterHint(words: readonly string[]): string {
+  return `a filter goes into one option: did you mean --filter '${words.join(" ")}'? (psample help filter tells its words)`;
+}
+
 /** Where among words that should name devices an expression of tcpdump's begins; -1 if nowhere. */
 export function filterStart(words: readonly string[]): number {
   return words.findIndex((word, i) => i > 0 && FILTER_WORDS.has(word.toLowerCase()));

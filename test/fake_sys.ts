@@ -284,6 +284,11 @@ export class FakeSys extends FakeFiles implements Sys {
     return 0;
   }
 
+  /** It has no terminal. */
+  windowSize(): undefined {}
+
+  environment(): undefined {}
+
   /** The users of the fake: `nobody`. */
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {
     return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;

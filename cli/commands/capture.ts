@@ -14,12 +14,13 @@ import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { choice, flag, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
-import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { OUTPUT_OPTIONS } from "../output_options.ts";
+import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
 import { Sampled } from "../sampled.ts";
 import { received } from "../summary.ts";
 import { tcLines } from "../tc/mod.ts";
-import { filterStart, isFile } from "../words.ts";
+import { filterHint, filterStart, isFile } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** The default rate: 1 in 1000 packets is sampled. */
@@ -33,6 +34,7 @@ const OPTIONS = {
     fallback: `${RATE}`,
     help: "sample 1 in N packets",
     details: "Selection is random, not every Nth.",
+    meant: (text) => isFile(text) ? `to print a recording, psample read ${text}` : undefined,
   }),
   direction: choice(["ingress", "egress", "both"], {
     value: "DIR",
@@ -161,8 +163,7 @@ function checkDevices(devices: readonly string[], words: readonly string[]): rea
   if (devices.length === 0) throw new UsageError(`missing DEVICE (usage: psample ${capture.usage})`);
   const start = filterStart(words);
   if (start > 0) {
-    const expression = words.slice(start).join(" ");
-    throw new UsageError(`a filter goes into one option: did you mean --filter '${expression}'? (psample help filter tells its words)`);
+    throw new UsageError(filterHint(words.slice(start)));
   }
   const file = devices.find(isFile);
   if (file !== undefined) {

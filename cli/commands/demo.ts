@@ -4,7 +4,8 @@ import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
 import { number } from "../options.ts";
-import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import { OUTPUT_OPTIONS } from "../output_options.ts";
+import { planOutput } from "../outputs.ts";
 import { inSession } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 

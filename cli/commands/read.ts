@@ -1,15 +1,25 @@
 /** `psample read`: what a recording has. */
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
+import type { RecordingInput } from "../../src/receive/recording_input.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { type Command, command } from "../command.ts";
-import { number, numbers, streamName } from "../options.ts";
-import { OUTPUT_OPTIONS, planOutput } from "../outputs.ts";
+import type { Io } from "../io.ts";
+import { number, numbers, streamName, text, UsageError } from "../options.ts";
+import { OUTPUT_OPTIONS } from "../output_options.ts";
+import { planOutput } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { inSession } from "../session.ts";
+import { filterHint, filterStart, isFile } from "../words.ts";
 
 const OPTIONS = {
+  file: text({
+    letter: "r",
+    value: "FILE",
+    help: "the same as the word FILE",
+    details: "For those who are used to tcpdump.",
+  }),
   group: numbers({
     letter: "g",
     value: "N",
@@ -42,13 +52,13 @@ export const read: Command = command({
     ["tcpdump -i nlmon0 -w - | psample read -", "while it is recorded"],
   ],
   options: OPTIONS,
-  operands: { name: "FILE", least: 1, most: 1 },
+  operands: { name: "FILE", least: 0, most: Infinity },
   run: async ({ options, words }, io) => {
-    const path = streamName(words[0]!, 0);
+    const path = streamName(fileOf([...options.file === undefined ? [] : [options.file], ...words], words), 0);
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);
     return await inSession(io, options, async (session) => {
-      const source = new RecordingFile(await io.openRecording(path), { familyId });
+      const source = new RecordingFile(await open(path, io), { familyId });
       const groups = group && new GroupStage(group);
       const progress = new Progress(io, source);
       try {
@@ -78,6 +88,28 @@ export const read: Command = command({
     });
   },
 });
+
+/** The one file among the words, or the error about them. */
+function fileOf(files: readonly string[], words: readonly string[]): string {
+  const [file, more] = files;
+  if (file === undefined) throw new UsageError(`missing FILE (usage: psample ${read.usage})`);
+  if (more === undefined) return file;
+  // What follows the file in tcpdump's command line.
+  const start = files.length > words.length ? 0 : 1;
+  if (filterStart(["", ...words.slice(start)]) === 1) throw new UsageError(filterHint(words.slice(start)));
+  throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
+}
+
+/** Opens the recording; if there is none of a name that a device may have, the error says what that may mean. */
+async function open(path: string, io: Io): Promise<RecordingInput> {
+  try {
+    return await io.openRecording(path);
+  } catch (error) {
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (isMissing && !isFile(path)) error.message += `; to sample a device of that name, psample capture ${path}`;
+    throw error;
+  }
+}
 
 /** Lets samples and events of some groups through. */
 class GroupStage implements Stage {

@@ -8,7 +8,7 @@ import type { Source } from "../../src/stream/source.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
-import { OUTPUT_OPTIONS } from "../outputs.ts";
+import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { inSession, NOTHING } from "../session.ts";
@@ -19,7 +19,7 @@ import { plainReport } from "../top/plain.ts";
 import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
-import { filterStart, isFile, unknownWord } from "../words.ts";
+import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** How many flows a table has unless told otherwise. */
@@ -118,7 +118,7 @@ export const top: Command = command({
     if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
     const start = filterStart(words);
     if (start > 0) {
-      throw new UsageError(`a filter goes into one option: did you mean --filter '${words.slice(start).join(" ")}'?`);
+      throw new UsageError(filterHint(words.slice(start)));
     }
     const files = words.filter(isFile);
     if (files.length > 0 && files.length < words.length) {

@@ -9,7 +9,7 @@ import { FilterError } from "./filter_error.ts";
 import { LD_ABSOLUTE, LD_INDIRECT, LD_LENGTH, LDX_HEADER_LENGTH, RETURN } from "./instructions.ts";
 import { parseFilter } from "./language/parse.ts";
 import { lower } from "./lower.ts";
-import { refuseSampleTests } from "./stage.ts";
+import { refuseSampleTests, refuseTunnels } from "./refusals.ts";
 import { TestCode } from "./test_code.ts";
 
 const WHOLE = 0xffffffff;
@@ -20,11 +20,15 @@ const WHOLE = 0xffffffff;
  *
  * A packet of which the kernel keeps the VLAN tag beside the bytes has no tag here.
  *
- * @throws {FilterError} if the expression is none, asks for something that only samples have, or is too long for the kernel.
+ * @throws {FilterError} if the expression is none, asks for something that only samples have, or for a
+ * packet inside a tunnel, or is too long for the kernel.
  */
 export function compileBpf(expression: string, first: FirstHeader, keepBytes: number = WHOLE): Uint8Array<ArrayBuffer> {
   const tree = parseFilter(expression);
-  if (tree) refuseSampleTests(expression, tree);
+  if (tree) {
+    refuseSampleTests(expression, tree);
+    refuseTunnels(expression, tree);
+  }
   const test: Test = tree ? lower(expression, tree, first) : { kind: "constant", value: true };
   return new PacketCode((why) => new FilterError(expression, { start: 0, end: expression.length }, why)).compile(test, keepBytes);
 }
@@ -59,6 +63,6 @@ class PacketCode extends TestCode {
   }
 
   protected beside(): never {
-    throw new Error("samples were refused before");
+    throw new Error("samples and tunnels were refused before");
   }
 }

@@ -2,6 +2,7 @@
  * What a filter does with a packet: loads and comparisons, as libpcap generates them. The predicate and the program for the
  * kernel are both made from this.
  */
+import type { FirstHeader } from "../packet/packet_view.ts";
 import type { Relation, SampleTest } from "./language/tree.ts";
 
 /** What is calculated with two values. */
@@ -27,7 +28,11 @@ export type Test =
   | { readonly kind: "and" | "or"; readonly terms: readonly Test[] }
   | { readonly kind: "not"; readonly term: Test }
   | { readonly kind: "compare"; readonly comparison: Comparison; readonly left: Value; readonly right: Value }
-  | { readonly kind: "sample"; readonly test: SampleTest };
+  | { readonly kind: "sample"; readonly test: SampleTest }
+  /** Whether it went through a tunnel that is known by this number. */
+  | { readonly kind: "vni"; readonly value: number }
+  /** What holds for the packet inside of a tunnel, by what that begins with. */
+  | { readonly kind: "inner"; readonly tests: Readonly<Record<FirstHeader, Test>> };
 
 /** A number. */
 export function number(value: number): Value {

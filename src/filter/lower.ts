@@ -116,6 +116,13 @@ class Lowering {
       }
       case "sample":
         return { kind: "sample", test: tree.test };
+      case "vni":
+        return { kind: "vni", value: tree.value };
+      case "inner": {
+        // Another packet: what was said outside moves nothing in it.
+        const inside = (first: FirstHeader): Test => lower(this.#expression, tree.term, first);
+        return { kind: "inner", tests: { ethernet: inside("ethernet"), "raw-ip": inside("raw-ip") } };
+      }
     }
   }
 

@@ -1,17 +1,8 @@
 /** Tests that run here: functions that call one another, made once for each expression. */
 import type { SampleTest } from "./language/tree.ts";
+import { Packet } from "./packet.ts";
+import { enter, hasNetwork } from "./tunnels.ts";
 import { calculate, compare, type Comparison, type Test, type Value } from "./condition.ts";
-
-/** The packet that is looked at. Each predicate has one, and is pointed at packet after packet. */
-export class Packet {
-  bytes: Uint8Array = new Uint8Array(0);
-  /** How many bytes of it were captured. */
-  size = 0;
-  /** How many it had. */
-  length = 0;
-  /** A byte was asked for that was not captured, or something divided by zero: whatever comes out, it is no match. */
-  failed = false;
-}
 
 type Number = () => number;
 type Answer = () => boolean;
@@ -24,6 +15,21 @@ export function predicate(test: Test, packet: Packet, ofSample: (test: SampleTes
       return () => test.value;
     case "sample":
       return ofSample(test.test);
+    case "vni":
+      return hasNetwork(packet, test.value);
+    case "inner": {
+      const inside = new Packet();
+      const inner = {
+        ethernet: predicate(test.tests.ethernet, inside, ofSample),
+        "raw-ip": predicate(test.tests["raw-ip"], inside, ofSample),
+      };
+      return () => {
+        if (!enter(packet, inside)) return false;
+        const answer = inner[inside.first]();
+        if (inside.failed) packet.failed = true;
+        return answer;
+      };
+    }
     case "not": {
       const term = made(test.term);
       return () => !term();

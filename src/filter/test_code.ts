@@ -80,8 +80,8 @@ export abstract class TestCode {
   protected abstract indexed(size: 1 | 2 | 4, offset: number): void;
   /** Gets the length that the packet had into A. */
   protected abstract length(): void;
-  /** Decides what is known beside the packet. */
-  protected abstract beside(test: Test & { kind: "sample" }, yes: Label, no: Label): void;
+  /** Decides what no bytes at a known place tell. */
+  protected abstract beside(test: Test & { kind: "sample" | "vni" | "inner" }, yes: Label, no: Label): void;
 
   /** Goes to `yes` if the condition holds, else to `no`; what is certain there comes back. */
   protected test(test: Test, yes: Label, no: Label): Outcome {
@@ -106,6 +106,8 @@ export abstract class TestCode {
         return { yes: this.facts, no: this.facts };
       }
       case "sample":
+      case "vni":
+      case "inner":
         this.beside(test, yes, no);
         return { yes: this.facts, no: this.facts };
     }

@@ -9,19 +9,26 @@ import type { Device } from "../link/device.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { printable } from "../wire/text.ts";
-import { LocalCalendar } from "./calendar.ts";
 import { ascii, type Output } from "./output.ts";
-import { ALL, LEAST, LENGTHS, writePacket } from "./packet_words.ts";
+import { colored, faint } from "./packet_colors.ts";
+import { PacketTime, type PacketTimeForm } from "./packet_time.ts";
+import { ALL, LEAST, LENGTHS, writeLinkLevel, writePacket } from "./packet_words.ts";
 import { formatGroupEvent, TextWriter, writeDump } from "./text.ts";
 
 /** What {@linkcode PacketWriter} writes. */
 export interface PacketOptions {
   /**
-   * How many characters a line may have. Left out where it would be longer, in this order: TCP's numbers and options, the length of
-   * what is carried, the end of the device's name, the size. Addresses, types and flags stay, even if the line is too long then.
-   * Lines of less than 120 characters have no numbers of TCP at all. Defaults to no limit.
+   * How many characters a line may have, or what tells it for each line. Left out where it would be longer, in this order: TCP's
+   * numbers and options, the length of what is carried, the end of the device's name, the date, the size. Addresses, types and flags
+   * stay, even if the line is too long then. Lines of less than 120 characters have no numbers of TCP at all. Defaults to no limit.
    */
-  columns?: number | undefined;
+  columns?: number | (() => number) | undefined;
+  /** How a line begins. Defaults to `"time"`. */
+  time?: PacketTimeForm | undefined;
+  /** Adds the link-layer addresses and the EtherType, and shows everything, whatever {@linkcode PacketOptions.columns} says. Defaults to `false`. */
+  linkLevel?: boolean | undefined;
+  /** Adds colours for a terminal. Defaults to `false`. */
+  color?: boolean | undefined;
   /** Adds the packet's bytes as a hexadecimal dump below the line. Defaults to `false`. */
   verbose?: boolean | undefined;
   /** Adds a line with everything else that is known of the sample, in libpsample's style. Defaults to `false`. */
@@ -31,7 +38,6 @@ export interface PacketOptions {
 }
 
 const BLANK = 0x20;
-const DOT = 0x2e;
 const IN = 0x3c;
 const OUT = 0x3e;
 const NOWHERE = 0x2d;
@@ -47,24 +53,33 @@ const LONGEST_START = 128;
 const INDENT = ascii("    ");
 const NO_NAME = ascii("-");
 
+const decoder = new TextDecoder();
+
 /** Writes samples as lines about their packets, and group events as libpsample does. */
 export class PacketWriter {
-  readonly #columns: number;
+  readonly #columns: () => number;
+  readonly #linkLevel: boolean;
+  readonly #color: boolean;
   readonly #verbose: boolean;
   readonly #clock = new Clock();
-  readonly #calendar: LocalCalendar;
+  readonly #time: PacketTime;
   /** What writes the line below, if there is one. */
   readonly #details: TextWriter | undefined;
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
   /** N of 1 in N that was told last, by group. */
   readonly #rates = new Map<number | undefined, number>();
+  /** What the start of the line consists of: how much of it there is room for, and where its parts end. */
+  readonly #start: Start = { nameColumns: 0, hasDate: true, hasSize: true, timeEnd: 0, nameEnd: 0, directionEnd: 0 };
 
   /** A writer with options. */
-  constructor({ columns = Infinity, verbose = false, details = false, utcOffset }: PacketOptions = {}) {
-    this.#columns = columns;
+  constructor(options: PacketOptions = {}) {
+    const { columns = Infinity, time = "time", linkLevel = false, color = false, verbose = false, details = false, utcOffset } = options;
+    this.#columns = linkLevel ? () => Infinity : typeof columns === "number" ? () => columns : columns;
+    this.#time = new PacketTime(time, utcOffset);
+    this.#linkLevel = linkLevel;
+    this.#color = color;
     this.#verbose = verbose;
-    this.#calendar = new LocalCalendar(utcOffset);
     this.#details = details ? new TextWriter({ details, utcOffset }) : undefined;
   }
 
@@ -75,35 +90,46 @@ export class PacketWriter {
     const { group, oneIn, originalBytes, inIfindex, outIfindex, data } = entry;
     if (oneIn !== undefined && this.#rates.get(group) !== oneIn) {
       this.#rates.set(group, oneIn);
-      output.text(`group ${group ?? "-"}: 1/${Number(oneIn.toPrecision(6))}\n`);
+      const rate = `group ${group ?? "-"}: 1/${Number(oneIn.toPrecision(6))}`;
+      output.text(`${this.#color ? faint(rate) : rate}\n`);
     }
     batch.readTime(i, this.#clock);
+    this.#time.set(this.#clock);
     const device = batch.device(i);
     const name = device ? this.#nameOf(device) : NO_NAME;
     const direction = outIfindex !== undefined ? OUT : inIfindex !== undefined ? IN : NOWHERE;
     const packet = batch.packet(i);
-    const start = output.length;
-    const columns = this.#columns;
+    const begin = output.length;
+    const columns = this.#columns();
     let much = columns < WIDE ? LENGTHS : ALL;
-    let nameColumns = DEVICE_COLUMNS;
-    let hasSize = true;
-    this.#writeStart(output, name, nameColumns, direction, originalBytes);
+    const start = this.#start;
+    start.nameColumns = DEVICE_COLUMNS;
+    start.hasDate = start.hasSize = true;
+    this.#writeStart(output, name, direction, originalBytes);
     let words = output.length;
     for (;;) {
+      if (this.#linkLevel) writeLinkLevel(output, packet);
       writePacket(output, packet, much);
-      const over = output.length - start - columns;
-      if (over <= 0 || (much === LEAST && !hasSize)) break;
+      const over = output.length - begin - columns;
+      if (over <= 0 || (much === LEAST && !start.hasSize && start.nameColumns === 1)) break;
       if (much > LEAST) {
         much--;
         output.length = words;
         continue;
       }
-      if (nameColumns > 1) nameColumns = Math.max(1, nameColumns - over);
-      else hasSize = false;
-      output.length = start;
-      this.#writeStart(output, name, nameColumns, direction, hasSize ? originalBytes : undefined);
+      if (start.nameColumns > 1) {
+        start.nameColumns = Math.max(1, start.nameColumns - over);
+      } else {
+        if (start.hasDate && this.#time.hasDate) start.hasDate = false;
+        else start.hasSize = false;
+        // Then there may be room for the name again.
+        start.nameColumns = DEVICE_COLUMNS;
+      }
+      output.length = begin;
+      this.#writeStart(output, name, direction, originalBytes);
       words = output.length;
     }
+    if (this.#color) this.#paint(output, begin, words);
     output.reserve(1);
     output.byte(NEWLINE);
     if (this.#details) {
@@ -114,28 +140,38 @@ export class PacketWriter {
   }
 
   /** Everything before the addresses. */
-  #writeStart(output: Output, name: Uint8Array, nameColumns: number, direction: number, size: number | undefined): void {
+  #writeStart(output: Output, name: Uint8Array, direction: number, size: number | undefined): void {
+    const start = this.#start;
+    const { nameColumns } = start;
     output.reserve(LONGEST_START);
-    this.#writeTime(output);
-    output.byte(BLANK);
+    this.#time.write(output, start.hasDate);
+    start.timeEnd = output.length;
     const shown = Math.min(name.length, nameColumns);
     for (let i = 0; i < shown; i++) output.byte(name[i]!);
     for (let blanks = nameColumns - shown + 1; blanks > 0; blanks--) output.byte(BLANK);
+    start.nameEnd = output.length;
     output.byte(direction);
     output.byte(BLANK);
-    if (size === undefined) return;
+    start.directionEnd = output.length;
+    if (size === undefined || !start.hasSize) return;
     for (let limit = 10 ** (SIZE_COLUMNS - 1); limit > 1 && size < limit; limit /= 10) output.byte(BLANK);
     output.u32(size);
     output.byte(BLANK);
   }
 
-  #writeTime(output: Output): void {
-    const { seconds, nanoseconds } = this.#clock;
-    const calendar = this.#calendar;
-    calendar.setUtc(seconds);
-    calendar.writeTimeOfDay(output);
-    output.byte(DOT);
-    output.digits(nanoseconds / 1000 >>> 0, 6);
+  /** Puts colours into the line that begins at `begin`, whose words begin at `words`. */
+  #paint(output: Output, begin: number, words: number): void {
+    const { timeEnd, nameEnd, directionEnd } = this.#start;
+    const part = (from: number, to: number): string => decoder.decode(output.bytes.subarray(from, to));
+    const line = colored({
+      time: part(begin, timeEnd),
+      device: part(timeEnd, nameEnd),
+      direction: part(nameEnd, directionEnd),
+      size: part(directionEnd, words),
+      words: part(words, output.length),
+    });
+    output.length = begin;
+    output.text(line);
   }
 
   /** As it is printed: ASCII only, so that a byte is a column. */
@@ -147,4 +183,14 @@ export class PacketWriter {
     }
     return name;
   }
+}
+
+/** How the start of a line is written. */
+interface Start {
+  nameColumns: number;
+  hasDate: boolean;
+  hasSize: boolean;
+  timeEnd: number;
+  nameEnd: number;
+  directionEnd: number;
 }

@@ -9,6 +9,7 @@ import {
   ARP,
   ERSPAN,
   ESP,
+  ETHERNET,
   GENEVE,
   GRE,
   GTPU,
@@ -31,6 +32,7 @@ import {
 import type { Headers } from "../packet/headers.ts";
 import { protocolName } from "../packet/protocol_names.ts";
 import { tcpFlagsText } from "../packet/transport.ts";
+import { ETH_P_802_3_MIN, etherTypeName } from "../wire/ether_types.ts";
 import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { hexByte, ipv4Text, ipv6Text } from "../wire/text.ts";
 import { ascii, type Output } from "./output.ts";
@@ -78,6 +80,18 @@ export function writePacket(output: Output, packet: Headers, much: number): void
     output.put(BAR);
     from = end;
   }
+}
+
+/** Writes the link-layer addresses of a packet and its EtherType, if it is an Ethernet frame. */
+export function writeLinkLevel(output: Output, packet: Headers): void {
+  if (packet.kinds[0] !== ETHERNET || packet.count === 0 || packet.available(0) < 14) return;
+  const { bytes } = packet;
+  const at = packet.offsets[0]!;
+  const type = u16(bytes, at + 12);
+  const [target, source] = [macText(bytes.subarray(at, at + 6)), macText(bytes.subarray(at + 6, at + 12))];
+  // Smaller numbers are lengths.
+  const what = type < ETH_P_802_3_MIN ? "802.3" : `ethertype ${etherTypeName(type) ?? "unknown"} (0x${type.toString(16).padStart(4, "0")})`;
+  output.text(`${source} > ${target}, ${what}: `);
 }
 
 /** What was cut off, what contradicts itself, and what there is no word for. */

@@ -18,6 +18,8 @@ import {
   STATX_BYTES,
   TM_BYTES,
   tmOffset,
+  windowSize,
+  WINSIZE_BYTES,
 } from "./structs.ts";
 import {
   EBADF,
@@ -30,7 +32,9 @@ import {
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
+  TIOCGWINSZ,
   type Watch,
+  type WindowSize,
 } from "./sys.ts";
 
 // bun:ffi has no types outside Bun: this is what is used of it.
@@ -55,6 +59,9 @@ interface Libc {
   syscall(number: number, command: number, attributes: Memory, size: number): number;
   getpwnam(name: Memory): number | null;
   localtime_r(time: BigInt64Array, result: Memory): number | null;
+  ioctl(fd: number, request: number, argument: Memory): number;
+  getenv(name: Memory): number | null;
+  strlen(text: number): number | bigint;
   initgroups(name: Memory, gid: number): number;
   setresgid(real: number, effective: number, saved: number): number;
   setresuid(real: number, effective: number, saved: number): number;
@@ -110,6 +117,12 @@ const SYMBOLS = {
   getpwnam: { args: ["ptr"], returns: "ptr" },
   // struct tm *localtime_r(const time_t *time, struct tm *result)
   localtime_r: { args: ["ptr", "ptr"], returns: "ptr" },
+  // int ioctl(int fd, unsigned long request, ...), for a pointer
+  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  // char *getenv(const char *name)
+  getenv: { args: ["ptr"], returns: "ptr" },
+  // size_t strlen(const char *text)
+  strlen: { args: ["ptr"], returns: "u64" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { args: ["ptr", "u32"], returns: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -287,6 +300,18 @@ class BunSys implements Sys {
     this.#time[0] = BigInt(seconds);
     // Fails only for years that no int can hold.
     return this.#libc.localtime_r(this.#time, this.#tm) ? tmOffset(this.#tm) : 0;
+  }
+
+  windowSize(fd: number): WindowSize | undefined {
+    const winsize = memory(WINSIZE_BYTES);
+    return this.#libc.ioctl(fd, TIOCGWINSZ, winsize) < 0 ? undefined : windowSize(winsize);
+  }
+
+  environment(name: "NO_COLOR" | "TERM"): string | undefined {
+    const address = this.#libc.getenv(cPath(name));
+    if (!address) return undefined;
+    const length = Number(this.#libc.strlen(address));
+    return length === 0 ? "" : new TextDecoder().decode(toArrayBuffer(address, 0, length));
   }
 
   initgroups(name: Memory, gid: number): number {

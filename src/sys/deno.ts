@@ -16,6 +16,8 @@ import {
   STATX_BYTES,
   TM_BYTES,
   tmOffset,
+  windowSize,
+  WINSIZE_BYTES,
 } from "./structs.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { SystemError } from "../errors.ts";
@@ -32,7 +34,9 @@ import {
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
+  TIOCGWINSZ,
   type Watch,
+  type WindowSize,
 } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
@@ -80,6 +84,12 @@ const SYMBOLS = {
   getpwnam: { parameters: ["buffer"], result: "u64" },
   // struct tm *localtime_r(const time_t *time, struct tm *result)
   localtime_r: { parameters: ["buffer", "buffer"], result: "u64" },
+  // int ioctl(int fd, unsigned long request, ...), for a pointer
+  ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
+  // char *getenv(const char *name)
+  getenv: { parameters: ["buffer"], result: "u64" },
+  // size_t strlen(const char *text)
+  strlen: { parameters: ["u64"], result: "u64" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { parameters: ["buffer", "u32"], result: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -312,6 +322,19 @@ class DenoSys implements Sys {
     this.#time[0] = BigInt(seconds);
     // Fails only for years that no int can hold.
     return this.#libc.localtime_r(this.#time, this.#tm) !== 0n ? tmOffset(this.#tm) : 0;
+  }
+
+  windowSize(fd: number): WindowSize | undefined {
+    const winsize = memory(WINSIZE_BYTES);
+    return this.#libc.ioctl(fd, BigInt(TIOCGWINSZ), winsize) < 0 ? undefined : windowSize(winsize);
+  }
+
+  environment(name: "NO_COLOR" | "TERM"): string | undefined {
+    const address = this.#libc.getenv(cPath(name));
+    if (address === 0n) return undefined;
+    const value = memory(Number(this.#libc.strlen(address)));
+    this.#libc.read(value, address, BigInt(value.length));
+    return new TextDecoder().decode(value);
   }
 
   initgroups(name: Memory, gid: number): number {

@@ -1,6 +1,6 @@
 /** C structs that both backends hand to libc, or get from it. */
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
-import type { FileStatus, Memory, SignalAction } from "./sys.ts";
+import type { FileStatus, Memory, SignalAction, WindowSize } from "./sys.ts";
 
 /** An array of `struct pollfd`: int fd, short events, short revents. */
 export function pollfd(fds: readonly number[], events: number): Memory {
@@ -67,6 +67,16 @@ export function directoryNames(entries: Uint8Array): string[] {
     if (name !== "." && name !== "..") names.push(name);
   }
   return names;
+}
+
+/** `struct winsize` (include/uapi/asm-generic/termios.h): u16 rows, u16 columns, and the size in pixels. */
+export const WINSIZE_BYTES = 8;
+
+/** The size in `struct winsize`; a terminal that does not know it says 0. */
+export function windowSize(winsize: Memory): WindowSize | undefined {
+  const view = viewOf(winsize);
+  const [rows, columns] = [view.getUint16(0, LITTLE), view.getUint16(2, LITTLE)];
+  return rows > 0 && columns > 0 ? { columns, rows } : undefined;
 }
 
 /** As much of `struct passwd` as is read: two pointers, u32 user id, u32 group id. */

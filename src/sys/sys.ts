@@ -36,6 +36,9 @@ export const O_PATH = 0x200000;
 // include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: not in every libc.
 export const SYS_GETDENTS64: Readonly<Record<string, number>> = { x86_64: 217, x64: 217, aarch64: 61, arm64: 61 };
 
+// include/uapi/asm-generic/ioctls.h
+export const TIOCGWINSZ = 0x5413;
+
 // include/uapi/asm-generic/poll.h
 export const POLLIN = 1;
 export const POLLOUT = 4;
@@ -95,6 +98,14 @@ export interface Watch {
 
 /** What happens when a signal arrives: its default, nothing, or a call of a handler. */
 export type SignalAction = "default" | "ignored" | "caught";
+
+/** How large a terminal is, in characters. */
+export interface WindowSize {
+  /** Characters in a line. */
+  readonly columns: number;
+  /** Lines. */
+  readonly rows: number;
+}
 
 /** What an open descriptor is. */
 export interface FileStatus {
@@ -167,6 +178,10 @@ export interface Sys {
   getpwnam(name: Memory): { uid: number; gid: number } | undefined;
   /** localtime_r(3): how many seconds local time is ahead of UTC at a time, given in seconds since 1970. The C library reads TZ and /etc/localtime. */
   utcOffset(seconds: number): number;
+  /** ioctl(2) with TIOCGWINSZ: the size of the terminal that is open as `fd`; `undefined` if it is none, or does not say. */
+  windowSize(fd: number): WindowSize | undefined;
+  /** getenv(3): what the user has said about the terminal in a variable of the environment. */
+  environment(name: "NO_COLOR" | "TERM"): string | undefined;
   /** initgroups(3): takes the supplementary groups of a user. */
   initgroups(name: Memory, gid: number): number;
   /** setresgid(2), on all threads */

@@ -24,6 +24,10 @@ export interface FakeIo extends Io {
 export interface FakeIoOptions {
   outIsTerminal?: boolean;
   errIsTerminal?: boolean;
+  /** How wide the terminal is. Defaults to 80. */
+  columns?: number;
+  /** Whether it has colours. Defaults to false. */
+  hasColors?: boolean;
   /** Called at each write to standard output: throws what a broken one throws. Returns how much it takes at most; all unless it does. */
   onWrite?: () => number | void;
   /** Standard input, and files that {@linkcode FakeIo.openRecording} finds before it looks on disk. */
@@ -69,6 +73,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
         out.push(bytes.slice(0, most));
         return Math.min(most, bytes.length);
       })),
+    terminal: () => Promise.resolve({ columns: () => options.columns ?? 80, hasColors: options.hasColors ?? false }),
     print: (text) => Promise.resolve(void out.push(new TextEncoder().encode(escapeControls(text)))),
     data: (text) => Promise.resolve(void out.push(new TextEncoder().encode(text))),
     err: (text) => void (err += escapeControls(text)),

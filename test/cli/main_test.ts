@@ -96,6 +96,14 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
     [["capture", "-i", "eth0", "-c", "5", "lo", "udp"], /did you mean --filter 'udp'\?/],
     [["capture", "x.pcap"], /"x.pcap" is a file, not a device: to print a recording, psample read x.pcap/],
     [["capture", "-r", "x.pcap"], /--rate is "x.pcap"/],
+    [["capture", "eth0", "-r", "x.pcap"], /--rate is "x.pcap", which is no number: to print a recording, psample read x.pcap/],
+    [["read", "-r", "x.pcap", "tcp", "port", "443"], /did you mean --filter 'tcp port 443'\?/],
+    [["read", "x.pcap", "host", "192.0.2.1"], /did you mean --filter 'host 192.0.2.1'\?/],
+    [["read", "-r", "x.pcap", "y.pcap"], /unexpected argument "y.pcap"/],
+    [["read", "-tttttt", "x.pcap"], /--times was given 6 times, it means something up to 5 times/],
+    [["demo", "-e", "--json"], /--link-level is about lines about packets: it requires --packets, without --json/],
+    [["--times"], /--times is about lines about packets: it requires --packets, without --text/],
+    [["demo", "--color", "yes"], /--color is "yes": expected auto, always or never/],
   ];
   for (const [args, why] of wrong) {
     const result = await run(args);
@@ -166,6 +174,33 @@ test("demo --packets prints a line for each packet, at a terminal in 80 columns"
   assert(narrow.text().split("\n")[2]!.endsWith(UDP), narrow.text());
   const whole = await run(["demo", "--packets", "--details", "-q", "--count", "1"], { outIsTerminal: true });
   assert(whole.text().split("\n")[2]!.endsWith(`${UDP}, length 100`), whole.text());
+});
+
+test("demo has tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async () => {
+  const line = async (...args: string[]): Promise<string> => {
+    const { status, text, errors } = await run(["demo", "-q", "-c", "1", ...args], { outIsTerminal: true });
+    assertEquals([status, errors()], [0, ""]);
+    return text().split("\n")[2]!;
+  };
+  const udp = "192.0.2.2.4000 > 192.0.2.1.5000: UDP";
+  assertEquals(await line("-tn"), `tun0     <   128 ${udp}, length 100`);
+  assertMatch(await line("-tt"), /^1\d{9}\.\d{6} tun0 /);
+  assertMatch(await line("-tttt"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6} tun0 /);
+  // What is sampled of a tunnel device has no link-layer header.
+  assert((await line("-e")).endsWith(`${udp}, length 100`));
+  for (const letter of ["-x", "-X", "-v"]) {
+    assertMatch((await run(["demo", "-q", "-c", "1", letter])).text(), /UDP.*\ndata len 128\n0x0000: /);
+  }
+});
+
+test("--color always colours lines, also in a file; auto only where the terminal has colours", async () => {
+  const has = async (options: FakeIoOptions, ...args: string[]): Promise<boolean> =>
+    (await run(["demo", "-q", "-c", "1", ...args], options)).text().includes("\x1b[");
+  assertEquals(await has({ outIsTerminal: true, hasColors: true }), true);
+  assertEquals(await has({ outIsTerminal: true, hasColors: true }, "--color", "never"), false);
+  assertEquals(await has({ outIsTerminal: true }), false);
+  assertEquals(await has({}), false);
+  assertEquals(await has({}, "--color=always"), true);
 });
 
 test("demo --json --details adds when, where and in which direction; --csv prints columns", async () => {
@@ -277,6 +312,7 @@ test("a file that is not there is one sentence and status 1", async () => {
   const result = await run(["read", "/nonexistent/file.pcap"]);
   assertEquals([result.status, result.text()], [1, ""]);
   assertMatch(result.errors(), /^psample: ENOENT.*\n$/);
+  assertMatch((await run(["read", "eth0"])).errors(), /to sample a device of that name, psample capture eth0\n$/);
 });
 
 test("a start that fails leaves an old recording as it was", async () => {

@@ -1,5 +1,4 @@
 /** Which packets an expression matches: the same as tcpdump says. */
-import { execFile } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +8,7 @@ import { packetFilter } from "../../src/filter/stage.ts";
 import { pcapFile } from "../support/capture_files.ts";
 import { programs } from "../support/programs.ts";
 import { EXPRESSIONS as ALL } from "./expressions.ts";
+import { picked } from "./libpcap.ts";
 import { type CutPacket, cutPackets } from "./packets.ts";
 
 /** What libpcap asks these files for, which a small system may not have; names of other kinds it knows by itself. */
@@ -30,21 +30,6 @@ const AT_ONCE = 3;
  * and it calculates what is known beforehand, as is done here.
  */
 const NEEDS_OPTIMIZER = /net .*:|net 0\.0|\[0 - 1\]/;
-
-/** The numbers of the packets that tcpdump picks: each was recorded at the second of its number. */
-function picked(path: string, expression: string, optimized: boolean): Promise<number[] | string> {
-  return new Promise((resolve) => {
-    const words = ["-Z", "root", ...optimized ? [] : ["-O"], "-r", path, "-w", "-", "--", expression];
-    execFile("tcpdump", words, { encoding: "buffer", maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-      // Found out by the optimizer.
-      if (/expression rejects all packets/.test(stderr.toString())) return resolve([]);
-      if (error) return resolve(stderr.toString());
-      const numbers: number[] = [];
-      for (let at = 24; at < stdout.length; at += 16 + stdout.readUInt32LE(at + 8)) numbers.push(stdout.readUInt32LE(at));
-      resolve(numbers);
-    });
-  });
-}
 
 async function compareAll(
   packets: readonly CutPacket[],

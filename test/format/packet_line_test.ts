@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
-import { assert, assertEquals } from "@std/assert";
-import { Output, type PacketOptions, PacketWriter } from "../../src/format/mod.ts";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Output, type PacketOptions, type PacketTimeForm, PacketWriter } from "../../src/format/mod.ts";
 import { writeIpv6 } from "../../src/format/packet_words.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
@@ -91,6 +91,56 @@ test("what is left out goes in its order as the terminal gets narrower", () => {
   assertEquals(at(80), `03:33:20.000042 eth3     <    62 ${ends}`);
   assertEquals(at(70), `03:33:20.000042 eth <    62 ${ends}`);
   assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
+});
+
+test("a date goes before the size, and what there is room for then comes back", () => {
+  const at = (columns: number): string => lines([sample(MADE["tcp4"]!)], { columns, time: "date" })[0]!;
+  const ends = "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.]";
+  assertEquals(at(90), `2026-07-14 03:33:20.000042 eth3     <    62 ${ends}`);
+  assertEquals(at(80), `2026-07-14 03:33:20.000042 et <    62 ${ends}`);
+  assertEquals(at(76), `03:33:20.000042 eth3     <    62 ${ends}`);
+  assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
+});
+
+test("times are tcpdump's", () => {
+  const of = (ns: bigint): Attribute[] => [...sample(MADE["tcp4"]!).filter(([type]) => type !== 13), [13, number(8, ns)]];
+  const times = (time: PacketTimeForm, utcOffset = () => 0): string[] =>
+    lines([of(NOW), of(NOW + 1_500_000_000n), of(NOW + 1_000_000_000n), of(NOW + 3_601_000_000_000n)], { time, utcOffset })
+      .map((line) => line.slice(0, line.indexOf("eth3")));
+  assertEquals(times("none"), ["", "", "", ""]);
+  assertEquals(times("epoch"), ["1784000000.000042 ", "1784000001.500042 ", "1784000001.000042 ", "1784003601.000042 "]);
+  assertEquals(times("previous"), [" 00:00:00.000000 ", " 00:00:01.500000 ", "-00:00:00.500000 ", " 01:00:00.000000 "]);
+  assertEquals(times("first"), [" 00:00:00.000000 ", " 00:00:01.500000 ", " 00:00:01.000000 ", " 01:00:01.000000 "]);
+  assertEquals(times("date", () => -4 * 3600)[3], "2026-07-14 00:33:21.000042 ");
+});
+
+test("link-layer addresses come first, and then nothing is left out", () => {
+  const [line] = lines([sample(MADE["tcp4"]!)], { columns: 80, linkLevel: true }) as [string];
+  assert(line.endsWith("192.0.2.7.443 > 10.0.0.1.51514: Flags [P.], seq 1:9, ack 2, win 65535, length 8"), line);
+  assertMatch(line, / 62 02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype ip \(0x0800\): 192/);
+  const [other] = lines([sample(MADE["unknown type"]!)], { linkLevel: true }) as [string];
+  assertMatch(other, / > [\da-f:]{17}, ethertype unknown \(0x[\da-f]{4}\): /);
+});
+
+test("with colours a line is the same, and as long", () => {
+  const packets = [sample(MADE["tcp4"]!), sample(MADE["vlan in vxlan in vlan"]!), sample(MADE["arp"] ?? MADE["tcp4"]!.subarray(0, 40), 62)];
+  // deno-lint-ignore no-control-regex
+  const plain = (line: string): string => line.replace(/\x1b\[\d*m/g, "");
+  for (const columns of [60, 80, 130]) {
+    const colored = lines([[...packets[0]!, [3, number(4, 1)], [5, number(4, 7)]], ...packets], { columns, color: true });
+    assertEquals(colored.map(plain), lines([[...packets[0]!, [3, number(4, 1)], [5, number(4, 7)]], ...packets], { columns }));
+    assert(colored.every((line) => line.includes("\x1b[")), colored.join("\n"));
+  }
+  const [line] = lines([packets[0]!], { columns: 80, color: true }) as [string];
+  assert(line.includes("\x1b[1m192.0.2.7.443 > 10.0.0.1.51514\x1b[0m: Flags"), JSON.stringify(line));
+});
+
+test("the width may change while lines are written", () => {
+  let columns = 130;
+  const of = (): string[] => lines([sample(MADE["tcp4"]!), sample(MADE["tcp4"]!)], { columns: () => columns -= 50 });
+  assertEquals(of().map((line) => line.includes("length")), [false, false]);
+  columns = 170;
+  assertEquals(of().map((line) => line.includes("win")), [true, false]);
 });
 
 test("tunnels, tags and labels come before what is in them", () => {

@@ -18,7 +18,8 @@ import { longName, milliseconds, type OptionTable, parse, UsageError, wholeNumbe
 import { capture } from "../../cli/commands/capture.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
 import type { Command } from "../../cli/command.ts";
-import { type OutputValues, planOutput } from "../../cli/outputs.ts";
+import type { OutputValues } from "../../cli/output_options.ts";
+import { planOutput } from "../../cli/outputs.ts";
 import { filterStart, notACommand, unknownWord } from "../../cli/words.ts";
 import { demo } from "../../cli/commands/demo.ts";
 import { doctor } from "../../cli/commands/doctor.ts";
@@ -206,8 +207,11 @@ function parseArguments(words: readonly string[]): unknown {
   must(parsed.words.every((word) => rest.includes(word)), "a word that was not typed");
   must([...parsed.given].every((key) => key in table), "an option that there is not");
   for (const [key, { value, read }] of Object.entries(table)) {
-    if (value === undefined) must(parsed.options[key] === parsed.given.has(key), `${longName(key)} is not what was typed`);
-    else if (!parsed.given.has(key)) must(parsed.options[key] === read([], longName(key)), `${longName(key)} has no default`);
+    const got = parsed.options[key as keyof typeof parsed.options] as unknown;
+    // A switch that counts how often it was given has that number.
+    if (value === undefined) {
+      must((typeof got === "number" ? got > 0 : got) === parsed.given.has(key), `${longName(key)} is not what was typed`);
+    } else if (!parsed.given.has(key)) must(parsed.options[key] === read([], longName(key)), `${longName(key)} has no default`);
     else must(parsed.options[key] !== undefined && parsed.options[key] !== "", `${longName(key)} has lost its value`);
   }
   if ("write" in table) planOutput(parsed.options as OutputValues, io());

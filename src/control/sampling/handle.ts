@@ -56,6 +56,8 @@ export class Installation implements SamplingHandle {
   filters: readonly OwnFilter[] = [];
   /** The clsact qdisc was made by one of us. */
   clsact = false;
+  /** Why what had been added before the installation failed could not be removed. */
+  readonly failedUndos: unknown[] = [];
   readonly #resources: Resources;
   readonly #link: Link;
   readonly #lock: LockOptions;

@@ -15,6 +15,7 @@ import { listGroupsWith } from "../groups.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
 import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
+import { withFailedUndo } from "./failed_undo.ts";
 import { Installation, type SamplingHandle } from "./handle.ts";
 import { Instance } from "./instance.ts";
 import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
@@ -43,7 +44,10 @@ const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
  * ```
  *
  * @throws {ArgumentError} if the options make no sense; nothing was touched then.
- * @throws {NetlinkError} if the kernel refuses; what was done until then is undone.
+ * @throws {NetlinkError} if the kernel refuses; what was done until then is undone. If that fails too,
+ * {@linkcode SamplingOptions.onWarning} is told; without it the error says so, and its `cause` has all errors.
+ * @throws {AggregateError} if the signal aborted, what was done until then cannot be undone, and there is no `onWarning`: the signal's
+ * reason and the other errors.
  * @category Sampling
  */
 export async function addSampling(options: SamplingOptions): Promise<SamplingHandle> {
@@ -68,8 +72,8 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
       signal?.throwIfAborted();
     } catch (error) {
       // What went wrong first is the error.
-      await installation.remove().catch((failure) => onWarning?.(`${failure instanceof Error ? failure.message : failure}`));
-      throw error;
+      await installation.remove().catch((failure) => installation.failedUndos.push(failure));
+      throw withFailedUndo(error, installation.failedUndos, onWarning);
     }
     installation.removeOnAbort();
     return installation;
@@ -125,7 +129,13 @@ async function install(tools: Tools, installation: Installation, order: Order): 
       if (!refusal && !replaced) break;
       // Then our filters may be in a clsact of theirs, whatever their mark says.
       if (replaced) installation.clsact = false;
-      await installation.undo();
+      try {
+        await installation.undo();
+      } catch (failure) {
+        if (!refusal) throw failure;
+        installation.failedUndos.push(failure);
+        throw refusal;
+      }
       const raced = refusal?.errno === EEXIST || events.some(({ by }) => by !== tc.portId && by !== 0);
       if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
     }

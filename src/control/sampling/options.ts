@@ -64,7 +64,10 @@ export interface SamplingOptions {
    * reason. {@linkcode endOnSignals} makes one that aborts on SIGINT, SIGTERM and the like.
    */
   signal?: AbortSignal | undefined;
-  /** Receives messages for people about what may surprise but is no error, such as a lock that another process does not release. */
+  /**
+   * Receives messages for people about what may surprise but is no error, such as a lock that another process does not release; and
+   * why an installation that failed could not be undone, which else is part of its error.
+   */
   onWarning?: ((message: string) => void) | undefined;
 }
 

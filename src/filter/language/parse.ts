@@ -58,6 +58,8 @@ class Parser {
   #at = 0;
   #depth = 0;
   #steps = 0;
+  /** How many tunnels the packet is inside of. */
+  #inside = 0;
 
   constructor(expression: string) {
     this.#expression = expression;
@@ -101,6 +103,11 @@ class Parser {
     return token;
   }
 
+  /** From a place to the end of what was read last. */
+  #since(start: number): Span {
+    return { start, end: this.#tokens[this.#at - 1]!.end };
+  }
+
   #deeper<Result>(work: () => Result): Result {
     if (++this.#depth > MOST_DEPTH) throw this.#refuse(this.#token, `brackets and negations go at most ${MOST_DEPTH} deep`);
     const result = work();
@@ -116,15 +123,20 @@ class Parser {
 
   /** Operands with "and" and "or" between them. */
   #joined(qualifiers: Qualifiers | undefined): Parsed {
+    const { start } = this.#token;
     let left = this.#operand(qualifiers);
     for (;;) {
       const join = this.#token.escaped ? undefined : JOINS.get(this.#token.text);
       if (join === undefined) return left;
       if (left.tree.kind !== join) this.#step();
+      const before = this.#since(start);
+      const { start: from } = this.#tokens[this.#at + 1]!;
       this.#next();
       const right = this.#operand(left.qualifiers);
-      const tree: Tree = left.tree.kind === join ? left.tree : { kind: join, terms: [left.tree] };
-      (tree as { terms: Tree[] }).terms.push(right.tree);
+      const tree: Tree = left.tree.kind === join ? left.tree : { kind: join, terms: [left.tree], spans: [before] };
+      const { terms, spans } = tree as Tree & { kind: "and" };
+      terms.push(right.tree);
+      spans.push(this.#since(from));
       left = { tree, qualifiers: right.qualifiers };
     }
   }
@@ -313,8 +325,26 @@ class Parser {
       if (text === "mpls") return { kind: "mpls", label: given ? this.#number(0xfffff, "a label") : undefined };
       return { kind: "vlan", id: given ? this.#number(0xfff, "the number of a VLAN") : undefined, at: token };
     }
+    if (text === "vni") {
+      this.#next();
+      return { kind: "vni", value: this.#number(0xffffff, "the number of a network"), at: this.#since(token.start) };
+    }
+    if (text === "inner") return this.#inner(token);
     const test = this.#sampleTest(text);
-    return test && { kind: "sample", test, at: { start: token.start, end: this.#tokens[this.#at - 1]!.end } };
+    if (test && this.#inside > 0) {
+      throw this.#refuse(token, "inside a tunnel there are packets; samples have this: say it outside of inner (...)");
+    }
+    return test && { kind: "sample", test, at: this.#since(token.start) };
+  }
+
+  /** What is said of the packet inside a tunnel. */
+  #inner(word: Token): Tree {
+    this.#next();
+    if (!this.#isSign("(")) throw this.#expected("an opening bracket, as in inner (tcp port 443)");
+    this.#inside++;
+    const { tree } = this.#inBrackets(undefined);
+    this.#inside--;
+    return { kind: "inner", term: tree, at: { start: word.start, end: word.end } };
   }
 
   #sampleTest(word: string): SampleTest | undefined {

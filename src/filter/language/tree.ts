@@ -80,7 +80,12 @@ export type SampleTest =
 
 /** An expression. */
 export type Tree =
-  | { readonly kind: "and" | "or"; readonly terms: Tree[] }
+  | {
+    readonly kind: "and" | "or";
+    readonly terms: Tree[];
+    /** Where each of the terms stands. */
+    readonly spans: Span[];
+  }
   | { readonly kind: "not"; readonly term: Tree }
   | { readonly kind: "protocol"; readonly protocol: Protocol }
   | {
@@ -104,4 +109,8 @@ export type Tree =
   | { readonly kind: "vlan"; readonly id: number | undefined; readonly at: Span }
   | { readonly kind: "mpls"; readonly label: number | undefined }
   | { readonly kind: "compare"; readonly relation: Relation; readonly left: Arithmetic; readonly right: Arithmetic }
+  /** It went through a tunnel that is known by this number. */
+  | { readonly kind: "vni"; readonly value: number; readonly at: Span }
+  /** The packet inside a tunnel. */
+  | { readonly kind: "inner"; readonly term: Tree; readonly at: Span }
   | { readonly kind: "sample"; readonly test: SampleTest; readonly at: Span };

@@ -37,7 +37,7 @@ export const REFUSED: ReadonlyMap<string, string> = new Map([
   ["ifname", "say device"],
   ["pppoed", "say ether proto 0x8863"],
   ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
-  ["geneve", "say udp port 6081; what is behind that header is not seen"],
+  ["geneve", "say udp port 6081, vni and the number, or inner (...)"],
 ]);
 /** Words about a sample that compare a number. */
 export const SAMPLE_NUMBERS: ReadonlySet<string> = new Set(["group", "rate", "queue", "latency"]);
@@ -56,6 +56,8 @@ const SINGLE: ReadonlySet<string> = new Set([
   "ingress",
   "egress",
   "cookie",
+  "vni",
+  "inner",
 ]);
 export const JOINS: ReadonlyMap<string, "and" | "or"> = new Map([["and", "and"], ["&&", "and"], ["or", "or"], ["||", "or"]]);
 

@@ -1,0 +1,103 @@
+/** When a packet was sampled, at the beginning of its line: in the forms that people know from tcpdump. */
+import type { Clock } from "../stream/clock.ts";
+import { LocalCalendar } from "./calendar.ts";
+import type { Output } from "./output.ts";
+
+/**
+ * How a line begins, each time to the microsecond: `"time"` of day, `"date"` and time of day, seconds since the `"epoch"` (1970),
+ * time since the `"previous"` line or since the `"first"` line, or `"none"`.
+ *
+ * @category Pump
+ */
+export type PacketTimeForm = "time" | "date" | "epoch" | "previous" | "first" | "none";
+
+const BLANK = 0x20;
+const DASH = 0x2d;
+const COLON = 0x3a;
+const DOT = 0x2e;
+
+/** Writes times, one a line. */
+export class PacketTime {
+  readonly #form: PacketTimeForm;
+  readonly #calendar: LocalCalendar;
+  /** The line before, or the first one: what the time is counted from. */
+  #from: { seconds: number; nanoseconds: number } | undefined;
+  /** What is to be written, as soon as {@linkcode PacketTime.set} has set it. */
+  #seconds = 0;
+  #microseconds = 0;
+  #isNegative = false;
+
+  constructor(form: PacketTimeForm, utcOffset: ((seconds: number) => number) | undefined) {
+    this.#form = form;
+    this.#calendar = new LocalCalendar(utcOffset);
+  }
+
+  /** Sets the time of the next line. */
+  set({ seconds, nanoseconds }: Clock): void {
+    const form = this.#form;
+    if (form !== "previous" && form !== "first") {
+      this.#seconds = seconds;
+      this.#microseconds = nanoseconds / 1000 >>> 0;
+      return;
+    }
+    const from = this.#from ??= { seconds, nanoseconds };
+    let [wholes, rest] = [seconds - from.seconds, nanoseconds - from.nanoseconds];
+    // Samples of several processors may come out of order.
+    this.#isNegative = wholes < 0 || (wholes === 0 && rest < 0);
+    if (this.#isNegative) [wholes, rest] = [-wholes, -rest];
+    if (rest < 0) [wholes, rest] = [wholes - 1, rest + 1_000_000_000];
+    this.#seconds = wholes;
+    this.#microseconds = rest / 1000 >>> 0;
+    if (form === "previous") this.#from = { seconds, nanoseconds };
+  }
+
+  /** Whether there is a date, which can be left out. */
+  get hasDate(): boolean {
+    return this.#form === "date";
+  }
+
+  /** Writes the time and a blank; there is room for it. */
+  write(output: Output, withDate: boolean): void {
+    const seconds = this.#seconds;
+    switch (this.#form) {
+      case "none":
+        return;
+      case "epoch":
+        output.number(seconds);
+        break;
+      case "previous":
+      case "first":
+        output.byte(this.#isNegative ? DASH : BLANK);
+        writeHours(output, seconds);
+        break;
+      default: {
+        const calendar = this.#calendar;
+        calendar.setUtc(seconds);
+        if (withDate && this.#form === "date") writeDate(output, calendar);
+        calendar.writeTimeOfDay(output);
+      }
+    }
+    output.byte(DOT);
+    output.digits(this.#microseconds, 6);
+    output.byte(BLANK);
+  }
+}
+
+function writeDate(output: Output, { year, month, day }: LocalCalendar): void {
+  output.number(year);
+  output.byte(DASH);
+  output.digits(month + 1, 2);
+  output.byte(DASH);
+  output.digits(day, 2);
+  output.byte(BLANK);
+}
+
+function writeHours(output: Output, seconds: number): void {
+  const hours = Math.floor(seconds / 3600);
+  if (hours < 100) output.digits(hours, 2);
+  else output.number(hours);
+  output.byte(COLON);
+  output.digits(Math.floor(seconds / 60) % 60, 2);
+  output.byte(COLON);
+  output.digits(seconds % 60, 2);
+}

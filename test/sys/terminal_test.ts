@@ -1,0 +1,60 @@
+/** What a terminal tells through the seam, and what its user said about it. */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { loadSys } from "../../src/sys/load.ts";
+import { O_RDONLY } from "../../src/sys/sys.ts";
+import { programs } from "../support/programs.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+const COMMAND = ["Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt", "--allow-ffi"], [
+  "cli/main.ts",
+  "demo",
+  "-q",
+  "--count",
+  "1",
+]].flat();
+
+/** What the demo prints in a terminal of this width, with this environment. */
+function inTerminal(columns: number, environment: Readonly<Record<string, string | undefined>> = {}, ...options: string[]): string {
+  const line = [process.execPath, ...COMMAND, ...options].map((word) => `'${word}'`).join(" ");
+  const { status, stdout, stderr } = spawnSync("script", ["-qec", `stty cols ${columns} rows 24; ${line}`, "/dev/null"], {
+    cwd: ROOT,
+    encoding: "utf8",
+    env: { ...process.env, NO_COLOR: undefined, TERM: "xterm", ...environment },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  assertEquals(status, 0, stdout + stderr);
+  return stdout.replaceAll("\r", "");
+}
+
+test("a descriptor that is no terminal has no size", async () => {
+  const sys = await loadSys();
+  const fd = sys.open("/dev/null", O_RDONLY, 0);
+  assertEquals(sys.windowSize(fd), undefined);
+  sys.close(fd);
+  assertEquals(sys.windowSize(-1), undefined);
+});
+
+test("lines fit the terminal's width", programs("script", "stty"), () => {
+  const plain = { NO_COLOR: "1" };
+  const length = (columns: number): string => inTerminal(columns, plain).trimEnd().split("\n").at(-1)!.slice(15);
+  const udp = "192.0.2.2.4000 > 192.0.2.1.5000: UDP";
+  assertEquals(length(100), ` tun0     <   128 ${udp}, length 100`);
+  assertEquals(length(72), ` tun0     <   128 ${udp}`);
+  assertEquals(length(60), ` tun0  < ${udp}`);
+  // A terminal that does not know how wide it is.
+  assertEquals(length(0), ` tun0     <   128 ${udp}`);
+});
+
+test("colours are for terminals that have them and for people who want them", programs("script", "stty"), () => {
+  const has = (environment: Readonly<Record<string, string | undefined>>, ...options: string[]): boolean =>
+    // deno-lint-ignore no-control-regex -- not what the runtime itself writes before
+    /\x1b\[\d+m/.test(inTerminal(80, environment, ...options));
+  assertEquals(
+    [has({}), has({ NO_COLOR: "1" }), has({ NO_COLOR: "" }), has({ TERM: "dumb" }), has({ TERM: undefined })],
+    [true, false, true, false, true],
+  );
+  assertEquals([has({}, "--color", "never"), has({ NO_COLOR: "1" }, "--color", "always")], [false, true]);
+});
