@@ -48,6 +48,12 @@ export function lower(expression: string, tree: Tree, first: FirstHeader): Test 
   return new Lowering(expression, first).test(tree);
 }
 
+/** {@linkcode lower} of each of the conditions that all have to hold: the order of the terms matters, since `vlan` moves what follows. */
+export function lowerTerms(expression: string, tree: Tree, first: FirstHeader): Test[] {
+  const lowering = new Lowering(expression, first);
+  return tree.kind === "and" ? tree.terms.map((term) => lowering.test(term)) : [lowering.test(tree)];
+}
+
 function compare(comparison: Comparison, left: Value, right: number): Test {
   return { kind: "compare", comparison, left, right: number(right) };
 }

@@ -133,9 +133,15 @@ export abstract class TestCode {
   }
 
   /** With the left value in A, gets the right one into X and keeps A. */
-  #rightToX(right: Value, slot: number): void {
+  #rightToX(right: Value, slot: number, isDivisor = false): void {
     this.#store(slot);
     this.#value(right, slot + 1);
+    if (isDivisor) {
+      // The kernel would leave the program there, with no match.
+      const next = label();
+      this.code.jump(JUMP_EQUAL, 0, this.fail, next);
+      this.code.place(next);
+    }
     this.code.add(MOVE_A_TO_X);
     this.code.add(LD_MEMORY, slot);
     this.loseX();
@@ -164,7 +170,7 @@ export abstract class TestCode {
         this.#value(left, slot);
         if (right.kind === "number") return this.code.add(ALU[operation], right.value);
         if (operation === "<<" || operation === ">>") return this.#shift(operation, right, slot);
-        this.#rightToX(right, slot);
+        this.#rightToX(right, slot, operation === "/" || operation === "%");
         return this.code.add(ALU[operation] | WITH_X);
       }
     }

@@ -36,7 +36,7 @@ const SFLOW_IPV6 = 12;
 const ETHERTYPE_OFFSET = 12;
 
 /** What packets begin with that were sampled on a device of this type, ARPHRD_*; `undefined` if the type does not decide that. */
-function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
+export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
   if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
   return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;
 }

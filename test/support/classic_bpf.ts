@@ -62,6 +62,12 @@ export function runFilter(program: Uint8Array, packet: Uint8Array, length = pack
       case 0x60: // LD | MEM
         a = memory[k]!;
         break;
+      case 0x61: // LDX | MEM
+        x = memory[k]!;
+        break;
+      case 0x87: // MISC | TXA
+        a = x;
+        break;
       case 0x02: // ST
         memory[k] = a;
         break;
@@ -136,6 +142,42 @@ export function runFilter(program: Uint8Array, packet: Uint8Array, length = pack
     }
   }
   throw new Error("the program runs past its end");
+}
+
+/**
+ * Throws for a program that the kernel would not take: a jump that leaves it, a word of memory that is read before it is written on some
+ * way, an end that is no answer. Source: bpf_check_classic() and check_load_and_stores() in net/core/filter.c.
+ */
+export function checkProgram(program: Uint8Array): void {
+  const code = viewOf(program);
+  const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
+  const count = program.length / 8;
+  if (!Number.isInteger(count) || count < 1 || count > 4096) throw new Error(`${count} instructions`);
+  const valid = new Uint16Array(count).fill(0xffff);
+  let known = 0;
+  for (let i = 0; i < count; i++) {
+    known &= valid[i]!;
+    const operation = code.getUint16(8 * i, little);
+    const k = code.getUint32(8 * i + 4, little);
+    const goesTo = (distance: number): void => {
+      if (i + 1 + distance >= count) throw new Error(`instruction ${i} jumps out of the program`);
+      valid[i + 1 + distance]! &= known;
+    };
+    if (operation === 0x02 || operation === 0x03) {
+      if (k > 15) throw new Error(`instruction ${i} writes to word ${k}`);
+      known |= 1 << k;
+    } else if (operation === 0x60 || operation === 0x61) {
+      if (k > 15 || (known & 1 << k) === 0) throw new Error(`instruction ${i} reads word ${k}, which may not be written`);
+    } else if (operation === 0x05) {
+      goesTo(k);
+      known = 0xffff;
+    } else if ((operation & 0x07) === 0x05) {
+      goesTo(code.getUint8(8 * i + 2));
+      goesTo(code.getUint8(8 * i + 3));
+      known = 0xffff;
+    }
+  }
+  if (code.getUint16(program.length - 8, little) !== 0x06) throw new Error("the last instruction is no answer");
 }
 
 /** nla_find(): the offset of the attribute of type `type` from offset `at` on; 0 where there is none. */
