@@ -30,7 +30,7 @@ export interface Finding {
  * `events`, `samples` (whether they can be received), `buffer`, `other-namespaces`, `groups`, `listeners`, `leftovers`.
  *
  * Of one hook, where packets are sampled: `reached` (and nothing is in the way), `device-gone`, `device-down`, `no-carrier`,
- * `removed` (its filter is gone), `changed` (by another program), `hidden` (filters in front), `unreachable-chain`, `tcx`,
+ * `removed` (its filter is gone), `changed` (by another program), `claimed` (its clsact qdisc, by another program), `hidden` (filters in front), `unreachable-chain`, `tcx`,
  * `xdp`, `hardware`, `shared-group` (others sample into the same group), `not-sampled` (no hook at all),
  * `flow` (whether packets and samples come).
  *
@@ -54,6 +54,7 @@ export type FindingTopic =
   | "no-carrier"
   | "removed"
   | "changed"
+  | "claimed"
   | "hidden"
   | "unreachable-chain"
   | "tcx"

@@ -22,6 +22,8 @@ export interface TcEvent {
    * (tc_chain_notify in net/sched/cls_api.c).
    */
   readonly by: number;
+  /** Where what was changed hangs. */
+  readonly parent: number;
 }
 
 /** Listens to changes on one device. */
@@ -64,8 +66,9 @@ export class TcWatch {
         if (batch.portId(i) !== 0) continue;
         for (const message of splitMessages(new Uint8Array(datagrams.buffer, batch.start(i), batch.length(i)))) {
           const { type, portId } = message;
-          if (!CHANGES.includes(type) || decodeTcHeader(message, "change").ifindex !== this.#ifindex) continue;
-          events.push({ type, by: portId });
+          if (!CHANGES.includes(type)) continue;
+          const { ifindex, parent } = decodeTcHeader(message, "change");
+          if (ifindex === this.#ifindex) events.push({ type, by: portId, parent });
         }
       }
     }

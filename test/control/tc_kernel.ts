@@ -30,6 +30,7 @@ const [RTM_NEWTFILTER, RTM_DELTFILTER, RTM_GETTFILTER] = [44, 45, 46];
 const [RTM_NEWACTION, RTM_GETACTION, RTM_NEWCHAIN, RTM_DELCHAIN, RTM_GETCHAIN] = [48, 50, 100, 101, 102];
 const FFFF = 0xffff0000;
 const CLSACT = 0xfffffff1;
+const QDISCS: readonly number[] = [RTM_NEWQDISC!, RTM_DELQDISC!];
 const PARENT = { ingress: 0xfffffff2, egress: 0xfffffff3 };
 
 /** The requests that others are told of, and to whom. */
@@ -125,6 +126,12 @@ export class TcKernel extends FakeSys {
     this.#notify(RTM_NEWQDISC);
   }
 
+  /** Another program replaces the clsact by the same, which changes nothing. */
+  replaceClsact(): void {
+    if (this.clsact) this.#notify(RTM_NEWQDISC);
+    else this.addClsact();
+  }
+
   /** Another program deletes the clsact, with all that is in it. */
   deleteClsact(): void {
     this.clsact = undefined;
@@ -215,7 +222,7 @@ export class TcKernel extends FakeSys {
   /** Tells whoever listens of a change. */
   #notify(type: number, portId = STRANGER_PORT): void {
     const tell = (type: number, portId: number): void =>
-      this.multicast(RTNLGRP_TC, encodeMessage({ type, flags: 0, portId }, header(0, 0)));
+      this.multicast(RTNLGRP_TC, encodeMessage({ type, flags: 0, portId }, header(0, QDISCS.includes(type) ? CLSACT : 0)));
     // A chain comes and goes with its filters: nobody asked for that.
     if (type === RTM_NEWTFILTER) tell(RTM_NEWCHAIN, 0);
     tell(type, portId);

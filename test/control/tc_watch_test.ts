@@ -26,7 +26,11 @@ test("a watch tells the changes of its device in order, and who asked for them",
   sys.multicast(RTNLGRP_TC, change(RTM_DELCHAIN, 5, 0));
   const [socket] = [...sys.fds.values()];
   sys.reply(socket!, change(RTM_NEWQDISC, 5, 9), 4711);
-  assertEquals(watch.events(), [{ type: RTM_NEWQDISC, by: 7 }, { type: RTM_DELTFILTER, by: 8 }, { type: RTM_NEWCHAIN, by: 0 }]);
+  assertEquals(watch.events(), [
+    { type: RTM_NEWQDISC, by: 7, parent: 2 },
+    { type: RTM_DELTFILTER, by: 8, parent: 2 },
+    { type: RTM_NEWCHAIN, by: 0, parent: 2 },
+  ]);
   assertEquals(watch.events(), []);
   watch.close();
   sys.assertClean();

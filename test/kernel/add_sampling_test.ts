@@ -378,6 +378,31 @@ scene("a clsact that another program put in place of ours is theirs, empty or no
   assertEquals(tcDump(empty, block, filter), before);
 });
 
+scene("a clsact of ours that another program has asked for by tc qdisc replace is named by check(), and stays", async () => {
+  const [claimed, other] = dummies(2) as [string, string];
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => void warnings.push(message);
+  const handles = await Promise.all([claimed, other].map((device) => addSampling({ device, rate: 1, onWarning })));
+  const told = async (): Promise<unknown> =>
+    (await Promise.all(handles.map((handle) => handle.check()))).map((findings) =>
+      findings.map(({ verdict, about }) => `${verdict} ${about}`)
+    );
+  const reached = ["good reached", "good reached"];
+  assertEquals(await told(), [reached, reached]);
+  // Nor is the qdisc at the root ours.
+  tc(`qdisc replace dev ${claimed} clsact`, `qdisc replace dev ${other} root handle 1: prio`);
+  assertEquals(await told(), [[...reached, "note claimed"], reached]);
+  assertEquals(await told(), [[...reached, "note claimed"], reached]);
+  for (const handle of handles) {
+    assertEquals(await handle.isInstalled(), true);
+    await handle.remove();
+  }
+  // What the other program does next works: nothing of ours is left there.
+  tc(`filter add dev ${claimed} ingress matchall action continue`);
+  assertEquals(tcFilters([claimed, other]).map(({ device }) => device), [claimed]);
+  assertEquals(warnings.map((warning) => warning.includes(`clsact qdisc of ${claimed} too`)), [true]);
+});
+
 scene("what another program put into our clsact keeps it: a chain with a template or without, in either direction", async () => {
   const template = "proto ip flower dst_ip 0.0.0.0/16";
   const theirs = ["ingress chain 7", "egress chain 0", "ingress chain 0"].flatMap((place) => [

@@ -1,10 +1,13 @@
 /** What {@linkcode import("./install.ts").addSampling} installed: whether it is still there, and its removal. */
 import type { Link } from "../../link/link.ts";
 import type { Sys } from "../../sys/sys.ts";
+import { printable, shellWord } from "../../wire/text.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
 import { type Passed, passedSince } from "../passed.ts";
 import type { TrafficControl } from "../traffic_control.ts";
+import type { TcWatch } from "../tc_watch.ts";
+import { Claims } from "./claims.ts";
 import { isSame, type OwnFilter } from "./clsact.ts";
 import type { Instance, LockOptions } from "./instance.ts";
 import { removeAdditions } from "./removal.ts";
@@ -58,6 +61,7 @@ export class Installation implements SamplingHandle {
   clsact = false;
   /** Why what had been added before the installation failed could not be removed. */
   readonly failedUndos: unknown[] = [];
+  #claims: Claims | undefined;
   readonly #resources: Resources;
   readonly #link: Link;
   readonly #lock: LockOptions;
@@ -78,6 +82,12 @@ export class Installation implements SamplingHandle {
     this.#signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
+  /** From now on `watch` tells whether another program counts on our clsact qdisc; it is closed if that is not ours. */
+  watchClaims(watch: TcWatch | undefined): void {
+    if (watch && this.clsact) this.#claims = new Claims(watch, this.#resources.tc.portId);
+    else watch?.close();
+  }
+
   async isInstalled(): Promise<boolean> {
     if (this.#removed) return false;
     for (const own of this.filters) {
@@ -89,7 +99,9 @@ export class Installation implements SamplingHandle {
 
   async check(): Promise<Finding[]> {
     const { sys, tc } = this.#resources;
-    return this.#removed ? [] : await checkHooks(sys, tc, this.installed);
+    if (this.#removed) return [];
+    const findings = await checkHooks(sys, tc, this.installed);
+    return this.#claims?.any() ? [...findings, this.#claimed()] : findings;
   }
 
   async passed(): Promise<Passed> {
@@ -104,12 +116,29 @@ export class Installation implements SamplingHandle {
     return this.remove();
   }
 
+  #claimed(): Finding {
+    const device = printable(this.#link.name);
+    return {
+      verdict: "note",
+      about: "claimed",
+      device: this.#link.name,
+      what: `another program asked for the clsact qdisc of ${device} too, which therefore stays when sampling ends`,
+      cure: `tc qdisc del dev ${shellWord(this.#link.name)} clsact removes it, with all that is on it`,
+    };
+  }
+
   /** Removes what is in the kernel so far: under the lock, see {@linkcode Instance.exclusively}. */
   async undo(): Promise<void> {
-    const { filters, clsact } = this;
+    const { filters } = this;
+    const isClaimed = this.clsact && this.#claims?.any() === true;
+    const clsact = this.clsact && !isClaimed;
     this.filters = [];
     this.clsact = false;
     const { sys, tc } = this.#resources;
+    if (isClaimed) {
+      const { what, cure } = this.#claimed();
+      this.#lock.onWarning?.(`${what}: ${cure}`);
+    }
     await removeAdditions({ sys, tc, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
   }
 
@@ -119,6 +148,7 @@ export class Installation implements SamplingHandle {
     try {
       if (this.filters.length > 0 || this.clsact) await instance.exclusively(() => this.undo(), this.#lock);
     } finally {
+      this.#claims?.close();
       instance.close();
       tc.close();
     }

@@ -140,7 +140,7 @@ async function install(tools: Tools, installation: Installation, order: Order): 
       if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
     }
   } finally {
-    watch?.close();
+    installation.watchClaims(watch);
   }
   const attached = await inspect(tc, link.index);
   installation.installed = (attached ? filtersOf(attached) : []).filter((filter) => installation.filters.some((own) => isSame(filter, own)))

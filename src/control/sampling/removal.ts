@@ -17,6 +17,7 @@ import { encodeQdisc } from "../../tc/qdisc.ts";
 import { RTM_DELQDISC, RTM_DELTFILTER } from "../../tc/tcmsg.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, isGone, PARENTS, type TrafficControl } from "../traffic_control.ts";
+import { fateOfClsact } from "./claims.ts";
 import { type Attached, contains, containsOnly, inspect, type OwnFilter } from "./clsact.ts";
 
 /** What was added to a device. */
@@ -93,7 +94,9 @@ async function look(tc: TrafficControl, watch: TcWatch | undefined, { ifindex, f
       const attached = await inspect(tc, ifindex);
       if (!attached) return "gone";
       if (!isUnused(attached, filters)) return "stays";
-      if (!watch || watch.events()?.length === 0) return "unused";
+      const events = watch ? watch.events() : [];
+      if (events?.length === 0) return "unused";
+      if (events && fateOfClsact(events, tc.portId) === "claimed") return "stays";
     }
     return "stays";
   } catch (error) {
