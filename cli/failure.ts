@@ -5,6 +5,15 @@ import { DecodeError, EncodeError, SystemError } from "../mod.ts";
 export function failureText(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof SystemError || error instanceof DecodeError || error instanceof EncodeError) return error.message;
-  // What the runtime itself throws: a refused permission, a missing file.
-  return "code" in error || error.name === "NotCapable" || error.name === "PermissionDenied" ? error.message : undefined;
+  if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
+  // What the runtime itself throws: a missing file.
+  return "code" in error ? error.message : undefined;
+}
+
+/** A refused permission, with where the flag that Deno names goes: behind the program it would be one of the program's options. */
+function withPlace(message: string): string {
+  const [flag] = /--allow-[a-z]+/.exec(message) ?? [];
+  if (flag === undefined) return message;
+  const flags = flag === "--allow-ffi" ? flag : `--allow-ffi ${flag}`;
+  return `${message}. Flags of Deno go before the program: deno run ${flags} cli/main.ts ...`;
 }

@@ -1,6 +1,6 @@
 /**
- * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with one line that counts
- * them: `deno task test`.
+ * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with what could not be tested and one
+ * line that counts: `deno task test`.
  *
  *   --kernels new,old   the kernels, or "none"; defaults to new
  *   --shuffle           the tests of each file in another order
@@ -83,6 +83,7 @@ async function boot(kernel: Kernel): Promise<void> {
   await forRuntimes(async (runtime) => {
     const words = inKernel(kernel, RUNTIMES[runtime](kernelTests(), options));
     await report.suite(`${runtime}, kernel ${kernel}`, words, { environment });
+    report.ranInKernel();
     // The old one has two processors of its own.
   }, kernel === "new" && cpus().length > 1);
 }
@@ -111,6 +112,7 @@ if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT
   } else {
     const words = (runtime: Runtime): string[] => ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
     await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment }), false);
+    report.ranInKernel();
   }
 }
 for (const kernel of kernels) await boot(kernel);

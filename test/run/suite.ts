@@ -86,6 +86,9 @@ export interface SuiteOptions {
 export class Report {
   readonly #total: Count = { passed: 0, failed: 0, skipped: 0 };
   readonly #require: boolean;
+  /** The suites that could not be run, and why. */
+  readonly #absent: string[] = [];
+  #realKernels = 0;
 
   /** With `require`, what cannot be had is a failure. */
   constructor(require: boolean) {
@@ -95,6 +98,11 @@ export class Report {
   /** Whether something has failed so far. */
   get failed(): boolean {
     return this.#total.failed > 0;
+  }
+
+  /** Notes that a suite has run in a kernel that has psample. */
+  ranInKernel(): void {
+    this.#realKernels++;
   }
 
   /** Runs a suite and adds what it counts; shows all of it, or only what failed. A runner that fails without counting a failure is one. */
@@ -126,12 +134,24 @@ export class Report {
   /** Counts a suite that cannot be run. */
   absent(name: string, why: string): void {
     this.#total[this.#require ? "failed" : "skipped"]++;
+    this.#absent.push(`${name} (${why.split("\n").at(-1)})`);
     say(`${name}: ${this.#require ? "failed" : "skipped"}: ${why}`);
   }
 
-  /** Says the sum, in a line of its own, and ends this process. */
+  /** What a run ends with: what was not tested, in words that nobody overlooks, and the sum in the last line. */
+  get summary(): string[] {
+    const lines = this.#absent.map((suite) => `Not tested: ${suite}`);
+    if (this.#realKernels === 0) {
+      lines.push(
+        "NO REAL KERNEL WAS TESTED: nothing above has sampled a packet. Booting one takes root, and Debian or a system derived from it",
+      );
+    }
+    return [...lines, inWords(this.#total)];
+  }
+
+  /** Says the summary, and ends this process. */
   end(): never {
-    say(`\n${inWords(this.#total)}`);
+    say(`\n${this.summary.join("\n")}`);
     process.exit(this.failed ? 1 : 0);
   }
 }

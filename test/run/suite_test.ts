@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { kernelTests, quickTests, unitTests } from "./project.ts";
-import { count, failures } from "./suite.ts";
+import { count, failures, Report } from "./suite.ts";
 
 const DENO_OUTPUT = `running 2 tests from ./test/a_test.ts
 one ... ok (1ms)
@@ -61,4 +61,15 @@ test("every test file is of one kind, and the quick ones start no program", () =
   for (const path of ["./test/readme_test.ts", "./test/format/pcapng_tools_test.ts", "./test/sys/edge_test.ts"]) {
     assert(!quick.includes(path), path);
   }
+});
+
+test("a run ends with what was not tested, says so if no real kernel was among it, and counts in its last line", () => {
+  const report = new Report(false);
+  report.add("deno, this machine", { passed: 7, failed: 0, skipped: 1 }, Date.now());
+  report.absent("kernel new", "Unpacking it\nbooting it requires root");
+  const [absent, kernels, last, ...more] = report.summary;
+  assertEquals([absent, last, more], ["Not tested: kernel new (booting it requires root)", "7 passed, 0 failed, 2 skipped", []]);
+  assertStringIncludes(kernels!, "NO REAL KERNEL WAS TESTED");
+  report.ranInKernel();
+  assertEquals(report.summary, [absent!, last!]);
 });
