@@ -224,7 +224,7 @@ test("what samples have beside their packets is decided by their attributes", { 
     "latency < 5s",
     "latency <= 5s",
     "latency > 5s",
-    "latency >= 4999999999ns",
+    "latency >= 4999999us",
     "latency = 705032704ns",
     "cookie 0102",
     "cookie 0102030405",
