@@ -19,7 +19,7 @@ import { failureText } from "./failure.ts";
 import type { Files, Io } from "./io.ts";
 import { longName, UsageError } from "./options.ts";
 import type { OutputValues } from "./output_options.ts";
-import type { Session } from "./session.ts";
+import type { PumpPlan, Session } from "./session.ts";
 import { VERSION } from "./version.ts";
 
 /** What is to be printed and recorded. */
@@ -38,7 +38,7 @@ export interface OutputPlan {
 /** What is written to, open. */
 export interface Outputs {
   /** Makes the sinks: from now on what was there before is overwritten. */
-  start(): { readonly sinks: readonly Sink[]; readonly reopen: () => void };
+  start(): Pick<PumpPlan, "sinks" | "reopen" | "recordedBytes">;
   /** Lets go of everything, unless it is started. */
   discard(): void;
 }
@@ -110,7 +110,13 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
             : new TextWriter({ verbose, details, utcOffset });
           sinks.push(new Lines(stdout, writer));
         }
-        return { sinks, reopen: () => recording && target!.reopen(recording) };
+        // Among lines that are printed there is no place for it.
+        const showsProgress = recording && file !== "-" && !(stdout && io.outIsTerminal);
+        return {
+          sinks,
+          reopen: () => recording && target!.reopen(recording),
+          recordedBytes: showsProgress ? () => recording!.bytes : undefined,
+        };
       },
       discard: () => {
         if (started) return;

@@ -1,11 +1,13 @@
 /** The sampling of `psample capture`: added, watched while samples come, and removed however it ends. */
 import { addSampling, ownSamples, type Sampling, type SamplingHandle, type SamplingOptions } from "../mod.ts";
 import type { Finding } from "../src/control/finding.ts";
+import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
 import type { Session } from "./session.ts";
-import { plural } from "./summary.ts";
+import type { Passing } from "./summary.ts";
+import type { Tally } from "./tally.ts";
 
 /** How often it is looked whether the filters are still there, and reached. */
 const LOOK_MS = 1000;
@@ -23,7 +25,13 @@ export class Sampled {
   #told: ReadonlySet<string> = new Set();
   /** The devices and directions that packets did not reach. */
   readonly #troubled = new Set<string>();
-  #packets: bigint | undefined;
+  /** What passed, as far as it was counted last. */
+  #passed: Passed = { trials: undefined, packets: undefined };
+  /** Samples of others in the same group. */
+  #foreign = 0;
+  /** When sampling began and ended, in milliseconds of the steady clock. */
+  #beganMs = 0;
+  #endedMs: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #removed: Promise<void> | undefined;
 
@@ -61,6 +69,7 @@ export class Sampled {
 
   /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
   async watch(onGone: () => void): Promise<void> {
+    this.#beganMs = performance.now();
     for (const handle of this.#handles.keys()) this.#alive.add(handle);
     const look = async (): Promise<void> => {
       await this.#look();
@@ -91,14 +100,29 @@ export class Sampled {
         for (let i = 0; i < batch.count; i++) {
           const entry = batch.entries[i]!;
           if (entry.type !== "sample" || isOwn(entry)) pick(i);
+          else this.#foreign++;
         }
       },
     };
   }
 
-  /** How many packets came, if the kernel counts them. */
-  passed(): string {
-    return this.#packets === undefined ? "" : `; ${plural(this.#packets, "packet")} passed`;
+  /** What passed, as far as the kernel counts it, and how much traffic that was. */
+  passing(tally: Tally): Passing {
+    const seconds = ((this.#endedMs ?? performance.now()) - this.#beganMs) / 1000;
+    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally.average(seconds) };
+  }
+
+  /** Why nothing was shown for so many seconds: what came, what was wanted, and a rate that would show something. */
+  async silence(seconds: number, received: number): Promise<string> {
+    await this.#count();
+    const { trials, packets } = this.#passed;
+    const devices = [...this.#handles.values()].join(", ");
+    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples: received - this.#foreign });
+  }
+
+  get #oneIn(): number | undefined {
+    const [first] = this.#handles.keys();
+    return first?.installed[0]?.rate;
   }
 
   /** Counts what has passed, and removes everything that was added so far. Tells what could not be removed. */
@@ -138,11 +162,17 @@ export class Sampled {
 
   async #count(): Promise<void> {
     let packets: bigint | undefined;
+    let trials: bigint | undefined;
+    let counted = true;
     for (const handle of this.#handles.keys()) {
       const passed = await handle.passed().catch(() => undefined);
       if (passed?.packets !== undefined) packets = (packets ?? 0n) + passed.packets;
+      if (passed?.trials !== undefined) trials = (trials ?? 0n) + passed.trials;
+      else counted = false;
     }
-    this.#packets = packets ?? this.#packets;
+    // Of a device that is gone nothing is told any more: then what was counted before stands.
+    const before = this.#passed;
+    this.#passed = { trials: most(counted ? trials : undefined, before.trials), packets: most(packets, before.packets) };
   }
 
   async #remove(): Promise<void> {
@@ -150,6 +180,7 @@ export class Sampled {
     const handles = [...this.#handles.keys()].filter((handle) => !this.#gone.has(handle));
     if (handles.length === 0) return;
     for (const handle of handles) this.#gone.add(handle);
+    this.#endedMs ??= performance.now();
     await this.#count();
     // One that fails must not keep the others.
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
@@ -159,6 +190,44 @@ export class Sampled {
       this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
     }
   }
+}
+
+function most(one: bigint | undefined, other: bigint | undefined): bigint | undefined {
+  return one === undefined || (other !== undefined && other > one) ? other : one;
+}
+
+/** What is known of a silence. */
+interface Silence {
+  readonly seconds: number;
+  readonly devices: string;
+  /** Packets that came to the sampler, if they are counted. */
+  readonly passed: bigint | undefined;
+  readonly oneIn: number | undefined;
+  /** Samples that came, and that a filter left out. */
+  readonly samples: number;
+}
+
+/** What to say of a silence. */
+export function silenceOf({ seconds, devices, passed, oneIn, samples }: Silence): string {
+  const during = `in ${seconds} s`;
+  const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
+  if (samples > 0) {
+    const more = oneIn !== undefined && oneIn > 1 ? `; --rate ${roundRate(oneIn / 10)} would sample ten times as many` : "";
+    return `${were(samples, "sample")} came ${during}, and --filter matches none of them${more}`;
+  }
+  const wanted = oneIn === undefined ? "" : `, of which 1 in ${oneIn} is sampled`;
+  if (passed === undefined) return `nothing was sampled on ${devices} ${during}: a smaller --rate shows more`;
+  if (passed === 0n) return `no packet passed ${devices} ${during}: no --rate would show one`;
+  const rate = roundRate(Number(passed) / seconds);
+  const cure = oneIn !== undefined && rate < oneIn ? `; --rate ${rate} would show about one a second` : "";
+  return `${were(passed, "packet")} passed ${devices} ${during}${wanted}, and none was yet${cure}`;
+}
+
+/** The next smaller of 1, 2, 5, 10, 20 and so on. */
+function roundRate(rate: number): number {
+  if (!(rate >= 1)) return 1;
+  const power = 10 ** Math.floor(Math.log10(rate) + 1e-9);
+  return power * ([5, 2].find((digit) => digit * power <= rate) ?? 1);
 }
 
 /** A sentence, and what helps: a command, or advice. */

@@ -13,6 +13,9 @@ import type { Stage } from "../src/stream/stage.ts";
 import type { ListenStats } from "../src/stream/stats.ts";
 import { failureText } from "./failure.ts";
 import type { Io } from "./io.ts";
+import { StatusLine } from "./status_line.ts";
+import type { Tally } from "./tally.ts";
+import { scaled } from "./top/figures.ts";
 
 /** The exit statuses. */
 export const STATUS = {
@@ -54,7 +57,16 @@ export interface PumpPlan {
   readonly settle?: (() => Promise<void>) | undefined;
   /** Reopens the recording, for USR2. Defaults to doing nothing. */
   readonly reopen?: (() => void) | undefined;
+  /** How long the recording is, in bytes, if its progress is to be shown at a terminal. */
+  readonly recordedBytes?: (() => number) | undefined;
+  /** What the progress tells of the traffic; one of the stages. */
+  readonly tally?: Tally | undefined;
+  /** What to say to somebody at a terminal to whom nothing was shown for so many seconds from the start. */
+  readonly silence?: ((seconds: number, stats: ListenStats) => string | undefined | Promise<string | undefined>) | undefined;
 }
+
+/** How long somebody at a terminal waits until it is told why nothing comes, in seconds. */
+const SILENCE_S = 5;
 
 /** A source of nothing, for what was over before it began. */
 export const NOTHING: Source = {
@@ -99,6 +111,25 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
   return status;
 }
 
+/** Tells, again and again, how a recording grows. */
+function progressOf(source: Source, recordedBytes: () => number, tally: Tally | undefined): () => string {
+  let [before, beforeMs] = [source.stats().received, performance.now()];
+  return () => {
+    const { received, lost } = source.stats();
+    const nowMs = performance.now();
+    const perSecond = (received - before) / (nowMs - beforeMs) * 1000;
+    [before, beforeMs] = [received, nowMs];
+    const traffic = tally?.recent();
+    const parts = [
+      `${Math.round(perSecond).toLocaleString("en")} samples/s`,
+      ...traffic === undefined ? [] : [`about ${traffic}`],
+      `${scaled(recordedBytes(), "B")} recorded`,
+      `lost ${lost}`,
+    ];
+    return parts.join(", ");
+  };
+}
+
 /** What a command knows of its run. */
 export class Session {
   /** Aborts when no more is wanted: at a signal, at the time limit, at the end of the pump. */
@@ -112,6 +143,7 @@ export class Session {
   readonly #cut = new AbortController();
   readonly #deadline: number | undefined;
   readonly #timer: ReturnType<typeof setTimeout> | undefined;
+  readonly #line: StatusLine;
   #account = (): string => "nothing was received yet";
   #reopen = (): void => {};
   #failed = false;
@@ -119,6 +151,7 @@ export class Session {
 
   constructor(io: Io, options: SessionOptions) {
     this.#io = io;
+    this.#line = new StatusLine(io);
     this.#options = options;
     this.over = this.#over.signal;
     const { duration } = options;
@@ -129,12 +162,17 @@ export class Session {
 
   /** Tells of something that is good to know. */
   notice(text: string): void {
-    if (!this.#options.quiet) this.#io.err(`psample: ${text}\n`);
+    if (!this.#options.quiet) this.#tell(text);
   }
 
   /** Tells what was not done. */
   fail(text: string): void {
     this.#failed = true;
+    this.#tell(text);
+  }
+
+  #tell(text: string): void {
+    this.#line.clear();
     this.#io.err(`psample: ${text}\n`);
   }
 
@@ -196,6 +234,7 @@ export class Session {
     };
     this.#account = () => numbers(source.stats(), sinks);
     this.#reopen = plan.reopen ?? this.#reopen;
+    const forTerminal = this.#forTerminal(source, plan);
     try {
       const summary = await pump(this.#watched(source), stages, sinks, options);
       // A bug in a sink.
@@ -217,13 +256,31 @@ export class Session {
       }
       throw error;
     } finally {
+      forTerminal.end();
       this.#over.abort();
     }
   }
 
+  /** Shows somebody at a terminal how the recording grows, or why nothing comes. */
+  #forTerminal(source: Source, { sinks, silence, recordedBytes, tally }: PumpPlan): { end(): void } {
+    if (!this.#io.errIsTerminal || this.#options.quiet) return { end: () => {} };
+    if (recordedBytes) this.#line.start(progressOf(source, recordedBytes, tally));
+    const timer = silence && setTimeout(async () => {
+      if (sinks.some(({ written }) => written > 0)) return;
+      const text = await silence(SILENCE_S, source.stats());
+      if (text !== undefined && !this.over.aborted) this.notice(text);
+    }, SILENCE_S * 1000);
+    return {
+      end: () => {
+        clearTimeout(timer);
+        this.#line.end();
+      },
+    };
+  }
+
   /** What a signal does. */
   hear(signal: string): void {
-    if (signal === "SIGUSR1") return this.#io.err(`psample: ${this.#account()}\n`);
+    if (signal === "SIGUSR1") return this.#tell(this.#account());
     if (signal === "SIGUSR2") return this.#reopen();
     if (!ORDERLY.has(signal)) this.deadly ??= signal;
     if (this.#signalled.signal.aborted) return this.#cut.abort();

@@ -4,11 +4,27 @@ import type { ListenStats } from "../mod.ts";
 /** How many groups are named; many more would be no line that anybody reads. */
 const MOST_NAMED = 8;
 
+/** What passed where it is sampled, as far as it is known. */
+export interface Passing {
+  /** Packets that the sampler decided about. */
+  readonly trials: bigint | undefined;
+  /** Packets on the wire. */
+  readonly packets: bigint | undefined;
+  /** N, if one packet in N is picked. */
+  readonly oneIn: number | undefined;
+  /** How many of the samples received are of others. */
+  readonly foreign: number;
+  /** How much traffic that was, in words. */
+  readonly load: string | undefined;
+}
+
 /** What was received and lost; `written` is how many samples were printed or recorded. */
-export function received(stats: ListenStats, written: number, askedBytes?: number): string {
-  const parts = [`received ${plural(stats.received, "sample")}`];
+export function received(stats: ListenStats, written: number, askedBytes?: number, passing?: Passing): string {
+  const parts = [passing ? passed(stats, passing) : `received ${plural(stats.received, "sample")}`];
   // More had come by the time that the last one was wanted, or could be written.
-  if (written < stats.received) parts[0] += `, ${written} of them printed or recorded`;
+  if (written < stats.received - (passing?.foreign ?? 0)) parts[0] += `, ${written} of them printed or recorded`;
+  if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
+  if (passing?.load !== undefined) parts.push(passing.load);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   parts.push(`lost ${stats.lost}${where(stats)}`);
   const contradictory = stats.groups.filter((group) => group.contradictory);
@@ -29,6 +45,17 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
     parts.push(`a receive buffer of ${askedBytes} bytes was asked for: raise net.core.rmem_max (sysctl), or run as root`);
   }
   return parts.join("; ");
+}
+
+function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing): string {
+  const count = trials ?? packets;
+  const own = stats.received - foreign;
+  if (count === undefined) return `received ${plural(own, "sample")}`;
+  const grouped = (number: bigint | number): string => number.toLocaleString("en");
+  // Segmentation offload: one decision for several packets.
+  const wire = trials !== undefined && packets !== undefined && packets > trials ? `, ${grouped(packets)} on the wire` : "";
+  const hits = trials === undefined ? "" : ` (rule hits${wire})`;
+  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, 1 in ${oneIn ?? "?"}: ${grouped(own)} sampled`;
 }
 
 /** Whether there is anything to tell. */

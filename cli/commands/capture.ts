@@ -19,6 +19,7 @@ import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
 import { Sampled } from "../sampled.ts";
 import { received } from "../summary.ts";
+import { Tally } from "../tally.ts";
 import { tcLines } from "../tc/mod.ts";
 import { filterHint, filterStart, isFile } from "../words.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
@@ -231,15 +232,18 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
         session.notice(sampled.description(plans[0]!));
         await sampled.watch(() => listener.end());
       }
-      const account = (stats: ListenStats, written: number): string => received(stats, written, buffer) + sampled.passed();
+      const tally = new Tally();
+      const account = (stats: ListenStats, written: number): string => received(stats, written, buffer, sampled.passing(tally));
       const settle = (): Promise<void> => sampled.remove();
       // Into a group that was chosen here nobody else samples.
       const own = listener && plans[0]!.group !== undefined ? [await sampled.ownSamples()] : [];
       await session.pump(listener ?? NOTHING, {
         ...outputs.start(),
-        stages: [...own, ...plan.stages],
+        stages: [...own, tally, ...plan.stages],
+        tally,
         count,
         account,
+        silence: (seconds, stats) => sampled.silence(seconds, stats.received),
         settle,
         summary: () => listener !== undefined,
       });

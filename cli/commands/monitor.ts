@@ -8,6 +8,7 @@ import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
+import { Tally } from "../tally.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 const OPTIONS = {
@@ -140,11 +141,16 @@ async function run(options: Options, io: Io): Promise<number> {
       // To join again when the module is back requires it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: wait });
       outputs ??= await plan.open(session);
+      const started = outputs.start();
+      // It costs something: only where it is shown.
+      const tally = started.recordedBytes && io.errIsTerminal ? new Tally() : undefined;
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
       await session.pump(listener ?? NOTHING, {
-        ...outputs.start(),
-        stages: plan.stages,
+        ...started,
+        stages: tally ? [tally, ...plan.stages] : plan.stages,
+        tally,
         count: options.count,
+        silence: (seconds) => options.noSample ? undefined : silenceOf(seconds),
         account,
         summary: isTelling,
       });
@@ -153,6 +159,12 @@ async function run(options: Options, io: Io): Promise<number> {
       outputs?.discard();
     }
   });
+}
+
+/** What to say to somebody who sees nothing. */
+function silenceOf(seconds: number): string {
+  return `nothing came in ${seconds} s: psample list shows what is sampled and how many packets pass, psample doctor why no samples ` +
+    "arrive, and psample capture DEVICE samples one";
 }
 
 /** Says of which groups no samples can be expected for now. */

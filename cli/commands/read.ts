@@ -66,6 +66,8 @@ export const read: Command = command({
         try {
           await session.pump(source, {
             ...outputs.start(),
+            // How much is read is shown instead.
+            recordedBytes: undefined,
             stages: groups ? [groups, ...plan.stages] : plan.stages,
             count,
             account: (stats, written) => {

@@ -78,6 +78,7 @@ export class Recording implements RecordingSink {
   /** Files that are ended, and still being delivered. */
   readonly #endedFiles = new Set<Spool>();
   #writtenBefore = 0;
+  #bytesBefore = 0;
   #recorded = false;
   #over = false;
 
@@ -96,6 +97,11 @@ export class Recording implements RecordingSink {
     let written = this.#writtenBefore + this.#file.spool.written;
     for (const spool of this.#endedFiles) written += spool.written;
     return written;
+  }
+
+  /** How long all files together are, in bytes. */
+  get bytes(): number {
+    return this.#bytesBefore + this.#file.spool.length;
   }
 
   take(batch: Batch): void {
@@ -163,6 +169,7 @@ export class Recording implements RecordingSink {
     const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs } };
     this.#recorder.end(spool.output, ending);
     // Files take everything at once, so this is nearly always done now; a failure is told by `ended`.
+    this.#bytesBefore += spool.length;
     const delivered = spool.close().catch(() => {});
     this.#file = this.#begin(next());
     this.#endedFiles.add(spool);

@@ -67,7 +67,7 @@ scene("it samples both ways, each device into one group, and --count, --duration
   send("a", frameOut(), frameOut());
   assertEquals(await capture.status, 0);
   assertEquals(capture.io.text().trim().split("\n").length, 4);
-  assertMatch(capture.io.errors(), /received 4 samples; lost 0; 4 packets passed\n$/);
+  assertMatch(capture.io.errors(), /psample: 4 packets passed \(rule hits\), 1 in 1: 4 sampled; [\d.]+ k?bit\/s; lost 0\n$/);
   assertEquals([tcDump("a"), tcDump("b", "down0")], [one, other]);
 
   const timed = new Capture("capture a --rate 1 --duration 300ms -q");
@@ -280,7 +280,7 @@ for (const [i, { name, words }] of COMMANDS.entries()) {
       program.signal(signals[i]!);
       const { status, err } = await program.ended;
       assertEquals(status, 0, signals[i]);
-      assertMatch(err, /received (\d+) samples?; lost 0; \1 packets? passed\n$/);
+      assertMatch(err, /psample: (\d+) packets? passed \(rule hits\), 1 in 1: \1 sampled; [\d.]+ k?bit\/s; lost 0\n$/);
     }
     assertEquals(tcDump("a"), before);
     await until("the actions are what they were", () => tcActions() === actions);

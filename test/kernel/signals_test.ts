@@ -126,7 +126,7 @@ async function measureStart(directory: string): Promise<number> {
   await until(() => `all sample; they said ${errs}`, () => errs.every((err) => err.includes("Ctrl-C ends it")));
   const startMs = performance.now() - started;
   for (const child of children) child.kill("SIGTERM");
-  await until("all have ended", () => errs.every((err) => err.includes("received")));
+  await until("all have ended", () => errs.every((err) => err.includes("lost 0")));
   return startMs;
 }
 

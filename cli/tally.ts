@@ -1,0 +1,46 @@
+/** How much traffic the samples stand for, beside whatever else is done with them. */
+import { Estimator, type FlowEstimate } from "../src/estimate/mod.ts";
+import type { Batch } from "../src/stream/batch.ts";
+import { nowNs } from "../src/stream/clock.ts";
+import type { Stage } from "../src/stream/stage.ts";
+import { amountOf, perSecond, plusMinus, scaled, signOf } from "./top/figures.ts";
+
+/** Over about how many seconds the traffic of now is told. */
+const RECENT_S = 2;
+
+/** A stage that lets everything through, and counts. */
+export class Tally implements Stage {
+  /** Only the total is asked for: one flow for each device. */
+  readonly #estimator = new Estimator({ by: "device", flows: 64, taus: [Infinity, RECENT_S] });
+  /** Whether every packet was sampled: then it is no estimate. */
+  #isExact = true;
+
+  select(batch: Batch, pick: (i: number) => void): void {
+    this.#estimator.take(batch);
+    const { entries, count } = batch;
+    if (batch.lost !== 0) this.#isExact = false;
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i]!;
+      if (entry.type === "sample" && entry.oneIn !== 1) this.#isExact = false;
+      pick(i);
+    }
+  }
+
+  /** The traffic so far in bit/s, as people read it, if it took so many seconds; `undefined` if nothing is known. */
+  average(seconds: number): string | undefined {
+    const total = this.#estimator.snapshot(nowNs(), 0).total;
+    return total.samples === 0 || !(seconds > 0) ? undefined : this.#text(total, seconds);
+  }
+
+  /** The traffic of the last seconds in bit/s; `undefined` if nothing is known. */
+  recent(): string | undefined {
+    const { total, seconds } = this.#estimator.snapshot(nowNs(), 0, 1);
+    return total.samples === 0 || seconds === 0 ? undefined : scaled(total.bitsPerSecond, signOf("bits", true));
+  }
+
+  #text(total: FlowEstimate, seconds: number): string {
+    const figure = perSecond(amountOf(total, "bits"), seconds);
+    const text = scaled(figure.value, signOf("bits", true));
+    return this.#isExact ? text : `about ${text} ${plusMinus(figure)}`;
+  }
+}

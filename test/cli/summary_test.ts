@@ -1,0 +1,43 @@
+/** What is told at the end, and to somebody who sees nothing. */
+import { test } from "node:test";
+import { assertEquals } from "@std/assert";
+import { silenceOf } from "../../cli/sampled.ts";
+import { NOTHING } from "../../cli/session.ts";
+import { type Passing, received } from "../../cli/summary.ts";
+
+const PASSING: Passing = { trials: 43112n, packets: 43112n, oneIn: 1000, foreign: 0, load: "about 3.10 Mbit/s ±31%" };
+
+test("the account says what passed, what was sampled of it, how much that is about, and what was lost", () => {
+  const stats = { ...NOTHING.stats(), received: 41 };
+  const told = (passing: Partial<Passing>, written = 41): string => received(stats, written, undefined, { ...PASSING, ...passing });
+  assertEquals(told({}), "43,112 packets passed (rule hits), 1 in 1000: 41 sampled; about 3.10 Mbit/s ±31%; lost 0");
+  assertEquals(
+    told({ packets: 120331n }, 10),
+    "43,112 packets passed (rule hits, 120,331 on the wire), 1 in 1000: 41 sampled, 10 of them printed or recorded; " +
+      "about 3.10 Mbit/s ±31%; lost 0",
+  );
+  assertEquals(
+    told({ foreign: 40, trials: undefined, packets: 1n, load: undefined }, 1),
+    "1 packet passed, 1 in 1000: 1 sampled; 40 samples of others left out; lost 0",
+  );
+  assertEquals(told({ trials: undefined, packets: undefined, load: undefined }), "received 41 samples; lost 0");
+});
+
+test("a silence is explained by what came, what was wanted, and a rate that would show something", () => {
+  const told = (passed: bigint | undefined, oneIn: number | undefined, samples = 0): string =>
+    silenceOf({ seconds: 5, devices: "eth0", passed, oneIn, samples });
+  assertEquals(
+    told(312n, 1000),
+    "312 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, and none was yet; --rate 50 would show about one a second",
+  );
+  assertEquals(
+    told(1n, 10),
+    "1 packet passed eth0 in 5 s, of which 1 in 10 is sampled, and none was yet; --rate 1 would show about one a second",
+  );
+  // That is bad luck.
+  assertEquals(told(50_000n, 1000), "50,000 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, and none was yet");
+  assertEquals(told(0n, 1000), "no packet passed eth0 in 5 s: no --rate would show one");
+  assertEquals(told(undefined, 1000), "nothing was sampled on eth0 in 5 s: a smaller --rate shows more");
+  assertEquals(told(90n, 100, 12), "12 samples came in 5 s, and --filter matches none of them; --rate 10 would sample ten times as many");
+  assertEquals(told(1n, 1, 1), "1 sample came in 5 s, and --filter matches none of them");
+});

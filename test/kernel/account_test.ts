@@ -1,0 +1,89 @@
+/** `psample capture` says what passed, why nothing comes, and how a recording grows. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
+import { frameOut } from "./frames.ts";
+import { bareWire, pause, scene, send, soon, until } from "./scene.ts";
+
+interface Running {
+  readonly io: FakeIo;
+  readonly status: Promise<number>;
+}
+
+/** Starts a capture, which samples when this resolves. */
+async function capture(words: string, options?: FakeIoOptions): Promise<Running> {
+  const io = fakeIo(options);
+  const status = soon(main(["capture", ...words.split(" ")], io), () => `the end of ${words}; it said ${io.errors()}`);
+  status.catch(() => {});
+  await until(() => `it samples: ${io.errors()}`, () => io.errors().includes("Ctrl-C ends it"));
+  return { io, status };
+}
+
+/** Ends captures as somebody would. */
+async function end(...captures: Running[]): Promise<void> {
+  for (const { io, status } of captures) {
+    io.signal("SIGINT");
+    assertEquals(await status, 0);
+  }
+}
+
+scene("the account tells what passed, what was sampled, and how much that is about; USR1 asks for it", async () => {
+  bareWire();
+  const [all, some] = [await capture("a --rate 1 --direction egress --text"), await capture("a --rate 4 --direction egress --text")];
+  for (let i = 0; i < 400; i++) send("a", frameOut());
+  const lines = ({ io }: Running): number => io.text().split("\n").length - 1;
+  await until("all came", () => lines(all) === 400);
+  const told = /psample: 400 packets passed \(rule hits\), 1 in 1: 400 sampled; [\d.]+ [kM]?bit\/s; lost 0\n$/;
+  // What passed is counted each second.
+  await until(() => `USR1 tells it: ${all.io.errors()}`, () => {
+    all.io.signal("SIGUSR1");
+    return told.test(all.io.errors());
+  });
+  send("a", frameOut());
+  await until("it went on", () => lines(all) === 401);
+  await end(all, some);
+  assertMatch(all.io.errors(), /psample: 401 packets passed \(rule hits\), 1 in 1: 401 sampled; [\d.]+ [kM]?bit\/s; lost 0\n$/);
+  const account = /psample: 401 packets passed \(rule hits\), 1 in 4: (\d+) sampled; about [\d.]+ [kM]?bit\/s ±([\d.]+)%; lost 0\n$/;
+  assertMatch(some.io.errors(), account);
+  const [, sampled, percent] = account.exec(some.io.errors())!.map(Number) as [number, number, number];
+  assertEquals(sampled, lines(some));
+  // But for one time in a million.
+  assert(sampled > 50 && sampled < 160 && percent > 5 && percent < 60, some.io.errors());
+});
+
+scene("after five seconds of silence somebody at a terminal is told what came, what was wanted, and what rate would help", async () => {
+  bareWire();
+  const terminal = { errIsTerminal: true };
+  const few = await capture("a --rate 4000000000 --direction egress", terminal);
+  const none = await capture("b --rate 10 --direction egress", terminal);
+  const other = await capture("a --rate 1 --direction egress --filter arp", terminal);
+  const script = await capture("a --rate 4000000000 --direction egress");
+  for (let i = 0; i < 60; i++) send("a", frameOut());
+  const says = async ({ io }: Running, what: string): Promise<void> =>
+    await until(() => `it says ${what}: ${io.errors()}`, () => io.errors().includes(`psample: ${what}\n`));
+  await says(
+    few,
+    "60 packets passed a in 5 s, of which 1 in 4000000000 is sampled, and none was yet; --rate 10 would show about one a second",
+  );
+  await says(none, "no packet passed b in 5 s: no --rate would show one");
+  await says(other, "60 samples came in 5 s, and --filter matches none of them");
+  assert(!script.io.errors().includes("5 s"), script.io.errors());
+  await end(few, none, other, script);
+});
+
+scene("while a recording grows, somebody at a terminal sees how", async () => {
+  bareWire();
+  const recording = await capture("a --rate 1 --direction egress -w x.pcapng", { errIsTerminal: true });
+  const { io } = recording;
+  await until(() => `it tells: ${JSON.stringify(io.errors())}`, async () => {
+    send("a", frameOut());
+    await pause(10);
+    return /\[K[1-9]\d* samples\/s, about [\d.]+ k?bit\/s, [\d.]+ k?B recorded, lost 0/.test(io.errors());
+  });
+  io.signal("SIGUSR1");
+  // It makes room for what stays.
+  assertMatch(io.errors().replaceAll("\r\x1b[K", "<erase>"), /, lost 0<erase>psample: \d+ packets? passed .*; lost 0\n$/);
+  await end(recording);
+  assertMatch(io.errors(), /[\nK]psample: \d+ packets? passed .*; lost 0\n$/);
+  assert(io.files.get("x.pcapng")!.length > 300);
+});
