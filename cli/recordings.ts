@@ -65,6 +65,7 @@ export class Recordings implements Source {
       malformed: of(({ malformed }) => malformed),
       lastMalformed: all.findLast(({ lastMalformed }) => lastMalformed !== undefined)?.lastMalformed,
       unknown: of(({ unknown }) => unknown),
+      filtered: false,
       receiveBufferBytes: 0,
       groups: all.flatMap(({ groups }) => groups),
       others: {

@@ -84,6 +84,7 @@ export const NOTHING: Source = {
     malformed: 0,
     lastMalformed: undefined,
     unknown: 0,
+    filtered: false,
     receiveBufferBytes: 0,
     groups: [],
     others: { received: 0, lost: 0, late: 0, duplicates: 0 },

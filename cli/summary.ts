@@ -36,7 +36,9 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   }
   if (stats.malformed > 0) parts.push(`${stats.malformed} malformed (the last: ${stats.lastMalformed})`);
   if (stats.unknown > 0) parts.push(`${stats.unknown} of unknown kinds`);
-  const unnumbered = stats.groups.filter((group) => !group.numbered && group.received > 1);
+  // Of what the kernel left out nobody knows how much it was, nor whether some of it was lost.
+  if (stats.filtered) parts.push("filtered in the kernel: losses show only as drops");
+  const unnumbered = stats.filtered ? [] : stats.groups.filter((group) => !group.numbered && group.received > 1);
   if (unnumbered.length > 0) {
     const [groups, are] = unnumbered.length === 1 ? ["group", "is"] : ["groups", "are"];
     parts.push(`${groups} ${names(unnumbered.map(({ group }) => `${group}`))} ${are} not numbered: losses show only as drops`);

@@ -28,6 +28,7 @@ import { type Label, label } from "./assembler.ts";
 import type { Test } from "./condition.ts";
 import {
   ALU,
+  encodeProgram,
   JUMP,
   JUMP_BITS,
   JUMP_EQUAL,
@@ -124,6 +125,11 @@ function canDecideBeside(test: SampleTest, devices: KnownDevices | undefined): b
  */
 export function compileMessages(program: MessageProgram, refuse: (why: string) => Error): Uint8Array<ArrayBuffer> {
   return new MessageCode(program, refuse).compile();
+}
+
+/** A program that every message passes. */
+export function passAll(): Uint8Array<ArrayBuffer> {
+  return encodeProgram([[RETURN, 0, 0, WHOLE]]);
 }
 
 class MessageCode extends TestCode {

@@ -33,6 +33,8 @@ export interface LedgerOptions {
    * of one that is deleted, is lost too.
    */
   complete?: boolean | undefined;
+  /** Samples were left out before anybody could count them: numbers that are missing mean nothing. Defaults to false. */
+  filtered?: boolean | undefined;
   /** Reads the socket's drop counter, a u32 that wraps. */
   readDrops?: (() => number) | undefined;
 }
@@ -63,6 +65,7 @@ export class Ledger {
   /** Messages that the kernel dropped because the receive buffer was full. */
   dropped = 0;
   readonly #complete: boolean;
+  readonly #filtered: boolean;
   readonly #readDrops: (() => number) | undefined;
   #counter = 0;
   /** The counter was read since the read of the socket under way began. */
@@ -88,6 +91,7 @@ export class Ledger {
   /** A ledger of a source. */
   constructor(options: LedgerOptions = {}) {
     this.#complete = options.complete ?? false;
+    this.#filtered = options.filtered ?? false;
     this.#readDrops = options.readDrops;
   }
 
@@ -120,6 +124,10 @@ export class Ledger {
       }
     }
     producer.received++;
+    if (this.#filtered) {
+      producer.numbered = false;
+      return undefined;
+    }
     const { sequence } = sample;
     const { numbering } = producer;
     if (sequence !== numbering.expected || sequence === undefined) return this.#number(producer, sequence, sample.rateIsProbability);
@@ -169,6 +177,7 @@ export class Ledger {
    */
   event(event: GroupEvent): number {
     this.events++;
+    if (this.#filtered) return 0;
     const { group, nsid, portId, sequence } = event;
     const isNew = event.type === "group-created";
     // Any process of the namespace that has CAP_NET_ADMIN can multicast an event: what happened to the kernel's groups only it knows.
@@ -243,6 +252,7 @@ export class Ledger {
       malformed: this.malformed,
       lastMalformed: this.lastMalformed,
       unknown: this.unknown,
+      filtered: this.#filtered,
       receiveBufferBytes,
       groups,
       others: { ...this.#others },

@@ -1,11 +1,13 @@
 import { ArgumentError } from "../errors.ts";
 import { encodeGroupFilter } from "../filter/group_filter.ts";
+import { SocketFilter } from "../filter/socket_filter.ts";
 import type { Devices } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
 import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { KernelFilter } from "./kernel_filter.ts";
 import { type Listener, SocketListener } from "./listener.ts";
 import { LiveLinks } from "./live_links.ts";
 
@@ -17,6 +19,19 @@ import { LiveLinks } from "./live_links.ts";
 export interface ListenOptions {
   /** Only these psample groups, filtered in the kernel. Defaults to all. */
   groups?: readonly number[] | undefined;
+  /**
+   * Only samples that match this expression of pcap-filter(7), as `filter()` understands it; of several, all of them. What the kernel
+   * can decide of it is decided there, before a sample is queued; the rest, and what the kernel lets through in doubt, is decided here.
+   * Group events are not left out.
+   *
+   * What the kernel leaves out is not counted by anybody, so that gaps in the sequence numbers mean nothing: losses are then known only
+   * from the socket's drop counter, and {@linkcode ListenStats.filtered} is true.
+   *
+   * Devices that are named are those of this namespace, whoever has the name at the moment. A sample of a device that was made since the
+   * program was attached passes to be decided here. The program is attached again when devices change, within a second: until then a
+   * device that took over the name or the index of another one may be taken for that.
+   */
+  filter?: string | readonly string[] | undefined;
   /** Receive samples, which requires CAP_NET_ADMIN. Defaults to true. */
   samples?: boolean | undefined;
   /**
@@ -58,8 +73,18 @@ export interface ListenOptions {
  * }
  * ```
  *
+ * @example Print the samples of what goes to and from the web
+ * ```ts ignore
+ * import { listen } from "@psample/psample";
+ *
+ * await using listener = await listen({ filter: "tcp port 443 and not net 10.0.0.0/8", events: false });
+ * for await (const sample of listener) console.log(sample.oneIn, sample.originalBytes, sample.data);
+ * console.log("lost:", listener.stats().lost);
+ * ```
+ *
  * @returns The listener; without group events if `events` is `false`, and without samples if `samples` is.
  * @throws {ArgumentError} If an option makes no sense.
+ * @throws {FilterError} If `filter` is no expression, with the place.
  * @throws {NetlinkError} `ENOENT` if the kernel has no psample family, `EPERM` without the privilege.
  * @category Receiving
  */
@@ -83,21 +108,34 @@ export async function listen(options: ListenOptions = {}): Promise<Listener> {
 /** {@linkcode listen} on a given seam. */
 export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise<Listener> {
   const { samples = true, events, receiveBufferBytes = RECEIVE_BUFFER_BYTES, groups, wait = false, signal } = options;
+  const expressions = typeof options.filter === "string" ? [options.filter] : options.filter;
+  if (!samples && expressions) throw new ArgumentError("Cannot listen: `filter` selects among samples, and `samples` is false");
   if (!samples && events === false) throw new ArgumentError("Cannot listen: `samples` and `events` are both false");
   if (!Number.isInteger(receiveBufferBytes) || receiveBufferBytes < 1 || receiveBufferBytes > 0x3fffffff) {
     throw new ArgumentError(`Cannot set a receive buffer of ${receiveBufferBytes} bytes: expected a whole number from 1 to 1073741823`);
   }
   // Before the socket: a wrong group is the caller's mistake, whatever the kernel can do.
-  const filter = groups && encodeGroupFilter(groups);
+  const groupFilter = groups && encodeGroupFilter(groups);
+  const filter = expressions && new SocketFilter(expressions);
   signal?.throwIfAborted();
   const { allNamespaces, latency } = options;
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
-  const links = options.devices ? undefined : new LiveLinks(sys);
-  const listener = new SocketListener(receiver, { devices: options.devices, links, signal, complete: samples });
+  const { devices } = options;
+  const links = devices ? undefined : new LiveLinks(sys);
+  let listener: SocketListener;
+  try {
+    // Before joining, so that no foreign sample ever gets in.
+    if (groupFilter && !filter) receiver.filter(groupFilter);
+    const live = links ?? (devices instanceof LiveLinks ? devices : undefined);
+    const kernelFilter = filter && new KernelFilter(receiver, filter, { groups, links: allNamespaces ? undefined : live });
+    listener = new SocketListener(receiver, { devices, links, signal, filter: kernelFilter, complete: samples });
+  } catch (error) {
+    links?.close();
+    await receiver.close();
+    throw error;
+  }
   try {
     signal?.throwIfAborted();
-    // Before joining, so that no foreign sample ever gets in.
-    if (filter) receiver.filter(filter);
     await unlessAborted(listener.join(sys, { samples, events, wait }), signal);
     signal?.throwIfAborted();
     return listener;

@@ -2,7 +2,7 @@ import { type Devices, NO_DEVICES } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
-import type { Batch, BatchBuffer } from "../stream/batch.ts";
+import { type Batch, type BatchBuffer, Selection } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
 import type { Source } from "../stream/source.ts";
 import type { ListenStats } from "../stream/stats.ts";
@@ -11,6 +11,7 @@ import { Decoder } from "./decoder.ts";
 import { FamilyWatch, type Memberships } from "./family_watch.ts";
 import { iterate } from "./iterate.ts";
 import { Ledger } from "./ledger.ts";
+import type { KernelFilter } from "./kernel_filter.ts";
 import type { LiveLinks } from "./live_links.ts";
 
 /**
@@ -64,6 +65,8 @@ export interface ListenerOptions {
   readonly links?: LiveLinks | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
+  /** What chooses among the samples. Defaults to none, and lets all through. */
+  readonly filter?: KernelFilter | undefined;
   /** Whether every sample of every group that it hears of is to arrive: see {@linkcode Ledger}. Defaults to false. */
   readonly complete?: boolean | undefined;
 }
@@ -75,6 +78,11 @@ export class SocketListener implements Listener {
   readonly #decoder: Decoder;
   readonly #signal: AbortSignal | undefined;
   readonly #links: LiveLinks | undefined;
+  readonly #devices: Devices;
+  readonly #filter: KernelFilter | undefined;
+  readonly #selection = new Selection();
+  /** Who has the last batch was told that more is queued, and may hold output back. */
+  #hasToldMore = false;
   #watch: FamilyWatch | undefined;
   /** Why the stream ends, if it does so without being asked. */
   #failure: unknown;
@@ -97,13 +105,19 @@ export class SocketListener implements Listener {
   #taken = true;
 
   /** Reads from `receiver`, and closes it. */
-  constructor(receiver: Receiver, { devices, links, signal, complete }: ListenerOptions = {}) {
+  constructor(receiver: Receiver, { devices, links, signal, filter, complete = false }: ListenerOptions = {}) {
     this.#receiver = receiver;
     this.#signal = signal;
-    this.#ledger = new Ledger({ complete, readDrops: () => receiver.drops() });
+    this.#ledger = new Ledger({
+      complete: complete && !filter?.leavesOut,
+      filtered: filter?.leavesGaps,
+      readDrops: () => receiver.drops(),
+    });
     this.#decoder = new Decoder(this.#ledger, (message) => this.#watch?.hear(message));
     this.#links = links;
-    this.#decoder.batch.devices = devices ?? links ?? NO_DEVICES;
+    this.#filter = filter;
+    this.#devices = devices ?? links ?? NO_DEVICES;
+    this.#decoder.batch.devices = this.#devices;
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
@@ -212,6 +226,7 @@ export class SocketListener implements Listener {
       this.#countDrops();
       this.#signal?.removeEventListener("abort", this.#abort);
       this.#watch?.close();
+      this.#filter?.close();
       this.#links?.close();
       this.#closed = this.#receiver.close();
     }
@@ -274,6 +289,10 @@ export class SocketListener implements Listener {
   /** Waits for what comes next; or asks first whether the family is there, if that is in doubt. */
   async #read(lend: boolean): Promise<void> {
     if (this.#watch?.due) return await this.#watch.check();
+    this.#filter?.keepUp(() => this.#asking > 0, (error) => {
+      this.#failure = error;
+      void this.#receiver.close();
+    });
     this.#begin(lend);
     if (await this.#receiver.read(this.#decoder, lend)) this.#afterRead();
     else void this.#close();
@@ -286,27 +305,43 @@ export class SocketListener implements Listener {
   }
 
   /** The batch that the last read filled, once. */
-  readonly #lent = (): BatchBuffer | undefined => {
+  readonly #lent = (): Batch | undefined => {
     const { batch } = this.#decoder;
     if (this.#taken || batch.count === 0) return undefined;
     this.#taken = true;
     this.#links?.begin();
     batch.more = this.#receiver.full;
     batch.readAtNs = nowNs();
+    const chosen = this.#filter ? this.#chosen(this.#filter, batch) : batch;
+    if (!chosen) return undefined;
     const { lost, dropped } = this.#ledger;
     batch.lost = lost - this.#lossesTold;
     batch.dropped = dropped - this.#dropsTold;
     this.#lossesTold = lost;
     this.#dropsTold = dropped;
-    return batch;
+    this.#hasToldMore = batch.more;
+    return chosen;
   };
+
+  /** What the filter chooses; `undefined` if that is nothing, unless somebody holds output back for what would follow. */
+  #chosen(filter: KernelFilter, batch: BatchBuffer): Batch | undefined {
+    const selection = this.#selection;
+    selection.from(batch);
+    filter.select(batch, (i) => selection.pick(i));
+    selection.finish();
+    return selection.count > 0 || (this.#hasToldMore && !batch.more) ? selection : undefined;
+  }
 
   /** The entries that the last read decoded, once. */
   readonly #given = (): Entry[] | undefined => {
     const { given } = this.#decoder;
     if (given.length === 0) return undefined;
     this.#decoder.given = [];
-    return given;
+    const filter = this.#filter;
+    if (!filter) return given;
+    this.#links?.begin();
+    const chosen = given.filter((entry) => entry.type !== "sample" || filter.matches(entry, this.#devices));
+    return chosen.length > 0 ? chosen : undefined;
   };
 
   #afterRead(): void {

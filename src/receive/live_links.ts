@@ -6,7 +6,7 @@
  */
 import { DecodeError, SystemError } from "../errors.ts";
 import type { Device, Devices } from "../link/device.ts";
-import { ChangingLinkTable, decodeLink, encodeLinkDump, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
+import { ChangingLinkTable, decodeLink, encodeLinkDump, type Link, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { loadSys } from "../sys/load.ts";
@@ -75,6 +75,7 @@ export class LiveLinks implements LiveDevices {
   #isStale = true;
   #triedAt = -Infinity;
   #isClosed = false;
+  #version = 0;
 
   /** Watches by a given seam. */
   constructor(sys: Sys) {
@@ -98,6 +99,16 @@ export class LiveLinks implements LiveDevices {
     }
     this.#found.set(low16, device);
     return device;
+  }
+
+  /** Another number whenever something has changed. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** The devices, as they were known at the last look. */
+  links(): Iterable<Link> {
+    return this.#table.links();
   }
 
   /** Begins a batch: who asks next wants to know of everything that happened before it. */
@@ -173,6 +184,7 @@ export class LiveLinks implements LiveDevices {
         const { table, isInterrupted } = dump(socket, datagrams, i);
         if (isInterrupted && i < MOST_DUMPS) continue;
         this.#table = table;
+        this.#version++;
         this.#found.clear();
         return;
       }
@@ -185,6 +197,7 @@ export class LiveLinks implements LiveDevices {
     const { type, payload } = message;
     if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || payload[0] !== AF_UNSPEC) return;
     const link = decodeLink(message);
+    this.#version++;
     this.#found.clear();
     if (type === RTM_DELLINK) return this.#table.delete(link.index);
     // Some messages, as those of wireless cards, do not contain everything.

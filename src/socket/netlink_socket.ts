@@ -8,6 +8,7 @@ import {
   EAGAIN,
   EINTR,
   ENOBUFS,
+  ENOMEM,
   ENOSYS,
   EPERM,
   EPROTONOSUPPORT,
@@ -76,6 +77,15 @@ const OPEN_HINTS: Readonly<Record<number, string>> = {
   [EPROTONOSUPPORT]: "This kernel or sandbox (gVisor) does not have that protocol: run on the host, or outside of the sandbox",
 };
 
+const LOCKED = "A sandbox forbids it (seccomp, an LSM), or has locked the socket's filter (SO_LOCK_FILTER): run outside of it";
+
+/** What helps when a filter cannot be attached. */
+const ATTACH_HINTS: Readonly<Record<number, string>> = {
+  [EPERM]: LOCKED,
+  [EACCES]: LOCKED,
+  [ENOMEM]: "The program is too long for the sysctl net.core.optmem_max: raise that, or ask for less",
+};
+
 /** A netlink socket, open from the moment it exists. */
 export class NetlinkSocket {
   /** The descriptor; -1 when closed or handed to a watch. */
@@ -132,7 +142,8 @@ export class NetlinkSocket {
     const view = viewOf(fprog);
     view.setUint16(0, program.length / 8, LITTLE);
     view.setBigUint64(8, this.#sys.addressOf(program), LITTLE);
-    this.#check("attach a socket filter", this.#sys.setsockopt(this.fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog));
+    const result = this.#sys.setsockopt(this.fd, SOL_SOCKET, SO_ATTACH_FILTER, fprog);
+    this.#check("attach a socket filter", result, ATTACH_HINTS[-result]);
   }
 
   /** Asks for a receive buffer of `bytes` and returns what was granted: less, without CAP_NET_ADMIN, than net.core.rmem_max. */

@@ -23,7 +23,10 @@ export interface GroupStats {
   readonly duplicates: number;
   /** How often the numbers began again: the group was deleted and created again, or the module or process restarted. */
   readonly restarts: number;
-  /** False if the producer numbers nothing (Open vSwitch, mlx5): losses in this group show only in {@linkcode ListenStats.dropped}. */
+  /**
+   * False if the producer numbers nothing (Open vSwitch, mlx5), or a filter in the kernel left out some of its samples
+   * ({@linkcode ListenStats.filtered}): losses in this group show only in {@linkcode ListenStats.dropped}.
+   */
   readonly numbered: boolean;
   /** Whether the numbers contradict each other, as if several producers used the same group: then {@linkcode GroupStats.lost} is a minimum. */
   readonly contradictory: boolean;
@@ -74,6 +77,11 @@ export interface ListenStats {
   readonly lastMalformed: string | undefined;
   /** Messages of kinds that this version does not know. */
   readonly unknown: number;
+  /**
+   * Whether a filter in the kernel chose among the samples. Numbers that are missing then mean nothing: {@linkcode ListenStats.lost} is
+   * what the socket dropped of what the filter let through, and nothing is known of others.
+   */
+  readonly filtered: boolean;
   /** Size of the receive buffer in bytes that the kernel granted. */
   readonly receiveBufferBytes: number;
   /** Each producer of each group: a few thousand at most. */

@@ -62,6 +62,7 @@ test("Ledger without a sample has nothing to tell", () => {
     malformed: 0,
     lastMalformed: undefined,
     unknown: 0,
+    filtered: false,
     receiveBufferBytes: 4096,
     groups: [],
     others: { received: 0, lost: 0, late: 0, duplicates: 0 },
