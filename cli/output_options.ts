@@ -15,11 +15,13 @@ import {
   outputFile,
   repeated,
   several,
+  text,
   UsageError,
   value,
   type Values,
   wrongValue,
 } from "./options.ts";
+import { parseLabels } from "./labels.ts";
 import { unknownWord } from "./words.ts";
 
 /** The option that ends a command after a number of samples. */
@@ -111,6 +113,23 @@ Samples that do not match count as received, but not for --count.`,
       CSV_DEFAULT_FIELDS.join(", ")
     }.`,
   }, parseFields),
+  label: several({
+    value: "KIND:N=NAME",
+    help: "call a cookie, group or VLAN NAME, as in group:5=edge",
+    details: `KIND is cookie, group or vlan, and may be given again for each name:
+
+  cookie:0102=web   the cookie, in hexadecimal digits
+  group:5=edge      the psample group
+  vlan:7=dmz        the identifier of the VLAN
+
+Lines about packets show names in brackets, JSON and CSV as groupLabel, cookieLabel and vlanLabels. Recordings do not have them.`,
+  }, parseLabels),
+  labels: text({
+    value: "FILE",
+    help: "read labels from FILE, one a line",
+    details: "Each line is as --label has it; empty lines are skipped, and # begins a remark. Where --label says otherwise, that counts. " +
+      "- is standard input.",
+  }),
   text: flag({
     help: "print the text of libpsample's tool",
     details: "A line for each sample with its metadata, as the command without a name prints it; nothing of what the headers say.",

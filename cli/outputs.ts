@@ -17,6 +17,7 @@ import type { Stage } from "../src/stream/stage.ts";
 import { loadSys } from "../src/sys/load.ts";
 import { failureText } from "./failure.ts";
 import type { Files, Io } from "./io.ts";
+import { mergeLabels, readLabels } from "./labels.ts";
 import { longName, UsageError } from "./options.ts";
 import type { OutputValues } from "./output_options.ts";
 import type { PumpPlan, Session } from "./session.ts";
@@ -82,6 +83,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
     const stdout = printsLines ? await orMistake(STDOUT_IS_INPUT, () => io.stdout(inputs)) : undefined;
+    const labels = mergeLabels(options.labels === undefined ? undefined : await readLabels(options.labels, io), options.label);
     const sys = await loadSys();
     const terminal = io.outIsTerminal ? await io.terminal() : undefined;
     let started = false;
@@ -97,7 +99,11 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
         }
         if (stdout) {
           const utcOffset = (seconds: number): number => sys.utcOffset(seconds);
-          const writer = json ? new JsonWriter({ details }) : csv ? new CsvWriter({ fields }) : printsPackets
+          const writer = json
+            ? new JsonWriter({ details, labels })
+            : csv
+            ? new CsvWriter({ fields, labels })
+            : printsPackets
             ? new PacketWriter({
               columns: details ? undefined : terminal?.columns,
               color: color === "always" || (color === "auto" && terminal?.hasColors === true),
@@ -106,8 +112,9 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
               verbose,
               details,
               utcOffset,
+              labels,
             })
-            : new TextWriter({ verbose, details, utcOffset });
+            : new TextWriter({ verbose, details, utcOffset, labels });
           sinks.push(new Lines(stdout, writer));
         }
         // Among lines that are printed there is no place for it.
@@ -127,7 +134,9 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   };
   return {
     stages: options.filter ?? [],
-    namesDevices: options.filter !== undefined || details || printsPackets || csv || (file !== undefined && format !== "netlink"),
+    // Where the headers of a packet begin depends on the device: so do the names of VLANs.
+    namesDevices: options.filter !== undefined || options.label !== undefined || options.labels !== undefined || details || printsPackets ||
+      csv || (file !== undefined && format !== "netlink"),
     open,
   };
 }

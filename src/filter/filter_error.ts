@@ -36,7 +36,8 @@ export class FilterError extends ArgumentError {
   }
 }
 
-function pointAt(expression: string, start: number, end: number): string {
+/** The text with a mark below the characters from `start` to `end`. */
+export function pointAt(expression: string, start: number, end: number): string {
   const from = Math.max(0, Math.min(start - 2 * SHOWN / 3, expression.length - SHOWN));
   // A terminal shall show characters, not obey them; and each has to be as wide as the mark below it.
   const line = expression.slice(from, from + SHOWN).replace(/[^\x20-\x7e]/g, (character) => /\s/.test(character) ? " " : "?");

@@ -11,6 +11,7 @@ import type { UnknownAttribute } from "../wire/attr_reader.ts";
 import { printable, toHex } from "../wire/text.ts";
 import { directionOf, etherTypeText } from "./details.ts";
 import { INSTANT_BYTES, InstantWriter } from "./instant.ts";
+import { cookieLabel, groupLabel, type Labels, vlanLabels } from "./labels.ts";
 import type { Output } from "./output.ts";
 import { geneveWord } from "./text_details.ts";
 
@@ -18,7 +19,7 @@ import { geneveWord } from "./text_details.ts";
 type Value = string | number | bigint | boolean | Uint8Array | undefined;
 
 /** Reads the value of a column; {@linkcode InstantWriter} writes the time without making a string of it. */
-type Column = "at" | PacketColumn | ((sample: AnySample, batch: Batch, i: number) => Value);
+type Column = "at" | PacketColumn | ((sample: AnySample, batch: Batch, i: number, labels: Labels) => Value);
 
 /** Reads a value from the headers of the packet, which are put into words once for all columns. */
 class PacketColumn {
@@ -102,6 +103,12 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
   ["direction", directionOf],
   ["protocolName", (sample) => etherTypeText(sample.protocol)],
   ...packetColumns(),
+  ["groupLabel", (sample, _batch, _i, labels) => printable(groupLabel(labels, sample))],
+  ["cookieLabel", (sample, _batch, _i, labels) => printable(cookieLabel(labels, sample))],
+  [
+    "vlanLabels",
+    (_sample, batch, i, labels) => labels.vlans && vlanLabels(labels, batch.packet(i)).map((name) => printable(name)).join(" "),
+  ],
   ["data", (sample) => sample.data],
 ]);
 
@@ -128,6 +135,8 @@ export const CSV_DEFAULT_FIELDS: readonly string[] = [
 export interface CsvOptions {
   /** The columns, by their names in {@linkcode CSV_FIELDS}. Defaults to {@linkcode CSV_DEFAULT_FIELDS}. */
   fields?: readonly string[] | undefined;
+  /** Names for groups, cookies and VLANs. Defaults to none. Without {@linkcode CsvOptions.fields}, those given add columns of theirs. */
+  labels?: Labels | undefined;
 }
 
 const COMMA = 0x2c;
@@ -139,6 +148,7 @@ const LF = 0x0a;
 export class CsvWriter {
   readonly #fields: readonly string[];
   readonly #columns: readonly Column[];
+  readonly #labels: Labels;
   readonly #instant = new InstantWriter();
 
   /**
@@ -146,7 +156,8 @@ export class CsvWriter {
    *
    * @throws {ArgumentError} if there is no such column, or none at all.
    */
-  constructor({ fields = CSV_DEFAULT_FIELDS }: CsvOptions = {}) {
+  constructor({ labels = {}, fields = [...CSV_DEFAULT_FIELDS, ...labelFields(labels)] }: CsvOptions = {}) {
+    this.#labels = labels;
     if (fields.length === 0) throw new ArgumentError("Cannot write CSV: there are no fields");
     this.#fields = [...fields];
     this.#columns = fields.map((field) => {
@@ -171,7 +182,7 @@ export class CsvWriter {
       output.reserve(INSTANT_BYTES + 3);
       if (at > 0) output.byte(COMMA);
       const column = columns[at]!;
-      if (typeof column === "function") writeValue(output, column(sample, batch, i));
+      if (typeof column === "function") writeValue(output, column(sample, batch, i, this.#labels));
       else if (column === "at") {
         if (this.#instant.read(batch, i)) this.#instant.write(output);
       } else if (sample.data !== undefined) {
@@ -183,6 +194,12 @@ export class CsvWriter {
     output.byte(CR);
     output.byte(LF);
   }
+}
+
+function labelFields({ groups, cookies, vlans }: Labels): readonly string[] {
+  return Object.entries({ groupLabel: groups, cookieLabel: cookies, vlanLabels: vlans }).filter(([, names]) => names).map(([field]) =>
+    field
+  );
 }
 
 function* tunnelColumns(columns: { readonly [Key in keyof Tunnel]-?: (tunnel: Tunnel) => Value }): Iterable<[string, Column]> {

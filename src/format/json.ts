@@ -12,6 +12,7 @@ import { directionOf, etherTypeText } from "./details.ts";
 import { HexWriter } from "./hex.ts";
 import { InstantWriter } from "./instant.ts";
 import { writeTunnelJson } from "./json_tunnel.ts";
+import { cookieLabel, groupLabel, type Labels, vlanLabels } from "./labels.ts";
 import { Output, Word } from "./output.ts";
 
 const QUOTE = 0x22;
@@ -52,18 +53,22 @@ const LONGEST_LINE = 768;
 export interface JsonOptions {
   /** Adds what is known beside the fields of a sample: when, on which device, in which direction, what the headers of the packet say. Defaults to `false`. */
   details?: boolean | undefined;
+  /** Names to add for groups, cookies and VLANs. Defaults to none. */
+  labels?: Labels | undefined;
 }
 
 /** Writes samples and group events as lines of JSON. */
 export class JsonWriter {
   readonly #details: boolean;
+  readonly #labels: Labels | undefined;
   readonly #clock = new Clock();
   readonly #instant = new InstantWriter();
   readonly #hex = new HexWriter();
 
   /** A writer with options. */
-  constructor({ details = false }: JsonOptions = {}) {
+  constructor({ details = false, labels }: JsonOptions = {}) {
     this.#details = details;
+    this.#labels = labels;
   }
 
   /** Writes entry `i` of a batch. */
@@ -72,13 +77,18 @@ export class JsonWriter {
     if (entry.type !== "sample") return this.writeEntry(output, entry);
     this.#fields(output, entry);
     if (this.#details) this.#writeDetails(output, batch, i, entry);
+    if (this.#labels) this.#writeLabels(output, this.#labels, entry, this.#labels.vlans ? vlanLabels(this.#labels, batch.packet(i)) : []);
     this.#end(output, entry);
   }
 
-  /** Writes the line of one sample or group event, without details. */
+  /** Writes the line of one sample or group event, without details and names of VLANs. */
   writeEntry(output: Output, entry: AnySample | GroupEvent): void {
-    if (entry.type !== "sample") return output.text(`${JSON.stringify(entry)}\n`);
+    if (entry.type !== "sample") {
+      const label = this.#labels && groupLabel(this.#labels, entry);
+      return output.text(`${escapeInvisible(JSON.stringify(label === undefined ? entry : { ...entry, groupLabel: label }))}\n`);
+    }
     this.#fields(output, entry);
+    if (this.#labels) this.#writeLabels(output, this.#labels, entry, []);
     this.#end(output, entry);
   }
 
@@ -154,6 +164,15 @@ export class JsonWriter {
     output.word(PACKET);
     // Nothing in it needs more escapes: addresses, numbers, and names that are ours.
     output.text(JSON.stringify(packetFields(batch.packet(i))));
+    output.reserve(LONGEST_LINE);
+  }
+
+  /** The names that people gave to its numbers. */
+  #writeLabels(output: Output, labels: Labels, sample: AnySample, vlans: readonly string[]): void {
+    const [group, cookie] = [groupLabel(labels, sample), cookieLabel(labels, sample)];
+    if (group !== undefined) output.text(`,"groupLabel":${jsonString(group)}`);
+    if (cookie !== undefined) output.text(`,"cookieLabel":${jsonString(cookie)}`);
+    if (vlans.length > 0) output.text(`,"vlanLabels":${escapeInvisible(JSON.stringify(vlans))}`);
     output.reserve(LONGEST_LINE);
   }
 

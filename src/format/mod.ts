@@ -32,6 +32,7 @@
 export { formatGroupEvent, formatGroups, formatText, type TextOptions, TextWriter } from "./text.ts";
 export { formatJson, type JsonOptions, JsonWriter } from "./json.ts";
 export { type PacketOptions, PacketWriter } from "./packet_line.ts";
+export type { Labels } from "./labels.ts";
 export type { PacketTimeForm } from "./packet_time.ts";
 export { CSV_DEFAULT_FIELDS, CSV_FIELDS, type CsvOptions, CsvWriter } from "./csv.ts";
 export { Output, Word } from "./output.ts";

@@ -6,10 +6,12 @@
  * When it was sampled, the device, `<` in or `>` out, how long it was, and what its headers say in tcpdump's words.
  */
 import type { Device } from "../link/device.ts";
+import type { AnySample } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { printable } from "../wire/text.ts";
 import { ascii, type Output } from "./output.ts";
+import { cookieLabel, groupLabel, type Labels } from "./labels.ts";
 import { colored, faint } from "./packet_colors.ts";
 import { PacketTime, type PacketTimeForm } from "./packet_time.ts";
 import { ALL, LEAST, LENGTHS, writeLinkLevel, writePacket } from "./packet_words.ts";
@@ -33,6 +35,8 @@ export interface PacketOptions {
   verbose?: boolean | undefined;
   /** Adds a line with everything else that is known of the sample, in libpsample's style. Defaults to `false`. */
   details?: boolean | undefined;
+  /** Names to add for groups, cookies and VLANs. Defaults to none. */
+  labels?: Labels | undefined;
   /** How many seconds local time is ahead of UTC at a time, given in seconds since 1970. Defaults to UTC. */
   utcOffset?: ((seconds: number) => number) | undefined;
 }
@@ -61,6 +65,7 @@ export class PacketWriter {
   readonly #linkLevel: boolean;
   readonly #color: boolean;
   readonly #verbose: boolean;
+  readonly #labels: Labels | undefined;
   readonly #clock = new Clock();
   readonly #time: PacketTime;
   /** What writes the line below, if there is one. */
@@ -74,23 +79,26 @@ export class PacketWriter {
 
   /** A writer with options. */
   constructor(options: PacketOptions = {}) {
-    const { columns = Infinity, time = "time", linkLevel = false, color = false, verbose = false, details = false, utcOffset } = options;
+    const { columns = Infinity, time = "time", linkLevel = false, color = false, verbose = false, details = false, utcOffset, labels } =
+      options;
     this.#columns = linkLevel ? () => Infinity : typeof columns === "number" ? () => columns : columns;
     this.#time = new PacketTime(time, utcOffset);
     this.#linkLevel = linkLevel;
     this.#color = color;
     this.#verbose = verbose;
-    this.#details = details ? new TextWriter({ details, utcOffset }) : undefined;
+    this.#labels = labels;
+    this.#details = details ? new TextWriter({ details, utcOffset, labels }) : undefined;
   }
 
   /** Writes entry `i` of a batch. */
   write(output: Output, batch: Batch, i: number): void {
     const entry = batch.entries[i]!;
-    if (entry.type !== "sample") return output.text(formatGroupEvent(entry));
+    if (entry.type !== "sample") return output.text(formatGroupEvent(entry, this.#labels));
     const { group, oneIn, originalBytes, inIfindex, outIfindex, data } = entry;
     if (oneIn !== undefined && this.#rates.get(group) !== oneIn) {
       this.#rates.set(group, oneIn);
-      const rate = `group ${group ?? "-"}: 1/${Number(oneIn.toPrecision(6))}`;
+      const label = this.#labels && groupLabel(this.#labels, entry);
+      const rate = `group ${group ?? "-"}${label === undefined ? "" : ` (${printable(label)})`}: 1/${Number(oneIn.toPrecision(6))}`;
       output.text(`${this.#color ? faint(rate) : rate}\n`);
     }
     batch.readTime(i, this.#clock);
@@ -99,6 +107,8 @@ export class PacketWriter {
     const name = device ? this.#nameOf(device) : NO_NAME;
     const direction = outIfindex !== undefined ? OUT : inIfindex !== undefined ? IN : NOWHERE;
     const packet = batch.packet(i);
+    const labels = this.#labels && namesOf(this.#labels, entry);
+    const vlans = this.#labels?.vlans;
     const begin = output.length;
     const columns = this.#columns();
     let much = columns < WIDE ? LENGTHS : ALL;
@@ -109,7 +119,8 @@ export class PacketWriter {
     let words = output.length;
     for (;;) {
       if (this.#linkLevel) writeLinkLevel(output, packet);
-      writePacket(output, packet, much);
+      writePacket(output, packet, much, vlans);
+      if (labels !== undefined) output.text(labels);
       const over = output.length - begin - columns;
       if (over <= 0 || (much === LEAST && !start.hasSize && start.nameColumns === 1)) break;
       if (much > LEAST) {
@@ -183,6 +194,12 @@ export class PacketWriter {
     }
     return name;
   }
+}
+
+/** The names of a sample's group and cookie, for the end of its line; `undefined` if they have none. */
+function namesOf(labels: Labels, sample: AnySample): string | undefined {
+  const names = [groupLabel(labels, sample), cookieLabel(labels, sample)].filter((name) => name !== undefined);
+  return names.length === 0 ? undefined : ` (${names.map((name) => printable(name)).join(", ")})`;
 }
 
 /** How the start of a line is written. */

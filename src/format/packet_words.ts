@@ -34,7 +34,7 @@ import { protocolName } from "../packet/protocol_names.ts";
 import { tcpFlagsText } from "../packet/transport.ts";
 import { ETH_P_802_3_MIN, etherTypeName } from "../wire/ether_types.ts";
 import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
-import { hexByte, ipv4Text, ipv6Text } from "../wire/text.ts";
+import { hexByte, ipv4Text, ipv6Text, printable } from "../wire/text.ts";
 import { ascii, type Output } from "./output.ts";
 
 /** Addresses, ports, types and flags. */
@@ -66,14 +66,17 @@ const WIN = ascii(", win ");
 /** The letters of every combination of TCP's flags, made when first seen. */
 const flagLetters: (Uint8Array | undefined)[] = [];
 
+/** Names of VLANs by their identifiers. */
+type VlanNames = ReadonlyMap<number, string> | undefined;
+
 /** Writes what the headers of a packet say; how much is {@linkcode LEAST}, {@linkcode LENGTHS} or {@linkcode ALL}. */
-export function writePacket(output: Output, packet: Headers, much: number): void {
+export function writePacket(output: Output, packet: Headers, much: number, vlans?: VlanNames): void {
   output.reserve(ROOM);
   const start = output.length;
   for (let from = 0;;) {
     const end = nextLevel(packet, from);
     const isLast = end >= packet.count;
-    const told = writeLevel(output, packet, from, end, isLast, much);
+    const told = writeLevel(output, packet, from, end, isLast, much, vlans);
     if (isLast) return tellRest(output, packet, told);
     output.reserve(ROOM);
     if (output.length > start && output.bytes[output.length - 1] !== BLANK) output.byte(BLANK);
@@ -102,7 +105,15 @@ function tellRest(output: Output, packet: Headers, told: boolean): void {
 }
 
 /** Writes one level, and true if it has words. */
-function writeLevel(output: Output, packet: Headers, from: number, end: number, isLast: boolean, much: number): boolean {
+function writeLevel(
+  output: Output,
+  packet: Headers,
+  from: number,
+  end: number,
+  isLast: boolean,
+  much: number,
+  vlans: VlanNames,
+): boolean {
   const { bytes, kinds, offsets } = packet;
   // A tunnel without a header of its own, such as IP in IP, needs no word.
   const tunnel = isLast ? "" : tunnelWord(packet, from, end);
@@ -118,6 +129,7 @@ function writeLevel(output: Output, packet: Headers, from: number, end: number, 
         output.put(kind === VLAN ? VLAN_WORD : MPLS_WORD);
         output.u32(kind === VLAN ? u16(bytes, header) & 0xfff : u16(bytes, header) << 4 | bytes[header + 2]! >> 4);
         output.byte(BLANK);
+        if (vlans !== undefined && kind === VLAN) writeVlanName(output, vlans.get(u16(bytes, header) & 0xfff));
         break;
       }
       case ARP:
@@ -145,6 +157,12 @@ function writeLevel(output: Output, packet: Headers, from: number, end: number, 
   }
   output.text(tunnel);
   return told;
+}
+
+function writeVlanName(output: Output, name: string | undefined): void {
+  if (name === undefined) return;
+  output.text(`(${printable(name)}) `);
+  output.reserve(ROOM);
 }
 
 /** Where the ports of a level's transport header are, if both were captured; else -1. */

@@ -8,9 +8,11 @@ import type { Group, GroupEvent } from "../psample/group.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
+import { printable } from "../wire/text.ts";
 import { LocalCalendar } from "./calendar.ts";
+import { groupLabel, type Labels, vlanLabels } from "./labels.ts";
 import { Output, Word } from "./output.ts";
-import { DeviceWriter, writeDetails } from "./text_details.ts";
+import { DeviceWriter, writeDetails, writeLabels } from "./text_details.ts";
 
 /** How samples become text. */
 export interface TextOptions {
@@ -18,6 +20,8 @@ export interface TextOptions {
   verbose?: boolean | undefined;
   /** Adds everything else that is known, after libpsample's fields. Defaults to `false`. */
   details?: boolean | undefined;
+  /** Names to add for groups, cookies and VLANs. Defaults to none. */
+  labels?: Labels | undefined;
   /** How many seconds local time is ahead of UTC at a time, given in seconds since 1970. Defaults to UTC. */
   utcOffset?: ((seconds: number) => number) | undefined;
 }
@@ -49,36 +53,40 @@ const LONGEST_LINE = 512;
 export class TextWriter {
   readonly #verbose: boolean;
   readonly #details: boolean;
+  readonly #labels: Labels | undefined;
   readonly #devices = new DeviceWriter();
   readonly #clock = new Clock();
   readonly #calendar: LocalCalendar;
 
   /** A writer with options. */
-  constructor({ verbose = false, details = false, utcOffset }: TextOptions = {}) {
+  constructor({ verbose = false, details = false, utcOffset, labels }: TextOptions = {}) {
     this.#verbose = verbose;
     this.#details = details;
+    this.#labels = labels;
     this.#calendar = new LocalCalendar(utcOffset);
   }
 
   /** Writes entry `i` of a batch. */
   write(output: Output, batch: Batch, i: number): void {
     const entry = batch.entries[i]!;
-    if (entry.type !== "sample") return output.text(formatGroupEvent(entry));
+    if (entry.type !== "sample") return output.text(formatGroupEvent(entry, this.#labels));
     this.#fields(output, entry);
     if (this.#details) {
       this.#devices.write(output, entry, batch.devicesOf(i), batch.recorded ? batch.device(i) : undefined);
       writeDetails(output, entry);
     }
+    if (this.#labels) writeLabels(output, this.#labels, entry, this.#labels.vlans ? vlanLabels(this.#labels, batch.packet(i)) : []);
     this.#end(output, entry);
   }
 
-  /** Writes the line of one sample; `devices` are those that details name. */
+  /** Writes the line of one sample; `devices` are those that details name. Names of VLANs take a batch: see {@linkcode TextWriter.write}. */
   writeSample(output: Output, sample: AnySample, devices?: Devices): void {
     this.#fields(output, sample);
     if (this.#details) {
       if (devices) this.#devices.write(output, sample, devices);
       writeDetails(output, sample);
     }
+    if (this.#labels) writeLabels(output, this.#labels, sample, []);
     this.#end(output, sample);
   }
 
@@ -141,10 +149,11 @@ export function formatText(sample: AnySample, options?: TextOptions, devices?: D
 }
 
 /** The line of one group event, with its newline. */
-export function formatGroupEvent(event: GroupEvent): string {
+export function formatGroupEvent(event: GroupEvent, labels?: Labels): string {
   const verb = event.type === "group-created" ? "created" : "deleted";
   const sequence = event.sequence === undefined ? "" : `with current seq ${event.sequence} `;
-  return `${verb} group ${event.group} ${sequence}\n`;
+  const label = labels && groupLabel(labels, event);
+  return `${verb} group ${event.group} ${sequence}${label === undefined ? "" : `group-label ${printable(label)} `}\n`;
 }
 
 /** The table of `psample -l`; empty if there are no groups. */

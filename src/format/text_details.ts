@@ -4,6 +4,7 @@ import { linkTypeOfSample } from "../link/link_type.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";
+import { cookieLabel, groupLabel, type Labels } from "./labels.ts";
 import { ascii, type Output, Word } from "./output.ts";
 
 const BLANK = 0x20;
@@ -18,6 +19,9 @@ const ONE_IN = new Word("one-in ");
 const COOKIE = new Word("cookie ");
 const NSID = new Word("nsid ");
 const SENDER = new Word("sender ");
+const GROUP_LABEL = new Word("group-label ");
+const COOKIE_LABEL = new Word("cookie-label ");
+const VLAN_LABEL = new Word("vlan-label ");
 const TUNNEL_ID = new Word("tunnel-id ");
 const TUNNEL_SRC = new Word("tunnel-src ");
 const TUNNEL_DST = new Word("tunnel-dst ");
@@ -79,6 +83,15 @@ export function writeDetails(output: Output, sample: AnySample): void {
   if (nsid !== undefined) writeNumber(output, NSID, nsid);
   if (portId !== 0) writeNumber(output, SENDER, portId);
   for (const { type, value } of unknown) writeBytes(output, new Word(`attr-${type} `), value);
+}
+
+/** Writes the names that people gave to the numbers of a sample. */
+export function writeLabels(output: Output, labels: Labels, sample: AnySample, vlans: readonly string[]): void {
+  const [group, cookie] = [groupLabel(labels, sample), cookieLabel(labels, sample)];
+  output.reserve(LONGEST);
+  if (group !== undefined) writeText(output, GROUP_LABEL, printable(group));
+  if (cookie !== undefined) writeText(output, COOKIE_LABEL, printable(cookie));
+  for (const vlan of vlans) writeText(output, VLAN_LABEL, printable(vlan));
 }
 
 /** A tunnel; there is room for all of it that is not bytes. */

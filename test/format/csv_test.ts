@@ -171,6 +171,9 @@ test("CSV has every field of a sample", () => {
     device: "",
     direction: "out",
     protocolName: "ipv4",
+    groupLabel: "",
+    cookieLabel: "",
+    vlanLabels: "",
     data: "0102",
   });
 });

@@ -54,8 +54,21 @@ const [sample, event] = [0, 1].map((i) => {
   return JSON.parse(output.takeText());
 });
 
-test("docs/json.md has the keys of a sample, with details, and of its tunnel", () => {
-  assertEquals(documented.get("A sample")!.toSorted(), Object.keys(sample).toSorted());
+const labels = {
+  groups: new Map([[0x800, "edge"], [1, "core"]]),
+  cookies: new Map([["00", "web"]]),
+  vlans: new Map([[5, "dmz"]]),
+};
+const LABELS = ["groupLabel", "cookieLabel", "vlanLabels"];
+
+test("docs/json.md has the keys of a sample, with details and labels, and of its tunnel", () => {
+  const one = new BatchBuffer();
+  one.add(viewSample(messageOf(message([[3, number(4, 1)], [15, bytes("00")], [6, MADE["vlan"]!]]), true), 1));
+  const output = new Output(16);
+  new JsonWriter({ labels }).write(output, one, 0);
+  const labelled = JSON.parse(output.takeText());
+  assertEquals(LABELS.map((key) => labelled[key]), ["core", "web", ["dmz"]]);
+  assertEquals(documented.get("A sample")!.toSorted(), [...Object.keys(sample), ...LABELS].toSorted());
   assertEquals(documented.get("`tunnel`"), Object.keys(sample.tunnel));
 });
 
