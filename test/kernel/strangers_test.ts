@@ -1,8 +1,9 @@
 /** Sampling that begins and ends while another program changes the same clsact qdisc all the time. */
 import { spawn } from "node:child_process";
 import { assert, assertEquals } from "@std/assert";
-import { addSampling, cleanUpSampling } from "../../mod.ts";
+import { addSampling, cleanUpSampling, NetlinkError } from "../../mod.ts";
 import { loadSys } from "../../src/sys/load.ts";
+import { EBUSY } from "../../src/sys/sys.ts";
 import { script } from "./runtime.ts";
 import { ip, scene, soon, until } from "./scene.ts";
 import { tcFilters } from "./tc_dump.ts";
@@ -50,16 +51,24 @@ scene("a stranger at the same clsact: what it loses it loses in the one moment, 
   ip(`link add name d0 index ${IFINDEX} type dummy`, "link set dev d0 up");
   const warnings: string[] = [];
   let cycles = 0;
+  let refused = 0;
   const told = await besideStranger(async () => {
     const deadline = Date.now() + MOST_MS;
     for (; cycles < CYCLES && Date.now() < deadline; cycles++) {
       const direction = (["ingress", "egress", "both"] as const)[cycles % 3]!;
-      const handle = await addSampling({ device: "d0", direction, rate: 1, onWarning: (message) => warnings.push(message) });
-      await handle.remove();
+      try {
+        const handle = await addSampling({ device: "d0", direction, rate: 1, onWarning: (message) => warnings.push(message) });
+        await handle.remove();
+      } catch (error) {
+        // Where a processor is emulated, the stranger may be in between each time that it is tried.
+        if (!(error instanceof NetlinkError && error.errno === EBUSY)) throw error;
+        refused++;
+      }
     }
   });
-  say(`${cycles} cycles beside a stranger: ${JSON.stringify(told)}, ${warnings.length} warnings`);
+  say(`${cycles} cycles beside a stranger, ${refused} of them given up: ${JSON.stringify(told)}, ${warnings.length} warnings`);
   assert(told.put > 0 && told.replaced > 0, "it did nothing");
+  assert(refused < cycles / 10, `${refused} of ${cycles} were given up`);
   assert(told.lost + told.qdiscsLost <= warnings.length, `it lost more than we warned of: ${JSON.stringify(warnings)}`);
   const left = tcFilters(["d0"]).filter(({ filter }) => filter.options?.actions?.some(({ kind }) => kind === "sample"));
   assertEquals(left, []);

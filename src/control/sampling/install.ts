@@ -28,7 +28,7 @@ const PREFERENCE = 28787;
 /** The first of the groups that are chosen for the user. */
 const FIRST_GROUP = 0x10000;
 /** How often it is tried again after another program has changed the device at the same moment. */
-const MOST_ATTEMPTS = 10;
+const MOST_ATTEMPTS = 20;
 const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
 
 /**
@@ -137,7 +137,9 @@ async function install(tools: Tools, installation: Installation, order: Order): 
         throw refusal;
       }
       const raced = refusal?.errno === EEXIST || events.some(({ by }) => by !== tc.portId && by !== 0);
-      if (!raced || attempt === MOST_ATTEMPTS) throw refusal ?? busy(link.name);
+      if (!raced || attempt === MOST_ATTEMPTS) throw replaced || !refusal ? busy(link.name) : refusal;
+      // Longer from time to time, so as not to keep in step with the other.
+      await new Promise((resolve) => setTimeout(resolve, attempt * 2 * Math.random()));
     }
   } finally {
     installation.watchClaims(watch);
