@@ -6,12 +6,14 @@ const decoder = new TextDecoder();
 /** Up to this size a loop costs less than a call of `set`, or of `encodeInto`. */
 const SHORT = 16;
 const SHORT_TEXT = 64;
-/** How far {@linkcode Output.word} may write beyond a word's end. */
+/** How far words and numbers may be written beyond their end: they are written four bytes at a time. */
 const OVERRUN = 3;
 
 /** The two decimal digits of 0 to 99 and the two hexadecimal digits of 0 to 255 as they lie in memory: the first one in the lower half. */
 const DECIMAL_PAIRS = digitPairs(100, 10);
 const HEX_PAIRS = digitPairs(256, 16);
+/** The four decimal digits of 0 to 9999 as they lie in memory: one write and one division where pairs take two, in 40 KB. */
+const DECIMAL_QUADS = Int32Array.from({ length: 10_000 }, (_, i) => DECIMAL_PAIRS[i / 100 | 0]! | DECIMAL_PAIRS[i % 100]! << 16);
 
 function digitPairs(count: number, base: number): Uint16Array {
   return Uint16Array.from({ length: count }, (_, i) => {
@@ -43,6 +45,10 @@ export class Word {
     for (let i = 0; i < text.length; i++) this.quads[i >> 2]! |= text.charCodeAt(i) << 8 * (i & 3);
   }
 }
+
+/** Each byte in decimal with a dot behind it, and how many characters that is: for IPv4 addresses. */
+const OCTETS = Int32Array.from({ length: 256 }, (_, i) => new Word(`${i}.`).quads[0]!);
+const OCTET_LENGTHS = Uint8Array.from({ length: 256 }, (_, i) => `${i}.`.length);
 
 /**
  * A buffer that grows, is written entry by entry and emptied when what it holds has been delivered. Building lines as bytes
@@ -134,26 +140,44 @@ export class Output {
 
   /** A u32 in decimal; up to 10 bytes. */
   u32(value: number): void {
-    const digits = value < 10
-      ? 1
-      : value < 100
-      ? 2
-      : value < 1e3
-      ? 3
-      : value < 1e4
-      ? 4
-      : value < 1e5
-      ? 5
-      : value < 1e6
-      ? 6
-      : value < 1e7
-      ? 7
-      : value < 1e8
-      ? 8
-      : value < 1e9
-      ? 9
-      : 10;
-    this.digits(value, digits);
+    if (value < 1e4) return this.#first(value);
+    const thousands = (value / 1e4) >>> 0;
+    if (thousands < 1e4) {
+      this.#first(thousands);
+    } else {
+      const millions = (thousands / 1e4) >>> 0;
+      this.#first(millions);
+      this.#four(thousands - millions * 1e4);
+    }
+    this.#four(value - thousands * 1e4);
+  }
+
+  /** Up to four digits, without leading zeros. */
+  #first(value: number): void {
+    const { view, length } = this;
+    const digits = value < 100 ? value < 10 ? 1 : 2 : value < 1e3 ? 3 : 4;
+    view.setInt32(length, DECIMAL_QUADS[value]! >> (4 - digits << 3), true);
+    this.length = length + digits;
+  }
+
+  /** Four digits, with leading zeros. */
+  #four(value: number): void {
+    const { view, length } = this;
+    view.setInt32(length, DECIMAL_QUADS[value]!, true);
+    this.length = length + 4;
+  }
+
+  /** Four bytes in decimal, with dots between them: up to 15 bytes. */
+  ipv4(bytes: Uint8Array, at: number): void {
+    const { view } = this;
+    let { length } = this;
+    for (let i = 0; i < 4; i++) {
+      const octet = bytes[at + i]!;
+      view.setInt32(length, OCTETS[octet]!, true);
+      length += OCTET_LENGTHS[octet]!;
+    }
+    // Without the last dot.
+    this.length = length - 1;
   }
 
   /** A u32 in decimal, exactly `digits` digits with leading zeros. */
@@ -161,6 +185,12 @@ export class Output {
     const { view, length } = this;
     let at = length + digits;
     this.length = at;
+    while (at - length >= 4) {
+      const rest = (value / 1e4) >>> 0;
+      at -= 4;
+      view.setInt32(at, DECIMAL_QUADS[value - rest * 1e4]!, true);
+      value = rest;
+    }
     while (at - length >= 2) {
       const rest = (value / 100) >>> 0;
       at -= 2;

@@ -94,7 +94,7 @@ export class PacketWriter {
   write(output: Output, batch: Batch, i: number): void {
     const entry = batch.entries[i]!;
     if (entry.type !== "sample") return output.text(formatGroupEvent(entry, this.#labels));
-    const { group, oneIn, originalBytes, inIfindex, outIfindex, data } = entry;
+    const { group, oneIn, originalBytes, inIfindex, outIfindex } = entry;
     if (oneIn !== undefined && this.#rates.get(group) !== oneIn) {
       this.#rates.set(group, oneIn);
       const label = this.#labels && groupLabel(this.#labels, entry);
@@ -147,7 +147,9 @@ export class PacketWriter {
       output.append(INDENT);
       this.#details.write(output, batch, i);
     }
-    if (this.#verbose && data !== undefined) writeDump(output, data);
+    // Asked for only here: it is a view that has to be made.
+    const data = this.#verbose ? entry.data : undefined;
+    if (data !== undefined) writeDump(output, data);
   }
 
   /** Everything before the addresses. */

@@ -35,7 +35,7 @@ import { tcpFlagsText } from "../packet/transport.ts";
 import { ETH_P_802_3_MIN, etherTypeName } from "../wire/ether_types.ts";
 import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { hexByte, ipv4Text, ipv6Text, printable } from "../wire/text.ts";
-import { ascii, type Output } from "./output.ts";
+import { type Output, Word } from "./output.ts";
 
 /** Addresses, ports, types and flags. */
 export const LEAST = 0;
@@ -49,22 +49,20 @@ const ROOM = 512;
 
 const DOT = 0x2e;
 const COLON_BYTE = 0x3a;
-const FROM_TO = ascii(" > ");
-const COLON = ascii(": ");
-const VLAN_WORD = ascii("vlan ");
-const MPLS_WORD = ascii("mpls ");
+const FROM_TO = new Word(" > ");
+const COLON = new Word(": ");
+const VLAN_WORD = new Word("vlan ");
+const MPLS_WORD = new Word("mpls ");
 const BLANK = 0x20;
-const BAR = ascii("| ");
-const CLOSE = 0x5d;
-const FLAGS = ascii("Flags [");
-const UDP_WORD = ascii("UDP");
-const LENGTH = ascii(", length ");
-const SEQ = ascii(", seq ");
-const ACK = ascii(", ack ");
-const WIN = ascii(", win ");
+const BAR = new Word("| ");
+const UDP_WORD = new Word("UDP");
+const LENGTH = new Word(", length ");
+const SEQ = new Word(", seq ");
+const ACK = new Word(", ack ");
+const WIN = new Word(", win ");
 
-/** The letters of every combination of TCP's flags, made when first seen. */
-const flagLetters: (Uint8Array | undefined)[] = [];
+/** Every combination of TCP's flags, made when first seen. */
+const flagWords: (Word | undefined)[] = [];
 
 /** Names of VLANs by their identifiers. */
 type VlanNames = ReadonlyMap<number, string> | undefined;
@@ -80,7 +78,7 @@ export function writePacket(output: Output, packet: Headers, much: number, vlans
     if (isLast) return tellRest(output, packet, told);
     output.reserve(ROOM);
     if (output.length > start && output.bytes[output.length - 1] !== BLANK) output.byte(BLANK);
-    output.put(BAR);
+    output.word(BAR);
     from = end;
   }
 }
@@ -126,7 +124,7 @@ function writeLevel(
       case VLAN:
       case MPLS: {
         if (available < 4) break;
-        output.put(kind === VLAN ? VLAN_WORD : MPLS_WORD);
+        output.word(kind === VLAN ? VLAN_WORD : MPLS_WORD);
         output.u32(kind === VLAN ? u16(bytes, header) & 0xfff : u16(bytes, header) << 4 | bytes[header + 2]! >> 4);
         output.byte(BLANK);
         if (vlans !== undefined && kind === VLAN) writeVlanName(output, vlans.get(u16(bytes, header) & 0xfff));
@@ -142,10 +140,10 @@ function writeLevel(
         const next = i + 1 < end ? portsAt(packet, i + 1, end) : -1;
         writeAddress(output, bytes, kind, header, false);
         if (next >= 0) writePort(output, u16(bytes, next));
-        output.put(FROM_TO);
+        output.word(FROM_TO);
         writeAddress(output, bytes, kind, header, true);
         if (next >= 0) writePort(output, u16(bytes, next + 2));
-        if (isLast || told) output.put(COLON);
+        if (isLast || told) output.word(COLON);
         if (writeProtocol(output, packet, i, end, isLast, much)) told = true;
         if (!told && packet.cut === NONE && packet.broken === NONE && isLast) {
           output.text("no next header");
@@ -202,7 +200,7 @@ function writeProtocol(output: Output, packet: Headers, i: number, end: number, 
         return writeTcp(output, packet, at, available, packetEnd, much);
       case UDP:
         if (!isLast || available < 8) return false;
-        output.put(UDP_WORD);
+        output.word(UDP_WORD);
         writeLength(output, (u16(bytes, at + 4) || packetEnd - at) - 8, much);
         return true;
       case ICMP:
@@ -245,9 +243,7 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
   // Of what is cut before the flags only the ports are told.
   if (available < 14) return false;
   const bits = u16(bytes, at + 12) & 0x1ff;
-  output.put(FLAGS);
-  output.put(flagLetters[bits] ??= ascii(tcpFlagsText(bits)));
-  output.byte(CLOSE);
+  output.word(flagWords[bits] ??= new Word(`Flags [${tcpFlagsText(bits)}]`));
   const size = bytes[at + 12]! >> 4 << 2;
   if (available < 20 || size < 20) return true;
   const length = packetEnd - at - size;
@@ -255,7 +251,7 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
     const sequence = u32(bytes, at + 4);
     // As tcpdump does it: where it means something.
     if (length > 0 || bits & 0x07) {
-      output.put(SEQ);
+      output.word(SEQ);
       output.u32(sequence);
       if (length > 0) {
         output.byte(COLON_BYTE);
@@ -263,10 +259,10 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
       }
     }
     if (bits & 0x10) {
-      output.put(ACK);
+      output.word(ACK);
       output.u32(u32(bytes, at + 8));
     }
-    output.put(WIN);
+    output.word(WIN);
     output.u32(u16(bytes, at + 14));
     if (bits & 0x20) output.text(`, urg ${u16(bytes, at + 18)}`);
     if (size > 20 && available >= size) output.text(`, options [${tcpOptions(bytes, at + 20, at + size)}]`);
@@ -419,12 +415,7 @@ function writeAddress(output: Output, bytes: Uint8Array, kind: number, ip: numbe
     writeIpv6(output, bytes, ip + (isDestination ? 24 : 8));
     return;
   }
-  const at = ip + (isDestination ? 16 : 12);
-  output.u32(bytes[at]!);
-  for (let i = 1; i < 4; i++) {
-    output.byte(DOT);
-    output.u32(bytes[at + i]!);
-  }
+  output.ipv4(bytes, ip + (isDestination ? 16 : 12));
 }
 
 /** Writes an IPv6 address as `ipv6Text()` has it, without making a string of it. */
@@ -466,7 +457,7 @@ function writePort(output: Output, port: number): void {
 
 function writeLength(output: Output, length: number, much: number): void {
   if (much < LENGTHS) return;
-  output.put(LENGTH);
+  output.word(LENGTH);
   output.u32(Math.max(0, length));
 }
 

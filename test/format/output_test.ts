@@ -19,6 +19,24 @@ test("Output writes decimals of every length", () => {
   assertEquals(output.takeText(), "000000042 0 7 07 123456789 99 100 ");
 });
 
+test("Output writes numbers with leading zeros, of every length, and IPv4 addresses, and no more than it has reserved", () => {
+  for (const value of NUMBERS) {
+    for (let digits = String(value).length; digits <= 10; digits++) {
+      const output = new Output(1);
+      output.reserve(digits);
+      output.digits(value, digits);
+      assertEquals(output.takeText(), String(value).padStart(digits, "0"));
+    }
+  }
+  for (let octet = 0; octet < 256; octet++) {
+    const bytes = Uint8Array.of(1, octet, 255 - octet, 0, octet);
+    const output = new Output(1);
+    output.reserve(15);
+    output.ipv4(bytes, 1);
+    assertEquals(output.takeText(), bytes.subarray(1).join("."));
+  }
+});
+
 test("Output writes hexadecimal numbers without leading zeros", () => {
   const numbers = [0, 1, 9, 10, 15, 16, 255, 256, 0x0800, 0x86dd, 0xffff, 0x10000, 0xffff_ffff];
   const output = new Output(1024);
