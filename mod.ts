@@ -24,6 +24,7 @@ export {
   EncodeError,
   NetlinkError,
   type NetlinkErrorInit,
+  StrandedError,
   SystemError,
   type SystemErrorInit,
 } from "./src/errors.ts";
@@ -56,6 +57,7 @@ export { localOffset } from "./src/sink/local_offset.ts";
 export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/record.ts";
 export { listen, type ListenOptions } from "./src/receive/listen.ts";
 export type { Entry, Listener } from "./src/receive/listener.ts";
+export type { NetnsOptions } from "./src/socket/open.ts";
 export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type Xdp } from "./src/link/link.ts";
 export type { LinkType } from "./src/link/link_type.ts";

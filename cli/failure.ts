@@ -1,10 +1,12 @@
 /** Failures that are a sentence for the user; all others are bugs, and keep their stack. */
-import { DecodeError, EncodeError, SystemError } from "../mod.ts";
+import { DecodeError, EncodeError, StrandedError, SystemError } from "../mod.ts";
 
 /** What to say about a failure; `undefined` if it is a bug. */
 export function failureText(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  if (error instanceof SystemError || error instanceof DecodeError || error instanceof EncodeError) return error.message;
+  if (error instanceof SystemError || error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) {
+    return error.message;
+  }
   if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
   // What the runtime itself throws: a missing file.
   return "code" in error ? error.message : undefined;

@@ -2,6 +2,7 @@
  * The options of a command: one table, from which the parser knows what there is, the compiler which type it has, and the
  * help what to say about it.
  */
+import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
 /** The command was called wrongly: exit status 2. */
@@ -153,6 +154,24 @@ export function several<Value>(
   parse: (texts: readonly string[], name: string) => Value,
 ): Option<Value | undefined> {
   return { ...about, repeats: true, fallback: undefined, read: (texts, name) => texts.length > 0 ? parse(texts, name) : undefined };
+}
+
+/** The network namespace that a command works in: the same for all that ask the kernel. */
+export const NETNS: Option<string | undefined> = value({
+  value: "NAME",
+  fallback: "the one it is started in",
+  help: "the network namespace to work in",
+  details: "NAME is a name as ip netns lists them, or a path such as /proc/PID/ns/net. Only the sockets to the kernel are opened there: " +
+    "files, and the process itself, stay where they are. Requires CAP_SYS_ADMIN; with --user it is entered before privileges are " +
+    "dropped. Deno also asks for the permission to read the path: --allow-read=/run/netns.",
+}, (text, name) => {
+  if (text === "." || text === "..") throw wrongValue(name, text, "a name as ip netns lists them, or a path such as /proc/PID/ns/net");
+  return text;
+});
+
+/** How the network namespace is said again to another command that is recommended. */
+export function netnsWords(netns: string | undefined): string {
+  return netns === undefined ? "" : ` --netns ${shellWord(netns)}`;
 }
 
 /** The error about a value. */

@@ -1,10 +1,11 @@
 /** The sampling of `psample capture`: added, watched while samples come, and removed however it ends. */
-import { addSampling, ownSamples, type Sampling, type SamplingHandle, type SamplingOptions } from "../mod.ts";
+import { addSampling, type OwnSamples, ownSamples, type Sampling, type SamplingHandle, type SamplingOptions } from "../mod.ts";
 import type { Finding } from "../src/control/finding.ts";
 import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
+import { netnsWords } from "./options.ts";
 import type { Session } from "./session.ts";
 import type { Passing } from "./summary.ts";
 import type { Tally } from "./tally.ts";
@@ -51,20 +52,21 @@ export class Sampled {
   async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
     const { index } = plans[0]!;
     for (const plan of plans) {
-      const { device, direction, match, hardware } = plan;
+      const { device, direction, match, hardware, netns } = plan;
       // The first makes the action, the others share it, if it is to have an index.
       const shares = index !== undefined && this.#handles.size > 0;
-      const options = shares ? { device, direction, match, hardware, index } : { ...plan, group: this.group ?? plan.group };
+      const options = shares ? { device, direction, match, hardware, netns, index } : { ...plan, group: this.group ?? plan.group };
       const onWarning = (text: string): void => this.#session.notice(text);
       this.#handles.set(await addSampling({ ...options, signal, onWarning }), printable(`${device}`));
     }
   }
 
   /** What is sampled, in a line. */
-  description({ rate, direction }: SamplingOptions): string {
+  description({ rate, direction, netns }: SamplingOptions): string {
     const [first] = this.#handles.keys();
     const devices = [...this.#handles.values()].join(", ");
-    return `sampling ${devices}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
+    const where = netns === undefined ? "" : ` in the network namespace ${printable(netns)}`;
+    return `sampling ${devices}${where}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
   }
 
   /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
@@ -84,9 +86,13 @@ export class Sampled {
     await look();
   }
 
+  /** Looks what others sample into the same group. */
+  async findOthers(): Promise<OwnSamples> {
+    return await ownSamples([...this.#handles.keys()]);
+  }
+
   /** Leaves out what others sample into the same group, and tells of it. */
-  async ownSamples(): Promise<Stage> {
-    const { others, alike, isOwn } = await ownSamples([...this.#handles.keys()]);
+  ownSamples({ others, alike, isOwn }: OwnSamples): Stage {
     const where = (samplings: readonly Sampling[]): string =>
       samplings.map(({ device, ifindex, direction }) => `${printable(device ?? `if${ifindex}`)} ${direction}`).join(", ");
     const apart = others.filter((other) => !alike.includes(other));
@@ -183,11 +189,12 @@ export class Sampled {
     this.#endedMs ??= performance.now();
     await this.#count();
     // One that fails must not keep the others.
+    const [{ netns }] = handles as [SamplingHandle];
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
     for (const removal of removals) {
       if (removal.status === "fulfilled") continue;
       const { reason } = removal;
-      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup`);
+      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`);
     }
   }
 }
@@ -232,5 +239,5 @@ function roundRate(rate: number): number {
 
 /** A sentence, and what helps: a command, or advice. */
 function withCure(what: string, cure: string | undefined): string {
-  return cure === undefined ? what : `${what}${/^(ip|tc|bpftool|modprobe) /.test(cure) ? ":" : ";"} ${cure}`;
+  return cure === undefined ? what : `${what}${/^(ip|tc|bpftool|modprobe|nsenter) /.test(cure) ? ":" : ";"} ${cure}`;
 }

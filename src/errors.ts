@@ -153,6 +153,27 @@ export class NetlinkError extends SystemError {
 }
 
 /**
+ * The thread is in another network namespace and cannot get back to its own. Whatever it opens from now on, a socket of the runtime's
+ * too, is in the wrong place: end the process, or the Worker. Sockets that were open before are not affected.
+ *
+ * @category Errors
+ */
+export class StrandedError extends Error {
+  /** Always `"StrandedError"`. */
+  override readonly name = "StrandedError";
+  /** The namespace that the thread is in, as it was called. */
+  readonly netns: string;
+
+  /** Makes the error of a thread that is in `netns`; `cause` is why it cannot leave. */
+  constructor(netns: string, cause: SystemError) {
+    super(`This thread is stuck in the network namespace ${netns}. ${cause.message}. Nothing is opened any more: end the process`, {
+      cause,
+    });
+    this.netns = netns;
+  }
+}
+
+/**
  * An argument that makes no sense: nothing was tried yet.
  *
  * @category Errors

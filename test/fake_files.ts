@@ -29,6 +29,9 @@ import {
 const ENOTDIR = 20;
 const EPIPE = 32;
 
+/** The network namespace that the fake begins in. */
+export const HOME = "home";
+
 /** A file of the fake kernel. */
 export class FakeFile {
   readonly kind: FileStatus["kind"];
@@ -38,10 +41,13 @@ export class FakeFile {
   peer = true;
   /** Of a FIFO: how many bytes it takes at once. */
   room = Infinity;
+  /** Which network namespace it is, if it is one. */
+  readonly netns: string | undefined;
 
-  constructor(bytes: Uint8Array = new Uint8Array(0), kind: FileStatus["kind"] = "file") {
+  constructor(bytes: Uint8Array = new Uint8Array(0), kind: FileStatus["kind"] = "file", netns?: string) {
     this.bytes = bytes;
     this.kind = kind;
+    this.netns = netns;
   }
 
   /** Appends, as a writer does. */
@@ -65,7 +71,8 @@ export type Call =
   | "watch"
   | "open"
   | "read"
-  | "write";
+  | "write"
+  | "setns";
 
 /** The part of the fake that opens, reads and writes. */
 export class FakeFiles {
@@ -73,6 +80,8 @@ export class FakeFiles {
   readonly files: Map<string, FakeFile> = new Map();
   /** Open files. */
   readonly openFiles: Map<number, { file: FakeFile; at: number }> = new Map();
+  /** The network namespace that the thread is in. */
+  netns: string = HOME;
   /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
   readonly log: string[] = [];
   /** What a correct caller never does. */
@@ -198,6 +207,22 @@ export class FakeFiles {
     const own = this.newFd();
     this.openFiles.set(own, { file: open.file, at: 0 });
     return own;
+  }
+
+  openNetns(): number {
+    const fd = this.newFd();
+    this.openFiles.set(fd, { file: new FakeFile(undefined, "file", this.netns), at: 0 });
+    return fd;
+  }
+
+  setns(fd: number, _type: number): number {
+    const failure = this.failure("setns");
+    if (failure) return failure;
+    const open = this.openFiles.get(fd);
+    if (!open) return -EBADF;
+    if (open.file.netns === undefined) return -EINVAL;
+    this.netns = open.file.netns;
+    return 0;
   }
 
   ftruncate(fd: number, size: number): number {

@@ -59,15 +59,18 @@ export class FakeSocket {
   drops = 0;
   /** How often it was read from, by recvmmsg or by the runtime. */
   reads = 0;
+  /** The network namespace that it was opened in. */
+  readonly netns: string;
   /** The watch's callback, while one is there. */
   ready: ((first?: Uint8Array) => void) | undefined;
   waiting = false;
   scheduled = false;
 
-  constructor(fd: number, protocol: number, portId: number) {
+  constructor(fd: number, protocol: number, portId: number, netns: string) {
     this.fd = fd;
     this.protocol = protocol;
     this.portId = portId;
+    this.netns = netns;
   }
 }
 
@@ -187,7 +190,7 @@ export class FakeSys extends FakeFiles implements Sys {
     const failure = this.failure("socket");
     if (failure) return failure;
     const fd = this.newFd();
-    this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++));
+    this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++, this.netns));
     return fd;
   }
 

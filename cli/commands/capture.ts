@@ -13,7 +13,20 @@ import {
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { choice, flag, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
+import {
+  choice,
+  flag,
+  NETNS,
+  netnsWords,
+  number,
+  text,
+  texts,
+  UsageError,
+  value,
+  type Values,
+  wholeNumber,
+  wrongValue,
+} from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
@@ -107,6 +120,7 @@ There is no "or", no "not" and no "either end". Without vlan, only untagged pack
     help: "print the equivalent tc commands and exit",
     details: "Nothing is changed, and no privileges are needed.",
   }),
+  netns: NETNS,
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,
 };
@@ -126,11 +140,12 @@ export const capture: Command = command({
     ["psample capture eth0 -r 100 --direction ingress -w web.pcapng --match 'ip proto tcp dport 443'", ""],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
+    ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
   ],
   options: OPTIONS,
   operands: { name: "DEVICE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
-    const devices = await expandAny(checkDevices([...options.device ?? [], ...words], words));
+    const devices = await expandAny(checkDevices([...options.device ?? [], ...words], words), options.netns);
     const plans = samplingOptions(options, given, devices);
     if (options.dryRun) {
       await io.print(plans.flatMap(tcLines).map((line) => `${line}\n`).join(""));
@@ -175,16 +190,16 @@ function checkDevices(devices: readonly string[], words: readonly string[]): rea
 }
 
 /** `any` is every device that is up, without lo. */
-async function expandAny(devices: readonly string[]): Promise<readonly string[]> {
+async function expandAny(devices: readonly string[], netns: string | undefined): Promise<readonly string[]> {
   if (!devices.includes("any")) return devices;
   if (devices.length > 1) throw new UsageError("any is every device: no other can be named with it");
-  const links = [...(await listLinks()).links()].filter(({ up, name }) => up && name !== undefined && name !== "lo");
+  const links = [...(await listLinks({ netns })).links()].filter(({ up, name }) => up && name !== undefined && name !== "lo");
   if (links.length === 0) throw new UsageError("no device is up but lo");
   return links.map((link) => link.name);
 }
 
 function samplingOptions(options: Options, given: ReadonlySet<string>, devices: readonly string[]): SamplingOptions[] {
-  const { direction, match, control, hardware, index, cookie, group, trunc } = options;
+  const { direction, match, control, hardware, index, cookie, group, trunc, netns } = options;
   const shares = index !== undefined && !given.has("rate");
   for (const name of shares ? ["group", "trunc", "cookie", "control"] : []) {
     if (given.has(name)) throw new UsageError(`--index without --rate shares an existing action: --${name} cannot change it`);
@@ -201,6 +216,7 @@ function samplingOptions(options: Options, given: ReadonlySet<string>, devices: 
     control,
     match,
     hardware,
+    netns,
   }));
   // Compiled here too, so that a wrong match is a wrong call.
   try {
@@ -213,19 +229,21 @@ function samplingOptions(options: Options, given: ReadonlySet<string>, devices: 
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
-  const { user, buffer, latency, count } = options;
+  const { user, buffer, latency, count, netns } = options;
   const plan = planOutput(options, io);
   return await inSession(io, options, async (session) => {
     // Files are opened as the user that is to be, all others before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;
-    const devices = plan.namesDevices ? await watchLinks() : undefined;
+    const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
     const sampled = new Sampled(session);
     try {
-      await session.unlessOver(tellLeftovers(session));
+      await session.unlessOver(tellLeftovers(session, netns));
       const listener = await session.begin(async (signal) => {
         await sampled.add(plans, signal);
-        return await listen({ groups: [sampled.group!], events: false, receiveBufferBytes: buffer, latency, devices, signal });
+        return await listen({ groups: [sampled.group!], events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
       });
+      // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
+      const others = listener && plans[0]!.group !== undefined ? await sampled.findOthers() : undefined;
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
       outputs ??= await plan.open(session);
       if (listener) {
@@ -235,8 +253,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       const tally = new Tally();
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer, sampled.passing(tally));
       const settle = (): Promise<void> => sampled.remove();
-      // Into a group that was chosen here nobody else samples.
-      const own = listener && plans[0]!.group !== undefined ? [await sampled.ownSamples()] : [];
+      const own = others ? [sampled.ownSamples(others)] : [];
       await session.pump(listener ?? NOTHING, {
         ...outputs.start(),
         stages: [...own, tally, ...plan.stages],
@@ -255,9 +272,9 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
   });
 }
 
-async function tellLeftovers(session: Session): Promise<void> {
-  const leftovers = await listLeftovers();
+async function tellLeftovers(session: Session, netns: string | undefined): Promise<void> {
+  const leftovers = await listLeftovers({ netns });
   if (leftovers.length === 0) return;
   const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");
-  session.notice(`left behind by a psample that was killed: ${where}. Remove it with: psample cleanup`);
+  session.notice(`left behind by a psample that was killed: ${where}. Remove it with: psample cleanup${netnsWords(netns)}`);
 }

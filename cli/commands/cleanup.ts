@@ -1,14 +1,15 @@
 /** `psample cleanup`: removes what a killed `psample capture` left behind. */
 import { cleanUpSampling, type FilterSampling, type Kept } from "../../mod.ts";
-import { printable } from "../../src/wire/text.ts";
+import { commandsIn, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { flag } from "../options.ts";
+import { flag, NETNS, netnsWords } from "../options.ts";
 
 const OPTIONS = {
   dryRun: flag({
     help: "show what would be removed",
     details: "One line for each filter, on standard output. Nothing is changed, and no privileges are needed.",
   }),
+  netns: NETNS,
   force: flag({
     help: "also remove what is kept because a psample runs, or may run",
     details: "A psample that is running ends when its filters are removed. Without this option filters are also kept if another " +
@@ -18,8 +19,7 @@ const OPTIONS = {
 
 const REASONS: Readonly<Record<Kept["reason"], string>> = {
   "running": "its psample is running",
-  "unverified": "a process holds the netlink port of its psample, and this kernel does not tell which. To remove it all the same: " +
-    "psample cleanup --force",
+  "unverified": "a process holds the netlink port of its psample, and this kernel does not tell which",
   "in use": "other filters or chains are on it",
   "unmarked": "nothing is on it, so nothing tells whose it is",
 };
@@ -33,15 +33,19 @@ export const cleanup: Command = command({
     "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
     "listed with the reason. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
     "moment is lost, and reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that it found.",
-  examples: [["psample cleanup", "remove it"], ["psample cleanup --dry-run", "only look"]],
+  examples: [["psample cleanup", "remove it"], ["psample cleanup --dry-run", "only look"], ["psample cleanup --netns blue", "elsewhere"]],
   options: OPTIONS,
-  run: async ({ options: { dryRun, force } }, io) => {
+  run: async ({ options: { dryRun, force, netns } }, io) => {
     const onWarning = (message: string): void => io.err(`psample: ${message}\n`);
-    const { removed, kept } = await cleanUpSampling({ dryRun, force, onWarning });
+    const { removed, kept } = await cleanUpSampling({ dryRun, force, netns, onWarning });
     for (const sampling of removed) await io.print(`${dryRun ? "would remove" : "removed"} ${filterText(sampling)}\n`);
     for (const { device, ifindex, sampling, reason } of kept) {
       const what = sampling ? filterText(sampling) : `the clsact qdisc of ${deviceText(device, ifindex)}`;
-      const cure = reason === "unmarked" ? `. If nobody needs it: tc qdisc del dev ${deviceText(device, ifindex)} clsact` : "";
+      const cure = reason === "unmarked"
+        ? `. If nobody needs it: ${commandsIn(netns, `tc qdisc del dev ${deviceText(device, ifindex)} clsact`)}`
+        : reason === "unverified"
+        ? `. To remove it all the same: psample cleanup${netnsWords(netns)} --force`
+        : "";
       io.err(`psample: kept ${what}: ${REASONS[reason]}${cure}\n`);
     }
     const unverified = kept.some(({ reason }) => reason === "unverified");

@@ -1,7 +1,7 @@
 /** `psample doctor`: can this kernel, this user and this runtime receive samples, and if not, what helps. */
 import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
-import { duration, flag, number } from "../options.ts";
+import { duration, flag, NETNS, netnsWords, number } from "../options.ts";
 
 const OPTIONS = {
   group: number({
@@ -10,6 +10,7 @@ const OPTIONS = {
     help: "only about sampling into this group",
     details: "Says what is wrong with it; that nothing samples into it is a fault then.",
   }),
+  netns: NETNS,
   json: flag({
     help: "print one JSON object per line",
     details: "One for each finding: its verdict (good, note or bad), what it is about, the device, direction and group, what was " +
@@ -36,11 +37,12 @@ export const doctor: Command = command({
     ["psample doctor", "check this machine"],
     ["psample doctor eth0", "why does eth0 yield no samples?"],
     ["psample doctor -g 5 && psample -g 5", "listen if group 5 is all right"],
+    ["psample doctor --netns blue eth0", "a device of the network namespace blue"],
   ],
   options: OPTIONS,
   operands: { name: "DEVICE", least: 0, most: 1 },
-  run: async ({ options: { group, json, interval }, words: [device] }, io) => {
-    const findings = (await diagnose({ device, group, milliseconds: interval })).map(inOurWords);
+  run: async ({ options: { group, json, interval, netns }, words: [device] }, io) => {
+    const findings = (await diagnose({ device, group, milliseconds: interval, netns })).map((finding) => inOurWords(finding, netns));
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
     else await io.print(findings.map(line).join(""));
     return findings.some(({ verdict }) => verdict === "bad") ? 1 : 0;
@@ -48,14 +50,14 @@ export const doctor: Command = command({
 });
 
 /** What helps, where the command has a word for it. */
-const CURES: Partial<Record<FindingTopic, string>> = {
-  "leftovers": "psample cleanup removes it, or says why not",
-  "other-namespaces": "--all-namespaces requires CAP_NET_BROADCAST; or listen in that namespace: ip netns exec NAME psample",
+const CURES: Partial<Record<FindingTopic, (netns: string | undefined) => string>> = {
+  "leftovers": (netns) => `psample cleanup${netnsWords(netns)} removes it, or says why not`,
+  "other-namespaces": () => "--all-namespaces requires CAP_NET_BROADCAST; or listen in that namespace: psample --netns NAME",
 };
 
-function inOurWords(finding: Finding): Finding {
+function inOurWords(finding: Finding, netns: string | undefined): Finding {
   const cure = finding.verdict === "good" ? undefined : CURES[finding.about];
-  return cure ? { ...finding, cure } : finding;
+  return cure ? { ...finding, cure: cure(netns) } : finding;
 }
 
 const MARKS = { good: "ok  ", note: "note", bad: "FAIL" };

@@ -3,7 +3,7 @@ import { type Observed, observeSampling } from "../../mod.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
 import { printable, toHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { duration, flag } from "../options.ts";
+import { duration, flag, NETNS } from "../options.ts";
 import { controlText } from "../tc/mod.ts";
 
 const OPTIONS = {
@@ -12,6 +12,7 @@ const OPTIONS = {
     details: "One for each sample action, with every field. 64-bit numbers are strings of decimal digits, the cookie is hexadecimal. " +
       "`devices` are those of a shared block too; `findings` is what is in the way of packets, as psample doctor --json prints it.",
   }),
+  netns: NETNS,
   interval: duration({
     value: "TIME",
     default: 300,
@@ -26,14 +27,18 @@ export const list: Command = command({
   name: "list",
   summary: "list active sampling, its owner, and whether samples arrive",
   usage: "list [OPTION]...",
-  about: "Lists every tc sample action in this network namespace, whoever added it. FLOW compares two readings of the counters: " +
+  about:
+    "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
     "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor tells why); down (its device " +
     "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, and no samples though they were " +
     "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action).",
-  examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"]],
+  examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
+    "psample list --netns blue",
+    "in another network namespace",
+  ]],
   options: OPTIONS,
-  run: async ({ options: { json, interval } }, io) => {
-    const observed = await observeSampling({ milliseconds: interval });
+  run: async ({ options: { json, interval, netns } }, io) => {
+    const observed = await observeSampling({ milliseconds: interval, netns });
     if (json) await io.data(observed.map((one) => `${jsonLine(one)}\n`).join(""));
     else await io.print(table(observed));
     return 0;

@@ -3,7 +3,7 @@ import { dropPrivileges, listen, type ListenStats, listGroups, NetlinkError, wat
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { flag, longName, numbers, UsageError, type Values } from "../options.ts";
+import { flag, longName, NETNS, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
@@ -19,7 +19,7 @@ const OPTIONS = {
   }),
   listGroups: flag({
     letter: "l",
-    help: "list the psample groups in this network namespace",
+    help: "list the psample groups of the network namespace",
     details: "One line for each group that somebody samples into: its number, how many use it, and the number of its next sample.",
   }),
   noConfig: flag({
@@ -48,6 +48,7 @@ const OPTIONS = {
     help: "from every network namespace that has an nsid in this one",
     details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
   }),
+  netns: NETNS,
   ...LISTEN_OPTIONS,
   ...MONITOR_OUTPUT_OPTIONS,
 };
@@ -100,29 +101,30 @@ export const monitor: Command = command({
     ["psample --json --count 100 | jq .", "a hundred samples as JSON"],
     ["psample -w samples.pcap", "record, for psample read or Wireshark"],
     ["psample -l", "list the groups"],
+    ["psample --netns blue", "in the network namespace blue"],
   ],
   options: OPTIONS,
   run: async ({ options, given }, io) => {
     checkConflicts(options.write, given);
-    return options.listGroups ? await list(options.json, io) : await run(options, io);
+    return options.listGroups ? await list(options, io) : await run(options, io);
   },
 });
 
-async function list(json: boolean, io: Io): Promise<number> {
-  const groups = await listGroups();
+async function list({ json, netns }: Options, io: Io): Promise<number> {
+  const groups = await listGroups({ netns });
   await io.data(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
   return STATUS.done;
 }
 
 async function run(options: Options, io: Io): Promise<number> {
-  const { user, buffer, wait } = options;
+  const { user, buffer, wait, netns } = options;
   const plan = planOutput(options, io, { lines: "text", recording: "netlink" });
   return await inSession(io, options, async (session) => {
     // Files are opened as the user that is to be, all others before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;
-    const devices = plan.namesDevices ? await watchLinks() : undefined;
+    const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
     try {
-      if (wait && await session.unlessOver(hasFamily()) === false) session.notice("waiting for the psample module to be loaded");
+      if (wait && await session.unlessOver(hasFamily(netns)) === false) session.notice("waiting for the psample module to be loaded");
       const listener = await session.begin((signal) =>
         listen({
           groups: options.group,
@@ -133,11 +135,12 @@ async function run(options: Options, io: Io): Promise<number> {
           receiveBufferBytes: buffer,
           latency: options.latency,
           devices,
+          netns,
           signal,
         })
       );
       // Somebody who waits for samples that cannot come; a script may start what samples later.
-      if (listener && options.group && !options.allNamespaces && io.errIsTerminal) await tellMissing(options.group, session);
+      if (listener && options.group && !options.allNamespaces && io.errIsTerminal) await tellMissing(options.group, session, netns);
       // To join again when the module is back requires it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: wait });
       outputs ??= await plan.open(session);
@@ -168,17 +171,17 @@ function silenceOf(seconds: number): string {
 }
 
 /** Says of which groups no samples can be expected for now. */
-async function tellMissing(wanted: readonly number[], session: Session): Promise<void> {
-  const sampled = (await listGroups().catch(() => undefined))?.map(({ group }) => group);
+async function tellMissing(wanted: readonly number[], session: Session, netns: string | undefined): Promise<void> {
+  const sampled = (await listGroups({ netns }).catch(() => undefined))?.map(({ group }) => group);
   const missing = sampled && wanted.filter((group) => !sampled.includes(group));
   if (!missing || missing.length === 0) return;
   const others = sampled.length === 0 ? "" : `; sampled groups: ${sampled.join(", ")}`;
   session.notice(`nothing listed by the kernel samples into group ${missing.join(", ")} now (Open vSwitch and mlx5 never are)${others}`);
 }
 
-async function hasFamily(): Promise<boolean> {
+async function hasFamily(netns: string | undefined): Promise<boolean> {
   try {
-    await listGroups();
+    await listGroups({ netns });
     return true;
   } catch (error) {
     if (error instanceof NetlinkError && error.code === "ENOENT") return false;

@@ -1,5 +1,5 @@
+import { open } from "../../src/socket/open.ts";
 import { Requests } from "../../src/socket/requests.ts";
-import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import type { Command } from "../command.ts";
 import { runTc } from "../tc/mod.ts";
@@ -8,22 +8,25 @@ import { runTc } from "../tc/mod.ts";
 export const tc: Command = {
   name: "tc",
   summary: "the parts of iproute2's tc that concern sampling",
-  usage: "tc [-s] [-d] [-j] [-p] OBJECT COMMAND ...",
+  usage: "tc [-s] [-d] [-j] [-p] [-n NETNS] OBJECT COMMAND ...",
   about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress, " +
-    "filter matchall|flower|u32 with action sample, and actions of the kind sample.",
+    "filter matchall|flower|u32 with action sample, and actions of the kind sample. -n NETNS, or --netns NAME, is the network " +
+    "namespace to work in: a name as ip netns lists them, or a path; it requires CAP_SYS_ADMIN.",
   examples: [
     ["psample tc qdisc add dev eth0 clsact", "attach point for filters"],
     ["psample tc filter add dev eth0 ingress matchall action sample rate 1000 group 5", "sample incoming packets"],
     ["psample tc actions add action sample rate 100 group 6 trunc 128 index 19", "a shared action"],
     ["psample tc filter add dev eth1 egress matchall action sample index 19", "use the shared action"],
     ["psample tc -s filter show dev eth0 ingress", "with counters"],
+    ["psample tc --netns blue filter show dev eth0 ingress", "in the network namespace blue"],
   ],
   options: {},
   run: async (words, io) => {
     let requests: Requests | undefined;
     try {
-      const open = async (): Promise<Requests> => requests ??= new Requests(await loadSys(), NETLINK_ROUTE);
-      return await runTc(words, { out: (text) => io.print(text), err: (line) => io.err(line) }, open);
+      const opener = async (netns: string | undefined): Promise<Requests> =>
+        requests ??= new Requests(await open({ netns }), NETLINK_ROUTE);
+      return await runTc(words, { out: (text) => io.print(text), err: (line) => io.err(line) }, opener);
     } finally {
       requests?.close();
     }

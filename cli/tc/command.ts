@@ -98,6 +98,8 @@ export interface TcCommand {
   readonly kind: "command";
   /** The options in front of the object. */
   readonly options: TcOptions;
+  /** The network namespace that all of it is about, if it was named. */
+  readonly netns: string | undefined;
   /** The device that the tasks are about. */
   readonly device: string | undefined;
   /** What to do, in order; the first failure ends the command. */
@@ -112,6 +114,8 @@ export interface TcUsage {
   readonly status: number;
   /** The text for standard error. */
   readonly text: string;
+  /** The network namespace, if it was named in front of the mistake. */
+  readonly netns: string | undefined;
   /** The device that iproute2 looks up before it finds the mistake: if there is no such device, that is the mistake. */
   readonly device: string | undefined;
 }

@@ -2,7 +2,7 @@
 import type { SamplingOptions } from "../../mod.ts";
 import { compileMatch, type Match } from "../../src/filter/match.ts";
 import { etherTypeText } from "../../src/wire/ether_types.ts";
-import { shellWord, toHex } from "../../src/wire/text.ts";
+import { commandsIn, shellWord, toHex } from "../../src/wire/text.ts";
 import { controlText } from "./format/control.ts";
 import { flowerWords, TYPED } from "./format/flower_words.ts";
 
@@ -16,10 +16,11 @@ export function tcLines(options: SamplingOptions): string[] {
   const directions = direction === "both" ? ["ingress", "egress"] : [direction];
   const match = options.match === undefined ? undefined : compileMatch(options.match);
   const filter = `${match?.keys ? flowerText(match) : "matchall"}${hardwareWord(options)}`;
-  return [
+  const lines = [
     `tc qdisc add dev ${device} clsact`,
     ...directions.map((side) => `tc filter add dev ${device} ${side} ${filter} action sample ${actionWords(options)}`),
   ];
+  return lines.map((line) => commandsIn(options.netns, line));
 }
 
 function flowerText({ protocol, keys = {} }: Match): string {

@@ -1,7 +1,7 @@
 /**
  * `psample tc`: iproute2's words for sampling, sent by this program itself.
  */
-import { errnoText, NetlinkError } from "../../src/errors.ts";
+import { ArgumentError, errnoText, NetlinkError, SystemError } from "../../src/errors.ts";
 import { encodeLinkDump, LinkTable } from "../../src/link/link.ts";
 import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter } from "../../src/tc/filter.ts";
@@ -13,6 +13,7 @@ import { formatActions } from "./format/action.ts";
 import { formatFilters } from "./format/filter.ts";
 import { formatQdiscs } from "./format/qdisc.ts";
 import { parseTc } from "./parse/command.ts";
+import { outside, STATUS_USAGE, TcRefusal } from "./parse/refusal.ts";
 import { requestOf, type TcRequest } from "./requests.ts";
 
 /** Who asks the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */
@@ -39,16 +40,26 @@ export interface TcIo {
  *
  * @param words The words, the options in front of the object included.
  * @param io Where to print.
- * @param requester A socket of NETLINK_ROUTE, or a function that opens one, which is called only if the kernel is needed.
+ * @param requester A socket of NETLINK_ROUTE, or a function that opens one, in a network namespace if one was named. It is called only
+ * if the kernel is needed.
  */
 export async function runTc(
   words: readonly string[],
   io: TcIo,
-  requester: TcRequester | (() => TcRequester | Promise<TcRequester>),
+  requester: TcRequester | TcOpener,
 ): Promise<number> {
   const command = parseTc(words);
-  const kernel = new Kernel(requester);
-  const { device } = command;
+  const { device, netns } = command;
+  // A socket that is open already stays where it is.
+  if (netns !== undefined && typeof requester !== "function") return refuse(outside("-netns"), io);
+  const kernel = new Kernel(typeof requester === "function" ? () => requester(netns) : () => requester);
+  try {
+    // As iproute2, before anything else is looked at.
+    if (netns !== undefined) await kernel.open();
+  } catch (error) {
+    if (!(error instanceof SystemError || error instanceof ArgumentError)) throw error;
+    return refuse(new TcRefusal(error.message, STATUS_USAGE), io);
+  }
   try {
     const ifindex = device === undefined ? 0 : deviceIndex(device, await kernel.links());
     if (ifindex === undefined) {
@@ -72,18 +83,26 @@ export async function runTc(
   }
 }
 
+function refuse({ message, status }: TcRefusal, io: TcIo): number {
+  io.err(`${message}\n`);
+  return status;
+}
+
+/** Opens a socket of NETLINK_ROUTE in a network namespace, or where the thread is. */
+export type TcOpener = (netns: string | undefined) => TcRequester | Promise<TcRequester>;
+
 /** The kernel, asked for the first time when something is needed of it: mistakes in the words need nothing. */
 class Kernel {
-  readonly #requester: TcRequester | (() => TcRequester | Promise<TcRequester>);
+  readonly #open: () => TcRequester | Promise<TcRequester>;
   #opened: TcRequester | undefined;
   #links: LinkTable | undefined;
 
-  constructor(requester: TcRequester | (() => TcRequester | Promise<TcRequester>)) {
-    this.#requester = requester;
+  constructor(open: () => TcRequester | Promise<TcRequester>) {
+    this.#open = open;
   }
 
   async open(): Promise<TcRequester> {
-    return this.#opened ??= typeof this.#requester === "function" ? await this.#requester() : this.#requester;
+    return this.#opened ??= await this.#open();
   }
 
   /** All devices, as they were when they were first asked for. */

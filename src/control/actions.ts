@@ -4,7 +4,7 @@
  * @module
  */
 import { ArgumentError, NetlinkError } from "../errors.ts";
-import { loadSys } from "../sys/load.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
 import { EEXIST, EPERM, type Sys } from "../sys/sys.ts";
 import { type Action, type ActionSpec, encodeActionDump, encodeActionFlush, encodeActions, encodeActionsByIndex } from "../tc/action.ts";
 import { addFlags, NLM_F_ECHO } from "../wire/message.ts";
@@ -15,12 +15,12 @@ import { type TrafficControl, withTrafficControl } from "./traffic_control.ts";
 export type { ActionSpec } from "../tc/action.ts";
 
 /**
- * All sample actions of this network namespace, those of filters included. No privileges needed.
+ * All sample actions of a network namespace, those of filters included. No privileges needed.
  *
  * @category Sampling
  */
-export async function listActions(): Promise<Action[]> {
-  return await listActionsWith(await loadSys());
+export async function listActions(options: NetnsOptions = {}): Promise<Action[]> {
+  return await listActionsWith(await open(options));
 }
 
 /** {@linkcode listActions} on a given seam. */
@@ -34,8 +34,8 @@ export async function listActionsWith(sys: Sys): Promise<Action[]> {
  * @throws {NetlinkError} `ENOENT` if there is none.
  * @category Sampling
  */
-export async function getAction(index: number): Promise<Action> {
-  return await getActionWith(await loadSys(), index);
+export async function getAction(index: number, options: NetnsOptions = {}): Promise<Action> {
+  return await getActionWith(await open(options), index);
 }
 
 /** {@linkcode getAction} on a given seam. */
@@ -52,8 +52,8 @@ export async function getActionWith(sys: Sys, index: number): Promise<Action> {
  * @throws {NetlinkError} `EEXIST` if there is an action with this index.
  * @category Sampling
  */
-export async function addAction(action: ActionSpec): Promise<Action | undefined> {
-  return await addActionWith(await loadSys(), action);
+export async function addAction(action: ActionSpec, options: NetnsOptions = {}): Promise<Action | undefined> {
+  return await addActionWith(await open(options), action);
 }
 
 /** {@linkcode addAction} on a given seam. */
@@ -70,8 +70,8 @@ export async function addActionWith(sys: Sys, action: ActionSpec): Promise<Actio
  *
  * @category Sampling
  */
-export async function replaceAction(action: ActionSpec): Promise<Action | undefined> {
-  return await replaceActionWith(await loadSys(), action);
+export async function replaceAction(action: ActionSpec, options: NetnsOptions = {}): Promise<Action | undefined> {
+  return await replaceActionWith(await open(options), action);
 }
 
 /** {@linkcode replaceAction} on a given seam. */
@@ -87,8 +87,8 @@ export async function replaceActionWith(sys: Sys, action: ActionSpec): Promise<A
  * @throws {NetlinkError} `ENOENT` if there is none, `EPERM` if a filter uses it.
  * @category Sampling
  */
-export async function deleteAction(index: number): Promise<void> {
-  return await deleteActionWith(await loadSys(), index);
+export async function deleteAction(index: number, options: NetnsOptions = {}): Promise<void> {
+  return await deleteActionWith(await open(options), index);
 }
 
 /** {@linkcode deleteAction} on a given seam. */
@@ -104,8 +104,8 @@ export async function deleteActionWith(sys: Sys, index: number): Promise<void> {
  *
  * @category Sampling
  */
-export async function flushActions(): Promise<void> {
-  return await flushActionsWith(await loadSys());
+export async function flushActions(options: NetnsOptions = {}): Promise<void> {
+  return await flushActionsWith(await open(options));
 }
 
 /** {@linkcode flushActions} on a given seam. */

@@ -4,7 +4,7 @@ import type { Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
 import { TC_H_CLSACT } from "../tc/tcmsg.ts";
 import { printable } from "../wire/text.ts";
-import type { Finding, FindingTopic } from "./finding.ts";
+import { type Finding, findingIn, type FindingTopic } from "./finding.ts";
 import { type Hook, reach } from "./reached.ts";
 import { tcxPrograms } from "./tcx.ts";
 import { directionOf, type TrafficControl } from "./traffic_control.ts";
@@ -39,7 +39,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
       all.push({ verdict: "good", about: "reached", device, direction, group, what });
     }
     // What is about the device is the same for both directions.
-    for (const finding of all) {
+    for (const finding of all.map((finding) => findingIn(tc.netns, finding))) {
       if (!ABOUT_DEVICE.has(finding.about) || !findings.some(({ what }) => what === finding.what)) findings.push(finding);
     }
   }

@@ -11,11 +11,11 @@ import type { Group } from "../psample/group.ts";
 import { PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
 import { listFamilies } from "../socket/family.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
+import { netnsOf, type NetnsOptions, open, openWith } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
-import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { printable, shellWord } from "../wire/text.ts";
-import type { Finding } from "./finding.ts";
+import { type Finding, findingIn } from "./finding.ts";
 import { listGroupsWith } from "./groups.ts";
 import { hookFindings, placeText } from "./hook_findings.ts";
 import { listListeners } from "./listeners.ts";
@@ -30,7 +30,7 @@ import { withTrafficControl } from "./traffic_control.ts";
  *
  * @category Diagnosis
  */
-export interface DiagnoseOptions {
+export interface DiagnoseOptions extends NetnsOptions {
   /** Only about sampling on this device, by name or index: then its absence is a fault. */
   device?: string | number | undefined;
   /** Only about sampling into this group: then its absence is a fault. */
@@ -59,13 +59,13 @@ const WATCH_MS = 500;
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Finding[]> {
   let sys: Sys;
   try {
-    sys = await loadSys();
+    sys = await open();
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     const cure = "Deno requires the permission --allow-ffi: deno run --allow-ffi ...";
     return [{ verdict: "bad", about: "runtime", what: `the C library cannot be called: ${why}`, cure }];
   }
-  return await diagnoseWith(sys, options);
+  return await diagnoseWith(openWith(sys, options), options);
 }
 
 /** {@linkcode diagnose} on a given seam. */
@@ -88,7 +88,7 @@ export async function diagnoseWith(sys: Sys, options: DiagnoseOptions = {}): Pro
     if (!(error instanceof NetlinkError)) throw error;
     found.push(failure("bad", "socket", error));
   }
-  return found;
+  return found.map((finding) => findingIn(netnsOf(sys), finding));
 }
 
 function groupsFinding(groups: readonly Group[]): Finding {

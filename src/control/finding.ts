@@ -1,4 +1,5 @@
 /** What looking at the kernel found, for {@linkcode diagnose} and for whoever watches sampling. */
+import { commandsIn } from "../wire/text.ts";
 import type { Direction } from "./traffic_control.ts";
 
 /**
@@ -63,3 +64,8 @@ export type FindingTopic =
   | "shared-group"
   | "not-sampled"
   | "flow";
+
+/** A finding as it is told outside of the network namespace that it is about: what helps has to be done there. */
+export function findingIn(netns: string | undefined, finding: Finding): Finding {
+  return netns === undefined || finding.cure === undefined ? finding : { ...finding, cure: commandsIn(netns, finding.cure) };
+}

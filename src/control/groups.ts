@@ -1,20 +1,20 @@
 import { NetlinkError } from "../errors.ts";
 import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { decodeGroup, encodeGetGroups, type Group } from "../psample/group.ts";
-import { loadSys } from "../sys/load.ts";
 import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /**
- * The psample groups of this network namespace, in the kernel's order; empty where there are none. It takes no
+ * The psample groups of a network namespace, in the kernel's order; empty where there are none. It takes no
  * privilege. Groups of Open vSwitch and mlx5 are never listed: the kernel makes those for each sample anew.
  *
  * @throws {NetlinkError} `ENOENT` where the kernel has no psample family.
  * @category Receiving
  */
-export async function listGroups(): Promise<Group[]> {
-  return await listGroupsWith(await loadSys());
+export async function listGroups(options: NetnsOptions = {}): Promise<Group[]> {
+  return await listGroupsWith(await open(options));
 }
 
 /** {@linkcode listGroups} on a given seam. */

@@ -1,17 +1,17 @@
 import { encodeLinkDump, LinkTable } from "../link/link.ts";
 import { type LinkType, linkTypeOfSample } from "../link/link_type.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
 import type { Sample } from "../psample/sample.ts";
-import { loadSys } from "../sys/load.ts";
 import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 
 /**
- * The network devices of this namespace as they are now. It takes no privilege.
+ * The devices of a network namespace as they are now. It takes no privilege.
  *
  * @category Devices
  */
-export async function listLinks(): Promise<LinkTable> {
-  return await listLinksWith(await loadSys());
+export async function listLinks(options: NetnsOptions = {}): Promise<LinkTable> {
+  return await listLinksWith(await open(options));
 }
 
 /** {@linkcode listLinks} on a given seam. */

@@ -1,8 +1,9 @@
 /** Telling the samples of one's own sampling from those of others in the same group. */
+import { ArgumentError } from "../errors.ts";
 import { PSAMPLE_ATTR_USER_COOKIE, PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { findFamily } from "../socket/family.ts";
+import { open } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
-import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
 import { toHex } from "../wire/text.ts";
@@ -42,12 +43,16 @@ export interface OwnSamples {
 }
 
 /**
- * Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed.
+ * Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed, but to enter another
+ * network namespace.
  *
+ * @throws {ArgumentError} if the handles are of several network namespaces.
  * @category Diagnosis
  */
 export async function ownSamples(handles: readonly SamplingHandle[]): Promise<OwnSamples> {
-  return await ownSamplesWith(await loadSys(), handles.flatMap(({ installed }) => installed));
+  const [netns, ...others] = new Set(handles.map(({ netns }) => netns));
+  if (others.length > 0) throw new ArgumentError("The handles are of several network namespaces, and each has groups of its own");
+  return await ownSamplesWith(await open({ netns }), handles.flatMap(({ installed }) => installed));
 }
 
 /** {@linkcode ownSamples} on a given seam, by what was installed. */

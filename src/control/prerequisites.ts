@@ -10,10 +10,12 @@ import {
 } from "../psample/constants.ts";
 import { findFamily } from "../socket/family.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
+import { netnsOf } from "../socket/open.ts";
 import { RECEIVE_BUFFER_BYTES } from "../socket/receiver.ts";
 import { Requests } from "../socket/requests.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { memory } from "../wire/native.ts";
+import { printable } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
 
 /** What was found, and the psample family if the kernel has it. */
@@ -109,7 +111,7 @@ function otherNamespaces(sys: Sys): Finding {
     socket.listenAllNamespaces();
     return { verdict: "good", about, what: "samples of other network namespaces can be received" };
   }, () => {
-    const cure = "listening to all namespaces requires CAP_NET_BROADCAST; or listen in that namespace: ip netns exec NAME ...";
+    const cure = "listening to all namespaces requires CAP_NET_BROADCAST; or listen in that namespace: listen({ netns })";
     return { verdict: "note", about, what: "only samples of this network namespace can be received", cure };
   });
 }
@@ -141,10 +143,12 @@ const INITIAL_NET = "net:[4026531833]";
 
 /** In which namespaces this process is, as far as it can tell from inside. */
 function namespaceText(sys: Sys): string {
-  const net = linkText(sys, "/proc/self/ns/net");
+  // /proc/self is the first thread, which another than this one may be apart from.
+  const net = linkText(sys, "/proc/thread-self/ns/net");
   if (net === undefined) return "network namespace unknown: /proc is not mounted";
   const user = linkText(sys, "/proc/self/ns/user");
-  return `network namespace ${net}${whose(sys, net)}${
+  const name = netnsOf(sys);
+  return `network namespace ${name === undefined ? "" : `${printable(name)}, `}${net}${whose(sys, net)}${
     user === undefined || user === INITIAL_USER ? "" : ", in a user namespace of its own"
   }`;
 }

@@ -1,14 +1,15 @@
-/** All sampling of this network namespace: who set it up, whether packets reach it, and whether samples flow. */
+/** All sampling of a network namespace: who set it up, whether packets reach it, and whether samples flow. */
 import { NetlinkError } from "../errors.ts";
 import type { Link, LinkTable } from "../link/link.ts";
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { findFamily } from "../socket/family.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
-import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
 import type { Qdisc } from "../tc/qdisc.ts";
 import { TC_H_CLSACT, TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
+import { findingIn } from "./finding.ts";
 import { type Flow, flowOf, type Reading } from "./flow.ts";
 import { listGroupsWith } from "./groups.ts";
 import { generatesUnheard, listListeners } from "./listeners.ts";
@@ -55,7 +56,7 @@ export interface ObservedPlace {
  *
  * @category Diagnosis
  */
-export interface ObserveOptions {
+export interface ObserveOptions extends NetnsOptions {
   /** How long to watch the counters, in milliseconds. Defaults to 300. */
   milliseconds?: number | undefined;
   /** Watch the counters of the devices too. Defaults to `false`. */
@@ -67,12 +68,12 @@ const WATCH_MS = 300;
 const MARGIN_MS = 20;
 
 /**
- * Watches all sampling of this network namespace for a moment. No privileges needed.
+ * Watches all sampling of a network namespace for a moment. No privileges needed.
  *
  * @category Diagnosis
  */
 export async function observeSampling(options: ObserveOptions = {}): Promise<Observed[]> {
-  return await observeSamplingWith(await loadSys(), options);
+  return await observeSamplingWith(await open(options), options);
 }
 
 /** {@linkcode observeSampling} on a given seam. */
@@ -158,7 +159,7 @@ async function survey(sys: Sys): Promise<Surveyed[]> {
             tcx: tcx(hook),
           })
         );
-        return { sampling, reach: together(answers), hooks };
+        return { sampling, reach: together(answers, tc.netns), hooks };
       })
     );
     const unused = (await unusedSamplings(tc)).map((sampling) => ({ sampling, reach: undefined, hooks: [] }));
@@ -196,8 +197,8 @@ function tcxOf(sys: Sys): (hook: Hook) => Place["tcx"] {
 const BEST: readonly Reach["state"][] = ["reached", "possibly-hidden", "hidden", "gone"];
 
 /** Packets reach a block if they do at one of its devices. */
-function together(answers: readonly Reach[]): Reach {
+function together(answers: readonly Reach[], netns: string | undefined): Reach {
   const state = BEST.find((state) => answers.some((answer) => answer.state === state)) ?? "hidden";
-  const findings = answers.flatMap(({ findings }) => findings);
+  const findings = answers.flatMap(({ findings }) => findings).map((finding) => findingIn(netns, finding));
   return { state, findings, tcxUnknown: answers.some(({ tcxUnknown }) => tcxUnknown) };
 }

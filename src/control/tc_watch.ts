@@ -5,7 +5,7 @@
 import { NetlinkError } from "../errors.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
-import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
+import { NETLINK_DROP_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK, type Sys } from "../sys/sys.ts";
 import { decodeTcHeader, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWQDISC, RTM_NEWTFILTER } from "../tc/tcmsg.ts";
 import { splitMessages } from "../wire/message.ts";
 
@@ -26,31 +26,56 @@ export interface TcEvent {
   readonly parent: number;
 }
 
-/** Listens to changes on one device. */
+/** Listens to changes on one device at a time. */
 export class TcWatch {
   readonly #socket: NetlinkSocket;
   readonly #batch: Datagrams;
-  readonly #ifindex: number;
+  #ifindex = 0;
   #drops = 0;
 
-  /** Begins to listen, which needs no privileges; `undefined` if there is no descriptor left for that. */
+  /** Begins to hear changes of a device, which needs no privileges; `undefined` if there is no descriptor left for that. */
   static open(sys: Sys, ifindex: number): TcWatch | undefined {
-    let socket: NetlinkSocket | undefined;
+    const watch = TcWatch.prepare(sys);
+    if (watch?.begin(ifindex)) return watch;
+    watch?.close();
+    return undefined;
+  }
+
+  /**
+   * Opens the socket and hears nothing yet: when the time has come there may be no descriptor left, or not the right to go back to the
+   * network namespace. `undefined` if there is none left now. Needs no privileges.
+   */
+  static prepare(sys: Sys): TcWatch | undefined {
     try {
-      socket = new NetlinkSocket(sys, NETLINK_ROUTE);
-      socket.join(RTNLGRP_TC, "RTNLGRP_TC");
-      return new TcWatch(socket, ifindex);
+      return new TcWatch(new NetlinkSocket(sys, NETLINK_ROUTE));
     } catch (error) {
-      socket?.close();
       if (error instanceof NetlinkError) return undefined;
       throw error;
     }
   }
 
-  private constructor(socket: NetlinkSocket, ifindex: number) {
+  private constructor(socket: NetlinkSocket) {
     this.#socket = socket;
     this.#batch = socket.batch(8, { senders: true });
+  }
+
+  /** Hears changes of this device from now on; false if that is not possible. */
+  begin(ifindex: number): boolean {
     this.#ifindex = ifindex;
+    try {
+      this.#socket.join(RTNLGRP_TC, "RTNLGRP_TC");
+    } catch (error) {
+      if (error instanceof NetlinkError) return false;
+      throw error;
+    }
+    // What came until it was ended the last time.
+    this.events();
+    return true;
+  }
+
+  /** Hears nothing until it begins again. */
+  end(): void {
+    this.#socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, RTNLGRP_TC);
   }
 
   /** What has changed since the last call, in order; `undefined` if it was too much to be noticed. */
@@ -77,7 +102,7 @@ export class TcWatch {
     return this.#drops === before ? events : undefined;
   }
 
-  /** Ends listening. */
+  /** Ends listening for good. */
   close(): void {
     this.#socket.close();
   }

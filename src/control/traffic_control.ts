@@ -5,6 +5,7 @@
  */
 import { NetlinkError } from "../errors.ts";
 import { decodeLink, encodeGetLink, encodeLinkDump, IFNAME_MAX, type Link, LinkTable, RTM_NEWLINK } from "../link/link.ts";
+import { netnsOf } from "../socket/open.ts";
 import { type Request, Requests } from "../socket/requests.ts";
 import { EINVAL, ENODEV, ENOENT, EOPNOTSUPP, EPERM, NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 import { type Action, decodeActions, encodeActionDump } from "../tc/action.ts";
@@ -25,6 +26,7 @@ import {
   TC_H_FFFF,
 } from "../tc/tcmsg.ts";
 import type { Message } from "../wire/message.ts";
+import { commandsIn } from "../wire/text.ts";
 
 /**
  * Which packets of a device.
@@ -67,9 +69,12 @@ export interface Change extends Request {
 /** A socket for requests about traffic control. */
 export class TrafficControl {
   readonly #requests: Requests;
+  /** The network namespace that it asks about, as {@linkcode netnsOf} has it. */
+  readonly netns: string | undefined;
 
   /** Opens the socket. */
   constructor(sys: Sys) {
+    this.netns = netnsOf(sys);
     this.#requests = new Requests(sys, NETLINK_ROUTE);
   }
 
@@ -104,7 +109,7 @@ export class TrafficControl {
     if (link) return link;
     const long = typeof device === "string" && new TextEncoder().encode(device).length > IFNAME_MAX;
     const hint = `${long ? `Names have up to ${IFNAME_MAX} bytes, and it is no alternative name either. ` : ""}` +
-      "See ip link for the devices of this network namespace";
+      `See ${commandsIn(this.netns, "ip link")} for the devices of this network namespace`;
     throw new NetlinkError(findOp(device), ENODEV, { hint });
   }
 
@@ -188,7 +193,7 @@ export class TrafficControl {
     try {
       return await this.#requests.request(message, op);
     } catch (error) {
-      throw error instanceof NetlinkError ? withHint(error, message, cures) : error;
+      throw error instanceof NetlinkError ? this.#withHint(error, message, cures) : error;
     }
   }
 
@@ -199,7 +204,7 @@ export class TrafficControl {
    */
   async changeAll(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
     const outcomes = await this.#requests.requestAll(changes);
-    return outcomes.map(({ error }, i) => error && withHint(error, changes[i]!.message, changes[i]!.cures));
+    return outcomes.map(({ error }, i) => error && this.#withHint(error, changes[i]!.message, changes[i]!.cures));
   }
 
   /** Sends a request about sample actions and returns those that its answer has. */
@@ -208,6 +213,16 @@ export class TrafficControl {
     return (await this.change(message, op, cures)).filter(({ type }) => type >= RTM_NEWACTION && type <= RTM_GETACTION)
       .flatMap((answer) => decodeActions(answer).actions)
       .filter((action) => action.sample !== undefined);
+  }
+
+  #withHint(error: NetlinkError, request: Uint8Array, cures: Cures = {}): NetlinkError {
+    const { op, errno, extackOffset } = error;
+    const argument = extackOffset === undefined ? undefined : refusedArgument(request, extackOffset);
+    const extack = argument === undefined ? error.extack : `${error.extack ?? "refused"} (${argument})`;
+    // The kernel says EPERM also for what is in use, and then says more.
+    const own = errno === EPERM && !extack ? undefined : cures[errno];
+    const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
+    return new NetlinkError(op, errno, { extack, extackOffset, hint: commandsIn(this.netns, hint) });
   }
 }
 
@@ -228,14 +243,4 @@ function findOp(device: string | number): string {
 /** ENOENT, ENODEV and EINVAL all mean that there is no such filter or qdisc, or not any more. */
 export function isGone(error: unknown): boolean {
   return error instanceof NetlinkError && [ENOENT, ENODEV, EINVAL].includes(error.errno);
-}
-
-function withHint(error: NetlinkError, request: Uint8Array, cures: Cures = {}): NetlinkError {
-  const { op, errno, extackOffset } = error;
-  const argument = extackOffset === undefined ? undefined : refusedArgument(request, extackOffset);
-  const extack = argument === undefined ? error.extack : `${error.extack ?? "refused"} (${argument})`;
-  // The kernel says EPERM also for what is in use, and then says more.
-  const own = errno === EPERM && !extack ? undefined : cures[errno];
-  const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
-  return new NetlinkError(op, errno, { extack, extackOffset, hint });
 }

@@ -2,6 +2,7 @@ import { NetlinkError } from "../errors.ts";
 import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, type Family, GENL_GROUP_NOTIFY, genlCommand } from "../genl/ctrl.ts";
 import { PSAMPLE_GENL_NAME, PSAMPLE_NL_MCGRP_CONFIG_NAME, PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
 import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
+import { netnsOf } from "../socket/open.ts";
 import type { Receiver } from "../socket/receiver.ts";
 import { Requests } from "../socket/requests.ts";
 import { ENODEV, ENOENT, EPERM, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
@@ -61,6 +62,8 @@ export class FamilyWatch {
   #checking: Promise<void> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
+  /** The socket for questions while none is asked, in another network namespace. */
+  #kept: Requests | undefined;
 
   /** Watches for `receiver`. */
   constructor(sys: Sys, receiver: Receiver, memberships: Memberships, events: FamilyEvents) {
@@ -111,6 +114,7 @@ export class FamilyWatch {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
+    this.#kept?.close();
   }
 
   async #check(): Promise<void> {
@@ -138,11 +142,14 @@ export class FamilyWatch {
   }
 
   async #find(): Promise<Family | undefined> {
-    const requests = new Requests(this.#sys, NETLINK_GENERIC);
+    const requests = this.#kept ?? new Requests(this.#sys, NETLINK_GENERIC);
+    this.#kept = undefined;
     try {
       return await findFamily(requests, PSAMPLE_GENL_NAME);
     } finally {
-      requests.close();
+      // To open one there again may be impossible: the name of the namespace is gone, or the right to enter it was given up.
+      if (netnsOf(this.#sys) !== undefined && !this.#closed) this.#kept = requests;
+      else requests.close();
     }
   }
 

@@ -4,8 +4,8 @@ import { SocketFilter } from "../filter/socket_filter.ts";
 import type { Devices } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { Sample } from "../psample/sample.ts";
+import { netnsOf, type NetnsOptions, open } from "../socket/open.ts";
 import { RECEIVE_BUFFER_BYTES, Receiver } from "../socket/receiver.ts";
-import { loadSys } from "../sys/load.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { KernelFilter } from "./kernel_filter.ts";
 import { type Listener, SocketListener } from "./listener.ts";
@@ -16,7 +16,7 @@ import { LiveLinks } from "./live_links.ts";
  *
  * @category Receiving
  */
-export interface ListenOptions {
+export interface ListenOptions extends NetnsOptions {
   /** Only these psample groups, filtered in the kernel. Defaults to all. */
   groups?: readonly number[] | undefined;
   /**
@@ -46,14 +46,14 @@ export interface ListenOptions {
   receiveBufferBytes?: number | undefined;
   /** If the psample family is missing, wait for it, including when it disappears later. Otherwise both are errors. */
   wait?: boolean | undefined;
-  /** Receive from all network namespaces that have an nsid in this one, which requires CAP_NET_BROADCAST. */
+  /** Receive from all network namespaces that have an nsid in that of the listener, which requires CAP_NET_BROADCAST. */
   allNamespaces?: boolean | undefined;
   /**
    * `"batch"`: poll every 1 ms while samples keep arriving (every 10 ms at low rates), which is cheapest. `"low"`: wake up for each
    * sample. Defaults to `"batch"`.
    */
   latency?: "batch" | "low" | undefined;
-  /** The devices that samples name. Defaults to those of this network namespace, as they are when a batch is read. */
+  /** The devices that samples name. Defaults to those of the listener's network namespace, as they are when a batch is read. */
   devices?: Devices | undefined;
   /** Closes the listener when it aborts: iterations end as if there were no more. */
   signal?: AbortSignal | undefined;
@@ -102,7 +102,7 @@ export async function listen(options: ListenOptions & { samples: false }): Promi
  */
 export async function listen(options?: ListenOptions): Promise<Listener>;
 export async function listen(options: ListenOptions = {}): Promise<Listener> {
-  return await listenWith(await loadSys(), options);
+  return await listenWith(await open(options), options);
 }
 
 /** {@linkcode listen} on a given seam. */
@@ -122,6 +122,8 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
   const { devices } = options;
   const links = devices ? undefined : new LiveLinks(sys);
+  // Another namespace may not be there, or not to be entered, when somebody asks for the first time.
+  if (netnsOf(sys) !== undefined) links?.watch();
   let listener: SocketListener;
   try {
     // Before joining, so that no foreign sample ever gets in.

@@ -1,5 +1,5 @@
 /**
- * The network devices of this namespace, kept up to date by what the kernel tells of them (RTNLGRP_LINK): a device that is renamed has
+ * The devices of a network namespace, kept up to date by what the kernel tells of them (RTNLGRP_LINK): a device that is renamed has
  * its new name at once, and asking for one costs a look into a table.
  *
  * Names are decoration: nothing here fails because of them. What cannot be found out stays unknown, or as it was, and is tried again.
@@ -9,7 +9,7 @@ import type { Device, Devices } from "../link/device.ts";
 import { ChangingLinkTable, decodeLink, encodeLinkDump, type Link, RTM_DELLINK, RTM_NEWLINK } from "../link/link.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
-import { loadSys } from "../sys/load.ts";
+import { netnsOf, type NetnsOptions, open } from "../socket/open.ts";
 import { EAGAIN, NETLINK_GET_STRICT_CHK, NETLINK_ROUTE, SOL_NETLINK, type Sys } from "../sys/sys.ts";
 import {
   ackError,
@@ -33,7 +33,7 @@ const RETRY_MS = 1000;
 const MOST_DUMPS = 4;
 
 /**
- * The devices of this network namespace as they are at the moment of asking.
+ * The devices of a network namespace as they are at the moment of asking.
  *
  * @category Devices
  */
@@ -43,14 +43,14 @@ export interface LiveDevices extends Devices, Disposable {
 }
 
 /**
- * Watches the network devices of this namespace. Needs no privileges. What cannot be found out is unknown, and tried again later.
+ * Watches the devices of a network namespace. Needs no privileges. What cannot be found out is unknown, and tried again later.
  *
  * A listener watches them by itself, as soon as somebody asks for a device of its batches: this is for others.
  *
  * @category Devices
  */
-export async function watchLinks(): Promise<LiveDevices> {
-  return watchLinksWith(await loadSys());
+export async function watchLinks(options: NetnsOptions = {}): Promise<LiveDevices> {
+  return watchLinksWith(await open(options));
 }
 
 /** {@linkcode watchLinks} on a given seam. */
@@ -65,6 +65,9 @@ export class LiveLinks implements LiveDevices {
   readonly #sys: Sys;
   #socket: NetlinkSocket | undefined;
   #datagrams: Datagrams | undefined;
+  /** For lists: in another network namespace, which may be out of reach when the next one is needed, it stays open. */
+  #asking: NetlinkSocket | undefined;
+  #sequence = 0;
   #table = new ChangingLinkTable();
   /** What was asked for since the table changed, by the 16 bits that the kernel sends of an index. */
   readonly #found = new Map<number, Device | undefined>();
@@ -138,6 +141,7 @@ export class LiveLinks implements LiveDevices {
     this.#isClosed = true;
     this.begin();
     this.#socket?.close();
+    this.#asking?.close();
   }
 
   [Symbol.dispose](): void {
@@ -176,12 +180,13 @@ export class LiveLinks implements LiveDevices {
 
   /** Asks for all devices. The kernel makes the list as it is read, so that there is nothing to wait for. */
   #list(): void {
-    const socket = new NetlinkSocket(this.#sys, NETLINK_ROUTE);
+    const socket = this.#asking ?? new NetlinkSocket(this.#sys, NETLINK_ROUTE);
+    if (netnsOf(this.#sys) !== undefined) this.#asking = socket;
     try {
       socket.option(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
       const datagrams = socket.batch(8, { senders: true });
       for (let i = 1;; i++) {
-        const { table, isInterrupted } = dump(socket, datagrams, i);
+        const { table, isInterrupted } = dump(socket, datagrams, ++this.#sequence);
         if (isInterrupted && i < MOST_DUMPS) continue;
         this.#table = table;
         this.#version++;
@@ -189,7 +194,7 @@ export class LiveLinks implements LiveDevices {
         return;
       }
     } finally {
-      socket.close();
+      if (socket !== this.#asking) socket.close();
     }
   }
 

@@ -1,6 +1,7 @@
 /** A netlink socket: opening, options, sending and receiving. */
 import { NetlinkError } from "../errors.ts";
 import { type DatagramOptions, Datagrams } from "./datagrams.ts";
+import { openSocket } from "./open.ts";
 import {
   AF_NETLINK,
   EACCES,
@@ -99,7 +100,7 @@ export class NetlinkSocket {
   /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id unless one is given. */
   constructor(sys: Sys, protocol: number, portId = 0) {
     this.#sys = sys;
-    const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
+    const fd = openSocket(sys, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
     if (fd < 0) throw new NetlinkError(`open a ${PROTOCOL_NAMES[protocol] ?? "netlink"} socket`, -fd, { hint: OPEN_HINTS[-fd] });
     this.fd = fd;
     try {

@@ -7,6 +7,7 @@ import {
   cPath,
   fileStatus,
   isPath,
+  OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
   polledEvents,
@@ -27,6 +28,8 @@ import {
   ENOSYS,
   type FileStatus,
   type Memory,
+  O_CLOEXEC,
+  O_RDONLY,
   POLLOUT,
   type SignalAction,
   type Sys,
@@ -51,6 +54,7 @@ interface Libc {
   read(fd: number, into: Memory, size: number): number;
   write(fd: number, bytes: Memory, size: number): number;
   statx(directory: number, path: Memory, flags: number, mask: number, status: Memory): number;
+  setns(fd: number, type: number): number;
   ftruncate(fd: number, size: number): number;
   unlink(path: Memory): number;
   poll(fds: Memory, count: number, timeout: number): number;
@@ -100,6 +104,8 @@ const SYMBOLS = {
   write: { args: ["i32", "ptr", "u64"], returns: "i32" },
   // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
   statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns: "i32" },
+  // int setns(int fd, int type)
+  setns: { args: ["i32", "i32"], returns: "i32" },
   // int ftruncate(int fd, off_t size)
   ftruncate: { args: ["i32", "i64"], returns: "i32" },
   // int unlink(const char *path)
@@ -248,6 +254,14 @@ class BunSys implements Sys {
     const status = memory(STATX_BYTES);
     const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status), read.i32(this.#errnoAddress, 0));
     return result < 0 ? result : fileStatus(status);
+  }
+
+  openNetns(): number {
+    return this.#ok(this.#libc.open(cPath(OWN_NETNS), O_RDONLY | O_CLOEXEC, 0), read.i32(this.#errnoAddress, 0));
+  }
+
+  setns(fd: number, type: number): number {
+    return this.#ok(this.#libc.setns(fd, type), read.i32(this.#errnoAddress, 0));
   }
 
   ftruncate(fd: number, size: number): number {

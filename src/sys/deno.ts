@@ -4,6 +4,7 @@ import {
   cPath,
   fileStatus,
   isPath,
+  OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
   polledEvents,
@@ -26,6 +27,8 @@ import {
   ENOSYS,
   type FileStatus,
   type Memory,
+  O_CLOEXEC,
+  O_RDONLY,
   O_RDWR,
   O_WRONLY,
   POLLIN,
@@ -67,6 +70,8 @@ const SYMBOLS = {
   write: { parameters: ["i32", "buffer", "u64"], result: "i32" },
   // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
+  // int setns(int fd, int type)
+  setns: { parameters: ["i32", "i32"], result: "i32" },
   // int ftruncate(int fd, off_t size)
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   // int unlink(const char *path)
@@ -259,6 +264,14 @@ class DenoSys implements Sys {
       this.#libc.read(this.#errno, this.#errnoAddress, 4n),
     );
     return result < 0 ? result : fileStatus(status);
+  }
+
+  openNetns(): number {
+    return this.#ok(this.#libc.open(cPath(OWN_NETNS), O_RDONLY | O_CLOEXEC, 0), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
+  setns(fd: number, type: number): number {
+    return this.#ok(this.#libc.setns(fd, type), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
   ftruncate(fd: number, size: number): number {

@@ -31,6 +31,9 @@ export function cPath(path: string): Memory {
   return ended;
 }
 
+/** The network namespace of the thread that opens it: /proc/self is that of the process's first thread, which a Worker is not. */
+export const OWN_NETNS = "/proc/thread-self/ns/net";
+
 // include/uapi/linux/stat.h, include/uapi/linux/fcntl.h
 export const STATX_BYTES = 256;
 export const STATX_BASIC_STATS = 0x7ff;

@@ -60,6 +60,9 @@ export const NETLINK_CAP_ACK = 10;
 export const NETLINK_EXT_ACK = 11;
 export const NETLINK_GET_STRICT_CHK = 12;
 
+// include/uapi/linux/sched.h
+export const CLONE_NEWNET = 0x40000000;
+
 // include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: bpf(2) has no function in libc.
 export const SYS_BPF: Readonly<Record<string, number>> = { x86_64: 321, x64: 321, aarch64: 280, arm64: 280 };
 
@@ -161,6 +164,13 @@ export interface Sys {
    * gives access to nothing new.
    */
   reopen(fd: number, flags: number): number;
+  /**
+   * open(2) of the network namespace that this thread is in, through /proc/thread-self/ns/net. Asks for no permission, since it gives access
+   * to nothing new.
+   */
+  openNetns(): number;
+  /** setns(2), of this thread: it is in the namespace that `fd` is, which must be of the kind `type`, CLONE_NEW*. */
+  setns(fd: number, type: number): number;
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
   /** unlink(2). On Deno it asks for the permission to write `path` first. */

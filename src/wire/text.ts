@@ -69,7 +69,21 @@ export function printable(text: string | undefined): string | undefined {
 
 /** A name as a word of a shell's command line, for people to copy: nothing in it is run, controls a terminal or hides. */
 export function shellWord(name: string): string {
-  if (/^[\w.@%+:,-]+$/.test(name)) return name;
+  if (/^[\w.@%+:,/-]+$/.test(name)) return name;
   if (!/[\\'\p{C}\p{Z}]/u.test(name)) return `'${name}'`;
   return `$'${printable(name).replaceAll("'", "\\x27")}'`;
+}
+
+/**
+ * Commands of `tc` and `ip` in a text, as they are typed outside of the network namespace that they are for: `tc -n blue qdisc ...`. Both
+ * programs take a name; where it is a path, nsenter(1) goes there.
+ */
+export function commandsIn(netns: string | undefined, text: string): string;
+export function commandsIn(netns: string | undefined, text: string | undefined): string | undefined;
+export function commandsIn(netns: string | undefined, text: string | undefined): string | undefined {
+  if (netns === undefined) return text;
+  const enter = netns.includes("/") ? `nsenter -n${shellWord(netns)} ` : "";
+  const option = enter === "" ? ` -n ${shellWord(netns)}` : "";
+  // Not again what somebody below has done already.
+  return text?.replace(/(?<!nsenter -n\S+ )\b(tc|ip)(?= (?:qdisc|filter|actions|link)\b)/g, (program) => `${enter}${program}${option}`);
 }

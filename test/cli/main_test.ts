@@ -114,6 +114,34 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
   }
 });
 
+test("--netns: every command that asks the kernel has it, and what cannot be a name is a wrong call", async () => {
+  for (const command of [[], ["capture", "eth0"], ["list"], ["doctor"], ["cleanup"]]) {
+    assertStringIncludes((await run([...command.slice(0, 1), "--help"])).text(), "--netns NAME", command.join(" "));
+    const { status, errors } = await run([...command, "--netns", ".."]);
+    assertEquals(status, 2);
+    assertStringIncludes(errors(), 'psample: --netns is "..": expected a name as ip netns lists them, or a path such as /proc/PID/ns/net');
+    assertEquals((await run([...command, "--netns", ""])).status, 2);
+  }
+  assertStringIncludes((await run(["help", "netns"])).text(), "CAP_SYS_ADMIN");
+  assertStringIncludes((await run(["tc", "--help"])).text(), "--netns NAME");
+  const dry = await run(["capture", "v0", "--dry-run", "--direction", "egress", "--netns", "/proc/17/ns/net"]);
+  assertStringIncludes(
+    dry.text(),
+    "nsenter -n/proc/17/ns/net tc qdisc add dev v0 clsact\nnsenter -n/proc/17/ns/net tc filter add dev v0 egress ",
+  );
+});
+
+test("--netns: a namespace that there is not is one sentence, and status 1", async () => {
+  for (const command of [[], ["-l"], ["capture", "eth0"], ["list"], ["doctor"], ["cleanup"]]) {
+    const { status, text, errors } = await run([...command, "--netns", "no-such-psample"]);
+    assertEquals([status, text()], [1, ""], command.join(" "));
+    assertMatch(
+      errors(),
+      /^psample: Cannot enter the network namespace no-such-psample: no such file or directory \(ENOENT\)\. .*ip netns lists.*\n$/,
+    );
+  }
+});
+
 test("the pairs that libpsample's tool refuses are refused", async () => {
   const pairs = [
     ["-m", "-l"],

@@ -152,26 +152,26 @@ test("namespaces: the host's is only called so where it is", async () => {
   const cases: [Record<string, string>, string][] = [
     [{}, "network namespace unknown: /proc is not mounted"],
     [
-      { ...host, "/proc/self/ns/net": "net:[4026531992]", "/proc/1/ns/net": "net:[4026531992]" },
+      { ...host, "/proc/thread-self/ns/net": "net:[4026531992]", "/proc/1/ns/net": "net:[4026531992]" },
       "network namespace net:[4026531992], the host's",
     ],
     [
-      { ...host, "/proc/self/ns/net": "net:[4026532500]", "/proc/1/ns/net": "net:[4026531992]" },
+      { ...host, "/proc/thread-self/ns/net": "net:[4026532500]", "/proc/1/ns/net": "net:[4026531992]" },
       "network namespace net:[4026532500], not the host's (net:[4026531992]): what is sampled there does not arrive here",
     ],
-    [{ ...host, "/proc/self/ns/net": "net:[4026532500]" }, "network namespace net:[4026532500]"],
+    [{ ...host, "/proc/thread-self/ns/net": "net:[4026532500]" }, "network namespace net:[4026532500]"],
     // Since Linux 6.18 the first network namespace has a number that never changes.
     [
-      { "/proc/self/ns/net": "net:[4026531833]", "/proc/self/ns/pid": "pid:[4026532777]" },
+      { "/proc/thread-self/ns/net": "net:[4026531833]", "/proc/self/ns/pid": "pid:[4026532777]" },
       "network namespace net:[4026531833], the host's",
     ],
     // In a container process 1 is the container's, whose network namespace may be the host's or not.
     [
-      { "/proc/self/ns/net": "net:[4026532500]", "/proc/1/ns/net": "net:[4026532500]", "/proc/self/ns/pid": "pid:[4026532777]" },
+      { "/proc/thread-self/ns/net": "net:[4026532500]", "/proc/1/ns/net": "net:[4026532500]", "/proc/self/ns/pid": "pid:[4026532777]" },
       "network namespace net:[4026532500], in a container: whether it is the host's cannot be told from here",
     ],
     [
-      { ...host, "/proc/self/ns/net": "net:[4026532500]", "/proc/self/ns/user": "user:[4026532600]" },
+      { ...host, "/proc/thread-self/ns/net": "net:[4026532500]", "/proc/self/ns/user": "user:[4026532600]" },
       "network namespace net:[4026532500], in a user namespace of its own",
     ],
   ];

@@ -57,3 +57,17 @@ test("without a descriptor there is no watch", () => {
   assertEquals(TcWatch.open(sys, 5), undefined);
   sys.assertClean();
 });
+
+test("between its end and its next beginning a watch hears nothing, and tells nothing of what came before", () => {
+  const sys = new FakeSys();
+  const watch = TcWatch.open(sys, 5)!;
+  sys.multicast(RTNLGRP_TC, change(RTM_NEWQDISC, 5, 7));
+  watch.end();
+  sys.multicast(RTNLGRP_TC, change(RTM_NEWQDISC, 5, 8));
+  assertEquals(watch.begin(6), true);
+  assertEquals(watch.events(), []);
+  sys.multicast(RTNLGRP_TC, change(RTM_NEWQDISC, 6, 9));
+  assertEquals(watch.events()?.map(({ by }) => by), [9]);
+  watch.close();
+  sys.assertClean();
+});

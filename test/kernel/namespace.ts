@@ -5,7 +5,8 @@
  * What the thread opens or starts belongs to the namespace it is in at that moment: sockets, programs, Workers.
  */
 import { spawnSync } from "node:child_process";
-import { closeSync, openSync, readFileSync, writeFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from "node:fs";
+import process from "node:process";
 import { encodeMessage, NLM_F_REQUEST } from "../../src/wire/message.ts";
 import { Requests } from "../../src/socket/requests.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
@@ -48,7 +49,11 @@ function enter(fd: number): void {
 
 function enterFresh(): void {
   if (libc.unshare(CLONE_NEWNET) !== 0) throw new Error("unshare failed: it takes CAP_SYS_ADMIN");
-  // Or each device that comes up would say hello by IPv6, right into the samples.
+  silenceIpv6();
+}
+
+/** Or each device that comes up would say hello by IPv6, right into the samples. */
+function silenceIpv6(): void {
   for (const which of ["all", "default"]) writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, "1");
 }
 
@@ -81,19 +86,23 @@ export async function inFreshNamespace(work: () => Promise<void>): Promise<void>
   }
 }
 
+function freshNamespace(): number {
+  const here = current();
+  try {
+    enterFresh();
+    return current();
+  } finally {
+    enter(here);
+    closeSync(here);
+  }
+}
+
 /** Another network namespace beside the one the thread is in. */
 export class Neighbour implements Disposable {
   readonly #fd: number;
 
-  constructor() {
-    const here = current();
-    try {
-      enterFresh();
-      this.#fd = current();
-    } finally {
-      enter(here);
-      closeSync(here);
-    }
+  constructor(fd: number = freshNamespace()) {
+    this.#fd = fd;
   }
 
   /** Does something over there. Not asynchronous: the whole thread is there meanwhile. */
@@ -125,4 +134,46 @@ export class Neighbour implements Disposable {
     this.inside(removeDevices);
     closeSync(this.#fd);
   }
+}
+
+let named = 0;
+
+/** One with a name, as `ip netns` gives it. */
+export class Named extends Neighbour {
+  readonly name: string;
+  #isDeleted = false;
+
+  constructor() {
+    const name = `psample-${process.pid}-${++named}`;
+    ipNetns("add", name);
+    super(openSync(`/run/netns/${name}`, "r"));
+    this.name = name;
+    this.inside(silenceIpv6);
+  }
+
+  /** As the link /proc/PID/ns/net names it: `net:[4026532500]`. */
+  get link(): string {
+    return this.inside(threadNamespace);
+  }
+
+  /** Takes the name away: the namespace goes on until nobody uses it any more. */
+  delete(): void {
+    if (!this.#isDeleted) ipNetns("delete", this.name);
+    this.#isDeleted = true;
+  }
+
+  override [Symbol.dispose](): void {
+    super[Symbol.dispose]();
+    this.delete();
+  }
+}
+
+function ipNetns(...words: string[]): void {
+  const { status, stderr } = spawnSync("ip", ["netns", ...words], { encoding: "utf8" });
+  if (status !== 0) throw new Error(`ip netns ${words.join(" ")} failed: ${stderr}`);
+}
+
+/** The network namespace that the thread is in. */
+export function threadNamespace(): string {
+  return readlinkSync("/proc/thread-self/ns/net");
 }

@@ -1,5 +1,6 @@
 /** What the real backend does, whichever this runtime has. No test here takes a privilege. */
 import { spawn } from "node:child_process";
+import { readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import process from "node:process";
@@ -12,8 +13,10 @@ import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import {
   AF_NETLINK,
+  CLONE_NEWNET,
   EBADF,
   EINVAL,
+  EPERM,
   NETLINK_GENERIC,
   NETLINK_ROUTE,
   NETLINK_USERSOCK,
@@ -391,4 +394,19 @@ test("a signal that the caller ignores is told, and raiseDefault ends the proces
   };
   assertEquals(await run(`exec "$0" "$@"`), { out: "default\n", signal: "SIGUSR2" });
   assertEquals(await run(`trap "" USR2; exec "$0" "$@"`), { out: "ignored\n", signal: "SIGUSR2" });
+});
+
+test("openNetns opens the namespace that the thread is in; setns says what a descriptor is not", () => {
+  const fd = sys.openNetns();
+  assert(fd >= 0);
+  const status = sys.stat(fd);
+  const [, , inode] = typeof status === "number" ? [] : status.identity.split(":");
+  assertEquals(`net:[${inode}]`, readlinkSync("/proc/thread-self/ns/net"));
+  // With the right to, or without: one's own namespace.
+  assert([0, -EPERM].includes(sys.setns(fd, CLONE_NEWNET)));
+  assertEquals(sys.setns(-1, CLONE_NEWNET), -EBADF);
+  const CLONE_NEWUTS = 0x04000000;
+  assertEquals(sys.setns(fd, CLONE_NEWUTS), -EINVAL);
+  sys.close(fd);
+  assertEquals(readlinkSync("/proc/thread-self/ns/net"), `net:[${inode}]`);
 });

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { fromHex, hexByte, ipv4Text, ipv6Text, printable, shellWord, toHex } from "../../src/wire/text.ts";
+import { commandsIn, fromHex, hexByte, ipv4Text, ipv6Text, printable, shellWord, toHex } from "../../src/wire/text.ts";
 import { bytes } from "../psample/build.ts";
 
 test("toHex and fromHex", () => {
@@ -82,4 +82,22 @@ test("shellWord, read by bash", { skip: error ? "the program bash is missing" : 
     env: { LC_ALL: "C.UTF-8" },
   });
   assertEquals(stdout.split("\n").slice(0, -1), NAMES);
+});
+
+test("commandsIn: what is typed for another network namespace, by its name or a path, said once", () => {
+  const text = "tc qdisc add dev v0 clsact; tc filter add dev v0 ingress matchall (or ip link set dev v0 up), with tc itself";
+  assertEquals(commandsIn(undefined, text), text);
+  assertEquals(commandsIn("blue", undefined), undefined);
+  const named =
+    "tc -n blue qdisc add dev v0 clsact; tc -n blue filter add dev v0 ingress matchall (or ip -n blue link set dev v0 up), with tc itself";
+  assertEquals(commandsIn("blue", text), named);
+  assertEquals(commandsIn("blue", named), named);
+  const there = commandsIn("/proc/17/ns/net", text);
+  assertEquals(
+    there,
+    "nsenter -n/proc/17/ns/net tc qdisc add dev v0 clsact; nsenter -n/proc/17/ns/net tc filter add dev v0 ingress matchall " +
+      "(or nsenter -n/proc/17/ns/net ip link set dev v0 up), with tc itself",
+  );
+  assertEquals(commandsIn("/proc/17/ns/net", there), there);
+  assertEquals(commandsIn("a;b", "ip link"), "ip -n 'a;b' link");
 });

@@ -18,11 +18,13 @@ export function parseTc(list: readonly string[]): TcCommand | TcUsage {
   const words = new Words(list);
   try {
     const options = parseOptions(words);
-    if (words.left === 0) return { kind: "usage", status: 0, text: TC_HELP, device: undefined };
+    if (words.left === 0) return { kind: "usage", status: 0, text: TC_HELP, netns: words.netns, device: undefined };
     const tasks = parseObject(words);
-    return { kind: "command", options, device: words.device, tasks };
+    return { kind: "command", options, netns: words.netns, device: words.device, tasks };
   } catch (error) {
-    if (error instanceof TcRefusal) return { kind: "usage", status: error.status, text: error.message, device: words.device };
+    if (error instanceof TcRefusal) {
+      return { kind: "usage", status: error.status, text: error.message, netns: words.netns, device: words.device };
+    }
     throw error;
   }
 }

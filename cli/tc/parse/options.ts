@@ -33,9 +33,10 @@ const OPTIONS = [
 /** Reads the options up to the object. */
 export function parseOptions(words: Words): TcOptions {
   const options = { stats: false, raw: false, json: false, pretty: false, oneline: false };
-  for (; words.word?.startsWith("-"); words.skip()) {
-    const { word } = words;
-    switch (keywordOf(word, OPTIONS)) {
+  while (words.word?.startsWith("-")) {
+    const word = words.take();
+    // The only one that is the same in all commands of this program, and so may be written as there.
+    switch (word === "--netns" ? "-netns" : keywordOf(word, OPTIONS)) {
       case "-stats":
       case "-statistics":
         options.stats = true;
@@ -54,6 +55,9 @@ export function parseOptions(words: Words): TcOptions {
         break;
       case "-oneline":
         options.oneline = true;
+        break;
+      case "-netns":
+        words.netns = words.take();
         break;
       case "-help":
         throw help(0);

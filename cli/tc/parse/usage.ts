@@ -2,7 +2,7 @@
 import { TcRefusal } from "./refusal.ts";
 
 /** What `psample tc help` says. */
-export const TC_HELP = `Usage: psample tc [ -s | -d | -r | -j | -p | -o ] OBJECT COMMAND
+export const TC_HELP = `Usage: psample tc [ -s | -d | -r | -j | -p | -o | -n NETNS ] OBJECT COMMAND
   qdisc   { add | del | replace | show } dev DEV [ handle ffff: ] { clsact | ingress }
   filter  { add | del | replace | change | get | show } dev DEV [ ingress | egress | root | parent ffff: ]
           [ protocol PROTO ] [ pref N ] [ handle H ] [ chain N ]

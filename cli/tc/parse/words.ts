@@ -5,6 +5,8 @@ import { duplicateArgument, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 export class Words {
   /** The device that iproute2 has looked up by now: its absence comes before a mistake further on. */
   device: string | undefined;
+  /** The network namespace, which iproute2 enters as soon as it has read its name. */
+  netns: string | undefined;
   readonly #words: readonly string[];
   #at = 0;
 

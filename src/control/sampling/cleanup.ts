@@ -1,8 +1,9 @@
 /** What processes that were killed left behind, and its removal. */
 import type { LinkTable } from "../../link/link.ts";
-import { loadSys } from "../../sys/load.ts";
+import { type NetnsOptions, open } from "../../socket/open.ts";
 import type { Sys } from "../../sys/sys.ts";
 import type { Filter } from "../../tc/filter.ts";
+import { TcWatch } from "../tc_watch.ts";
 import { TrafficControl } from "../traffic_control.ts";
 import { containsOnly, inspect } from "./clsact.ts";
 import { Instance } from "./instance.ts";
@@ -15,7 +16,7 @@ import { type FilterSampling, samplingsOf } from "./sampling.ts";
  *
  * @category Sampling
  */
-export interface CleanUpOptions {
+export interface CleanUpOptions extends NetnsOptions {
   /**
    * Remove everything that carries our mark, also filters whose process runs or may run. Sampling that is taken away from a
    * running process does not come back.
@@ -67,8 +68,8 @@ export interface Kept {
  *
  * @category Sampling
  */
-export async function listLeftovers(): Promise<readonly FilterSampling[]> {
-  return (await findLeftoversWith(await loadSys())).removed;
+export async function listLeftovers(options: NetnsOptions = {}): Promise<readonly FilterSampling[]> {
+  return (await findLeftoversWith(await open(options))).removed;
 }
 
 /**
@@ -79,7 +80,7 @@ export async function listLeftovers(): Promise<readonly FilterSampling[]> {
  * @category Sampling
  */
 export async function cleanUpSampling(options: CleanUpOptions = {}): Promise<CleanUp> {
-  return await cleanUpSamplingWith(await loadSys(), options);
+  return await cleanUpSamplingWith(await open(options), options);
 }
 
 /** {@linkcode cleanUpSampling} on a given seam. */
@@ -98,11 +99,14 @@ export async function findLeftoversWith(sys: Sys): Promise<CleanUp> {
 async function visit(sys: Sys, options: CleanUpOptions, unmarked: boolean): Promise<CleanUp> {
   const tc = new TrafficControl(sys);
   let instance: Instance | undefined;
+  let watch: TcWatch | undefined;
   try {
     const visitor = instance = Instance.visit(sys);
-    const work = (): Promise<CleanUp> => cleanUp({ sys, tc, onWarning: options.onWarning }, visitor, options, unmarked);
+    watch = options.dryRun ? undefined : TcWatch.prepare(sys);
+    const work = (): Promise<CleanUp> => cleanUp({ tc, watch, onWarning: options.onWarning }, visitor, options, unmarked);
     return await (options.dryRun ? work() : visitor.exclusively(work, options));
   } finally {
+    watch?.close();
     instance?.close();
     tc.close();
   }

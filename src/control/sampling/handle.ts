@@ -1,12 +1,12 @@
 /** What {@linkcode import("./install.ts").addSampling} installed: whether it is still there, and its removal. */
 import type { Link } from "../../link/link.ts";
 import type { Sys } from "../../sys/sys.ts";
-import { printable, shellWord } from "../../wire/text.ts";
+import { commandsIn, printable, shellWord } from "../../wire/text.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
 import { type Passed, passedSince } from "../passed.ts";
-import type { TrafficControl } from "../traffic_control.ts";
 import type { TcWatch } from "../tc_watch.ts";
+import type { TrafficControl } from "../traffic_control.ts";
 import { Claims } from "./claims.ts";
 import { isSame, type OwnFilter } from "./clsact.ts";
 import type { Instance, LockOptions } from "./instance.ts";
@@ -19,6 +19,8 @@ import type { FilterSampling } from "./sampling.ts";
  * @category Sampling
  */
 export interface SamplingHandle extends AsyncDisposable {
+  /** The network namespace of the device, if it is not that of the thread. */
+  readonly netns: string | undefined;
   /** The psample group that the samples go to. */
   readonly group: number | undefined;
   /** What the kernel reported right after the installation: one entry for each direction. */
@@ -48,10 +50,15 @@ export interface SamplingHandle extends AsyncDisposable {
 export interface Resources {
   readonly sys: Sys;
   readonly tc: TrafficControl;
+  /** For removal. */
+  readonly watch: TcWatch | undefined;
   readonly instance: Instance;
 }
 
-/** The only {@linkcode SamplingHandle}. It holds open what removal takes, so that this works without any descriptor to spare. */
+/**
+ * The only {@linkcode SamplingHandle}. It holds open what removal takes, so that this works without any descriptor to spare, and without
+ * the right to enter its network namespace again.
+ */
 export class Installation implements SamplingHandle {
   group: number | undefined;
   installed: readonly FilterSampling[] = [];
@@ -75,6 +82,10 @@ export class Installation implements SamplingHandle {
     this.#link = link;
     this.#lock = { onWarning };
     this.#signal = signal;
+  }
+
+  get netns(): string | undefined {
+    return this.#resources.tc.netns;
   }
 
   /** From now on the signal removes it. */
@@ -123,7 +134,7 @@ export class Installation implements SamplingHandle {
       about: "claimed",
       device: this.#link.name,
       what: `another program asked for the clsact qdisc of ${device} too, which therefore stays when sampling ends`,
-      cure: `tc qdisc del dev ${shellWord(this.#link.name)} clsact removes it, with all that is on it`,
+      cure: commandsIn(this.netns, `tc qdisc del dev ${shellWord(this.#link.name)} clsact removes it, with all that is on it`),
     };
   }
 
@@ -134,21 +145,22 @@ export class Installation implements SamplingHandle {
     const clsact = this.clsact && !isClaimed;
     this.filters = [];
     this.clsact = false;
-    const { sys, tc } = this.#resources;
+    const { tc, watch } = this.#resources;
     if (isClaimed) {
       const { what, cure } = this.#claimed();
       this.#lock.onWarning?.(`${what}: ${cure}`);
     }
-    await removeAdditions({ sys, tc, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
+    await removeAdditions({ tc, watch, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
   }
 
   async #remove(): Promise<void> {
-    const { tc, instance } = this.#resources;
+    const { tc, watch, instance } = this.#resources;
     this.#signal?.removeEventListener("abort", this.#abort);
     try {
       if (this.filters.length > 0 || this.clsact) await instance.exclusively(() => this.undo(), this.#lock);
     } finally {
       this.#claims?.close();
+      watch?.close();
       instance.close();
       tc.close();
     }

@@ -6,21 +6,22 @@
  */
 import { NetlinkError } from "../../errors.ts";
 import type { Link } from "../../link/link.ts";
-import { loadSys } from "../../sys/load.ts";
+import { open } from "../../socket/open.ts";
 import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { type ActionSpec, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
 import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
+import { commandsIn } from "../../wire/text.ts";
 import { listGroupsWith } from "../groups.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
 import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
 import { withFailedUndo } from "./failed_undo.ts";
-import { Installation, type SamplingHandle } from "./handle.ts";
+import { Installation, type Resources, type SamplingHandle } from "./handle.ts";
 import { Instance } from "./instance.ts";
 import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
 import { planSampling, type SamplingOptions, type SamplingPlan } from "./options.ts";
-import { clsactChange, type Tools } from "./removal.ts";
+import { clsactChange } from "./removal.ts";
 import { samplingsOf } from "./sampling.ts";
 
 /** The first preference that is tried: filters of ours come before others. */
@@ -51,7 +52,7 @@ const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
  * @category Sampling
  */
 export async function addSampling(options: SamplingOptions): Promise<SamplingHandle> {
-  return await addSamplingWith(await loadSys(), options);
+  return await addSamplingWith(await open(options), options);
 }
 
 /** {@linkcode addSampling} on a given seam. */
@@ -61,11 +62,13 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
   signal?.throwIfAborted();
   const tc = new TrafficControl(sys);
   let instance: Instance | undefined;
+  let watch: TcWatch | undefined;
   try {
     instance = Instance.open(sys);
+    watch = TcWatch.prepare(sys);
     const { number } = instance;
     const link = await tc.link(options.device);
-    const installation = new Installation({ sys, tc, instance }, link, options);
+    const installation = new Installation({ sys, tc, watch, instance }, link, options);
     installation.group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, number));
     try {
       await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan }), { signal, onWarning });
@@ -78,6 +81,7 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
     installation.removeOnAbort();
     return installation;
   } catch (error) {
+    watch?.close();
     instance?.close();
     tc.close();
     throw error;
@@ -109,15 +113,14 @@ interface Order {
 }
 
 /** Installs the filters, again if another program changed the device between the look at it and the change. */
-async function install(tools: Tools, installation: Installation, order: Order): Promise<void> {
+async function install({ sys, tc }: Pick<Resources, "sys" | "tc">, installation: Installation, order: Order): Promise<void> {
   const { link, options, plan } = order;
-  const { sys, tc } = tools;
   const watch = TcWatch.open(sys, link.index);
   try {
     for (let attempt = 1;; attempt++) {
       watch?.events();
       const attached = await inspect(tc, link.index);
-      checkQdisc(attached, order);
+      checkQdisc(attached, order, tc.netns);
       if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
       options.signal?.throwIfAborted();
       const refusal = await tryInstall(tc, installation, attached, order);
@@ -200,11 +203,11 @@ function placeOf(direction: Direction, attached: Attached | undefined): { parent
   return { parent: parent ?? PARENTS[direction], preference: freePreference(filters) };
 }
 
-function checkQdisc(attached: Attached | undefined, { link: { name }, plan }: Order): void {
+function checkQdisc(attached: Attached | undefined, { link: { name }, plan }: Order, netns: string | undefined): void {
   if (!attached || attached.qdisc.kind === "clsact" || !plan.directions.includes("egress")) return;
   throw new NetlinkError(`sample egress traffic on ${name}`, EOPNOTSUPP, {
-    hint: "It has an ingress qdisc, which cannot hold egress filters: sample ingress only, or replace it with a clsact qdisc " +
-      `(tc qdisc del dev ${name} ingress; tc qdisc add dev ${name} clsact), which removes the filters that it has`,
+    hint: "It has an ingress qdisc, which cannot hold egress filters: sample ingress only, or replace it with a clsact qdisc (" +
+      commandsIn(netns, `tc qdisc del dev ${name} ingress; tc qdisc add dev ${name} clsact`) + "), which removes the filters that it has",
   });
 }
 

@@ -1,11 +1,11 @@
-/** What samples in this network namespace, whoever set it up. */
-import { loadSys } from "../../sys/load.ts";
+/** What samples in a network namespace, whoever set it up. */
+import { type NetnsOptions, open } from "../../socket/open.ts";
 import type { Sys } from "../../sys/sys.ts";
 import { type TrafficControl, withTrafficControl } from "../traffic_control.ts";
 import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
 
 /**
- * Every sample action of this network namespace, whoever made it: those of filters, then those that no filter uses. No
+ * Every sample action of a network namespace, whoever made it: those of filters, then those that no filter uses. No
  * privileges needed.
  *
  * @example Who samples what
@@ -17,8 +17,8 @@ import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
  *
  * @category Sampling
  */
-export async function listSampling(): Promise<Sampling[]> {
-  return await listSamplingWith(await loadSys());
+export async function listSampling(options: NetnsOptions = {}): Promise<Sampling[]> {
+  return await listSamplingWith(await open(options));
 }
 
 /** {@linkcode listSampling} on a given seam. */

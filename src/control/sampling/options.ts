@@ -2,6 +2,7 @@
 import { ArgumentError } from "../../errors.ts";
 import { compileMatch } from "../../filter/match.ts";
 import { IFNAME_MAX } from "../../link/link.ts";
+import type { NetnsOptions } from "../../socket/open.ts";
 import { type ActionSpec, TC_COOKIE_MAX_SIZE } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
 import type { ClassifierSpec } from "../../tc/filter.ts";
@@ -19,7 +20,7 @@ const ALTIFNAME_MAX = 127;
  *
  * @category Sampling
  */
-export interface SamplingOptions {
+export interface SamplingOptions extends NetnsOptions {
   /** The device, by name (an alternative name too) or by index. `ENODEV` if there is none. */
   device: string | number;
   /** Incoming packets, outgoing packets, or both. Defaults to `"both"`. With `"both"` the two filters have the same options. */

@@ -11,11 +11,11 @@
  * SECURITY.md says so too.
  */
 import { NetlinkError } from "../../errors.ts";
-import { EBUSY, EEXIST, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
+import { EBUSY, EEXIST, EOPNOTSUPP } from "../../sys/sys.ts";
 import { encodeFilter } from "../../tc/filter.ts";
 import { encodeQdisc } from "../../tc/qdisc.ts";
 import { RTM_DELQDISC, RTM_DELTFILTER } from "../../tc/tcmsg.ts";
-import { type TcEvent, TcWatch } from "../tc_watch.ts";
+import type { TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, isGone, PARENTS, type TrafficControl } from "../traffic_control.ts";
 import { fateOfClsact } from "./claims.ts";
 import { type Attached, contains, containsOnly, inspect, type OwnFilter } from "./clsact.ts";
@@ -32,8 +32,9 @@ export interface Additions {
 
 /** With what to remove it. */
 export interface Tools {
-  readonly sys: Sys;
   readonly tc: TrafficControl;
+  /** Hears of changes by others; `undefined` if there was no descriptor for it. */
+  readonly watch: TcWatch | undefined;
   /** Is told of what cannot be made good. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
@@ -50,7 +51,7 @@ const MOST_LOOKS = 8;
  * @throws {NetlinkError} if the kernel refuses something; the error names what stays.
  */
 export async function removeAdditions(tools: Tools, additions: Additions): Promise<boolean> {
-  const { sys, tc } = tools;
+  const { tc } = tools;
   const { ifindex, device, filters } = additions;
   const deletions = filters.map((filter) => deletion(filter, device));
   if (!additions.clsact) {
@@ -59,7 +60,7 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
   }
   // Ready before the look, so that nothing delays it afterwards.
   const all = [...deletions, clsactChange("delete", ifindex, device)];
-  const watch = TcWatch.open(sys, ifindex);
+  const watch = tools.watch?.begin(ifindex) ? tools.watch : undefined;
   try {
     const verdict = await look(tc, watch, additions);
     if (verdict !== "unused") {
@@ -80,7 +81,7 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
     if (!isGone(refusal) && refusal.errno !== EBUSY) throw refusal;
     return !isGone(refusal);
   } finally {
-    watch?.close();
+    watch?.end();
   }
 }
 

@@ -17,6 +17,13 @@ function read(line: string): TcTask {
   return command.tasks[0]!;
 }
 
+test("tcLines: for a device of another network namespace, as psample tc and tc take it", () => {
+  const [qdisc, filter] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress", netns: "blue" });
+  assertEquals(qdisc, "tc -n blue qdisc add dev v0 clsact");
+  const command = parseTc(filter!.split(" ").slice(1));
+  assertEquals([command.netns, command.kind, command.device], ["blue", "command", "v0"]);
+});
+
 test("tcLines: every match, read back by psample tc, is the filter that capture makes", () => {
   for (
     const match of [

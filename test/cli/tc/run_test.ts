@@ -2,7 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { runTc } from "../../../cli/tc/mod.ts";
-import { ArgumentError } from "../../../src/errors.ts";
+import { ArgumentError, SystemError } from "../../../src/errors.ts";
 import { AttrReader } from "../../../src/wire/attr_reader.ts";
 import { toHex } from "../../../src/wire/text.ts";
 import { allSessions, linkMessages, ReplayedKernel, type Session } from "../../tc/sessions.ts";
@@ -230,6 +230,33 @@ test("psample tc: mistakes are told without a socket", async () => {
     });
     assert(!opened, line);
   }
+});
+
+test("psample tc: -n and its like name the network namespace that the socket is opened in, before anything else is looked at", async () => {
+  const opened: (string | undefined)[] = [];
+  const ask = async (line: string, fail?: Error): Promise<{ status: number; err: string }> => {
+    let err = "";
+    const io = { out: () => {}, err: (text: string) => void (err += text) };
+    const status = await runTc(line.split(" "), io, (netns) => {
+      opened.push(netns);
+      if (fail) throw fail;
+      let asked = 0;
+      return { request: () => Promise.resolve(asked++ === 0 ? linkMessages() : []) };
+    });
+    return { status, err };
+  };
+  for (const option of ["-n", "-net", "-netns", "--netns"]) {
+    assertEquals(await ask(`-s ${option} far -d qdisc show dev d0`), { status: 0, err: "" }, option);
+  }
+  assertEquals(opened, ["far", "far", "far", "far"]);
+  await ask("qdisc show dev d0");
+  assertEquals(opened.at(-1), undefined);
+
+  const refusal = new SystemError("enter the network namespace nosuch", 2);
+  for (const line of ["-n nosuch qdisc show", "-n nosuch", "-n nosuch frob"]) {
+    assertEquals(await ask(line, refusal), { status: 255, err: `${refusal.message}\n` }, line);
+  }
+  assertEquals((await ask("-n")).err, 'Command line is not complete. Try option "help"\n');
 });
 
 test("psample tc: the control stolen is sent, though tc has no word for it", async () => {
