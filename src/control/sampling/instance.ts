@@ -185,6 +185,8 @@ function bindRandom(sys: Sys, ports: number): NetlinkSocket {
       if (!(error instanceof NetlinkError && error.errno === EADDRINUSE)) throw error;
     }
   }
-  const hint = `Other processes hold all of its ${NUMBER_MASK} netlink ports from ${ports + 1}: see /proc/net/netlink for their inodes`;
+  const hint = `Other processes hold all of its ${NUMBER_MASK} netlink ports from ${
+    ports + 1
+  }: see /proc/net/netlink of this network namespace for their inodes`;
   throw new NetlinkError("register with other processes that sample", EADDRINUSE, { hint });
 }
