@@ -13,20 +13,7 @@ import {
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
-import {
-  choice,
-  flag,
-  NETNS,
-  netnsWords,
-  number,
-  text,
-  texts,
-  UsageError,
-  value,
-  type Values,
-  wholeNumber,
-  wrongValue,
-} from "../options.ts";
+import { choice, flag, netnsWords, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
@@ -120,7 +107,6 @@ There is no "or", no "not" and no "either end". Without vlan, only untagged pack
     help: "print the equivalent tc commands and exit",
     details: "Nothing is changed, and no privileges are needed.",
   }),
-  netns: NETNS,
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,
 };

@@ -1,6 +1,6 @@
 /** The options of the commands that listen to the kernel. */
 import { RECEIVE_BUFFER_BYTES } from "../../mod.ts";
-import { choice, number, text } from "../options.ts";
+import { choice, NETNS, number, text } from "../options.ts";
 
 /** How to listen. */
 export const LISTEN_OPTIONS = {
@@ -20,6 +20,7 @@ export const LISTEN_OPTIONS = {
     details: "batch looks for samples every millisecond while they keep coming, or every ten at low rates, which is cheapest. " +
       "low wakes up for each one at once.",
   }),
+  netns: NETNS,
   user: text({
     letter: "Z",
     value: "NAME",

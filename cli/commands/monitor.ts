@@ -3,7 +3,7 @@ import { dropPrivileges, listen, type ListenStats, listGroups, NetlinkError, wat
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
-import { flag, longName, NETNS, numbers, UsageError, type Values } from "../options.ts";
+import { flag, longName, netnsWords, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
@@ -48,7 +48,6 @@ const OPTIONS = {
     help: "from every network namespace that has an nsid in this one",
     details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
   }),
-  netns: NETNS,
   ...LISTEN_OPTIONS,
   ...MONITOR_OUTPUT_OPTIONS,
 };
@@ -153,7 +152,7 @@ async function run(options: Options, io: Io): Promise<number> {
         stages: tally ? [tally, ...plan.stages] : plan.stages,
         tally,
         count: options.count,
-        silence: (seconds) => options.noSample ? undefined : silenceOf(seconds),
+        silence: (seconds) => options.noSample ? undefined : silenceOf(seconds, netns),
         account,
         summary: isTelling,
       });
@@ -165,9 +164,10 @@ async function run(options: Options, io: Io): Promise<number> {
 }
 
 /** What to say to somebody who sees nothing. */
-function silenceOf(seconds: number): string {
-  return `nothing came in ${seconds} s: psample list shows what is sampled and how many packets pass, psample doctor why no samples ` +
-    "arrive, and psample capture DEVICE samples one";
+function silenceOf(seconds: number, netns: string | undefined): string {
+  const there = netnsWords(netns);
+  return `nothing came in ${seconds} s: psample list${there} shows what is sampled and how many packets pass, psample doctor${there} why ` +
+    `no samples arrive, and psample capture DEVICE${there} samples one`;
 }
 
 /** Says of which groups no samples can be expected for now. */

@@ -111,6 +111,7 @@ export const top: Command = command({
     ["psample top --once --interval 60s --json", "one minute, for a program"],
     ["psample top samples.pcapng --by ipprotocol,destinationport", "a recording"],
     ["psample top --rate 1 packets.pcap", "what tcpdump recorded"],
+    ["psample top --netns blue", "in the network namespace blue"],
   ],
   options: OPTIONS,
   operands: { name: "FILE", least: 0, most: Infinity },
@@ -169,7 +170,7 @@ function writerOf({ json, csv, rows, unit }: Options): (report: Report) => strin
 
 /** What a recording has. */
 async function read(words: readonly string[], options: Options, given: ReadonlySet<string>, io: Io): Promise<number> {
-  for (const name of ["group", "interval", "user"]) {
+  for (const name of ["group", "interval", "netns", "user"]) {
     if (!given.has(name)) continue;
     const cure = name === "group" ? ": did you mean --filter 'group N'?" : "";
     throw new UsageError(`--${name} is for samples that are received, not for recordings${cure}`);
@@ -209,13 +210,13 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
 
 /** What is sampled already. */
 async function listenTo(options: Options, io: Io): Promise<number> {
-  const { buffer, latency, group, once, interval } = options;
+  const { buffer, latency, group, once, interval, netns } = options;
   return await inSession(io, options, async (session) => {
-    const devices = await watchLinks();
+    const devices = await watchLinks({ netns });
     const destination = await io.stdout([]);
     try {
       const listener = await session.begin((signal) =>
-        listen({ groups: group, events: false, receiveBufferBytes: buffer, latency, devices, signal })
+        listen({ groups: group, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal })
       );
       const source: Source = listener ?? NOTHING;
       const timer = once ? setTimeout(() => source.end(), interval) : undefined;

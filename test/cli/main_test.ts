@@ -115,7 +115,7 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
 });
 
 test("--netns: every command that asks the kernel has it, and what cannot be a name is a wrong call", async () => {
-  for (const command of [[], ["capture", "eth0"], ["list"], ["doctor"], ["cleanup"]]) {
+  for (const command of [[], ["capture", "eth0"], ["top"], ["list"], ["doctor"], ["cleanup"]]) {
     assertStringIncludes((await run([...command.slice(0, 1), "--help"])).text(), "--netns NAME", command.join(" "));
     const { status, errors } = await run([...command, "--netns", ".."]);
     assertEquals(status, 2);
@@ -132,7 +132,7 @@ test("--netns: every command that asks the kernel has it, and what cannot be a n
 });
 
 test("--netns: a namespace that there is not is one sentence, and status 1", async () => {
-  for (const command of [[], ["-l"], ["capture", "eth0"], ["list"], ["doctor"], ["cleanup"]]) {
+  for (const command of [[], ["-l"], ["capture", "eth0"], ["top"], ["list"], ["doctor"], ["cleanup"]]) {
     const { status, text, errors } = await run([...command, "--netns", "no-such-psample"]);
     assertEquals([status, text()], [1, ""], command.join(" "));
     assertMatch(

@@ -273,6 +273,20 @@ for (const { name, words } of COMMANDS) {
     assertStringIncludes((await ending([...psample, "list", "--netns", netns, "--interval", "10ms"])).out, "\na       egress");
   });
 
+  scene(`${name} --netns: top`, "initial-namespace", async () => {
+    using there = new Named();
+    there.inside(() => {
+      wire();
+      sample("a egress", "rate 1 group 5");
+    });
+    await using top = await started(there, [...psample, "top", "--netns", there.name, "--interval", "500ms", "--json", "--by", "device"]);
+    there.inside(() => send("a", ...PACKETS));
+    await until(() => `it reports; so far ${JSON.stringify(top.err)}`, () => top.out.includes("\n"));
+    top.signal("SIGTERM");
+    const { status, out, err } = await top.ended;
+    assertEquals([status, JSON.parse(out.split("\n")[0]!).device], [0, "a"], err);
+  });
+
   scene(`${name} --netns: doctor, and tc as the real one`, "initial-namespace", async () => {
     using there = new Named();
     const { name: netns } = there;
