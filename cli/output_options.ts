@@ -57,8 +57,13 @@ that EXPR asks for does not match. Group events are not left out. Also known are
   latency > 1ms, cookie 0102      what switches measure; the cookie
   vni 42, inner (tcp port 443)    a tunnel's network; the packet inside
 
-Samples that do not match count as received, but not for --count.`,
+Where samples are received, the kernel leaves out what does not match, as far as it can tell; the rest is left
+out here. Losses are then known only from the socket's drop counter. --explain tells what runs where.`,
   }, parseFilters),
+  explain: flag({
+    help: "tell where --filter runs, in the kernel or here, and exit",
+    details: "With --verbose also the program for the kernel, in the form of tcpdump -d. Nothing is changed, and no privileges are needed.",
+  }),
   verbose: flag({
     letter: "v",
     otherLetters: "xX",
@@ -213,9 +218,17 @@ function columns(names: readonly string[]): string {
   return lines.join("\n");
 }
 
-function parseFilters(expressions: readonly string[], option: string): readonly Stage[] {
+/** A filter as it was typed, and as a stage. */
+export interface Filter extends Stage {
+  readonly expression: string;
+}
+
+function parseFilters(expressions: readonly string[], option: string): readonly Filter[] {
   try {
-    return expressions.map(filter);
+    return expressions.map((expression) => {
+      const stage = filter(expression);
+      return { expression, select: (batch, pick) => stage.select(batch, pick) };
+    });
   } catch (error) {
     if (error instanceof FilterError) throw new UsageError(error.message.replace("Cannot filter", option));
     throw error;

@@ -1,5 +1,13 @@
 /** The sampling of `psample capture`: added, watched while samples come, and removed however it ends. */
-import { addSampling, type OwnSamples, ownSamples, type Sampling, type SamplingHandle, type SamplingOptions } from "../mod.ts";
+import {
+  addSampling,
+  type ListenStats,
+  type OwnSamples,
+  ownSamples,
+  type Sampling,
+  type SamplingHandle,
+  type SamplingOptions,
+} from "../mod.ts";
 import type { Finding } from "../src/control/finding.ts";
 import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
@@ -119,11 +127,11 @@ export class Sampled {
   }
 
   /** Why nothing was shown for so many seconds: what came, what was wanted, and a rate that would show something. */
-  async silence(seconds: number, received: number): Promise<string> {
+  async silence(seconds: number, { received, filtered }: ListenStats): Promise<string> {
     await this.#count();
     const { trials, packets } = this.#passed;
     const devices = [...this.#handles.values()].join(", ");
-    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples: received - this.#foreign });
+    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples: received - this.#foreign, filtered });
   }
 
   get #oneIn(): number | undefined {
@@ -212,10 +220,12 @@ interface Silence {
   readonly oneIn: number | undefined;
   /** Samples that came, and that a filter left out. */
   readonly samples: number;
+  /** Whether the kernel left samples out, so that nobody knows how many there were. */
+  readonly filtered?: boolean;
 }
 
 /** What to say of a silence. */
-export function silenceOf({ seconds, devices, passed, oneIn, samples }: Silence): string {
+export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered }: Silence): string {
   const during = `in ${seconds} s`;
   const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
   if (samples > 0) {
@@ -225,6 +235,7 @@ export function silenceOf({ seconds, devices, passed, oneIn, samples }: Silence)
   const wanted = oneIn === undefined ? "" : `, of which 1 in ${oneIn} is sampled`;
   if (passed === undefined) return `nothing was sampled on ${devices} ${during}: a smaller --rate shows more`;
   if (passed === 0n) return `no packet passed ${devices} ${during}: no --rate would show one`;
+  if (filtered) return `${were(passed, "packet")} passed ${devices} ${during}${wanted}, and --filter matches none of the samples yet`;
   const rate = roundRate(Number(passed) / seconds);
   const cure = oneIn !== undefined && rate < oneIn ? `; --rate ${rate} would show about one a second` : "";
   return `${were(passed, "packet")} passed ${devices} ${during}${wanted}, and none was yet${cure}`;

@@ -57,7 +57,8 @@ function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing
   // Segmentation offload: one decision for several packets.
   const wire = trials !== undefined && packets !== undefined && packets > trials ? `, ${grouped(packets)} on the wire` : "";
   const hits = trials === undefined ? "" : ` (rule hits${wire})`;
-  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, 1 in ${oneIn ?? "?"}: ${grouped(own)} sampled`;
+  const sampled = stats.filtered ? `${plural(own, "sample")} that the filter let through` : `${grouped(own)} sampled`;
+  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, 1 in ${oneIn ?? "?"}: ${sampled}`;
 }
 
 /** Whether there is anything to tell. */

@@ -12,6 +12,7 @@ import {
 } from "../../mod.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
+import { explainSocket } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { choice, flag, netnsWords, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
@@ -125,6 +126,7 @@ export const capture: Command = command({
     ["psample capture eth0", "one packet in a thousand, both ways"],
     ["psample capture eth0 -r 100 --direction ingress -w web.pcapng --match 'ip proto tcp dport 443'", ""],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
+    ["psample capture eth0 --filter 'udp port 53' --explain", "what of the filter the kernel decides"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
     ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
   ],
@@ -133,6 +135,11 @@ export const capture: Command = command({
   run: async ({ options, given, words }, io) => {
     const devices = await expandAny(checkDevices([...options.device ?? [], ...words], words), options.netns);
     const plans = samplingOptions(options, given, devices);
+    if (options.explain) {
+      const { group, filter, netns, verbose } = options;
+      await io.print(await explainSocket(filter, { groups: group === undefined ? undefined : [group], netns, verbose }));
+      return 0;
+    }
     if (options.dryRun) {
       await io.print(plans.flatMap(tcLines).map((line) => `${line}\n`).join(""));
       return 0;
@@ -226,7 +233,9 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       await session.unlessOver(tellLeftovers(session, netns));
       const listener = await session.begin(async (signal) => {
         await sampled.add(plans, signal);
-        return await listen({ groups: [sampled.group!], events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
+        const filter = options.filter?.map(({ expression }) => expression);
+        const groups = [sampled.group!];
+        return await listen({ groups, filter, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
       });
       // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
       const others = listener && plans[0]!.group !== undefined ? await sampled.findOthers() : undefined;
@@ -242,11 +251,11 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       const own = others ? [sampled.ownSamples(others)] : [];
       await session.pump(listener ?? NOTHING, {
         ...outputs.start(),
-        stages: [...own, tally, ...plan.stages],
+        stages: [...own, tally],
         tally,
         count,
         account,
-        silence: (seconds, stats) => sampled.silence(seconds, stats.received),
+        silence: (seconds, stats) => sampled.silence(seconds, stats),
         settle,
         summary: () => listener !== undefined,
       });

@@ -2,11 +2,12 @@
 import { type Device, replay } from "../../mod.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
+import { explainStage } from "../explain.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
 import { number } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { inSession } from "../session.ts";
+import { inSession, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 
 const OPTIONS = {
@@ -38,6 +39,10 @@ export const demo: Command = command({
   ],
   options: OPTIONS,
   run: async ({ options }, io) => {
+    if (options.explain) {
+      await io.print(explainStage(options.filter, "The samples are recorded ones: the kernel has nothing to choose from."));
+      return STATUS.done;
+    }
     const { loop, count } = options;
     const plan = planOutput(options, io);
     const messages = DEMO_MESSAGES.map((hex) => fromHex(hex)!);

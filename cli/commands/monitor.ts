@@ -3,6 +3,7 @@ import { dropPrivileges, listen, type ListenStats, listGroups, NetlinkError, wat
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
+import { explainSocket } from "../explain.ts";
 import { flag, longName, netnsWords, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
@@ -96,6 +97,7 @@ export const monitor: Command = command({
   examples: [
     ["psample", "print all samples and group events"],
     ["psample -g 5 -v", "group 5 only, with the packets' bytes"],
+    ["psample --filter 'tcp port 443 and net 10.0.0.0/8'", "chosen in the kernel; --explain tells how"],
     ["psample -g 5 --details", "with interface names, cookie and tunnel"],
     ["psample --json --count 100 | jq .", "a hundred samples as JSON"],
     ["psample -w samples.pcap", "record, for psample read or Wireshark"],
@@ -105,6 +107,11 @@ export const monitor: Command = command({
   options: OPTIONS,
   run: async ({ options, given }, io) => {
     checkConflicts(options.write, given);
+    if (options.explain) {
+      const { group: groups, allNamespaces, netns, verbose, filter } = options;
+      await io.print(await explainSocket(filter, { groups, allNamespaces, netns, verbose }));
+      return STATUS.done;
+    }
     return options.listGroups ? await list(options, io) : await run(options, io);
   },
 });
@@ -127,6 +134,7 @@ async function run(options: Options, io: Io): Promise<number> {
       const listener = await session.begin((signal) =>
         listen({
           groups: options.group,
+          filter: options.noSample ? undefined : options.filter?.map(({ expression }) => expression),
           samples: !options.noSample,
           events: options.noConfig ? false : undefined,
           wait,
@@ -149,10 +157,10 @@ async function run(options: Options, io: Io): Promise<number> {
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
       await session.pump(listener ?? NOTHING, {
         ...started,
-        stages: tally ? [tally, ...plan.stages] : plan.stages,
+        stages: tally ? [tally] : [],
         tally,
         count: options.count,
-        silence: (seconds) => options.noSample ? undefined : silenceOf(seconds, netns),
+        silence: (seconds) => options.noSample ? undefined : silenceOf(seconds, netns, options.filter !== undefined),
         account,
         summary: isTelling,
       });
@@ -164,9 +172,10 @@ async function run(options: Options, io: Io): Promise<number> {
 }
 
 /** What to say to somebody who sees nothing. */
-function silenceOf(seconds: number, netns: string | undefined): string {
+function silenceOf(seconds: number, netns: string | undefined, isFiltered: boolean): string {
   const there = netnsWords(netns);
-  return `nothing came in ${seconds} s: psample list${there} shows what is sampled and how many packets pass, psample doctor${there} why ` +
+  const what = isFiltered ? "nothing that --filter matches" : "nothing";
+  return `${what} came in ${seconds} s: psample list${there} shows what is sampled and how many packets pass, psample doctor${there} why ` +
     `no samples arrive, and psample capture DEVICE${there} samples one`;
 }
 

@@ -5,12 +5,13 @@ import type { RecordingInput } from "../../src/receive/recording_input.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { type Command, command } from "../command.ts";
+import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
-import { inSession } from "../session.ts";
+import { inSession, STATUS } from "../session.ts";
 import { filterHint, filterStart, isFile } from "../words.ts";
 
 const OPTIONS = {
@@ -54,6 +55,10 @@ export const read: Command = command({
   options: OPTIONS,
   operands: { name: "FILE", least: 0, most: Infinity },
   run: async ({ options, words }, io) => {
+    if (options.explain) {
+      await io.print(explainStage(options.filter, "A recording is read whole: it has no kernel in front of it."));
+      return STATUS.done;
+    }
     const path = streamName(fileOf([...options.file === undefined ? [] : [options.file], ...words], words), 0);
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);

@@ -6,12 +6,13 @@ import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { type Command, command } from "../command.ts";
+import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
-import { inSession, NOTHING } from "../session.ts";
+import { inSession, NOTHING, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { allOf } from "../top/all_of.ts";
 import { UNITS } from "../top/figures.ts";
@@ -89,6 +90,7 @@ const OPTIONS = {
     details: "Packets that tcpdump or another program recorded do not say whether they were sampled: --rate 1 counts each as one.",
   }),
   filter: OUTPUT_OPTIONS.filter,
+  explain: OUTPUT_OPTIONS.explain,
   duration: OUTPUT_OPTIONS.duration,
   quiet: OUTPUT_OPTIONS.quiet,
   failOnLoss: OUTPUT_OPTIONS.failOnLoss,
@@ -116,6 +118,12 @@ export const top: Command = command({
   options: OPTIONS,
   operands: { name: "FILE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
+    if (options.explain) {
+      await io.print(
+        explainStage(options.filter, "To tell what share something is, top counts all samples: none is left out in the kernel."),
+      );
+      return STATUS.done;
+    }
     if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
     const start = filterStart(words);
     if (start > 0) {

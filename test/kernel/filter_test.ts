@@ -1,10 +1,12 @@
 /** Filters in front of a listener's socket, run by the kernel: they deliver what the predicate picks, and nothing else is queued. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Sample } from "../../mod.ts";
 import { packetFilter } from "../../src/filter/stage.ts";
 import { cutPackets } from "../filter/packets.ts";
 import { frameIn, packetIn } from "./frames.ts";
-import { asSamples, type Ear, hear, IFINDEX, ip, pause, sample, scene, secondWire, send, tc, until, wire } from "./scene.ts";
+import { asSamples, type Ear, hear, IFINDEX, ip, pause, sample, scene, secondWire, send, soon, tc, until, wire } from "./scene.ts";
+import { fakeIo } from "../cli/fake_io.ts";
+import { main } from "../../cli/main.ts";
 import { addTun } from "./tun.ts";
 
 const EXPRESSIONS = [
@@ -152,4 +154,26 @@ scene("losses are what the socket dropped of what the filter lets through, and n
   assertEquals(await tcp.rest(), []);
   const nothing = tcp.listener.stats();
   assertEquals([nothing.received, nothing.dropped, nothing.lost], [0, 0, 0]);
+});
+
+scene("the commands choose in the kernel, say so at the end, and explain it before", async () => {
+  wire();
+  sample("a ingress", "rate 1 group 7");
+  const frames = [frameIn({ port: 5001 }), frameIn({ port: 5000 }), frameIn({ port: 5001 }), frameIn({ port: 5001 })];
+  for (const words of [["--no-config"], ["capture", "a", "--rate", "1", "--direction", "ingress"]]) {
+    const io = fakeIo();
+    const status = main([...words, "--filter", "udp port 5001", "--filter", "in a", "--count", "3", "--json"], io);
+    await until(() => `it prints: ${io.errors()}`, () => {
+      if (io.text() === "") send("b", ...frames);
+      return io.text() !== "";
+    });
+    send("b", ...frames);
+    assertEquals(await soon(status, "the end"), 0);
+    const lines = io.text().trim().split("\n").map((line) => JSON.parse(line));
+    assertEquals(lines.map(({ data }) => parseInt(data.slice(72, 76), 16)), [5001, 5001, 5001]);
+    assertStringIncludes(io.errors(), "lost 0; filtered in the kernel: losses show only as drops\n");
+  }
+  const io = fakeIo();
+  assertEquals(await main(["--filter", "udp port 5001 and in a and vni 5", "--explain"], io), 0);
+  assertMatch(io.text(), /^In the kernel, .*\n {2}udp port 5001\n {2}in a\nHere, sample by sample:\n {2}vni 5\n/);
 });

@@ -1,0 +1,61 @@
+/** What `--explain` prints: where a filter runs. */
+import { KnownDevices } from "../src/filter/known_devices.ts";
+import { programLines } from "../src/filter/program_text.ts";
+import { SocketFilter } from "../src/filter/socket_filter.ts";
+import { LiveLinks } from "../src/receive/live_links.ts";
+import { open } from "../src/socket/open.ts";
+import { wrap } from "./help.ts";
+import { UsageError } from "./options.ts";
+import type { Filter } from "./output_options.ts";
+
+/** The socket that a filter stands in front of. */
+interface Socket {
+  /** The only groups that are asked for; `undefined` for all. */
+  readonly groups: readonly number[] | undefined;
+  /** Whether samples come from other namespaces too. */
+  readonly allNamespaces?: boolean;
+  /** The network namespace; that of the process unless given. */
+  readonly netns: string | undefined;
+  /** Whether the program is printed. */
+  readonly verbose: boolean;
+}
+
+/** Where a filter runs of which the kernel decides what it can. */
+export async function explainSocket(
+  filters: readonly Filter[] | undefined,
+  { groups, allNamespaces, netns, verbose }: Socket,
+): Promise<string> {
+  const expressions = expressionsOf(filters);
+  const links = allNamespaces ? undefined : new LiveLinks(await open({ netns }));
+  links?.watch();
+  const { program, inKernel, here, leavesGaps } = new SocketFilter(expressions).plan(groups, links && new KnownDevices(links.links()));
+  links?.close();
+  const count = `${(program?.length ?? 0) / 8} instructions`;
+  const chosen = [...inKernel, ...groups ? [`group ${groups.join(" or ")} (--group)`] : []];
+  const parts = [
+    chosen.length > 0 ? list(`In the kernel, before a sample is queued (${count})`, chosen) : "In the kernel: nothing of it.\n",
+    here.length > 0 ? list("Here, sample by sample", here) : "",
+  ];
+  if (inKernel.length > 0) {
+    parts.push(wrap("What the kernel lets through is looked at here once more, as a whole: what it cannot know, it lets through."));
+  }
+  if (leavesGaps) {
+    parts.push(wrap("What it leaves out nobody counts, and gaps in the numbers mean nothing: losses show only as drops of the socket."));
+  }
+  if (verbose && program) parts.push(`\n${programLines(program).map((line) => `${line}\n`).join("")}`);
+  return parts.join("");
+}
+
+/** Where a filter runs that has no kernel in front of it; `why` is a sentence. */
+export function explainStage(filters: readonly Filter[] | undefined, why: string): string {
+  return list("Here, sample by sample", expressionsOf(filters)) + wrap(why);
+}
+
+function expressionsOf(filters: readonly Filter[] | undefined): string[] {
+  if (!filters) throw new UsageError("--explain requires --filter EXPR");
+  return filters.map(({ expression }) => expression);
+}
+
+function list(title: string, lines: readonly string[]): string {
+  return `${title}:\n${lines.map((line) => `  ${line}\n`).join("")}`;
+}

@@ -1,0 +1,53 @@
+/** `--explain`: which part of a filter runs where. */
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { fakeIo } from "./fake_io.ts";
+
+async function explained(...args: string[]): Promise<string> {
+  const io = fakeIo();
+  assertEquals([await main([...args, "--explain"], io), io.errors()], [0, ""]);
+  assert(io.text().split("\n").every((line) => line.length < 80), io.text());
+  return io.text();
+}
+
+test("--explain tells what the kernel decides, what is decided here, and what that means for losses", async () => {
+  const text = await explained("--filter", "tcp port 443 and inner (udp) and net 10.0.0.0/8");
+  assertMatch(
+    text,
+    /^In the kernel, before a sample is queued \(\d+ instructions\):\n {2}tcp port 443\n {2}net 10.0.0.0\/8\nHere, sample by sample:\n {2}inner \(udp\)\n/,
+  );
+  assertStringIncludes(text, "losses\nshow only as drops");
+  const [, count] = /\((\d+) instr/.exec(text)!;
+  const long = await explained("--filter", "tcp port 443 and inner (udp) and net 10.0.0.0/8", "-v");
+  assert(long.startsWith(text));
+  assertEquals(long.match(/^\(\d{3}\) /gm)!.length, Number(count));
+  assertMatch(long, /\n\(000\) ld {7}#pktlen\n/);
+});
+
+test("--explain with groups, with two filters, and where the kernel decides nothing", async () => {
+  const groups = await explained("-g", "5", "-g", "7", "--filter", "group 5", "--filter", "vlan");
+  assertMatch(groups, /:\n {2}group 5\n {2}vlan\n {2}group 5 or 7 \(--group\)\n/);
+  assertEquals(await explained("--filter", "not vni 5"), "In the kernel: nothing of it.\nHere, sample by sample:\n  not vni 5\n");
+  const capture = await explained("capture", "eth0", "--filter", "group 5");
+  assert(!capture.includes("drops"), "the numbers of a group are its own");
+});
+
+test("--explain on commands that have no kernel in front of them", async () => {
+  for (const args of [["read", "x.pcap"], ["demo"], ["top"]]) {
+    assertMatch(await explained(...args, "--filter", "udp"), /^Here, sample by sample:\n {2}udp\n[A-Z].*\.\n$/s);
+  }
+});
+
+test("--explain without a filter, or with one that is none, is a wrong call", async () => {
+  for (
+    const [args, says] of [[["--explain"], "--explain requires --filter EXPR"], [
+      ["--explain", "--filter", "tcp port"],
+      "expected a port",
+    ]] as const
+  ) {
+    const io = fakeIo();
+    assertEquals(await main(args, io), 2);
+    assertStringIncludes(io.errors(), says);
+  }
+});
