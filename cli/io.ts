@@ -2,6 +2,7 @@
 import { constants } from "node:os";
 import process from "node:process";
 import { isatty } from "node:tty";
+import { SystemError } from "../mod.ts";
 import { DescriptorInput, type RecordingInput } from "../src/receive/recording_input.ts";
 import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
@@ -219,15 +220,28 @@ class Notices {
   }
 }
 
+/** What went wrong in the runtime's own words, in ours. */
+function asOurs(error: Error): Error {
+  const code = "code" in error ? `${error.code}` : "";
+  const errno = constants.errno[code as keyof typeof constants.errno];
+  return errno === undefined ? error : new SystemError("write standard output", errno, { cause: error });
+}
+
 function writeOut(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     // After a failed write the stream also emits the error, and Deno ends the process if nothing listens for it.
-    process.stdout.once("error", reject);
-    process.stdout.write(text, (error?: Error | null) => {
-      if (error) return reject(error);
-      process.stdout.off("error", reject);
-      resolve();
-    });
+    const fail = (error: Error): void => reject(asOurs(error));
+    process.stdout.once("error", fail);
+    try {
+      process.stdout.write(text, (error?: Error | null) => {
+        if (error) return fail(error);
+        process.stdout.off("error", fail);
+        resolve();
+      });
+    } catch (error) {
+      // Deno writes to files at once.
+      fail(error as Error);
+    }
   });
 }
 

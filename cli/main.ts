@@ -101,7 +101,8 @@ function help(command: Command, topic: string | undefined, long: boolean): strin
   });
   if (texts.length > 0) return [...new Set(texts)].join("\n");
   const options = commands.flatMap(({ options }) => Object.keys(options).map((name) => longName(name).slice(2)));
-  throw new UsageError(unknownWord(topic, "topic", [...COMMANDS.map(({ name }) => name), ...new Set(options)]));
+  const wrong = unknownWord(topic, "topic", [...COMMANDS.map(({ name }) => name), ...new Set(options)]);
+  throw new UsageError(wrong);
 }
 
 function overview(): string {

@@ -141,9 +141,10 @@ Lines about packets show names in brackets, JSON and CSV as groupLabel, cookieLa
   }),
   write: outputFile({
     letter: "w",
-    help: "record to FILE; - is standard output",
-    details: "FILE.pcap has the packets and their times. FILE.pcapng has everything: psample read prints the same samples again, and " +
-      "Wireshark opens it. So has a file of any other name. --format chooses, whatever the name is.",
+    help: "record to FILE: .pcapng keeps all, .pcap packets only; - is stdout",
+    details: "FILE.pcapng has everything: psample read prints the same samples again, and Wireshark opens it. So has a file of any other " +
+      "name. FILE.pcap keeps only the packets and their times: group, rate, device and all else are dropped, and packets of a second " +
+      "link type are refused. --format chooses, whatever the name is.",
   }),
   format: choice(RECORDING_FORMATS, {
     value: "FORMAT",

@@ -5,7 +5,10 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 /** The known word that is likely to be meant, if there is one. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const near = closestString(word, [...known]);
-  return 2 * levenshteinDistance(word, near) <= Math.max(word.length, near.length) ? near : undefined;
+  const distance = levenshteinDistance(word, near);
+  // Of short words many are near: "foo" means no "loop", and is no slip of the fingers.
+  const isLikely = distance <= 1 || word[0] === near[0];
+  return isLikely && 2 * distance <= Math.max(word.length, near.length) ? near : undefined;
 }
 
 /** A word that a command does not know, and the nearest that it does. */

@@ -124,7 +124,7 @@ export const capture: Command = command({
     "start, except lo.",
   examples: [
     ["psample capture eth0", "one packet in a thousand, both ways"],
-    ["psample capture eth0 -r 100 --direction ingress -w web.pcapng --match 'ip proto tcp dport 443'", ""],
+    ["psample capture eth0 -r 100 -w web.pcapng --match 'ip proto tcp dport 443'", "record what goes to port 443"],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
     ["psample capture eth0 --filter 'udp port 53' --explain", "what of the filter the kernel decides"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],

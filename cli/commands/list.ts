@@ -40,10 +40,13 @@ export const list: Command = command({
   run: async ({ options: { json, interval, netns } }, io) => {
     const observed = await observeSampling({ milliseconds: interval, netns });
     if (json) await io.data(observed.map((one) => `${jsonLine(one)}\n`).join(""));
-    else await io.print(table(observed));
+    else await io.print(observed.length === 0 ? NOTHING : table(observed));
     return 0;
   },
 });
+
+/** What is said if there is nothing to list. */
+const NOTHING = "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.\n";
 
 /** What stands in the column FLOW. */
 function flowText({ flow, reach }: Observed): string {

@@ -14,7 +14,7 @@ export const tc: Command = {
     "namespace to work in: a name as ip netns lists them, or a path; it requires CAP_SYS_ADMIN.",
   examples: [
     ["psample tc qdisc add dev eth0 clsact", "attach point for filters"],
-    ["psample tc filter add dev eth0 ingress matchall action sample rate 1000 group 5", "sample incoming packets"],
+    ["psample tc filter add dev eth0 ingress matchall action sample rate 9 group 5", "sample incoming packets"],
     ["psample tc actions add action sample rate 100 group 6 trunc 128 index 19", "a shared action"],
     ["psample tc filter add dev eth1 egress matchall action sample index 19", "use the shared action"],
     ["psample tc -s filter show dev eth0 ingress", "with counters"],

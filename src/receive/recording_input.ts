@@ -7,6 +7,8 @@ const LONGEST_WAIT_MS = 20;
 
 /** Gives bytes as they come. */
 export interface RecordingInput {
+  /** How messages call it; `undefined` if it has no name. */
+  readonly name?: string | undefined;
   /** Device and inode, if it is a file. */
   readonly identity: string | undefined;
   /** How many bytes it has, if that is known. */
@@ -29,11 +31,11 @@ const NOTHING = -1;
 
 /** An open file, pipe or terminal. */
 export class DescriptorInput implements RecordingInput {
+  readonly name: string;
   readonly identity: string | undefined;
   readonly size: number | undefined;
   readonly #sys: Sys;
   readonly #fd: number;
-  readonly #name: string;
   readonly #isFile: boolean;
   #owned: boolean;
   #waitMs = 1;
@@ -47,7 +49,7 @@ export class DescriptorInput implements RecordingInput {
   constructor(sys: Sys, fd: number, name: string, owned = false) {
     this.#sys = sys;
     this.#fd = fd;
-    this.#name = name;
+    this.name = name;
     this.#owned = owned;
     const status = sys.stat(fd);
     const errno = typeof status === "number" ? -status : status.kind === "directory" ? EISDIR : 0;
@@ -81,7 +83,7 @@ export class DescriptorInput implements RecordingInput {
       return size;
     }
     if (size === -EAGAIN || size === -EINTR) return NOTHING;
-    throw new SystemError(`read ${this.#name}`, -size);
+    throw new SystemError(`read ${this.name}`, -size);
   }
 
   wait(): Promise<void> {

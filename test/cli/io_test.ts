@@ -49,6 +49,13 @@ test("nobody reads standard output any more: the command ends without a word", (
   }
 });
 
+test("a full disk behind standard output is one sentence of ours, and status 1", () => {
+  for (const args of [["--help"], ["help", "capture"], ["--version"], ["list"]]) {
+    const { status, stderr } = spawnSync("sh", ["-c", 'exec "$@" > /dev/full', "sh", ...COMMAND, ...args], { encoding: "utf8" });
+    assertEquals([status, stderr], [1, "psample: Cannot write standard output: no space left on device (ENOSPC)\n"], args.join(" "));
+  }
+});
+
 test("nobody reads standard error any more: the command goes on, and its status is the same", () => {
   assertEquals(withoutReader([...COMMAND, "--nonsense"], "2>&1 >&3"), "status 2\n");
   const code = `const { processIo } = await import(${JSON.stringify(new URL("../../cli/io.ts", import.meta.url))});

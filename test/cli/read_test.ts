@@ -1,5 +1,6 @@
 /** `psample read` of recordings from elsewhere. */
-import { readFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
@@ -8,6 +9,8 @@ import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { message, number } from "../psample/build.ts";
 import { netlinkRecord, pcapFile } from "../support/capture_files.ts";
+import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
 import { optionText, pcapngBlocks } from "../support/pcapng_blocks.ts";
 import { record } from "../support/recorded.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
@@ -87,6 +90,20 @@ test("read -g tells the losses of the groups that were asked for", async () => {
   const back = await run(["read", "b.pcapng"], { input: { "b.pcapng": one.files.get("b.pcapng")! } });
   assertMatch(back.errors(), /read 2 samples; 1 lost before/);
 });
+
+test(
+  "an error in a recording names the file",
+  inDirectory((at) => {
+    const cut = at("cut.pcap");
+    const file = pcapFile([{ bytes: new Uint8Array(60) }], { linkType: 1 });
+    writeFileSync(cut, file.subarray(0, file.length - 1));
+    const { stderr, status } = spawnSync(COMMAND[0]!, [...COMMAND.slice(1), "read", "-q", cut], { encoding: "utf8" });
+    assertEquals([status, stderr], [
+      1,
+      `psample: ${cut}: Cannot decode recording at byte 24: the file is cut off here: 75 bytes left, 76 expected\n`,
+    ]);
+  }),
+);
 
 test("read without the family's number names the option", async () => {
   const a = pcapFile([{ bytes: netlinkRecord(message([[3, number(4, 1)]])) }]);

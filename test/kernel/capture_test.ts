@@ -199,8 +199,11 @@ scene("--dry-run changes nothing; its lines, typed into a shell, set up the same
   assertEquals(tcDump("a"), clean);
 });
 
-scene("list says what is sampled, by whom, and whether samples flow", async () => {
+scene("list says what is sampled, by whom, and whether samples flow; and in words that nothing is", async () => {
   bareWire();
+  const [nothing, none] = [new Capture("list --interval 1ms"), new Capture("list --json --interval 1ms")];
+  assertEquals([await nothing.status, await none.status, none.io.text()], [0, 0, ""]);
+  assertEquals(nothing.io.text(), "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.\n");
   stranger();
   const capture = new Capture("capture a --rate 1 --direction egress --group 9");
   await capture.samples();

@@ -6,7 +6,7 @@ import { join as joinPath } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { SystemError } from "../../src/errors.ts";
+import { DecodeError, SystemError } from "../../src/errors.ts";
 import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
 import { PcapWriter } from "../../src/format/pcap/writer.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
@@ -235,6 +235,20 @@ test("readRecording(): a recording that does not tell the family's number says w
   );
   assertEquals(sequences(await readPieces(file, undefined, { familyId: 30 })), [1, 2]);
 });
+
+test(
+  "readRecording(): an error names the file",
+  inDirectory(async (at) => {
+    // A name that would turn around what stands behind it.
+    writeFileSync(at("a\u202eb"), "no recording");
+    const recording = await readRecording(at("a\u202eb"));
+    const { message } = await assertRejects(async () => void await recording.read(), DecodeError);
+    assertEquals(
+      message,
+      `${at("a")}\\xe2\\x80\\xaeb: Cannot decode recording at byte 0: the file is neither pcap nor pcapng`,
+    );
+  }),
+);
 
 test("readRecording(): times belong to the interface, and are sensible before 1970 and in 2554", async () => {
   const { section, interface: netlink, packet, option, n } = pcapngParts(true);
