@@ -61,7 +61,7 @@ export type { NetnsOptions } from "./src/socket/open.ts";
 export { RECEIVE_BUFFER_BYTES } from "./src/socket/receiver.ts";
 export { type Link, LinkTable, type Xdp } from "./src/link/link.ts";
 export type { LinkType } from "./src/link/link_type.ts";
-export { listLinks, sampleLinkType } from "./src/control/links.ts";
+export { listLinks, type ListLinksOptions, sampleLinkType } from "./src/control/links.ts";
 export { type LiveDevices, watchLinks } from "./src/receive/live_links.ts";
 export type { Device, Devices } from "./src/link/device.ts";
 export { type DropOptions, dropPrivileges } from "./src/control/privileges.ts";

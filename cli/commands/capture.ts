@@ -28,7 +28,8 @@ import { LISTEN_OPTIONS } from "./listening.ts";
 /** The default rate: 1 in 1000 packets is sampled. */
 const RATE = 1000;
 
-const OPTIONS = {
+/** The options of {@linkcode capture}. */
+export const CAPTURE_OPTIONS = {
   rate: number({
     letter: "r",
     value: "N",
@@ -112,7 +113,11 @@ There is no "or", no "not" and no "either end". Without vlan, only untagged pack
   ...OUTPUT_OPTIONS,
 };
 
-type Options = Values<typeof OPTIONS>;
+type Options = Values<typeof CAPTURE_OPTIONS>;
+/** Those of them that say what is sampled. */
+type SamplingValues =
+  & Partial<Pick<Options, "rate" | "control" | "hardware" | "index" | "cookie" | "group" | "trunc" | "match" | "netns">>
+  & Pick<Options, "direction">;
 
 /** The command `capture`. */
 export const capture: Command = command({
@@ -130,7 +135,7 @@ export const capture: Command = command({
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
     ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
   ],
-  options: OPTIONS,
+  options: CAPTURE_OPTIONS,
   operands: { name: "DEVICE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
     const devices = await expandAny(checkDevices([...options.device ?? [], ...words], words), options.netns);
@@ -168,7 +173,7 @@ function parseCookie(text: string, name: string): Uint8Array {
 }
 
 /** Refuses what is no device, with what it may be. */
-function checkDevices(devices: readonly string[], words: readonly string[]): readonly string[] {
+export function checkDevices(devices: readonly string[], words: readonly string[]): readonly string[] {
   if (devices.length === 0) throw new UsageError(`missing DEVICE (usage: psample ${capture.usage})`);
   const start = filterStart(words);
   if (start > 0) {
@@ -183,7 +188,7 @@ function checkDevices(devices: readonly string[], words: readonly string[]): rea
 }
 
 /** `any` is every device that is up, without lo. */
-async function expandAny(devices: readonly string[], netns: string | undefined): Promise<readonly string[]> {
+export async function expandAny(devices: readonly string[], netns: string | undefined): Promise<readonly string[]> {
   if (!devices.includes("any")) return devices;
   if (devices.length > 1) throw new UsageError("any is every device: no other can be named with it");
   const links = [...(await listLinks({ netns })).links()].filter(({ up, name }) => up && name !== undefined && name !== "lo");
@@ -191,7 +196,8 @@ async function expandAny(devices: readonly string[], netns: string | undefined):
   return links.map((link) => link.name);
 }
 
-function samplingOptions(options: Options, given: ReadonlySet<string>, devices: readonly string[]): SamplingOptions[] {
+/** What is to be sampled on each device, as the options say it. */
+export function samplingOptions(options: SamplingValues, given: ReadonlySet<string>, devices: readonly string[]): SamplingOptions[] {
   const { direction, match, control, hardware, index, cookie, group, trunc, netns } = options;
   const shares = index !== undefined && !given.has("rate");
   for (const name of shares ? ["group", "trunc", "cookie", "control"] : []) {
@@ -267,7 +273,8 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
   });
 }
 
-async function tellLeftovers(session: Session, netns: string | undefined): Promise<void> {
+/** Tells what a psample that was killed has left behind. */
+export async function tellLeftovers(session: Session, netns: string | undefined): Promise<void> {
   const leftovers = await listLeftovers({ netns });
   if (leftovers.length === 0) return;
   const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");

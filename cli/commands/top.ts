@@ -1,10 +1,12 @@
 /** `psample top`: who talks, how much, and how sure that is. */
-import { ArgumentError, listen, type ListenStats, watchLinks } from "../../mod.ts";
+import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions, watchLinks } from "../../mod.ts";
+import { linkSpeeds } from "../../src/control/link_speeds.ts";
 import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
 import { FlowKey } from "../../src/estimate/keys.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { Source } from "../../src/stream/source.ts";
+import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
 import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
@@ -12,15 +14,18 @@ import { choice, duration, flag, number, numbers, streamName, UsageError, value,
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
-import { inSession, NOTHING, STATUS } from "../session.ts";
+import { Sampled } from "../sampled.ts";
+import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
+import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
-import { UNITS } from "../top/figures.ts";
+import { scaled, UNITS } from "../top/figures.ts";
 import { plainReport } from "../top/plain.ts";
 import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
+import { CAPTURE_OPTIONS, checkDevices, expandAny, samplingOptions, tellLeftovers } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** How many flows a table has unless told otherwise. */
@@ -30,6 +35,10 @@ const INTERVAL_MS = 10_000;
 /** How wide a table is where nobody tells how wide the terminal is. */
 const COLUMNS = 80;
 /** So many flows are told apart exactly in a recording, and of what comes as long as one likes. */
+/** How much of each packet is sampled: the headers of every tunnel. */
+const TRUNC = 256;
+/** How often it is looked how fast links are: that changes with the cable. */
+const SPEEDS_MS = 10_000;
 const MOST_RECORDED_FLOWS = 1 << 16;
 const MOST_FLOWS = 1 << 12;
 
@@ -79,16 +88,31 @@ const OPTIONS = {
   group: numbers({
     letter: "g",
     value: "N",
-    help: "only samples of this psample group; may be repeated",
-    details: "The kernel leaves out all other groups. For a recording there is --filter 'group N'.",
+    help: "the psample group; without DEVICE only this one, may be repeated",
+    details: "With DEVICE the group to sample into; by default one that nobody uses. Without, the kernel leaves out all other groups. " +
+      "For a recording there is --filter 'group N'.",
   }),
   rate: number({
     letter: "r",
     value: "N",
     least: 1,
-    help: "in recordings: packets of unknown rate are 1 in N",
-    details: "Packets that tcpdump or another program recorded do not say whether they were sampled: --rate 1 counts each as one.",
+    fallback: "about 500 samples a second",
+    help: "sample 1 in N packets",
+    details:
+      "By default the traffic is looked at for a second first. Selection is random, not every Nth. In recordings it is what packets " +
+      "count that do not say their rate: those that tcpdump recorded are --rate 1.",
   }),
+  direction: CAPTURE_OPTIONS.direction,
+  match: CAPTURE_OPTIONS.match,
+  trunc: number({
+    letter: "s",
+    value: "BYTES",
+    default: TRUNC,
+    help: "truncate packets to BYTES",
+    details: "Enough for the headers of packets in tunnels. Sizes are those of whole packets anyway.",
+  }),
+  hardware: CAPTURE_OPTIONS.hardware,
+  device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
   explain: OUTPUT_OPTIONS.explain,
   duration: OUTPUT_OPTIONS.duration,
@@ -116,7 +140,7 @@ export const top: Command = command({
     ["psample top --netns blue", "in the network namespace blue"],
   ],
   options: OPTIONS,
-  operands: { name: "FILE", least: 0, most: Infinity },
+  operands: { name: "DEVICE or FILE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
     if (options.explain) {
       await io.print(
@@ -129,13 +153,32 @@ export const top: Command = command({
     if (start > 0) {
       throw new UsageError(filterHint(words.slice(start)));
     }
-    const files = words.filter(isFile);
-    if (files.length > 0 && files.length < words.length) {
-      throw new UsageError(`devices and recordings cannot be mixed: ${JSON.stringify(words.find((word) => !isFile(word)))} is a device`);
+    const all = [...options.device ?? [], ...words];
+    const files = all.filter(isFile);
+    if (files.length > 0 && files.length < all.length) {
+      throw new UsageError(`devices and recordings cannot be mixed: ${JSON.stringify(all.find((word) => !isFile(word)))} is a device`);
     }
-    return files.length > 0 ? await read(files, options, given, io) : await listenTo(options, io);
+    if (files.length > 0) return await read(files, options, given, io);
+    return await listenTo(options, all.length > 0 ? await plansOf(all, options, given) : noPlans(given), io);
   },
 });
+
+/** Options that say what is sampled. */
+const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"];
+
+/** What is to be sampled; the rate, if it is not given, is still to be chosen. */
+async function plansOf(words: readonly string[], options: Options, given: ReadonlySet<string>): Promise<readonly SamplingOptions[]> {
+  const { rate, direction, match, trunc, hardware, group, netns } = options;
+  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
+  const devices = await expandAny(checkDevices(words, words), netns);
+  return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
+}
+
+function noPlans(given: ReadonlySet<string>): undefined {
+  const name = SAMPLING.find((name) => given.has(name));
+  if (name !== undefined) throw new UsageError(`--${name} says what to sample, but no DEVICE is given (usage: psample ${top.usage})`);
+  return undefined;
+}
 
 /** Names of keys in lines, as the help shows them. */
 function keyColumns(): string {
@@ -178,9 +221,9 @@ function writerOf({ json, csv, rows, unit }: Options): (report: Report) => strin
 
 /** What a recording has. */
 async function read(words: readonly string[], options: Options, given: ReadonlySet<string>, io: Io): Promise<number> {
-  for (const name of ["group", "interval", "netns", "user"]) {
+  for (const name of ["group", "interval", "netns", "user", ...SAMPLING.filter((name) => name !== "rate")]) {
     if (!given.has(name)) continue;
-    const cure = name === "group" ? ": did you mean --filter 'group N'?" : "";
+    const cure = name === "group" ? ": did you mean --filter 'group N'?" : name === "match" ? ": did you mean --filter?" : "";
     throw new UsageError(`--${name} is for samples that are received, not for recordings${cure}`);
   }
   const paths = words.map((word) => streamName(word, 0));
@@ -216,38 +259,93 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
   });
 }
 
-/** What is sampled already. */
-async function listenTo(options: Options, io: Io): Promise<number> {
-  const { buffer, latency, group, once, interval, netns } = options;
+/** What is sampled: by others, or as planned. */
+async function listenTo(options: Options, plans: readonly SamplingOptions[] | undefined, io: Io): Promise<number> {
+  const { buffer, latency, group, once, interval, user, netns } = options;
   return await inSession(io, options, async (session) => {
     const devices = await watchLinks({ netns });
     const destination = await io.stdout([]);
+    const sampled = plans && new Sampled(session);
+    const speeds = new Speeds();
+    let timer: ReturnType<typeof setTimeout> | undefined;
     try {
-      const listener = await session.begin((signal) =>
-        listen({ groups: group, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal })
-      );
-      const source: Source = listener ?? NOTHING;
-      const timer = once ? setTimeout(() => source.end(), interval) : undefined;
-      const estimator = new Estimator({ by: options.by, flows: MOST_FLOWS, only: allOf(options.filter ?? []) });
-      const sink = new Reports(estimator, destination, writerOf(options), {
-        intervalMs: once ? undefined : interval,
-        source,
-        recorded: false,
-        isFiltered: options.filter !== undefined,
-        speeds: () => new Map(),
+      if (sampled) await session.unlessOver(tellLeftovers(session, netns));
+      const chosen = plans && options.rate === undefined ? await withRate(plans, session) : plans;
+      const listener = await session.begin(async (signal) => {
+        if (sampled) await sampled.add(chosen!, signal);
+        const groups = sampled ? [sampled.group!] : group;
+        return await listen({ groups, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
       });
-      try {
-        await session.pump(source, {
-          sinks: [sink],
-          account: (stats, written) => received(stats, written, buffer),
-          summary: () => listener !== undefined,
-        });
-      } finally {
-        clearTimeout(timer);
+      // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
+      const others = listener && sampled && group ? await sampled.findOthers() : undefined;
+      await speeds.follow(netns);
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
+      const own = others ? [sampled!.ownSamples(others)] : [];
+      if (listener && sampled) {
+        session.notice(sampled.description(chosen![0]!));
+        await sampled.watch(() => listener.end());
       }
+      const source: Source = listener ?? NOTHING;
+      const tally = new Tally();
+      if (once) timer = setTimeout(() => source.end(), interval);
+      const sink = new Reports(
+        new Estimator({ by: options.by, flows: MOST_FLOWS, only: allOf(options.filter ?? []) }),
+        destination,
+        writerOf(options),
+        {
+          intervalMs: once ? undefined : interval,
+          source,
+          recorded: false,
+          isFiltered: options.filter !== undefined || options.match !== undefined,
+          speeds: () => speeds.known,
+        },
+      );
+      await session.pump(source, {
+        sinks: [sink],
+        stages: [...own, tally],
+        account: (stats, written) => received(stats, written, buffer, sampled?.passing(tally)),
+        silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
+        summary: () => listener !== undefined,
+        settle: async () => await sampled?.remove(),
+      });
     } finally {
+      clearTimeout(timer);
+      speeds.close();
+      await sampled?.remove();
       devices.close();
       destination.close();
     }
   });
+}
+
+/** The plans with a rate that fits the traffic, which is told. */
+async function withRate(plans: readonly SamplingOptions[], session: Session): Promise<readonly SamplingOptions[]> {
+  const devices = plans.map(({ device }) => `${device}`);
+  const { direction = "both", netns } = plans[0]!;
+  const before = await traffic(devices, direction, netns);
+  await session.unlessOver(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
+  const { rate, packetsPerSecond } = chosenRate(before, await traffic(devices, direction, netns));
+  session.notice(`${scaled(packetsPerSecond, "pps")} pass now: sampling 1 in ${rate} (--rate N sets it)`);
+  return plans.map((plan) => ({ ...plan, rate }));
+}
+
+/** How fast links are, as far as is known. */
+class Speeds {
+  known: ReadonlyMap<string, number> = new Map();
+  #timer: ReturnType<typeof setInterval> | undefined;
+
+  /** Asks now, and again and again. */
+  async follow(netns: string | undefined): Promise<void> {
+    const ask = async (): Promise<void> => {
+      const speeds = await linkSpeeds({ netns });
+      // Without the right to enter the namespace any more, they stay as they were.
+      if (speeds.size > 0) this.known = speeds;
+    };
+    await ask();
+    this.#timer = setInterval(() => void ask(), SPEEDS_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
 }

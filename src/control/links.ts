@@ -6,19 +6,29 @@ import type { Sample } from "../psample/sample.ts";
 import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 
 /**
+ * What {@linkcode listLinks} asks for.
+ *
+ * @category Devices
+ */
+export interface ListLinksOptions extends NetnsOptions {
+  /** Whether {@linkcode Link.packets} is wanted, which takes the kernel longer. Defaults to false. */
+  counters?: boolean | undefined;
+}
+
+/**
  * The devices of a network namespace as they are now. It takes no privilege.
  *
  * @category Devices
  */
-export async function listLinks(options: NetnsOptions = {}): Promise<LinkTable> {
-  return await listLinksWith(await open(options));
+export async function listLinks(options: ListLinksOptions = {}): Promise<LinkTable> {
+  return await listLinksWith(await open(options), options);
 }
 
 /** {@linkcode listLinks} on a given seam. */
-export async function listLinksWith(sys: Sys): Promise<LinkTable> {
+export async function listLinksWith(sys: Sys, { counters = false }: ListLinksOptions = {}): Promise<LinkTable> {
   const requests = new Requests(sys, NETLINK_ROUTE);
   try {
-    return LinkTable.of(await requests.request(encodeLinkDump(), "list network devices"));
+    return LinkTable.of(await requests.request(encodeLinkDump(counters), "list network devices"));
   } finally {
     requests.close();
   }

@@ -191,6 +191,14 @@ test("a wrong call names what is meant", async () => {
     [["x.pcap", "--group", "5"], /--group is for samples that are received, not for recordings: did you mean --filter 'group N'\?/],
     [["x.pcap", "--interval", "5s"], /--interval is for samples that are received/],
     [["x.pcap", "--filter", "tcp prot 5"], /--filter: /],
+    [["x.pcap", "--match", "ip"], /--match is for samples that are received, not for recordings: did you mean --filter\?/],
+    [["--rate", "5"], /--rate says what to sample, but no DEVICE is given/],
+    [["--trunc", "64", "--group", "5"], /--trunc says what to sample, but no DEVICE is given/],
+    [["eth0", "-i", "eth0"], /the same device was given twice/],
+    [["eth0", "any"], /any is every device/],
+    [["eth0", "tcp", "port", "443"], /did you mean --filter 'tcp port 443'\?/],
+    [["eth0", "-g", "1", "-g", "2"], /--group was given twice: samples go into one group/],
+    [["eth0", "--match", "nonsense"], /--match: /],
     [["-n", "x.pcap"], /--rows is "x.pcap"/],
   ];
   for (const [args, why] of wrong) {

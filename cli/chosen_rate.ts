@@ -1,0 +1,42 @@
+/** The rate that `psample top` chooses: so that samples are enough to be sure, and few enough to cost nothing. */
+import { type Direction, listLinks } from "../mod.ts";
+
+/** So many samples a second it aims at, of all devices together. */
+export const SAMPLES_PER_SECOND = 500;
+/** How long the traffic is looked at; drivers that count in hardware may bring their counters up to date once a second only. */
+export const LOOK_MS = 1000;
+
+/** How many packets have passed in the directions that are sampled. */
+export interface Traffic {
+  /** Packets. */
+  readonly packets: bigint;
+  /** When they were counted, in milliseconds. */
+  readonly atMs: number;
+}
+
+/** Counts the packets of these devices; those that there are not count nothing. */
+export async function traffic(devices: readonly string[], direction: Direction | "both", netns?: string): Promise<Traffic> {
+  const links = await listLinks({ counters: true, netns });
+  const atMs = performance.now();
+  let packets = 0n;
+  for (const device of devices) {
+    const counted = links.byName(device)?.packets;
+    if (direction !== "egress") packets += counted?.received ?? 0n;
+    if (direction !== "ingress") packets += counted?.sent ?? 0n;
+  }
+  return { packets, atMs };
+}
+
+/** N of "1 in N" for about {@linkcode SAMPLES_PER_SECOND} at the traffic between two looks, in one digit; and that traffic, in packets a second. */
+export function chosenRate(before: Traffic, after: Traffic): { readonly rate: number; readonly packetsPerSecond: number } {
+  const seconds = (after.atMs - before.atMs) / 1000;
+  // A device that was removed takes its counters with it.
+  const packetsPerSecond = seconds > 0 ? Math.max(0, Number(after.packets - before.packets) / seconds) : 0;
+  return { rate: oneDigit(packetsPerSecond / SAMPLES_PER_SECOND), packetsPerSecond };
+}
+
+function oneDigit(rate: number): number {
+  if (rate < 1.5) return 1;
+  const unit = 10 ** Math.floor(Math.log10(rate));
+  return Math.min(1_000_000_000, Math.round(rate / unit) * unit);
+}

@@ -1,0 +1,35 @@
+import { DecodeError, SystemError } from "../errors.ts";
+import { decodeLinkSpeed, encodeLinkModesDump, ETHTOOL_GENL_NAME } from "../link/link_speed.ts";
+import { findFamily } from "../socket/family.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
+import { Requests } from "../socket/requests.ts";
+import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+
+/**
+ * The speeds of the links of a network namespace in bit/s, by the names of their devices. A link that does not know it, and a kernel that cannot
+ * tell, leave it out: it is nice to know, and nothing depends on it. It takes no privilege.
+ */
+export async function linkSpeeds(options: NetnsOptions = {}): Promise<ReadonlyMap<string, number>> {
+  return await linkSpeedsWith(await open(options));
+}
+
+/** {@linkcode linkSpeeds} on a given seam. */
+export async function linkSpeedsWith(sys: Sys): Promise<ReadonlyMap<string, number>> {
+  const speeds = new Map<string, number>();
+  try {
+    const requests = new Requests(sys, NETLINK_GENERIC);
+    try {
+      const family = await findFamily(requests, ETHTOOL_GENL_NAME);
+      if (!family) return speeds;
+      for (const reply of await requests.request(encodeLinkModesDump(family.id), "ask for the speeds of links")) {
+        const link = reply.type === family.id ? decodeLinkSpeed(reply) : undefined;
+        if (link) speeds.set(link.name, link.bitsPerSecond);
+      }
+    } finally {
+      requests.close();
+    }
+  } catch (error) {
+    if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
+  }
+  return speeds;
+}

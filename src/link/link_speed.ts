@@ -1,0 +1,51 @@
+/**
+ * How fast links are: the generic netlink family `ethtool`, since Linux 5.6. Source: include/uapi/linux/ethtool_netlink.h (since 6.15
+ * ethtool_netlink_generated.h), net/ethtool/linkmodes.c.
+ */
+import { GENL_HDRLEN, genlCommand, genlHeader } from "../genl/ctrl.ts";
+import { AttrReader } from "../wire/attr_reader.ts";
+import { NLA_F_NESTED } from "../wire/attr_writer.ts";
+import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
+
+/** The name of the family. */
+export const ETHTOOL_GENL_NAME = "ethtool";
+/** The question, and its answer. */
+const ETHTOOL_MSG_LINKMODES_GET = 4;
+const ETHTOOL_MSG_LINKMODES_GET_REPLY = 4;
+const ETHTOOL_A_LINKMODES_HEADER = 1;
+const ETHTOOL_A_LINKMODES_SPEED = 5;
+const ETHTOOL_A_HEADER_DEV_NAME = 2;
+/** include/uapi/linux/ethtool.h */
+const SPEED_UNKNOWN = 0xffff_ffff;
+
+/** How fast a link is. */
+export interface LinkSpeed {
+  /** The name of the device. */
+  readonly name: string;
+  /** Bits a second, in each direction. */
+  readonly bitsPerSecond: number;
+}
+
+/** A request for the speeds of all devices. */
+export function encodeLinkModesDump(family: number): Uint8Array<ArrayBuffer> {
+  return encodeMessage({ type: family, flags: NLM_F_REQUEST | NLM_F_DUMP }, genlHeader(ETHTOOL_MSG_LINKMODES_GET), (attr) => {
+    // Linux 6.1 demands it, though it names no device.
+    attr.nest(ETHTOOL_A_LINKMODES_HEADER | NLA_F_NESTED, () => {});
+  });
+}
+
+/** The speed in one message of the answer; `undefined` if the device does not know it, as without a carrier. */
+export function decodeLinkSpeed(message: Message): LinkSpeed | undefined {
+  if (genlCommand(message) !== ETHTOOL_MSG_LINKMODES_GET_REPLY) return undefined;
+  let name: string | undefined;
+  let speed = SPEED_UNKNOWN;
+  const attr = AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian);
+  while (attr.next()) {
+    if (attr.type === ETHTOOL_A_LINKMODES_SPEED) speed = attr.u32();
+    if (attr.type !== ETHTOOL_A_LINKMODES_HEADER) continue;
+    const header = attr.nested();
+    while (header.next()) if (header.type === ETHTOOL_A_HEADER_DEV_NAME) name = header.string();
+  }
+  // In units of 10^6 bit/s; drivers that do not know it also say 0.
+  return name === undefined || speed === SPEED_UNKNOWN || speed === 0 ? undefined : { name, bitsPerSecond: speed * 1e6 };
+}

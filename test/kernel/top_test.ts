@@ -1,0 +1,178 @@
+/** `psample top`: what it says of flows that are known, and what it leaves behind. */
+import process from "node:process";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { listSampling } from "../../mod.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
+import { ETH_IPV4, ethernet, OURS, PEER, udp } from "./frames.ts";
+import { COMMANDS, Program } from "./runtime.ts";
+import { bareWire, pause, scene, Sender, soon, until } from "./scene.ts";
+import { tcActions, tcDump } from "./tc_dump.ts";
+
+/** The command within this process, for all that takes no signal: it starts at once. */
+class Top {
+  readonly io: FakeIo;
+  readonly status: Promise<number>;
+
+  constructor(words: readonly string[], options?: FakeIoOptions) {
+    this.io = fakeIo(options);
+    this.status = soon(main(["top", ...words], this.io), () => `the end of ${words}; it said ${this.io.errors()}`);
+    this.status.catch(() => {});
+  }
+
+  /** Waits until it says that it samples: it listens then. */
+  async samples(): Promise<void> {
+    await until(() => `it samples; it said ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
+  }
+
+  /** Ends it, and resolves to its lines of JSON. */
+  async rows(): Promise<Row[]> {
+    assert(this.io.signal("SIGINT"));
+    assertEquals(await this.status, 0, this.io.errors());
+    return this.io.text().trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  }
+}
+
+interface Row {
+  by: Record<string, string>;
+  samples: number;
+  packetsRange: [number, number];
+  bytesRange: [number, number];
+  lost: number;
+}
+
+/** A frame that goes out of `a` from this port, with so many bytes. */
+function frameFrom(port: number, size: number): Uint8Array {
+  return ethernet(PEER, OURS, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2" }, port, 5000, new Uint8Array(size - 42)));
+}
+
+const FLOWS = 10;
+/** Setting sampling up takes a second and more in the emulated processor. */
+const WINDOWS = process.env.PSAMPLE_GUEST === "old" ? 20 : 100;
+/** 95 of 100, and less than three standard deviations below. */
+const LEAST_INSIDE = Math.floor(FLOWS * WINDOWS * 0.95 - 3 * Math.sqrt(FLOWS * WINDOWS * 0.95 * 0.05));
+/** Each flow has more and larger packets than the one before. */
+const flows = Array.from({ length: FLOWS }, (_, i) => ({ port: 4001 + i, packets: 20 * (i + 1), bytes: 100 + 100 * i }));
+
+scene(
+  `ten flows that are known, in ${WINDOWS} windows: their packets and bytes lie inside of the ranges as often as is claimed`,
+  async () => {
+    bareWire();
+    using senders = new DisposableStack();
+    const ready = flows.map((flow) => ({ ...flow, sender: senders.use(new Sender("a", frameFrom(flow.port, flow.bytes))) }));
+    const inside = { packets: 0, bytes: 0 };
+    for (let window = 0; window < WINDOWS; window++) {
+      const top = new Top("a --rate 10 --direction egress --once --json --interval 1h --by udpsourceport".split(" "));
+      await top.samples();
+      for (const { sender, packets } of ready) sender.send(packets);
+      const rows = new Map((await top.rows()).map((row) => [row.by.udpsourceport, row]));
+      for (const { port, packets, bytes } of flows) {
+        const row = rows.get(`${port}`);
+        assertEquals(row?.lost ?? 0, 0);
+        // A flow of which nothing was sampled has up to 3.69 times as many packets as one sample stands for.
+        const [low, high] = row?.packetsRange ?? [0, 37];
+        if (low <= packets && packets <= high) inside.packets++;
+        const [lowBytes, highBytes] = row?.bytesRange ?? [0, 37 * 1522];
+        if (lowBytes <= packets * bytes && packets * bytes <= highBytes) inside.bytes++;
+      }
+    }
+    assert(inside.packets >= LEAST_INSIDE && inside.bytes >= LEAST_INSIDE, JSON.stringify(inside));
+  },
+);
+
+scene(
+  "with devices it sets sampling up, at a rate that fits the traffic, and takes it away; what it tells of the link is right",
+  async () => {
+    bareWire();
+    const before = tcDump("a", "b");
+    const actions = tcActions();
+    using sender = new Sender("a", frameFrom(4000, 1000));
+    const sending = setInterval(() => sender.send(20), 5);
+    const top = new Top(["a", "--once", "--interval", "1s", "--by", "device,direction"]);
+    try {
+      await top.samples();
+      const ours = (await listSampling()).filter((sampling) => sampling.ours);
+      const [, pass, rate] = /psample: (\S+ k?pps) pass now: sampling 1 in (\d+) \(--rate N sets it\)\n/.exec(top.io.errors())!;
+      assert(pass, top.io.errors());
+      assertEquals(ours.map(({ device, direction, truncateBytes, rate }) => [device, direction, truncateBytes, rate]).sort(), [
+        ["a", "egress", 256, Number(rate)],
+        ["a", "ingress", 256, Number(rate)],
+      ]);
+      assertEquals(await top.status, 0, top.io.errors());
+    } finally {
+      clearInterval(sending);
+    }
+    const text = top.io.text();
+    assertMatch(text, /^total +\d[\d.]* Mbit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+%$/m);
+    assertMatch(text, /^a out +\d[\d.]* Mbit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+% {2}0\.\d±0(\.\d)?% of 10\.0 Gbit\/s$/m);
+    assertMatch(text, /^a {7}out +\d/m);
+    assertMatch(top.io.errors(), /psample: [\d,]+ packets passed \(rule hits\), 1 in \d+: [\d,]+ sampled; about .*bit\/s ±.*; lost 0\n$/);
+    assertEquals(tcDump("a", "b"), before);
+    await until("the actions are what they were", () => tcActions() === actions);
+  },
+);
+
+scene("--rate, --direction, --match, --group and --trunc are what is set up; reports come at each interval until a signal", async () => {
+  bareWire();
+  const before = tcDump("a");
+  const top = new Top(
+    [
+      "a",
+      "--rate",
+      "1",
+      "--direction",
+      "egress",
+      "--match",
+      "ip proto udp",
+      "--group",
+      "9",
+      "--trunc",
+      "42",
+      "--json",
+      "--interval",
+      "200ms",
+    ],
+  );
+  await top.samples();
+  const [ours, ...more] = (await listSampling()).filter((sampling) => sampling.ours);
+  assertEquals([ours!.direction, ours!.rate, ours!.group, ours!.truncateBytes, more], ["egress", 1, 9, 42, []]);
+  using sender = new Sender("a", frameFrom(4000, 1000));
+  // Whatever the machine is busy with: until there are two reports.
+  await until("there are reports", async () => {
+    sender.send(3);
+    await pause(50);
+    return top.io.text().trim().split("\n").length >= 2;
+  });
+  const rows = await top.rows();
+  for (const { by, packetsRange: [low, high], bytesRange } of rows) {
+    assertEquals([by, low, bytesRange], [{ ipsource: "192.0.2.1", ipdestination: "192.0.2.2" }, high, [1000 * low, 1000 * low]]);
+  }
+  assertEquals(tcDump("a"), before);
+});
+
+for (const { name, words } of COMMANDS) {
+  scene(`${name} top: SIGINT, SIGTERM and a pipe that nobody reads leave nothing behind`, async () => {
+    bareWire();
+    const before = tcDump("a");
+    const line = words().map((word) => `'${word}'`).join(" ");
+    const args = ["top", "a", "--rate", "1", "--interval", "100ms", "--json", "--by", "device"];
+    await using stack = new AsyncDisposableStack();
+    const [int, term] = [1, 2].map(() => stack.use(new Program([...words(), ...args])));
+    const head = stack.use(new Program(["sh", "-c", `{ ${line} ${args.join(" ")}; echo status $? >&2; } | head -1`]));
+    const all = [int!, term!, head];
+    await until(() => `all sample: ${all.map(({ err }) => err)}`, () => all.every(({ err }) => err.includes("Ctrl-C ends it")));
+    using sender = new Sender("a", frameFrom(4000, 1000));
+    let over = false;
+    void head.ended.then(() => over = true);
+    await until("head has ended it", async () => {
+      sender.send(1);
+      await pause(20);
+      return over;
+    });
+    assertMatch((await head.ended).err, /status 0\n/);
+    int!.signal("SIGINT");
+    term!.signal("SIGTERM");
+    for (const program of [int!, term!]) assertEquals((await program.ended).status, 0, program.err);
+    assertEquals(tcDump("a"), before);
+  });
+}
