@@ -242,15 +242,11 @@ export class FakeFiles {
 
   poll(fd: number, events: number): number {
     const open = this.openFiles.get(fd);
-    if (!open) return this.writable(fd) ? events & POLLOUT : 0;
+    if (!open) return events & POLLOUT;
     const { kind, bytes, peer, room } = open.file;
     if (kind === "file") return events & (POLLIN | POLLOUT);
     const ready = (bytes.length > 0 ? POLLIN : 0) | (bytes.length < room ? POLLOUT : 0);
     return (events & ready) | (peer ? 0 : events & POLLOUT ? POLLERR : POLLHUP);
-  }
-
-  writable(fd: number): boolean {
-    return !this.openFiles.has(fd) || this.poll(fd, POLLOUT) !== 0;
   }
 
   seekable(fd: number): boolean {

@@ -1,5 +1,5 @@
 import { SystemError } from "../errors.ts";
-import { EAGAIN, EINTR, type Sys } from "../sys/sys.ts";
+import { EAGAIN, EINTR, POLLOUT, type Sys } from "../sys/sys.ts";
 import type { Destination } from "./destination.ts";
 
 /** What a pipe takes at once when poll(2) says that it can be written to (PIPE_BUF in limits.h). */
@@ -38,7 +38,8 @@ export class Descriptor implements Destination {
   write(bytes: Uint8Array<ArrayBuffer>): number {
     let at = 0;
     while (at < bytes.length) {
-      const written = this.#nonblocking || this.#sys.writable(this.#fd)
+      // Also where only an error holds: the write fails at once and tells it.
+      const written = this.#nonblocking || this.#sys.poll(this.#fd, POLLOUT) !== 0
         ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk))
         : -EAGAIN;
       if (written >= 0) at += written;

@@ -30,7 +30,6 @@ import {
   type Memory,
   O_CLOEXEC,
   O_RDONLY,
-  POLLOUT,
   type SignalAction,
   type Sys,
   SYS_BPF,
@@ -275,10 +274,6 @@ class BunSys implements Sys {
   poll(fd: number, events: number): number {
     const set = pollfd([fd], events);
     return this.#libc.poll(set, 1, 0) > 0 ? polledEvents(set) : 0;
-  }
-
-  writable(fd: number): boolean {
-    return this.#libc.poll(pollfd([fd], POLLOUT), 1, 0) > 0;
   }
 
   seekable(fd: number): boolean {

@@ -32,7 +32,6 @@ import {
   O_RDWR,
   O_WRONLY,
   POLLIN,
-  POLLOUT,
   type SignalAction,
   type Sys,
   SYS_BPF,
@@ -287,10 +286,6 @@ class DenoSys implements Sys {
   poll(fd: number, events: number): number {
     const set = pollfd([fd], events);
     return this.#libc.pollNow(set, 1n, 0) > 0 ? polledEvents(set) : 0;
-  }
-
-  writable(fd: number): boolean {
-    return this.#libc.pollNow(pollfd([fd], POLLOUT), 1n, 0) > 0;
   }
 
   seekable(fd: number): boolean {

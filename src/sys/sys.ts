@@ -177,8 +177,6 @@ export interface Sys {
   unlink(path: string): number;
   /** poll(2) without waiting: those of `events`, POLLERR, POLLHUP and POLLNVAL that hold now; 0 if none does. */
   poll(fd: number, events: number): number;
-  /** poll(2) without waiting: whether a write of up to PIPE_BUF (4096) bytes goes through at once, or fails at once. */
-  writable(fd: number): boolean;
   /** lseek(2) to where it is: whether this is a file, in which a write of any size goes through at once. */
   seekable(fd: number): boolean;
   /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { SystemError } from "../../src/errors.ts";
 import { Descriptor } from "../../src/sink/descriptor.ts";
-import type { Memory } from "../../src/sys/sys.ts";
+import { type Memory, POLLOUT } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 import { FakeSys } from "../fake_sys.ts";
 
@@ -73,7 +73,7 @@ test("writing continues after the kernel took only a part, was interrupted, or h
 test("a reader that does not read is waited for", async () => {
   const sys = new FakeOutput(false);
   let asked = 0;
-  sys.writable = () => ++asked > 4;
+  sys.poll = () => ++asked > 4 ? POLLOUT : 0;
   await writeAll(new Descriptor(sys, 1, "x"), text("text"));
   assertEquals([asked, sys.text], [5, "text"]);
 });
@@ -97,7 +97,7 @@ test("a descriptor takes what the kernel takes now, and tells a failure by the n
   assertEquals(descriptor.write(new Uint8Array(10)), 3);
   const error = assertThrows(() => descriptor.write(new Uint8Array(7)), SystemError);
   assertEquals([error.code, error.op], ["ENOSPC", "write x.txt"]);
-  sys.writable = () => false;
+  sys.poll = () => 0;
   assertEquals(descriptor.write(new Uint8Array(7)), 0);
 });
 
