@@ -27,7 +27,7 @@ export interface ListenOptions extends NetnsOptions {
    * What the kernel leaves out is not counted by anybody, so that gaps in the sequence numbers mean nothing: losses are then known only
    * from the socket's drop counter, and {@linkcode ListenStats.filtered} is true.
    *
-   * Devices that are named are those of this namespace, whoever has the name at the moment. A sample of a device that was made since the
+   * Devices that are named are those of the listener's namespace, whoever has the name at the moment. A sample of a device that was made since the
    * program was attached passes to be decided here. The program is attached again when devices change, within a second: until then a
    * device that took over the name or the index of another one may be taken for that.
    */

@@ -33,6 +33,8 @@ export interface NetnsOptions {
   netns?: string | undefined;
 }
 
+const NO_WAY_BACK = "There would be no way back: /proc/thread-self/ns/net cannot be opened. Is /proc mounted?";
+
 /** Where ip-netns(8) keeps names: NETNS_RUN_DIR of iproute2. */
 const NAMES = "/run/netns";
 
@@ -141,7 +143,7 @@ class Namespace {
     const sys = this.#sys;
     checkHome(sys);
     const home = sys.openNetns();
-    if (home < 0) throw new SystemError(this.#op, -home, { hint: "There would be no way back: /proc/thread-self/ns/net cannot be opened" });
+    if (home < 0) throw new SystemError(this.#op, -home, { hint: home === -ENOENT || home === -EACCES ? NO_WAY_BACK : undefined });
     try {
       const there = this.#open();
       try {

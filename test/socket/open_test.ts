@@ -5,7 +5,7 @@ import { ArgumentError, StrandedError, SystemError } from "../../src/errors.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { netnsOf, openWith } from "../../src/socket/open.ts";
 import { Requests } from "../../src/socket/requests.ts";
-import { ENOENT, EPERM, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { ENOENT, ENOMEM, EPERM, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { listenWith } from "../../src/receive/listen.ts";
 import { listGroupsWith } from "../../src/control/groups.ts";
 import { watchLinksWith } from "../../src/receive/live_links.ts";
@@ -14,7 +14,6 @@ import { FakeFile, HOME } from "../fake_files.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { sampleMessage } from "../support/messages.ts";
 
-const ENOMEM = 12;
 const BLUE = "/run/netns/blue";
 
 /** A kernel with the network namespaces blue and red, and something that is none. */
@@ -108,6 +107,15 @@ test("what cannot be entered says why and what helps, and nothing has changed", 
   assertStringIncludes(message, "no way back");
   sys.setns = () => -EPERM;
   assertStringIncludes(assertThrows(() => openWith(sys, { netns: "blue" }), SystemError).message, "run as root");
+});
+
+test("no way back, or no descriptor for it, is told before anything is tried", () => {
+  const sys = kernel();
+  sys.openNetns = () => -ENOENT;
+  assertStringIncludes(assertThrows(() => openWith(sys, { netns: "blue" }), SystemError).message, "There would be no way back");
+  sys.openNetns = () => -24;
+  assertStringIncludes(assertThrows(() => openWith(sys, { netns: "blue" }), SystemError).message, "ulimit -n");
+  sys.assertClean();
 });
 
 test("who may come back but not go is told so", () => {
