@@ -23,7 +23,7 @@ export const TCPDUMP_ANSWERS: Readonly<Record<string, string>> = {
   B: "--buffer BYTES sets the size of the receive buffer",
   C: "--rotate SIZE starts a new file, such as --rotate 100MB",
   D: "ip link lists the devices, psample list those that are sampled",
-  F: "psample capture --match WORDS selects packets",
+  F: 'psample capture --match "$(cat FILE)" selects packets',
   G: "--rotate TIME starts a new file, such as --rotate 1h",
   Q: "psample capture --direction ingress, egress or both",
   S: "psample prints no sequence numbers of TCP",

@@ -1,6 +1,5 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
 import {
-  ArgumentError,
   type Control,
   dropPrivileges,
   listen,
@@ -10,11 +9,16 @@ import {
   type SamplingOptions,
   watchLinks,
 } from "../../mod.ts";
+import { matchOf } from "../../src/control/sampling/options.ts";
+import { FilterError, StageOnlyError } from "../../src/filter/filter_error.ts";
+import { compileMatch, type Match } from "../../src/filter/match.ts";
+import { ARPHRD_ETHER } from "../../src/link/link.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
+import { expandDevices } from "../devices.ts";
 import { explainSocket } from "../explain.ts";
 import type { Io } from "../io.ts";
-import { choice, flag, netnsWords, number, text, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
+import { choice, flag, netnsWords, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
@@ -45,21 +49,24 @@ export const CAPTURE_OPTIONS = {
     help: "ingress, egress or both",
     details: "ingress is incoming packets, egress outgoing ones.",
   }),
-  match: text({
-    value: "WORDS",
-    help: "only these packets, such as 'ip proto tcp dst 10.0.0.0/8 dport 80-90'",
-    details: `WORDS select the packets to sample from, in the kernel; all of them have to hold:
+  match: several({
+    value: "EXPR",
+    help: "sample only these packets, such as 'tcp port 443 or icmp'",
+    details: `EXPR is an expression of tcpdump's, as --filter takes it, but selects packets before they are sampled: the rest is never
+looked at, and --rate counts only what matches. Given twice, one of them has to match. What only samples have,
+such as group 5, goes into --filter.
 
-  arp                       an EtherType, by name or number
-  ip src 192.0.2.0/24       addresses: src and dst, with a prefix
-  ip proto tcp dport 80-90  ports: sport and dport, alone or a range,
-                            of tcp, udp or sctp
-  udp dport 53              the protocol without ip is IPv4,
-  ipv6 udp dport 53         and with ipv6 is IPv6
-  vlan 5 ip dst 192.0.2.1   in a VLAN; vlan 5 alone is all of it
+  arp                             an EtherType
+  ip src net 192.0.2.0/24         an address, or the first part of one
+  ip and tcp dst portrange 80-90  ports of one version of IP
+  tcp port 443 or icmp            all else that tcpdump can say
+  vlan 5 and ip host 192.0.2.1    in a VLAN
 
-There is no "or", no "not" and no "either end". Without vlan, only untagged packets match.`,
-  }),
+It becomes one filter of tc in each direction. The first three are filters of the classifier flower, which hardware can
+do; the others are programs for the classifier bpf, and run in software. vlan sees tags that the card took off.
+Flower differs in rare cases: it sees no ports in fragments, finds protocols behind extension headers of IPv6, and
+takes vlan 5 for 802.1Q alone. With --hardware never it is used only where it means the same.`,
+  }, parseMatches),
   trunc: number({
     letter: "s",
     value: "BYTES",
@@ -125,11 +132,12 @@ export const capture: Command = command({
   summary: "sample a device and show the samples; leaves nothing behind",
   usage: "capture DEVICE... [OPTION]...",
   about: "A sampled tcpdump: adds a sampling filter to each device, prints its samples, and removes the filters again on exit, whatever " +
-    "ends the program. Filters of others are not touched and see every packet. DEVICE may be any: every device that is up at the " +
-    "start, except lo.",
+    "ends the program. Filters of others are not touched and see every packet. DEVICE may be a pattern such as 'eth*', or any: every " +
+    "device that is up, except lo. Both mean the devices that there are at the start.",
   examples: [
     ["psample capture eth0", "one packet in a thousand, both ways"],
-    ["psample capture eth0 -r 100 -w web.pcapng --match 'ip proto tcp dport 443'", "record what goes to port 443"],
+    ["psample capture eth0 -r 100 -w web.pcapng --match 'ip and tcp dst port 443'", "record what goes to port 443"],
+    ["psample capture 'eth*' --match 'not port 22'", "all devices whose names begin with eth; quotes keep the shell from it"],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
     ["psample capture eth0 --filter 'udp port 53' --explain", "what of the filter the kernel decides"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
@@ -138,7 +146,7 @@ export const capture: Command = command({
   options: CAPTURE_OPTIONS,
   operands: { name: "DEVICE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
-    const devices = await expandAny(checkDevices([...options.device ?? [], ...words], words), options.netns);
+    const devices = await expandDevices(checkDevices([...options.device ?? [], ...words], words), options.netns);
     const plans = samplingOptions(options, given, devices);
     if (options.explain) {
       const { group, filter, netns, verbose } = options;
@@ -146,7 +154,8 @@ export const capture: Command = command({
       return 0;
     }
     if (options.dryRun) {
-      await io.print(plans.flatMap(tcLines).map((line) => `${line}\n`).join(""));
+      const matches = await matchesOf(plans);
+      await io.print(plans.flatMap((plan, i) => tcLines(plan, matches[i]!)).map((line) => `${line}\n`).join(""));
       return 0;
     }
     return await run(options, plans, io);
@@ -187,15 +196,6 @@ export function checkDevices(devices: readonly string[], words: readonly string[
   return devices;
 }
 
-/** `any` is every device that is up, without lo. */
-export async function expandAny(devices: readonly string[], netns: string | undefined): Promise<readonly string[]> {
-  if (!devices.includes("any")) return devices;
-  if (devices.length > 1) throw new UsageError("any is every device: no other can be named with it");
-  const links = [...(await listLinks({ netns })).links()].filter(({ up, name }) => up && name !== undefined && name !== "lo");
-  if (links.length === 0) throw new UsageError("no device is up but lo");
-  return links.map((link) => link.name);
-}
-
 /** What is to be sampled on each device, as the options say it. */
 export function samplingOptions(options: SamplingValues, given: ReadonlySet<string>, devices: readonly string[]): SamplingOptions[] {
   const { direction, match, control, hardware, index, cookie, group, trunc, netns } = options;
@@ -204,7 +204,7 @@ export function samplingOptions(options: SamplingValues, given: ReadonlySet<stri
     if (given.has(name)) throw new UsageError(`--index without --rate shares an existing action: --${name} cannot change it`);
   }
   const rate = shares ? undefined : options.rate ?? RATE;
-  const plans = devices.map((device) => ({
+  return devices.map((device) => ({
     device,
     direction,
     rate,
@@ -217,14 +217,28 @@ export function samplingOptions(options: SamplingValues, given: ReadonlySet<stri
     hardware,
     netns,
   }));
-  // Compiled here too, so that a wrong match is a wrong call.
+}
+
+/** What `--match` becomes on each device. */
+async function matchesOf(plans: readonly SamplingOptions[]): Promise<readonly Match[]> {
+  // Without a match nothing depends on the device, and where there is none of that name it is taken for an Ethernet device.
+  const { netns } = plans[0]!;
+  const links = plans.some(({ match }) => match !== undefined) ? [...(await listLinks({ netns })).links()] : [];
+  return plans.map((plan) => {
+    const link = links.find(({ name }) => name === plan.device);
+    return matchOf(plan, { name: `${plan.device}`, type: link?.type ?? ARPHRD_ETHER });
+  });
+}
+
+function parseMatches(expressions: readonly string[], option: string): readonly string[] {
   try {
-    tcLines(plans[0]!);
+    compileMatch(expressions, "ethernet");
+    return expressions;
   } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError(`--match: ${error.message}`);
-    throw error;
+    if (!(error instanceof FilterError)) throw error;
+    const cure = error instanceof StageOnlyError ? "\n--filter takes it: it selects among the samples that were made" : "";
+    throw new UsageError(`${error.message.replace("Cannot filter", option)}${cure}`);
   }
-  return plans;
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {

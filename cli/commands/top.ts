@@ -8,6 +8,7 @@ import { RecordingFile } from "../../src/receive/recording.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
+import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
@@ -25,7 +26,7 @@ import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
-import { CAPTURE_OPTIONS, checkDevices, expandAny, samplingOptions, tellLeftovers } from "./capture.ts";
+import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** How many flows a table has unless told otherwise. */
@@ -170,7 +171,7 @@ const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"];
 async function plansOf(words: readonly string[], options: Options, given: ReadonlySet<string>): Promise<readonly SamplingOptions[]> {
   const { rate, direction, match, trunc, hardware, group, netns } = options;
   if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
-  const devices = await expandAny(checkDevices(words, words), netns);
+  const devices = await expandDevices(checkDevices(words, words), netns);
   return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
 }
 

@@ -1,7 +1,8 @@
 /** What `psample capture` does, in the words of tc(8), for people who want to know or to do it by hand. */
 import type { SamplingOptions } from "../../mod.ts";
-import { compileMatch, type Match } from "../../src/filter/match.ts";
-import { etherTypeText } from "../../src/wire/ether_types.ts";
+import type { Match } from "../../src/filter/match.ts";
+import { ETH_P_ALL, etherTypeText } from "../../src/wire/ether_types.ts";
+import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import { commandsIn, shellWord, toHex } from "../../src/wire/text.ts";
 import { controlText } from "./format/control.ts";
 import { flowerWords, TYPED } from "./format/flower_words.ts";
@@ -9,13 +10,12 @@ import { flowerWords, TYPED } from "./format/flower_words.ts";
 /** The first of the groups that are chosen if none is given. */
 const GROUP = 65536;
 
-/** The lines that set up what the options say, beginning with the qdisc. */
-export function tcLines(options: SamplingOptions): string[] {
+/** The lines that set up what the options say for packets that match, beginning with the qdisc. */
+export function tcLines(options: SamplingOptions, match: Match): string[] {
   const { direction = "both" } = options;
   const device = shellWord(`${options.device}`);
   const directions = direction === "both" ? ["ingress", "egress"] : [direction];
-  const match = options.match === undefined ? undefined : compileMatch(options.match);
-  const filter = `${match?.keys ? flowerText(match) : "matchall"}${hardwareWord(options)}`;
+  const filter = `${matchText(match)}${hardwareWord(options)}`;
   const lines = [
     `tc qdisc add dev ${device} clsact`,
     ...directions.map((side) => `tc filter add dev ${device} ${side} ${filter} action sample ${actionWords(options)}`),
@@ -23,10 +23,34 @@ export function tcLines(options: SamplingOptions): string[] {
   return lines.map((line) => commandsIn(options.netns, line));
 }
 
-function flowerText({ protocol, keys = {} }: Match): string {
-  // The EtherType is the filter's protocol.
-  const words = flowerWords({ ...keys, etherType: undefined }, TYPED).map(({ name, text }) => ` ${name} ${text}`);
-  return `protocol ${etherTypeText(protocol)} flower${words.join("")}`;
+/** A classifier and what it compares, as `tc filter add` reads it. */
+export function matchText(match: Match): string {
+  switch (match.kind) {
+    case "matchall":
+      return "matchall";
+    case "flower": {
+      // The EtherType is the filter's protocol.
+      const words = flowerWords({ ...match.keys, etherType: undefined }, TYPED).map(({ name, text }) => ` ${name} ${text}`);
+      return `protocol ${protocolWord(match.protocol)} flower${words.join("")}`;
+    }
+    case "bpf":
+      return `protocol ${protocolWord(match.protocol)} bpf bytecode '${byteCode(match.program)}'`;
+  }
+}
+
+function protocolWord(protocol: number): string {
+  return protocol === ETH_P_ALL ? "all" : etherTypeText(protocol);
+}
+
+/** A program as tc reads it: how many instructions, then each as four decimal numbers. */
+function byteCode(program: Uint8Array): string {
+  const view = viewOf(program);
+  const count = program.length / 8;
+  const instructions = Array.from({ length: count }, (_, i) => {
+    const [code, yes, no] = [view.getUint16(8 * i, LITTLE), view.getUint8(8 * i + 2), view.getUint8(8 * i + 3)];
+    return `,${code} ${yes} ${no} ${view.getUint32(8 * i + 4, LITTLE)}`;
+  });
+  return `${count}${instructions.join("")}`;
 }
 
 function hardwareWord({ hardware }: SamplingOptions): string {

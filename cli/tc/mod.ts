@@ -5,4 +5,4 @@
  */
 export { runTc, type TcIo, type TcRequester } from "./run.ts";
 export { controlText } from "./format/control.ts";
-export { tcLines } from "./lines.ts";
+export { matchText, tcLines } from "./lines.ts";

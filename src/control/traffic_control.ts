@@ -48,7 +48,7 @@ export function directionOf(parent: number): Direction | undefined {
 const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
   [EPERM, undefined, "Changing traffic control requires CAP_NET_ADMIN in this network namespace: run as root"],
   [ENOENT, /action module/i, "The kernel has no sample action: modprobe act_sample (CONFIG_NET_ACT_SAMPLE)"],
-  [ENOENT, /classifier/i, "The kernel lacks the classifier: modprobe cls_matchall, or cls_flower for a match"],
+  [ENOENT, /classifier/i, "The kernel lacks the classifier: modprobe cls_matchall, or for a match cls_flower or cls_bpf"],
   [
     EOPNOTSUPP,
     /block is shared/i,

@@ -47,9 +47,10 @@ export class Assembler {
   /**
    * The program with its jumps as distances; those that are too long for 8 bits get jumps without a condition, of 32 bits, behind them.
    *
-   * @param refuse Makes the error about a program that is too long for the kernel.
+   * @param refuse Makes the error about a program that is too long.
+   * @param most The most instructions, by default what the kernel takes.
    */
-  assemble(refuse: (why: string) => Error): Uint8Array<ArrayBuffer> {
+  assemble(refuse: (why: string) => Error, most: number = MOST_INSTRUCTIONS): Uint8Array<ArrayBuffer> {
     const steps = this.#steps;
     const long = new Set<Step>();
     let starts: number[];
@@ -73,8 +74,9 @@ export class Assembler {
       if (!long.has(step)) return [[code, distance(yes, 0), distance(no, 0), constant]];
       return [[code, 0, 1, constant], [JUMP, 0, 0, distance(yes, 1)], [JUMP, 0, 0, distance(no, 2)]];
     });
-    if (words.length > MOST_INSTRUCTIONS) {
-      throw refuse(`this takes ${words.length} instructions, and the kernel takes ${MOST_INSTRUCTIONS}`);
+    if (words.length > most) {
+      const limit = most === MOST_INSTRUCTIONS ? "the kernel takes" : "such a filter has at most";
+      throw refuse(`this takes ${words.length} instructions, and ${limit} ${most}`);
     }
     return encodeProgram(words);
   }

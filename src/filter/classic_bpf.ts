@@ -30,19 +30,40 @@ export function compileBpf(expression: string, first: FirstHeader, keepBytes: nu
     refuseTunnels(expression, tree);
   }
   const test: Test = tree ? lower(expression, tree, first) : { kind: "constant", value: true };
-  return new PacketCode((why) => new FilterError(expression, { start: 0, end: expression.length }, why)).compile(test, keepBytes);
+  return compileTest(test, (why) => new FilterError(expression, { start: 0, end: expression.length }, why), { keepBytes });
+}
+
+/** How to compile a test, for {@linkcode compileTest}. */
+export interface CompileOptions {
+  /** The answer for packets that match. Defaults to the whole packet. */
+  readonly keepBytes?: number;
+  /** The most instructions. Defaults to what the kernel takes. */
+  readonly most?: number;
+}
+
+/**
+ * Compiles a test of packets to a program.
+ *
+ * @param refuse Makes the error about what a program cannot do.
+ */
+export function compileTest(
+  test: Test,
+  refuse: (why: string) => Error,
+  { keepBytes = WHOLE, most }: CompileOptions = {},
+): Uint8Array<ArrayBuffer> {
+  return new PacketCode(refuse).compile(test, keepBytes, most);
 }
 
 /** What the kernel is asked to filter is the packet. */
 class PacketCode extends TestCode {
-  compile(test: Test, keepBytes: number): Uint8Array<ArrayBuffer> {
+  compile(test: Test, keepBytes: number, most: number | undefined): Uint8Array<ArrayBuffer> {
     const accept = label();
     this.test(test, accept, this.fail);
     this.code.place(accept);
     this.code.add(RETURN, keepBytes);
     this.code.place(this.fail);
     this.code.add(RETURN, 0);
-    return this.code.assemble(this.refuse);
+    return this.code.assemble(this.refuse, most);
   }
 
   protected absolute(size: 1 | 2 | 4, offset: number): void {

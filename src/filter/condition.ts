@@ -17,6 +17,11 @@ export type Value =
   | { readonly kind: "load"; readonly size: 1 | 2 | 4; readonly offset: number; readonly index: Value | undefined }
   /** Four times the low half of the byte at `offset`: how long an IPv4 header is. */
   | { readonly kind: "header length"; readonly offset: number }
+  /**
+   * The VLAN tag that the kernel keeps beside the packet's bytes: whether there is one (1 or 0), its EtherType, its number and priority.
+   * Only programs for tc's packets ask for it.
+   */
+  | { readonly kind: "tag"; readonly part: "present" | "type" | "control" }
   | { readonly kind: "calculation"; readonly operation: Operation; readonly left: Value; readonly right: Value };
 
 /** How values are compared; `&` is whether they have a bit in common. */

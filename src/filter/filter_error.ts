@@ -36,6 +36,9 @@ export class FilterError extends ArgumentError {
   }
 }
 
+/** An expression asks for something that only a stage can tell, such as a sample's group, or what is inside a tunnel. */
+export class StageOnlyError extends FilterError {}
+
 /** The text with a mark below the characters from `start` to `end`. */
 export function pointAt(expression: string, start: number, end: number): string {
   const from = Math.max(0, Math.min(start - 2 * SHOWN / 3, expression.length - SHOWN));

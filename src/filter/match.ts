@@ -1,179 +1,75 @@
 /**
- * `match`: what people ask to sample by, as words, compiled to keys of the classifier flower.
+ * `match`: which packets to sample, as one filter of tc's. The language is that of {@linkcode import("./stage.ts").filter}.
  *
- * ```text
- * arp                                        an EtherType by name or number
- * ip src 192.0.2.0/24                        addresses with a prefix
- * ip proto tcp dst 10.0.0.0/8 dport 80-90    ports and ranges of ports, with tcp, udp or sctp
- * udp dport 53                               the protocol alone, for ip; with "ipv6" before it for that
- * vlan 5 ip src 192.0.2.1                    behind a tag with that number; "vlan 5" alone is all of the VLAN
- * ```
- *
- * All words have to hold at once: flower has no "or", no "not" and no "either end". A filter without `vlan`
- * takes untagged packets.
+ * Flower compares fields of headers, each with one value or one range, and hardware can do that. What it cannot say is a program
+ * of classic BPF for the classifier `bpf`. Never several filters: one packet would be sampled twice.
  */
-import { ArgumentError } from "../errors.ts";
-import { ipv4Bytes, ipv6Bytes, type MaskedAddress, prefixMask } from "../tc/address.ts";
-import { ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6, etherTypeOf, etherTypeText } from "../wire/ether_types.ts";
-import type { FlowerKeys, PortRange } from "../tc/flower.ts";
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP, ipProtocolOf } from "../wire/ip_protocols.ts";
+import type { FirstHeader } from "../packet/packet_view.ts";
+import { ETH_P_ALL } from "../wire/ether_types.ts";
+import { compileTest } from "./classic_bpf.ts";
+import { any, type Test } from "./condition.ts";
+import { FilterError } from "./filter_error.ts";
+import { type FlowerMatch, flowerMatch } from "./flower_keys.ts";
+import { parseFilter } from "./language/parse.ts";
+import { lower } from "./lower.ts";
+import { refuseSampleTests, refuseTunnels } from "./refusals.ts";
+import { asKernelHasIt } from "./tagged.ts";
 
-/** What a match compiles to. */
-export interface Match {
-  /** The filter's protocol: an EtherType, {@linkcode ETH_P_ALL} for every one. */
+/** Every packet. */
+interface AllMatch {
+  readonly kind: "matchall";
   readonly protocol: number;
-  /** The keys for flower; `undefined` where every packet matches, so that matchall does. */
-  readonly keys: Readonly<FlowerKeys> | undefined;
 }
 
-/** What pcap filters can say and flower cannot, with the reason. */
-const IMPOSSIBLE: ReadonlyMap<string, string> = new Map([
-  ["or", "all words have to hold at once; add a second filter"],
-  ["||", "all words have to hold at once; add a second filter"],
-  ["not", "it only matches what is, not what is not"],
-  ["!", "it only matches what is, not what is not"],
-  ["host", "it compares one end at a time; say src or dst"],
-  ["net", "it compares one end at a time; say src or dst with a prefix"],
-  ["port", "it compares one end at a time; say sport or dport"],
-  ["portrange", "it compares one end at a time; say sport or dport"],
-  ["greater", "it does not see the length"],
-  ["less", "it does not see the length"],
-  ["len", "it does not see the length"],
-  ["broadcast", "it has no word for it"],
-  ["multicast", "it has no word for it"],
-]);
+/** A program for the classifier `bpf`. */
+interface ProgramMatch {
+  readonly kind: "bpf";
+  readonly protocol: number;
+  /** `struct sock_filter`, 8 bytes an instruction. */
+  readonly program: Uint8Array<ArrayBuffer>;
+  /** Why it is not flower: a clause about flower. */
+  readonly whyNotFlower: string;
+  /** Nothing matches that begins as it was said. */
+  readonly never: boolean;
+}
 
-const HAS_PORTS: ReadonlySet<number | undefined> = new Set([IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]);
+/** What a match compiles to: one filter. */
+export type Match = AllMatch | ({ readonly kind: "flower" } & FlowerMatch) | ProgramMatch;
+
+/**
+ * The most instructions. The kernel takes 4096, but tc cannot type more than 16 KiB, and has to list the filter in one message.
+ */
+const MOST_INSTRUCTIONS = 1500;
 
 /**
  * Compiles a match.
  *
- * @throws {ArgumentError} where a word makes no sense, or flower cannot say it.
- * @throws {ArgumentError} where a number is too large.
+ * @param expressions One of them has to match. None, or an empty one, is every packet.
+ * @param first What the packets of the device begin with.
+ * @param exact Take no filter that judges some packets otherwise than the expression: see {@linkcode FlowerMatch.differences}.
+ * @throws {FilterError} if an expression is none, or asks for something that only samples have, or for a packet inside a tunnel.
  */
-export function compileMatch(text: string): Match {
-  const words = text.split(/\s+/).filter((word) => word !== "");
-  let etherType: number | undefined;
-  let vlanId: number | undefined;
-  const keys: FlowerKeys = {};
-  let at = 0;
-
-  const refuse = (why: string): ArgumentError => new ArgumentError(`Cannot match "${text}": ${why}`);
-  const argument = (word: string): string => {
-    const value = words[at++];
-    if (value === undefined) throw refuse(`${word} needs a value`);
-    return value;
+export function compileMatch(expressions: readonly string[], first: FirstHeader, exact = false): Match {
+  const tests = expressions.map((expression): Test => {
+    const tree = parseFilter(expression);
+    if (!tree) return { kind: "constant", value: true };
+    refuseSampleTests(expression, tree);
+    refuseTunnels(expression, tree);
+    return lower(expression, tree, first);
+  });
+  if (tests.length === 0 || tests.some((test) => test.kind === "constant" && test.value)) return { kind: "matchall", protocol: ETH_P_ALL };
+  const test = any(...tests);
+  const flower = flowerMatch(test, first, exact);
+  if (typeof flower !== "string") return { kind: "flower", ...flower };
+  const refuse = (why: string): FilterError => {
+    const [expression = "", ...others] = expressions;
+    return new FilterError(
+      expression,
+      { start: 0, end: expression.length },
+      `${why}${others.length > 0 ? " for all of them together" : ""}`,
+    );
   };
-  const once = (word: string, old: unknown): void => {
-    if (old !== undefined) throw refuse(`${word} is said twice, and flower compares a field once`);
-  };
-  const setEtherType = (word: string, number: number): void => {
-    if (etherType !== undefined && etherType !== number) throw refuse(`${word} contradicts ${etherTypeText(etherType)}`);
-    etherType = number;
-  };
-  const setProtocol = (word: string, number: number): void => {
-    once("the IP protocol", keys.ipProtocol);
-    if (number === IPPROTO_ICMPV6) setEtherType(word, ETH_P_IPV6);
-    if (number === IPPROTO_ICMP) setEtherType(word, ETH_P_IP);
-    keys.ipProtocol = number;
-  };
-
-  while (at < words.length) {
-    const word = words[at++]!;
-    const etherTypeWord = word === "ip6"
-      ? ETH_P_IPV6
-      : word === "all"
-      ? undefined
-      : etherTypeOf(word) ?? (word.startsWith("0x") ? numberOf(word) : undefined);
-    const impossible = IMPOSSIBLE.get(word);
-    const protocol = ipProtocolOf(word);
-    if (word === "and" || word === "&&") {
-      continue;
-    } else if (word === "proto" || word === "protocol" || word === "ip_proto") {
-      const value = argument(word);
-      const number = ipProtocolOf(value) ?? numberOf(value);
-      if (number === undefined) throw refuse(`${value} is no IP protocol: tcp, udp, sctp, icmp, icmpv6 or a number`);
-      if (number > 255) throw new ArgumentError(`Cannot match "${text}": the IP protocol ${value} is not between 0 and 255`);
-      setProtocol(value, number);
-    } else if (word === "src" || word === "src_ip") {
-      once(word, keys.source);
-      keys.source = prefix(argument(word), refuse);
-      setEtherType(word, keys.source.address.length === 4 ? ETH_P_IP : ETH_P_IPV6);
-    } else if (word === "dst" || word === "dst_ip") {
-      once(word, keys.destination);
-      keys.destination = prefix(argument(word), refuse);
-      setEtherType(word, keys.destination.address.length === 4 ? ETH_P_IP : ETH_P_IPV6);
-    } else if (word === "sport" || word === "src_port") {
-      once(word, keys.sourcePort ?? keys.sourcePorts);
-      const ports = portsOf(text, argument(word), refuse);
-      if (typeof ports === "number") keys.sourcePort = { value: ports, mask: undefined };
-      else keys.sourcePorts = ports;
-    } else if (word === "dport" || word === "dst_port") {
-      once(word, keys.destinationPort ?? keys.destinationPorts);
-      const ports = portsOf(text, argument(word), refuse);
-      if (typeof ports === "number") keys.destinationPort = { value: ports, mask: undefined };
-      else keys.destinationPorts = ports;
-    } else if (word === "vlan" || word === "vlan_id") {
-      once(word, vlanId);
-      const value = argument(word);
-      const number = numberOf(value);
-      if (number === undefined) throw refuse(`${value} is no VLAN number`);
-      if (number > 4095) throw new ArgumentError(`Cannot match "${text}": the VLAN ${value} is not between 0 and 4095`);
-      vlanId = number;
-    } else if (impossible !== undefined) {
-      throw refuse(`flower cannot say "${word}": ${impossible}`);
-    } else if (protocol !== undefined) {
-      setProtocol(word, protocol);
-    } else if (etherTypeWord !== undefined) {
-      if (etherTypeWord > 0xffff) throw new ArgumentError(`Cannot match "${text}": the EtherType ${word} is not between 0 and 65535`);
-      if (etherTypeWord === ETH_P_8021Q) throw refuse(`${word} says no VLAN; say vlan and its number`);
-      setEtherType(word, etherTypeWord);
-    } else if (word !== "all") {
-      throw refuse(`flower cannot say "${word}"`);
-    }
-  }
-
-  const ports = keys.sourcePort ?? keys.sourcePorts ?? keys.destinationPort ?? keys.destinationPorts;
-  if (ports !== undefined && !HAS_PORTS.has(keys.ipProtocol)) throw refuse("ports need the protocol tcp, udp or sctp");
-  if (keys.ipProtocol !== undefined) {
-    etherType ??= ETH_P_IP;
-    if (etherType !== ETH_P_IP && etherType !== ETH_P_IPV6) {
-      throw refuse(`an IP protocol goes with ip or ipv6, not with ${etherTypeText(etherType)}`);
-    }
-  }
-
-  if (vlanId !== undefined) {
-    // Behind a tag the outer EtherType is the tag's; what was asked for is the one inside.
-    return { protocol: ETH_P_8021Q, keys: { ...keys, vlanId, vlanEtherType: etherType, etherType: ETH_P_8021Q } };
-  }
-  if (etherType === undefined) return { protocol: ETH_P_ALL, keys: undefined };
-  return { protocol: etherType, keys: { ...keys, etherType } };
-}
-
-/** A number in decimal, or in hexadecimal behind 0x; `undefined` for other text. */
-function numberOf(text: string): number | undefined {
-  return /^(\d{1,10}|0x[0-9a-fA-F]{1,8})$/.test(text) ? Number(text) : undefined;
-}
-
-function prefix(text: string, refuse: (why: string) => ArgumentError): MaskedAddress {
-  const [head = "", bits, ...rest] = text.split("/");
-  const address = head.includes(":") ? ipv6Bytes(head) : ipv4Bytes(head);
-  if (!address || rest.length > 0) throw refuse(`${text} is no IP address`);
-  const all = 8 * address.length;
-  const length = bits === undefined ? all : /^\d{1,3}$/.test(bits) ? Number(bits) : undefined;
-  if (length === undefined) throw refuse(`${text} has no prefix length behind the slash`);
-  if (length > all) throw new ArgumentError(`Cannot match ${text}: the prefix length ${length} is not between 0 and ${all}`);
-  return { address, mask: prefixMask(length, address.length) };
-}
-
-function portsOf(match: string, text: string, refuse: (why: string) => ArgumentError): number | PortRange {
-  const ends = /^(\d+)(?:-(\d+))?$/.exec(text);
-  if (!ends) throw refuse(`${text} is no port and no range of ports`);
-  const from = Number(ends[1]);
-  const to = ends[2] === undefined ? from : Number(ends[2]);
-  if (from > 65535 || to > 65535) throw new ArgumentError(`Cannot match "${match}": the port ${text} is not between 1 and 65535`);
-  // Flower takes 0 for "no port given", and no range that ends where it begins.
-  if (from === 0) throw new ArgumentError(`Cannot match "${match}": flower cannot say port 0`);
-  if (to < from) throw new ArgumentError(`Cannot match "${match}": the ports ${text} end before they begin`);
-  return to === from ? from : { from, to };
+  const program = compileTest(first === "ethernet" ? asKernelHasIt(test) : test, refuse, { most: MOST_INSTRUCTIONS });
+  const never = test.kind === "constant";
+  return { kind: "bpf", protocol: ETH_P_ALL, program, whyNotFlower: flower, never };
 }

@@ -83,6 +83,8 @@ function numberFrom(value: Value, packet: Packet): Number {
       const byte = loadAt(1, value.offset, packet);
       return () => (byte() & 0xf) << 2;
     }
+    case "tag":
+      throw new Error("a packet by itself has no tag beside it");
     case "load": {
       const { size, offset } = value;
       if (!value.index) return loadAt(size, offset, packet);

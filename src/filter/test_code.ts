@@ -8,6 +8,7 @@ import {
   JUMP_EQUAL,
   JUMP_GREATER,
   JUMP_GREATER_OR_EQUAL,
+  LD_ABSOLUTE,
   LD_IMMEDIATE,
   LD_MEMORY,
   MEMORY_WORDS,
@@ -30,6 +31,12 @@ export const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped:
 /** No packet has so many bytes. Behind this the kernel takes an offset for one of what it knows about the packet. */
 const LARGEST_OFFSET = 0x7fffffff;
 const LARGEST_INDEX = 0xffff;
+/** SKF_AD_OFF and the parts of the VLAN tag, SKF_AD_VLAN_*: the answer is a number, not bytes. */
+const TAG_PARTS: Readonly<Record<(Value & { kind: "tag" })["part"], number>> = {
+  control: 0xfffff000 + 44,
+  present: 0xfffff000 + 48,
+  type: 0xfffff000 + 60,
+};
 
 /** What is certain at a place of the program, whatever has led there. */
 export interface Facts {
@@ -163,6 +170,8 @@ export abstract class TestCode {
         this.absolute(1, value.offset);
         this.code.add(ALU["&"], 0xf);
         return this.code.add(ALU["<<"], 2);
+      case "tag":
+        return this.code.add(LD_ABSOLUTE[2], TAG_PARTS[value.part]);
       case "load":
         return this.#load(value, slot);
       case "calculation": {

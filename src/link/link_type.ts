@@ -3,6 +3,7 @@ import { ETH_P_IP, ETH_P_IPV6, ETH_P_TEB } from "../wire/ether_types.ts";
 import { ARPHRD_ETHER, ARPHRD_IPGRE, ARPHRD_LOOPBACK, ARPHRD_NONE, ARPHRD_TUNNEL } from "./link.ts";
 
 // include/uapi/linux/if_arp.h
+const ARPHRD_PPP = 512;
 const ARPHRD_RAWIP = 519;
 const ARPHRD_TUNNEL6 = 769;
 const ARPHRD_SIT = 776;
@@ -16,7 +17,10 @@ const ARPHRD_VOID = 0xffff;
  */
 export type LinkType = "ethernet" | "raw-ip";
 
-/** Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none to take. */
+/**
+ * Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none to take, nor
+ * has PPP, whose driver adds and removes it (`ppp_start_xmit`, `ppp_receive_nonmp_frame`).
+ */
 const WITHOUT_HEADER: ReadonlySet<number> = new Set([
   ARPHRD_TUNNEL,
   ARPHRD_TUNNEL6,
@@ -26,6 +30,7 @@ const WITHOUT_HEADER: ReadonlySet<number> = new Set([
   ARPHRD_VOID,
   ARPHRD_NONE,
   ARPHRD_RAWIP,
+  ARPHRD_PPP,
 ]);
 
 /** The codes of sFlow's header_protocol, which the VPP plugin sends in place of an EtherType. */
@@ -35,7 +40,7 @@ const SFLOW_IPV6 = 12;
 
 const ETHERTYPE_OFFSET = 12;
 
-/** What packets begin with that were sampled on a device of this type, ARPHRD_*; `undefined` if the type does not decide that. */
+/** What packets of a device of this type, ARPHRD_*, begin with in tc and in samples; `undefined` if the type does not decide that. */
 export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
   if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
   return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;

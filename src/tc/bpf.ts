@@ -1,11 +1,16 @@
 /**
- * The classifier `bpf`: a program decides which packets match and, with direct action, what becomes of them.
+ * The classifier `bpf`: a program decides which packets match and, with direct action, what becomes of them. Filters without are written
+ * here, with a program of classic BPF.
  * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_bpf.c.
  */
 import { AttrReader } from "../wire/attr_reader.ts";
+import type { AttrWriter } from "../wire/attr_writer.ts";
 import { LITTLE, viewOf } from "../wire/native.ts";
+import { type ActionSpec, writeActions } from "./action.ts";
 
 // include/uapi/linux/pkt_cls.h
+const TCA_BPF_ACT = 1;
+const TCA_BPF_OPS_LEN = 4;
 const TCA_BPF_OPS = 5;
 const TCA_BPF_FLAGS = 8;
 const TCA_BPF_FLAGS_GEN = 9;
@@ -25,6 +30,26 @@ export interface BpfClassifier {
   readonly flags: number;
   /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
   readonly results: ReadonlySet<number> | undefined;
+}
+
+/** A bpf filter to be made. */
+export interface BpfSpec {
+  /** The kind of classifier. */
+  kind: "bpf";
+  /** A program of classic BPF: `struct sock_filter`, 8 bytes an instruction. A result other than 0 is a match. */
+  program: Uint8Array;
+  /** TCA_CLS_FLAGS_SKIP_HW or TCA_CLS_FLAGS_SKIP_SW. */
+  flags?: number | undefined;
+  /** What to do with the packets, in order. */
+  actions?: readonly ActionSpec[] | undefined;
+}
+
+/** Writes the attributes inside TCA_OPTIONS. */
+export function writeBpf(writer: AttrWriter, spec: BpfSpec): void {
+  writer.u16(TCA_BPF_OPS_LEN, spec.program.length / SOCK_FILTER_SIZE);
+  writer.bytes(TCA_BPF_OPS, spec.program);
+  writeActions(writer, TCA_BPF_ACT, spec.actions);
+  writer.u32(TCA_BPF_FLAGS_GEN, spec.flags || undefined);
 }
 
 /** Reads the attributes inside TCA_OPTIONS. */

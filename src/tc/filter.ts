@@ -6,7 +6,7 @@ import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_ECHO, NLM_F_REQUEST } from "../wire/message.ts";
 import { type Action, readActions } from "./action.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
-import { readBpf } from "./bpf.ts";
+import { type BpfSpec, readBpf, writeBpf } from "./bpf.ts";
 import { type Flower, type FlowerSpec, readFlower, writeFlower } from "./flower.ts";
 import { type Matchall, type MatchallSpec, readMatchall, writeMatchall } from "./matchall.ts";
 import {
@@ -87,7 +87,7 @@ export interface FilterKey {
 }
 
 /** What a filter is to match, and to do. */
-export type ClassifierSpec = MatchallSpec | FlowerSpec | U32Spec;
+export type ClassifierSpec = MatchallSpec | FlowerSpec | U32Spec | BpfSpec;
 
 /** A request that changes a filter. Without a classifier only the key is sent, which is enough for a delete. */
 export function encodeFilter(change: TcChange, key: FilterKey, classifier?: ClassifierSpec): Uint8Array<ArrayBuffer> {
@@ -120,6 +120,7 @@ function encode(type: number, flags: number, key: FilterKey, classifier?: Classi
     writer.nest(TCA_OPTIONS, () => {
       if (classifier.kind === "matchall") writeMatchall(writer, classifier);
       else if (classifier.kind === "flower") writeFlower(writer, classifier);
+      else if (classifier.kind === "bpf") writeBpf(writer, classifier);
       else writeU32(writer, classifier);
     });
   });

@@ -232,7 +232,7 @@ test("the help of one option is found by its name or its letter, in one command 
   };
   for (const args of [["help", "match"], ["--help", "match"], ["capture", "--help", "match"], ["capture", "-h", "--match"]]) {
     const text = await help(...args);
-    assert(text.startsWith("  --match WORDS\n") && text.includes("ip proto tcp dport 80-90"), text);
+    assert(text.startsWith("  --match EXPR\n") && text.includes("ip and tcp dst portrange 80-90"), text);
   }
   assert((await help("capture", "--help", "r")).startsWith("  -r, --rate N\n"));
   // It means something else in each.

@@ -89,8 +89,8 @@ function made(): Uint8Array[] {
   ];
 }
 
-/** Each of them whole, and cut. */
-export function cutPackets(): CutPacket[] {
+/** All of them as they were. */
+export function wholePackets(): CutPacket[] {
   const whole = new Map<string, CutPacket>();
   for (const { data, protocol, originalBytes } of recordedSamples()) {
     if (!data) continue;
@@ -103,7 +103,12 @@ export function cutPackets(): CutPacket[] {
       whole.set(data.subarray(14).join(), { first: "raw-ip", data: data.subarray(14), originalBytes: data.length - 14 });
     }
   }
-  return [...whole.values()].flatMap((packet) => {
+  return [...whole.values()];
+}
+
+/** Each of them whole, and cut. */
+export function cutPackets(): CutPacket[] {
+  return wholePackets().flatMap((packet) => {
     const cuts = [13, 14, 15, 17, 18, 20, 23, 24, 27, 33, 34, 36, 37, 38, 40, 41, 47, 50, 54, 55, 57, 58, 62, 66].filter((size) =>
       size < packet.data.length
     );

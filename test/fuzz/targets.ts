@@ -1,5 +1,4 @@
 /** Everything that takes what strangers send, and what has to be true of each. */
-import { ArgumentError } from "../../src/errors.ts";
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
@@ -10,6 +9,7 @@ import { decodeGroup } from "../../src/psample/group.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { decodeActions } from "../../src/tc/action.ts";
 import { decodeFilter, encodeFilter } from "../../src/tc/filter.ts";
+import { FilterError } from "../../src/filter/filter_error.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { decodeQdisc } from "../../src/tc/qdisc.ts";
 import { RTM_NEWACTION, RTM_NEWTFILTER, TC_H_CLSACT_INGRESS } from "../../src/tc/tcmsg.ts";
@@ -273,25 +273,22 @@ const tcWords: readonly string[] = [...new Set(tcLines.flat())];
 
 const MATCHES: readonly string[] = [
   "arp",
-  "ip src 192.0.2.0/24",
-  "ip proto tcp dst 10.0.0.0/8 dport 80-90",
-  "udp dport 53",
-  "ipv6 udp sport 53 dst 2001:db8::/32",
-  "vlan 5 ip src 192.0.2.1",
-  "vlan 5",
-  "sctp and dport 1-65535",
-  "icmpv6",
-  "0x88b5",
-  "proto 47",
-  "src ::ffff:192.0.2.1/128",
-  "all",
+  "ip src net 192.0.2.0/24",
+  "ip and tcp and dst net 10.0.0.0/8 and dst portrange 80-90",
+  "ip6 and udp src port 53 and dst net 2001:db8::/32",
+  "vlan 5 and ip src host 192.0.2.1",
+  "sctp and not dst portrange 1-65535",
+  "icmp [ icmptype ] = icmp-echo or icmp6",
+  "ether proto 0x88b5 or ether src 02:00:00:00:00:01",
+  "tcp [ tcpflags ] & ( tcp-syn | tcp-ack ) = tcp-syn",
+  "ip [ 8 ] = 5 and ip [ 1 ] & 0xfc = 0xb8",
+  "ether [ ether [ 15 ] : 2 ] = len",
+  "ip proto 47 or mpls 5 and ip6",
 ];
 
 const matchWords: readonly string[] = [
   ...new Set(MATCHES.flatMap((match) => match.split(" "))),
-  ..."icmp ip6 protocol ip_proto src_ip dst_ip src_port dst_port vlan_id && or not host 0x10000 4096 65536 0 ::/0 0.0.0.0/0 802.1Q".split(
-    " ",
-  ),
+  ..."&& || ! host port 0x10000 4096 65536 0 ::/0 0.0.0.0/0 rate > >= < != group vni inner broadcast multicast".split(" "),
 ];
 
 /** All of them. */
@@ -401,14 +398,18 @@ export const TARGETS: readonly Target[] = [
     recordings: MATCHES.map((match) => encodeWords(match.split(" "))),
     mutate: (random, lines) => mutateWords(random, lines, matchWords),
     run: (input) => {
-      const match = compileMatch(decodeWords(input).join(" "));
-      if (match.keys === undefined) return match;
-      // What is accepted can be sent.
-      const key = { ifindex: 1, parent: TC_H_CLSACT_INGRESS, protocol: match.protocol };
-      const [message] = splitMessages(encodeFilter("add", key, { kind: "flower", keys: match.keys }));
-      return [match, decodeFilter(message!)];
+      const expression = decodeWords(input).join(" ");
+      return (["ethernet", "raw-ip"] as const).map((first) => {
+        const match = compileMatch([expression], first);
+        if (match.kind === "matchall") return match;
+        // What is accepted can be sent.
+        const key = { ifindex: 1, parent: TC_H_CLSACT_INGRESS, protocol: match.protocol };
+        const [message] = splitMessages(encodeFilter("add", key, match));
+        return [match, decodeFilter(message!)];
+      });
     },
-    refuses: (error) => error instanceof ArgumentError && error.message.startsWith("Cannot match"),
+    refuses: (error) => error instanceof FilterError,
+    lean: [FilterError],
     describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
   },
 ];

@@ -152,8 +152,14 @@ scene("refusals about filters: what is wrong, what helps, and nothing half insta
     ["sharing with a cookie", add({ rate: undefined, index: 19, cookie: new Uint8Array(1) }), "ArgumentError", /leave out cookie/],
     ["a cookie too long", add({ cookie: new Uint8Array(17) }), "ArgumentError", /cookie must be 1 to 16 bytes long, not 17/],
     ["no such direction", add({ direction: "up" as "both" }), "ArgumentError", /"ingress", "egress" or "both"/],
-    ["a match that flower cannot say", add({ match: "host 192.0.2.1" }), "ArgumentError", /flower cannot say "host"/],
+    ["a match about samples", add({ match: "rate > 5" }), "FilterError", /only samples have this/],
     ["hardware", add({ hardware: "only" }), "EOPNOTSUPP", /leave out hardware/],
+    [
+      "hardware for a program",
+      add({ hardware: "only", match: "not arp" }),
+      "EOPNOTSUPP",
+      /No hardware runs this match.*flower has no "not"/,
+    ],
     ["a jump too far", add({ control: { jump: 2 ** 28 } }), "ArgumentError", /jump: 268435456/],
   ]);
 });

@@ -175,7 +175,7 @@ scene("--dry-run changes nothing; its lines, typed into a shell, set up the same
   bareWire();
   const clean = tcDump("a");
   const words = "capture a --rate 100 --direction both --trunc 64 --cookie c0ffee --match";
-  const match = "ip proto udp src 192.0.2.0/24 dport 4789-4799";
+  const match = "ip and src net 192.0.2.0/24 and udp dst portrange 4789-4799";
   const dry = fakeIo();
   assertEquals(await main([...words.split(" "), match, "--dry-run"], dry), 0);
   assertEquals(tcDump("a"), clean);

@@ -265,7 +265,7 @@ scene("a packet that the card will cut is one for the sampler, and several for t
   await using handle = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 5 });
   sendToBeCut("b", superFrame(3), SEGMENT_BYTES);
   assertEquals(await handle.passed(), { trials: 1n, packets: 3n });
-  await using some = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 6, match: "ip proto tcp" });
+  await using some = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 6, match: "ip proto \\tcp" });
   sendToBeCut("b", superFrame(2), SEGMENT_BYTES);
   // Flower does not count what it matches.
   assertEquals([await some.passed(), await handle.passed()], [{ trials: undefined, packets: 2n }, { trials: 2n, packets: 5n }]);

@@ -1,6 +1,15 @@
 import { viewOf } from "../../src/wire/native.ts";
 
 const SKF_AD_NLATTR = 0xfffff00c; // SKF_AD_OFF (-0x1000) + SKF_AD_NLATTR (12), as u32
+const SKF_AD_VLAN_TAG = 0xfffff02c;
+const SKF_AD_VLAN_TAG_PRESENT = 0xfffff030;
+const SKF_AD_VLAN_TPID = 0xfffff03c;
+
+/** A VLAN tag beside a packet's bytes. */
+export interface Tag {
+  readonly type: number;
+  readonly control: number;
+}
 
 /**
  * Runs a classic BPF program over a packet as the kernel does: the instructions that filters here use, anything else throws.
@@ -9,8 +18,9 @@ const SKF_AD_NLATTR = 0xfffff00c; // SKF_AD_OFF (-0x1000) + SKF_AD_NLATTR (12), 
  * Source: Documentation/networking/filter.rst; `bpf_skb_get_nlattr` and `___bpf_prog_run` in the kernel.
  *
  * @param length How long the packet was before it was cut.
+ * @param tag The VLAN tag that the kernel keeps beside the bytes, if there is one.
  */
-export function runFilter(program: Uint8Array, packet: Uint8Array, length = packet.length): number {
+export function runFilter(program: Uint8Array, packet: Uint8Array, length = packet.length, tag?: Tag): number {
   const code = viewOf(program);
   const data = viewOf(packet);
   const little = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
@@ -25,6 +35,10 @@ export function runFilter(program: Uint8Array, packet: Uint8Array, length = pack
       at += 8 * code.getUint8(at + (holds ? 2 : 3));
     };
     const offset = operation & 0x40 ? x + k : k;
+    if (operation === 0x28 && (k === SKF_AD_VLAN_TAG || k === SKF_AD_VLAN_TAG_PRESENT || k === SKF_AD_VLAN_TPID)) {
+      a = k === SKF_AD_VLAN_TAG_PRESENT ? Number(tag !== undefined) : (k === SKF_AD_VLAN_TAG ? tag?.control : tag?.type) ?? 0;
+      continue;
+    }
     switch (operation) {
       case 0x00: // LD | IMM
         a = k;

@@ -14,6 +14,8 @@ export interface FlowerForm {
   ipProtocol(protocol: number): string;
   /** An address and its mask. */
   address(masked: MaskedAddress): string;
+  /** The word for a field of ICMP. */
+  icmp(field: "type" | "code"): string;
 }
 
 /** As `tc filter show` prints them. */
@@ -25,6 +27,7 @@ export const PRINTED: FlowerForm = {
     if (bits === undefined) return `${addressText(address)}/${addressText(mask)}`;
     return bits === 8 * mask.length ? addressText(address) : `${addressText(address)}/${bits}`;
   },
+  icmp: (field) => `icmp_${field}`,
 };
 
 /** As `tc filter add` reads them. */
@@ -33,6 +36,7 @@ export const TYPED: FlowerForm = {
   // It reads a number as hexadecimal, with or without the 0x.
   ipProtocol: (protocol) => ipProtocolName(protocol) ?? `0x${hex(protocol)}`,
   address: ({ address, mask }) => `${addressText(address)}/${prefixLength(mask) ?? 0}`,
+  icmp: (field) => field,
 };
 
 /** One key. */
@@ -85,8 +89,8 @@ export function flowerWords(keys: Readonly<FlowerKeys>, form: FlowerForm): Flowe
   range("dst_port", keys.destinationPorts);
   range("src_port", keys.sourcePorts);
   plain("tcp_flags", keys.tcpFlags && flagsText(keys.tcpFlags));
-  plain("icmp_type", keys.icmpType && decimalText(keys.icmpType));
-  plain("icmp_code", keys.icmpCode && decimalText(keys.icmpCode));
+  plain(form.icmp("type"), keys.icmpType && decimalText(keys.icmpType));
+  plain(form.icmp("code"), keys.icmpCode && decimalText(keys.icmpCode));
   address("arp_sip", keys.arpSource);
   address("arp_tip", keys.arpTarget);
   plain("arp_op", keys.arpOperation && decimalText(keys.arpOperation, ARP_OPERATIONS));

@@ -5,13 +5,14 @@
  * @module
  */
 import { NetlinkError } from "../../errors.ts";
+import type { Match } from "../../filter/match.ts";
 import type { Link } from "../../link/link.ts";
 import { open } from "../../socket/open.ts";
 import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { type ActionSpec, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
 import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
-import { commandsIn } from "../../wire/text.ts";
+import { commandsIn, printable } from "../../wire/text.ts";
 import { listGroupsWith } from "../groups.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
@@ -31,6 +32,9 @@ const FIRST_GROUP = 0x10000;
 /** How often it is tried again after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 20;
 const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
+/** Drivers take programs of eBPF that decide by themselves, and no others: `nfp_bpf_setup_tc_block_cb`, `nsim_bpf_setup_tc_block_cb`. */
+const noProgram = (whyNotFlower: string): string =>
+  `No hardware runs this match, for which it takes a program: flower ${whyNotFlower}. Choose a match that flower can say, or leave out hardware`;
 
 /**
  * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. Neither is
@@ -68,10 +72,12 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
     watch = TcWatch.prepare(sys);
     const { number } = instance;
     const link = await tc.link(options.device);
+    const match = plan.matchOn(link);
+    if (match.kind === "bpf" && match.never) onWarning?.(`No packet of ${printable(link.name)} matches`);
     const installation = new Installation({ sys, tc, watch, instance }, link, options);
     installation.group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, number));
     try {
-      await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan }), { signal, onWarning });
+      await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan, match }), { signal, onWarning });
       signal?.throwIfAborted();
     } catch (error) {
       // What went wrong first is the error.
@@ -110,6 +116,7 @@ interface Order {
   readonly number: number;
   readonly options: SamplingOptions;
   readonly plan: SamplingPlan;
+  readonly match: Match;
 }
 
 /** Installs the filters, again if another program changed the device between the look at it and the change. */
@@ -168,16 +175,16 @@ async function tryInstall(
   tc: TrafficControl,
   installation: Installation,
   attached: Attached | undefined,
-  { link, number, options, plan }: Order,
+  { link, number, options, plan, match }: Order,
 ): Promise<NetlinkError | undefined> {
   // A clsact that another of us made is for the last of us to remove; but if somebody created chains in it, it is theirs too.
   const inherits = attached !== undefined && filtersOf(attached).some(madeClsact) && !hasBareChains(attached);
   const handle = markedHandle(number, !attached || inherits);
-  const cures = options.hardware === "only" ? { [EOPNOTSUPP]: NO_HARDWARE } : {};
+  const cures = options.hardware === "only" ? { [EOPNOTSUPP]: match.kind === "bpf" ? noProgram(match.whyNotFlower) : NO_HARDWARE } : {};
   const additions = plan.directions.map((direction, i) => {
-    const classifier = plan.classifier([actionOf(options, plan, installation.group, handle, i)]);
+    const classifier = plan.classifier(match, [actionOf(options, plan, installation.group, handle, i)]);
     const place = placeOf(direction, attached);
-    const filter: OwnFilter = { ...place, ifindex: link.index, protocol: plan.protocol, handle, kind: classifier.kind };
+    const filter: OwnFilter = { ...place, ifindex: link.index, protocol: match.protocol, handle, kind: classifier.kind };
     const change: Change = { message: encodeFilter("add", filter, classifier), op: `sample ${direction} traffic on ${link.name}`, cures };
     return { filter, change };
   });

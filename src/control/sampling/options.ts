@@ -1,13 +1,14 @@
 /** What to sample: the options of {@linkcode import("./install.ts").addSampling}, checked before anything is touched. */
 import { ArgumentError } from "../../errors.ts";
-import { compileMatch } from "../../filter/match.ts";
-import { IFNAME_MAX } from "../../link/link.ts";
+import { compileMatch, type Match } from "../../filter/match.ts";
+import { ARPHRD_ETHER, IFNAME_MAX, type Link } from "../../link/link.ts";
+import { deviceLinkType } from "../../link/link_type.ts";
 import type { NetnsOptions } from "../../socket/open.ts";
 import { type ActionSpec, TC_COOKIE_MAX_SIZE } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
 import type { ClassifierSpec } from "../../tc/filter.ts";
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW } from "../../tc/tcmsg.ts";
-import { ETH_P_ALL } from "../../wire/ether_types.ts";
+import { printable } from "../../wire/text.ts";
 import { checkNumber } from "../arguments.ts";
 import type { Direction } from "../traffic_control.ts";
 
@@ -51,12 +52,18 @@ export interface SamplingOptions extends NetnsOptions {
    */
   control?: Control | undefined;
   /**
-   * Which packets to sample, such as `"ip proto tcp dport 80-90"`: words of tc-flower(8), all of which have to hold. Defaults
-   * to all packets.
+   * Which packets to sample, such as `"tcp port 443 or icmp"`: an expression of pcap-filter(7), as {@linkcode filter} takes it, but
+   * without what only samples have. Of several one has to match. Defaults to all packets.
+   *
+   * It becomes one filter in each direction: flower if that can say it, because hardware can do it then, else a program for the
+   * classifier `bpf`. What it says of a packet holds of the frame on the wire: a VLAN tag that the card took off counts.
+   * Flower differs in rare cases: it sees no ports in fragments, finds protocols behind IPv6 extension headers, and takes `vlan` for
+   * 802.1Q alone. With `hardware: "never"` it is used only where it means exactly the same.
    */
-  match?: string | undefined;
+  match?: string | readonly string[] | undefined;
   /**
-   * `"only"` samples in hardware, and fails with `EOPNOTSUPP` if the device cannot; `"never"` samples in software. Defaults
+   * `"only"` samples in hardware, and fails with `EOPNOTSUPP` if the device cannot, which is so of a match that flower cannot say;
+   * `"never"` samples in software. Defaults
    * to both where the device can, and software where it cannot: see {@linkcode Sampling.where}.
    */
   hardware?: "only" | "never" | undefined;
@@ -75,11 +82,15 @@ export interface SamplingOptions extends NetnsOptions {
 /** {@linkcode SamplingOptions}, checked. */
 export interface SamplingPlan {
   readonly directions: readonly Direction[];
-  /** The EtherType of the filters. */
-  readonly protocol: number;
-  readonly classifier: (actions: readonly ActionSpec[]) => ClassifierSpec;
   /** An existing action is to be shared. */
   readonly shares: boolean;
+  /**
+   * Which packets to take of a device.
+   *
+   * @throws {ArgumentError} if it is not known how its packets begin.
+   */
+  readonly matchOn: (link: Link) => Match;
+  readonly classifier: (match: Match, actions: readonly ActionSpec[]) => ClassifierSpec;
 }
 
 /**
@@ -88,7 +99,7 @@ export interface SamplingPlan {
  * @throws {ArgumentError} if they make no sense.
  */
 export function planSampling(options: SamplingOptions): SamplingPlan {
-  const { device, direction = "both", rate, group, truncateBytes, index, cookie, control, match, hardware } = options;
+  const { device, direction = "both", rate, group, truncateBytes, index, cookie, control, hardware } = options;
   if (typeof device === "string") checkName(device);
   else checkNumber("device", device, 1, 0x7fffffff);
   if (!["ingress", "egress", "both"].includes(direction)) {
@@ -111,15 +122,42 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
   if (hardware !== undefined && !["only", "never"].includes(hardware)) {
     throw new ArgumentError(`hardware must be "only" or "never", not ${JSON.stringify(hardware)}`);
   }
-  const compiled = match === undefined ? undefined : compileMatch(match);
+  const matchOn = (link: Pick<Link, "name" | "type">): Match => matchOf(options, link);
+  // Nearly all devices are of this type: what is wrong with the match is wrong on it.
+  matchOn({ name: "", type: ARPHRD_ETHER });
   const flags = hardware === "only" ? TCA_CLS_FLAGS_SKIP_SW : hardware === "never" ? TCA_CLS_FLAGS_SKIP_HW : undefined;
-  const keys = compiled?.keys;
   return {
     directions: direction === "both" ? ["ingress", "egress"] : [direction],
-    protocol: compiled?.protocol ?? ETH_P_ALL,
-    classifier: (actions) => keys ? { kind: "flower", keys, flags, actions } : { kind: "matchall", flags, actions },
     shares,
+    matchOn,
+    classifier: (match, actions) => {
+      switch (match.kind) {
+        case "matchall":
+          return { kind: "matchall", flags, actions };
+        case "flower":
+          return { kind: "flower", keys: match.keys, flags, actions };
+        case "bpf":
+          return { kind: "bpf", program: match.program, flags, actions };
+      }
+    },
   };
+}
+
+/**
+ * What {@linkcode SamplingOptions.match} becomes on a device.
+ *
+ * @throws {ArgumentError} if it makes no sense, or it is not known how the device's packets begin.
+ */
+export function matchOf({ match = [], hardware }: SamplingOptions, { name, type }: Pick<Link, "name" | "type">): Match {
+  const expressions = typeof match === "string" ? [match] : match;
+  const first = deviceLinkType(type);
+  const compiled = compileMatch(expressions, first ?? "ethernet", hardware === "never");
+  if (first === undefined && compiled.kind !== "matchall") {
+    throw new ArgumentError(
+      `Cannot match on ${printable(name)}: how packets of a device of type ${type} begin is not known. Leave out match`,
+    );
+  }
+  return compiled;
 }
 
 function checkName(name: string): void {

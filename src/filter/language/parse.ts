@@ -19,6 +19,7 @@ import {
   RANKS,
   REFUSED,
   RELATIONS,
+  SAID_OTHERWISE,
   SAMPLE_NUMBERS,
   TYPES,
   UNRANKED,
@@ -82,6 +83,8 @@ class Parser {
   }
 
   #expected(what: string, at = this.#token): FilterError {
+    const here = at.kind === "word" && !at.escaped ? SAID_OTHERWISE.get(at.text) : undefined;
+    if (here !== undefined) return this.#refuse(at, `say ${here}`);
     return this.#refuse(at, `expected ${what}${at.kind === "end" ? " behind this" : ""}`);
   }
 

@@ -39,6 +39,25 @@ export const REFUSED: ReadonlyMap<string, string> = new Map([
   ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
   ["geneve", "say udp port 6081, vni and the number, or inner (...)"],
 ]);
+/** Words of other languages for the same, as tc's flower and Wireshark have them. */
+export const SAID_OTHERWISE: ReadonlyMap<string, string> = new Map([
+  ["dport", "dst port"],
+  ["dst_port", "dst port"],
+  ["sport", "src port"],
+  ["src_port", "src port"],
+  ["dst_ip", "dst host, or dst net for a prefix"],
+  ["src_ip", "src host, or src net for a prefix"],
+  ["dst_mac", "ether dst"],
+  ["src_mac", "ether src"],
+  ["ip_proto", "ip proto"],
+  ["protocol", "proto, or ether proto"],
+  ["eth_type", "ether proto"],
+  ["ipv4", "ip"],
+  ["ipv6", "ip6"],
+  ["icmpv6", "icmp6"],
+  ["vlan_id", "vlan"],
+  ["tcp_flags", "tcp[tcpflags]"],
+]);
 /** Words about a sample that compare a number. */
 export const SAMPLE_NUMBERS: ReadonlySet<string> = new Set(["group", "rate", "queue", "latency"]);
 /** Words about a sample that name a device. */

@@ -8,6 +8,8 @@ import { compileMatch } from "../../../src/filter/match.ts";
 import type { Control } from "../../../src/tc/control.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../../../src/tc/tcmsg.ts";
 
+const ALL = compileMatch([], "ethernet");
+
 function read(line: string): TcTask {
   const [name, ...words] = line.split(" ");
   assertEquals(name, "tc");
@@ -18,7 +20,7 @@ function read(line: string): TcTask {
 }
 
 test("tcLines: for a device of another network namespace, as psample tc and tc take it", () => {
-  const [qdisc, filter] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress", netns: "blue" });
+  const [qdisc, filter] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress", netns: "blue" }, ALL);
   assertEquals(qdisc, "tc -n blue qdisc add dev v0 clsact");
   const command = parseTc(filter!.split(" ").slice(1));
   assertEquals([command.netns, command.kind, command.device], ["blue", "command", "v0"]);
@@ -27,29 +29,33 @@ test("tcLines: for a device of another network namespace, as psample tc and tc t
 test("tcLines: every match, read back by psample tc, is the filter that capture makes", () => {
   for (
     const match of [
+      "",
       "arp",
-      "0x88b5",
-      "ip src 192.0.2.0/24 dst 192.0.2.1",
-      "ip src 0.0.0.0/0",
-      "ipv6 src ::/0 dst 2001:db8::/32",
-      "ip proto tcp dst 10.0.0.0/8 dport 80-90 sport 1024",
-      "sctp sport 7-9 dport 5",
-      "icmpv6",
-      "icmp",
-      "proto 47",
+      "ether proto 0x88b5",
+      "ip src net 192.0.2.0/24 and dst host 192.0.2.1",
+      "ip6 and dst net 2001:db8::/32",
+      "ip and tcp dst portrange 80-90 and dst net 10.0.0.0/8 and tcp src port 1024",
+      "ip and sctp src portrange 7-9 and sctp dst port 5",
+      "icmp6",
+      "ip proto 47",
       "vlan 5",
-      "vlan 5 0x88b5",
-      "vlan 4095 ip udp src 192.0.2.1 dport 53",
-      "802.1ad",
+      "vlan and ether proto 0x88b5",
+      "vlan 4095 and ip and src host 192.0.2.1 and udp dst port 53",
+      "ether[14:2] & 0xe000 = 0x6000 and ether proto 0x8100",
+      "ether proto 0x88a8",
     ]
   ) {
-    const { protocol, keys } = compileMatch(match);
-    const task = read(tcLines({ device: "v0", rate: 1, group: 1, match, direction: "ingress" })[1]!);
+    const compiled = compileMatch([match], "ethernet");
+    const task = read(tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress" }, compiled)[1]!);
     if (task.task !== "change filter") throw new Error(task.task);
-    assertEquals(task.key.protocol, protocol, match);
+    assertEquals(task.key.protocol, compiled.protocol, match);
     const { classifier } = task;
-    if (!keys) assertEquals(classifier?.kind, "matchall", match);
-    else assertEquals(classifier?.kind === "flower" && { keys: classifier.keys }, { keys: defined(keys) }, match);
+    assertEquals(classifier?.kind, compiled.kind, match);
+    if (compiled.kind === "flower") {
+      assertEquals(classifier?.kind === "flower" && { keys: classifier.keys }, { keys: defined(compiled.keys) }, match);
+    } else {
+      assertEquals([compiled.kind, match], ["matchall", ""]);
+    }
   }
 });
 
@@ -58,10 +64,16 @@ function defined<T extends object>(fields: T): T {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as T;
 }
 
+test("tcLines: a program is decimal numbers, as tc reads it", () => {
+  const [, line] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress" }, compileMatch(["len > 60"], "raw-ip"));
+  const program = "4,128 0 0 0,37 0 1 60,6 0 0 4294967295,6 0 0 0";
+  assertEquals(line, `tc filter add dev v0 ingress protocol all bpf bytecode '${program}' action sample rate 1 group 1 continue`);
+});
+
 test("tcLines: the clsact, and a filter in each direction, with everything that was asked for", () => {
   const cookie = new Uint8Array([0xc0, 0xff, 0xee]);
   const options = { device: "v0", rate: 100, group: 5, truncateBytes: 0, index: 7, cookie, hardware: "only", control: "pass" } as const;
-  const [qdisc, ...filters] = tcLines(options).map(read);
+  const [qdisc, ...filters] = tcLines(options, ALL).map(read);
   assertEquals(qdisc?.task === "change qdisc" && [qdisc.change, qdisc.qdisc.kind], ["add", "clsact"]);
   assertEquals(filters.map((filter) => filter.task === "change filter" && filter.key.parent), [TC_H_CLSACT_INGRESS, TC_H_CLSACT_EGRESS]);
   for (const filter of filters) {
@@ -74,7 +86,7 @@ test("tcLines: the clsact, and a filter in each direction, with everything that 
 });
 
 test("tcLines: a name is one word of the shell's, whatever it is", () => {
-  const lines = ["a;reboot", "a'b", "e\u009b\u202e"].map((device) => tcLines({ device, rate: 1, direction: "ingress" })[0]);
+  const lines = ["a;reboot", "a'b", "e\u009b\u202e"].map((device) => tcLines({ device, rate: 1, direction: "ingress" }, ALL)[0]);
   assertEquals(lines, [
     "tc qdisc add dev 'a;reboot' clsact",
     "tc qdisc add dev $'a\\x27b' clsact",

@@ -1,0 +1,56 @@
+/** The words that name devices to sample: names, patterns, and `any`. */
+import { listLinks } from "../mod.ts";
+import { printable } from "../src/wire/text.ts";
+import { UsageError } from "./options.ts";
+
+/** What is known of a device here. */
+interface Known {
+  readonly name: string;
+  readonly up: boolean;
+}
+
+/** The devices that words name, fixed from now on; the kernel is asked only for what is no plain name. */
+export async function expandDevices(words: readonly string[], netns: string | undefined): Promise<readonly string[]> {
+  if (!words.some((word) => word === "any" || isPattern(word))) return words;
+  return expandAmong(words, [...(await listLinks({ netns })).links()].map(({ name, up }) => ({ name: name ?? "", up })));
+}
+
+/**
+ * The devices that words name among those that there are: `any` is every one that is up, without lo; in a pattern `*` is any number
+ * of characters, `?` is one, and `[a-c]` one of several.
+ */
+export function expandAmong(words: readonly string[], known: readonly Known[]): readonly string[] {
+  if (words.includes("any")) {
+    if (words.length > 1) throw new UsageError("any is every device: no other can be named with it");
+    const up = known.filter(({ up, name }) => up && name !== "lo");
+    if (up.length === 0) throw new UsageError("no device is up but lo");
+    return up.map(({ name }) => name);
+  }
+  const named = words.flatMap((word) => {
+    // A name may have these characters too.
+    if (!isPattern(word) || known.some(({ name }) => name === word)) return [word];
+    const pattern = patternOf(word);
+    const matching = known.filter(({ name }) => pattern.test(name));
+    if (matching.length > 0) return matching.map(({ name }) => name);
+    throw new UsageError(`no device is called like ${printable(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
+  });
+  return [...new Set(named)];
+}
+
+function isPattern(word: string): boolean {
+  return /[*?[]/.test(word);
+}
+
+/** A pattern of the shell's, glob(7), without its classes of characters. */
+function patternOf(word: string): RegExp {
+  const parts = [...word.matchAll(/\[(!?)([^\]]+)\]|\*|\?|[^]/g)].map(([text, negated, characters]) => {
+    if (characters !== undefined) return `[${negated ? "^" : ""}${characters.replace(/[\\^\]]/g, "\\$&")}]`;
+    if (text === "*") return ".*";
+    return text === "?" ? "." : text.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
+  });
+  try {
+    return new RegExp(`^${parts.join("")}$`, "s");
+  } catch {
+    throw new UsageError(`${printable(word)} is no pattern: what is in brackets ends before it begins`);
+  }
+}
