@@ -2,18 +2,19 @@
  * One JSON object a line: the keys of the sample or group event in the order of `JSON.stringify`, absent ones left out, 64-bit
  * numbers as decimal strings, bytes as hexadecimal. docs/json.md describes every key.
  */
-import { packetFields } from "../packet/fields.ts";
+import type { Device } from "../link/device.ts";
 import type { GroupEvent } from "../psample/group.ts";
-import type { AnySample } from "../psample/sample_view.ts";
+import type { AnySample, SampleView } from "../psample/sample_view.ts";
 import { unknownToJson } from "../psample/tunnel.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
 import { directionOf, etherTypeText } from "./details.ts";
 import { HexWriter } from "./hex.ts";
 import { InstantWriter } from "./instant.ts";
+import { writePacketJson } from "./json_packet.ts";
 import { writeTunnelJson } from "./json_tunnel.ts";
 import { cookieLabel, groupLabel, type Labels, vlanLabels } from "./labels.ts";
-import { Output, Word } from "./output.ts";
+import { ascii, Output, Word } from "./output.ts";
 
 const QUOTE = 0x22;
 const CLOSE = new Word("}\n");
@@ -42,7 +43,6 @@ const AT = new Word(',"at":"');
 const DEVICE = new Word(',"device":');
 const DIRECTION_IN = new Word(',"direction":"in"');
 const DIRECTION_OUT = new Word(',"direction":"out"');
-const PROTOCOL_NAME = new Word(',"protocolName":"');
 const PACKET = new Word(',"packet":');
 const DATA = new Word(',"data":"');
 
@@ -64,6 +64,10 @@ export class JsonWriter {
   readonly #clock = new Clock();
   readonly #instant = new InstantWriter();
   readonly #hex = new HexWriter();
+  /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
+  readonly #names = new WeakMap<Device, Uint8Array>();
+  /** The names of EtherTypes, with their key; `undefined` for one that has none. */
+  readonly #protocolNames = new Map<number, Word | undefined>();
 
   /** A writer with options. */
   constructor({ details = false, labels }: JsonOptions = {}) {
@@ -78,7 +82,7 @@ export class JsonWriter {
     this.#fields(output, entry);
     if (this.#details) this.#writeDetails(output, batch, i, entry);
     if (this.#labels) this.#writeLabels(output, this.#labels, entry, this.#labels.vlans ? vlanLabels(this.#labels, batch.packet(i)) : []);
-    this.#end(output, entry);
+    this.#end(output, entry.data);
   }
 
   /** Writes the line of one sample or group event, without details and names of VLANs. */
@@ -89,7 +93,7 @@ export class JsonWriter {
     }
     this.#fields(output, entry);
     if (this.#labels) this.#writeLabels(output, this.#labels, entry, []);
-    this.#end(output, entry);
+    this.#end(output, entry.data);
   }
 
   #fields(output: Output, sample: AnySample): void {
@@ -139,32 +143,41 @@ export class JsonWriter {
   }
 
   /** What is not in the message itself. It comes before the data, which would hide it from people. */
-  #writeDetails(output: Output, batch: Batch, i: number, sample: AnySample): void {
+  #writeDetails(output: Output, batch: Batch, i: number, sample: SampleView): void {
     if (this.#instant.read(batch, i)) {
       output.word(AT);
       this.#instant.write(output);
       output.byte(QUOTE);
     }
-    const name = batch.device(i)?.name;
-    if (name !== undefined) {
+    const device = batch.device(i);
+    if (device?.name !== undefined) {
       output.word(DEVICE);
-      output.text(jsonString(name));
+      output.append(this.#nameOf(device, device.name));
       output.reserve(LONGEST_LINE);
     }
     const direction = directionOf(sample);
     if (direction !== undefined) output.word(direction === "in" ? DIRECTION_IN : DIRECTION_OUT);
-    const protocolName = etherTypeText(sample.protocol);
-    if (protocolName !== undefined) {
-      output.word(PROTOCOL_NAME);
-      output.text(protocolName);
-      output.reserve(LONGEST_LINE);
-      output.byte(QUOTE);
-    }
-    if (sample.data === undefined) return;
+    const protocolName = sample.protocol === undefined ? undefined : this.#protocolName(sample.protocol);
+    if (protocolName !== undefined) output.word(protocolName);
+    if (sample.dataOffset < 0) return;
     output.word(PACKET);
-    // Nothing in it needs more escapes: addresses, numbers, and names that are ours.
-    output.text(JSON.stringify(packetFields(batch.packet(i))));
+    writePacketJson(output, batch.packet(i));
     output.reserve(LONGEST_LINE);
+  }
+
+  #nameOf(device: Device, name: string): Uint8Array {
+    let bytes = this.#names.get(device);
+    if (bytes === undefined) this.#names.set(device, bytes = ascii(jsonString(name)));
+    return bytes;
+  }
+
+  #protocolName(protocol: number): Word | undefined {
+    const known = this.#protocolNames.get(protocol);
+    if (known !== undefined || this.#protocolNames.has(protocol)) return known;
+    const name = etherTypeText(protocol);
+    const word = name === undefined ? undefined : new Word(`,"protocolName":"${name}"`);
+    this.#protocolNames.set(protocol, word);
+    return word;
   }
 
   /** The names that people gave to its numbers. */
@@ -176,8 +189,7 @@ export class JsonWriter {
     output.reserve(LONGEST_LINE);
   }
 
-  #end(output: Output, sample: AnySample): void {
-    const { data } = sample;
+  #end(output: Output, data: Uint8Array | undefined): void {
     if (data !== undefined) this.#writeBytes(output, DATA, data);
     output.word(CLOSE);
   }

@@ -8,6 +8,7 @@ const SHORT = 16;
 const SHORT_TEXT = 64;
 /** How far words and numbers may be written beyond their end: they are written four bytes at a time. */
 const OVERRUN = 3;
+const COLON = 0x3a;
 
 /** The two decimal digits of 0 to 99 and the two hexadecimal digits of 0 to 255 as they lie in memory: the first one in the lower half. */
 const DECIMAL_PAIRS = digitPairs(100, 10);
@@ -198,6 +199,13 @@ export class Output {
       value = rest;
     }
     if (at > length) view.setUint8(length, 48 + value % 10);
+  }
+
+  /** Six bytes in hexadecimal, with colons between them: 17 bytes. */
+  mac(bytes: Uint8Array, at: number): void {
+    const { view, length } = this;
+    for (let i = 0; i < 6; i++) view.setInt32(length + 3 * i, HEX_PAIRS[bytes[at + i]!]! | COLON << 16, true);
+    this.length = length + 17;
   }
 
   /** A number as JavaScript writes it: up to 20 bytes for a u64, up to 24 for a double. */

@@ -301,6 +301,16 @@ export const ROWS: readonly Row[] = [
     (path) => [...WITH_TZ, "tcpdump", "-nn", "-r", path],
     ["--text"],
   ),
+  recording("read --packets of a pcapng, of tcpdump -nn -r", 0.5, 1_000_000, (path) => [...AS_STARTED, "tcpdump", "-nn", "-r", path], [
+    "--packets",
+  ]),
+  recording(
+    "read --packets of a pcapng, of tcpdump -nn -r with TZ set",
+    1.5,
+    1_000_000,
+    (path) => [...WITH_TZ, "tcpdump", "-nn", "-r", path],
+    ["--packets"],
+  ),
   recording(
     "read -w of a pcapng, of tcpdump -w",
     3,
@@ -309,6 +319,11 @@ export const ROWS: readonly Row[] = [
     ["-w", join(DIRECTORY, "copied.pcapng")],
   ),
   recording("read --json of a pcapng, of tshark -T json", 0.1, 100_000, (path) => ["tshark", "-r", path, "-T", "json"], ["--json"]),
+  // More of them: of fewer the start would be half of our time.
+  recording("read --json --details of a pcapng, of tshark -T json", 0.05, 300_000, (path) => ["tshark", "-r", path, "-T", "json"], [
+    "--json",
+    "--details",
+  ]),
   blocked("text", "uniform-128", [
     { label: "samples lost", name: "lost", target: 0, unit: "" },
     { label: "received and not recorded", name: "unrecorded", target: 0, unit: "" },

@@ -37,6 +37,14 @@ test("Output writes numbers with leading zeros, of every length, and IPv4 addres
   }
 });
 
+test("Output writes hardware addresses", () => {
+  const bytes = Uint8Array.of(0, 0x02, 0xff, 0x0a, 0xa0, 0, 0x99);
+  const output = new Output(1);
+  output.reserve(17);
+  output.mac(bytes, 1);
+  assertEquals(output.takeText(), "02:ff:0a:a0:00:99");
+});
+
 test("Output writes hexadecimal numbers without leading zeros", () => {
   const numbers = [0, 1, 9, 10, 15, 16, 255, 256, 0x0800, 0x86dd, 0xffff, 0x10000, 0xffff_ffff];
   const output = new Output(1024);
