@@ -7,7 +7,7 @@
  * at who does: an attribute that is not as expected, a device that was not there when the program was made.
  * No producer sends an attribute twice; of such a message the program looks at the first one.
  */
-import { GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
+import { GENL_ID_CTRL } from "../genl/ctrl.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
 import {
   PSAMPLE_ATTR_DATA,
@@ -25,6 +25,7 @@ import {
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { htonl, htons, LITTLE } from "../wire/native.ts";
 import { type Label, label } from "./assembler.ts";
+import { AttributeCode, ATTRIBUTES, FREE_WORDS, header, NLA_HDRLEN } from "./attribute_code.ts";
 import type { Test } from "./condition.ts";
 import {
   ALU,
@@ -44,18 +45,15 @@ import {
   MOVE_A_TO_X,
   MOVE_X_TO_A,
   RETURN,
-  SKF_AD_NLATTR,
   STORE,
   WITH_X,
 } from "./instructions.ts";
-import type { KnownDevices, Run } from "./known_devices.ts";
+import type { KnownDevices } from "./known_devices.ts";
 import type { SampleTest } from "./language/tree.ts";
-import { JUMPS, NO_FACTS, TestCode } from "./test_code.ts";
+import { JUMPS, NO_FACTS } from "./test_code.ts";
 
-/** Where the first attribute begins, behind the headers of netlink and generic netlink. */
-const ATTRIBUTES = NLMSG_HDRLEN + GENL_HDRLEN;
-/** `struct nlattr`. */
-const NLA_HDRLEN = 4;
+/** Messages begin at multiples of this. */
+const NLMSG_ALIGNTO = 4;
 /** Messages of netlink itself have smaller types. */
 const NLMSG_MIN_TYPE = 0x10;
 /** An attribute is no longer than its length can tell. */
@@ -63,14 +61,12 @@ const LARGEST_ATTRIBUTE = 0xffff;
 /** Keeps the whole message, which is shorter: tcpdump's number for that. */
 const WHOLE = 0x40000;
 
-// The words of memory. Those from 0 on are free for what is calculated.
+// The words of memory.
 const PACKET_AT = 15;
 const PACKET_SIZE = 14;
 const ORIGINAL_SIZE = 13;
 /** Whether it is unknown what the packet begins with. */
 const IS_UNCERTAIN = 12;
-const SCRATCH = [10, 11] as const;
-const FREE_WORDS = 10;
 
 /** More runs of devices than these are not worth their instructions. */
 export const MOST_RUNS = 256;
@@ -132,9 +128,8 @@ export function passAll(): Uint8Array<ArrayBuffer> {
   return encodeProgram([[RETURN, 0, 0, WHOLE]]);
 }
 
-class MessageCode extends TestCode {
+class MessageCode extends AttributeCode {
   readonly #program: MessageProgram;
-  readonly #accept = label();
   readonly #reject = label();
 
   constructor(program: MessageProgram, refuse: (why: string) => Error) {
@@ -151,7 +146,7 @@ class MessageCode extends TestCode {
     if (asText.some((text) => text.includes(`"kind":"length"`))) this.#findOriginalSize();
     if (asText[0] === asText[1]) this.#body(tests.ethernet, this.#reject);
     else this.#bothBodies();
-    this.code.place(this.#accept);
+    this.code.place(this.accept);
     this.code.add(RETURN, WHOLE);
     this.code.place(this.#reject);
     this.code.add(RETURN, 0);
@@ -161,33 +156,49 @@ class MessageCode extends TestCode {
   /** Lets everything through that is no sample, and leaves out what is of other groups. */
   #isSample(groups: readonly number[] | undefined): void {
     const { code } = this;
-    this.#go(LD_LENGTH, 0, JUMP_GREATER_OR_EQUAL, ATTRIBUTES, undefined, this.#accept);
+    this.go(LD_LENGTH, 0, JUMP_GREATER_OR_EQUAL, ATTRIBUTES, undefined, this.accept);
+    this.#isOneMessage();
     // Loads are big-endian, the message is not: what is compared with is swapped.
-    this.#go(LD_ABSOLUTE[2], 4, JUMP_EQUAL, htons(GENL_ID_CTRL), this.#accept, undefined);
-    this.#decide(JUMP_BITS, htons(0xffff & ~(NLMSG_MIN_TYPE - 1)), undefined, this.#accept);
+    this.go(LD_ABSOLUTE[2], 4, JUMP_EQUAL, htons(GENL_ID_CTRL), this.accept, undefined);
+    this.decide(JUMP_BITS, htons(0xffff & ~(NLMSG_MIN_TYPE - 1)), undefined, this.accept);
     // A sample has a group. If even that is not found, nothing is.
-    this.#find(PSAMPLE_ATTR_SAMPLE_GROUP, this.#accept);
+    this.find(PSAMPLE_ATTR_SAMPLE_GROUP, this.accept);
     if (groups) {
       const wanted = label();
       code.add(LD_INDIRECT[4], NLA_HDRLEN);
-      for (const group of groups) this.#decide(JUMP_EQUAL, htonl(group), wanted, undefined);
+      for (const group of groups) this.decide(JUMP_EQUAL, htonl(group), wanted, undefined);
       code.jump(JUMP, 0, this.#reject);
       code.place(wanted);
     }
-    this.#go(LD_ABSOLUTE[1], NLMSG_HDRLEN, JUMP_EQUAL, PSAMPLE_CMD_SAMPLE, undefined, this.#accept);
+    this.go(LD_ABSOLUTE[1], NLMSG_HDRLEN, JUMP_EQUAL, PSAMPLE_CMD_SAMPLE, undefined, this.accept);
+  }
+
+  /**
+   * Lets datagrams through that are not one message and the padding behind it: the kernel would look for attributes in all of them. Only
+   * processes send such, as they do lengths that take more than 16 bits.
+   */
+  #isOneMessage(): void {
+    const { code } = this;
+    this.go(LD_ABSOLUTE[2], LITTLE ? 2 : 0, JUMP_EQUAL, 0, undefined, this.accept);
+    code.add(LDX_IMMEDIATE, 0);
+    this.u16(LITTLE ? 0 : 2);
+    code.add(MOVE_A_TO_X);
+    code.add(LD_LENGTH);
+    code.add(ALU["-"] | WITH_X);
+    this.decide(JUMP_GREATER_OR_EQUAL, NLMSG_ALIGNTO, this.accept, undefined);
   }
 
   /** Finds out where the packet is and how much of it there is, or only how much. */
   #findPacket(where: boolean): void {
     const { code } = this;
     const [absent, found] = [label(), label()];
-    this.#find(PSAMPLE_ATTR_DATA, absent);
+    this.find(PSAMPLE_ATTR_DATA, absent);
     if (where) {
       code.add(MOVE_X_TO_A);
       code.add(ALU["+"], NLA_HDRLEN);
       code.add(STORE, PACKET_AT);
     }
-    this.#u16(0);
+    this.u16(0);
     code.add(ALU["-"], NLA_HDRLEN);
     code.add(STORE, PACKET_SIZE);
     code.jump(JUMP, 0, found);
@@ -201,9 +212,9 @@ class MessageCode extends TestCode {
   #findOriginalSize(): void {
     const { code } = this;
     const [absent, found] = [label(), label()];
-    this.#find(PSAMPLE_ATTR_ORIGSIZE, absent);
-    this.#expect(PSAMPLE_ATTR_ORIGSIZE, 4);
-    this.#u32(NLA_HDRLEN);
+    this.find(PSAMPLE_ATTR_ORIGSIZE, absent);
+    this.expect(PSAMPLE_ATTR_ORIGSIZE, 4);
+    this.u32(NLA_HDRLEN);
     code.add(STORE, ORIGINAL_SIZE);
     code.jump(JUMP, 0, found);
     code.place(absent);
@@ -215,7 +226,7 @@ class MessageCode extends TestCode {
   #body(test: Test, no: Label): void {
     this.fail = no;
     this.facts = NO_FACTS;
-    this.test(test, this.#accept, no);
+    this.test(test, this.accept, no);
   }
 
   /**
@@ -231,7 +242,7 @@ class MessageCode extends TestCode {
     if (isDecided) {
       const [framed, uncertain, test] = [label(), label(), label()];
       this.#findDevice("device", uncertain, uncertain);
-      this.#search(runs, ({ common }) => common === "ethernet" ? framed : raw, uncertain);
+      this.search(runs, ({ common }) => common === "ethernet" ? framed : raw, uncertain);
       code.place(uncertain);
       code.add(LD_IMMEDIATE, 1);
       code.jump(JUMP, 0, test);
@@ -242,7 +253,7 @@ class MessageCode extends TestCode {
     }
     this.#body(tests.ethernet, notAsFrame);
     code.place(notAsFrame);
-    if (isDecided) this.#go(LD_MEMORY, IS_UNCERTAIN, JUMP_EQUAL, 1, undefined, this.#reject);
+    if (isDecided) this.go(LD_MEMORY, IS_UNCERTAIN, JUMP_EQUAL, 1, undefined, this.#reject);
     code.place(raw);
     this.#body(tests["raw-ip"], this.#reject);
   }
@@ -254,7 +265,7 @@ class MessageCode extends TestCode {
     const end = offset + size;
     if (end > LARGEST_ATTRIBUTE) return code.jump(JUMP, 0, this.fail);
     if (this.facts.bytes < end) {
-      this.#go(LD_MEMORY, PACKET_SIZE, JUMP_GREATER_OR_EQUAL, end, undefined, this.fail);
+      this.go(LD_MEMORY, PACKET_SIZE, JUMP_GREATER_OR_EQUAL, end, undefined, this.fail);
       this.facts = { ...this.facts, bytes: end };
     }
     if (!this.facts.inX) {
@@ -280,7 +291,7 @@ class MessageCode extends TestCode {
     code.add(MOVE_X_TO_A);
     code.add(ALU["+"], end);
     code.add(MOVE_A_TO_X);
-    this.#go(LD_MEMORY, PACKET_SIZE, JUMP_GREATER_OR_EQUAL | WITH_X, 0, undefined, this.fail);
+    this.go(LD_MEMORY, PACKET_SIZE, JUMP_GREATER_OR_EQUAL | WITH_X, 0, undefined, this.fail);
     code.add(MOVE_X_TO_A);
     code.add(ALU["-"], size);
     code.add(LDX_MEMORY, PACKET_AT);
@@ -308,15 +319,15 @@ class MessageCode extends TestCode {
       case "device":
       case "in":
       case "out": {
-        this.#findDevice(test.about, no, this.#accept);
-        return this.#search(this.#program.devices!.named(test.name), ({ common }) => common ? yes : no, this.#accept);
+        this.#findDevice(test.about, no, this.accept);
+        return this.search(this.#program.devices!.named(test.name), ({ common }) => common ? yes : no, this.accept);
       }
       case "direction": {
         const [egress, ingress] = test.egress ? [yes, no] : [no, yes];
-        this.#find(PSAMPLE_ATTR_OIFINDEX, ingress);
+        this.find(PSAMPLE_ATTR_OIFINDEX, ingress);
         code.add(LD_INDIRECT[4], 0);
-        this.#decide(JUMP_EQUAL, header(PSAMPLE_ATTR_OIFINDEX, 2), egress, undefined);
-        return code.jump(JUMP_EQUAL, header(PSAMPLE_ATTR_OIFINDEX, 4), egress, this.#accept);
+        this.decide(JUMP_EQUAL, header(PSAMPLE_ATTR_OIFINDEX, 2), egress, undefined);
+        return code.jump(JUMP_EQUAL, header(PSAMPLE_ATTR_OIFINDEX, 4), egress, this.accept);
       }
       case "cookie":
         return this.#isCookie(test.bytes, yes, no);
@@ -325,39 +336,39 @@ class MessageCode extends TestCode {
       case "rate": {
         // A probability is no N of 1 in N: that takes a division.
         const plain = label();
-        this.#find(PSAMPLE_ATTR_SAMPLE_PROBABILITY, plain);
-        code.jump(JUMP, 0, this.#accept);
+        this.find(PSAMPLE_ATTR_SAMPLE_PROBABILITY, plain);
+        code.jump(JUMP, 0, this.accept);
         code.place(plain);
-        this.#find(PSAMPLE_ATTR_SAMPLE_RATE, no);
-        this.#expect(PSAMPLE_ATTR_SAMPLE_RATE, 4);
+        this.find(PSAMPLE_ATTR_SAMPLE_RATE, no);
+        this.expect(PSAMPLE_ATTR_SAMPLE_RATE, 4);
         break;
       }
       case "group":
-        this.#find(PSAMPLE_ATTR_SAMPLE_GROUP, no);
-        this.#expect(PSAMPLE_ATTR_SAMPLE_GROUP, 4);
+        this.find(PSAMPLE_ATTR_SAMPLE_GROUP, no);
+        this.expect(PSAMPLE_ATTR_SAMPLE_GROUP, 4);
         break;
       case "queue":
-        this.#find(PSAMPLE_ATTR_OUT_TC, no);
-        this.#expect(PSAMPLE_ATTR_OUT_TC, 2);
+        this.find(PSAMPLE_ATTR_OUT_TC, no);
+        this.expect(PSAMPLE_ATTR_OUT_TC, 2);
         break;
     }
     const { relation, value } = test;
     const [jump, swapped] = JUMPS[relation];
     const [then, otherwise] = swapped ? [no, yes] : [yes, no];
-    if (test.about === "queue") this.#u16(NLA_HDRLEN);
+    if (test.about === "queue") this.u16(NLA_HDRLEN);
     else if (jump === JUMP_EQUAL) code.add(LD_INDIRECT[4], NLA_HDRLEN);
-    else this.#u32(NLA_HDRLEN);
+    else this.u32(NLA_HDRLEN);
     code.jump(jump, jump === JUMP_EQUAL && test.about !== "queue" ? htonl(value) : value, then, otherwise);
   }
 
   #isCookie(bytes: Uint8Array, yes: Label, no: Label): void {
     const { code } = this;
     const view = new DataView(bytes.buffer, bytes.byteOffset);
-    this.#find(PSAMPLE_ATTR_USER_COOKIE, no);
-    this.#go(LD_INDIRECT[2], 0, JUMP_EQUAL, htons(NLA_HDRLEN + bytes.length), undefined, no);
+    this.find(PSAMPLE_ATTR_USER_COOKIE, no);
+    this.go(LD_INDIRECT[2], 0, JUMP_EQUAL, htons(NLA_HDRLEN + bytes.length), undefined, no);
     let at = 0;
-    for (; at + 4 <= bytes.length; at += 4) this.#go(LD_INDIRECT[4], NLA_HDRLEN + at, JUMP_EQUAL, view.getUint32(at), undefined, no);
-    for (; at < bytes.length; at++) this.#go(LD_INDIRECT[1], NLA_HDRLEN + at, JUMP_EQUAL, bytes[at]!, undefined, no);
+    for (; at + 4 <= bytes.length; at += 4) this.go(LD_INDIRECT[4], NLA_HDRLEN + at, JUMP_EQUAL, view.getUint32(at), undefined, no);
+    for (; at < bytes.length; at++) this.go(LD_INDIRECT[1], NLA_HDRLEN + at, JUMP_EQUAL, bytes[at]!, undefined, no);
     code.jump(JUMP, 0, yes);
   }
 
@@ -367,22 +378,22 @@ class MessageCode extends TestCode {
     const [AT, HIGH] = [0, 1];
     const [high, low] = [Math.floor(value / 2 ** 32), value % 2 ** 32];
     const [then, otherwise] = relation === "!=" || relation === "<" || relation === "<=" ? [no, yes] : [yes, no];
-    this.#find(PSAMPLE_ATTR_LATENCY, no);
-    this.#expect(PSAMPLE_ATTR_LATENCY, 8);
+    this.find(PSAMPLE_ATTR_LATENCY, no);
+    this.expect(PSAMPLE_ATTR_LATENCY, 8);
     code.add(MOVE_X_TO_A);
     code.add(STORE, AT);
-    this.#u32(NLA_HDRLEN + (LITTLE ? 4 : 0));
+    this.u32(NLA_HDRLEN + (LITTLE ? 4 : 0));
     code.add(STORE, HIGH);
-    this.#decide(JUMP_GREATER_OR_EQUAL, INEXACT, this.#accept, undefined);
+    this.decide(JUMP_GREATER_OR_EQUAL, INEXACT, this.accept, undefined);
     const isEqual = label();
     if (relation === "=" || relation === "!=") code.jump(JUMP_EQUAL, high, isEqual, otherwise);
     else {
-      this.#decide(JUMP_GREATER, high, then, undefined);
+      this.decide(JUMP_GREATER, high, then, undefined);
       code.jump(JUMP_EQUAL, high, isEqual, otherwise);
     }
     code.place(isEqual);
     code.add(LDX_MEMORY, AT);
-    this.#u32(NLA_HDRLEN + (LITTLE ? 0 : 4));
+    this.u32(NLA_HDRLEN + (LITTLE ? 0 : 4));
     code.jump(JUMPS[relation][0], low, then, otherwise);
   }
 
@@ -391,9 +402,9 @@ class MessageCode extends TestCode {
     const { code } = this;
     const found = label();
     const find = (type: number, absent: Label): void => {
-      this.#find(type, absent);
+      this.find(type, absent);
       // Producers in user space send 32 bits, and numbers of their own.
-      this.#go(LD_INDIRECT[4], 0, JUMP_EQUAL, header(type, 2), undefined, doubt);
+      this.go(LD_INDIRECT[4], 0, JUMP_EQUAL, header(type, 2), undefined, doubt);
     };
     if (which === "device") {
       const incoming = label();
@@ -403,94 +414,6 @@ class MessageCode extends TestCode {
     }
     find(which === "out" ? PSAMPLE_ATTR_OIFINDEX : PSAMPLE_ATTR_IIFINDEX, absent);
     code.place(found);
-    this.#u16(NLA_HDRLEN);
+    this.u16(NLA_HDRLEN);
   }
-
-  /** Goes to where the run of the number in A leads: each step halves what is left. */
-  #search<Common>(runs: readonly Run<Common>[], to: (run: Run<Common>) => Label, otherwise: Label): void {
-    const { code } = this;
-    if (runs.length === 0) return code.jump(JUMP, 0, otherwise);
-    const middle = runs.length >> 1;
-    const run = runs[middle]!;
-    const [within, below, above] = [label(), label(), label()];
-    code.jump(JUMP_GREATER_OR_EQUAL, run.from, within, below);
-    code.place(within);
-    code.jump(JUMP_GREATER, run.to, above, to(run));
-    code.place(above);
-    this.#search(runs.slice(middle + 1), to, otherwise);
-    code.place(below);
-    this.#search(runs.slice(0, middle), to, otherwise);
-  }
-
-  // --- attributes
-
-  /** Gets the place of an attribute into X, and the same into A. */
-  #find(type: number, absent: Label): void {
-    const { code } = this;
-    code.add(LDX_IMMEDIATE, type);
-    code.add(LD_IMMEDIATE, ATTRIBUTES);
-    this.#go(LD_ABSOLUTE[4], SKF_AD_NLATTR, JUMP_EQUAL, 0, absent, undefined);
-    code.add(MOVE_A_TO_X);
-  }
-
-  /** The attribute at X is of so many bytes, or it is not for this program to judge. */
-  #expect(type: number, bytes: number): void {
-    this.#go(LD_INDIRECT[4], 0, JUMP_EQUAL, header(type, bytes), undefined, this.#accept);
-  }
-
-  /** Gets a number of 16 bits into A, `offset` behind X. */
-  #u16(offset: number): void {
-    const { code } = this;
-    if (!LITTLE) return code.add(LD_INDIRECT[2], offset);
-    code.add(LD_INDIRECT[1], offset + 1);
-    code.add(ALU["<<"], 8);
-    code.add(STORE, SCRATCH[0]);
-    code.add(LD_INDIRECT[1], offset);
-    code.add(LDX_MEMORY, SCRATCH[0]);
-    code.add(ALU["|"] | WITH_X);
-  }
-
-  /** Gets a number of 32 bits into A, `offset` behind X. */
-  #u32(offset: number): void {
-    const { code } = this;
-    code.add(LD_INDIRECT[4], offset);
-    if (!LITTLE) return;
-    const [whole, done] = SCRATCH;
-    code.add(STORE, whole);
-    code.add(ALU[">>"], 24);
-    code.add(STORE, done);
-    const shifts: readonly (readonly [by: number, shift: "<<" | ">>", mask: number])[] = [
-      [8, ">>", 0xff00],
-      [8, "<<", 0xff0000],
-      [24, "<<", 0xff000000],
-    ];
-    for (const [by, shift, mask] of shifts) {
-      code.add(LD_MEMORY, whole);
-      code.add(ALU[shift], by);
-      code.add(ALU["&"], mask);
-      code.add(LDX_MEMORY, done);
-      code.add(ALU["|"] | WITH_X);
-      if (by !== 24) code.add(STORE, done);
-    }
-  }
-
-  // --- jumps
-
-  /** Gets something into A and decides it; a label that is missing is right behind. */
-  #go(load: number, from: number, jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
-    this.code.add(load, from);
-    this.#decide(jump, constant, yes, no);
-  }
-
-  #decide(jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
-    const next = label();
-    this.code.jump(jump, constant, yes ?? next, no ?? next);
-    this.code.place(next);
-  }
-}
-
-/** The header of an attribute as a load finds it. */
-function header(type: number, bytes: number): number {
-  const [size, kind] = [htons(NLA_HDRLEN + bytes), htons(type)];
-  return (size * 0x10000 + kind) >>> 0;
 }

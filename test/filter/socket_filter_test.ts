@@ -9,7 +9,7 @@ import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import { sampledIfindex } from "../../src/stream/batch.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { LITTLE } from "../../src/wire/native.ts";
-import { type Attribute, bytes, message, number } from "../psample/build.ts";
+import { type Attribute, bytes, join, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 import { checkProgram, runFilter } from "../support/classic_bpf.ts";
 import { groupMessage } from "../support/messages.ts";
@@ -258,6 +258,11 @@ test("what a program cannot know it lets through", { skip }, () => {
     ["tcp", [[6, bytes("02")]]],
   ];
   for (const [expression, list] of passing) assert(passes(planOf(expression), message(list)), expression);
+  // Several messages in one datagram, of which the kernel sees the attributes of the first and of what follows as one; and one that is
+  // longer than its datagram. Padding is part of a message.
+  const one = message([[3, number(4, 1)], [6, bytes("02")]]);
+  assert(passes(planOf("tcp"), join(one, one)) && passes(planOf("tcp"), one.subarray(0, one.length - 4)));
+  assert(!passes(planOf("tcp"), one) && !passes(planOf("tcp"), join(one, new Uint8Array(3))));
   assert(!passes(planOf("in eth0"), message([[0, number(2, 3)], [3, number(4, 1)]])));
 });
 

@@ -52,6 +52,7 @@ import {
   tcLines,
 } from "./corpus.ts";
 import type { Target } from "./engine.ts";
+import { FILTER_TARGETS } from "./filters.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
 function decoder(name: string, recordings: readonly Uint8Array[], run: (input: Uint8Array) => unknown): Target {
@@ -412,4 +413,5 @@ export const TARGETS: readonly Target[] = [
     lean: [FilterError],
     describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
   },
+  ...FILTER_TARGETS,
 ];
