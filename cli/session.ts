@@ -112,6 +112,22 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
   return status;
 }
 
+/**
+ * Does something that takes a while and pumps nothing: USR1 is answered with `account`, and there is nothing to reopen for USR2. Every
+ * other signal does what it does to any program.
+ */
+export async function answering<Result>(io: Io, account: string, work: () => Promise<Result>): Promise<Result> {
+  const deaf = await io.hearSignals((signal) => {
+    if (signal === "SIGUSR1") io.err(`psample: ${account}\n`);
+    else if (signal !== "SIGUSR2") void io.dieOf(signal);
+  });
+  try {
+    return await work();
+  } finally {
+    deaf();
+  }
+}
+
 /** Tells, again and again, how a recording grows. */
 function progressOf(source: Source, recordedBytes: () => number, tally: Tally | undefined): () => string {
   let [before, beforeMs] = [source.stats().received, performance.now()];

@@ -3,6 +3,7 @@ import { cleanUpSampling, type FilterSampling, type Kept } from "../../mod.ts";
 import { commandsIn, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { flag, NETNS, netnsWords } from "../options.ts";
+import { answering } from "../session.ts";
 
 const OPTIONS = {
   dryRun: flag({
@@ -37,7 +38,8 @@ export const cleanup: Command = command({
   options: OPTIONS,
   run: async ({ options: { dryRun, force, netns } }, io) => {
     const onWarning = (message: string): void => io.err(`psample: ${message}\n`);
-    const { removed, kept } = await cleanUpSampling({ dryRun, force, netns, onWarning });
+    const work = (): ReturnType<typeof cleanUpSampling> => cleanUpSampling({ dryRun, force, netns, onWarning });
+    const { removed, kept } = await answering(io, "looking for what was left behind", work);
     for (const sampling of removed) await io.print(`${dryRun ? "would remove" : "removed"} ${filterText(sampling)}\n`);
     for (const { device, ifindex, sampling, reason } of kept) {
       const what = sampling ? filterText(sampling) : `the clsact qdisc of ${deviceText(device, ifindex)}`;

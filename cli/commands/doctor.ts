@@ -2,6 +2,7 @@
 import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
 import { duration, flag, NETNS, netnsWords, number } from "../options.ts";
+import { answering } from "../session.ts";
 
 const OPTIONS = {
   group: number({
@@ -42,7 +43,9 @@ export const doctor: Command = command({
   options: OPTIONS,
   operands: { name: "DEVICE", least: 0, most: 1 },
   run: async ({ options: { group, json, interval, netns }, words: [device] }, io) => {
-    const findings = (await diagnose({ device, group, milliseconds: interval, netns })).map((finding) => inOurWords(finding, netns));
+    const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
+    const found = await answering(io, account, () => diagnose({ device, group, milliseconds: interval, netns }));
+    const findings = found.map((finding) => inOurWords(finding, netns));
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
     else await io.print(findings.map(line).join(""));
     return findings.some(({ verdict }) => verdict === "bad") ? 1 : 0;

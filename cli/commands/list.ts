@@ -4,6 +4,7 @@ import { TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
 import { printable, toHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { duration, flag, NETNS } from "../options.ts";
+import { answering } from "../session.ts";
 import { controlText } from "../tc/mod.ts";
 
 const OPTIONS = {
@@ -38,7 +39,8 @@ export const list: Command = command({
   ]],
   options: OPTIONS,
   run: async ({ options: { json, interval, netns } }, io) => {
-    const observed = await observeSampling({ milliseconds: interval, netns });
+    const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
+    const observed = await answering(io, account, () => observeSampling({ milliseconds: interval, netns }));
     if (json) await io.data(observed.map((one) => `${jsonLine(one)}\n`).join(""));
     else await io.print(observed.length === 0 ? NOTHING : table(observed));
     return 0;

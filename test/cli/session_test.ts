@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { inSession, NOTHING, type PumpPlan, type Session, type SessionOptions } from "../../cli/session.ts";
+import { answering, inSession, NOTHING, type PumpPlan, type Session, type SessionOptions } from "../../cli/session.ts";
 import { SystemError } from "../../mod.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { Lines } from "../../src/sink/lines.ts";
@@ -98,6 +98,20 @@ test("INT, TERM and HUP end it with what is queued, a summary and status 0", asy
     assertEquals(io.deaths, []);
     assert(!io.signal(signal), "nobody hears signals any more");
   }
+});
+
+test("what pumps nothing answers USR1, goes on, and lets every other signal do what it does", async () => {
+  const io = fakeIo();
+  const gate = new Gate();
+  const result = answering(io, "half done", () => gate.passed.then(() => 42));
+  await turn();
+  for (const signal of ["SIGUSR1", "SIGUSR2"]) io.signal(signal);
+  assertEquals([io.errors(), io.deaths], ["psample: half done\n", []]);
+  io.signal("SIGTERM");
+  assertEquals(io.deaths, ["SIGTERM"]);
+  gate.open();
+  assertEquals(await result, 42);
+  assert(!io.signal("SIGUSR1"), "nobody hears signals any more");
 });
 
 test("every other signal ends it in the same way, and then the process dies of the first of them", async () => {

@@ -210,7 +210,11 @@ scene("list says what is sampled, by whom, and whether samples flow; and in word
   const sending = setInterval(() => send("a", frameOut()), 5);
   try {
     const list = new Capture("list --interval 500ms");
-    assertEquals(await list.status, 0);
+    await until("it hears signals", () => list.io.signal("SIGUSR1"));
+    assertEquals([await list.status, list.io.errors()], [
+      0,
+      "psample: watching the counters for 500 ms: there is nothing to tell before\n",
+    ]);
     const rows = list.io.text().trim().split("\n").map((line) => line.split(/ {2,}/));
     assertEquals(rows[0], [
       "DEVICE",
