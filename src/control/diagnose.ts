@@ -123,18 +123,21 @@ async function leftoverFindings(sys: Sys): Promise<Finding[]> {
     const { device, direction, group } = sampling;
     return { verdict: "note", about: "leftovers", device, direction, group, what: `${placeText(sampling)} ${what}`, cure };
   };
+  const netns = netnsOf(sys);
+  const cleanUp = (...options: string[]): string => {
+    const all = [...netns === undefined ? [] : [`netns: ${JSON.stringify(netns)}`], ...options];
+    return `cleanUpSampling(${all.length > 0 ? `{ ${all.join(", ")} }` : ""}) removes it`;
+  };
   const unverified = kept.flatMap(({ sampling, reason }) => sampling && reason === "unverified" ? [sampling] : []);
   return [
     ...removed.map((sampling) =>
       finding(
         sampling,
         `was left behind by a psample that was killed, and still samples into group ${sampling.group}`,
-        "cleanUpSampling() removes it",
+        cleanUp(),
       )
     ),
-    ...unverified.map((sampling) =>
-      finding(sampling, "may have been left behind by a psample that was killed", "cleanUpSampling({ force: true }) removes it")
-    ),
+    ...unverified.map((sampling) => finding(sampling, "may have been left behind by a psample that was killed", cleanUp("force: true"))),
   ];
 }
 
