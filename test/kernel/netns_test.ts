@@ -267,9 +267,7 @@ for (const { name, words } of COMMANDS) {
     const { status, out, err } = await monitor.ended;
     assertEquals([status, out.trimEnd().split("\n").length], [0, 5], err);
     assertStringIncludes(out, "out-name a ");
-    const inside = there.inside(() => spawnSync(psample[0]!, [...psample.slice(1), "-l"], { encoding: "utf8" }).stdout);
-    assertStringIncludes(inside, "\n5 ");
-    assertEquals((await ending([...psample, "-l", "--netns", netns])).out, inside);
+    assertEquals((await ending([...psample, "-l", "--netns", netns])).out.split("\n")[1]?.split(/\s+/).slice(0, 3), ["5", "1", "5"]);
     assertStringIncludes((await ending([...psample, "list", "--netns", netns, "--interval", "10ms"])).out, "\na       egress");
   });
 
@@ -343,8 +341,6 @@ for (const { name, words } of COMMANDS) {
     assertStringIncludes(elsewhere.err, "nothing was left behind");
     const { status, out, err } = await ending([...psample, "cleanup", "--netns", netns]);
     assertEquals([status, out.startsWith("removed a egress pref "), filters()], [0, true, ""], err);
-    const dry = await ending([...psample, "capture", "a", "--netns", netns, "--dry-run", "--direction", "egress"]);
-    assertStringIncludes(dry.out, `tc -n ${netns} qdisc add dev a clsact\ntc -n ${netns} filter add dev a egress matchall`);
   });
 
   scene(`${name} --netns --user: there before privileges go, and cleaned up after`, "initial-namespace", async () => {
