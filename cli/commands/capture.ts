@@ -1,23 +1,11 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
-import {
-  type Control,
-  dropPrivileges,
-  listen,
-  type ListenStats,
-  listLeftovers,
-  listLinks,
-  type SamplingOptions,
-  watchLinks,
-} from "../../mod.ts";
-import { matchOf } from "../../src/control/sampling/options.ts";
-import { FilterError, StageOnlyError } from "../../src/filter/filter_error.ts";
-import { compileMatch, type Match } from "../../src/filter/match.ts";
-import { ARPHRD_ETHER } from "../../src/link/link.ts";
+import { type Control, dropPrivileges, listen, type ListenStats, listLeftovers, type SamplingOptions, watchLinks } from "../../mod.ts";
 import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainSocket } from "../explain.ts";
 import type { Io } from "../io.ts";
+import { explainMatches, matchesOf, parseMatches } from "../match.ts";
 import { choice, flag, netnsWords, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
@@ -118,6 +106,12 @@ takes vlan 5 for 802.1Q alone. With --hardware never it is used only where it me
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,
+  explain: flag({
+    help: "tell where --match and --filter run, in the kernel or here, and exit",
+    details: "Of --match: the filter of tc on each device, why it is this one, and how it differs from the expression if it does. Of " +
+      "--filter: what the kernel decides, with --verbose also its program. Programs have the form of tcpdump -d. Nothing is changed, " +
+      "and no privileges are needed.",
+  }),
 };
 
 type Options = Values<typeof CAPTURE_OPTIONS>;
@@ -140,6 +134,7 @@ export const capture: Command = command({
     ["psample capture 'eth*' --match 'not port 22'", "all devices whose names begin with eth; quotes keep the shell from it"],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
     ["psample capture eth0 --filter 'udp port 53' --explain", "what of the filter the kernel decides"],
+    ["psample capture eth0 --match 'tcp port 443 or icmp' --explain", "what the match becomes in tc, and why"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
     ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
   ],
@@ -150,7 +145,11 @@ export const capture: Command = command({
     const plans = samplingOptions(options, given, devices);
     if (options.explain) {
       const { group, filter, netns, verbose } = options;
-      await io.print(await explainSocket(filter, { groups: group === undefined ? undefined : [group], netns, verbose }));
+      if (!filter && !options.match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
+      const before = options.match ? explainMatches(plans, await matchesOf(plans)) : "";
+      const groups = group === undefined ? undefined : [group];
+      const behind = filter ? await explainSocket(filter, { groups, netns, verbose }) : "";
+      await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
       return 0;
     }
     if (options.dryRun) {
@@ -217,28 +216,6 @@ export function samplingOptions(options: SamplingValues, given: ReadonlySet<stri
     hardware,
     netns,
   }));
-}
-
-/** What `--match` becomes on each device. */
-async function matchesOf(plans: readonly SamplingOptions[]): Promise<readonly Match[]> {
-  // Without a match nothing depends on the device, and where there is none of that name it is taken for an Ethernet device.
-  const { netns } = plans[0]!;
-  const links = plans.some(({ match }) => match !== undefined) ? [...(await listLinks({ netns })).links()] : [];
-  return plans.map((plan) => {
-    const link = links.find(({ name }) => name === plan.device);
-    return matchOf(plan, { name: `${plan.device}`, type: link?.type ?? ARPHRD_ETHER });
-  });
-}
-
-function parseMatches(expressions: readonly string[], option: string): readonly string[] {
-  try {
-    compileMatch(expressions, "ethernet");
-    return expressions;
-  } catch (error) {
-    if (!(error instanceof FilterError)) throw error;
-    const cure = error instanceof StageOnlyError ? "\n--filter takes it: it selects among the samples that were made" : "";
-    throw new UsageError(`${error.message.replace("Cannot filter", option)}${cure}`);
-  }
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {

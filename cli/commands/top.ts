@@ -11,6 +11,7 @@ import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
+import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
@@ -115,7 +116,7 @@ const OPTIONS = {
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
-  explain: OUTPUT_OPTIONS.explain,
+  explain: CAPTURE_OPTIONS.explain,
   duration: OUTPUT_OPTIONS.duration,
   quiet: OUTPUT_OPTIONS.quiet,
   failOnLoss: OUTPUT_OPTIONS.failOnLoss,
@@ -143,12 +144,6 @@ export const top: Command = command({
   options: OPTIONS,
   operands: { name: "DEVICE or FILE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
-    if (options.explain) {
-      await io.print(
-        explainStage(options.filter, "To tell what share something is, top counts all samples: none is left out in the kernel."),
-      );
-      return STATUS.done;
-    }
     if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
     const start = filterStart(words);
     if (start > 0) {
@@ -158,6 +153,14 @@ export const top: Command = command({
     const files = all.filter(isFile);
     if (files.length > 0 && files.length < all.length) {
       throw new UsageError(`devices and recordings cannot be mixed: ${JSON.stringify(all.find((word) => !isFile(word)))} is a device`);
+    }
+    if (options.explain) {
+      const plans = options.match && files.length === 0 && all.length > 0 ? await plansOf(all, options, given) : [];
+      const before = plans.length > 0 ? explainMatches(plans, await matchesOf(plans)) : "";
+      const why = "To tell what share something is, top counts all samples: none is left out in the kernel.";
+      const behind = options.filter || before === "" ? explainStage(options.filter, why) : "";
+      await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
+      return STATUS.done;
     }
     if (files.length > 0) return await read(files, options, given, io);
     return await listenTo(options, all.length > 0 ? await plansOf(all, options, given) : noPlans(given), io);

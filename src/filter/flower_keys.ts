@@ -53,7 +53,7 @@ export function flowerMatch(test: Test, first: FirstHeader, exact: boolean): Flo
   if (typeof facts === "string") return facts;
   const keys = new KeyReader(facts, differences).read(first);
   if (typeof keys === "string") return keys;
-  if (exact && differences.size > 0) return "sees some packets otherwise";
+  if (exact && differences.size > 0) return `differs: ${[...differences].join("; ")}`;
   return { ...keys, differences: [...differences] };
 }
 

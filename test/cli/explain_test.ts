@@ -39,12 +39,35 @@ test("--explain on commands that have no kernel in front of them", async () => {
   }
 });
 
+test("--explain of a match tells which classifier has it, on which devices, why, and what it does otherwise", async () => {
+  const flower = await explained("capture", "nosuch1", "nosuch2", "--match", "ip and tcp dst port 443");
+  assertEquals(
+    flower,
+    "Before anything is sampled, in tc on nosuch1, nosuch2:\n  protocol ip flower ip_proto tcp dst_port 443\n" +
+      "One filter of flower's in each direction, which hardware can do.\n" +
+      "Unlike the expression: the first fragment of a packet never matches: flower\nsees no ports in fragments.\n",
+  );
+  const exact = await explained("capture", "nosuch1", "--match", "ip and tcp dst port 443", "--hardware", "never", "--direction", "egress");
+  assertMatch(
+    exact,
+    /bpf in egress \(\d+ instructions\), in software:\nflower differs: the first fragment [^(]*\.\n\n\(000\) ldh +\[vlanp\]\n/,
+  );
+  const bpf = await explained("capture", "nosuch1", "--match", "arp", "--match", "tcp port 443", "--filter", "group 5");
+  const [, count] = /\((\d+) instructions\)/.exec(bpf)!;
+  assertEquals(bpf.match(/^\(\d{3}\) /gm)!.length, Number(count));
+  assertMatch(bpf, /flower has no "or"/);
+  assertMatch(bpf, /\n\nIn the kernel, before a sample is queued/);
+  assertMatch(await explained("top", "nosuch1", "--match", "vlan 5"), /802\.1Q flower vlan_id 5\n/);
+  assertMatch(await explained("top", "nosuch1", "--match", "vlan 5", "--filter", "udp"), /vlan_id 5\n.*\n\nHere, sample by sample/s);
+});
+
 test("--explain without a filter, or with one that is none, is a wrong call", async () => {
   for (
-    const [args, says] of [[["--explain"], "--explain requires --filter EXPR"], [
-      ["--explain", "--filter", "tcp port"],
-      "expected a port",
-    ]] as const
+    const [args, says] of [
+      [["--explain"], "--explain requires --filter EXPR"],
+      [["--explain", "--filter", "tcp port"], "expected a port"],
+      [["capture", "eth0", "--explain"], "--explain requires --match EXPR or --filter EXPR"],
+    ] as const
   ) {
     const io = fakeIo();
     assertEquals(await main(args, io), 2);

@@ -1,0 +1,61 @@
+/** `--match`: its expressions, what they become on each device, and what `--explain` says of that. */
+import { listLinks, type SamplingOptions } from "../mod.ts";
+import { matchOf } from "../src/control/sampling/options.ts";
+import { FilterError, StageOnlyError } from "../src/filter/filter_error.ts";
+import { compileMatch, type Match } from "../src/filter/match.ts";
+import { programLines } from "../src/filter/program_text.ts";
+import { ARPHRD_ETHER } from "../src/link/link.ts";
+import { printable } from "../src/wire/text.ts";
+import { wrap } from "./help.ts";
+import { UsageError } from "./options.ts";
+import { matchText } from "./tc/mod.ts";
+
+/** Checks the values of the option. */
+export function parseMatches(expressions: readonly string[], option: string): readonly string[] {
+  try {
+    compileMatch(expressions, "ethernet");
+    return expressions;
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    const cure = error instanceof StageOnlyError ? "\n--filter takes it: it selects among the samples that were made" : "";
+    throw new UsageError(`${error.message.replace("Cannot filter", option)}${cure}`);
+  }
+}
+
+/** What a match becomes on the device of each plan. */
+export async function matchesOf(plans: readonly SamplingOptions[]): Promise<readonly Match[]> {
+  // Without a match nothing depends on the device. Where there is none of that name it is taken for an Ethernet device.
+  const links = plans.some(({ match }) => match !== undefined) ? await listLinks({ netns: plans[0]!.netns }) : undefined;
+  return plans.map((plan) => {
+    const name = `${plan.device}`;
+    return matchOf(plan, { name, type: links?.byName(name)?.type ?? ARPHRD_ETHER });
+  });
+}
+
+/** Which classifier runs the match on each device, and why; what is the same on several is said once. */
+export function explainMatches(plans: readonly SamplingOptions[], matches: readonly Match[]): string {
+  const texts = new Map<string, string[]>();
+  for (const [i, { device, direction, hardware }] of plans.entries()) {
+    const text = explained(matches[i]!, direction === "both" ? "each direction" : `${direction}`, hardware);
+    texts.set(text, [...texts.get(text) ?? [], printable(`${device}`)]);
+  }
+  return [...texts].map(([text, devices]) => `Before anything is sampled, in tc on ${devices.join(", ")}:\n${text}`).join("\n");
+}
+
+function explained(match: Match, where: string, hardware: SamplingOptions["hardware"]): string {
+  switch (match.kind) {
+    case "matchall":
+      return "  every packet\n";
+    case "flower": {
+      const done = hardware === "only" ? ", in hardware only" : hardware === "never" ? ", in software" : ", which hardware can do";
+      const differences = match.differences.map((difference) => wrap(`Unlike the expression: ${difference}.`));
+      return `  ${matchText(match)}\n${wrap(`One filter of flower's in ${where}${done}.`)}${differences.join("")}`;
+    }
+    case "bpf": {
+      const lines = programLines(match.program);
+      const never = match.never ? wrap("No packet of this device matches.") : "";
+      const why = `One filter of the classifier bpf in ${where} (${lines.length} instructions), in software: flower ${match.whyNotFlower}.`;
+      return `${wrap(why)}${never}\n${lines.map((line) => `${line}\n`).join("")}`;
+    }
+  }
+}

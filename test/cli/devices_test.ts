@@ -1,0 +1,39 @@
+/** The words that name devices: what patterns stand for. */
+import { test } from "node:test";
+import { assertEquals, assertThrows } from "@std/assert";
+import { expandAmong, expandDevices } from "../../cli/devices.ts";
+import { UsageError } from "../../cli/options.ts";
+
+const KNOWN = ["lo", "eth0", "eth1", "eth10", "wlan0", "a.b", "x*", "x[1]"].map((name) => ({ name, up: name !== "eth1" }));
+
+test("a pattern is every device that it fits, up or not, and each only once", () => {
+  for (
+    const [words, names] of [
+      [["eth*"], ["eth0", "eth1", "eth10"]],
+      [["eth?"], ["eth0", "eth1"]],
+      [["eth[1-9]*"], ["eth1", "eth10"]],
+      [["eth[!1]"], ["eth0"]],
+      [["*0"], ["eth0", "eth10", "wlan0"]],
+      [["a.?"], ["a.b"]],
+      [["eth0", "eth*"], ["eth0", "eth1", "eth10"]],
+      [["nosuch", "wlan*"], ["nosuch", "wlan0"]],
+      // Names of devices may have such characters.
+      [["x*"], ["x*"]],
+      [["x[1]"], ["x[1]"]],
+      [["any"], ["eth0", "eth10", "wlan0", "a.b", "x*", "x[1]"]],
+    ] as const
+  ) assertEquals(expandAmong(words, KNOWN), names, words.join(" "));
+});
+
+test("a pattern that fits nothing, or is none, is a wrong call that says what there is", () => {
+  assertThrows(() => expandAmong(["en*"], KNOWN), UsageError, "no device is called like en*: there are lo, eth0, eth1");
+  assertThrows(() => expandAmong(["eth.*"], KNOWN), UsageError, "no device is called like eth.*");
+  assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is no pattern");
+  assertThrows(() => expandAmong(["any", "eth0"], KNOWN), UsageError, "any is every device");
+  assertThrows(() => expandAmong(["any"], [{ name: "lo", up: true }]), UsageError, "no device is up but lo");
+});
+
+test("names alone ask nobody", async () => {
+  const names = ["nosuch0", "nosuch1"];
+  assertEquals(await expandDevices(names, undefined), names);
+});
