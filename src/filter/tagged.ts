@@ -21,7 +21,9 @@ export function asKernelHasIt(test: Test): Test {
   const tagged = behindTag(test);
   if (JSON.stringify(tagged) === JSON.stringify(test)) return test;
   const isTagged = (yes: number): Test => ({ kind: "compare", comparison: "=", left: PRESENT, right: number(yes) });
-  return any(all(isTagged(0), test), all(isTagged(1), tagged));
+  const bare = all(isTagged(0), test);
+  if (tagged.kind !== "constant") return any(bare, all(isTagged(1), tagged));
+  return tagged.value ? any(bare, isTagged(1)) : bare;
 }
 
 /** What a test says of a packet that has its tag beside it. */

@@ -28,6 +28,8 @@ export interface BpfClassifier {
   readonly directAction: boolean;
   /** TCA_CLS_FLAGS_*. */
   readonly flags: number;
+  /** The program, if it is a classic one: `struct sock_filter`, 8 bytes an instruction. */
+  readonly program: Uint8Array | undefined;
   /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
   readonly results: ReadonlySet<number> | undefined;
 }
@@ -56,12 +58,12 @@ export function writeBpf(writer: AttrWriter, spec: BpfSpec): void {
 export function readBpf(options: Uint8Array): BpfClassifier {
   let directAction = false;
   let flags = 0;
-  let results: ReadonlySet<number> | undefined;
+  let program: Uint8Array | undefined;
   const attr = AttrReader.of(options);
   while (attr.next()) {
     switch (attr.type) {
       case TCA_BPF_OPS:
-        results = resultsOf(attr.bytes());
+        program = attr.bytes();
         break;
       case TCA_BPF_FLAGS:
         directAction = (attr.u32() & TCA_BPF_FLAG_ACT_DIRECT) !== 0;
@@ -71,7 +73,7 @@ export function readBpf(options: Uint8Array): BpfClassifier {
         break;
     }
   }
-  return { directAction, flags, results };
+  return { directAction, flags, program, results: program && resultsOf(program) };
 }
 
 /** The constants that a classic program returns, as the kernel takes them: signed. */

@@ -41,17 +41,23 @@ function matches(other: Filter, mine: Filter): Overlap {
     }
     case "other":
       if (kind === "basic") return hasConditions(classifier.bytes) ? "some" : "all";
-      return kind === "bpf" ? bpfOverlap(classifier.bytes) : "some";
+      return kind === "bpf" ? bpfOverlap(classifier.bytes, mine) : "some";
   }
 }
 
-function bpfOverlap(options: Uint8Array): Overlap {
-  const { directAction, results } = readBpf(options);
+function bpfOverlap(options: Uint8Array, mine: Filter): Overlap {
+  const { directAction, results, program } = readBpf(options);
   // With direct action every packet gets a result, and that is what decides.
   if (directAction) return "all";
   if (!results || results.size === 0) return "some";
   if (!results.has(0)) return "all";
+  const ours = mine.kind === "bpf" && mine.classifier?.kind === "other" ? readBpf(mine.classifier.bytes) : undefined;
+  if (!ours?.directAction && ours?.program && isSame(ours.program, program!)) return "all";
   return results.size === 1 ? "none" : "some";
+}
+
+function isSame(one: Uint8Array, other: Uint8Array): boolean {
+  return one.length === other.length && one.every((byte, i) => byte === other[i]);
 }
 
 /** A basic filter without conditions has an empty tree of them: `struct tcf_ematch_tree_hdr`, u16 count, u16 program. */

@@ -181,6 +181,11 @@ scene("a filter behind ours sees every packet, matched or not", async () => {
       "filter add dev a ingress pref 2 protocol all matchall action pass",
     );
     assertEquals((await handle.check()).map(({ about, verdict }) => `${verdict} ${about}`).at(-1), "bad hidden", match);
+    tc("filter del dev a ingress pref 1", "filter del dev a ingress pref 2");
+    // The same filter once more, which ends classification: then it hides all that is for ours, and else nothing.
+    const [, line] = tcLines({ device: "a", direction: "ingress", rate: 1, group: 98, control: "pass" }, compileMatch([match], "ethernet"));
+    tc(line!.slice(3).replace(" ingress ", " ingress pref 1 "));
+    assertEquals((await handle.check()).map(({ about, verdict }) => `${verdict} ${about}`), ["bad hidden"], match);
     await handle.remove();
     tc("qdisc del dev a clsact");
   }
