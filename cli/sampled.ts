@@ -38,6 +38,8 @@ export class Sampled {
   #passed: Passed = { trials: undefined, packets: undefined };
   /** Samples of others in the same group. */
   #foreign = 0;
+  /** Whether not every packet comes to the sampler, as somebody wanted. */
+  #matched = false;
   /** When sampling began and ended, in milliseconds of the steady clock. */
   #beganMs = 0;
   #endedMs: number | undefined;
@@ -59,6 +61,7 @@ export class Sampled {
   /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
   async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
     const { index } = plans[0]!;
+    this.#matched = plans.some(({ match }) => match !== undefined);
     for (const plan of plans) {
       const { device, direction, match, hardware, netns } = plan;
       // The first makes the action, the others share it, if it is to have an index.
@@ -131,7 +134,8 @@ export class Sampled {
     await this.#count();
     const { trials, packets } = this.#passed;
     const devices = [...this.#handles.values()].join(", ");
-    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples: received - this.#foreign, filtered });
+    const samples = received - this.#foreign;
+    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples, filtered, matched: this.#matched });
   }
 
   get #oneIn(): number | undefined {
@@ -222,23 +226,27 @@ interface Silence {
   readonly samples: number;
   /** Whether the kernel left samples out, so that nobody knows how many there were. */
   readonly filtered?: boolean;
+  /** Whether only some packets come to the sampler, as somebody wanted. */
+  readonly matched?: boolean;
 }
 
 /** What to say of a silence. */
-export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered }: Silence): string {
+export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered, matched = false }: Silence): string {
   const during = `in ${seconds} s`;
   const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
   if (samples > 0) {
     const more = oneIn !== undefined && oneIn > 1 ? `; --rate ${roundRate(oneIn / 10)} would sample ten times as many` : "";
     return `${were(samples, "sample")} came ${during}, and --filter matches none of them${more}`;
   }
+  const packet = matched ? "packet that --match selects" : "packet";
+  const came = (count: bigint): string => `${were(count, "packet")}${matched ? " that --match selects" : ""} passed ${devices} ${during}`;
   const wanted = oneIn === undefined ? "" : `, of which 1 in ${oneIn} is sampled`;
   if (passed === undefined) return `nothing was sampled on ${devices} ${during}: a smaller --rate shows more`;
-  if (passed === 0n) return `no packet passed ${devices} ${during}: no --rate would show one`;
-  if (filtered) return `${were(passed, "packet")} passed ${devices} ${during}${wanted}, and --filter matches none of the samples yet`;
+  if (passed === 0n) return `no ${packet} passed ${devices} ${during}: no --rate would show one`;
+  if (filtered) return `${came(passed)}${wanted}, and --filter matches none of the samples yet`;
   const rate = roundRate(Number(passed) / seconds);
   const cure = oneIn !== undefined && rate < oneIn ? `; --rate ${rate} would show about one a second` : "";
-  return `${were(passed, "packet")} passed ${devices} ${during}${wanted}, and none was yet${cure}`;
+  return `${came(passed)}${wanted}, and none was yet${cure}`;
 }
 
 /** The next smaller of 1, 2, 5, 10, 20 and so on. */

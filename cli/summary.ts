@@ -24,7 +24,7 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   // More had come by the time that the last one was wanted, or could be written.
   if (written < stats.received - (passing?.foreign ?? 0)) parts[0] += `, ${written} of them printed or recorded`;
   if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
-  if (passing?.load !== undefined) parts.push(passing.load);
+  if (passing?.load !== undefined) parts.push(stats.filtered ? `${passing.load} of what it lets through` : passing.load);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   parts.push(`lost ${stats.lost}${where(stats)}`);
   const contradictory = stats.groups.filter((group) => group.contradictory);

@@ -20,6 +20,10 @@ test("the account says what passed, what was sampled of it, how much that is abo
     told({ foreign: 40, trials: undefined, packets: 1n, load: undefined }, 1),
     "1 packet passed, 1 in 1000: 1 sampled; 40 samples of others left out; lost 0",
   );
+  assertEquals(
+    received({ ...stats, filtered: true }, 41, undefined, PASSING).replace(/; lost.*/, ""),
+    "43,112 packets passed (rule hits), 1 in 1000: 41 samples that the filter let through; about 3.10 Mbit/s ±31% of what it lets through",
+  );
   assertEquals(told({ trials: undefined, packets: undefined, load: undefined }), "received 41 samples; lost 0");
 });
 
@@ -37,6 +41,12 @@ test("a silence is explained by what came, what was wanted, and a rate that woul
   // That is bad luck.
   assertEquals(told(50_000n, 1000), "50,000 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, and none was yet");
   assertEquals(told(0n, 1000), "no packet passed eth0 in 5 s: no --rate would show one");
+  const some = { seconds: 5, devices: "eth0", oneIn: 10, samples: 0, matched: true };
+  assertEquals(silenceOf({ ...some, passed: 0n }), "no packet that --match selects passed eth0 in 5 s: no --rate would show one");
+  assertEquals(
+    silenceOf({ ...some, passed: 5n }),
+    "5 packets that --match selects passed eth0 in 5 s, of which 1 in 10 is sampled, and none was yet; --rate 1 would show about one a second",
+  );
   assertEquals(told(undefined, 1000), "nothing was sampled on eth0 in 5 s: a smaller --rate shows more");
   assertEquals(told(90n, 100, 12), "12 samples came in 5 s, and --filter matches none of them; --rate 10 would sample ten times as many");
   assertEquals(told(1n, 1, 1), "1 sample came in 5 s, and --filter matches none of them");

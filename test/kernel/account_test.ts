@@ -58,6 +58,8 @@ scene("after five seconds of silence somebody at a terminal is told what came, w
   const none = await capture("b --rate 10 --direction egress", terminal);
   const other = await capture("a --rate 1 --direction egress --filter arp", terminal);
   const script = await capture("a --rate 4000000000 --direction egress");
+  const bare = fakeIo(terminal);
+  const listening = soon(main(["-g", "4294967294"], bare), () => `the end of listening; it said ${bare.errors()}`);
   for (let i = 0; i < 60; i++) send("a", frameOut());
   const says = async ({ io }: Running, what: string): Promise<void> =>
     await until(() => `it says ${what}: ${io.errors()}`, () => io.errors().includes(`psample: ${what}\n`));
@@ -67,6 +69,12 @@ scene("after five seconds of silence somebody at a terminal is told what came, w
   );
   await says(none, "no packet passed b in 5 s: no --rate would show one");
   await says(other, "60 packets passed a in 5 s, of which 1 in 1 is sampled, and --filter matches none of the samples yet");
+  await until(
+    () => `listening tells it: ${bare.errors()}`,
+    () => bare.errors().includes("psample: nothing came in 5 s: psample list shows what is sampled and how many packets pass, "),
+  );
+  bare.signal("SIGINT");
+  assertEquals(await listening, 0);
   assert(!script.io.errors().includes("5 s"), script.io.errors());
   await end(few, none, other, script);
 });
