@@ -5,6 +5,7 @@ import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mo
 import { FlowKey } from "../../src/estimate/keys.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
+import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
@@ -340,8 +341,10 @@ class Speeds {
 
   /** Asks now, and again and again. */
   async follow(netns: string | undefined): Promise<void> {
+    // Once: to enter it again may not be allowed later, and then its seam says that nothing is known.
+    const sys = await open({ netns });
     const ask = async (): Promise<void> => {
-      const speeds = await linkSpeeds({ netns });
+      const speeds = await linkSpeeds(sys);
       // Without the right to enter the namespace any more, they stay as they were.
       if (speeds.size > 0) this.known = speeds;
     };

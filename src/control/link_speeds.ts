@@ -1,20 +1,14 @@
 import { DecodeError, SystemError } from "../errors.ts";
 import { decodeLinkSpeed, encodeLinkModesDump, ETHTOOL_GENL_NAME } from "../link/link_speed.ts";
 import { findFamily } from "../socket/family.ts";
-import { type NetnsOptions, open } from "../socket/open.ts";
 import { Requests } from "../socket/requests.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /**
- * The speeds of the links of a network namespace in bit/s, by the names of their devices. A link that does not know it, and a kernel that cannot
- * tell, leave it out: it is nice to know, and nothing depends on it. It takes no privilege.
+ * The speeds of the links in bit/s, by the names of their devices. A link that does not know it, a kernel that cannot tell, and a network
+ * namespace that cannot be entered any more leave it out: it is nice to know, and nothing depends on it. It takes no privilege.
  */
-export async function linkSpeeds(options: NetnsOptions = {}): Promise<ReadonlyMap<string, number>> {
-  return await linkSpeedsWith(await open(options));
-}
-
-/** {@linkcode linkSpeeds} on a given seam. */
-export async function linkSpeedsWith(sys: Sys): Promise<ReadonlyMap<string, number>> {
+export async function linkSpeeds(sys: Sys): Promise<ReadonlyMap<string, number>> {
   const speeds = new Map<string, number>();
   try {
     const requests = new Requests(sys, NETLINK_GENERIC);

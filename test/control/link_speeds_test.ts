@@ -1,8 +1,11 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { linkSpeedsWith } from "../../src/control/link_speeds.ts";
+import { linkSpeeds } from "../../src/control/link_speeds.ts";
+import { openWith } from "../../src/socket/open.ts";
+import { EPERM } from "../../src/sys/sys.ts";
 import { NLM_F_DUMP } from "../../src/wire/message.ts";
 import { attributes, message, number } from "../psample/build.ts";
+import { FakeFile } from "../fake_files.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { ackMessage, doneMessage, familyMessage } from "../support/messages.ts";
 
@@ -34,15 +37,24 @@ test("links have the speeds that the kernel tells, in bit/s; those that are not 
     }
     answer(request, socket);
   };
-  assertEquals([...await linkSpeedsWith(sys)], [["eth0", 1_000_000_000]]);
+  assertEquals([...await linkSpeeds(sys)], [["eth0", 1_000_000_000]]);
   sys.assertClean();
 });
 
 test("a kernel without ethtool, or a socket that is refused, knows no speeds", async () => {
   const without = new FakeSys({ noFamily: true });
-  assertEquals((await linkSpeedsWith(without)).size, 0);
+  assertEquals((await linkSpeeds(without)).size, 0);
   without.assertClean();
   const refused = new FakeSys();
   refused.fail("socket", 24);
-  assertEquals((await linkSpeedsWith(refused)).size, 0);
+  assertEquals((await linkSpeeds(refused)).size, 0);
+});
+
+test("a network namespace that cannot be entered any more knows no speeds", async () => {
+  const sys = new FakeSys();
+  sys.files.set("/run/netns/blue", new FakeFile(undefined, "file", "blue"));
+  const there = openWith(sys, { netns: "blue" });
+  sys.setns = () => -EPERM;
+  assertEquals((await linkSpeeds(there)).size, 0);
+  sys.assertClean();
 });
