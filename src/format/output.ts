@@ -14,7 +14,8 @@ const COLON = 0x3a;
 const DECIMAL_PAIRS = digitPairs(100, 10);
 const HEX_PAIRS = digitPairs(256, 16);
 /** The four decimal digits of 0 to 9999 as they lie in memory: one write and one division where pairs take two, in 40 KB. */
-const DECIMAL_QUADS = Int32Array.from({ length: 10_000 }, (_, i) => DECIMAL_PAIRS[i / 100 | 0]! | DECIMAL_PAIRS[i % 100]! << 16);
+const DECIMAL_QUADS = new Int32Array(10_000);
+for (let i = 0; i < DECIMAL_QUADS.length; i++) DECIMAL_QUADS[i] = DECIMAL_PAIRS[i / 100 | 0]! | DECIMAL_PAIRS[i % 100]! << 16;
 
 function digitPairs(count: number, base: number): Uint16Array {
   return Uint16Array.from({ length: count }, (_, i) => {

@@ -193,6 +193,17 @@ export class SampleView implements SampleFields {
     return valueAt(this.#view, this.#start + data, little);
   }
 
+  /** @ignore The memory that {@linkcode SampleView.data} is in: for whoever reads many, since a view of each has to be made. */
+  get dataMemory(): ArrayBufferLike {
+    return (this.#packet ?? this.#view).buffer;
+  }
+
+  /** @ignore Where in that memory it begins. */
+  get dataAt(): number {
+    const packet = this.#packet;
+    return packet ? packet.byteOffset + this.#packetAt : this.#view.byteOffset + this.#start + this.#layout.data;
+  }
+
   /** Size of {@linkcode SampleView.data}; 0 if there is none. */
   get dataBytes(): number {
     const { data, little } = this.#layout;

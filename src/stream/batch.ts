@@ -7,7 +7,7 @@
  * @module
  */
 import { type Device, type Devices, NO_DEVICES } from "../link/device.ts";
-import { linkTypeOf } from "../link/link_type.ts";
+import { linkTypeOfSample } from "../link/link_type.ts";
 import { PacketView } from "../packet/packet_view.ts";
 import type { GroupEvent } from "../psample/group.ts";
 import type { SampleView } from "../psample/sample_view.ts";
@@ -107,6 +107,8 @@ export class BatchBuffer implements Batch {
   /** Decoded packets, used again for each batch, and for which batch each of them was decoded last. */
   readonly #packets: PacketView[] = [];
   readonly #decodedFor: number[] = [];
+  /** All of the memory that the packet decoded last is in, which is nearly always that of the next. */
+  #memory: Uint8Array = NO_DATA;
   #number = 0;
 
   get count(): number {
@@ -196,12 +198,13 @@ export class BatchBuffer implements Batch {
     if (this.#decodedFor[i] === this.#number) return packet;
     this.#decodedFor[i] = this.#number;
     const entry = this.entries[i]!;
-    const data = entry.type === "sample" ? entry.data : undefined;
-    if (entry.type !== "sample" || !data) {
+    if (entry.type !== "sample" || entry.dataOffset < 0) {
       return packet.decode(NO_DATA, 0, 0, "ethernet", entry.type === "sample" ? entry.originalBytes : 0);
     }
-    const first = linkTypeOf(this.device(i)?.type, entry.protocol, data);
-    return packet.decode(data, 0, data.length, first, entry.originalBytes);
+    const first = linkTypeOfSample(this.device(i)?.type, entry);
+    const { dataMemory, dataAt } = entry;
+    if (dataMemory !== this.#memory.buffer) this.#memory = new Uint8Array(dataMemory);
+    return packet.decode(this.#memory, dataAt, dataAt + entry.dataBytes, first, entry.originalBytes);
   }
 }
 
