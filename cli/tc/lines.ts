@@ -2,8 +2,8 @@
 import type { SamplingOptions } from "../../mod.ts";
 import type { Match } from "../../src/filter/match.ts";
 import { ETH_P_ALL, etherTypeText } from "../../src/wire/ether_types.ts";
-import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import { commandsIn, shellWord, toHex } from "../../src/wire/text.ts";
+import { byteCode } from "./format/bpf.ts";
 import { controlText } from "./format/control.ts";
 import { flowerWords, TYPED } from "./format/flower_words.ts";
 
@@ -40,17 +40,6 @@ export function matchText(match: Match): string {
 
 function protocolWord(protocol: number): string {
   return protocol === ETH_P_ALL ? "all" : etherTypeText(protocol);
-}
-
-/** A program as tc reads it: how many instructions, then each as four decimal numbers. */
-function byteCode(program: Uint8Array): string {
-  const view = viewOf(program);
-  const count = program.length / 8;
-  const instructions = Array.from({ length: count }, (_, i) => {
-    const [code, yes, no] = [view.getUint16(8 * i, LITTLE), view.getUint8(8 * i + 2), view.getUint8(8 * i + 3)];
-    return `,${code} ${yes} ${no} ${view.getUint32(8 * i + 4, LITTLE)}`;
-  });
-  return `${count}${instructions.join("")}`;
 }
 
 function hardwareWord({ hardware }: SamplingOptions): string {

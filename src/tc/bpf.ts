@@ -10,6 +10,7 @@ import { type ActionSpec, writeActions } from "./action.ts";
 
 // include/uapi/linux/pkt_cls.h
 const TCA_BPF_ACT = 1;
+const TCA_BPF_CLASSID = 3;
 const TCA_BPF_OPS_LEN = 4;
 const TCA_BPF_OPS = 5;
 const TCA_BPF_FLAGS = 8;
@@ -24,6 +25,8 @@ const SOCK_FILTER_SIZE = 8;
 
 /** What the kernel tells of a `bpf` filter beside its actions. */
 export interface BpfClassifier {
+  /** The class that packets are put into. */
+  readonly classId: number | undefined;
   /** The program's result is a TC_ACT_* number; without it, any result but 0 is a match. */
   readonly directAction: boolean;
   /** TCA_CLS_FLAGS_*. */
@@ -32,6 +35,8 @@ export interface BpfClassifier {
   readonly program: Uint8Array | undefined;
   /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
   readonly results: ReadonlySet<number> | undefined;
+  /** Whether there is more than that and the actions, as of an eBPF program or the old way to police. */
+  readonly more: boolean;
 }
 
 /** A bpf filter to be made. */
@@ -59,6 +64,8 @@ export function readBpf(options: Uint8Array): BpfClassifier {
   let directAction = false;
   let flags = 0;
   let program: Uint8Array | undefined;
+  let classId: number | undefined;
+  let more = false;
   const attr = AttrReader.of(options);
   while (attr.next()) {
     switch (attr.type) {
@@ -71,9 +78,17 @@ export function readBpf(options: Uint8Array): BpfClassifier {
       case TCA_BPF_FLAGS_GEN:
         flags = attr.u32();
         break;
+      case TCA_BPF_CLASSID:
+        classId = attr.u32();
+        break;
+      case TCA_BPF_ACT:
+      case TCA_BPF_OPS_LEN:
+        break;
+      default:
+        more = true;
     }
   }
-  return { directAction, flags, program, results: program && resultsOf(program) };
+  return { classId, directAction, flags, program, results: program && resultsOf(program), more };
 }
 
 /** The constants that a classic program returns, as the kernel takes them: signed. */

@@ -10,7 +10,7 @@ import { toHex } from "../../src/wire/text.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { wholePackets } from "../filter/packets.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { asSamples, bareWire, type Device, hear, ip, scene, send, tc, until } from "./scene.ts";
+import { asSamples, bareWire, type Device, hear, ip, run, scene, send, tc, until } from "./scene.ts";
 import { tcDump, tcFilters } from "./tc_dump.ts";
 import { addTun } from "./tun.ts";
 
@@ -231,6 +231,26 @@ scene("each match is the filter that tc makes of the line that --dry-run prints"
   }
   await Promise.all(handles.map((handle) => handle.remove()));
 });
+
+scene("psample tc lists the filter of a program as tc does", async () => {
+  bareWire();
+  await using _handle = await addSampling({ device: "a", direction: "ingress", rate: 10, group: 5, match: "tcp port 443 or icmp" });
+  tc(
+    "filter add dev a ingress pref 7 protocol ip bpf da bytecode '1,6 0 0 0' classid 1:5",
+    "filter add dev a ingress pref 8 protocol all bpf bytecode '2,48 0 0 0,6 0 0 4294967295' skip_hw action sample rate 3 group 6 pass",
+  );
+  for (const options of [[], ["-s"], ["-o"], ["-j"], ["-j", "-p"]]) {
+    const words = [...options, "filter", "show", "dev", "a", "ingress"];
+    const io = fakeIo();
+    assertEquals(await main(["tc", ...words], io), 0, io.errors());
+    assertEquals(ageless(io.text()), ageless(run("tc", words)), words.join(" "));
+  }
+});
+
+/** Without what changes from one second to the next. */
+function ageless(text: string): string {
+  return text.replace(/(installed|used|firstused) \d+ sec/g, "$1");
+}
 
 scene("--dry-run and the real thing know the device: a tun has no Ethernet header", "module:tun", async () => {
   ip("link set dev lo up");

@@ -7,6 +7,7 @@
 import type { Filter } from "../../../src/tc/filter.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, TCM_IFINDEX_MAGIC_BLOCK } from "../../../src/tc/tcmsg.ts";
 import { toHex } from "../../../src/wire/text.ts";
+import { writeBpf } from "./bpf.ts";
 import { writeHandle } from "./classifier.ts";
 import { writeFlower } from "./flower.ts";
 import { writeMatchall } from "./matchall.ts";
@@ -49,7 +50,7 @@ function writeFilter(out: DocumentWriter, filter: Filter, options: TcOptions, vi
     if (classifier.kind === "matchall") writeMatchall(out, classifier, filter.handle, options);
     else if (classifier.kind === "flower") writeFlower(out, classifier, filter.handle, options);
     else if (classifier.kind === "u32") writeU32(out, classifier, filter, options);
-    else {
+    else if (kind !== "bpf" || !writeBpf(out, classifier, filter.handle, options)) {
       writeHandle(out, filter.handle);
       out.field("bytes", toHex(classifier.bytes), "[options: see tc] ");
     }
