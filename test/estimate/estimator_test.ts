@@ -32,6 +32,7 @@ function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
   batch.readAtNs = BigInt(Math.round(atSeconds * 1e9));
   batch.devices = { find: (ifindex) => ifindex === 1 ? ETH0 : undefined };
   for (const { source = 1, bytes = 100, oneIn = 1000, lost = 0, out = false, ...rest } of samples) {
+    const data = frame(source);
     batch.add(
       {
         type: "sample",
@@ -43,7 +44,11 @@ function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
         outIfindex: out ? 1 : undefined,
         originalBytes: bytes,
         protocol: 0x0800,
-        data: frame(source),
+        data,
+        dataMemory: data.buffer,
+        dataAt: 0,
+        dataBytes: data.length,
+        dataOffset: 0,
       } as unknown as EntryView,
       lost,
     );
