@@ -132,6 +132,15 @@ test("each runtime is named in one file", () => {
   assertEquals(thatSay(/\bBun\.|"bun:/), ["src/sys/bun.ts"]);
 });
 
+test("every socket is opened in one place, which knows in which network namespace", () => {
+  assertEquals(thatSay(/\.socket\(/), ["src/socket/open.ts", "src/sys/bun.ts", "src/sys/deno.ts"]);
+  assertEquals(thatSay(/\bopenSocket\(/), ["src/socket/netlink_socket.ts", "src/socket/open.ts"]);
+  // What asks the kernel about its network is given the seam by `open()`. These have nothing to do with it.
+  const apart =
+    /^(src\/sys\/|src\/sink\/|src\/receive\/(recording|replay)\.ts|src\/control\/privileges\.ts|src\/socket\/open\.ts|cli\/(io|outputs)\.ts)/;
+  assertEquals(thatSay(/\bloadSys\(/).filter((path) => !apart.test(path)), []);
+});
+
 test("the library touches neither the process nor the console nor the file system; the process's signals are heard in one file", () => {
   const named = thatSay(/\bconsole\.|"node:|\bprocess\./).filter((path) => !path.startsWith("cli/"));
   // bun.ts asks for the architecture.
