@@ -23,6 +23,7 @@ import {
   SystemError,
   watchLinks,
 } from "../../mod.ts";
+import { attachTcx, TCX_NEXT } from "./bpf.ts";
 import { frameOut, inOrder } from "./frames.ts";
 import { Named, threadNamespace } from "./namespace.ts";
 import { linuxAtLeast } from "./needs.ts";
@@ -219,6 +220,16 @@ scene("no thread of the process stays in the other namespace", "initial-namespac
     }
   });
   assertEquals(tasks.filter((one) => one === link), []);
+});
+
+scene("programs of BPF in front are those of the other namespace's device", "initial-namespace", async () => {
+  using there = new Named();
+  there.inside(wire);
+  await using sampling = await addSampling({ device: "a", direction: "egress", rate: 1, netns: there.name });
+  const about = async (): Promise<string[]> => (await sampling.check()).map(({ about }) => about);
+  assertEquals(await about(), ["reached"]);
+  // Before Linux 6.6 there are none.
+  if (there.inside(() => attachTcx("a", "egress", TCX_NEXT))) assertEquals(await about(), ["tcx"]);
 });
 
 /** The first fault that is found. */
