@@ -23,6 +23,8 @@ export interface Files {
   namesBeside(path: string): readonly string[];
   /** Removes a file. */
   remove(path: string): void;
+  /** Removes a file, unless there is something in it. */
+  removeEmpty(path: string): void;
 }
 
 /** A terminal that is written to. */

@@ -197,7 +197,13 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
     },
     discard: () => {
       first?.destination.close();
-      if (first?.isNew) files.remove(first.destination.name);
+      release();
+      if (!first?.isNew) return;
+      try {
+        files.removeEmpty(first.destination.name);
+      } catch (error) {
+        problem(error);
+      }
     },
   };
 }

@@ -106,6 +106,17 @@ export class OutputFiles implements Directory {
     if (result < 0 && result !== -ENOENT) throw new SystemError(`remove ${path}`, -result);
   }
 
+  /**
+   * Removes a file in which there is nothing: one that was made and not used. What somebody else wrote to meanwhile, or put in its
+   * place, stays.
+   *
+   * @throws {ArgumentError} if it is one of the guarded files.
+   */
+  removeEmpty(path: string): void {
+    const status = this.#status(path);
+    if (status?.kind === "file" && status.size === 0) this.remove(path);
+  }
+
   #opened(path: string, fd: number): Destination {
     if (fd < 0) throw new SystemError(`write ${path}`, -fd);
     const status = this.#sys.stat(fd);

@@ -16,7 +16,8 @@ export function seriesName(path: string, number: number): string {
 
 /** The number of a file of the series of `path` by its name; `undefined` if it is not one of them. */
 export function seriesNumber(path: string, name: string): number | undefined {
-  const [, digits] = /-(\d{5,})(?:\.[^./]*)?$/.exec(name) ?? [];
+  // No more digits than a number can count up from.
+  const [, digits] = /-(\d{5,15})(?:\.[^./]*)?$/.exec(name) ?? [];
   if (digits === undefined) return undefined;
   const number = Number(digits);
   return seriesName(path, number) === name ? number : undefined;

@@ -93,6 +93,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
           return [...files.keys()].filter((name) => name.startsWith(directory)).map((name) => name.slice(directory.length));
         },
         remove: (path) => void files.delete(path),
+        removeEmpty: (path) => void (files.get(path)?.length === 0 && files.delete(path)),
       });
     },
     // deno-lint-ignore require-await -- a file that is not there is a rejection

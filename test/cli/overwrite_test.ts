@@ -1,6 +1,6 @@
 /** `psample read -w` never writes to the file that it reads, by whatever name. */
 import { spawnSync } from "node:child_process";
-import { linkSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, linkSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { main } from "../../cli/main.ts";
@@ -65,6 +65,20 @@ test(
       assertEquals(readFileSync(path("a.pcap")), RECORDED);
     }
     return Promise.resolve();
+  }),
+);
+
+test(
+  "a capture that cannot begin leaves what is there, makes no file, and says only why",
+  besideRecording(async (path) => {
+    const { openFiles } = processIo();
+    for (const [name, before] of [["new.pcapng", undefined], ["a.pcap", RECORDED]] as const) {
+      const io = Object.assign(fakeIo(), { openFiles });
+      assertEquals(await main(["capture", "no.such.device", "-w", path(name)], io), 1);
+      assertStringIncludes(io.errors(), "no.such.device");
+      assertEquals(io.errors().trimEnd().split("\n").length, 1, io.errors());
+      assertEquals(existsSync(path(name)) ? readFileSync(path(name)) : undefined, before);
+    }
   }),
 );
 

@@ -1,6 +1,6 @@
 /** Opening what a sink writes to: on the scripted kernel, and in real directories through the real seam. */
 import { spawnSync } from "node:child_process";
-import { linkSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { linkSync, mkdirSync, readFileSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -88,6 +88,19 @@ test(
     files.remove(path("b"));
     files.remove(path("none"));
     assertEquals([...files.namesBeside(path("a"))].sort(), ["a", "soft"]);
+  }),
+);
+
+test(
+  "a file that was made and not used is removed, unless somebody else has used it or its name",
+  inDirectory((path) => {
+    const files = new OutputFiles(sys);
+    for (const name of ["unused", "used", "replaced"]) files.createNew(path(name))!.close();
+    writeFileSync(path("used"), "precious");
+    unlinkSync(path("replaced"));
+    mkdirSync(path("replaced"));
+    for (const name of ["unused", "used", "replaced", "none"]) files.removeEmpty(path(name));
+    assertEquals([...files.namesBeside(path("used"))].sort(), ["replaced", "used"]);
   }),
 );
 

@@ -44,6 +44,12 @@ test("a series continues after the files of earlier runs, and overwrites none", 
   assertEquals([series.next(), series.next()], ["dir/a-00013.pcapng", "dir/a-00014.pcapng"]);
 });
 
+test("a number that cannot be counted up from belongs to no series", () => {
+  const names = ["a-00002.pcapng", "a-9007199254740991.pcapng", "a-99999999999999999999.pcapng", "a-1000000000000000000000.pcapng"];
+  const series = new Series("a.pcapng", new TestDirectory(names));
+  assertEquals([series.next(), series.next()], ["a-00003.pcapng", "a-00004.pcapng"]);
+});
+
 test("only the last files are kept, those of earlier runs included", () => {
   const directory = new TestDirectory(["a-00001.pcapng", "a-00002.pcapng", "a-00005.pcapng"]);
   const series = new Series("a.pcapng", directory, 2);
