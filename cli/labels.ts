@@ -25,10 +25,10 @@ export function parseLabels(texts: readonly string[], option: string): Labels {
   return nonEmpty(collected);
 }
 
-/** Reads the file of `--labels`: a label a line, empty lines, and remarks behind `#`. */
-export async function readLabels(path: string, io: Io): Promise<Labels> {
+/** Reads the file of `--labels`, until `over`: a label a line, empty lines, and remarks behind `#`. */
+export async function readLabels(path: string, io: Io, over: AbortSignal): Promise<Labels> {
   const collected = collection();
-  (await readText(path, io)).split("\n").forEach((line, i) => {
+  (await readText(path, io, over)).split("\n").forEach((line, i) => {
     const label = line.replace(/(^|\s)#.*$/, "").trimEnd();
     if (label.trim() !== "") addLabel(collected, label, `--labels ${printable(path)}, line ${i + 1}`);
   });
@@ -98,13 +98,13 @@ function addLabel(collected: Collected, text: string, where: string): void {
   add(kind === "vlan" ? collected.vlans : collected.groups, number);
 }
 
-/** All of a small file. */
-async function readText(path: string, io: Io): Promise<string> {
+/** All of a small file, or what of it has come when it is `over`. */
+async function readText(path: string, io: Io, over: AbortSignal): Promise<string> {
   const input = await io.openRecording(path);
   const bytes = new Uint8Array(new ArrayBuffer(MOST_BYTES + 1));
   let length = 0;
   try {
-    for (;;) {
+    while (!over.aborted) {
       const size = input.read(bytes.subarray(length) as Uint8Array<ArrayBuffer>);
       if (size === 0) break;
       if (size < 0) await input.wait();

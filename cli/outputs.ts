@@ -80,10 +80,12 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
   const format = options.format ?? formatOf(file ?? "", defaults.recording);
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
+    // Before anything is opened that would have to be given up again. A pipe that nobody writes to must not keep us.
+    const named = options.labels === undefined ? undefined : await session.unlessOver(readLabels(options.labels, io, session.over));
+    const labels = mergeLabels(named, options.label);
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
-    const stdout = printsLines ? await orMistake(STDOUT_IS_INPUT, () => io.stdout(inputs)) : undefined;
-    const labels = mergeLabels(options.labels === undefined ? undefined : await readLabels(options.labels, io), options.label);
+    const stdout = printsLines ? await openStdout(io, inputs) : undefined;
     const sys = await loadSys();
     const terminal = io.outIsTerminal ? await io.terminal() : undefined;
     let started = false;
@@ -164,7 +166,7 @@ interface TargetOptions {
 
 async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep }: TargetOptions): Promise<Target> {
   if (file === "-") {
-    const stdout = await orMistake(STDOUT_IS_INPUT, () => io.stdout(inputs));
+    const stdout = await openStdout(io, inputs);
     return { next: () => stdout, reopen: () => {}, discard: () => stdout.close() };
   }
   const files = await io.openFiles(inputs);
@@ -208,7 +210,10 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
   };
 }
 
-const STDOUT_IS_INPUT = "standard output is the input file";
+/** Standard output, unless it is one of the files that are read. */
+export async function openStdout(io: Io, inputs: readonly string[]): Promise<Destination> {
+  return await orMistake("standard output is the input file", () => io.stdout(inputs));
+}
 
 /** Opens something, unless that would write into what is read, as `psample read FILE >> FILE` would. */
 async function orMistake<Result>(message: string, open: () => Result | Promise<Result>): Promise<Result> {

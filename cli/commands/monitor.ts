@@ -27,7 +27,7 @@ const OPTIONS = {
     letter: "c",
     help: "no group events",
     details: "Group events report that a group was created or deleted.",
-    meant: (value) => `to stop after ${value} samples, --count ${value}`,
+    meant: (value) => /^\d+$/.test(value) ? `to stop after ${value} samples, --count ${value}` : undefined,
   }),
   noSample: flag({
     letter: "s",

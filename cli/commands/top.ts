@@ -15,6 +15,7 @@ import type { Io } from "../io.ts";
 import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
+import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
@@ -245,7 +246,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         only: allOf(options.filter ?? []),
       });
       progress = new Progress(io, source);
-      const sink = new Reports(estimator, await io.stdout(paths), writerOf(options), {
+      const sink = new Reports(estimator, await openStdout(io, paths), writerOf(options), {
         intervalMs: undefined,
         source,
         recorded: true,

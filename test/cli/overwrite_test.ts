@@ -69,6 +69,22 @@ test(
 );
 
 test(
+  "standard output that is the file: nothing is added to it",
+  besideRecording((path) => {
+    for (const command of ["read --json", "top", "top --json", "read -w -"]) {
+      const words = COMMAND.map((word) => `'${word}'`).join(" ");
+      const { status, stderr } = spawnSync("sh", ["-c", `exec ${words} ${command} '${path("a.pcap")}' >>'${path("a.pcap")}'`], {
+        encoding: "utf8",
+      });
+      assertEquals(status, 2, stderr);
+      assertStringIncludes(stderr, "standard output is the input file");
+      assertEquals(readFileSync(path("a.pcap")), RECORDED);
+    }
+    return Promise.resolve();
+  }),
+);
+
+test(
   "a capture that cannot begin leaves what is there, makes no file, and says only why",
   besideRecording(async (path) => {
     const { openFiles } = processIo();

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, statSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { COMMAND } from "../support/command.ts";
@@ -11,6 +12,8 @@ import { hears } from "../support/hears.ts";
 import { programs } from "../support/programs.ts";
 import { fakeIo } from "./fake_io.ts";
 
+/** A recording that has samples. */
+const RECORDING = fileURLToPath(new URL("../golden/ingress.new.pcap", import.meta.url));
 /** Nothing waits for it but a test that fails. */
 const PATIENCE_MS = 60_000;
 /** What a signal may take when something does not read, and a machine that is busy. */
@@ -70,6 +73,18 @@ test("read waits for standard input that has nothing: a signal ends it, and so d
   assertEquals(await signalled.ended, { status: 0, signal: null });
   assertEquals(await limited.ended, { status: 0, signal: null });
 });
+
+test(
+  "a file of labels that never ends keeps nothing waiting: a signal ends it, and so does --duration",
+  inDirectory(async (path) => {
+    const labels = fifo(path("labels"));
+    await using signalled = new Running(["read", "--labels", labels, RECORDING]);
+    await using limited = new Running(["read", "--labels", labels, "--duration", "300ms", RECORDING]);
+    await signalled.signal("SIGTERM");
+    assertEquals(await signalled.ended, { status: 0, signal: null });
+    assertEquals(await limited.ended, { status: 0, signal: null });
+  }),
+);
 
 test(
   "read waits for a pipe without a writer, or one that says nothing: a signal ends it, and so does --duration",
