@@ -419,6 +419,16 @@ test("wrong options open nothing", async () => {
   }
 });
 
+test("of a device whose packets begin nobody knows how, all packets can be sampled, and no match", async () => {
+  // The scripted device has the type 0, ARPHRD_NETROM.
+  const kernel = new TcKernel();
+  const match = ["arp", "tcp port 443"];
+  const error = await assertRejects(() => addSamplingWith(kernel, { ...INGRESS, match }), NetlinkError, "match packets on eth0");
+  assertEquals([error.code, error.hint], ["EOPNOTSUPP", "How packets of a device of type 0 begin is not known: leave out match"]);
+  assertEquals([kernel.clsact, kernel.fds.size], [undefined, 0]);
+  await (await addSamplingWith(kernel, { ...INGRESS, match: "" })).remove();
+});
+
 // --- signals -----------------------------------------------------------------------------------------
 
 test("a signal that aborts at any moment of the installation leaves nothing, and is the reason", async () => {

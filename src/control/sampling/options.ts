@@ -1,9 +1,10 @@
 /** What to sample: the options of {@linkcode import("./install.ts").addSampling}, checked before anything is touched. */
-import { ArgumentError } from "../../errors.ts";
+import { ArgumentError, NetlinkError } from "../../errors.ts";
 import { compileMatch, type Match } from "../../filter/match.ts";
 import { ARPHRD_ETHER, IFNAME_MAX, type Link } from "../../link/link.ts";
 import { deviceLinkType } from "../../link/link_type.ts";
 import type { NetnsOptions } from "../../socket/open.ts";
+import { EOPNOTSUPP } from "../../sys/sys.ts";
 import { type ActionSpec, TC_COOKIE_MAX_SIZE } from "../../tc/action.ts";
 import type { Control } from "../../tc/control.ts";
 import type { ClassifierSpec } from "../../tc/filter.ts";
@@ -87,7 +88,7 @@ export interface SamplingPlan {
   /**
    * Which packets to take of a device.
    *
-   * @throws {ArgumentError} if it is not known how its packets begin.
+   * @throws {NetlinkError} `EOPNOTSUPP` if it is not known how its packets begin.
    */
   readonly matchOn: (link: Link) => Match;
   readonly classifier: (match: Match, actions: readonly ActionSpec[]) => ClassifierSpec;
@@ -146,16 +147,16 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
 /**
  * What {@linkcode SamplingOptions.match} becomes on a device.
  *
- * @throws {ArgumentError} if it makes no sense, or it is not known how the device's packets begin.
+ * @throws {ArgumentError} if it makes no sense.
+ * @throws {NetlinkError} `EOPNOTSUPP` if it is not known how the device's packets begin.
  */
 export function matchOf({ match = [], hardware }: SamplingOptions, { name, type }: Pick<Link, "name" | "type">): Match {
   const expressions = typeof match === "string" ? [match] : match;
   const first = deviceLinkType(type);
   const compiled = compileMatch(expressions, first ?? "ethernet", hardware === "never");
   if (first === undefined && compiled.kind !== "matchall") {
-    throw new ArgumentError(
-      `Cannot match on ${printable(name)}: how packets of a device of type ${type} begin is not known. Leave out match`,
-    );
+    const hint = `How packets of a device of type ${type} begin is not known: leave out match`;
+    throw new NetlinkError(`match packets on ${printable(name)}`, EOPNOTSUPP, { hint });
   }
   return compiled;
 }
