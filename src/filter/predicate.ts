@@ -2,7 +2,7 @@
 import type { SampleTest } from "./language/tree.ts";
 import { Packet } from "./packet.ts";
 import { enter, hasNetwork } from "./tunnels.ts";
-import { calculate, compare, type Comparison, type Test, type Value } from "./condition.ts";
+import { all, calculate, compare, type Comparison, type Test, type Value } from "./condition.ts";
 
 type Number = () => number;
 type Answer = () => boolean;
@@ -34,13 +34,15 @@ export function predicate(test: Test, packet: Packet, ofSample: (test: SampleTes
       const term = made(test.term);
       return () => !term();
     }
+    case "or":
+      return byNumber(test.terms, packet, made) ?? joined("or", test.terms.map(made));
     case "and":
-    case "or": {
-      return joined(test.kind, test.terms.map(made));
-    }
+      return joined("and", test.terms.map(made));
     case "compare": {
-      const left = numberFrom(test.left, packet);
       const { comparison, right } = test;
+      const direct = right.kind === "number" ? compareBytes(comparison, test.left, right.value, packet) : undefined;
+      if (direct) return direct;
+      const left = numberFrom(test.left, packet);
       return right.kind === "number"
         ? compareWith(comparison, left, right.value)
         : compareBoth(comparison, left, numberFrom(right, packet));
@@ -50,11 +52,103 @@ export function predicate(test: Test, packet: Packet, ofSample: (test: SampleTes
 
 /** Halves of halves, so that a long list of terms is no deep stack of calls. */
 function joined(kind: "and" | "or", terms: readonly Answer[]): Answer {
-  if (terms.length === 1) return terms[0]!;
+  const [a, b, c, d] = terms as [Answer, Answer, Answer, Answer];
+  const isAnd = kind === "and";
+  switch (terms.length) {
+    case 1:
+      return a;
+    case 2:
+      return isAnd ? () => a() && b() : () => a() || b();
+    case 3:
+      return isAnd ? () => a() && b() && c() : () => a() || b() || c();
+    case 4:
+      return isAnd ? () => a() && b() && c() && d() : () => a() || b() || c() || d();
+  }
   const middle = terms.length >> 1;
   const left = joined(kind, terms.slice(0, middle));
   const right = joined(kind, terms.slice(middle));
-  return kind === "and" ? () => left() && right() : () => left() || right();
+  return isAnd ? () => left() && right() : () => left() || right();
+}
+
+/**
+ * Terms of which each begins with the same two bytes, such as the EtherType, and another number: they are read once, and decide which
+ * of the terms goes on. `undefined` for others.
+ */
+function byNumber(terms: readonly Test[], packet: Packet, made: (test: Test) => Answer): Answer | undefined {
+  const offset = numberedBy(terms[0]!)?.offset;
+  const numbers = terms.map((term) => numberedBy(term));
+  const values = numbers.map((number) => number?.value ?? -1);
+  if (
+    offset === undefined || terms.length > 3 || numbers.some((number) => number?.offset !== offset) || new Set(values).size < values.length
+  ) {
+    return undefined;
+  }
+  const [a, b, c = -1] = values as [number, number, number?];
+  const [ifA, ifB, ifC] = terms.map((term) => made(all(...(term as Test & { kind: "and" }).terms.slice(1)))) as [Answer, Answer, Answer];
+  const end = offset + 2;
+  return () => {
+    if (end > packet.size) return fail(packet);
+    const { bytes } = packet;
+    const number = bytes[offset]! << 8 | bytes[offset + 1]!;
+    return number === a ? ifA() : number === b ? ifB() : number === c && ifC();
+  };
+}
+
+function numberedBy(term: Test): { offset: number; value: number } | undefined {
+  const first = term.kind === "and" ? term.terms[0]! : term;
+  if (term.kind !== "and" || first.kind !== "compare" || first.comparison !== "=" || first.right.kind !== "number") return undefined;
+  const { left, right } = first;
+  return left.kind === "load" && left.size === 2 && !left.index ? { offset: left.offset, value: right.value } : undefined;
+}
+
+/** A byte was asked for that is not there. */
+function fail(packet: Packet): false {
+  packet.failed = true;
+  return false;
+}
+
+/**
+ * The comparisons that most filters consist of, without a call for the value: whether bytes at a place that is known, or behind a header
+ * of IPv4, are these, perhaps but for some bits. `undefined` for all others.
+ */
+function compareBytes(comparison: Comparison, value: Value, right: number, packet: Packet): Answer | undefined {
+  if (comparison !== "=") return undefined;
+  let [load, mask] = [value, 0xffffffff];
+  if (value.kind === "calculation" && value.operation === "&" && value.right.kind === "number") {
+    [load, mask] = [value.left, value.right.value];
+  }
+  if (load.kind !== "load") return undefined;
+  const { size, offset, index } = load;
+  const end = offset + size;
+  if (index) {
+    if (index.kind !== "header length" || size !== 2 || mask !== 0xffffffff) return undefined;
+    const header = index.offset;
+    return () => {
+      const { bytes } = packet;
+      if (header >= packet.size) return fail(packet);
+      const at = offset + ((bytes[header]! & 0xf) << 2);
+      return at + 2 > packet.size ? fail(packet) : (bytes[at]! << 8 | bytes[at + 1]!) === right;
+    };
+  }
+  switch (size) {
+    case 1:
+      if (mask !== 0xffffffff) return () => end > packet.size ? fail(packet) : (packet.bytes[offset]! & mask) === right;
+      return () => end > packet.size ? fail(packet) : packet.bytes[offset] === right;
+    case 2:
+      return () => {
+        const { bytes } = packet;
+        return end > packet.size ? fail(packet) : ((bytes[offset]! << 8 | bytes[offset + 1]!) & mask) === right;
+      };
+    case 4: {
+      // As signed numbers: those are what is calculated with bits.
+      const signed = right | 0;
+      return () => {
+        if (end > packet.size) return fail(packet);
+        const { bytes } = packet;
+        return ((bytes[offset]! << 24 | bytes[offset + 1]! << 16 | bytes[offset + 2]! << 8 | bytes[offset + 3]!) & mask) === signed;
+      };
+    }
+  }
 }
 
 /** The comparisons that most filters consist of. */

@@ -40,6 +40,7 @@ interface Fields {
   readonly queue?: boolean;
   readonly cookieBytes?: number | undefined;
   readonly tunnel?: boolean;
+  readonly data?: Uint8Array;
 }
 
 /** How many messages there are of a kind, so that not all of it stays in the processor's nearest cache. */
@@ -54,7 +55,8 @@ function random(seed: number): (limit: number) => number {
 }
 
 function sample(bytes: number, fields: Fields = {}): Uint8Array<ArrayBuffer> {
-  const { inIfindex, outIfindex, group = 5, protocol = 0x0800, originalBytes = Math.max(1514, bytes), queue, cookieBytes, tunnel } = fields;
+  const { inIfindex, outIfindex, group = 5, protocol = 0x0800, originalBytes = Math.max(1514, bytes), queue, cookieBytes, tunnel, data } =
+    fields;
   const pattern = (size: number): Uint8Array => Uint8Array.from({ length: size }, (_, i) => i * 7);
   return encodeMessage({ type: FAMILY, flags: 0 }, genlHeader(psample.PSAMPLE_CMD_SAMPLE), (writer) => {
     writer
@@ -73,7 +75,7 @@ function sample(bytes: number, fields: Fields = {}): Uint8Array<ArrayBuffer> {
     writer
       .u64(psample.PSAMPLE_ATTR_TIMESTAMP, BigInt(Date.now()) * 1_000_000n)
       .u16(psample.PSAMPLE_ATTR_PROTO, protocol)
-      .bytes(psample.PSAMPLE_ATTR_DATA, pattern(bytes));
+      .bytes(psample.PSAMPLE_ATTR_DATA, data ?? pattern(bytes));
     if (tunnel) writer.nest(psample.PSAMPLE_ATTR_TUNNEL, vxlan);
     writer.bytes(psample.PSAMPLE_ATTR_USER_COOKIE, cookieBytes === undefined ? undefined : pattern(cookieBytes));
   });
@@ -88,6 +90,37 @@ function vxlan(writer: AttrWriter): void {
     .be16(psample.PSAMPLE_TUNNEL_KEY_ATTR_TP_SRC, 50000)
     .be16(psample.PSAMPLE_TUNNEL_KEY_ATTR_TP_DST, 4789);
 }
+
+/** A frame of 128 bytes: of IPv4 or IPv6, of TCP or UDP, to a port of a host of 10.0.0.0/8 or of another net. */
+function frame({ version = 4, protocol = 6, port = 443, net = 10 }, host: number): Uint8Array {
+  const bytes = new Uint8Array(128);
+  const view = viewOf(bytes);
+  bytes.set([2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2]);
+  view.setUint16(12, version === 4 ? 0x0800 : 0x86dd);
+  if (version === 4) {
+    bytes.set([0x45, 0, 5, 0xdc, 0, 1, 0x40, 0, 64, protocol, 0, 0, 192, 0, 2, 7, net, 0, host >> 8, host & 0xff], 14);
+  } else {
+    bytes.set([0x60, 0, 0, 0, 5, 0xb4, protocol, 64], 14);
+    bytes.set([0x20, 1, 0x0d, 0xb8], 22);
+    bytes.set([0x20, 1, 0x0d, 0xb8], 38);
+    view.setUint16(52, host);
+  }
+  const ports = version === 4 ? 34 : 54;
+  view.setUint16(ports, 50_000 + host % 10_000);
+  view.setUint16(ports + 2, port);
+  if (protocol === 6) bytes[ports + 12] = 0x50;
+  return bytes;
+}
+
+/** Frames that look like what a filter for TCP to port 443 of 10.0.0.0/8 is after, and are something else. */
+const OTHERS: readonly Parameters<typeof frame>[0][] = [
+  { net: 172 },
+  { port: 80 },
+  { protocol: 17 },
+  { version: 6 },
+  { version: 6, port: 80 },
+  { net: 172, protocol: 17, port: 53 },
+];
 
 /** The kinds of messages, by name; what follows a dash is a number. */
 const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
@@ -117,6 +150,12 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
         queue: (layout & 4) !== 0,
         cookieBytes: 2 * (layout >> 3) + 1,
       });
+    }),
+  /** The last one in so many is of a packet that matches `tcp port 443 and net 10.0.0.0/8`. */
+  packets: (oneIn) =>
+    Array.from({ length: Math.ceil(COUNT / oneIn) * oneIn }, (_, i) => {
+      const isWanted = (i + 1) % oneIn === 0;
+      return sample(128, { inIfindex: 3, data: frame(isWanted ? {} : OTHERS[i % OTHERS.length]!, i) });
     }),
   /** So many groups in turn. */
   groups: (count) => Array.from({ length: Math.max(count, COUNT) }, (_, i) => sample(128, { inIfindex: 3, group: i % count })),

@@ -47,12 +47,14 @@ export function cleanUp(): void {
 }
 
 /** Compiles C peers: unless told otherwise, those that need no psample in the kernel. */
-export async function buildPeers(names: readonly string[] = ["decode", "recv", "pcap", "send", "cost"]): Promise<void> {
+export async function buildPeers(names: readonly string[] = ["decode", "recv", "pcap", "send", "cost", "filter"]): Promise<void> {
   for (const name of names) {
     try {
-      await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), "-lmnl"]);
+      // Only the library that tcpdump has, not its headers.
+      const libraries = name === "filter" ? ["-lmnl", "-l:libpcap.so.0.8"] : ["-lmnl"];
+      await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), ...libraries]);
     } catch (error) {
-      const cure = "it takes a compiler and libmnl, on Debian and Ubuntu: apt-get install gcc libc6-dev libmnl-dev";
+      const cure = "it takes a compiler, libmnl and libpcap, on Debian and Ubuntu: apt-get install gcc libc6-dev libmnl-dev libpcap0.8";
       throw new ArgumentError(`Cannot compile peer/${name}.c: ${cure}`, { cause: error });
     }
   }

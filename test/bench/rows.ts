@@ -144,6 +144,7 @@ function named(kind: string): string {
     mixed: `mixed ${bytes}`,
     recorded: "everything recorded, shuffled",
     layouts: `${number} layouts in turn`,
+    packets: `1 packet in ${number} matches`,
     groups: `${Number(number).toLocaleString("en")} groups`,
   };
   return names[name!]!;
@@ -172,6 +173,30 @@ function details(links: number, target: number): Row {
     () => subject("drain", "text", messages(kind), drained(kind)),
     () => subject("details", links, messages(kind), drained(kind)),
   );
+}
+
+const EXPRESSION = "tcp port 443 and net 10.0.0.0/8";
+
+/** The predicate against libpcap's interpreter, in C. */
+function predicate(kind: string, target: number): Row {
+  return turns(
+    `filter ${EXPRESSION}, ${named(kind)}, of pcap_offline_filter()`,
+    target,
+    () => peer("filter", EXPRESSION, messages(kind), 500_000),
+    () => subject("filter", EXPRESSION, messages(kind), 500_000),
+  );
+}
+
+/** What a listener costs of whose messages a filter in the kernel lets one in 1000 through, and one that gets them all. */
+function filtered(rate: number, target: number): Row {
+  const load = (size: Size): Load => ({ kind: "packets-1000", count: 1000 * n(rate / 250, size), rate, burst: 10 });
+  const ours = (...form: string[]) => (size: Size): Promise<Results> =>
+    run(subject("wait", form[0]!, load(size).count, ...form.slice(1)), load(size));
+  return {
+    work: `wait at ${rate.toLocaleString("en")}/s, ${named("packets-1000")} a filter in the kernel, of without`,
+    figures: ratio(target),
+    measure: async (size, first) => await runs(ours("batches"), ours("filtered", messages("packets-1")))(size, first),
+  };
 }
 
 function pcap(bytes: number, target: number): Row {
@@ -274,6 +299,9 @@ export const ROWS: readonly Row[] = [
   samples("mixed-128", RUNTIME === "deno" ? 1.0 : 1.1),
   wait(50_000, 1.3),
   wait(200_000, 0.8),
+  quick(predicate("packets-2", 3)),
+  predicate("packets-1000", 3),
+  filtered(200_000, 0.1),
   quick(text("uniform-128", 0.3)),
   text("uniform-1500", 0.3),
   quick(text("mixed-128", 0.33)),

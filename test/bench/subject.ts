@@ -9,7 +9,9 @@
  *   drain text|json FILE COUNT                 the same, and a line for each sample on standard output
  *   details LINKS FILE COUNT                   as drain text, with the names of devices, of which there are LINKS
  *   pcap PATH FILE COUNT                       samples that are in memory, a record for each, in rounds
+ *   filter EXPRESSION FILE COUNT               whether packets that are in memory match, in rounds
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
+ *   wait filtered COUNT FILE                   the same, of which a filter in the kernel lets one in 1000 through; FILE, all of it, before
  *   blocked text|json COUNT SECONDS RECORDING  the same, for so long: lines on standard output, and a recording
  *   idle SECONDS                               nothing comes
  */
@@ -21,6 +23,9 @@ import { JsonWriter } from "../../src/format/json.ts";
 import { TextWriter } from "../../src/format/text.ts";
 import type { Devices } from "../../src/link/device.ts";
 import { RTM_NEWLINK } from "../../src/link/link.ts";
+import { SocketFilter } from "../../src/filter/socket_filter.ts";
+import { packetFilter } from "../../src/filter/stage.ts";
+import { KernelFilter } from "../../src/receive/kernel_filter.ts";
 import { Ledger } from "../../src/receive/ledger.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
@@ -124,11 +129,54 @@ async function decodeOwned(path: string, count: number): Promise<void> {
   await listener.close();
 }
 
-async function open(sys: Sys, devices?: Devices): Promise<{ listener: Listener; port: number }> {
+interface OpenOptions {
+  readonly devices?: Devices | undefined;
+  /** An expression that the kernel decides in front of the queue. */
+  readonly filter?: string | undefined;
+}
+
+async function open(sys: Sys, { devices, filter }: OpenOptions = {}): Promise<{ listener: Listener; port: number }> {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const listener = new SocketListener(receiver, { devices });
+  const inKernel = filter === undefined
+    ? undefined
+    : new KernelFilter(receiver, new SocketFilter([filter]), { groups: undefined, links: undefined });
+  const listener = new SocketListener(receiver, { devices, filter: inKernel });
   listener.expect(FAMILY);
   return { listener, port: receiver.portId };
+}
+
+const OTHER_FILTERS = [
+  "udp port 53 or icmp",
+  "not tcp port 22 and not arp",
+  "host 10.0.0.1 or host 2001:db8::1",
+  "tcp[13] & 2 != 0 and len > 60",
+  "ip6 and portrange 1-1023 or vlan 5",
+];
+
+/** The predicate, on packets as a sample has them. */
+async function decide(expression: string, path: string, count: number): Promise<void> {
+  const packets = readMessages(path).map(({ bytes }) => viewSample(messageOf(bytes)).copy());
+  // A compiler that has seen one filter only would make one function of it: a program may have several.
+  for (const other of OTHER_FILTERS) {
+    const matches = packetFilter(other);
+    for (let i = 0; i < WARM_UP / 4; i++) {
+      const { data, originalBytes } = packets[i % packets.length]!;
+      if (matches(data!, "ethernet", originalBytes)) sum++;
+    }
+  }
+  const matches = packetFilter(expression);
+  let next = 0;
+  await inRounds(count, () => {
+    const start = cpuNs();
+    let matching = 0;
+    for (let i = 0; i < count; i++) {
+      const { data, originalBytes } = packets[next]!;
+      next = next + 1 === packets.length ? 0 : next + 1;
+      if (matches(data!, "ethernet", originalBytes)) matching++;
+    }
+    sum += matching;
+    return (cpuNs() - start) / count;
+  });
 }
 
 /** Puts messages into a socket's queue, again and again. */
@@ -166,7 +214,7 @@ class Sender {
 /** Takes all that is queued, `count` messages a round. */
 async function drain(form: string, path: string, count: number, devices?: Devices): Promise<void> {
   const sys = await loadSys();
-  const { listener, port } = await open(sys, devices);
+  const { listener, port } = await open(sys, { devices });
   const sender = new Sender(sys, port, path);
   const nextTaker = takers(sys, form, devices !== undefined);
   const samples = listener[Symbol.asyncIterator]();
@@ -249,11 +297,32 @@ async function pcap(to: string, path: string, count: number): Promise<void> {
   });
 }
 
+/** Of so many messages the filter lets one through. */
+const ONE_IN = 1000;
+
 /** What comes at its own pace. The first tenth warms up. */
-async function wait(form: string, count: number): Promise<void> {
+async function wait(form: string, count: number, warmUp: string): Promise<void> {
   const sys = await loadSys();
-  const { listener, port } = await open(sys);
+  const filter = form === "filtered" ? "tcp port 443 and net 10.0.0.0/8" : undefined;
+  const { listener, port } = await open(sys, { filter });
   const take = takers(sys, form)();
+  // What the filter leaves out comes no further, and is counted for what it costs all the same.
+  const each = filter === undefined ? 1 : ONE_IN;
+  const batches = listener.lentBatches();
+  if (warmUp !== "") {
+    // The tenth of what the filter lets through is too little to be warm from.
+    const sender = new Sender(sys, port, warmUp);
+    for (let left = WARM_UP; left > 0;) {
+      const queued = sender.fill(Math.min(left, 5000));
+      for (let taken = 0; taken < queued;) {
+        const { value } = await batches.next();
+        await take(value!);
+        taken += value!.count;
+      }
+      left -= queued;
+    }
+    sender.close();
+  }
   const latencies: number[] = [];
   const clock = form === "latency" ? realtimeMs() : 0;
   let resident = 0;
@@ -261,13 +330,13 @@ async function wait(form: string, count: number): Promise<void> {
   let start = -1;
   let since = 0;
   report("port", port);
-  for await (const batch of listener.lentBatches()) {
+  for await (const batch of batches) {
     if (form === "latency") {
       const now = clock + performance.now();
       for (const entry of batch.entries) latencies.push((now - Number((entry as SampleView).timestampNs! / 1000n) / 1000) * 1e6);
     }
     await take(batch);
-    taken += batch.count;
+    taken += each * batch.count;
     if (taken >= count) break;
     if (taken >= count / 10 && start < 0) {
       start = cpuNs();
@@ -335,8 +404,9 @@ if (work === "decode" && form === "reused") await decodeReused(path, count);
 else if (work === "decode") await decodeOwned(path, count);
 else if (work === "drain") await drain(form, path, count);
 else if (work === "details") await drain("text", path, count, manyDevices(Number(form)));
+else if (work === "filter") await decide(form, path, count);
 else if (work === "pcap") await pcap(form, path, count);
-else if (work === "wait") await wait(form, Number(path));
+else if (work === "wait") await wait(form, Number(path), number);
 else if (work === "blocked") await blocked(form, Number(path), count, process.argv[6]!);
 else if (work === "idle") await idle(Number(form));
 else throw new ArgumentError(`Cannot do ${work}: no such work`);
