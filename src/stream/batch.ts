@@ -48,10 +48,10 @@ export interface Batch {
   /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
   readTime(i: number, clock: Clock): void;
   /**
-   * Samples of the same group and producer that are certain to be lost between entry `i` and the one of them before it; negative
-   * for a sample that came late and had been counted as lost. `undefined` if its producer numbers nothing. What a stage left out
-   * is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group tells that, or the next of
-   * any group if there are more than 4096 whose losses nobody has told yet.
+   * Samples of the same group and producer that are certain to be lost between entry `i` and the one of them before it; negative for a
+   * sample that came late and had been counted as lost. `undefined` if its producer numbers nothing, or the kernel chose among its
+   * samples. What a stage left out is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group
+   * tells that, or the next of any group if there are more than 4096 whose losses nobody has told yet.
    */
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */

@@ -147,7 +147,7 @@ test("everything that was recorded passes if the predicate picks it", { skip }, 
     "latency > 0ns",
     "not cookie 01",
   ];
-  for (const expression of [...EXPRESSIONS.filter((_, i) => i % 9 === 0), ...beside]) {
+  for (const expression of [...EXPRESSIONS, ...beside]) {
     assertEquals(differences(expression, messages, KNOWN, false), []);
   }
 });
