@@ -14,18 +14,17 @@ import { asSamples, bareWire, type Device, hear, ip, run, scene, send, tc, until
 import { tcDump, tcFilters } from "./tc_dump.ts";
 import { addTun } from "./tun.ts";
 
-/** Whole frames: the kernel itself refuses to send those without an IP header that can be. */
+/** Frames that are there as a whole, and no shorter than a card sends them. */
 const FRAMES = wholePackets().filter(({ first, data, originalBytes }) =>
   first === "ethernet" && data.length === originalBytes && data.length >= 60 && data.length <= 1400
 ).map(({ data }) => data);
 
-/** What every packet socket and every stack has. */
+/** Some of each kind: an emulated processor takes two seconds for each. */
 const EXPRESSIONS = [
   "tcp port 443 or icmp",
   "not arp",
   "vlan 5",
   "not vlan",
-  "vlan and vlan 5",
   "vlan 5 and tcp port 443",
   "vlan and ip6",
   "ip",
@@ -33,13 +32,8 @@ const EXPRESSIONS = [
   "arp",
   "host 10.0.0.1",
   "net 10.0.0.0/8",
-  "host 2001:db8::7",
   "tcp[13] & 2 != 0",
-  "udp",
-  "port 53",
-  "ip6 and udp",
   "tcp dst portrange 80-500",
-  "ether host 02:00:00:00:00:01",
   "ether multicast",
   "mpls and tcp port 443",
   "len > 80",
@@ -48,7 +42,6 @@ const EXPRESSIONS = [
   "ether[ether[15]] = 0 or arp",
   "ip[ip[0] & 0xf] > 1 or vlan and ip[ip[0] & 0xf] > 1",
   "icmp[icmptype] = icmp-echo",
-  "sctp or igmp or ip proto 50",
 ];
 
 /** A frame without the tag that the kernel takes off what arrives. */
