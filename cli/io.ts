@@ -1,4 +1,4 @@
-/** What the command has of the world around it: the only file that reads, prints and hears signals. */
+/** What the command has of the world around it: the only file that reads, prints and hears signals, beside the screen of `top`. */
 import { constants } from "node:os";
 import process from "node:process";
 import { isatty } from "node:tty";
@@ -10,6 +10,7 @@ import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
 import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
+import { openScreen, type Screen, type ScreenEvents } from "./top/terminal.ts";
 
 /** Opens files to write to. */
 export interface Files {
@@ -52,6 +53,8 @@ export interface Io {
   readonly outIsTerminal: boolean;
   /** The terminal that standard output is. */
   terminal(): Promise<Terminal>;
+  /** The terminal that standard output is, as a screen; `undefined` if it is none, or cannot be one. */
+  openScreen(events: ScreenEvents): Promise<Screen | undefined>;
   /** Standard output for samples, unless it is one of these files: they are read. */
   stdout(inputs: readonly string[]): Promise<Destination>;
   /** Opens files to write to, but none of these: they are read. */
@@ -127,6 +130,7 @@ export function processIo(): Io {
     errIsTerminal: isatty(2),
     outIsTerminal: isatty(1),
     terminal: async () => terminalOf(await loadSys()),
+    openScreen: async (events) => openScreen(await loadSys(), events),
     stdout: async (inputs) => guarding(await loadSys(), inputs).descriptor(1, "standard output"),
     openFiles: async (inputs) => guarding(await loadSys(), inputs),
     openRecording: async (path) => {

@@ -290,6 +290,12 @@ export class FakeSys extends FakeFiles implements Sys {
   /** It has no terminal. */
   windowSize(): undefined {}
 
+  terminalMode(): undefined {}
+
+  setTerminalMode(): number {
+    return -25; // ENOTTY
+  }
+
   environment(): undefined {}
 
   /** The users of the fake: `nobody`. */

@@ -7,6 +7,7 @@ import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
+import { printable } from "../../src/wire/text.ts";
 import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
@@ -24,10 +25,12 @@ import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
 import { scaled, UNITS } from "../top/figures.ts";
+import { Live } from "../top/live.ts";
 import { plainReport } from "../top/plain.ts";
 import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
+import type { Problem } from "../top/view.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
@@ -75,7 +78,8 @@ const OPTIONS = {
     default: INTERVAL_MS,
     fallback: "10s",
     help: "how long a report covers: 10s, 500ms, 2m, 1h",
-    details: "At the end of each interval a report is printed, and the next begins with nothing. A recording is one interval.",
+    details: "At the end of each interval a report is printed, and the next begins with nothing; at a terminal that is what --interval " +
+      "asks for instead of the live screen. A recording is one interval.",
   }),
   once: flag({
     help: "one report, then end",
@@ -131,14 +135,18 @@ type Options = Values<typeof OPTIONS>;
 export const top: Command = command({
   name: "top",
   summary: "who talks and how much, with an error bound beside each figure",
-  usage: "top [OPTION]... [FILE]...",
+  usage: "top [OPTION]... [DEVICE|FILE]...",
   about:
     "Estimates from samples how much traffic there is and whose: each sample stands for the N packets that it was picked from, losses " +
-    "and segmentation offload are corrected for. ± is how far the truth may be off, with a confidence of 95 %. Without FILE it " +
-    "counts what is sampled already.",
+    "and segmentation offload are corrected for. ± is how far the truth may be off, with a confidence of 95 %. Each DEVICE is sampled as " +
+    "psample capture does it, and nothing is left behind; any is every device that is up, except lo. Without DEVICE and FILE it counts " +
+    "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
+    "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
   examples: [
-    ["psample top", "what is sampled now, every 10 seconds"],
-    ["psample top --once --interval 60s --json", "one minute, for a program"],
+    ["psample top eth0", "who talks through eth0, and how much"],
+    ["psample top eth0 --by ipprotocol,destinationport --filter 'not tcp port 22'", ""],
+    ["psample top", "what is sampled already"],
+    ["psample top eth0 --once --interval 60s --json", "one minute, for a program"],
     ["psample top samples.pcapng --by ipprotocol,destinationport", "a recording"],
     ["psample top --rate 1 packets.pcap", "what tcpdump recorded"],
     ["psample top --netns blue", "in the network namespace blue"],
@@ -165,7 +173,7 @@ export const top: Command = command({
       return STATUS.done;
     }
     if (files.length > 0) return await read(files, options, given, io);
-    return await listenTo(options, all.length > 0 ? await plansOf(all, options, given) : noPlans(given), io);
+    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given) : noPlans(given), io);
   },
 });
 
@@ -199,23 +207,33 @@ function keyColumns(): string {
 
 /** Checks the keys, so that a wrong one is a wrong call. */
 function parseKeys(text: string, option: string): string {
-  for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
-    if (keyOf(name)) continue;
-    const [, base, level] = /^(.*?)(\.\d)?$/.exec(name)!;
-    throw new UsageError(`${option}: ${unknownWord(base!, "key", [...KEY_NAMES, "subnet:/24"])}${level && keyOf(base!) ? level : ""}`);
-  }
-  try {
-    new FlowKey(text);
-  } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError(`${option}: ${error.message}`);
-    throw error;
-  }
+  const problem = checkKeys(text);
+  if (problem) throw new UsageError(`${option}: ${problem.text}`);
   return text;
 }
 
+/** What is wrong with keys of flows. */
+function checkKeys(text: string): Problem | undefined {
+  for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
+    if (keyOf(name)) continue;
+    const base = name.replace(/\.\d$/, "");
+    return { text: unknownWord(base, "key", [...KEY_NAMES, "subnet:/24"]), at: text.indexOf(name) };
+  }
+  try {
+    new FlowKey(text);
+    return undefined;
+  } catch (error) {
+    if (error instanceof ArgumentError) return { text: error.message, at: undefined };
+    throw error;
+  }
+}
+
 /** Makes the lines of a report. */
-function writerOf({ json, csv, rows, unit }: Options): (report: Report) => string {
-  if (!json && !csv) return (report) => plainReport(report, { rows: rows ?? ROWS, unit, columns: COLUMNS });
+async function writerOf({ json, csv, rows, unit }: Options, io: Io): Promise<(report: Report) => string> {
+  if (!json && !csv) {
+    const columns = io.outIsTerminal ? (await io.terminal()).columns : () => COLUMNS;
+    return (report) => plainReport(report, { rows: rows ?? ROWS, unit, columns: columns() });
+  }
   const line = json ? jsonLine : csvLine;
   let isFirst = csv;
   return (report) => {
@@ -246,7 +264,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         only: allOf(options.filter ?? []),
       });
       progress = new Progress(io, source);
-      const sink = new Reports(estimator, await openStdout(io, paths), writerOf(options), {
+      const sink = new Reports(estimator, await openStdout(io, paths), await writerOf(options, io), {
         intervalMs: undefined,
         source,
         recorded: true,
@@ -266,14 +284,20 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
 }
 
 /** What is sampled: by others, or as planned. */
-async function listenTo(options: Options, plans: readonly SamplingOptions[] | undefined, io: Io): Promise<number> {
-  const { buffer, latency, group, once, interval, user, netns } = options;
-  return await inSession(io, options, async (session) => {
+async function listenTo(
+  options: Options,
+  given: ReadonlySet<string>,
+  plans: readonly SamplingOptions[] | undefined,
+  io: Io,
+): Promise<number> {
+  const { buffer, latency, group, once, interval, user, by, unit, netns } = options;
+  const asides = new Asides(io);
+  return await inSession(asides.io, options, async (session) => {
     const devices = await watchLinks({ netns });
-    const destination = await io.stdout([]);
     const sampled = plans && new Sampled(session);
     const speeds = new Speeds();
     let timer: ReturnType<typeof setTimeout> | undefined;
+    let sink: Reports | Live | undefined;
     try {
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
       const chosen = plans && options.rate === undefined ? await withRate(plans, session) : plans;
@@ -285,24 +309,46 @@ async function listenTo(options: Options, plans: readonly SamplingOptions[] | un
       // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
       const others = listener && sampled && group ? await sampled.findOthers() : undefined;
       await speeds.follow(netns);
-      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
       const own = others ? [sampled!.ownSamples(others)] : [];
+      const only = options.filter ?? [];
       if (listener && sampled) {
         session.notice(sampled.description(chosen![0]!));
         await sampled.watch(() => listener.end());
       }
       const source: Source = listener ?? NOTHING;
       const tally = new Tally();
+      const isFiltered = options.filter !== undefined || options.match !== undefined;
+      if (listener && !once && !options.json && !options.csv && !given.has("interval")) {
+        const live = new Live({
+          title: () => titleOf(chosen, sampled?.group, group, options.rate === undefined),
+          by: by ?? DEFAULT_KEYS,
+          unit,
+          flows: MOST_FLOWS,
+          only,
+          isFiltered,
+          speeds: () => speeds.known,
+          checkKeys,
+          quit: () => session.hear("SIGINT"),
+        });
+        const screen = await io.openScreen(live);
+        if (screen) {
+          sink = live;
+          live.show(screen);
+          live.start(listener);
+          asides.take = (text) => live.isShown && live.tell(text);
+        }
+      }
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
       if (once) timer = setTimeout(() => source.end(), interval);
-      const sink = new Reports(
-        new Estimator({ by: options.by, flows: MOST_FLOWS, only: allOf(options.filter ?? []) }),
-        destination,
-        writerOf(options),
+      sink ??= new Reports(
+        new Estimator({ by, flows: MOST_FLOWS, only: allOf(only) }),
+        await openStdout(io, []),
+        await writerOf(options, io),
         {
           intervalMs: once ? undefined : interval,
           source,
           recorded: false,
-          isFiltered: options.filter !== undefined || options.match !== undefined,
+          isFiltered,
           speeds: () => speeds.known,
         },
       );
@@ -315,13 +361,46 @@ async function listenTo(options: Options, plans: readonly SamplingOptions[] | un
         settle: async () => await sampled?.remove(),
       });
     } finally {
+      sink?.abort();
       clearTimeout(timer);
       speeds.close();
       await sampled?.remove();
       devices.close();
-      destination.close();
     }
   });
+}
+
+/** What a screen is about. */
+function titleOf(
+  plans: readonly SamplingOptions[] | undefined,
+  own: number | undefined,
+  groups: readonly number[] | undefined,
+  isChosen: boolean,
+): string {
+  if (!plans) return `psample top: ${groups ? `group ${groups.join(", ")}` : "all that is sampled"}`;
+  const [{ rate, direction }] = plans as [SamplingOptions];
+  const devices = plans.map(({ device }) => printable(`${device}`)).join(", ");
+  return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${own}`;
+}
+
+/** What is told while there is a screen: there for a while, and again when the screen is gone. */
+class Asides {
+  /** Whether the screen has taken a text. */
+  take: (text: string) => boolean | void = () => false;
+  readonly io: Io;
+  readonly #io: Io;
+  readonly #taken: string[] = [];
+
+  constructor(io: Io) {
+    this.#io = io;
+    this.io = { ...io, err: (text) => this.#err(text) };
+  }
+
+  #err(text: string): void {
+    if (this.take(text)) return void this.#taken.push(text);
+    for (const before of this.#taken.splice(0)) this.#io.err(before);
+    this.#io.err(text);
+  }
 }
 
 /** The plans with a rate that fits the traffic, which is told. */

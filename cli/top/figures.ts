@@ -9,6 +9,7 @@ export type Unit = (typeof UNITS)[number];
 /** What stands behind a rate, and behind an amount, in each unit. */
 const RATE_SIGNS: Readonly<Record<Unit, string>> = { bits: "bit/s", bytes: "B/s", packets: "pps" };
 const AMOUNT_SIGNS: Readonly<Record<Unit, string>> = { bits: "bit", bytes: "B", packets: "pkts" };
+const EPSILON = 1e-9;
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
 
 /** A figure: an estimate and its bounds, in one unit. */
@@ -60,14 +61,15 @@ export function scaled(value: number, sign: string): string {
 /** How far from the truth a figure may be: the larger of both distances, in hundredths of it. */
 export function plusMinus({ value, range: [low, high] }: Figure): string {
   if (value <= 0) return "";
-  const percent = 100 * Math.max(high - value, value - low) / value;
+  // What is off by the last bit of a double is not rounded up.
+  const percent = 100 * Math.max(high - value, value - low) / value - EPSILON;
   if (percent > 999) return ">±999%";
   return `±${percent <= 0 ? "0" : percent < 9.95 ? (Math.ceil(10 * percent) / 10).toFixed(1) : Math.ceil(percent)}%`;
 }
 
 /** A share of 0 to 1 and how far it may be off: `"45.1±2.0%"`. */
 export function percent({ value, range: [low, high] }: Figure): string {
-  const off = 100 * Math.max(high - value, value - low);
+  const off = Math.max(0, 100 * Math.max(high - value, value - low) - EPSILON);
   const digits = (x: number): string => x > 0 && x < 9.95 ? x.toFixed(1) : x.toFixed(0);
   return `${(100 * value).toFixed(1)}±${digits(Math.ceil(10 * off) / 10)}%`;
 }

@@ -17,6 +17,7 @@ import {
   signalAction,
   STATX_BASIC_STATS,
   STATX_BYTES,
+  TERMIOS_BYTES,
   TM_BYTES,
   tmOffset,
   windowSize,
@@ -34,6 +35,8 @@ import {
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
+  TCGETS,
+  TCSETS,
   TIOCGWINSZ,
   type Watch,
   type WindowSize,
@@ -314,6 +317,15 @@ class BunSys implements Sys {
   windowSize(fd: number): WindowSize | undefined {
     const winsize = memory(WINSIZE_BYTES);
     return this.#libc.ioctl(fd, TIOCGWINSZ, winsize) < 0 ? undefined : windowSize(winsize);
+  }
+
+  terminalMode(fd: number): Memory | undefined {
+    const mode = memory(TERMIOS_BYTES);
+    return this.#libc.ioctl(fd, TCGETS, mode) < 0 ? undefined : mode;
+  }
+
+  setTerminalMode(fd: number, mode: Memory): number {
+    return this.#ok(this.#libc.ioctl(fd, TCSETS, mode), read.i32(this.#errnoAddress, 0));
   }
 
   environment(name: "NO_COLOR" | "TERM"): string | undefined {

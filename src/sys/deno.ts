@@ -15,6 +15,7 @@ import {
   signalAction,
   STATX_BASIC_STATS,
   STATX_BYTES,
+  TERMIOS_BYTES,
   TM_BYTES,
   tmOffset,
   windowSize,
@@ -36,6 +37,8 @@ import {
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
+  TCGETS,
+  TCSETS,
   TIOCGWINSZ,
   type Watch,
   type WindowSize,
@@ -335,6 +338,15 @@ class DenoSys implements Sys {
   windowSize(fd: number): WindowSize | undefined {
     const winsize = memory(WINSIZE_BYTES);
     return this.#libc.ioctl(fd, BigInt(TIOCGWINSZ), winsize) < 0 ? undefined : windowSize(winsize);
+  }
+
+  terminalMode(fd: number): Memory | undefined {
+    const mode = memory(TERMIOS_BYTES);
+    return this.#libc.ioctl(fd, BigInt(TCGETS), mode) < 0 ? undefined : mode;
+  }
+
+  setTerminalMode(fd: number, mode: Memory): number {
+    return this.#ok(this.#libc.ioctl(fd, BigInt(TCSETS), mode), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
   environment(name: "NO_COLOR" | "TERM"): string | undefined {

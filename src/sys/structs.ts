@@ -82,6 +82,9 @@ export function windowSize(winsize: Memory): WindowSize | undefined {
   return rows > 0 && columns > 0 ? { columns, rows } : undefined;
 }
 
+/** `struct termios` of the kernel (include/uapi/asm-generic/termbits.h): four u32 of flags, u8 line discipline, 19 control characters. */
+export const TERMIOS_BYTES = 36;
+
 /** As much of `struct passwd` as is read: two pointers, u32 user id, u32 group id. */
 export const PASSWD_BYTES = 24;
 

@@ -38,6 +38,8 @@ export const SYS_GETDENTS64: Readonly<Record<string, number>> = { x86_64: 217, x
 
 // include/uapi/asm-generic/ioctls.h
 export const TIOCGWINSZ = 0x5413;
+export const TCGETS = 0x5401;
+export const TCSETS = 0x5402;
 
 // include/uapi/asm-generic/poll.h
 export const POLLIN = 1;
@@ -189,6 +191,10 @@ export interface Sys {
   utcOffset(seconds: number): number;
   /** ioctl(2) with TIOCGWINSZ: the size of the terminal that is open as `fd`; `undefined` if it is none, or does not say. */
   windowSize(fd: number): WindowSize | undefined;
+  /** ioctl(2) with TCGETS: what a terminal does with what is typed, `struct termios`; `undefined` if it is none. */
+  terminalMode(fd: number): Memory | undefined;
+  /** ioctl(2) with TCSETS: sets that, at once. */
+  setTerminalMode(fd: number, mode: Memory): number;
   /** getenv(3): what the user has said about the terminal in a variable of the environment. */
   environment(name: "NO_COLOR" | "TERM"): string | undefined;
   /** initgroups(3): takes the supplementary groups of a user. */

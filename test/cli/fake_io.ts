@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import { escapeControls, type Files, type Io } from "../../cli/io.ts";
+import type { Screen, ScreenEvents } from "../../cli/top/terminal.ts";
 import { ArgumentError } from "../../mod.ts";
 import { IterableInput } from "../../src/receive/recording_input.ts";
 import type { Destination } from "../../src/sink/destination.ts";
@@ -26,6 +27,8 @@ export interface FakeIoOptions {
   errIsTerminal?: boolean;
   /** How wide the terminal is. Defaults to 80. */
   columns?: number;
+  /** What the terminal is as a screen. Defaults to none. */
+  screen?: (events: ScreenEvents) => Screen;
   /** Whether it has colours. Defaults to false. */
   hasColors?: boolean;
   /** Called at each write to standard output: throws what a broken one throws. Returns how much it takes at most; all unless it does. */
@@ -73,6 +76,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
         out.push(bytes.slice(0, most));
         return Math.min(most, bytes.length);
       })),
+    openScreen: (events) => Promise.resolve(options.screen?.(events)),
     terminal: () => Promise.resolve({ columns: () => options.columns ?? 80, hasColors: options.hasColors ?? false }),
     print: (text) => Promise.resolve(void out.push(new TextEncoder().encode(escapeControls(text)))),
     data: (text) => Promise.resolve(void out.push(new TextEncoder().encode(text))),

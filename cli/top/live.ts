@@ -1,0 +1,243 @@
+/** Estimates on a screen, as they change. */
+import { Estimator } from "../../src/estimate/mod.ts";
+import { FilterError } from "../../src/filter/filter_error.ts";
+import { filter } from "../../src/filter/stage.ts";
+import type { Batch } from "../../src/stream/batch.ts";
+import type { Sink } from "../../src/stream/sink.ts";
+import type { Source } from "../../src/stream/source.ts";
+import type { Stage } from "../../src/stream/stage.ts";
+import { allOf } from "./all_of.ts";
+import type { Unit } from "./figures.ts";
+import { keysOf } from "./keys.ts";
+import type { Report } from "./report.ts";
+import { COLORED, flowRows, MONOCHROME, screen } from "./screen.ts";
+import type { Screen, ScreenEvents } from "./terminal.ts";
+import { type Checks, firstView, press, type Problem, type View, WINDOWS } from "./view.ts";
+
+/** How often the screen changes by itself. */
+const DRAW_MS = 1000;
+/** How soon after the beginning it changes first, so that nobody looks at nothing. */
+const FIRST_MS = 250;
+/** How long a message stays. */
+const MESSAGE_MS = 15_000;
+
+/** What is shown. */
+export interface LiveOptions {
+  /** What is looked at: devices and rate. */
+  readonly title: () => string;
+  /** Keys that were asked for. */
+  readonly by: string;
+  /** The unit that was asked for. */
+  readonly unit: Unit;
+  /** How many flows are told apart exactly. */
+  readonly flows: number;
+  /** What chooses among the samples. */
+  readonly only: readonly Stage[];
+  /** {@linkcode Report.isFiltered}, whatever is typed. */
+  readonly isFiltered: boolean;
+  /** {@linkcode Report.speeds} */
+  readonly speeds: () => ReadonlyMap<string, number>;
+  /** What is wrong with keys of flows. */
+  readonly checkKeys: (text: string) => Problem | undefined;
+  /** Ends the program. */
+  readonly quit: () => void;
+}
+
+/** Counts samples, and shows at a screen what they stand for. */
+export class Live implements Sink, ScreenEvents {
+  readonly name = "the screen";
+  readonly skipped = 0;
+  readonly ended: Promise<unknown>;
+  #written = 0;
+  /** How many flows were shown last. */
+  #page = 1;
+  readonly #options: LiveOptions;
+  readonly #checks: Checks;
+  #end!: (error: unknown) => void;
+  #screen: Screen | undefined;
+  #source: Source | undefined;
+  #view: View;
+  #estimator: Estimator;
+  #begunMs = 0;
+  /** What the source had lost when the estimator began. */
+  #lostBefore = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #messages: { readonly text: string; readonly atMs: number }[] = [];
+  /** What is shown while it is paused. */
+  #frozen: { readonly report: Report; readonly elapsed: number } | undefined;
+
+  constructor(options: LiveOptions) {
+    this.#options = options;
+    this.#checks = { filter: checkFilter, keys: options.checkKeys };
+    this.#view = firstView(options.by, options.unit);
+    this.ended = new Promise((resolve) => this.#end = resolve);
+    this.#estimator = this.#begin();
+  }
+
+  get written(): number {
+    return this.#written;
+  }
+
+  /** Whether there is a screen. */
+  get isShown(): boolean {
+    return this.#screen !== undefined;
+  }
+
+  /** Begins to draw. */
+  show(screen: Screen): void {
+    this.#screen = screen;
+    this.#draw();
+  }
+
+  /** Begins to count what comes from here. */
+  start(source: Source): void {
+    this.#source = source;
+    this.#estimator = this.#begin();
+    this.#later(FIRST_MS);
+  }
+
+  /** Shows a message for a while. Returns true: it was taken. */
+  tell(text: string): boolean {
+    this.#messages.push({ text: text.replace(/^psample: /, "").trimEnd(), atMs: performance.now() });
+    this.#draw();
+    return true;
+  }
+
+  take(batch: Batch): void {
+    this.#written += batch.samples;
+    this.#estimator.take(batch);
+  }
+
+  full(): undefined {}
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(): Promise<void> {
+    this.abort();
+    return Promise.resolve();
+  }
+
+  abort(): void {
+    clearTimeout(this.#timer);
+    this.#screen?.close();
+    this.#screen = undefined;
+  }
+
+  // --- what the screen tells
+
+  typed(text: string): void {
+    for (const key of keysOf(text)) {
+      const before = this.#view;
+      const view = press(before, key, { checks: this.#checks, page: this.#page, asked: this.#options.by });
+      if (!view) return this.#options.quit();
+      this.#view = view;
+      if (view.by !== before.by || view.filter !== before.filter) this.#estimator = this.#begin();
+      if (!view.paused) this.#frozen = undefined;
+    }
+    this.#draw();
+  }
+
+  changed(): void {
+    this.#draw();
+  }
+
+  failed(error: unknown): void {
+    this.#end(error);
+  }
+
+  /** An estimator of nothing yet. */
+  #begin(): Estimator {
+    const { by, filter: expression } = this.#view;
+    const { flows, only } = this.#options;
+    const stages = expression === "" ? only : [...only, filter(expression)];
+    // The first ranks the flows; each stands for a window of twice as long.
+    const estimator = new Estimator({ by, flows, taus: TAUS, only: allOf(stages) });
+    estimator.snapshot(now(), 0);
+    this.#begunMs = performance.now();
+    this.#lostBefore = this.#source?.stats().lost ?? 0;
+    this.#frozen = undefined;
+    return estimator;
+  }
+
+  #later(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#draw();
+      this.#later(DRAW_MS);
+    }, ms);
+  }
+
+  #draw(): void {
+    const shown = this.#screen;
+    if (!shown) return;
+    try {
+      const size = shown.size();
+      const { report, elapsed } = this.#figures(size.rows);
+      const { kept } = report.snapshot;
+      const view = { ...this.#view, scroll: Math.min(this.#view.scroll, Math.max(0, kept - 1)) };
+      this.#view = view;
+      this.#page = flowRows({ ...size, report });
+      const oldest = performance.now() - MESSAGE_MS;
+      this.#messages = this.#messages.filter(({ atMs }) => atMs >= oldest);
+      shown.draw(screen({
+        ...size,
+        title: this.#options.title(),
+        view,
+        report,
+        elapsed,
+        messages: this.#messages.map(({ text }) => text),
+        style: shown.hasColors ? COLORED : MONOCHROME,
+      }));
+    } catch (error) {
+      this.#end(error);
+    }
+  }
+
+  /** What is known now; or was when it was paused. */
+  #figures(rows: number): { readonly report: Report; readonly elapsed: number } {
+    const { window, unit, order, scroll, paused, filter } = this.#view;
+    if (paused && this.#frozen) return this.#frozen;
+    const atNs = now();
+    const horizon = TAUS.length - 1 - window;
+    const snapshot = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
+    const lost = (this.#source?.stats().lost ?? 0) - this.#lostBefore;
+    // What has nearly decayed is gone.
+    const flows = snapshot.flows.filter(({ bitsPerSecond }) => bitsPerSecond >= 0.5);
+    if (order === "names") flows.sort((a, b) => names(a.by).localeCompare(names(b.by), "en", { numeric: true }));
+    const report = {
+      snapshot: { ...snapshot, flows },
+      atNs,
+      seconds: snapshot.seconds,
+      lost,
+      missing: Math.max(0, lost - snapshot.lost),
+      isFiltered: this.#options.isFiltered || filter !== "",
+      speeds: this.#options.speeds(),
+    };
+    const figures = { report, elapsed: (performance.now() - this.#begunMs) / 1000 };
+    if (paused) this.#frozen = figures;
+    return figures;
+  }
+}
+
+/** Time constants, the longest window first: flows are ranked by it. */
+const TAUS = [...WINDOWS].reverse().map((seconds) => seconds / 2);
+
+function names(by: readonly string[]): string {
+  return by.join(" ");
+}
+
+function checkFilter(text: string): Problem | undefined {
+  try {
+    filter(text);
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof FilterError)) throw error;
+    return { text: error.message.split("\n")[0]!.replace(/^Cannot filter: /, ""), at: error.position };
+  }
+}
+
+function now(): bigint {
+  return BigInt(Date.now()) * 1_000_000n;
+}

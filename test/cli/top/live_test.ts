@@ -1,0 +1,134 @@
+/** The live screen as a sink: what is drawn of what comes, and what keys do. */
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { Live, type LiveOptions } from "../../../cli/top/live.ts";
+import type { Screen } from "../../../cli/top/terminal.ts";
+import { NOTHING } from "../../../cli/session.ts";
+import { RecordingFile } from "../../../src/receive/recording.ts";
+import { IterableInput } from "../../../src/receive/recording_input.ts";
+import type { BatchBuffer } from "../../../src/stream/batch.ts";
+import { recording, type Sampled } from "./samples.ts";
+
+class FakeScreen implements Screen {
+  readonly hasColors = false;
+  lines: readonly string[] = [];
+  closed = 0;
+  columns = 80;
+  rows = 24;
+  size(): { columns: number; rows: number } {
+    return this;
+  }
+  draw(lines: readonly string[]): void {
+    // deno-lint-ignore no-control-regex -- what sets words off
+    this.lines = lines.map((line) => line.replace(/\x1b\[\d*m/g, "").trimEnd());
+  }
+  close(): void {
+    this.closed++;
+  }
+}
+
+function live(options: Partial<LiveOptions> = {}): { live: Live; screen: FakeScreen; quits: () => number } {
+  const screen = new FakeScreen();
+  let quits = 0;
+  const live = new Live({
+    title: () => "title",
+    by: "ipsource",
+    unit: "packets",
+    flows: 100,
+    only: [],
+    isFiltered: false,
+    speeds: () => new Map(),
+    checkKeys: () => undefined,
+    quit: () => quits++,
+    ...options,
+  });
+  live.show(screen);
+  live.start(NOTHING);
+  return { live, screen, quits: () => quits };
+}
+
+/** Takes samples as if they came now. */
+async function take(live: Live, samples: readonly Sampled[]): Promise<void> {
+  const source = new RecordingFile(
+    new IterableInput((async function* (): AsyncGenerator<Uint8Array> {
+      yield await Promise.resolve(recording(samples));
+    })()),
+  );
+  for await (const batch of source.lentBatches()) {
+    (batch as BatchBuffer).recorded = false;
+    live.take(batch);
+  }
+}
+
+const rowsOf = ({ lines }: FakeScreen): string[] => {
+  const heading = lines.findIndex((line) => /share$/.test(line));
+  return lines.slice(heading + 1, lines.findIndex((line, i) => i > heading && line === "")).map((line) => line.split(/ {2,}/)[0]!);
+};
+
+test("flows are drawn as they come, ordered by traffic or by name, of the keys and the filter that are typed", async () => {
+  const { live: sink, screen, quits } = live();
+  await take(sink, [{ from: 9 }, { from: 9 }, { from: 9 }, { from: 10 }, { from: 10 }, { from: 2 }]);
+  assertEquals(sink.written, 6);
+  sink.changed();
+  assertEquals(rowsOf(screen), ["10.0.0.9", "10.0.0.10", "10.0.0.2"]);
+  sink.typed("s");
+  assertEquals(rowsOf(screen), ["10.0.0.2", "10.0.0.9", "10.0.0.10"]);
+  sink.typed("/src host 10.0.0.9\r");
+  assertMatch(screen.lines[1]!, /^0 samples in .*; filter: src host 10\.0\.0\.9$/);
+  await take(sink, [{ from: 9 }, { from: 10 }]);
+  sink.typed("s");
+  assertEquals(rowsOf(screen), ["10.0.0.9"]);
+  sink.typed("/\x15\rK\x15udpdestinationport\r");
+  await take(sink, [{ from: 9 }, { from: 10 }]);
+  sink.changed();
+  assertEquals(rowsOf(screen), ["53"]);
+  assertEquals(quits(), 0);
+  sink.typed("q");
+  assertEquals(quits(), 1);
+  await sink.close();
+  assertEquals(screen.closed, 1);
+});
+
+test("what is paused stays; samples are counted on", async () => {
+  const { live: sink, screen } = live();
+  await take(sink, [{ from: 1 }]);
+  sink.typed("p");
+  const before = screen.lines;
+  await take(sink, [{ from: 2 }]);
+  sink.changed();
+  assertEquals(screen.lines.slice(1), before.slice(1));
+  assertMatch(screen.lines[0]!, /PAUSED/);
+  sink.typed("p");
+  assertEquals(rowsOf(screen).sort(), ["10.0.0.1", "10.0.0.2"]);
+  sink.abort();
+});
+
+test("more flows than there is room for are scrolled through, and not beyond the last", async () => {
+  const { live: sink, screen } = live();
+  await take(sink, Array.from({ length: 50 }, (_, i) => Array.from({ length: 60 - i }, () => ({ from: i + 1 }))).flat());
+  sink.changed();
+  const first = rowsOf(screen);
+  assertEquals(first[0], "10.0.0.1");
+  assert(first.length > 5 && first.length < 24);
+  sink.typed("\x1b[B");
+  assertEquals(rowsOf(screen)[0], "10.0.0.2");
+  for (let i = 0; i < 20; i++) sink.typed("\x1b[6~");
+  assertEquals(rowsOf(screen), ["10.0.0.50"]);
+  sink.typed("\x1b[H");
+  assertEquals(rowsOf(screen)[0], "10.0.0.1");
+  sink.abort();
+});
+
+test("messages are shown; a terminal that is gone ends it without an error, one that fails with one", async () => {
+  const { live: sink, screen } = live();
+  assert(sink.tell("psample: eth0 is down\n"));
+  assert(screen.lines.includes("eth0 is down"));
+  sink.failed(undefined);
+  assertEquals(await sink.ended, undefined);
+  const { live: broken } = live();
+  const error = new Error("no");
+  broken.failed(error);
+  assertEquals(await broken.ended, error);
+  for (const one of [sink, broken]) one.abort();
+  assertEquals(sink.isShown, false);
+});

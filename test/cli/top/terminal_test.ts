@@ -1,0 +1,143 @@
+/** A terminal is afterwards what it was before, and shows meanwhile what is drawn. */
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { programs } from "../../support/programs.ts";
+
+const PROGRAM = new URL("screen_program.ts", import.meta.url).pathname;
+const WORDS = [process.execPath, ..."Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt", "--allow-ffi", "--allow-env"], PROGRAM];
+const ENTER = "\x1b[?1049h\x1b[?25l";
+const LEAVE = "\x1b[?25h\x1b[?1049l";
+const NEEDS = programs("script", "stty", "bash");
+
+/** A terminal of 80 by 24, in which an interactive shell runs, with job control. */
+class Terminal implements AsyncDisposable {
+  /** Everything that it was told to show. */
+  shown = "";
+  readonly #child;
+  readonly #ended: Promise<unknown>;
+
+  constructor(environment: Readonly<Record<string, string | undefined>> = {}) {
+    const shell = "stty cols 80 rows 24; exec bash --norc --noprofile --noediting -i";
+    this.#child = spawn("script", ["-qfec", shell, "/dev/null"], {
+      env: { ...process.env, NO_COLOR: undefined, TERM: "xterm", PS1: "", LC_ALL: "C.UTF-8", ...environment },
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    this.#child.stdout.setEncoding("utf8").on("data", (text: string) => this.shown += text);
+    this.#ended = new Promise((resolve) => this.#child.on("close", resolve));
+  }
+
+  type(text: string): void {
+    this.#child.stdin.write(text);
+  }
+
+  /** Waits until it has shown this, behind `from`; returns what it had shown before and behind. */
+  async shows(what: string | RegExp, from = 0): Promise<number> {
+    const deadline = Date.now() + 20_000;
+    for (;;) {
+      const rest = this.shown.slice(from);
+      const [found] = typeof what === "string" ? rest.includes(what) ? [what] : [] : what.exec(rest) ?? [];
+      if (found !== undefined) return from + rest.indexOf(found) + found.length;
+      if (Date.now() > deadline) throw new Error(`waited in vain for ${what} in ${JSON.stringify(this.shown.slice(from))}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  /** What stty -g says of it now. */
+  async mode(): Promise<string> {
+    const from = this.shown.length;
+    this.type('echo "mode=$(stty -g)=end"\n');
+    // Not the echo of the line.
+    const end = await this.shows(/mode=[\da-f:]+=end/, from);
+    return this.shown.slice(this.shown.lastIndexOf("mode=", end), end);
+  }
+
+  /** Starts the program, and waits until it has drawn. Returns where its output ends. */
+  async start(how: string): Promise<number> {
+    const from = this.shown.length;
+    this.type(`${WORDS.map((word) => `'${word}'`).join(" ")} ${how}; echo "status=$?"\n`);
+    return await this.shows("colours", await this.shows('typed ""', await this.shows("screen of 80 x 24", await this.shows(ENTER, from))));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#child.kill("SIGKILL");
+    await this.#ended;
+  }
+}
+
+for (const [how, status] of [["close", 0], ["throw", 1], ["reject", 1], ["exit", 7]] as const) {
+  test(`a screen that ends by ${how} leaves the terminal as it was`, NEEDS, async () => {
+    await using terminal = new Terminal();
+    const before = await terminal.mode();
+    const from = await terminal.start(how);
+    terminal.type("ab");
+    await terminal.shows('typed "ab"', from);
+    terminal.type("q");
+    const left = await terminal.shows(LEAVE, from);
+    await terminal.shows(`status=${status}\r`, from);
+    assertEquals(terminal.shown.indexOf(ENTER, from), -1, "entered again");
+    assertEquals(await terminal.mode(), before);
+    // What is said about a bug is said on the screen that stays. (Bun tells of a rejection first.)
+    if (how === "throw" || (how === "reject" && !("Bun" in globalThis))) assert(terminal.shown.indexOf("a bug", from) > left);
+  });
+}
+
+test("Ctrl-Z gives the terminal back, and fg takes it again", NEEDS, async () => {
+  await using terminal = new Terminal();
+  const before = await terminal.mode();
+  let at = await terminal.start("close");
+  for (let i = 0; i < 2; i++) {
+    terminal.type("\x1a");
+    at = await terminal.shows(LEAVE, at);
+    at = await terminal.shows("Stopped", at);
+    assertEquals(await terminal.mode(), before);
+    at = terminal.shown.length;
+    terminal.type("fg\n");
+    at = await terminal.shows("screen of 80 x 24", await terminal.shows(ENTER, at));
+    terminal.type("x");
+    at = await terminal.shows(`typed "${"x".repeat(i + 1)}"`, at);
+  }
+  terminal.type("q");
+  await terminal.shows(LEAVE, at);
+  assertEquals(await terminal.mode(), before);
+});
+
+test("another size is drawn at once, all of it", NEEDS, async () => {
+  await using terminal = new Terminal();
+  const from = await terminal.start("close");
+  // Of the terminal that the program is in: its own standard output.
+  const { stdout } = await output(
+    "sh",
+    "-c",
+    `for fd in /proc/[0-9]*/fd/1; do case $(tr '\\0' ' ' </proc/$(echo $fd | cut -d/ -f3)/cmdline 2>/dev/null) in *screen_program*) readlink $fd; esac; done`,
+  );
+  const device = stdout.trim().split("\n").filter((path) => path.startsWith("/dev/pts/")).at(-1)!;
+  await output("stty", "-F", device, "cols", "100", "rows", "30");
+  await terminal.shows("colours", await terminal.shows("screen of 100 x 30", from));
+  terminal.type("q");
+  await terminal.shows("status=0\r", from);
+});
+
+test("NO_COLOR has no colours; a terminal without a cursor, and none at all, are no screen", NEEDS, async () => {
+  await using plain = new Terminal({ NO_COLOR: "1" });
+  await plain.start("close");
+  assertStringIncludes(plain.shown, "no colours");
+  for (const TERM of ["dumb", ""]) {
+    await using dumb = new Terminal({ TERM });
+    dumb.type(`${WORDS.map((word) => `'${word}'`).join(" ")} close; echo "status=$?"\n`);
+    await dumb.shows("status=0\r", await dumb.shows("no screen\r"));
+    assertEquals(dumb.shown.includes("\x1b[?1049h"), false);
+  }
+  const { stdout } = await output(WORDS[0]!, ...WORDS.slice(1), "close");
+  assertMatch(stdout, /^no screen\n$/);
+});
+
+function output(program: string, ...args: string[]): Promise<{ stdout: string }> {
+  return new Promise((resolve) => {
+    let stdout = "";
+    const child = spawn(program, args, { stdio: ["ignore", "pipe", "inherit"] });
+    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
+    child.on("close", () => resolve({ stdout }));
+  });
+}
