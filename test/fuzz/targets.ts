@@ -224,8 +224,13 @@ async function runCommand(words: readonly string[]): Promise<unknown> {
   const world = io();
   const rest = words.slice(1);
   if (words[0] === "read") return await read.run(rest, world);
-  // Without this switch it would set sampling up.
-  return parse(rest, capture.options).given.has("dryRun") ? await capture.run(rest, world) : undefined;
+  const { given, options, words: devices } = parse(rest, capture.options);
+  const named = [...options.device as string[] | undefined ?? [], ...devices];
+  // It would set sampling up, or ask the kernel what devices there are.
+  if (!given.has("dryRun") || given.has("explain") || given.has("netns") || named.some((word) => /^any$|[*?[]/.test(word))) {
+    return undefined;
+  }
+  return await capture.run(rest, world);
 }
 
 const commandLines: readonly Uint8Array[] = argumentLines.flatMap((line) => {
