@@ -10,7 +10,7 @@ export const tc: Command = {
   summary: "the parts of iproute2's tc that concern sampling",
   usage: "tc [-s] [-d] [-j] [-p] [-n NETNS] OBJECT COMMAND ...",
   about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress, " +
-    "filter matchall|flower|u32 with action sample, and actions of the kind sample. -n NETNS, or --netns NAME, is the network " +
+    "filter matchall|flower|u32|bpf with action sample, and actions of the kind sample. -n NETNS, or --netns NAME, is the network " +
     "namespace to work in: a name as ip netns lists them, or a path; it requires CAP_SYS_ADMIN.",
   examples: [
     ["psample tc qdisc add dev eth0 clsact", "attach point for filters"],

@@ -177,7 +177,7 @@ class KeyReader {
         keys[several] = limits;
         keys[single] = port;
       }
-      if (protocol === IPPROTO_TCP) keys.tcpFlags = this.#byte(region, start + 13);
+      if (protocol === IPPROTO_TCP) keys.tcpFlags = this.#masked(region, start + 13, 1);
     } else if (protocol === icmp) {
       keys.icmpType = this.#masked(region, start, 1);
       keys.icmpCode = this.#masked(region, start + 1, 1);
@@ -215,13 +215,8 @@ class KeyReader {
       value = value << 8 | (bits === 0 ? 0 : this.#facts.take(region, at + i, bits)!);
     }
     if (mask === 0) return undefined;
-    return { value, mask: mask === (1 << 8 * size) - 1 ? undefined : mask };
-  }
-
-  /** The same of a byte that flower has in a wider field: that it is meant as a whole has to be said. */
-  #byte(region: number, at: number): MaskedNumber | undefined {
-    const masked = this.#masked(region, at, 1);
-    return masked && { value: masked.value, mask: masked.mask ?? 0xff };
+    // As tc sends it: the mask of a port is left out if it is all of it.
+    return { value, mask: mask === 0xffff ? undefined : mask };
   }
 
   /** An address, if its bits are those in front: other masks have no form that tc reads. */

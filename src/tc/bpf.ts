@@ -43,6 +43,8 @@ export interface BpfClassifier {
 export interface BpfSpec {
   /** The kind of classifier. */
   kind: "bpf";
+  /** The class to put packets into. */
+  classId?: number | undefined;
   /** A program of classic BPF: `struct sock_filter`, 8 bytes an instruction. A result other than 0 is a match. */
   program: Uint8Array;
   /** TCA_CLS_FLAGS_SKIP_HW or TCA_CLS_FLAGS_SKIP_SW. */
@@ -53,6 +55,7 @@ export interface BpfSpec {
 
 /** Writes the attributes inside TCA_OPTIONS. */
 export function writeBpf(writer: AttrWriter, spec: BpfSpec): void {
+  writer.u32(TCA_BPF_CLASSID, spec.classId);
   writer.u16(TCA_BPF_OPS_LEN, spec.program.length / SOCK_FILTER_SIZE);
   writer.bytes(TCA_BPF_OPS, spec.program);
   writeActions(writer, TCA_BPF_ACT, spec.actions);

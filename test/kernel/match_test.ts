@@ -225,13 +225,30 @@ scene("each match is the filter that tc makes of the line that --dry-run prints"
   await Promise.all(handles.map((handle) => handle.remove()));
 });
 
-scene("psample tc lists the filter of a program as tc does", async () => {
+scene("psample tc adds and lists what a match becomes as tc does", async () => {
   bareWire();
   await using _handle = await addSampling({ device: "a", direction: "ingress", rate: 10, group: 5, match: "tcp port 443 or icmp" });
   tc(
     "filter add dev a ingress pref 7 protocol ip bpf da bytecode '1,6 0 0 0' classid 1:5",
     "filter add dev a ingress pref 8 protocol all bpf bytecode '2,48 0 0 0,6 0 0 4294967295' skip_hw action sample rate 3 group 6 pass",
   );
+  // What psample tc adds is what tc adds.
+  for (
+    const [i, [protocol, words]] of ([
+      ["all", ["bpf", "bytecode", "4,40 0 0 12,21 0 1 2054,6 0 0 4294967295,6 0 0 0", "flowid", "1:6"]],
+      ["ip", ["flower", "ip_proto", "icmp", "type", "8/15", "code", "0", "ip_tos", "184/0xfc", "ip_ttl", "5"]],
+      ["ip", ["flower", "ip_proto", "tcp", "tcp_flags", "0x2/12", "dst_mac", "02:00:00:00:00:01/24"]],
+      ["arp", ["flower", "arp_op", "reply", "arp_sip", "192.0.2.0/24", "arp_tip", "192.0.2.1"]],
+    ] as const).entries()
+  ) {
+    const line = (side: string): string[] => ["filter", "add", "dev", "a", side, "pref", `${20 + i}`, "protocol", protocol, ...words];
+    const action = ["action", "sample", "rate", "9", "group", "9", "index", `${50 + i}`];
+    run("tc", [...line("egress"), ...action]);
+    const io = fakeIo();
+    assertEquals(await main(["tc", ...line("ingress"), "action", "sample", "index", `${50 + i}`], io), 0, io.errors());
+    const [ours, theirs] = ["ingress", "egress"].map((side) => run("tc", ["filter", "show", "dev", "a", side, "pref", `${20 + i}`]));
+    assertEquals(ageless(ours!), ageless(theirs!));
+  }
   for (const options of [[], ["-s"], ["-o"], ["-j"], ["-j", "-p"]]) {
     const words = [...options, "filter", "show", "dev", "a", "ingress"];
     const io = fakeIo();

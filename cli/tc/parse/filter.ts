@@ -3,6 +3,7 @@ import type { TcTask } from "../command.ts";
 import { ETH_P_ALL } from "../../../src/wire/ether_types.ts";
 import type { ClassifierSpec } from "../../../src/tc/filter.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, type TcChange } from "../../../src/tc/tcmsg.ts";
+import { parseBpf } from "./bpf.ts";
 import { parseFlower } from "./flower.ts";
 import { matchallHandle, parseMatchall } from "./matchall.ts";
 import { parseU32 } from "./u32.ts";
@@ -111,6 +112,10 @@ function changeFilter(what: TcChange | "get", words: Words): TcTask {
     case "u32":
       number = handle === undefined ? 0 : u32Handle(handle) ?? fail(new TcRefusal("Illegal filter ID", 1));
       classifier = parseU32(words);
+      break;
+    case "bpf":
+      number = handle === undefined ? 0 : unsigned(handle, 0) ?? fail(illegal("handle"));
+      classifier = parseBpf(words);
       break;
     default:
       throw outside(`filter of the kind ${kind}`);

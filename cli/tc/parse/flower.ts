@@ -1,8 +1,9 @@
 /** The words of flower. */
-import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_IP, ETH_P_IPV6 } from "../../../src/wire/ether_types.ts";
+import { type MaskedAddress, prefixMask } from "../../../src/tc/address.ts";
+import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../../src/wire/ether_types.ts";
 import type { ClassifierSpec } from "../../../src/tc/filter.ts";
 import type { FlowerKeys, MaskedNumber, PortRange } from "../../../src/tc/flower.ts";
-import { IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_protocols.ts";
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_protocols.ts";
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../../src/tc/tcmsg.ts";
 import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier.ts";
 import { IP_PROTOCOLS } from "../../../src/wire/ip_protocols.ts";
@@ -138,6 +139,36 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
         else keys.sourcePort = ports;
         break;
       }
+      case "dst_mac":
+        keys.destinationMac = flowerMac(words.value()) ?? fail(illegal("dst_mac"));
+        break;
+      case "src_mac":
+        keys.sourceMac = flowerMac(words.value()) ?? fail(illegal("src_mac"));
+        break;
+      case "ip_tos":
+        keys.tos = masked(words.value(), 10, 16, 0xff) ?? fail(illegal("ip_tos"));
+        break;
+      case "ip_ttl":
+        keys.ttl = masked(words.value(), 10, 16, 0xff) ?? fail(illegal("ip_ttl"));
+        break;
+      case "type":
+        keys.icmpType = flowerIcmp(words.value(), innerType, keys.ipProtocol) ?? fail(illegal("icmp type"));
+        break;
+      case "code":
+        keys.icmpCode = flowerIcmp(words.value(), innerType, keys.ipProtocol) ?? fail(illegal("icmp code"));
+        break;
+      case "tcp_flags":
+        keys.tcpFlags = masked(words.value(), 16, 16, 0xffff, 0x0fff) ?? fail(illegal("tcp_flags"));
+        break;
+      case "arp_op":
+        keys.arpOperation = flowerArpOperation(words.value(), innerType) ?? fail(illegal("arp_op"));
+        break;
+      case "arp_sip":
+        keys.arpSource = flowerArpAddress(words.value(), innerType) ?? fail(illegal("arp_sip"));
+        break;
+      case "arp_tip":
+        keys.arpTarget = flowerArpAddress(words.value(), innerType) ?? fail(illegal("arp_tip"));
+        break;
       case "action":
         takeActions(words, found);
         break;
@@ -171,6 +202,43 @@ function flowerAddress(text: string, type: number): FlowerKeys["source"] {
   }
   const name = families.length > 1 ? "any valid" : families[0] === 4 ? "inet" : "inet6";
   throw new TcRefusal(`Error: ${name} prefix is expected rather than "${text}".`, 1);
+}
+
+/** A number and its mask behind a slash, each in its base; without a mask `whole` is meant. */
+function masked(text: string, base: 10 | 16, maskBase: 10 | 16, most: number, whole = most): MaskedNumber | undefined {
+  const slash = text.indexOf("/");
+  const value = unsigned(slash < 0 ? text : text.slice(0, slash), base, most);
+  const mask = slash < 0 ? whole : unsigned(text.slice(slash + 1), maskBase, most);
+  return value === undefined || mask === undefined ? undefined : { value, mask };
+}
+
+function flowerIcmp(text: string, type: number, protocol: number | undefined): MaskedNumber | undefined {
+  if (protocol !== (type === ETH_P_IP ? IPPROTO_ICMP : type === ETH_P_IPV6 ? IPPROTO_ICMPV6 : undefined)) return undefined;
+  return masked(text, 10, 10, 0xff);
+}
+
+function flowerArpOperation(text: string, type: number): MaskedNumber | undefined {
+  if (type !== ETH_P_ARP && type !== ETH_P_RARP) return undefined;
+  const named = ["request", "reply"].indexOf(text) + 1;
+  return named > 0 ? { value: named, mask: 0xff } : masked(text, 10, 10, 0xff);
+}
+
+function flowerArpAddress(text: string, type: number): MaskedAddress | undefined {
+  return type === ETH_P_ARP || type === ETH_P_RARP ? prefixOf(text, 4) : undefined;
+}
+
+/** A hardware address, with a mask in the same form or a number of bits behind a slash. */
+function flowerMac(text: string): MaskedAddress | undefined {
+  const [head = "", tail, ...more] = text.split("/");
+  const address = macBytes(head);
+  const bits = tail === undefined ? 48 : unsigned(tail, 10, 48);
+  const mask = bits === undefined ? macBytes(tail!) : prefixMask(bits, 6);
+  return address && mask && more.length === 0 ? { address, mask } : undefined;
+}
+
+function macBytes(text: string): Uint8Array | undefined {
+  if (!/^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/.test(text)) return undefined;
+  return Uint8Array.from(text.split(":"), (part) => parseInt(part, 16));
 }
 
 function flowerPorts(text: string, protocol: number | undefined): MaskedNumber | PortRange | undefined {

@@ -8,7 +8,8 @@ export const TC_HELP = `Usage: psample tc [ -s | -d | -r | -j | -p | -o | -n NET
   filter  { add | del | replace | change | get | show } dev DEV
           [ ingress | egress | root | parent ffff: ]
           [ protocol PROTO ] [ pref N ] [ handle H ] [ chain N ]
-          { matchall | flower KEYS | u32 match SELECTOR }
+          { matchall | flower KEYS | u32 match SELECTOR |
+            bpf bytecode CODE }
           [ skip_hw | skip_sw ] action sample ...
   actions { add | replace | change } action sample rate N group N
           [ trunc N ] [ CONTROL ] [ index N ] [ cookie HEX ]

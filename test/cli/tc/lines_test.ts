@@ -11,7 +11,7 @@ import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS } from "../../../src/tc/tcmsg.t
 const ALL = compileMatch([], "ethernet");
 
 function read(line: string): TcTask {
-  const [name, ...words] = line.split(" ");
+  const [name, ...words] = line.match(/'[^']*'|\S+/g)!.map((word) => word.replace(/^'(.*)'$/, "$1"));
   assertEquals(name, "tc");
   const command = parseTc(words);
   if (command.kind === "usage") throw new Error(`${line}: ${command.text}`);
@@ -37,6 +37,14 @@ test("tcLines: every match, read back by psample tc, is the filter that capture 
       "ip and tcp dst portrange 80-90 and dst net 10.0.0.0/8 and tcp src port 1024",
       "ip and sctp src portrange 7-9 and sctp dst port 5",
       "icmp6",
+      "icmp[icmptype] = icmp-echo",
+      "icmp6[0] & 0xf0 = 128 and icmp6[1] = 3",
+      "tcp[tcpflags] & tcp-syn != 0",
+      "ip[1] & 0xfc = 0xb8 and ip[8] = 5",
+      "ether src 02:00:00:00:00:01",
+      "arp src host 192.0.2.1 and arp[6:2] = 1",
+      "tcp port 443 or icmp",
+      "not arp",
       "ip proto 47",
       "vlan 5",
       "vlan and ether proto 0x88b5",
@@ -53,6 +61,8 @@ test("tcLines: every match, read back by psample tc, is the filter that capture 
     assertEquals(classifier?.kind, compiled.kind, match);
     if (compiled.kind === "flower") {
       assertEquals(classifier?.kind === "flower" && { keys: classifier.keys }, { keys: defined(compiled.keys) }, match);
+    } else if (compiled.kind === "bpf") {
+      assertEquals(classifier?.kind === "bpf" && classifier.program, compiled.program, match);
     } else {
       assertEquals([compiled.kind, match], ["matchall", ""]);
     }
@@ -68,6 +78,31 @@ test("tcLines: a program is decimal numbers, as tc reads it", () => {
   const [, line] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress" }, compileMatch(["len > 60"], "raw-ip"));
   const program = "4,128 0 0 0,37 0 1 60,6 0 0 4294967295,6 0 0 0";
   assertEquals(line, `tc filter add dev v0 ingress protocol all bpf bytecode '${program}' action sample rate 1 group 1 continue`);
+});
+
+test("psample tc: a program that is none, a mask and an address that are none, and what belongs to others, in a sentence", () => {
+  const refusals: readonly (readonly [string, RegExp])[] = [
+    ["bpf bytecode 2,6,0", /length is less|instruction 0/],
+    ["bpf bytecode '2,6 0 0 0'", /parsed program length is less than encoded/],
+    ["bpf bytecode '1,6 0 0 0,6 0 0 0'", /real program length exceeds/],
+    ["bpf bytecode '0,'", /bytecode len/],
+    ["bpf bytecode '5000,6 0 0 0'", /bytecode len/],
+    ["bpf bytecode '1,6 0 256 0'", /instruction 0/],
+    ["bpf da bytecode '1,6 0 0 0'", /bpf da.*use tc for it/],
+    ["bpf object-file x.o", /use tc for it/],
+    ["bpf skip_hw", /bpf without bytecode/],
+    ["flower dst_mac 02:00", /Illegal "dst_mac"/],
+    ["flower src_mac 02:00:00:00:00:01/49", /Illegal "src_mac"/],
+    ["flower ip_ttl 256", /Illegal "ip_ttl"/],
+    ["flower type 8", /Illegal "icmp type"/],
+    ["flower arp_sip 10.0.0.1", /Illegal "arp_sip"/],
+    ["flower tcp_flags 2/fffff", /Illegal "tcp_flags"/],
+  ];
+  for (const [words, said] of refusals) {
+    const line = `filter add dev v0 ingress protocol ip ${words} action sample rate 1 group 1`;
+    const command = parseTc(line.match(/'[^']*'|\S+/g)!.map((word) => word.replace(/^'(.*)'$/, "$1")));
+    assertEquals(command.kind === "usage" && said.test(command.text), true, `${line}: ${command.kind === "usage" && command.text}`);
+  }
 });
 
 test("tcLines: the clsact, and a filter in each direction, with everything that was asked for", () => {

@@ -12,7 +12,7 @@ const OUTSIDE = 2;
 
 /** Sessions in which psample tc does something else on purpose: their status, and why. */
 const EXCEPTIONS: readonly (readonly [pattern: RegExp, status: number, why: string])[] = [
-  [/flower .*\b(cvlan_id|dst_mac|type|tcp_flags|arp_op|enc_dst_ip|indev|num_of_vlans) /, OUTSIDE, "a flower key that match has not"],
+  [/flower .*\b(cvlan_id|ip_flags|arp_sha|enc_dst_ip|indev|num_of_vlans) /, OUTSIDE, "a flower key that match has not"],
   [/filter add .* flower$/, OUTSIDE, "a filter that samples nothing"],
   [/u32 (match ether|match mark|divisor) /, OUTSIDE, "a u32 selector that match has not"],
   [/^tc actions (get|ls|flush) action nosuch/, OUTSIDE, "an action that is no sampling"],
