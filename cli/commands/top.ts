@@ -383,6 +383,9 @@ function titleOf(
   return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${own}`;
 }
 
+/** So many texts are told again: what was told months ago is no news. */
+const MOST_ASIDES = 100;
+
 /** What is told while there is a screen: there for a while, and again when the screen is gone. */
 class Asides {
   /** Whether the screen has taken a text. */
@@ -397,7 +400,11 @@ class Asides {
   }
 
   #err(text: string): void {
-    if (this.take(text)) return void this.#taken.push(text);
+    if (this.take(text)) {
+      this.#taken.push(text);
+      if (this.#taken.length > MOST_ASIDES) this.#taken.shift();
+      return;
+    }
     for (const before of this.#taken.splice(0)) this.#io.err(before);
     this.#io.err(text);
   }

@@ -6,6 +6,7 @@ import type { Batch } from "../../src/stream/batch.ts";
 import type { Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { Stage } from "../../src/stream/stage.ts";
+import { printable } from "../../src/wire/text.ts";
 import { allOf } from "./all_of.ts";
 import type { Unit } from "./figures.ts";
 import { keysOf } from "./keys.ts";
@@ -98,7 +99,12 @@ export class Live implements Sink, ScreenEvents {
 
   /** Shows a message for a while. Returns true: it was taken. */
   tell(text: string): boolean {
-    this.#messages.push({ text: text.replace(/^psample: /, "").trimEnd(), atMs: performance.now() });
+    // What somebody else's message contains must not steer the terminal.
+    const safe = text.trim().replace(/^psample: /, "").replace(/\s+/g, " ").replace(
+      /[\p{C}\p{Zl}\p{Zp}]/gu,
+      (character) => printable(character),
+    );
+    this.#messages.push({ text: safe, atMs: performance.now() });
     this.#draw();
     return true;
   }

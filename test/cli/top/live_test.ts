@@ -123,6 +123,8 @@ test("messages are shown; a terminal that is gone ends it without an error, one 
   const { live: sink, screen } = live();
   assert(sink.tell("psample: eth0 is down\n"));
   assert(screen.lines.includes("eth0 is down"));
+  sink.tell("psample: of \x1b]0;owned\x07\nsomebody\u202e\n");
+  assert(screen.lines.includes("of \\x1b]0;owned\\x07 somebody\\xe2\\x80\\xae"));
   sink.failed(undefined);
   assertEquals(await sink.ended, undefined);
   const { live: broken } = live();
