@@ -1,10 +1,13 @@
 /** A program with a screen, which ends in the way that its argument names: for what a terminal is afterwards. */
+import { readlinkSync } from "node:fs";
 import process from "node:process";
 import { openScreen, type Screen } from "../../../cli/top/terminal.ts";
 import { loadSys } from "../../../src/sys/load.ts";
 
 const [how = ""] = process.argv.slice(2);
 let typed = "";
+/** The terminal, for whoever wants to give it another size. */
+const device = readlinkSync("/proc/self/fd/1");
 const screen: Screen | undefined = openScreen(await loadSys(), {
   typed: (text) => {
     typed += text;
@@ -26,7 +29,12 @@ draw();
 function draw(): void {
   if (!screen) return;
   const { columns, rows } = screen.size();
-  screen.draw([`screen of ${columns} x ${rows}`, `typed ${JSON.stringify(typed)}`, screen.hasColors ? "colours" : "no colours"]);
+  screen.draw([
+    `screen of ${columns} x ${rows}`,
+    `typed ${JSON.stringify(typed)}`,
+    `on ${device}`,
+    screen.hasColors ? "colours" : "no colours",
+  ]);
 }
 
 function end(): void {

@@ -6,7 +6,11 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { programs } from "../../support/programs.ts";
 
 const PROGRAM = new URL("screen_program.ts", import.meta.url).pathname;
-const WORDS = [process.execPath, ..."Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt", "--allow-ffi", "--allow-env"], PROGRAM];
+const WORDS = [
+  process.execPath,
+  ..."Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt", "-A"],
+  PROGRAM,
+];
 const ENTER = "\x1b[?1049h\x1b[?25l";
 const LEAVE = "\x1b[?25h\x1b[?1049l";
 const NEEDS = programs("script", "stty", "bash");
@@ -106,14 +110,8 @@ test("Ctrl-Z gives the terminal back, and fg takes it again", NEEDS, async () =>
 test("another size is drawn at once, all of it", NEEDS, async () => {
   await using terminal = new Terminal();
   const from = await terminal.start("close");
-  // Of the terminal that the program is in: its own standard output.
-  const { stdout } = await output(
-    "sh",
-    "-c",
-    `for fd in /proc/[0-9]*/fd/1; do case $(tr '\\0' ' ' </proc/$(echo $fd | cut -d/ -f3)/cmdline 2>/dev/null) in *screen_program*) readlink $fd; esac; done`,
-  );
-  const device = stdout.trim().split("\n").filter((path) => path.startsWith("/dev/pts/")).at(-1)!;
-  await output("stty", "-F", device, "cols", "100", "rows", "30");
+  const [, device] = /on (\/dev\/pts\/\d+)/.exec(terminal.shown)!;
+  await output("stty", "-F", device!, "cols", "100", "rows", "30");
   await terminal.shows("colours", await terminal.shows("screen of 100 x 30", from));
   terminal.type("q");
   await terminal.shows("status=0\r", from);
