@@ -73,12 +73,16 @@ export interface ListenOptions extends NetnsOptions {
  * }
  * ```
  *
- * @example Print the samples of what goes to and from the web
+ * @example Print ten samples of what goes to and from the web
  * ```ts ignore
  * import { listen } from "@psample/psample";
  *
  * await using listener = await listen({ filter: "tcp port 443 and not net 10.0.0.0/8", events: false });
- * for await (const sample of listener) console.log(sample.oneIn, sample.originalBytes, sample.data);
+ * let left = 10;
+ * for await (const sample of listener) {
+ *   console.log(sample.oneIn, sample.originalBytes, sample.data);
+ *   if (--left === 0) break;
+ * }
  * console.log("lost:", listener.stats().lost);
  * ```
  *

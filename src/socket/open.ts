@@ -18,7 +18,10 @@ import { CLONE_NEWNET, EACCES, EINVAL, ENOENT, EPERM, O_CLOEXEC, O_NOCTTY, O_NON
  *
  * const netns = "blue";
  * await using sampling = await addSampling({ device: "eth0", rate: 100, netns });
- * for await (const sample of await listen({ groups: [sampling.group!], events: false, netns })) console.log(sample.sequence);
+ * for await (const sample of await listen({ groups: [sampling.group!], events: false, netns })) {
+ *   console.log("the first:", sample.originalBytes, sample.data);
+ *   break;
+ * }
  * ```
  *
  * @category Network namespaces

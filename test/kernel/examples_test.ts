@@ -3,15 +3,23 @@ import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
 import { examples, withFiles } from "../support/examples.ts";
-import { ethernet, PEER } from "./frames.ts";
+import { ETH_EXPERIMENT, ETH_IPV4, ethernet, ip as ipPacket, PEER, words } from "./frames.ts";
+import { Named } from "./namespace.ts";
 import { openDirectory, Program, scriptWords } from "./runtime.ts";
 import { ip, pause, scene, send, tc } from "./scene.ts";
 
 const ETH0 = 150;
+/** What somebody sends: no protocol that there is, and TCP to port 443. */
+const FRAMES = [
+  ethernet(PEER, PEER, ETH_EXPERIMENT, new Uint8Array(60)),
+  ethernet(PEER, PEER, ETH_IPV4, ipPacket({ from: "192.0.2.1", to: "198.51.100.7" }, 6, words(40000, 443, 0, 1, 0, 1, 0x5010, 1024, 0, 0))),
+];
 
 for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)) {
   scene(`the example in ${name} runs as it stands there`, "module:dummy", async () => {
-    ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
+    using there = code.includes("netns") ? new Named() : undefined;
+    const addEth0 = (): void => ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
+    there ? there.inside(addEth0) : addEth0();
     // What adds its own sampling has nothing before it; everybody else finds two groups that get everything.
     if (!code.includes("addSampling")) {
       tc("qdisc add dev eth0 clsact");
@@ -22,9 +30,9 @@ for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)
       if (code.includes("readRecording")) {
         const recorded =
           `import { listen, pump, recordTo } from "@psample/psample";\nawait pump(await listen(), [], [recordTo("samples.pcapng")], { count: 3 });`;
-        assertEquals((await runs(recorded, directory)).status, 0);
+        assertEquals((await runs(recorded, directory, there)).status, 0);
       }
-      const { status, out, err } = await runs(code, directory);
+      const { status, out, err } = await runs(code, directory, there);
       assertEquals(status, 0, `${out}${err}`);
     } finally {
       rmSync(directory, { recursive: true });
@@ -33,15 +41,21 @@ for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)
 }
 
 /** Runs a program while somebody uses the network: else there would be nothing to sample. */
-async function runs(code: string, directory: string): Promise<{ status: number | null; out: string; err: string }> {
+async function runs(
+  code: string,
+  directory: string,
+  there: Named | undefined,
+): Promise<{ status: number | null; out: string; err: string }> {
   const file = join(directory, "example.ts");
   // Samples of one in a hundred and of one in a thousand are not waited for.
-  writeFileSync(file, withFiles(code).replace(/rate: 100\d*/, "rate: 1"));
+  const text = withFiles(code).replace(/rate: 100\d*/, "rate: 1");
+  writeFileSync(file, there ? text.replace('"blue"', JSON.stringify(there.name)) : text);
+  const sendAll = (): void => send(ETH0, ...Array.from({ length: 10 }, () => FRAMES).flat());
   await using program = new Program(scriptWords(file), {}, directory);
   let over = false;
   const ended = program.ended.finally(() => over = true);
   while (!over) {
-    for (let i = 0; i < 20; i++) send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
+    there ? there.inside(sendAll) : sendAll();
     await Promise.race([ended, pause(50)]);
   }
   return await ended;
