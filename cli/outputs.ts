@@ -85,7 +85,13 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     const labels = mergeLabels(named, options.label);
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
-    const stdout = printsLines ? await openStdout(io, inputs) : undefined;
+    let stdout: Destination | undefined;
+    try {
+      if (printsLines) stdout = await openStdout(io, inputs);
+    } catch (error) {
+      target?.discard();
+      throw error;
+    }
     const sys = await loadSys();
     const terminal = io.outIsTerminal ? await io.terminal() : undefined;
     let started = false;

@@ -71,7 +71,7 @@ test(
 test(
   "standard output that is the file: nothing is added to it",
   besideRecording((path) => {
-    for (const command of ["read --json", "top", "top --json", "read -w -"]) {
+    for (const command of ["read --json", "top", "top --json", "read -w -", `read --json -w '${path("new.pcapng")}'`]) {
       const words = COMMAND.map((word) => `'${word}'`).join(" ");
       const { status, stderr } = spawnSync("sh", ["-c", `exec ${words} ${command} '${path("a.pcap")}' >>'${path("a.pcap")}'`], {
         encoding: "utf8",
@@ -79,6 +79,7 @@ test(
       assertEquals(status, 2, stderr);
       assertStringIncludes(stderr, "standard output is the input file");
       assertEquals(readFileSync(path("a.pcap")), RECORDED);
+      assertEquals(existsSync(path("new.pcapng")), false);
     }
     return Promise.resolve();
   }),
