@@ -4,6 +4,7 @@ import { pointAt } from "../src/filter/filter_error.ts";
 import { fromHex, printable, toHex } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
+import type { Session } from "./session.ts";
 
 /** A file of names that is longer is none. */
 const MOST_BYTES = 1 << 20;
@@ -33,6 +34,16 @@ export async function readLabels(path: string, io: Io, over: AbortSignal): Promi
     if (label.trim() !== "") addLabel(collected, label, `--labels ${printable(path)}, line ${i + 1}`);
   });
   return nonEmpty(collected);
+}
+
+/** All names that were asked for. A pipe that nobody writes to does not keep a session that is over. */
+export async function labelsOf(
+  { label, labels }: { readonly label?: Labels | undefined; readonly labels?: string | undefined },
+  io: Io,
+  session: Session,
+): Promise<Labels | undefined> {
+  const named = labels === undefined ? undefined : await session.unlessOver(readLabels(labels, io, session.over));
+  return mergeLabels(named, label);
 }
 
 /** All names of both; where both have one, the second counts. */

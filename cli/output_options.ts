@@ -127,7 +127,7 @@ out here. Losses are then known only from the socket's drop counter. --explain t
   group:5=edge      the psample group
   vlan:7=dmz        the identifier of the VLAN
 
-Lines about packets show names in brackets, JSON and CSV as groupLabel, cookieLabel and vlanLabels. Recordings do not have them.`,
+Lines about packets and tables of top show names in brackets, JSON and CSV as groupLabel, cookieLabel and vlanLabels. Recordings do not have them.`,
   }, parseLabels),
   labels: text({
     value: "FILE",

@@ -17,7 +17,7 @@ import type { Stage } from "../src/stream/stage.ts";
 import { loadSys } from "../src/sys/load.ts";
 import { failureText } from "./failure.ts";
 import type { Files, Io } from "./io.ts";
-import { mergeLabels, readLabels } from "./labels.ts";
+import { labelsOf } from "./labels.ts";
 import { longName, UsageError } from "./options.ts";
 import type { OutputValues } from "./output_options.ts";
 import type { PumpPlan, Session } from "./session.ts";
@@ -80,9 +80,8 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
   const format = options.format ?? formatOf(file ?? "", defaults.recording);
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
-    // Before anything is opened that would have to be given up again. A pipe that nobody writes to must not keep us.
-    const named = options.labels === undefined ? undefined : await session.unlessOver(readLabels(options.labels, io, session.over));
-    const labels = mergeLabels(named, options.label);
+    // Before anything is opened that would have to be given up again.
+    const labels = await labelsOf(options, io, session);
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
     let stdout: Destination | undefined;

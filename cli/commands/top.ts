@@ -1,11 +1,10 @@
 /** `psample top`: who talks, how much, and how sure that is. */
 import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions, watchLinks } from "../../mod.ts";
-import { linkSpeeds } from "../../src/control/link_speeds.ts";
 import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
 import { FlowKey } from "../../src/estimate/keys.ts";
+import type { Labels } from "../../src/format/labels.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
-import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { printable } from "../../src/wire/text.ts";
 import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
@@ -13,6 +12,7 @@ import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
+import { labelsOf } from "../labels.ts";
 import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
@@ -25,11 +25,13 @@ import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
 import { scaled, UNITS } from "../top/figures.ts";
+import { labelled } from "../top/labels.ts";
 import { Live } from "../top/live.ts";
 import { plainReport } from "../top/plain.ts";
 import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
+import { Speeds } from "../top/speeds.ts";
 import type { Problem } from "../top/view.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
@@ -41,11 +43,9 @@ const ROWS = 20;
 const INTERVAL_MS = 10_000;
 /** How wide a table is where nobody tells how wide the terminal is. */
 const COLUMNS = 80;
-/** So many flows are told apart exactly in a recording, and of what comes as long as one likes. */
 /** How much of each packet is sampled: the headers of every tunnel. */
 const TRUNC = 256;
-/** How often it is looked how fast links are: that changes with the cable. */
-const SPEEDS_MS = 10_000;
+/** So many flows are told apart exactly in a recording, and of what comes as long as one likes. */
 const MOST_RECORDED_FLOWS = 1 << 16;
 const MOST_FLOWS = 1 << 12;
 
@@ -122,6 +122,8 @@ const OPTIONS = {
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
+  label: OUTPUT_OPTIONS.label,
+  labels: OUTPUT_OPTIONS.labels,
   explain: CAPTURE_OPTIONS.explain,
   duration: OUTPUT_OPTIONS.duration,
   quiet: OUTPUT_OPTIONS.quiet,
@@ -149,6 +151,7 @@ export const top: Command = command({
     ["psample top eth0 --once --interval 60s --json", "one minute, for a program"],
     ["psample top samples.pcapng --by ipprotocol,destinationport", "a recording"],
     ["psample top --rate 1 packets.pcap", "what tcpdump recorded"],
+    ["psample top --by group --label group:5=edge", ""],
     ["psample top --netns blue", "in the network namespace blue"],
   ],
   options: OPTIONS,
@@ -237,7 +240,7 @@ async function writerOf({ json, csv, rows, unit }: Options, io: Io): Promise<(re
   const line = json ? jsonLine : csvLine;
   let isFirst = csv;
   return (report) => {
-    const header = isFirst ? csvHeader(report.snapshot.by) : "";
+    const header = isFirst ? csvHeader(report) : "";
     isFirst = false;
     return header + report.snapshot.flows.slice(0, rows).map((flow) => line(flow, report)).join("");
   };
@@ -254,6 +257,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
   return await inSession(io, options, async (session) => {
     const opened: RecordingFile[] = [];
     let progress: Progress | undefined;
+    const labels = await labelsOf(options, io, session);
     try {
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
@@ -270,6 +274,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         recorded: true,
         isFiltered: options.filter !== undefined,
         speeds: () => new Map(),
+        labels,
       });
       const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
       await session.pump(source, { sinks: [sink], account, summary: () => true });
@@ -293,6 +298,7 @@ async function listenTo(
   const { buffer, latency, group, once, interval, user, by, unit, netns } = options;
   const asides = new Asides(io);
   return await inSession(asides.io, options, async (session) => {
+    const labels = await labelsOf(options, io, session);
     const devices = await watchLinks({ netns });
     const sampled = plans && new Sampled(session);
     const speeds = new Speeds();
@@ -320,13 +326,14 @@ async function listenTo(
       const isFiltered = options.filter !== undefined || options.match !== undefined;
       if (listener && !once && !options.json && !options.csv && !given.has("interval")) {
         const live = new Live({
-          title: () => titleOf(chosen, sampled?.group, group, options.rate === undefined),
+          title: () => titleOf(chosen, sampled?.group, group, options.rate === undefined, labels),
           by: by ?? DEFAULT_KEYS,
           unit,
           flows: MOST_FLOWS,
           only,
           isFiltered,
           speeds: () => speeds.known,
+          labels,
           checkKeys,
           quit: () => session.hear("SIGINT"),
         });
@@ -350,6 +357,7 @@ async function listenTo(
           recorded: false,
           isFiltered,
           speeds: () => speeds.known,
+          labels,
         },
       );
       await session.pump(source, {
@@ -376,11 +384,13 @@ function titleOf(
   own: number | undefined,
   groups: readonly number[] | undefined,
   isChosen: boolean,
+  labels: Labels | undefined,
 ): string {
-  if (!plans) return `psample top: ${groups ? `group ${groups.join(", ")}` : "all that is sampled"}`;
+  const name = (group: number | undefined): string => labelled(labels, "group", `${group}`);
+  if (!plans) return `psample top: ${groups ? `group ${groups.map(name).join(", ")}` : "all that is sampled"}`;
   const [{ rate, direction }] = plans as [SamplingOptions];
   const devices = plans.map(({ device }) => printable(`${device}`)).join(", ");
-  return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${own}`;
+  return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${name(own)}`;
 }
 
 /** So many texts are told again: what was told months ago is no news. */
@@ -419,27 +429,4 @@ async function withRate(plans: readonly SamplingOptions[], session: Session): Pr
   const { rate, packetsPerSecond } = chosenRate(before, await traffic(devices, direction, netns));
   session.notice(`${scaled(packetsPerSecond, "pps")} pass now: sampling 1 in ${rate} (--rate N sets it)`);
   return plans.map((plan) => ({ ...plan, rate }));
-}
-
-/** How fast links are, as far as is known. */
-class Speeds {
-  known: ReadonlyMap<string, number> = new Map();
-  #timer: ReturnType<typeof setInterval> | undefined;
-
-  /** Asks now, and again and again. */
-  async follow(netns: string | undefined): Promise<void> {
-    // Once: to enter it again may not be allowed later, and then its seam says that nothing is known.
-    const sys = await open({ netns });
-    const ask = async (): Promise<void> => {
-      const speeds = await linkSpeeds(sys);
-      // Without the right to enter the namespace any more, they stay as they were.
-      if (speeds.size > 0) this.known = speeds;
-    };
-    await ask();
-    this.#timer = setInterval(() => void ask(), SPEEDS_MS);
-  }
-
-  close(): void {
-    clearInterval(this.#timer);
-  }
 }

@@ -2,6 +2,7 @@
 import { Estimator } from "../../src/estimate/mod.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { filter } from "../../src/filter/stage.ts";
+import type { Labels } from "../../src/format/labels.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
@@ -38,6 +39,8 @@ export interface LiveOptions {
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
+  /** {@linkcode Report.labels} */
+  readonly labels?: Labels | undefined;
   /** What is wrong with keys of flows. */
   readonly checkKeys: (text: string) => Problem | undefined;
   /** Ends the program. */
@@ -220,6 +223,7 @@ export class Live implements Sink, ScreenEvents {
       missing: Math.max(0, lost - snapshot.lost),
       isFiltered: this.#options.isFiltered || filter !== "",
       speeds: this.#options.speeds(),
+      labels: this.#options.labels,
     };
     const figures = { report, elapsed: (performance.now() - this.#begunMs) / 1000 };
     if (paused) this.#frozen = figures;

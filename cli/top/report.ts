@@ -1,5 +1,6 @@
 /** What is known at the end of an interval, and everything that has to be said with it. */
 import type { DeviceEstimate, Snapshot } from "../../src/estimate/mod.ts";
+import type { Labels } from "../../src/format/labels.ts";
 import { type Figure, scaled } from "./figures.ts";
 
 /** The figures of an interval. */
@@ -18,6 +19,8 @@ export interface Report {
   readonly isFiltered: boolean;
   /** Speeds of devices in bit/s, by their names, as far as they are known. */
   readonly speeds: ReadonlyMap<string, number>;
+  /** Names of groups, cookies and VLANs. */
+  readonly labels?: Labels | undefined;
 }
 
 /** Whether the figures of bytes are lower bounds, and those of packets. */

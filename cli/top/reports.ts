@@ -1,5 +1,6 @@
 /** Estimates as text, one report an interval: for files, pipes and terminals that are none. */
 import type { Estimator } from "../../src/estimate/mod.ts";
+import type { Labels } from "../../src/format/labels.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 import { Spool } from "../../src/sink/spool.ts";
 import type { Batch } from "../../src/stream/batch.ts";
@@ -23,6 +24,8 @@ export interface ReportsOptions {
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
+  /** {@linkcode Report.labels} */
+  readonly labels?: Labels | undefined;
 }
 
 /** Counts samples, and writes a report at the end of each interval and at the end of all. */
@@ -104,12 +107,12 @@ export class Reports implements Sink {
   }
 
   #report(atNs: bigint): void {
-    const { source, recorded, isFiltered, speeds } = this.#options;
+    const { source, recorded, isFiltered, speeds, labels } = this.#options;
     const snapshot = this.#estimator.snapshot(atNs);
     const lost = source.stats().lost - this.#lostBefore;
     const missing = Math.max(0, lost - snapshot.lost);
     const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;
-    this.#spool.output.text(this.#write({ snapshot, atNs, seconds, lost, missing, isFiltered, speeds: speeds() }));
+    this.#spool.output.text(this.#write({ snapshot, atNs, seconds, lost, missing, isFiltered, speeds: speeds(), labels }));
     this.#spool.entered(0);
     this.#spool.settle(false);
   }

@@ -2,6 +2,7 @@
 import type { FlowEstimate, Interval } from "../../src/estimate/mod.ts";
 import { escapeInvisible } from "../../src/format/json.ts";
 import { printable } from "../../src/wire/text.ts";
+import { hasLabels, kindOf, LABELLED, type Labelled, labelOf } from "./labels.ts";
 import type { Report } from "./report.ts";
 
 /** The keys of a flow in JSON. */
@@ -9,6 +10,9 @@ export interface FlowRow {
   readonly at: string | undefined;
   readonly seconds: number | undefined;
   readonly by: Readonly<Record<string, string>>;
+  readonly groupLabel: string | undefined;
+  readonly cookieLabel: string | undefined;
+  readonly vlanLabels: readonly string[] | undefined;
   readonly device: string | undefined;
   readonly direction: string | undefined;
   readonly samples: number;
@@ -25,8 +29,11 @@ export interface FlowRow {
 }
 
 /** What is told about a flow. */
-export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost }: Report): FlowRow {
+export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels }: Report): FlowRow {
   const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
+  const named = (kind: Labelled): string[] =>
+    snapshot.by.flatMap((key, i) => kindOf(key) === kind ? labelOf(labels, key, flow.by[i]!) ?? [] : []);
+  const vlanLabels = named("vlan");
   const isRate = seconds > 0;
   const rate = (bytes: number): number => 8 * bytes / seconds;
   const { bytes, bytesRange: [low, high] } = flow;
@@ -34,6 +41,9 @@ export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost }: R
     at: instant(atNs),
     seconds: isRate ? rounded(seconds, 9) : undefined,
     by,
+    groupLabel: named("group")[0],
+    cookieLabel: named("cookie")[0],
+    vlanLabels: vlanLabels.length > 0 ? vlanLabels : undefined,
     device: by.device,
     direction: by.direction,
     samples: flow.samples,
@@ -55,10 +65,19 @@ export function jsonLine(flow: FlowEstimate, report: Report): string {
   return `${escapeInvisible(JSON.stringify(flowRow(flow, report)))}\n`;
 }
 
-/** The first line of CSV, for flows told apart by these keys. */
-export function csvHeader(by: readonly string[]): string {
-  return `${COLUMNS.flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]).join(",")}\r\n`;
+/** The first line of CSV, for flows told apart by the keys of this report. */
+export function csvHeader(report: Report): string {
+  const { by } = report.snapshot;
+  return `${columnsOf(report).flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]).join(",")}\r\n`;
 }
+
+/** The columns; those of names where the key is asked for and there are names. */
+function columnsOf({ snapshot, labels }: Report): readonly Column[] {
+  const kinds = LABEL_KINDS.filter((kind) => hasLabels(labels, kind) && snapshot.by.some((key) => kindOf(key) === kind));
+  return [...COLUMNS, ...kinds.map((kind) => LABELLED[kind])];
+}
+
+const LABEL_KINDS = Object.keys(LABELLED) as Labelled[];
 
 const COLUMNS = [
   "at",
@@ -77,14 +96,18 @@ const COLUMNS = [
   "overcountAtMost",
 ] as const;
 
+type Column = typeof COLUMNS[number] | typeof LABELLED[Labelled];
+
 /** A line of CSV, RFC 4180. */
 export function csvLine(flow: FlowEstimate, report: Report): string {
   const row = flowRow(flow, report);
-  const values = COLUMNS.flatMap((name) => name === "by" ? report.snapshot.by.map((key) => printable(row.by[key]!)) : [row[name]]);
+  const values = columnsOf(report).flatMap((name) =>
+    name === "by" ? report.snapshot.by.map((key) => printable(row.by[key]!)) : [row[name]]
+  );
   return `${values.map(csvValue).join(",")}\r\n`;
 }
 
-function csvValue(value: string | number | Interval | undefined): string {
+function csvValue(value: string | number | readonly (string | number)[] | undefined): string {
   if (value === undefined) return "";
   if (typeof value === "object") return value.join(" ");
   const text = `${value}`;

@@ -65,6 +65,17 @@ const rowsOf = ({ lines }: FakeScreen): string[] => {
   return lines.slice(heading + 1, lines.findIndex((line, i) => i > heading && line === "")).map((line) => line.split(/ {2,}/)[0]!);
 };
 
+test("what has a name is drawn with it, whatever the keys are", async () => {
+  const { live: sink, screen } = live({ by: "group", labels: { groups: new Map([[7, "edge"]]), vlans: new Map([[42, "dmz"]]) } });
+  await take(sink, [{ vlan: 42 }]);
+  sink.changed();
+  assertEquals(rowsOf(screen), ["7 (edge)"]);
+  sink.typed("K\x15vlan\r");
+  await take(sink, [{ vlan: 42 }]);
+  sink.changed();
+  assertEquals(rowsOf(screen), ["42 (dmz)"]);
+});
+
 test("flows are drawn as they come, ordered by traffic or by name, of the keys and the filter that are typed", async () => {
   const { live: sink, screen, quits } = live();
   await take(sink, [{ from: 9 }, { from: 9 }, { from: 9 }, { from: 10 }, { from: 10 }, { from: 2 }]);

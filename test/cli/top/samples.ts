@@ -20,6 +20,10 @@ export interface Sampled {
   readonly out?: boolean;
   /** Its number. Defaults to one more than that of the one before. */
   readonly sequence?: number;
+  /** The cookie of the action. Defaults to none. */
+  readonly cookie?: Uint8Array;
+  /** The VLAN in the frame. Defaults to none. */
+  readonly vlan?: number;
 }
 
 const START_NS = 1_784_000_000_000_000_000n;
@@ -31,10 +35,15 @@ export function frame(from: number): Uint8Array {
   return bytes;
 }
 
+/** The same with a tag. */
+function tagged(frame: Uint8Array, vlan: number): Uint8Array {
+  return Uint8Array.from([...frame.subarray(0, 12), 0x81, 0, vlan >> 8, vlan & 255, ...frame.subarray(12)]);
+}
+
 /** A recording of these samples, all of `eth0`. */
 export function recording(samples: readonly Sampled[]): Uint8Array<ArrayBuffer> {
   let next = 0;
-  const views = samples.map(({ from = 1, bytes = 1000, oneIn = 100, at = 0, out = false, sequence = next }) => {
+  const views = samples.map(({ from = 1, bytes = 1000, oneIn = 100, at = 0, out = false, sequence = next, cookie, vlan }) => {
     next = sequence + 1;
     return viewSample(messageOf(message([
       [out ? 1 : 0, number(2, 3)],
@@ -44,7 +53,8 @@ export function recording(samples: readonly Sampled[]): Uint8Array<ArrayBuffer> 
       [4, number(4, sequence)],
       [13, number(8, START_NS + BigInt(Math.round(at * 1e9)))],
       [14, number(2, 0x0800)],
-      [6, frame(from)],
+      ...cookie ? [[15, cookie] as const] : [],
+      [6, vlan === undefined ? frame(from) : tagged(frame(from), vlan)],
     ])));
   });
   return record(createRecorder("pcapng"), views, { devices: devices({ 3: "eth0" }, 1) });

@@ -179,6 +179,39 @@ test("addresses of IPv6 and many keys take more lines, and nothing is left out",
   for (const line of text.split("\n")) assert(line.length <= 80, line);
 });
 
+const LABELS = ["--label", "group:7=edge", "--label", "cookie:0102=web", "--label", "vlan:42=dmz"];
+
+test("groups, cookies and VLANs have the names that --label and --labels give them, in every form", async () => {
+  const all = [{ cookie: Uint8Array.of(1, 2), vlan: 42 }, { cookie: Uint8Array.of(3), vlan: 7 }, { cookie: Uint8Array.of(3), vlan: 7 }];
+  const by = ["--by", "group,cookie,vlan"];
+  const rows = (text: string): string[] =>
+    text.split("\n").filter((line) => /^7 .*%/.test(line)).map((line) => line.slice(0, 27).trimEnd());
+  assertEquals(rows(await top(all, ...by)), ["7      03      7", "7      0102    42"]);
+  assertEquals(rows(await top(all, ...by, ...LABELS)), ["7 (edge)  03          7", "7 (edge)  0102 (web)  42 (d"]);
+  const labels = (text: string): unknown[] =>
+    text.trim().split("\n").map((line) => JSON.parse(line)).map(({ by, groupLabel, cookieLabel, vlanLabels }) => (
+      { by, groupLabel, cookieLabel, vlanLabels }
+    ));
+  assertEquals(labels(await top(all, ...by, "--json", ...LABELS)), [
+    { by: { group: "7", cookie: "03", vlan: "7" }, groupLabel: "edge", cookieLabel: undefined, vlanLabels: undefined },
+    { by: { group: "7", cookie: "0102", vlan: "42" }, groupLabel: "edge", cookieLabel: "web", vlanLabels: ["dmz"] },
+  ]);
+  const csv = async (...args: string[]): Promise<string[]> =>
+    (await top(all, "--csv", ...args)).trim().split("\r\n").map((line) => line.split(",").slice(-3).join());
+  assertEquals((await csv(...by, ...LABELS))[0], "groupLabel,cookieLabel,vlanLabels");
+  assertEquals((await csv(...by, ...LABELS)).slice(1), ["edge,,", "edge,web,dmz"]);
+  // Columns of what is no key, or has no names, are not there.
+  assertEquals((await csv("--by", "vlan,ipsource", ...LABELS))[0], "lost,overcountAtMost,vlanLabels");
+  assertEquals((await csv(...by, "--label", "group:7=edge"))[0], "lost,overcountAtMost,groupLabel");
+  const names = new TextEncoder().encode("group:7=core\ncookie:03=mail\n");
+  const io = await run([...by, "--json", "--labels", "names", "--label", "group:7=edge", "x.pcapng"], {
+    input: { "x.pcapng": recording(all), names },
+  });
+  assertMatch(io.text(), /"groupLabel":"edge","cookieLabel":"mail"/);
+  assertEquals((await run(["--label", "group:x=y", "x.pcapng"])).status, 2);
+  assertEquals((await run(["--labels", "nosuch", "x.pcapng"], { input: { "x.pcapng": recording(all) } })).status, 1);
+});
+
 test("a wrong call names what is meant", async () => {
   const wrong: [string[], RegExp][] = [
     [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource\n/],
@@ -227,7 +260,9 @@ test("docs/json.md has the keys of a flow, in their order, and their types", asy
   const page = readFileSync(new URL("../../../docs/json.md", import.meta.url), "utf8");
   const section = page.split("## A flow of `psample top`")[1]!.split("\n## ")[0]!;
   const documented = [...section.matchAll(/^\| `(\w+)` +\| (\w+)/gm)].map(([, key, type]) => [key!, type!]);
-  const [row] = (await top(TEN, "--json", "--by", "device,direction")).split("\n").map((line) => line && JSON.parse(line));
+  const all = TEN.map((sample) => ({ ...sample, cookie: Uint8Array.of(1, 2), vlan: 42 }));
+  const args = ["--json", "--by", "device,direction,group,cookie,vlan", ...LABELS];
+  const [row] = (await top(all, ...args)).split("\n").map((line) => line && JSON.parse(line));
   const typeOf = (value: unknown): string => Array.isArray(value) ? "list" : typeof value;
   assertEquals(Object.entries(row).map(([key, value]) => [key, typeOf(value)]), documented);
 });

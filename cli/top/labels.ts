@@ -1,0 +1,39 @@
+/** Names of groups, cookies and VLANs beside the values of keys. */
+import type { Labels } from "../../src/format/labels.ts";
+
+/** The keys of flows whose values may have a name, and what the name is called in JSON and CSV. */
+export const LABELLED = { group: "groupLabel", cookie: "cookieLabel", vlan: "vlanLabels" } as const;
+
+/** A kind of key whose values may have a name. */
+export type Labelled = keyof typeof LABELLED;
+
+/** Which kind a key is: `vlan` also within tunnels, as `vlan.1`. */
+export function kindOf(key: string): Labelled | undefined {
+  const kind = key.startsWith("vlan.") ? "vlan" : key;
+  return Object.hasOwn(LABELLED, kind) ? kind as Labelled : undefined;
+}
+
+/** Whether values of this kind have names at all. */
+export function hasLabels(labels: Labels | undefined, kind: Labelled): boolean {
+  return labels?.[`${kind}s`] !== undefined;
+}
+
+/** The name of the value of a key; `undefined` if it has none. */
+export function labelOf(labels: Labels | undefined, key: string, text: string): string | undefined {
+  switch (kindOf(key)) {
+    case "group":
+      return labels?.groups?.get(Number(text));
+    case "cookie":
+      return labels?.cookies?.get(text);
+    case "vlan":
+      return labels?.vlans?.get(Number(text));
+    default:
+      return undefined;
+  }
+}
+
+/** The value of a key, with its name in brackets if it has one. */
+export function labelled(labels: Labels | undefined, key: string, text: string): string {
+  const label = labelOf(labels, key, text);
+  return label === undefined ? text : `${text} (${label})`;
+}
