@@ -9,7 +9,7 @@ import { loadSys } from "./load.ts";
 /** What people, terminals and service managers send to end a program. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT"] as const;
 /** What else ends a process by default: timers, limits, and what programs give a meaning of their own, unless they have done so. */
-const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGUSR1", "SIGUSR2"] as const;
+const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR", "SIGSTKFLT", "SIGUSR1", "SIGUSR2"] as const;
 
 /**
  * Lets SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and every other signal that a program may get and has no handler for end it in
@@ -19,7 +19,8 @@ const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGUSR1", "SIGUSR
  * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its
  * iteration, and so the program comes to its end. A second signal ends it at once. A signal that the process ignores, such
  * as SIGHUP under nohup(1), stays ignored. `process.exit()` leaves filters behind in any case: abort something of your own,
- * or let the program end by itself.
+ * or let the program end by itself. So do SIGKILL and the real-time signals, and on Bun SIGSTKFLT, which no program can hear there:
+ * {@linkcode cleanUpSampling} removes what they leave.
  *
  * @example Remove what was added, however the program ends
  * ```ts ignore

@@ -31,7 +31,7 @@ function addEth0(): string {
 const filters = (): number => tcFilters(["eth0"]).length;
 const sendOne = (): void => send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
 
-for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR2", "SIGXCPU"] as const) {
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR2", "SIGXCPU", "SIGIO"] as const) {
   scene(`README's program: ${signal} ends it, with its filters removed and its last words said`, "module:dummy", async () => {
     const before = addEth0();
     await using running = new Program(readmeProgram());

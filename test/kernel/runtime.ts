@@ -78,7 +78,9 @@ export class Program implements AsyncDisposable {
   }
 
   /** Sends it a signal. */
-  signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGXCPU" | "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGUSR2"): void {
+  signal(
+    name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGXCPU" | "SIGIO" | "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGUSR2",
+  ): void {
     // Not by child.kill: after that Deno reports the signal as how the child ended, whatever its exit status is.
     process.kill(this.pid, name);
   }
