@@ -14,7 +14,7 @@ import { type Interval, shareInterval } from "./intervals.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
 import { countSegments, type Segments, wireBytes } from "./segments.ts";
-import { Decay, Sums } from "./sums.ts";
+import { Decay, Increment, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
 /** How to estimate. */
@@ -117,6 +117,7 @@ export class Estimator {
   readonly #devices: Sums;
   /** The same rows, with what they take of the wire for bytes. */
   readonly #wire: Sums;
+  readonly #increment: Increment;
   readonly #oneIn: number | undefined;
   readonly #only: Stage | undefined;
   /** Which entries of the batch are counted, unless all of them are. */
@@ -151,6 +152,7 @@ export class Estimator {
     this.#total = new Sums(1, this.#decay);
     this.#devices = new Sums(MOST_DEVICES, this.#decay);
     this.#wire = new Sums(MOST_DEVICES, this.#decay);
+    this.#increment = new Increment(this.#decay);
   }
 
   /** The names of the keys. */
@@ -168,41 +170,60 @@ export class Estimator {
     this.#lost += batch.lost;
     const { entries, count } = batch;
     const picked = this.#pick(batch);
+    const losses = this.#losses;
+    const segments = this.#segments;
+    const increment = this.#increment;
+    const key = this.#key;
+    const weight = this.#decay.weights[0]!;
+    // Samples come in runs of one device and direction.
+    let lastDevice: Device | undefined;
+    let lastIsOut = false;
+    let row = -1;
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
       if (entry.type !== "sample") continue;
-      const factor = this.#losses.factor(entry.group, entry.nsid, entry.portId, batch.lostBefore(i));
+      const lost = batch.lostBefore(i);
+      // Without losses, which is nearly always, nothing is looked up.
+      const factor = !lost && losses.isEven ? 1 : losses.factor(entry.group, entry.nsid, entry.portId, lost);
       if (picked !== undefined && picked[i] === 0) continue;
-      const { oneIn = this.#oneIn, originalBytes, outIfindex } = entry;
+      const { oneIn = this.#oneIn, originalBytes } = entry;
       if (oneIn === undefined || originalBytes === undefined) {
         this.#unusable++;
         continue;
       }
       const device = batch.device(i);
-      const row = this.#deviceRow(device, sampledIfindex(entry), entry.nsid, outIfindex !== undefined);
-      const segments = this.#segments;
-      if (countSegments(batch.packet(i), originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
+      const isOut = entry.outIfindex !== undefined;
+      if (device === undefined || device !== lastDevice || isOut !== lastIsOut) {
+        row = this.#deviceRow(device, sampledIfindex(entry), entry.nsid, isOut);
+        lastDevice = device;
+        lastIsOut = isOut;
+      }
+      const packet = batch.packet(i);
+      if (countSegments(packet, originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
       if (segments.unknown) this.#unknownSegments++;
       const corrected = oneIn * factor;
       if (corrected <= 0) continue;
       const mtu = device?.mtu ?? USUAL_MTU;
       // The bound needs the largest packet that could have come, not the largest that did.
       const isSuper = this.#superPackets[row] === 1;
-      const mostPackets = isSuper ? Math.max(segments.packets, Math.ceil(SUPER_PACKET / mtu)) : 1;
-      const mostBytes = Math.max(segments.bytes, isSuper ? SUPER_PACKET + mostPackets * LINK_HEADER : mtu + LINK_HEADER);
       const { packets, bytes } = segments;
-      this.#total.add(0, corrected, packets, bytes, mostPackets, mostBytes);
-      this.#devices.add(row, corrected, packets, bytes, mostPackets, mostBytes);
-      const onWire = packets * wireBytes(bytes / packets);
-      this.#wire.add(row, corrected, packets, onWire, mostPackets, mostPackets * wireBytes(mostBytes / mostPackets));
-      const size = this.#key.write(batch, i);
+      const mostPackets = isSuper ? Math.max(packets, Math.ceil(SUPER_PACKET / mtu)) : 1;
+      const mostBytes = Math.max(bytes, isSuper ? SUPER_PACKET + mostPackets * LINK_HEADER : mtu + LINK_HEADER);
+      increment.set(corrected, packets, bytes, mostPackets, mostBytes);
+      this.#total.add(0, increment);
+      this.#devices.add(row, increment);
+      const size = key.write(batch, i);
       if (size < 0) {
         this.#keyless++;
-        continue;
+      } else {
+        const slot = this.#flows.add(key.bytes, size, corrected * bytes * weight);
+        if (this.#flows.isNew) this.#sums.clearRow(slot);
+        this.#sums.add(slot, increment);
       }
-      const slot = this.#flows.add(this.#key.bytes, size, corrected * bytes * this.#decay.weights[0]!);
-      if (this.#flows.isNew) this.#sums.clearRow(slot);
-      this.#sums.add(slot, corrected, packets, bytes, mostPackets, mostBytes);
+      const onWire = packets === 1 ? wireBytes(bytes) : packets * wireBytes(bytes / packets);
+      const mostOnWire = mostPackets === 1 ? wireBytes(mostBytes) : mostPackets * wireBytes(mostBytes / mostPackets);
+      increment.setBytes(corrected, onWire, mostOnWire);
+      this.#wire.addBytes(row, increment);
     }
   }
 

@@ -24,14 +24,18 @@ export class LossCorrection {
     return sum;
   }
 
+  /** Whether nothing is left to be made up for: then the rate of a sample before which none was lost stays as it is. */
+  get isEven(): boolean {
+    return this.#owed.size === 0;
+  }
+
   /**
    * By what the rate of a sample is to be multiplied.
    *
    * @param lost The samples of its group and producer that are missing right before it; `undefined` if its producer numbers nothing.
    */
   factor(group: number | undefined, nsid: number | undefined, portId: number, lost: number | undefined): number {
-    // Without losses, which is nearly always, nothing is looked up.
-    if ((lost === undefined || lost === 0) && this.#owed.size === 0) return 1;
+    if ((lost === undefined || lost === 0) && this.isEven) return 1;
     let key = producerKey(group, nsid, portId);
     if (!this.#owed.has(key) && this.#owed.size >= MOST_GROUPS) key = "others";
     const owed = (this.#owed.get(key) ?? 0) + (lost ?? 0);

@@ -74,6 +74,60 @@ export class Decay {
 /** Columns for each horizon: of packets and of bytes the sum, its squares and its variance. */
 const COLUMNS = 6;
 
+/** What a sample adds to each row that it counts in: worked out once. */
+export class Increment {
+  /** {@linkcode COLUMNS} for each horizon. */
+  readonly terms: Float64Array;
+  /** The largest weight that the packets, and that the bytes, of one sample can have. */
+  mostPackets = 0;
+  mostBytes = 0;
+  readonly #weights: Float64Array;
+
+  constructor({ weights }: Decay) {
+    this.#weights = weights;
+    this.terms = new Float64Array(weights.length * COLUMNS);
+  }
+
+  /**
+   * Makes it that of a sample.
+   *
+   * @param oneIn N of "1 in N", corrected for losses.
+   * @param packets How many packets the sampled one is.
+   * @param bytes How many bytes they have.
+   * @param mostPackets How many one sample can be at most, and how many bytes.
+   */
+  set(oneIn: number, packets: number, bytes: number, mostPackets: number, mostBytes: number): void {
+    const { terms } = this;
+    const weights = this.#weights;
+    const all = oneIn * packets;
+    // Below 1 where a late sample takes back what was counted as lost: then, too, nothing went unseen.
+    const rest = Math.max(0, 1 - 1 / oneIn);
+    for (let h = 0, at = 0; h < weights.length; h++, at += COLUMNS) {
+      const w = all * weights[h]!;
+      terms[at] = w;
+      terms[at + 1] = w * w;
+      terms[at + 2] = w * w * rest;
+    }
+    this.mostPackets = oneIn * mostPackets;
+    this.setBytes(oneIn, bytes, mostBytes);
+  }
+
+  /** Sets only what it says of bytes. */
+  setBytes(oneIn: number, bytes: number, mostBytes: number): void {
+    const { terms } = this;
+    const weights = this.#weights;
+    const all = oneIn * bytes;
+    const rest = Math.max(0, 1 - 1 / oneIn);
+    for (let h = 0, at = 0; h < weights.length; h++, at += COLUMNS) {
+      const b = all * weights[h]!;
+      terms[at + 3] = b;
+      terms[at + 4] = b * b;
+      terms[at + 5] = b * b * rest;
+    }
+    this.mostBytes = oneIn * mostBytes;
+  }
+}
+
 /** Sums in rows: one for each key, or each device. */
 export class Sums {
   readonly #decay: Decay;
@@ -89,38 +143,37 @@ export class Sums {
     this.#samples = new Float64Array(rows);
   }
 
-  /**
-   * Adds a sample.
-   *
-   * @param oneIn N of "1 in N", corrected for losses.
-   * @param packets How many packets the sampled one is.
-   * @param bytes How many bytes they have.
-   * @param mostPackets How many one sample can be at most, and how many bytes.
-   */
-  add(row: number, oneIn: number, packets: number, bytes: number, mostPackets: number, mostBytes: number): void {
+  /** Adds a sample to a row. */
+  add(row: number, { terms, mostPackets, mostBytes }: Increment): void {
     const values = this.#values;
-    const { weights } = this.#decay;
-    const all = oneIn * packets;
-    const allBytes = oneIn * bytes;
-    // Below 1 where a late sample takes back what was counted as lost: then, too, nothing went unseen.
-    const rest = Math.max(0, 1 - 1 / oneIn);
-    let at = row * weights.length * COLUMNS;
-    for (let h = 0; h < weights.length; h++) {
-      const weight = weights[h]!;
-      const w = all * weight;
-      const b = allBytes * weight;
-      values[at]! += w;
-      values[at + 1]! += w * w;
-      values[at + 2]! += w * w * rest;
-      values[at + 3]! += b;
-      values[at + 4]! += b * b;
-      values[at + 5]! += b * b * rest;
+    let at = row * terms.length;
+    for (let i = 0; i < terms.length; i += COLUMNS) {
+      values[at]! += terms[i]!;
+      values[at + 1]! += terms[i + 1]!;
+      values[at + 2]! += terms[i + 2]!;
+      values[at + 3]! += terms[i + 3]!;
+      values[at + 4]! += terms[i + 4]!;
+      values[at + 5]! += terms[i + 5]!;
       at += COLUMNS;
     }
     const largest = this.#largest;
-    if (oneIn * mostPackets > largest[2 * row]!) largest[2 * row] = oneIn * mostPackets;
-    if (oneIn * mostBytes > largest[2 * row + 1]!) largest[2 * row + 1] = oneIn * mostBytes;
+    if (mostPackets > largest[2 * row]!) largest[2 * row] = mostPackets;
+    if (mostBytes > largest[2 * row + 1]!) largest[2 * row + 1] = mostBytes;
     this.#samples[row]!++;
+  }
+
+  /** Adds the bytes of a sample to a row of which nobody asks for packets. */
+  addBytes(row: number, { terms, mostBytes }: Increment): void {
+    const values = this.#values;
+    let at = row * terms.length;
+    for (let i = 0; i < terms.length; i += COLUMNS) {
+      values[at + 3]! += terms[i + 3]!;
+      values[at + 4]! += terms[i + 4]!;
+      values[at + 5]! += terms[i + 5]!;
+      at += COLUMNS;
+    }
+    const largest = this.#largest;
+    if (mostBytes > largest[2 * row + 1]!) largest[2 * row + 1] = mostBytes;
   }
 
   /** Number of samples in a row. */

@@ -10,11 +10,11 @@ import { PSAMPLE_CMD_DEL_GROUP, PSAMPLE_CMD_NEW_GROUP, PSAMPLE_CMD_SAMPLE } from
 import { decodeEvent, type GroupEvent } from "../psample/group.ts";
 import { type DecodeOptions, SampleDecoder } from "../psample/sample_decoder.ts";
 import { SampleView } from "../psample/sample_view.ts";
-import type { EntryView, RecordedPlace } from "../stream/batch.ts";
+import type { RecordedPlace } from "../stream/batch.ts";
 import { messageOf, NLMSG_HDRLEN, NLMSG_NOOP } from "../wire/message.ts";
 import { align4, bytesOf, LITTLE, viewOf } from "../wire/native.ts";
 import type { CapturedPacket, CaptureHandler, InterfaceDescription } from "./capture.ts";
-import { CONTENTS, DecodedInterface, NOWHERE, type Origin } from "./decoded_interface.ts";
+import { CONTENTS, DecodedInterface, NOWHERE } from "./decoded_interface.ts";
 import { LINKTYPE_ETHERNET, linkTypeText } from "./link_types.ts";
 import { NetlinkMessages, type Room } from "./netlink_messages.ts";
 import { NO_RECORDS, type RecordCounts } from "./record_counts.ts";
@@ -41,6 +41,7 @@ import {
 import { OptionReader } from "./pcapng/options.ts";
 import { MOST_DATA, PLAIN_HEADERS, PlainHeaders } from "./plain_headers.ts";
 import { RecordedDevices } from "./recorded_devices.ts";
+import type { RecordingSink, Told } from "./recording_sink.ts";
 import { UnknownFamilies } from "./unknown_families.ts";
 
 /** How a recording is decoded. */
@@ -49,20 +50,6 @@ export interface RecordingDecoderOptions {
   familyId?: number | undefined;
   /** How many bytes of messages are kept until the family's number is known. Defaults to 64 MiB. */
   pendingBytes?: number | undefined;
-}
-
-/**
- * How many samples were lost before one, as the recording tells: a number if it was written down; `"gap"` if only the sample's
- * number can tell; `undefined` if its producer numbers nothing.
- */
-export type Told = number | "gap" | undefined;
-
-/** Takes what a {@linkcode RecordingDecoder} finds. */
-export interface RecordingSink {
-  /** A sample or a group event, and when and where it was recorded. */
-  entry(entry: EntryView, told: Told, seconds: number, nanoseconds: number, origin: Origin): void;
-  /** Samples of an interface came late that had been told as lost; and messages that the kernel had dropped. */
-  correct(late: number, dropped: number): void;
 }
 
 /** The blocks of pcapng that a {@linkcode RecordingDecoder} asks for, and how long they may be. */

@@ -139,15 +139,21 @@ export class Ledger {
   /** Enters a sample of a recording that tells how many were lost before it; `undefined` if its producer numbers nothing. */
   told(sample: SampleFields, lost: number | undefined): number | undefined {
     this.received++;
-    const producer = this.#producer(sample.group, sample.nsid, sample.portId);
-    if (producer === undefined) {
-      this.#others.received++;
-      return lost;
+    let producer = this.#current;
+    if (
+      producer === undefined || producer.group !== sample.group || producer.nsid !== sample.nsid || producer.portId !== sample.portId
+    ) {
+      producer = this.#producer(sample.group, sample.nsid, sample.portId);
+      if (producer === undefined) {
+        this.#others.received++;
+        return lost;
+      }
     }
     producer.received++;
     producer.numbered = lost !== undefined;
-    producer.numbering.lost += lost ?? 0;
-    this.#gaps += lost ?? 0;
+    if (!lost) return lost;
+    producer.numbering.lost += lost;
+    this.#gaps += lost;
     return lost;
   }
 

@@ -1,7 +1,8 @@
 import { DecodeError } from "../errors.ts";
 import { CaptureReader } from "../format/capture_reader.ts";
 import type { Origin } from "../format/decoded_interface.ts";
-import { RecordingDecoder, type RecordingSink, type Told, WANTED_BLOCKS } from "../format/recording_decoder.ts";
+import { RecordingDecoder, WANTED_BLOCKS } from "../format/recording_decoder.ts";
+import type { RecordingSink, Told } from "../format/recording_sink.ts";
 import type { RecordCounts } from "../format/record_counts.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
