@@ -212,7 +212,7 @@ export class Estimator {
       increment.set(corrected, packets, bytes, mostPackets, mostBytes);
       this.#total.add(0, increment);
       this.#devices.add(row, increment);
-      const size = key.write(batch, i);
+      const size = key.write(batch, i, packet);
       if (size < 0) {
         this.#keyless++;
       } else {

@@ -4,7 +4,8 @@
  * @module
  */
 import { ArgumentError } from "../errors.ts";
-import { PACKET_KEYS, packetKey } from "../packet/flow_key.ts";
+import type { Headers } from "../packet/headers.ts";
+import { PACKET_KEYS, packetKey, type Place } from "../packet/flow_key.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 
 /** One field as a key. */
@@ -15,6 +16,8 @@ export interface Key {
   readonly size: number;
   /** Writes the value of entry `i`, a sample, from `at` on. Returns the number of bytes; -1 if the sample does not have it. */
   write(batch: Batch, i: number, into: Uint8Array, at: number): number;
+  /** Where it is in packets with headers as this one; `undefined` if it is written otherwise. */
+  place?(packet: Headers): Place | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
 }
@@ -125,8 +128,19 @@ export const KEY_NAMES: readonly string[] = [...PACKET_KEYS, ...Object.keys(SAMP
 export function keyOf(name: string): Key | undefined {
   if (Object.hasOwn(SAMPLE_KEYS, name)) return SAMPLE_KEYS[name]!();
   const key = packetKey(name);
-  return key && { name, size: key.size, text: key.text, write: (batch, i, into, at) => key.write(batch.packet(i), into, at) };
+  return key && {
+    name,
+    size: key.size,
+    text: key.text,
+    write: (batch, i, into, at) => key.write(batch.packet(i), into, at),
+    place: (packet) => key.place(packet),
+  };
 }
+
+/** For so many stacks of headers it is remembered where the keys are: links have a few, and anybody can make up more. */
+const MOST_STACKS = 256;
+/** The kinds of so many headers fit into a number. */
+const MOST_REMEMBERED = 6;
 
 /** Several keys as one: the bytes of each value after its size. */
 export class FlowKey {
@@ -136,6 +150,12 @@ export class FlowKey {
   readonly size: number;
   /** What {@linkcode FlowKey.write} writes into. */
   readonly bytes: Uint8Array;
+  /** Where each key is, by the kinds of a packet's headers: nearly all packets have the headers of one before. */
+  readonly #stacks = new Map<number, readonly (Place | undefined)[]>();
+  /** The headers of the packet before, and where its keys were. */
+  #stack = -1;
+  #places: readonly (Place | undefined)[];
+  readonly #nowhere: readonly undefined[];
 
   /**
    * Keys by their names, with commas between: `"ipsource,tcpdestinationport"`.
@@ -155,19 +175,48 @@ export class FlowKey {
       throw new ArgumentError(`Cannot tell flows apart by ${list.length} keys at once: they take ${this.size} bytes, 255 at most`);
     }
     this.bytes = new Uint8Array(this.size);
+    this.#places = this.#nowhere = this.keys.map(() => undefined);
   }
 
-  /** Writes the keys of entry `i`. Returns the number of bytes; -1 if it lacks one of them. */
-  write(batch: Batch, i: number): number {
+  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks one of them. */
+  write(batch: Batch, i: number, packet: Headers): number {
     const { keys, bytes } = this;
+    const { offsets, end, bytes: memory } = packet;
+    const places = this.#placesIn(packet);
     let at = 0;
-    for (const key of keys) {
-      const size = key.write(batch, i, bytes, at + 1);
-      if (size < 0) return NOWHERE;
+    for (let k = 0; k < keys.length; k++) {
+      const place = places[k];
+      let size: number;
+      if (place === undefined) {
+        size = keys[k]!.write(batch, i, bytes, at + 1);
+        if (size < 0) return NOWHERE;
+      } else {
+        size = place.size;
+        const start = offsets[place.header]! + place.offset;
+        if (size < 0 || start + size > end) return NOWHERE;
+        for (let n = 0; n < size; n++) bytes[at + 1 + n] = memory[start + n]!;
+      }
       bytes[at] = size;
       at += 1 + size;
     }
     return at;
+  }
+
+  #placesIn(packet: Headers): readonly (Place | undefined)[] {
+    const { count, kinds } = packet;
+    if (count > MOST_REMEMBERED) return this.#nowhere;
+    let stack = 0;
+    // A kind is below 32, and never 0.
+    for (let i = 0; i < count; i++) stack = stack << 5 | kinds[i]!;
+    if (stack === this.#stack) return this.#places;
+    let places = this.#stacks.get(stack);
+    if (places === undefined) {
+      places = this.keys.map((key) => key.place?.(packet));
+      if (this.#stacks.size >= MOST_STACKS) this.#stacks.clear();
+      this.#stacks.set(stack, places);
+    }
+    this.#stack = stack;
+    return this.#places = places;
   }
 
   /** The texts of the keys in bytes that {@linkcode FlowKey.write} wrote. */

@@ -35,6 +35,16 @@ import type { Headers } from "./headers.ts";
 import { protocolName } from "./protocol_names.ts";
 import { tcpFlagsText } from "./transport.ts";
 
+/** Where a value is in all packets of the same headers. */
+export interface Place {
+  /** Index of its header. */
+  readonly header: number;
+  /** Its offset in that header. */
+  readonly offset: number;
+  /** Its size in bytes; -1 if these packets do not have it. */
+  readonly size: number;
+}
+
 /** One field of a packet as a key. */
 export interface PacketKey {
   /** The name, as it was asked for: `"ipsource.1"`. */
@@ -47,18 +57,26 @@ export interface PacketKey {
    * @returns The number of bytes written from `at` on; -1 if the packet does not have it.
    */
   write(packet: Headers, into: Uint8Array, at: number): number;
+  /**
+   * Where the value is in every packet whose headers are of the kinds of this one's; `undefined` if that depends on more than their kinds,
+   * or the value is not in the packet as it is.
+   */
+  place(packet: Headers): Place | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
 }
 
-/** Where a value is in a packet: index of its header and offset in it, or nowhere. */
+/** A field of a packet, between two of its headers. */
 interface Field {
   readonly size: number;
+  /** {@linkcode PacketKey.place} */
+  readonly place?: (packet: Headers, from: number, end: number) => Place | undefined;
   readonly write: (packet: Headers, from: number, end: number, into: Uint8Array, at: number) => number;
   readonly text: (value: Uint8Array) => string;
 }
 
 const NOWHERE = -1;
+const NO_PLACE: Place = { header: 0, offset: 0, size: NOWHERE };
 
 /** Copies `size` bytes at `offset` in header `i`, if they were captured. */
 function copy(packet: Headers, i: number, offset: number, size: number, into: Uint8Array, at: number): number {
@@ -90,6 +108,10 @@ function fixed(kind: number, offset: number, size: number, text: (value: Uint8Ar
   return {
     size,
     write: (packet, from, end, into, at) => copy(packet, find(packet, from, end, kind, orKind), offset, size, into, at),
+    place: (packet, from, end) => {
+      const header = find(packet, from, end, kind, orKind);
+      return header < 0 ? NO_PLACE : { header, offset, size };
+    },
     text,
   };
 }
@@ -112,23 +134,33 @@ function address(offset4: number, offset6: number, isArp: number): Field {
       }
       return NOWHERE;
     },
+    place: ({ kinds }, from, end) => {
+      for (let i = from; i < end; i++) {
+        if (kinds[i] === IPV4) return { header: i, offset: offset4, size: 4 };
+        if (kinds[i] === IPV6) return { header: i, offset: offset6, size: 16 };
+        if (kinds[i] === ARP) return undefined;
+      }
+      return NO_PLACE;
+    },
     text: (value) => value.length === 4 ? ipv4Text(value) : ipv6Text(value),
   };
 }
 
 /** A port of any protocol that has ports, or of one. */
 function port(offset: number, kind?: number): Field {
+  const header = ({ kinds }: Headers, from: number, end: number): number => {
+    for (let i = from; i < end; i++) {
+      const found = kinds[i]!;
+      if (kind === undefined ? found === TCP || found === UDP || found === SCTP || found === UDP_LITE : found === kind) return i;
+    }
+    return NOWHERE;
+  };
   return {
     size: 2,
-    write: (packet, from, end, into, at) => {
-      const { kinds } = packet;
-      for (let i = from; i < end; i++) {
-        const found = kinds[i]!;
-        if (kind === undefined ? found === TCP || found === UDP || found === SCTP || found === UDP_LITE : found === kind) {
-          return copy(packet, i, offset, 2, into, at);
-        }
-      }
-      return NOWHERE;
+    write: (packet, from, end, into, at) => copy(packet, header(packet, from, end), offset, 2, into, at),
+    place: (packet, from, end) => {
+      const i = header(packet, from, end);
+      return i < 0 ? NO_PLACE : { header: i, offset, size: 2 };
     },
     text: decimal,
   };
@@ -314,16 +346,25 @@ export function packetKey(name: string): PacketKey | undefined {
     write: (packet, into, at) => {
       // The whole stack is that of all levels.
       if (depth === 0 && field === STACK) return field.write(packet, 0, packet.count, into, at);
-      let from = 0;
-      let end = nextLevel(packet, from);
-      for (let i = 0; i < depth; i++) {
-        from = end;
-        if (from >= packet.count) return NOWHERE;
-        end = nextLevel(packet, from);
-      }
-      return field.write(packet, from, end, into, at);
+      const from = levelStart(packet, depth);
+      return from < 0 ? NOWHERE : field.write(packet, from, nextLevel(packet, from), into, at);
+    },
+    place: (packet) => {
+      if (!field.place) return undefined;
+      const from = levelStart(packet, depth);
+      return from < 0 ? NO_PLACE : field.place(packet, from, nextLevel(packet, from));
     },
   };
+}
+
+/** Index of the first header of the packet that is inside so many tunnels; -1 if there are not so many. */
+function levelStart(packet: Headers, depth: number): number {
+  let from = 0;
+  for (let i = 0; i < depth; i++) {
+    from = nextLevel(packet, from);
+    if (from >= packet.count) return NOWHERE;
+  }
+  return from;
 }
 
 /** `subnet:/24`: the two networks that talk, source first. */
