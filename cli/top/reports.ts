@@ -37,6 +37,7 @@ export class Reports implements Sink {
   readonly #write: ReportWriter;
   readonly #options: ReportsOptions;
   readonly #clock = new Clock();
+  readonly #halves = { high: 0, low: 0 };
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   readonly #failed: Promise<unknown>;
   #fail!: (error: unknown) => void;
@@ -120,15 +121,40 @@ export class Reports implements Sink {
   /** Takes note of when the samples of a batch were taken. */
   #timeOf(batch: Batch): void {
     const clock = this.#clock;
-    for (let i = 0; i < batch.count; i++) {
-      batch.readTime(i, clock);
-      const { seconds, nanoseconds } = clock;
-      if (!this.#last || isLater(seconds, nanoseconds, this.#last)) {
-        this.#last = set(this.#last, seconds, nanoseconds);
-        this.#first ??= { seconds, nanoseconds };
-      } else if (!isLater(seconds, nanoseconds, this.#first!)) {
-        this.#first = set(this.#first, seconds, nanoseconds);
+    const { entries, count } = batch;
+    const halves = this.#halves;
+    // Time stamps are compared as they are: only the earliest and the latest of a batch are worth a division.
+    let [firstHigh, firstLow, lastHigh, lastLow] = [-1, 0, -1, 0];
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i]!;
+      if (entry.type === "sample" && entry.readTimestamp(halves)) {
+        const { high, low } = halves;
+        if (high > lastHigh || (high === lastHigh && low > lastLow)) {
+          lastHigh = high;
+          lastLow = low;
+        }
+        if (firstHigh < 0 || high < firstHigh || (high === firstHigh && low < firstLow)) {
+          firstHigh = high;
+          firstLow = low;
+        }
+        continue;
       }
+      batch.readTime(i, clock);
+      this.#note(clock);
+    }
+    if (firstHigh < 0) return;
+    clock.splitHalves(firstHigh, firstLow);
+    this.#note(clock);
+    clock.splitHalves(lastHigh, lastLow);
+    this.#note(clock);
+  }
+
+  #note({ seconds, nanoseconds }: Clock): void {
+    if (!this.#last || isLater(seconds, nanoseconds, this.#last)) {
+      this.#last = set(this.#last, seconds, nanoseconds);
+      this.#first ??= { seconds, nanoseconds };
+    } else if (!isLater(seconds, nanoseconds, this.#first!)) {
+      this.#first = set(this.#first, seconds, nanoseconds);
     }
   }
 }

@@ -23,7 +23,7 @@ export class TopKeys {
   /** Open addressing with linear probing: slot + 1, or 0. */
   readonly #table: Uint32Array;
   readonly #mask: number;
-  /** A heap of slots with the smallest sum on top, and where each slot is in it. */
+  /** A heap of slots with the smallest sum on top, and where each slot is in it. Made when a key has to make room for the first time. */
   readonly #heap: Uint32Array;
   readonly #places: Uint32Array;
   #size = 0;
@@ -85,7 +85,7 @@ export class TopKeys {
       const slot = table[at]! - 1;
       if (this.#hashes[slot] !== hash || !this.#isKey(slot, key, length)) continue;
       this.#sums[slot]! += weight;
-      this.#siftDown(this.#places[slot]!);
+      if (this.#evicted) this.#siftDown(this.#places[slot]!);
       this.isNew = false;
       return slot;
     }
@@ -96,13 +96,10 @@ export class TopKeys {
       this.#sums[slot] = weight;
       this.#errors[slot] = 0;
       this.#put(slot, key, length, hash);
-      this.#heap[slot] = slot;
-      this.#places[slot] = slot;
-      this.#siftUp(slot);
       return slot;
     }
+    if (!this.#evicted) this.#heapify();
     slot = this.#heap[0]!;
-    this.#evicted = true;
     this.#forget(slot);
     this.#errors[slot] = this.#sums[slot]!;
     this.#sums[slot]! += weight;
@@ -170,17 +167,11 @@ export class TopKeys {
     table[hole] = 0;
   }
 
-  #siftUp(place: number): void {
-    const heap = this.#heap;
-    const sums = this.#sums;
-    const slot = heap[place]!;
-    while (place > 0) {
-      const parent = place - 1 >> 1;
-      if (sums[heap[parent]!]! <= sums[slot]!) break;
-      this.#move(heap[parent]!, place);
-      place = parent;
-    }
-    this.#move(slot, place);
+  /** Until a key has to make room nobody asks which is the smallest. */
+  #heapify(): void {
+    this.#evicted = true;
+    for (let slot = 0; slot < this.#size; slot++) this.#move(slot, slot);
+    for (let place = (this.#size >> 1) - 1; place >= 0; place--) this.#siftDown(place);
   }
 
   #siftDown(place: number): void {
