@@ -102,7 +102,8 @@ export class Increment {
     const all = oneIn * packets;
     // Below 1 where a late sample takes back what was counted as lost: then, too, nothing went unseen.
     const rest = Math.max(0, 1 - 1 / oneIn);
-    for (let h = 0, at = 0; h < weights.length; h++, at += COLUMNS) {
+    for (let h = 0; h < weights.length; h++) {
+      const at = h * COLUMNS;
       const w = all * weights[h]!;
       terms[at] = w;
       terms[at + 1] = w * w;
@@ -118,7 +119,8 @@ export class Increment {
     const weights = this.#weights;
     const all = oneIn * bytes;
     const rest = Math.max(0, 1 - 1 / oneIn);
-    for (let h = 0, at = 0; h < weights.length; h++, at += COLUMNS) {
+    for (let h = 0; h < weights.length; h++) {
+      const at = h * COLUMNS;
       const b = all * weights[h]!;
       terms[at + 3] = b;
       terms[at + 4] = b * b;

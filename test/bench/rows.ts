@@ -233,8 +233,19 @@ async function command(...words: string[]): Promise<string[]> {
   return [compiled, ...words];
 }
 
+/** What top does not do either. */
+const WITHOUT_TCP_ANALYSIS = ["analyze_sequence_numbers", "calculate_timestamps", "desegment_tcp_streams", "relative_sequence_numbers"]
+  .flatMap((name) => ["-o", `tcp.${name}:FALSE`]);
+
 /** What another program does with a recording of few connections, and the command with the same one, from start to end. */
-function recording(work: string, target: number | undefined, samples: number, other: (path: string) => string[], words: string[]): Row {
+function recording(
+  work: string,
+  target: number | undefined,
+  samples: number,
+  other: (path: string) => string[],
+  words: string[],
+  before = ["read", "-q"],
+): Row {
   const count = (size: Size): number => n(samples, size);
   const cost = async (command: string[]): Promise<Results> => await run(peer("cost", ...command));
   return {
@@ -245,7 +256,7 @@ function recording(work: string, target: number | undefined, samples: number, ot
     ],
     measure: runs(
       async (size) => cost(other(await fewConnections(DIRECTORY, count(size)))),
-      async (size) => cost(await command("read", "-q", ...words, await fewConnections(DIRECTORY, count(size)))),
+      async (size) => cost(await command(...before, ...words, await fewConnections(DIRECTORY, count(size)))),
     ),
   };
 }
@@ -352,6 +363,14 @@ export const ROWS: readonly Row[] = [
     "--json",
     "--details",
   ]),
+  recording(
+    "top --once of a pcapng, of tshark -q -z conv,ip without analysis of TCP",
+    0.05,
+    1_000_000,
+    (path) => ["tshark", "-r", path, "-q", "-z", "conv,ip", ...WITHOUT_TCP_ANALYSIS],
+    ["--once", "--json"],
+    ["top", "-q"],
+  ),
   blocked("text", "uniform-128", [
     { label: "samples lost", name: "lost", target: 0, unit: "" },
     { label: "received and not recorded", name: "unrecorded", target: 0, unit: "" },

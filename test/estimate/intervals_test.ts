@@ -42,6 +42,10 @@ test("quantiles are those of the tables", () => {
       [0.975, 10, 20.483177350807395],
       [0.99, 100, 135.80672317102676],
       [0.05, 100, 77.92946516501733],
+      // Of many degrees, by SciPy 1.17's chi2.ppf.
+      [0.025, 24, 12.401150217444435],
+      [0.975, 25_000, 25440.15248917454],
+      [0.025, 2_000_000, 1996081.9666805877],
     ] as const
   ) {
     assertAlmostEquals(chiSquaredQuantile(p, degrees), expected, expected * 1e-7, `${p} of ${degrees} degrees`);

@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import * as header from "../../src/packet/header.ts";
 import { PACKET_KEYS, packetKey, PacketView } from "../../src/packet/mod.ts";
 
 const ETHERNET = "020000000002 020000000001";
@@ -158,4 +159,41 @@ test("names that are no keys are none", () => {
   for (const name of ["", "ip", "ipsource.", "ipsource.10", "subnet:/33", "subnet:", "toString", "constructor"]) {
     assertEquals(packetKey(name), undefined, name);
   }
+});
+
+test("a place says where a key is in every packet of the same headers", () => {
+  const packets = [
+    `${ETHERNET} 0800 ${IPV4("06")} ${TCP}`,
+    `${ETHERNET} 8100 6005 0800 ${IPV4("11")} ${UDP("0035", "1000")}`,
+    `${ETHERNET} 86dd ${IPV6("06")} ${TCP}`,
+    `${ETHERNET} 0806 0001 0800 0604 0001 020000000001 c0000207 000000000000 0a000001`,
+    `${ETHERNET} 0800 ${IPV4("2f")} 0000 0800 ${IPV4("06")} ${TCP}`,
+    `${ETHERNET} 0800 ${IPV4("29")} ${IPV6("11")} ${UDP("0035", "1000")}`,
+    `${ETHERNET} 88cc 0000`,
+  ].map(view);
+  const [wrote, copied] = [new Uint8Array(40), new Uint8Array(40)];
+  let placed = 0;
+  for (const name of [...PACKET_KEYS, "ipsource.1", "destinationport.1", "ipsource.2", "subnet:/24"]) {
+    const key = packetKey(name)!;
+    for (const packet of packets) {
+      const place = key.place(packet);
+      if (place === undefined) continue;
+      placed++;
+      const size = key.write(packet, wrote, 0);
+      const start = packet.offsets[place.header]! + place.offset;
+      const expected = place.size >= 0 && start + place.size > packet.end ? -1 : place.size;
+      assertEquals(size, expected, `${name} of ${packet.stack}`);
+      if (size < 0) continue;
+      copied.set(packet.bytes.subarray(start, start + size));
+      assertEquals(copied.subarray(0, size), wrote.subarray(0, size), `${name} of ${packet.stack}`);
+    }
+  }
+  assert(placed > 100, `${placed}`);
+  // Whether ARP is about IPv4 is not said by the kinds of the headers, and a bit field is not in the packet as it is.
+  assertEquals(packetKey("ipsource")!.place(packets[3]!), undefined);
+  assertEquals(packetKey("vlan")!.place(packets[1]!), undefined);
+});
+
+test("a kind of header fits into five bits, which stacks of headers are remembered by", () => {
+  for (const [name, kind] of Object.entries(header)) if (typeof kind === "number") assert(kind < 32, name);
 });
