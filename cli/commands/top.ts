@@ -1,10 +1,12 @@
 /** `psample top`: who talks, how much, and how sure that is. */
-import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions, watchLinks } from "../../mod.ts";
+import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions } from "../../mod.ts";
 import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
 import { FlowKey } from "../../src/estimate/keys.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
+import { LiveLinks } from "../../src/receive/live_links.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
+import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { printable } from "../../src/wire/text.ts";
 import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
@@ -14,7 +16,7 @@ import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { labelsOf } from "../labels.ts";
 import { explainMatches, matchesOf } from "../match.ts";
-import { choice, duration, flag, number, numbers, streamName, UsageError, value, type Values } from "../options.ts";
+import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
@@ -24,6 +26,7 @@ import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
+import { CountAt, isWord } from "../top/count_at.ts";
 import { scaled, UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
 import { Live } from "../top/live.ts";
@@ -32,6 +35,7 @@ import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
+import { Twice, twiceText } from "../top/twice.ts";
 import type { Problem } from "../top/view.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
@@ -122,6 +126,21 @@ const OPTIONS = {
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
+  countAt: several({
+    value: "WHERE",
+    help: "where packets count that pass several sampled devices",
+    details:
+      `A packet that passes a port and its bridge counts at both, if both are sampled; the table tells of it. WHERE is the name of a device, to
+count there only, or one of these, which leave out the others:
+
+  port     ports, and not their bridge, bond, team or VRF
+  bridge   the bridge, and not its ports
+  lower    the device below, and not what stands on it: VLANs, tunnels, bridges
+  upper    what stands on a device, and not that device
+  in       where packets come in, and not also where the same ones leave
+
+It may be given again, and with commas between; every word leaves something out, and a device counts if its name is given.`,
+  }, (texts) => texts.flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean)),
   label: OUTPUT_OPTIONS.label,
   labels: OUTPUT_OPTIONS.labels,
   explain: CAPTURE_OPTIONS.explain,
@@ -151,6 +170,7 @@ export const top: Command = command({
     ["psample top eth0 --once --interval 60s --json", "one minute, for a program"],
     ["psample top samples.pcapng --by ipprotocol,destinationport", "a recording"],
     ["psample top --rate 1 packets.pcap", "what tcpdump recorded"],
+    ["psample top any --count-at port", "bridges are not counted again"],
     ["psample top --by group --label group:5=edge", ""],
     ["psample top --netns blue", "in the network namespace blue"],
   ],
@@ -232,14 +252,18 @@ function checkKeys(text: string): Problem | undefined {
 }
 
 /** Makes the lines of a report. */
-async function writerOf({ json, csv, rows, unit }: Options, io: Io): Promise<(report: Report) => string> {
+async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Promise<(report: Report) => string> {
   if (!json && !csv) {
     const columns = io.outIsTerminal ? (await io.terminal()).columns : () => COLUMNS;
     return (report) => plainReport(report, { rows: rows ?? ROWS, unit, columns: columns() });
   }
   const line = json ? jsonLine : csvLine;
   let isFirst = csv;
+  let isTold = !csv || quiet;
   return (report) => {
+    // CSV has no place for it.
+    if (!isTold && report.twice?.length) io.err(`psample: ${twiceText(report.twice)}\n`);
+    isTold ||= report.twice !== undefined && report.twice.length > 0;
     const header = isFirst ? csvHeader(report) : "";
     isFirst = false;
     return header + report.snapshot.flows.slice(0, rows).map((flow) => line(flow, report)).join("");
@@ -253,6 +277,8 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     const cure = name === "group" ? ": did you mean --filter 'group N'?" : name === "match" ? ": did you mean --filter?" : "";
     throw new UsageError(`--${name} is for samples that are received, not for recordings${cure}`);
   }
+  const word = options.countAt?.find((at) => isWord(at) && at !== "in");
+  if (word) throw new UsageError(`--count-at ${word}: recordings do not tell what is whose port; name the device, as in --count-at eth0`);
   const paths = words.map((word) => streamName(word, 0));
   return await inSession(io, options, async (session) => {
     const opened: RecordingFile[] = [];
@@ -261,11 +287,12 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     try {
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
+      const { twice, stages, leftOut } = countingAt(options.countAt, undefined);
       const estimator = new Estimator({
         by: options.by,
         flows: MOST_RECORDED_FLOWS,
         oneIn: options.rate,
-        only: allOf(options.filter ?? []),
+        only: allOf([...options.filter ?? [], ...stages]),
       });
       progress = new Progress(io, source);
       const sink = new Reports(estimator, await openStdout(io, paths), await writerOf(options, io), {
@@ -274,6 +301,8 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         recorded: true,
         isFiltered: options.filter !== undefined,
         speeds: () => new Map(),
+        twice,
+        leftOut,
         labels,
       });
       const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
@@ -299,12 +328,15 @@ async function listenTo(
   const asides = new Asides(io);
   return await inSession(asides.io, options, async (session) => {
     const labels = await labelsOf(options, io, session);
-    const devices = await watchLinks({ netns });
+    const devices = new LiveLinks(await open({ netns }));
     const sampled = plans && new Sampled(session);
     const speeds = new Speeds();
     let timer: ReturnType<typeof setTimeout> | undefined;
     let sink: Reports | Live | undefined;
     try {
+      devices.watch();
+      const missing = options.countAt?.find((at) => !isWord(at) && !knows(devices, at));
+      if (missing !== undefined) throw new UsageError(`--count-at: there is no device ${JSON.stringify(missing)}, and no such word`);
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
       const chosen = plans && options.rate === undefined ? await withRate(plans, session) : plans;
       const listener = await session.begin(async (signal) => {
@@ -316,7 +348,8 @@ async function listenTo(
       const others = listener && sampled && group ? await sampled.findOthers() : undefined;
       await speeds.follow(netns);
       const own = others ? [sampled!.ownSamples(others)] : [];
-      const only = options.filter ?? [];
+      const { twice, stages, leftOut } = countingAt(options.countAt, devices);
+      const only = [...options.filter ?? [], ...stages];
       if (listener && sampled) {
         session.notice(sampled.description(chosen![0]!));
         await sampled.watch(() => listener.end());
@@ -333,6 +366,8 @@ async function listenTo(
           only,
           isFiltered,
           speeds: () => speeds.known,
+          twice,
+          leftOut,
           labels,
           checkKeys,
           quit: () => session.hear("SIGINT"),
@@ -357,6 +392,8 @@ async function listenTo(
           recorded: false,
           isFiltered,
           speeds: () => speeds.known,
+          twice,
+          leftOut,
           labels,
         },
       );
@@ -376,6 +413,22 @@ async function listenTo(
       devices.close();
     }
   });
+}
+
+/** What finds out what counts twice, and what sees to it that it does not. */
+function countingAt(
+  values: readonly string[] | undefined,
+  devices: LiveLinks | undefined,
+): { readonly twice: Twice; readonly stages: readonly CountAt[]; readonly leftOut: ReadonlySet<string> | undefined } {
+  const twice = new Twice(devices, !values?.includes("in"));
+  const countAt = values && new CountAt(values, twice);
+  return { twice, stages: countAt ? [countAt] : [], leftOut: countAt?.leftOut };
+}
+
+/** Whether there is a device of this name; if nothing is known of devices, there may be. */
+function knows(devices: LiveLinks, name: string): boolean {
+  const links = [...devices.links()];
+  return links.length === 0 || links.some((link) => link.name === name || link.alternativeNames.includes(name));
 }
 
 /** What a screen is about. */

@@ -14,6 +14,7 @@ import { keysOf } from "./keys.ts";
 import type { Report } from "./report.ts";
 import { COLORED, flowRows, MONOCHROME, screen } from "./screen.ts";
 import type { Screen, ScreenEvents } from "./terminal.ts";
+import type { Twice } from "./twice.ts";
 import { type Checks, firstView, press, type Problem, type View, WINDOWS } from "./view.ts";
 
 /** How often the screen changes by itself. */
@@ -39,6 +40,10 @@ export interface LiveOptions {
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
+  /** Finds out {@linkcode Report.twice}. */
+  readonly twice?: Twice | undefined;
+  /** {@linkcode Report.leftOut} */
+  readonly leftOut?: ReadonlySet<string> | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
   /** What is wrong with keys of flows. */
@@ -115,6 +120,7 @@ export class Live implements Sink, ScreenEvents {
   take(batch: Batch): void {
     this.#written += batch.samples;
     this.#estimator.take(batch);
+    this.#options.twice?.take(batch);
   }
 
   full(): undefined {}
@@ -213,7 +219,7 @@ export class Live implements Sink, ScreenEvents {
     const snapshot = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
     const lost = (this.#source?.stats().lost ?? 0) - this.#lostBefore;
     // What has nearly decayed is gone.
-    const flows = snapshot.flows.filter(({ bitsPerSecond }) => bitsPerSecond >= 0.5);
+    const flows = snapshot.flows.filter(({ bitsPerSecond, bytes }) => snapshot.seconds > 0 ? bitsPerSecond >= 0.5 : bytes > 0);
     if (order === "names") flows.sort((a, b) => names(a.by).localeCompare(names(b.by), "en", { numeric: true }));
     const report = {
       snapshot: { ...snapshot, flows },
@@ -223,6 +229,8 @@ export class Live implements Sink, ScreenEvents {
       missing: Math.max(0, lost - snapshot.lost),
       isFiltered: this.#options.isFiltered || filter !== "",
       speeds: this.#options.speeds(),
+      twice: this.#options.twice?.of(snapshot),
+      leftOut: this.#options.leftOut && [...this.#options.leftOut],
       labels: this.#options.labels,
     };
     const figures = { report, elapsed: (performance.now() - this.#begunMs) / 1000 };

@@ -1,7 +1,8 @@
 /** What is known at the end of an interval, and everything that has to be said with it. */
-import type { DeviceEstimate, Snapshot } from "../../src/estimate/mod.ts";
+import type { DeviceEstimate, Overlap, Snapshot } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { type Figure, scaled } from "./figures.ts";
+import { twiceText } from "./twice.ts";
 
 /** The figures of an interval. */
 export interface Report {
@@ -19,6 +20,10 @@ export interface Report {
   readonly isFiltered: boolean;
   /** Speeds of devices in bit/s, by their names, as far as they are known. */
   readonly speeds: ReadonlyMap<string, number>;
+  /** What the figures count more than once. */
+  readonly twice?: readonly Overlap[] | undefined;
+  /** Places whose samples are left out, so that nothing is counted twice. */
+  readonly leftOut?: readonly string[] | undefined;
   /** Names of groups, cookies and VLANs. */
   readonly labels?: Labels | undefined;
 }
@@ -38,9 +43,11 @@ export function loadOf({ by: [name], wireBytes, wireBytesRange: [low, high] }: D
 
 /** What is to be said beside the figures, a sentence each. */
 export function remarks(report: Report, shown: number): string[] {
-  const { snapshot, missing } = report;
+  const { snapshot, missing, twice = [], leftOut = [] } = report;
   const { kept, keyless, unusable, unknownSegments, bound, by } = snapshot;
   const notes: string[] = [];
+  if (twice.length > 0) notes.push(twiceText(twice));
+  if (leftOut.length > 0) notes.push(`left out by --count-at: ${leftOut.join(", ")}`);
   if (bound > 0) {
     notes.push(`the ${shown} largest of more than ${kept} flows; one that is not kept has at most ${scaled(bound, "B")}`);
   } else if (shown < kept) {

@@ -8,6 +8,7 @@ import { Clock } from "../../src/stream/clock.ts";
 import type { Closing, Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { Report } from "./report.ts";
+import type { Twice } from "./twice.ts";
 
 /** What a report becomes. */
 export type ReportWriter = (report: Report) => string;
@@ -24,6 +25,10 @@ export interface ReportsOptions {
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
+  /** Finds out {@linkcode Report.twice}. */
+  readonly twice?: Twice | undefined;
+  /** {@linkcode Report.leftOut} */
+  readonly leftOut?: ReadonlySet<string> | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
 }
@@ -85,6 +90,7 @@ export class Reports implements Sink {
   take(batch: Batch): void {
     this.#written += batch.samples;
     this.#estimator.take(batch);
+    this.#options.twice?.take(batch);
     if (this.#options.recorded) this.#timeOf(batch);
   }
 
@@ -108,12 +114,23 @@ export class Reports implements Sink {
   }
 
   #report(atNs: bigint): void {
-    const { source, recorded, isFiltered, speeds, labels } = this.#options;
+    const { source, recorded, isFiltered, speeds, twice, leftOut, labels } = this.#options;
     const snapshot = this.#estimator.snapshot(atNs);
     const lost = source.stats().lost - this.#lostBefore;
     const missing = Math.max(0, lost - snapshot.lost);
     const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;
-    this.#spool.output.text(this.#write({ snapshot, atNs, seconds, lost, missing, isFiltered, speeds: speeds(), labels }));
+    this.#spool.output.text(this.#write({
+      snapshot,
+      atNs,
+      seconds,
+      lost,
+      missing,
+      isFiltered,
+      speeds: speeds(),
+      twice: twice?.of(snapshot),
+      leftOut: leftOut && [...leftOut],
+      labels,
+    }));
     this.#spool.entered(0);
     this.#spool.settle(false);
   }

@@ -4,6 +4,7 @@ import { escapeInvisible } from "../../src/format/json.ts";
 import { printable } from "../../src/wire/text.ts";
 import { hasLabels, kindOf, LABELLED, type Labelled, labelOf } from "./labels.ts";
 import type { Report } from "./report.ts";
+import { placeText } from "./twice.ts";
 
 /** The keys of a flow in JSON. */
 export interface FlowRow {
@@ -26,10 +27,11 @@ export interface FlowRow {
   readonly shareRange: Interval;
   readonly lost: number;
   readonly overcountAtMost: number;
+  readonly countedTwice: readonly (readonly [string, string])[] | undefined;
 }
 
 /** What is told about a flow. */
-export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels }: Report): FlowRow {
+export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels, twice = [] }: Report): FlowRow {
   const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
   const named = (kind: Labelled): string[] =>
     snapshot.by.flatMap((key, i) => kindOf(key) === kind ? labelOf(labels, key, flow.by[i]!) ?? [] : []);
@@ -57,6 +59,7 @@ export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, lab
     shareRange: [Math.floor(flow.shareRange[0] * 1e6) / 1e6, Math.ceil(flow.shareRange[1] * 1e6) / 1e6],
     lost,
     overcountAtMost: Math.ceil(flow.overcountAtMost),
+    countedTwice: twice.length > 0 ? twice.map(({ points: [one, other] }) => [placeText(one), placeText(other)] as const) : undefined,
   };
 }
 

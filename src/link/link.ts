@@ -19,10 +19,12 @@ const IFLA_ADDRESS = 1;
 const IFLA_IFNAME = 3;
 const IFLA_MTU = 4;
 const IFLA_LINK = 5;
+const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
 const IFLA_STATS64 = 23;
 const IFLA_EXT_MASK = 29;
+const IFLA_LINK_NETNSID = 37;
 const IFLA_XDP = 43;
 const IFLA_PROP_LIST = 52;
 const IFLA_ALT_IFNAME = 53;
@@ -96,6 +98,10 @@ export interface Link {
   readonly kind: string | undefined;
   /** The device below it, or the other end: an index, perhaps of another namespace. */
   readonly lowerIndex: number | undefined;
+  /** The network namespace of that device; `undefined` if it is this one. */
+  readonly lowerNsid: number | undefined;
+  /** The index of the bridge, bond, team or VRF that it is a port of. */
+  readonly masterIndex: number | undefined;
   /** The XDP programs of the device; `undefined` where it has none. */
   readonly xdp: Xdp | undefined;
   /** How many packets the device has received and sent; `undefined` unless it was asked for. */
@@ -143,6 +149,8 @@ export function decodeLink(message: Message): Link {
   let alias: string | undefined;
   let kind: string | undefined;
   let lowerIndex: number | undefined;
+  let lowerNsid: number | undefined;
+  let masterIndex: number | undefined;
   let xdp: Xdp | undefined;
   let packets: Link["packets"];
   const attr = AttrReader.of(payload.subarray(IFINFOMSG_SIZE));
@@ -160,6 +168,12 @@ export function decodeLink(message: Message): Link {
       case IFLA_LINK:
         // 0 is how tunnels say that they have none.
         lowerIndex = attr.u32() || undefined;
+        break;
+      case IFLA_LINK_NETNSID:
+        lowerNsid = attr.u32();
+        break;
+      case IFLA_MASTER:
+        masterIndex = attr.u32() || undefined;
         break;
       case IFLA_IFALIAS:
         alias = attr.string();
@@ -199,6 +213,8 @@ export function decodeLink(message: Message): Link {
     alias,
     kind,
     lowerIndex,
+    lowerNsid,
+    masterIndex,
     xdp,
     packets,
   };

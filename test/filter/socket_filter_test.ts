@@ -34,6 +34,8 @@ function link(index: number, name: string, type = ARPHRD_ETHER): Link {
     alias: undefined,
     kind: undefined,
     lowerIndex: undefined,
+    lowerNsid: undefined,
+    masterIndex: undefined,
     xdp: undefined,
     packets: undefined,
   };

@@ -4,9 +4,9 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { listSampling } from "../../mod.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
-import { ETH_IPV4, ethernet, OURS, PEER, udp } from "./frames.ts";
+import { ETH_IPV4, ethernet, hex, OURS, PEER, udp } from "./frames.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { bareWire, pause, scene, Sender, soon, until } from "./scene.ts";
+import { bareWire, ip, pause, scene, send, Sender, soon, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
 /** The command within this process, for all that takes no signal: it starts at once. */
@@ -39,6 +39,7 @@ interface Row {
   packetsRange: [number, number];
   bytesRange: [number, number];
   lost: number;
+  countedTwice?: [string, string][];
 }
 
 /** A frame that goes out of `a` from this port, with so many bytes. */
@@ -148,6 +149,46 @@ scene("--rate, --direction, --match, --group and --trunc are what is set up; rep
     assertEquals([by, low, bytesRange], [{ ipsource: "192.0.2.1", ipdestination: "192.0.2.2" }, high, [1000 * low, 1000 * low]]);
   }
   assertEquals(tcDump("a"), before);
+});
+
+scene("what passes a bridge and its ports is told to count twice, and counts once where --count-at says", async () => {
+  ip(
+    "link add name br0 index 205 address 02:00:00:00:00:05 type bridge",
+    "link add name p1 index 201 type veth peer name q1 index 202",
+    "link add name p2 index 203 type veth peer name q2 index 204",
+    "link set dev p1 master br0",
+    "link set dev p2 master br0",
+    ...["br0", "p1", "q1", "p2", "q2"].map((name) => `link set dev ${name} up`),
+  );
+  const frameTo = (to: string): Uint8Array =>
+    ethernet(hex(to), PEER, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2" }, 4000, 5000, new Uint8Array(100)));
+  const run = async (...args: string[]): Promise<Top> => {
+    // What the stack sends of its own accord does not count.
+    const words = ["p1", "p2", "br0", "--rate", "1", "--once", "--interval", "1h", "--by", "device,direction"];
+    const top = new Top([...words, "--filter", "udp dst port 5000", ...args]);
+    await top.samples();
+    // Ten to the bridge itself, and ten that it passes on.
+    for (let i = 0; i < 10; i++) send(202, frameTo("020000000005"), frameTo("020000000099"));
+    return top;
+  };
+  const counts = (rows: readonly Row[]): Record<string, number> =>
+    Object.fromEntries(rows.map(({ by, samples }) => [`${by.device} ${by.direction}`, samples]));
+  const twice = (rows: readonly Row[]): unknown => rows[0]?.countedTwice;
+
+  const all = await (await run("--json")).rows();
+  assertEquals(counts(all), { "p1 in": 20, "br0 in": 10, "p2 out": 10 });
+  assertEquals(twice(all), [["p1 in", "br0 in"], ["p1 in", "p2 out"]]);
+  const once = await (await run("--json", "--count-at", "port,in")).rows();
+  assertEquals([counts(once), twice(once)], [{ "p1 in": 20 }, undefined]);
+  const bridge = await (await run("--json", "--count-at", "bridge")).rows();
+  assertEquals([counts(bridge), twice(bridge)], [{ "br0 in": 10 }, undefined]);
+  const port = await (await run("--json", "--count-at", "p2", "--count-at", "br0")).rows();
+  assertEquals([counts(port), twice(port)], [{ "br0 in": 10, "p2 out": 10 }, undefined]);
+  const table = await run("--count-at", "port");
+  assert(table.io.signal("SIGINT"));
+  assertEquals(await table.status, 0, table.io.errors());
+  const text = table.io.text().replace(/\s+/g, " ");
+  assertMatch(text, /counted twice \(--count-at in counts it once\): what passes p1 in and p2 out left out by --count-at: br0 in/);
 });
 
 for (const { name, words } of COMMANDS) {

@@ -30,6 +30,8 @@ interface IpLink {
   ifalias?: string;
   altnames?: string[];
   link_index?: number;
+  link_netnsid?: number;
+  master?: string;
 }
 
 const TYPES: Readonly<Record<string, number>> = {
@@ -54,6 +56,8 @@ test("decodeLink: says what ip says", () => {
     assertEquals(ours.alias, link.ifalias);
     assertEquals([...ours.alternativeNames], link.altnames ?? []);
     assertEquals(ours.lowerIndex, link.link_index);
+    assertEquals(ours.lowerNsid, link.link_netnsid);
+    assertEquals(ours.masterIndex, link.master === undefined ? undefined : table.indexOf(link.master));
     const address = link.address?.includes(":")
       ? link.address.replaceAll(":", "")
       : link.address?.split(".").map((part) => Number(part).toString(16).padStart(2, "0")).join("");

@@ -138,6 +138,8 @@ export function link(fields: Partial<Link> = {}): Link {
     alias: undefined,
     kind: undefined,
     lowerIndex: undefined,
+    lowerNsid: undefined,
+    masterIndex: undefined,
     xdp: undefined,
     packets: undefined,
     ...fields,

@@ -1,12 +1,17 @@
 /** The live screen as a sink: what is drawn of what comes, and what keys do. */
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { CountAt } from "../../../cli/top/count_at.ts";
 import { Live, type LiveOptions } from "../../../cli/top/live.ts";
 import type { Screen } from "../../../cli/top/terminal.ts";
+import { Twice } from "../../../cli/top/twice.ts";
+import { link } from "../../support/filters.ts";
 import { NOTHING } from "../../../cli/session.ts";
 import { RecordingFile } from "../../../src/receive/recording.ts";
 import { IterableInput } from "../../../src/receive/recording_input.ts";
-import type { BatchBuffer } from "../../../src/stream/batch.ts";
+import type { Link } from "../../../src/link/link.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { type BatchBuffer, sampledIfindex } from "../../../src/stream/batch.ts";
 import { recording, type Sampled } from "./samples.ts";
 
 class FakeScreen implements Screen {
@@ -48,7 +53,7 @@ function live(options: Partial<LiveOptions> = {}): { live: Live; screen: FakeScr
 }
 
 /** Takes samples as if they came now. */
-async function take(live: Live, samples: readonly Sampled[]): Promise<void> {
+async function take(live: Live, samples: readonly Sampled[], devices?: readonly Link[]): Promise<void> {
   const source = new RecordingFile(
     new IterableInput((async function* (): AsyncGenerator<Uint8Array> {
       yield await Promise.resolve(recording(samples));
@@ -56,6 +61,7 @@ async function take(live: Live, samples: readonly Sampled[]): Promise<void> {
   );
   for await (const batch of source.lentBatches()) {
     (batch as BatchBuffer).recorded = false;
+    if (devices) batch.device = (i) => devices.find(({ index }) => index === sampledIfindex(batch.entries[i] as SampleView));
     live.take(batch);
   }
 }
@@ -74,6 +80,47 @@ test("what has a name is drawn with it, whatever the keys are", async () => {
   await take(sink, [{ vlan: 42 }]);
   sink.changed();
   assertEquals(rowsOf(screen), ["42 (dmz)"]);
+});
+
+test("what counts twice is told as long as it does, and by the topology of now", async () => {
+  const devices = [link({ index: 3, name: "eth0" }), link({ index: 4, name: "eth1", kind: "vlan", lowerIndex: 3 })];
+  const links = { version: 1, links: () => devices };
+  const twice = new Twice(links);
+  const { live: sink, screen } = live({ twice });
+  const told = (): string | undefined => screen.lines.find((line) => /counted twice/.test(line));
+  await take(sink, [{}, { out: true }]);
+  sink.changed();
+  assertEquals(told(), undefined);
+  // Both on the way out: the VLAN and its parent.
+  await take(sink, [{}, { forwarded: true }]);
+  sink.changed();
+  assertMatch(told()!, /^counted twice \(--count-at lower,in counts it once\): what passes eth0 out/);
+  devices[1] = link({ index: 4, name: "eth1" });
+  links.version++;
+  sink.changed();
+  assertEquals(told(), undefined);
+});
+
+test("--count-at by what devices are to others", async () => {
+  const devices = [link({ index: 3, name: "eth0", masterIndex: 4 }), link({ index: 4, name: "eth1", kind: "bridge" })];
+  const counted = async (...values: string[]): Promise<[string[], string[]]> => {
+    const twice = new Twice({ version: 1, links: () => devices }, !values.includes("in"));
+    const countAt = new CountAt(values, twice);
+    const { live: sink, screen } = live({ by: "device,direction", only: [countAt], twice, leftOut: countAt.leftOut });
+    await take(sink, [{}, { forwarded: true }], devices);
+    sink.changed();
+    const rows = screen.lines.filter((line) => /^eth\d {3,}(in|out) /.test(line)).map((line) => line.split(/ {2,}/).slice(0, 2).join(" "));
+    return [rows, [...countAt.leftOut]];
+  };
+  const both = [["eth0 in", "eth1 out"], []];
+  assertEquals(await counted("port"), [["eth0 in"], ["eth1 out"]]);
+  assertEquals(await counted("lower"), [["eth0 in"], ["eth1 out"]]);
+  assertEquals(await counted("bridge"), [["eth1 out"], ["eth0 in"]]);
+  assertEquals(await counted("upper"), [["eth1 out"], ["eth0 in"]]);
+  assertEquals(await counted("in"), [["eth0 in"], ["eth1 out"]]);
+  assertEquals(await counted("eth0", "port"), [["eth0 in"], ["eth1 out"]]);
+  assertEquals(await counted("eth0", "bridge"), [[], ["eth0 in", "eth1 out"]]);
+  assertEquals((await counted("eth0", "eth1"))[0].sort(), both[0]);
 });
 
 test("flows are drawn as they come, ordered by traffic or by name, of the keys and the filter that are typed", async () => {

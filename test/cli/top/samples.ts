@@ -18,6 +18,8 @@ export interface Sampled {
   readonly at?: number;
   /** Whether it was taken on the way out. Defaults to false. */
   readonly out?: boolean;
+  /** Whether it came in at `eth0` and was taken where it leaves, at `eth1`. Defaults to false. */
+  readonly forwarded?: boolean;
   /** Its number. Defaults to one more than that of the one before. */
   readonly sequence?: number;
   /** The cookie of the action. Defaults to none. */
@@ -40,22 +42,25 @@ function tagged(frame: Uint8Array, vlan: number): Uint8Array {
   return Uint8Array.from([...frame.subarray(0, 12), 0x81, 0, vlan >> 8, vlan & 255, ...frame.subarray(12)]);
 }
 
-/** A recording of these samples, all of `eth0`. */
+/** A recording of these samples, of `eth0` and `eth1`. */
 export function recording(samples: readonly Sampled[]): Uint8Array<ArrayBuffer> {
   let next = 0;
-  const views = samples.map(({ from = 1, bytes = 1000, oneIn = 100, at = 0, out = false, sequence = next, cookie, vlan }) => {
-    next = sequence + 1;
-    return viewSample(messageOf(message([
-      [out ? 1 : 0, number(2, 3)],
-      [5, number(4, oneIn)],
-      [2, number(4, bytes)],
-      [3, number(4, 7)],
-      [4, number(4, sequence)],
-      [13, number(8, START_NS + BigInt(Math.round(at * 1e9)))],
-      [14, number(2, 0x0800)],
-      ...cookie ? [[15, cookie] as const] : [],
-      [6, vlan === undefined ? frame(from) : tagged(frame(from), vlan)],
-    ])));
-  });
-  return record(createRecorder("pcapng"), views, { devices: devices({ 3: "eth0" }, 1) });
+  const views = samples.map(
+    ({ from = 1, bytes = 1000, oneIn = 100, at = 0, out = false, sequence = next, cookie, vlan, forwarded = false }) => {
+      next = sequence + 1;
+      return viewSample(messageOf(message([
+        [out && !forwarded ? 1 : 0, number(2, 3)],
+        ...forwarded ? [[1, number(2, 4)] as const] : [],
+        [5, number(4, oneIn)],
+        [2, number(4, bytes)],
+        [3, number(4, 7)],
+        [4, number(4, sequence)],
+        [13, number(8, START_NS + BigInt(Math.round(at * 1e9)))],
+        [14, number(2, 0x0800)],
+        ...cookie ? [[15, cookie] as const] : [],
+        [6, vlan === undefined ? frame(from) : tagged(frame(from), vlan)],
+      ])));
+    },
+  );
+  return record(createRecorder("pcapng"), views, { devices: devices({ 3: "eth0", 4: "eth1" }, 1) });
 }

@@ -212,6 +212,26 @@ test("groups, cookies and VLANs have the names that --label and --labels give th
   assertEquals((await run(["--labels", "nosuch", "x.pcapng"], { input: { "x.pcapng": recording(all) } })).status, 1);
 });
 
+test("what comes in and leaves again is told to count twice, and counts once with --count-at", async () => {
+  const all = TEN.map((sample) => ({ ...sample, forwarded: sample.out ?? false }));
+  const table = await top(all);
+  assertMatch(table, /\ncounted twice \(--count-at in counts it once\): what passes eth0 in and eth1 out\n$/);
+  const places = async (...args: string[]): Promise<unknown[]> =>
+    (await top(all, "--json", "--by", "device,direction", ...args)).trim().split("\n").map((line) => JSON.parse(line)).map((
+      row,
+    ) => [row.device, row.direction, row.samples, row.countedTwice]);
+  const pair = [["eth0 in", "eth1 out"]];
+  assertEquals(await places(), [["eth0", "in", 8, pair], ["eth1", "out", 2, pair]]);
+  assertEquals(await places("--count-at", "in"), [["eth0", "in", 8, undefined]]);
+  assertEquals(await places("--count-at", "eth1"), [["eth1", "out", 2, undefined]]);
+  assertEquals(await places("--count-at", "eth0,eth1"), await places());
+  assertMatch(await top(all, "--count-at", "in"), /\nleft out by --count-at: eth1 out\n$/);
+  const csv = await run(["--csv", "x.pcapng"], { input: { "x.pcapng": recording(all) } });
+  assertMatch(csv.errors(), /^psample: counted twice \(.*eth1 out\n/);
+  // What a machine sends itself is in nobody's way.
+  assertEquals((await top(TEN)).includes("counted twice"), false);
+});
+
 test("a wrong call names what is meant", async () => {
   const wrong: [string[], RegExp][] = [
     [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource\n/],
@@ -222,6 +242,7 @@ test("a wrong call names what is meant", async () => {
     [["--unit", "octets", "x.pcap"], /--unit is "octets": expected bits, bytes or packets/],
     [["x.pcap", "eth0"], /devices and recordings cannot be mixed: "eth0" is a device/],
     [["x.pcap", "--group", "5"], /--group is for samples that are received, not for recordings: did you mean --filter 'group N'\?/],
+    [["x.pcap", "--count-at", "in,port"], /--count-at port: recordings do not tell what is whose port; name the device/],
     [["x.pcap", "--interval", "5s"], /--interval is for samples that are received/],
     [["x.pcap", "--filter", "tcp prot 5"], /--filter: /],
     [["x.pcap", "--match", "ip"], /--match is for samples that are received, not for recordings: did you mean --filter\?/],
@@ -260,7 +281,7 @@ test("docs/json.md has the keys of a flow, in their order, and their types", asy
   const page = readFileSync(new URL("../../../docs/json.md", import.meta.url), "utf8");
   const section = page.split("## A flow of `psample top`")[1]!.split("\n## ")[0]!;
   const documented = [...section.matchAll(/^\| `(\w+)` +\| (\w+)/gm)].map(([, key, type]) => [key!, type!]);
-  const all = TEN.map((sample) => ({ ...sample, cookie: Uint8Array.of(1, 2), vlan: 42 }));
+  const all = TEN.map((sample) => ({ ...sample, cookie: Uint8Array.of(1, 2), vlan: 42, forwarded: sample.out ?? false }));
   const args = ["--json", "--by", "device,direction,group,cookie,vlan", ...LABELS];
   const [row] = (await top(all, ...args)).split("\n").map((line) => line && JSON.parse(line));
   const typeOf = (value: unknown): string => Array.isArray(value) ? "list" : typeof value;

@@ -1,0 +1,76 @@
+/** `--count-at`: of the places that the same packet passes, the one where it is counted. */
+import type { Batch } from "../../src/stream/batch.ts";
+import type { Device } from "../../src/link/device.ts";
+import type { Stage } from "../../src/stream/stage.ts";
+import { printable } from "../../src/wire/text.ts";
+import type { Twice } from "./twice.ts";
+
+/** Words that choose by what a device is to others; what else is given is the name of a device. */
+export const COUNT_AT_WORDS = ["port", "bridge", "lower", "upper", "in"] as const;
+
+/** One of {@linkcode COUNT_AT_WORDS}. */
+export type CountAtWord = typeof COUNT_AT_WORDS[number];
+
+/** So many devices that are left out are remembered. */
+const MOST_NAMES = 64;
+
+/** Leaves out what is counted elsewhere, and knows where that was. */
+export class CountAt implements Stage {
+  /** The places of which something was left out. */
+  readonly leftOut = new Set<string>();
+  readonly #words: ReadonlySet<CountAtWord>;
+  readonly #names: ReadonlySet<string>;
+  readonly #twice: Twice;
+  #topology: Twice["topology"] | undefined;
+  /** Whether what comes in at a device is counted, and what leaves by it; in one pair of bits. */
+  #decided = new WeakMap<Device, number>();
+
+  /** Counts at what `values` name: at all that every one of the words allows, and, if there are names, only at these devices. */
+  constructor(values: readonly string[], twice: Twice) {
+    this.#words = new Set(values.filter(isWord));
+    this.#names = new Set(values.filter((value) => !isWord(value)));
+    this.#twice = twice;
+  }
+
+  select(batch: Batch, pick: (i: number) => void): void {
+    if (this.#topology !== this.#twice.topology) {
+      this.#topology = this.#twice.topology;
+      this.#decided = new WeakMap();
+    }
+    const { entries, count } = batch;
+    for (let i = 0; i < count; i++) {
+      const entry = entries[i]!;
+      if (entry.type !== "sample") continue;
+      const isOut = entry.outIfindex !== undefined;
+      const device = batch.device(i);
+      let bits = device ? this.#decided.get(device) : this.#names.size > 0 ? 0 : BOTH;
+      if (bits === undefined) this.#decided.set(device!, bits = this.#decide(device!));
+      // What came in at a device was counted there.
+      const passedOn = isOut && entry.inIfindex !== undefined && this.#words.has("in");
+      if (!passedOn && bits & (isOut ? OUT : IN)) pick(i);
+      else if (this.leftOut.size < MOST_NAMES) this.leftOut.add(`${printable(device?.name ?? "unknown")} ${isOut ? "out" : "in"}`);
+    }
+  }
+
+  #decide({ index, name, alternativeNames }: Device & { readonly alternativeNames?: readonly string[] }): number {
+    const names = this.#names;
+    if (names.size > 0 && !(names.has(name ?? "") || alternativeNames?.some((other) => names.has(other)))) return 0;
+    if (index === undefined) return BOTH;
+    const words = this.#words;
+    const topology = this.#topology!;
+    if (words.has("port") && topology.hasPorts(index)) return 0;
+    if (words.has("bridge") && topology.isPort(index)) return 0;
+    if (words.has("lower") && topology.hasLower(index)) return 0;
+    if (words.has("upper") && topology.hasUpper(index)) return 0;
+    return words.has("in") && topology.peerOf(index) ? IN : BOTH;
+  }
+}
+
+const IN = 1;
+const OUT = 2;
+const BOTH = IN | OUT;
+
+/** Whether a value is no name. */
+export function isWord(value: string): value is CountAtWord {
+  return (COUNT_AT_WORDS as readonly string[]).includes(value);
+}

@@ -1,0 +1,137 @@
+/**
+ * Where the same packet is sampled more than once: at a bridge and at its port, at a VLAN and at the device below, at both ends of a veth
+ * pair, on the way in and on the way out.
+ *
+ * The samples themselves cannot tell: of a packet that two samplers see, both pick it once in N * N times. So it is the topology that is
+ * looked at, and of forwarded packets the device that they came in by, which the kernel names with those that leave.
+ *
+ * @module
+ */
+import type { Link } from "../link/link.ts";
+
+/** A place where packets are sampled. */
+export interface Point {
+  /** The name of the device. */
+  readonly device: string;
+  /** Which way the packets go. */
+  readonly direction: "in" | "out";
+}
+
+/** Two places that the same packet passes. */
+export interface Overlap {
+  /**
+   * Why it passes both: one device is a `port` of the other, or stands on it (`stacked`), they are the two ends of a pair (`peer`), or the
+   * packet is passed on from one to the other (`forwarded`).
+   */
+  readonly how: "port" | "stacked" | "peer" | "forwarded";
+  /** Both places: the lower one first, or where the packet is first. */
+  readonly points: readonly [Point, Point];
+}
+
+/** Kinds of devices whose "device below" is the other end: what one sends the other receives. */
+const PAIRS: ReadonlySet<string | undefined> = new Set(["veth", "netkit", "vxcan"]);
+
+/** Which devices stand on which. */
+export class Topology {
+  readonly #byName = new Map<string, Link>();
+  readonly #byIndex = new Map<number, Link>();
+  /** The devices right below each, and why. */
+  readonly #below = new Map<number, { readonly link: Link; readonly how: "port" | "stacked" }[]>();
+  readonly #above = new Set<number>();
+
+  /** The topology of these devices, all of one namespace. */
+  constructor(links: Iterable<Link> = []) {
+    for (const link of links) {
+      this.#byIndex.set(link.index, link);
+      this.#byName.set(link.name, link);
+    }
+    for (const link of this.#byIndex.values()) {
+      const master = link.masterIndex === undefined ? undefined : this.#byIndex.get(link.masterIndex);
+      if (master) this.#stand(master, link, "port");
+      const lower = lowerOf(link, this.#byIndex);
+      if (lower && !PAIRS.has(link.kind)) this.#stand(link, lower, "stacked");
+    }
+  }
+
+  #stand(upper: Link, lower: Link, how: "port" | "stacked"): void {
+    const below = this.#below.get(upper.index);
+    if (below) below.push({ link: lower, how });
+    else this.#below.set(upper.index, [{ link: lower, how }]);
+    this.#above.add(lower.index);
+  }
+
+  /** The device of this name. */
+  byName(name: string): Link | undefined {
+    return this.#byName.get(name);
+  }
+
+  /** Whether it has ports, as a bridge has. */
+  hasPorts(index: number): boolean {
+    return this.#below.get(index)?.some(({ how }) => how === "port") ?? false;
+  }
+
+  /** Whether it is a port. */
+  isPort(index: number): boolean {
+    const master = this.#byIndex.get(index)?.masterIndex;
+    return master !== undefined && this.#byIndex.has(master);
+  }
+
+  /** Whether it stands on another device. */
+  hasLower(index: number): boolean {
+    return this.#below.has(index);
+  }
+
+  /** Whether another device stands on it. */
+  hasUpper(index: number): boolean {
+    return this.#above.has(index);
+  }
+
+  /** The other end of a pair, if it is in this namespace too. */
+  peerOf(index: number): Link | undefined {
+    const link = this.#byIndex.get(index);
+    if (!link || !PAIRS.has(link.kind)) return undefined;
+    const peer = lowerOf(link, this.#byIndex);
+    return peer?.lowerIndex === index ? peer : undefined;
+  }
+
+  /** The pairs of these places that the same packet passes, apart from what is passed on. */
+  overlaps(points: readonly Point[]): Overlap[] {
+    const keys = new Set(points.map(keyOf));
+    const found: Overlap[] = [];
+    for (const upper of points) {
+      const link = this.#byName.get(upper.device);
+      if (!link) continue;
+      for (const [lower, how] of this.#allBelow(link)) {
+        const point: Point = { device: lower.name, direction: upper.direction };
+        if (keys.has(keyOf(point))) found.push({ how, points: [point, upper] });
+      }
+      const peer = upper.direction === "out" ? this.peerOf(link.index) : undefined;
+      const other: Point | undefined = peer && { device: peer.name, direction: "in" };
+      if (other && keys.has(keyOf(other))) found.push({ how: "peer", points: [upper, other] });
+    }
+    return found;
+  }
+
+  /** The devices below, and below these, each once; and how the first of them on the way is below. */
+  #allBelow(link: Link): Map<Link, "port" | "stacked"> {
+    const all = new Map<Link, "port" | "stacked">();
+    const visit = (upper: Link, first: "port" | "stacked" | undefined): void => {
+      for (const { link: lower, how } of this.#below.get(upper.index) ?? []) {
+        if (lower === link || all.has(lower)) continue;
+        all.set(lower, first ?? how);
+        visit(lower, first ?? how);
+      }
+    };
+    visit(link, undefined);
+    return all;
+  }
+}
+
+function lowerOf({ index, lowerIndex, lowerNsid }: Link, links: ReadonlyMap<number, Link>): Link | undefined {
+  // An index of another namespace means nothing here.
+  return lowerIndex === undefined || lowerNsid !== undefined || lowerIndex === index ? undefined : links.get(lowerIndex);
+}
+
+function keyOf({ device, direction }: Point): string {
+  return `${direction} ${device}`;
+}
