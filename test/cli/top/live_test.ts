@@ -98,7 +98,7 @@ test("what counts twice is told as long as it does, and by the topology of now",
   devices[1] = link({ index: 4, name: "eth1" });
   links.version++;
   sink.changed();
-  assertEquals(told(), undefined);
+  assertEquals(told(), "counted twice (--count-at in counts it once): what passes eth0 in and eth1 out");
 });
 
 test("--count-at by what devices are to others", async () => {
