@@ -22,7 +22,9 @@ export interface Passing {
 export function received(stats: ListenStats, written: number, askedBytes?: number, passing?: Passing): string {
   const parts = [passing ? passed(stats, passing) : `received ${plural(stats.received, "sample")}`];
   // More had come by the time that the last one was wanted, or could be written.
-  if (written < stats.received - (passing?.foreign ?? 0)) parts[0] += `, ${written} of them printed or recorded`;
+  if (written < stats.received - (passing?.foreign ?? 0)) {
+    parts[0] += `, ${passing ? grouped(written) : written} of them printed or recorded`;
+  }
   if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
   if (passing?.load !== undefined) parts.push(stats.filtered ? `${passing.load} of what it lets through` : passing.load);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
@@ -49,11 +51,12 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   return parts.join("; ");
 }
 
+const grouped = (number: bigint | number): string => number.toLocaleString("en");
+
 function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing): string {
   const count = trials ?? packets;
   const own = stats.received - foreign;
   if (count === undefined) return `received ${plural(own, "sample")}`;
-  const grouped = (number: bigint | number): string => number.toLocaleString("en");
   // Segmentation offload: one decision for several packets.
   const wire = trials !== undefined && packets !== undefined && packets > trials ? `, ${grouped(packets)} on the wire` : "";
   const hits = trials === undefined ? "" : ` (rule hits${wire})`;

@@ -57,13 +57,18 @@ function silenceIpv6(): void {
   for (const which of ["all", "default"]) writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, "1");
 }
 
+/** The devices of the namespace that the thread is in, also those that modules add to each, such as tunl0. */
+export function deviceNames(): string[] {
+  const lines = readFileSync("/proc/thread-self/net/dev", "utf8").trim().split("\n").slice(2);
+  return lines.map((line) => line.trim().replace(/:.*/, ""));
+}
+
 /**
  * Removes the devices of the namespace, and with them all sampling: the namespace itself stays for as long as a
  * thread that the runtime has started meanwhile, and psample could not be unloaded for as long as it samples.
  */
 function removeDevices(): void {
-  const lines = readFileSync("/proc/thread-self/net/dev", "utf8").trim().split("\n").slice(2);
-  const devices = lines.map((line) => line.trim().replace(/:.*/, "")).filter((name) => name !== "lo");
+  const devices = deviceNames().filter((name) => name !== "lo");
   // Some go with their peer, and some only with the namespace.
   if (devices.length > 0) spawnSync("ip", ["-force", "-batch", "-"], { input: devices.map((name) => `link del dev ${name}\n`).join("") });
   // Actions may also stand by themselves.
