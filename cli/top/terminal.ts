@@ -79,6 +79,13 @@ class TerminalScreen implements Screen {
     SIGCONT: () => this.#continue(),
   };
   readonly #onExit = (): void => this.close();
+  readonly #onRejection = (reason: unknown): void => {
+    this.close();
+    // Thrown once more it is told, and ends the program, as if nobody had heard of it. Not in a microtask: Bun lets that be.
+    setTimeout(() => {
+      throw reason;
+    }, 0);
+  };
 
   constructor(sys: Sys, events: ScreenEvents) {
     this.#sys = sys;
@@ -89,8 +96,9 @@ class TerminalScreen implements Screen {
     this.#output = own < 0 ? new Descriptor(sys, 1, "terminal") : new Descriptor(sys, own, "terminal", { owned: true, nonblocking: true });
     this.#input = inputOf(sys);
     for (const [name, hear] of Object.entries(this.#signals)) process.on(name, hear);
-    // Before an error that nobody catches is told; Deno ends without the event "exit" then, and Bun tells of rejections without this one.
+    // Before an error that nobody catches is told; Deno ends without the event "exit" then, and Bun tells of rejections without the first.
     for (const event of ["uncaughtExceptionMonitor", "exit"]) process.on(event, this.#onExit);
+    process.on("unhandledRejection", this.#onRejection);
     this.#enter();
     void this.#listen();
   }
@@ -116,6 +124,7 @@ class TerminalScreen implements Screen {
     this.#isClosed = true;
     for (const [name, hear] of Object.entries(this.#signals)) process.off(name, hear);
     for (const event of ["uncaughtExceptionMonitor", "exit"]) process.off(event, this.#onExit);
+    process.off("unhandledRejection", this.#onRejection);
     this.#leave();
     this.#input?.close();
     this.#output.close();

@@ -82,8 +82,8 @@ for (const [how, status] of [["close", 0], ["throw", 1], ["reject", 1], ["exit",
     await terminal.shows(`status=${status}\r`, from);
     assertEquals(terminal.shown.indexOf(ENTER, from), -1, "entered again");
     assertEquals(await terminal.mode(), before);
-    // What is said about a bug is said on the screen that stays. (Bun tells of a rejection first.)
-    if (how === "throw" || (how === "reject" && !("Bun" in globalThis))) assert(terminal.shown.indexOf("a bug", from) > left);
+    // What is said about a bug is said on the screen that stays.
+    if (how === "throw" || how === "reject") assert(terminal.shown.indexOf("a bug", from) > left);
   });
 }
 
