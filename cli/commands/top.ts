@@ -26,16 +26,17 @@ import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
-import { CountAt, isWord } from "../top/count_at.ts";
+import { countingAt, isWord, knowsDevice } from "../top/count_at.ts";
 import { scaled, UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
+import { checkResolving, systemHostNames } from "../top/host_names.ts";
 import { Live } from "../top/live.ts";
 import { plainReport } from "../top/plain.ts";
 import type { Report } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
-import { Twice, twiceText } from "../top/twice.ts";
+import { twiceText } from "../top/twice.ts";
 import type { Problem } from "../top/view.ts";
 import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
@@ -141,6 +142,12 @@ count there only, or one of these, which leave out the others:
 
 It may be given again, and with commas between; every word leaves something out, and a device counts if its name is given.`,
   }, (texts) => texts.flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean)),
+  resolve: flag({
+    help: "look up the names of hosts",
+    details:
+      "Nobody is asked otherwise. Names are asked for in the background and stand in brackets as soon as they are known; a table waits up to " +
+      "two seconds for them. In JSON and CSV they are names. On Deno it requires --allow-net.",
+  }),
   label: OUTPUT_OPTIONS.label,
   labels: OUTPUT_OPTIONS.labels,
   explain: CAPTURE_OPTIONS.explain,
@@ -284,6 +291,8 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     const opened: RecordingFile[] = [];
     let progress: Progress | undefined;
     const labels = await labelsOf(options, io, session);
+    if (options.resolve) await session.unlessOver(checkResolving());
+    const hosts = options.resolve ? systemHostNames() : undefined;
     try {
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
@@ -303,6 +312,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         speeds: () => new Map(),
         twice,
         leftOut,
+        hosts,
         labels,
       });
       const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
@@ -312,6 +322,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
       throw error;
     } finally {
       progress?.end();
+      hosts?.close();
       for (const file of opened) await file.close();
     }
   });
@@ -328,6 +339,8 @@ async function listenTo(
   const asides = new Asides(io);
   return await inSession(asides.io, options, async (session) => {
     const labels = await labelsOf(options, io, session);
+    if (options.resolve) await session.unlessOver(checkResolving());
+    const hosts = options.resolve ? systemHostNames() : undefined;
     const devices = new LiveLinks(await open({ netns }));
     const sampled = plans && new Sampled(session);
     const speeds = new Speeds();
@@ -335,7 +348,7 @@ async function listenTo(
     let sink: Reports | Live | undefined;
     try {
       devices.watch();
-      const missing = options.countAt?.find((at) => !isWord(at) && !knows(devices, at));
+      const missing = options.countAt?.find((at) => !isWord(at) && !knowsDevice(devices, at));
       if (missing !== undefined) throw new UsageError(`--count-at: there is no device ${JSON.stringify(missing)}, and no such word`);
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
       const chosen = plans && options.rate === undefined ? await withRate(plans, session) : plans;
@@ -368,6 +381,7 @@ async function listenTo(
           speeds: () => speeds.known,
           twice,
           leftOut,
+          hosts,
           labels,
           checkKeys,
           quit: () => session.hear("SIGINT"),
@@ -394,6 +408,7 @@ async function listenTo(
           speeds: () => speeds.known,
           twice,
           leftOut,
+          hosts,
           labels,
         },
       );
@@ -407,28 +422,13 @@ async function listenTo(
       });
     } finally {
       sink?.abort();
+      hosts?.close();
       clearTimeout(timer);
       speeds.close();
       await sampled?.remove();
       devices.close();
     }
   });
-}
-
-/** What finds out what counts twice, and what sees to it that it does not. */
-function countingAt(
-  values: readonly string[] | undefined,
-  devices: LiveLinks | undefined,
-): { readonly twice: Twice; readonly stages: readonly CountAt[]; readonly leftOut: ReadonlySet<string> | undefined } {
-  const twice = new Twice(devices, !values?.includes("in"));
-  const countAt = values && new CountAt(values, twice);
-  return { twice, stages: countAt ? [countAt] : [], leftOut: countAt?.leftOut };
-}
-
-/** Whether there is a device of this name; if nothing is known of devices, there may be. */
-function knows(devices: LiveLinks, name: string): boolean {
-  const links = [...devices.links()];
-  return links.length === 0 || links.some((link) => link.name === name || link.alternativeNames.includes(name));
 }
 
 /** What a screen is about. */

@@ -3,7 +3,7 @@ import type { Batch } from "../../src/stream/batch.ts";
 import type { Device } from "../../src/link/device.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { printable } from "../../src/wire/text.ts";
-import type { Twice } from "./twice.ts";
+import { type Links, Twice } from "./twice.ts";
 
 /** Words that choose by what a device is to others; what else is given is the name of a device. */
 export const COUNT_AT_WORDS = ["port", "bridge", "lower", "upper", "in"] as const;
@@ -73,4 +73,20 @@ const BOTH = IN | OUT;
 /** Whether a value is no name. */
 export function isWord(value: string): value is CountAtWord {
   return (COUNT_AT_WORDS as readonly string[]).includes(value);
+}
+
+/** What finds out what counts twice, and what sees to it that it does not. */
+export function countingAt(
+  values: readonly string[] | undefined,
+  devices: Links | undefined,
+): { readonly twice: Twice; readonly stages: readonly CountAt[]; readonly leftOut: ReadonlySet<string> | undefined } {
+  const twice = new Twice(devices, !values?.includes("in"));
+  const countAt = values && new CountAt(values, twice);
+  return { twice, stages: countAt ? [countAt] : [], leftOut: countAt?.leftOut };
+}
+
+/** Whether there is a device of this name; if nothing is known of devices, there may be. */
+export function knowsDevice(devices: Links, name: string): boolean {
+  const links = [...devices.links()];
+  return links.length === 0 || links.some((link) => link.name === name || link.alternativeNames.includes(name));
 }

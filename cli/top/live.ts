@@ -14,6 +14,7 @@ import { keysOf } from "./keys.ts";
 import type { Report } from "./report.ts";
 import { COLORED, flowRows, MONOCHROME, screen } from "./screen.ts";
 import type { Screen, ScreenEvents } from "./terminal.ts";
+import type { HostNames } from "./host_names.ts";
 import type { Twice } from "./twice.ts";
 import { type Checks, firstView, press, type Problem, type View, WINDOWS } from "./view.ts";
 
@@ -44,6 +45,8 @@ export interface LiveOptions {
   readonly twice?: Twice | undefined;
   /** {@linkcode Report.leftOut} */
   readonly leftOut?: ReadonlySet<string> | undefined;
+  /** {@linkcode Report.hosts} */
+  readonly hosts?: HostNames | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
   /** What is wrong with keys of flows. */
@@ -231,6 +234,7 @@ export class Live implements Sink, ScreenEvents {
       speeds: this.#options.speeds(),
       twice: this.#options.twice?.of(snapshot),
       leftOut: this.#options.leftOut && [...this.#options.leftOut],
+      hosts: this.#options.hosts,
       labels: this.#options.labels,
     };
     const figures = { report, elapsed: (performance.now() - this.#begunMs) / 1000 };

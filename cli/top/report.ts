@@ -2,6 +2,7 @@
 import type { DeviceEstimate, Overlap, Snapshot } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { type Figure, scaled } from "./figures.ts";
+import type { HostNames } from "./host_names.ts";
 import { twiceText } from "./twice.ts";
 
 /** The figures of an interval. */
@@ -24,6 +25,8 @@ export interface Report {
   readonly twice?: readonly Overlap[] | undefined;
   /** Places whose samples are left out, so that nothing is counted twice. */
   readonly leftOut?: readonly string[] | undefined;
+  /** Knows names of hosts, if they are wanted. */
+  readonly hosts?: HostNames | undefined;
   /** Names of groups, cookies and VLANs. */
   readonly labels?: Labels | undefined;
 }
@@ -58,6 +61,10 @@ export function remarks(report: Report, shown: number): string[] {
   if (missing > 0) notes.push(`${samples(missing)} lost that no other stands for: figures are at least (≥) what is shown`);
   if (unknownSegments > 0) {
     notes.push(`${samples(unknownSegments)} of several packets, nobody knows how many: packets are at least (≥) what is shown`);
+  }
+  const failed = report.hosts?.failed;
+  if (failed && failed.count > 0) {
+    notes.push(`nobody answered what ${failed.count} host${failed.count === 1 ? " is" : "s are"} called (${failed.why})`);
   }
   return notes;
 }

@@ -7,8 +7,12 @@ import type { Batch } from "../../src/stream/batch.ts";
 import { Clock } from "../../src/stream/clock.ts";
 import type { Closing, Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
+import { type HostNames, hostOf } from "./host_names.ts";
 import type { Report } from "./report.ts";
 import type { Twice } from "./twice.ts";
+
+/** So long a report waits for names of hosts. */
+const NAMES_MS = 2000;
 
 /** What a report becomes. */
 export type ReportWriter = (report: Report) => string;
@@ -29,6 +33,8 @@ export interface ReportsOptions {
   readonly twice?: Twice | undefined;
   /** {@linkcode Report.leftOut} */
   readonly leftOut?: ReadonlySet<string> | undefined;
+  /** {@linkcode Report.hosts} */
+  readonly hosts?: HostNames | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
 }
@@ -86,6 +92,8 @@ export class Reports implements Sink {
   }
 
   #written = 0;
+  /** Reports that wait for names are printed one after the other. */
+  #printed: Promise<void> = Promise.resolve();
 
   take(batch: Batch): void {
     this.#written += batch.samples;
@@ -105,6 +113,7 @@ export class Reports implements Sink {
   async close(_closing: Closing): Promise<void> {
     clearInterval(this.#timer);
     this.#report(this.#options.recorded ? nanoseconds(this.#last) : now());
+    await this.#printed;
     await this.#spool.close();
   }
 
@@ -114,12 +123,12 @@ export class Reports implements Sink {
   }
 
   #report(atNs: bigint): void {
-    const { source, recorded, isFiltered, speeds, twice, leftOut, labels } = this.#options;
+    const { source, recorded, isFiltered, speeds, twice, leftOut, hosts, labels } = this.#options;
     const snapshot = this.#estimator.snapshot(atNs);
     const lost = source.stats().lost - this.#lostBefore;
     const missing = Math.max(0, lost - snapshot.lost);
     const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;
-    this.#spool.output.text(this.#write({
+    const report: Report = {
       snapshot,
       atNs,
       seconds,
@@ -129,8 +138,17 @@ export class Reports implements Sink {
       speeds: speeds(),
       twice: twice?.of(snapshot),
       leftOut: leftOut && [...leftOut],
+      hosts,
       labels,
-    }));
+    };
+    if (!hosts) return this.#print(report);
+    // What is asked for now is in this report if it comes soon; meanwhile the next interval has begun.
+    for (const flow of snapshot.flows) flow.by.forEach((text, i) => hostOf(hosts, snapshot.by[i]!, text));
+    this.#printed = this.#printed.then(() => hosts.settled(NAMES_MS)).then(() => this.#print(report)).catch(this.#fail);
+  }
+
+  #print(report: Report): void {
+    this.#spool.output.text(this.#write(report));
     this.#spool.entered(0);
     this.#spool.settle(false);
   }

@@ -2,6 +2,7 @@
 import type { FlowEstimate, Interval } from "../../src/estimate/mod.ts";
 import { escapeInvisible } from "../../src/format/json.ts";
 import { printable } from "../../src/wire/text.ts";
+import { hostOf, isAddress } from "./host_names.ts";
 import { hasLabels, kindOf, LABELLED, type Labelled, labelOf } from "./labels.ts";
 import type { Report } from "./report.ts";
 import { placeText } from "./twice.ts";
@@ -11,6 +12,7 @@ export interface FlowRow {
   readonly at: string | undefined;
   readonly seconds: number | undefined;
   readonly by: Readonly<Record<string, string>>;
+  readonly names: Readonly<Record<string, string>> | undefined;
   readonly groupLabel: string | undefined;
   readonly cookieLabel: string | undefined;
   readonly vlanLabels: readonly string[] | undefined;
@@ -31,11 +33,15 @@ export interface FlowRow {
 }
 
 /** What is told about a flow. */
-export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels, twice = [] }: Report): FlowRow {
+export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels, hosts, twice = [] }: Report): FlowRow {
   const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
   const named = (kind: Labelled): string[] =>
     snapshot.by.flatMap((key, i) => kindOf(key) === kind ? labelOf(labels, key, flow.by[i]!) ?? [] : []);
   const vlanLabels = named("vlan");
+  const names = snapshot.by.flatMap((key, i) => {
+    const name = hostOf(hosts, key, flow.by[i]!);
+    return name === undefined ? [] : [[key, name] as const];
+  });
   const isRate = seconds > 0;
   const rate = (bytes: number): number => 8 * bytes / seconds;
   const { bytes, bytesRange: [low, high] } = flow;
@@ -43,6 +49,7 @@ export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, lab
     at: instant(atNs),
     seconds: isRate ? rounded(seconds, 9) : undefined,
     by,
+    names: names.length > 0 ? Object.fromEntries(names) : undefined,
     groupLabel: named("group")[0],
     cookieLabel: named("cookie")[0],
     vlanLabels: vlanLabels.length > 0 ? vlanLabels : undefined,
@@ -71,7 +78,13 @@ export function jsonLine(flow: FlowEstimate, report: Report): string {
 /** The first line of CSV, for flows told apart by the keys of this report. */
 export function csvHeader(report: Report): string {
   const { by } = report.snapshot;
-  return `${columnsOf(report).flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]).join(",")}\r\n`;
+  const columns = columnsOf(report).flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]);
+  return `${[...columns, ...namedKeys(report).map((key) => `names.${key}`)].join(",")}\r\n`;
+}
+
+/** The keys whose values may have names of hosts, if these are wanted. */
+function namedKeys({ snapshot, hosts }: Report): readonly string[] {
+  return hosts ? snapshot.by.filter(isAddress) : [];
 }
 
 /** The columns; those of names where the key is asked for and there are names. */
@@ -107,7 +120,8 @@ export function csvLine(flow: FlowEstimate, report: Report): string {
   const values = columnsOf(report).flatMap((name) =>
     name === "by" ? report.snapshot.by.map((key) => printable(row.by[key]!)) : [row[name]]
   );
-  return `${values.map(csvValue).join(",")}\r\n`;
+  const names = namedKeys(report).map((key) => printable(row.names?.[key]));
+  return `${[...values, ...names].map(csvValue).join(",")}\r\n`;
 }
 
 function csvValue(value: string | number | readonly (string | number)[] | undefined): string {

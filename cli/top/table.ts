@@ -2,6 +2,7 @@
 import type { FlowEstimate } from "../../src/estimate/mod.ts";
 import { printable } from "../../src/wire/text.ts";
 import { amountOf, type Figure, percent, perSecond, plusMinus, scaled, shownUnit, signOf, type Unit } from "./figures.ts";
+import { hostOf } from "./host_names.ts";
 import { labelled } from "./labels.ts";
 import { loadOf, lowerBounds, type Report } from "./report.ts";
 import { widthOf } from "./width.ts";
@@ -37,7 +38,11 @@ const LEAST_KEYS = 16;
 /** The largest flows, each with its figures. */
 export function flowTable(flows: readonly FlowEstimate[], report: Report, { columns, unit: asked, last }: TableStyle): Table {
   const names = report.snapshot.by;
-  const texts = flows.map(({ by }) => by.map((text, i) => labelled(report.labels, names[i]!, printable(text))));
+  const shown = (key: string, text: string): string => {
+    const host = hostOf(report.hosts, key, text);
+    return host === undefined ? labelled(report.labels, key, printable(text)) : `${printable(text)} (${printable(host)})`;
+  };
+  const texts = flows.map(({ by }) => by.map((text, i) => shown(names[i]!, text)));
   const figures = FIGURE + 1 + SURE + GAP.length + SHARE;
   const most = Math.max(LEAST_KEYS, columns - GAP.length - figures - (last === "samples" ? GAP.length + SAMPLES : 0));
   const widths = names.map((name, i) => Math.max(...[name, ...texts.map((row) => row[i]!)].map(widthOf)));
