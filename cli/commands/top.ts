@@ -136,7 +136,7 @@ count there only, or one of these, which leave out the others:
 
   port     ports, and not their bridge, bond, team or VRF
   bridge   the bridge, and not its ports
-  lower    the device below, not what stands on it: VLANs, tunnels, bridges
+  lower    the device below, and not what stands on it, such as VLANs
   upper    what stands on a device, and not that device
   in       where packets come in, and not also where the same ones leave
 
