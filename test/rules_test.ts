@@ -80,7 +80,7 @@ function reached(path: string, seen: Set<string> = new Set()): Set<string> {
 
 /** The files whose code, comments aside, matches. */
 function thatSay(pattern: RegExp): string[] {
-  return [...sources.values()].filter(({ code }) => pattern.test(code)).map(({ path }) => path);
+  return [...sources.values()].filter(({ code }) => pattern.test(code)).map(({ path }) => path).sort();
 }
 
 test("the rules read the sources: imports are found", () => {
