@@ -5,7 +5,7 @@
  */
 import { ArgumentError } from "../errors.ts";
 import type { Headers } from "../packet/headers.ts";
-import { PACKET_KEYS, packetKey, type Place } from "../packet/flow_key.ts";
+import { type KeyPlace, PACKET_KEYS, packetKey } from "../packet/flow_key.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 
 /** One field as a key. */
@@ -17,7 +17,7 @@ export interface Key {
   /** Writes the value of entry `i`, a sample, from `at` on. Returns the number of bytes; -1 if the sample does not have it. */
   write(batch: Batch, i: number, into: Uint8Array, at: number): number;
   /** Where it is in packets with headers as this one; `undefined` if it is written otherwise. */
-  place?(packet: Headers): Place | undefined;
+  place?(packet: Headers): KeyPlace | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
 }
@@ -151,10 +151,10 @@ export class FlowKey {
   /** What {@linkcode FlowKey.write} writes into. */
   readonly bytes: Uint8Array;
   /** Where each key is, by the kinds of a packet's headers: nearly all packets have the headers of one before. */
-  readonly #stacks = new Map<number, readonly (Place | undefined)[]>();
+  readonly #stacks = new Map<number, readonly (KeyPlace | undefined)[]>();
   /** The headers of the packet before, and where its keys were. */
   #stack = -1;
-  #places: readonly (Place | undefined)[];
+  #places: readonly (KeyPlace | undefined)[];
   readonly #nowhere: readonly undefined[];
 
   /**
@@ -202,7 +202,7 @@ export class FlowKey {
     return at;
   }
 
-  #placesIn(packet: Headers): readonly (Place | undefined)[] {
+  #placesIn(packet: Headers): readonly (KeyPlace | undefined)[] {
     const { count, kinds } = packet;
     if (count > MOST_REMEMBERED) return this.#nowhere;
     let stack = 0;

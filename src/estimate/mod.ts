@@ -28,6 +28,7 @@ export {
   wilsonInterval,
 } from "./intervals.ts";
 export { DEFAULT_KEYS, type Key, KEY_NAMES, keyOf } from "./keys.ts";
+export type { KeyPlace } from "../packet/flow_key.ts";
 export { type Overlap, type Point, Topology } from "./overlaps.ts";
 export { countSegments, type Segments, wireBytes } from "./segments.ts";
 export { TopKeys } from "./top_keys.ts";

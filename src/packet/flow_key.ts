@@ -36,7 +36,7 @@ import { protocolName } from "./protocol_names.ts";
 import { tcpFlagsText } from "./transport.ts";
 
 /** Where a value is in all packets of the same headers. */
-export interface Place {
+export interface KeyPlace {
   /** Index of its header. */
   readonly header: number;
   /** Its offset in that header. */
@@ -61,7 +61,7 @@ export interface PacketKey {
    * Where the value is in every packet whose headers are of the kinds of this one's; `undefined` if that depends on more than their kinds,
    * or the value is not in the packet as it is.
    */
-  place(packet: Headers): Place | undefined;
+  place(packet: Headers): KeyPlace | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
 }
@@ -70,13 +70,13 @@ export interface PacketKey {
 interface Field {
   readonly size: number;
   /** {@linkcode PacketKey.place} */
-  readonly place?: (packet: Headers, from: number, end: number) => Place | undefined;
+  readonly place?: (packet: Headers, from: number, end: number) => KeyPlace | undefined;
   readonly write: (packet: Headers, from: number, end: number, into: Uint8Array, at: number) => number;
   readonly text: (value: Uint8Array) => string;
 }
 
 const NOWHERE = -1;
-const NO_PLACE: Place = { header: 0, offset: 0, size: NOWHERE };
+const NO_PLACE: KeyPlace = { header: 0, offset: 0, size: NOWHERE };
 
 /** Copies `size` bytes at `offset` in header `i`, if they were captured. */
 function copy(packet: Headers, i: number, offset: number, size: number, into: Uint8Array, at: number): number {

@@ -15,7 +15,7 @@
  * @module
  */
 export { macText, type PacketFields, packetFields, parsePacket, type VlanTag } from "./fields.ts";
-export { PACKET_KEYS, type PacketKey, packetKey } from "./flow_key.ts";
+export { type KeyPlace, PACKET_KEYS, type PacketKey, packetKey } from "./flow_key.ts";
 export { headerName } from "./header.ts";
 export { Headers, MOST_HEADERS } from "./headers.ts";
 export { type FirstHeader, PacketView } from "./packet_view.ts";
