@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
 import { ethernet, PEER } from "./frames.ts";
-import { BUN, openDirectory, Program, ROOT } from "./runtime.ts";
+import { BUN, listensToSamples, openDirectory, Program, ROOT } from "./runtime.ts";
 import { ip, pause, run, scene, send, until } from "./scene.ts";
 import { tcDump, tcFilters } from "./tc_dump.ts";
 
@@ -35,7 +35,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGU
   scene(`README's program: ${signal} ends it, with its filters removed and its last words said`, "module:dummy", async () => {
     const before = addEth0();
     await using running = new Program(readmeProgram());
-    await until(() => `it samples; so far it said ${running.err}`, () => filters() === 2);
+    await until(() => `it samples; so far it said ${running.err}`, async () => filters() === 2 && await listensToSamples(running.pid));
     sendOne();
     running.signal(signal);
     const { status, out, err } = await running.ended;
@@ -65,7 +65,7 @@ scene("README's program: a signal at any moment of its start leaves nothing", "m
 scene("a SIGHUP that the caller ignores stays ignored", "module:dummy", async () => {
   const before = addEth0();
   await using running = new Program(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...readmeProgram()]);
-  await until(() => `it samples; so far it said ${running.err}`, () => filters() === 2);
+  await until(() => `it samples; so far it said ${running.err}`, async () => filters() === 2 && await listensToSamples(running.pid));
   running.signal("SIGHUP");
   await pause(200);
   assertEquals(filters(), 2);
@@ -99,9 +99,9 @@ scene("a program without a descriptor to spare removes its filters all the same"
   const before = addEth0();
   const code = `import { addSampling } from "@psample/psample";
     const sampling = await addSampling({ device: "eth0", rate: 1 });
-    console.log("ready");
     // Until somebody takes the descriptors away.
     process.once("SIGUSR2", () => void sampling.remove().then(() => console.log("removed")));
+    console.log("ready");
     setTimeout(() => {}, 100_000);`;
   await using running = new Program(program(`import process from "node:process";\n${code}`));
   await until(() => `it samples; so far it said ${running.err}`, () => running.out.includes("ready"));
