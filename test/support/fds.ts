@@ -12,3 +12,18 @@ export function openFds(): string[] {
     }
   }).sort();
 }
+
+/** How long nothing may change before what earlier tests left, such as the threads of their Workers, counts as closed. */
+const QUIET_MS = 300;
+
+/** {@linkcode openFds}, as soon as no more are closed or opened. */
+export async function settledFds(): Promise<string[]> {
+  let fds = openFds();
+  for (let since = performance.now(); performance.now() - since < QUIET_MS;) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    const now = openFds();
+    if (now.join() !== fds.join()) since = performance.now();
+    fds = now;
+  }
+  return fds;
+}

@@ -14,7 +14,7 @@ import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, EBADF, type Memory, NETLINK_USERSOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
-import { openFds } from "../support/fds.ts";
+import { openFds, settledFds } from "../support/fds.ts";
 import type { Order, Report } from "./edge_worker.ts";
 
 const EPROTONOSUPPORT = 93;
@@ -236,7 +236,7 @@ test("as many descriptors are open after 10,000 opens and closes as before", { t
   };
   // What a runtime opens once, and keeps, does not count.
   await listen(0);
-  const before = openFds();
+  const before = await settledFds();
   // Sockets alone are cheap: most of them are. A listener has room for thousands of samples.
   for (let i = 0; i < 9000; i++) new NetlinkSocket(sys, NETLINK_USERSOCK).close();
   for (let i = 0; i < 1000; i++) await listen(i);
@@ -244,7 +244,7 @@ test("as many descriptors are open after 10,000 opens and closes as before", { t
 });
 
 test("two receivers at once: each has its own, in order", { timeout: TIMEOUT_MS }, async () => {
-  const before = openFds();
+  const before = await settledFds();
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const count = 5000;
   const read = async (which: number): Promise<{ receiver: Receiver; done: Promise<number> }> => {

@@ -31,7 +31,7 @@ import {
 import { encodeMessage, NLM_F_DUMP, NLM_F_REQUEST } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { settle } from "../fake_sys.ts";
-import { openFds } from "../support/fds.ts";
+import { openFds, settledFds } from "../support/fds.ts";
 
 const EPROTONOSUPPORT = 93;
 const ENOPROTOOPT = 92;
@@ -273,7 +273,7 @@ test("a watch of what is no socket fails or calls, but does not hang", async () 
 });
 
 test("many watches wait at the same time and leave the runtime's threads to others", async () => {
-  const before = openFds();
+  const before = await settledFds();
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const called: number[] = [];
   let arrived = (): void => {};
@@ -303,7 +303,7 @@ test("many watches wait at the same time and leave the runtime's threads to othe
 
 test("as many descriptors are open after 1000 sockets as before", async () => {
   await (await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 })).close();
-  const before = openFds();
+  const before = await settledFds();
   for (let i = 0; i < 1000; i++) new NetlinkSocket(sys, NETLINK_USERSOCK).close();
   for (let i = 0; i < 200; i++) {
     const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 });

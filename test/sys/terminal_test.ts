@@ -18,11 +18,14 @@ const COMMAND = ["Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt",
 
 /** What the demo prints in a terminal of this width, with this environment. */
 function inTerminal(columns: number, environment: Readonly<Record<string, string | undefined>> = {}, ...options: string[]): string {
-  const line = [process.execPath, ...COMMAND, ...options].map((word) => `'${word}'`).join(" ");
+  // By env(1): a variable that spawnSync is told to leave out, Deno passes on.
+  const variables = Object.entries({ NO_COLOR: undefined, TERM: "xterm", ...environment });
+  const env = ["env", ...variables.flatMap(([name, value]) => value === undefined ? [`--unset=${name}`] : [])];
+  const set = variables.flatMap(([name, value]) => value === undefined ? [] : [`${name}=${value}`]);
+  const line = [...env, ...set, process.execPath, ...COMMAND, ...options].map((word) => `'${word}'`).join(" ");
   const { status, stdout, stderr } = spawnSync("script", ["-qec", `stty cols ${columns} rows 24; ${line}`, "/dev/null"], {
     cwd: ROOT,
     encoding: "utf8",
-    env: { ...process.env, NO_COLOR: undefined, TERM: "xterm", ...environment },
     stdio: ["ignore", "pipe", "pipe"],
   });
   assertEquals(status, 0, stdout + stderr);
