@@ -34,7 +34,7 @@ export type { Flow } from "./src/control/flow.ts";
 export type { Reach } from "./src/control/reached.ts";
 export { type Observed, type ObservedPlace, type ObserveOptions, observeSampling } from "./src/control/survey.ts";
 export { type Origin, type OwnSamples, ownSamples } from "./src/control/own_samples.ts";
-export type { Passed } from "./src/control/passed.ts";
+export type { Passed, PassedHook } from "./src/control/passed.ts";
 export { listGroups } from "./src/control/groups.ts";
 export type { GroupStats, ListenStats, OtherStats } from "./src/stream/stats.ts";
 export type { Batch, EntryView } from "./src/stream/batch.ts";

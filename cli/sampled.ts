@@ -4,6 +4,7 @@ import {
   type ListenStats,
   type OwnSamples,
   ownSamples,
+  type PassedHook,
   type Sampling,
   type SamplingHandle,
   type SamplingOptions,
@@ -12,6 +13,7 @@ import type { Finding } from "../src/control/finding.ts";
 import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
+import { Counters } from "./counters.ts";
 import { failureText } from "./failure.ts";
 import { netnsWords } from "./options.ts";
 import type { Session } from "./session.ts";
@@ -34,6 +36,8 @@ export class Sampled {
   #told: ReadonlySet<string> = new Set();
   /** The devices and directions that packets did not reach. */
   readonly #troubled = new Set<string>();
+  /** What the kernel counts: makes figures sure. */
+  readonly counters = new Counters();
   /** What passed, as far as it was counted last. */
   #passed: Passed = { trials: undefined, packets: undefined };
   /** Samples of others in the same group. */
@@ -109,6 +113,7 @@ export class Sampled {
     const apart = others.filter((other) => !alike.includes(other));
     if (apart.length > 0) this.#session.notice(`others also sample into group ${this.group} (${where(apart)}): their samples are left out`);
     if (alike.length > 0) {
+      this.counters.distrust();
       const why = "their samples cannot be told apart, and are shown too; choose another --group";
       this.#session.notice(`others also sample into group ${this.group} (${where(alike)}): ${why}`);
     }
@@ -126,7 +131,17 @@ export class Sampled {
   /** What passed, as far as the kernel counts it, and how much traffic that was. */
   passing(tally: Tally): Passing {
     const seconds = ((this.#endedMs ?? performance.now()) - this.#beganMs) / 1000;
-    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally.average(seconds) };
+    const isOver = this.#endedMs !== undefined;
+    if (isOver) this.counters.again();
+    const fault = this.counters.checks.fault();
+    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally.average(seconds, isOver), fault };
+  }
+
+  /** Looks at what the kernel counts; if nothing is sampled any more, at what it counted last. */
+  async count(): Promise<void> {
+    if (!this.#removed) return await this.#count();
+    await this.#removed;
+    this.counters.again();
   }
 
   /** Why nothing was shown for so many seconds: what came, what was wanted, and a rate that would show something. */
@@ -191,6 +206,19 @@ export class Sampled {
     // Of a device that is gone nothing is told any more: then what was counted before stands.
     const before = this.#passed;
     this.#passed = { trials: most(counted ? trials : undefined, before.trials), packets: most(packets, before.packets) };
+    await this.counters.count(() => this.#hooks(), this.#names);
+  }
+
+  /** What came to each hook. */
+  async #hooks(): Promise<PassedHook[]> {
+    const hooks: PassedHook[] = [];
+    for (const handle of this.#handles.keys()) hooks.push(...await handle.passedHooks().catch(() => []));
+    return hooks;
+  }
+
+  /** How the devices were called, by their numbers. */
+  get #names(): Map<number, string> {
+    return new Map([...this.#handles].flatMap(([{ installed }, name]) => installed.map(({ ifindex }) => [ifindex, name] as const)));
   }
 
   async #remove(): Promise<void> {

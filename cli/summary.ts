@@ -16,6 +16,8 @@ export interface Passing {
   readonly foreign: number;
   /** How much traffic that was, in words. */
   readonly load: string | undefined;
+  /** What the sampler does that it does not say, if that is certain. */
+  readonly fault?: string | undefined;
 }
 
 /** What was received and lost; `written` is how many samples were printed or recorded. */
@@ -27,6 +29,7 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   }
   if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
   if (passing?.load !== undefined) parts.push(stats.filtered ? `${passing.load} of what it lets through` : passing.load);
+  if (passing?.fault !== undefined) parts.push(passing.fault);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   parts.push(`lost ${stats.lost}${where(stats)}`);
   const contradictory = stats.groups.filter((group) => group.contradictory);

@@ -1,5 +1,5 @@
 /** How much traffic the samples stand for, beside whatever else is done with them. */
-import { Estimator, type FlowEstimate } from "../src/estimate/mod.ts";
+import { calibrate, Calibration, Estimator, type FlowEstimate } from "../src/estimate/mod.ts";
 import type { Batch } from "../src/stream/batch.ts";
 import { nowNs } from "../src/stream/clock.ts";
 import type { Stage } from "../src/stream/stage.ts";
@@ -12,11 +12,14 @@ const RECENT_S = 2;
 export class Tally implements Stage {
   /** Only the total is asked for: one flow for each device. */
   readonly #estimator = new Estimator({ by: "device", flows: 64, taus: [Infinity, RECENT_S] });
+  /** What counters make sure of it, if somebody gives them. */
+  readonly calibration = new Calibration();
   /** Whether every packet was sampled: then it is no estimate. */
   #isExact = true;
 
   select(batch: Batch, pick: (i: number) => void): void {
     this.#estimator.take(batch);
+    this.calibration.take(batch);
     const { entries, count } = batch;
     if (batch.lost !== 0) this.#isExact = false;
     for (let i = 0; i < count; i++) {
@@ -26,9 +29,14 @@ export class Tally implements Stage {
     }
   }
 
-  /** The traffic so far in bit/s, as people read it, if it took so many seconds; `undefined` if nothing is known. */
-  average(seconds: number): string | undefined {
-    const total = this.#estimator.snapshot(nowNs(), 0).total;
+  /**
+   * The traffic so far in bit/s, as people read it, if it took so many seconds; `undefined` if nothing is known.
+   *
+   * @param isCounted Whether the counters were looked at now: what they said a second ago is too little.
+   */
+  average(seconds: number, isCounted = false): string | undefined {
+    const snapshot = this.#estimator.snapshot(nowNs(), 0);
+    const { total } = isCounted ? calibrate(snapshot, this.calibration) : snapshot;
     return total.samples === 0 || !(seconds > 0) ? undefined : this.#text(total, seconds);
   }
 
@@ -41,6 +49,7 @@ export class Tally implements Stage {
   #text(total: FlowEstimate, seconds: number): string {
     const figure = perSecond(amountOf(total, "bits"), seconds);
     const text = scaled(figure.value, signOf("bits", true));
-    return this.#isExact ? text : `about ${text} ${plusMinus(figure)}`;
+    const [low, high] = figure.range;
+    return this.#isExact && low === high ? text : `about ${text} ${plusMinus(figure)}`;
   }
 }

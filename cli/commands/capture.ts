@@ -243,12 +243,15 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
         await sampled.watch(() => listener.end());
       }
       const tally = new Tally();
+      // Of what the kernel leaves out nobody knows how much there was.
+      if (options.filter) sampled.counters.distrust();
+      sampled.counters.enlist(tally.calibration, true);
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer, sampled.passing(tally));
       const settle = (): Promise<void> => sampled.remove();
       const own = others ? [sampled.ownSamples(others)] : [];
-      await session.pump(listener ?? NOTHING, {
+      await session.pump(sampled.counters.checks.follow(listener ?? NOTHING), {
         ...outputs.start(),
-        stages: [...own, tally],
+        stages: [...own, sampled.counters.checks, tally],
         tally,
         count,
         account,

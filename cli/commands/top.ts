@@ -1,6 +1,6 @@
 /** `psample top`: who talks, how much, and how sure that is. */
 import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions } from "../../mod.ts";
-import { DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
+import { Calibration, DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
 import { FlowKey } from "../../src/estimate/keys.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
@@ -167,7 +167,8 @@ export const top: Command = command({
   about:
     "Estimates from samples how much traffic there is and whose: each sample stands for the N packets that it was picked from, losses " +
     "and segmentation offload are corrected for. ± is how far the truth may be off, with a confidence of 95 %. Each DEVICE is sampled as " +
-    "psample capture does it, and nothing is left behind; any is every device that is up, except lo. Without DEVICE and FILE it counts " +
+    "psample capture does it, and nothing is left behind; any is every device that is up, except lo. Of these the kernel's counters tell the " +
+    'packets exactly, and make the bytes surer ("calibrated"); flows stay estimated. Without DEVICE and FILE it counts ' +
     "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
     "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
   examples: [
@@ -367,8 +368,11 @@ async function listenTo(
         session.notice(sampled.description(chosen![0]!));
         await sampled.watch(() => listener.end());
       }
-      const source: Source = listener ?? NOTHING;
+      const counters = sampled?.counters;
+      const heard: Source = listener ?? NOTHING;
+      const source = counters?.checks.follow(heard) ?? heard;
       const tally = new Tally();
+      counters?.enlist(tally.calibration, true);
       const isFiltered = options.filter !== undefined || options.match !== undefined;
       if (listener && !once && !options.json && !options.csv && !given.has("interval")) {
         const live = new Live({
@@ -383,6 +387,12 @@ async function listenTo(
           leftOut,
           hosts,
           labels,
+          calibration: counters && ((options, before, isFirst) => {
+            counters.discharge(before);
+            const calibration = new Calibration(options);
+            counters.enlist(calibration, isFirst);
+            return calibration;
+          }),
           checkKeys,
           quit: () => session.hear("SIGINT"),
         });
@@ -396,6 +406,8 @@ async function listenTo(
       }
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
       if (once) timer = setTimeout(() => source.end(), interval);
+      const calibration = sampled && new Calibration({ only: allOf(only), isFiltered: options.filter !== undefined });
+      if (calibration && !sink) counters!.enlist(calibration, true);
       sink ??= new Reports(
         new Estimator({ by, flows: MOST_FLOWS, only: allOf(only) }),
         await openStdout(io, []),
@@ -410,11 +422,12 @@ async function listenTo(
           leftOut,
           hosts,
           labels,
+          counted: calibration && { calibration, count: () => sampled.count() },
         },
       );
       await session.pump(source, {
         sinks: [sink],
-        stages: [...own, tally],
+        stages: [...own, ...counters ? [counters.checks] : [], tally],
         account: (stats, written) => received(stats, written, buffer, sampled?.passing(tally)),
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
         summary: () => listener !== undefined,

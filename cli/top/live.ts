@@ -1,5 +1,5 @@
 /** Estimates on a screen, as they change. */
-import { Estimator } from "../../src/estimate/mod.ts";
+import { calibrate, type Calibration, type CalibrationOptions, Estimator } from "../../src/estimate/mod.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { filter } from "../../src/filter/stage.ts";
 import type { Labels } from "../../src/format/labels.ts";
@@ -49,6 +49,8 @@ export interface LiveOptions {
   readonly hosts?: HostNames | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
+  /** Makes what takes the counters of the kernel, instead of the one before; `isFirst` before any sample has come. */
+  readonly calibration?: ((options: CalibrationOptions, before: Calibration | undefined, isFirst: boolean) => Calibration) | undefined;
   /** What is wrong with keys of flows. */
   readonly checkKeys: (text: string) => Problem | undefined;
   /** Ends the program. */
@@ -70,6 +72,7 @@ export class Live implements Sink, ScreenEvents {
   #source: Source | undefined;
   #view: View;
   #estimator: Estimator;
+  #calibration: Calibration | undefined;
   #begunMs = 0;
   /** What the source had lost when the estimator began. */
   #lostBefore = 0;
@@ -104,7 +107,7 @@ export class Live implements Sink, ScreenEvents {
   /** Begins to count what comes from here. */
   start(source: Source): void {
     this.#source = source;
-    this.#estimator = this.#begin();
+    this.#estimator = this.#begin(true);
     this.#later(FIRST_MS);
   }
 
@@ -123,6 +126,7 @@ export class Live implements Sink, ScreenEvents {
   take(batch: Batch): void {
     this.#written += batch.samples;
     this.#estimator.take(batch);
+    this.#calibration?.take(batch);
     this.#options.twice?.take(batch);
   }
 
@@ -166,12 +170,15 @@ export class Live implements Sink, ScreenEvents {
   }
 
   /** An estimator of nothing yet. */
-  #begin(): Estimator {
+  #begin(isFirst = false): Estimator {
     const { by, filter: expression } = this.#view;
-    const { flows, only } = this.#options;
+    const { flows, only, isFiltered } = this.#options;
     const stages = expression === "" ? only : [...only, filter(expression)];
     // The first ranks the flows; each stands for a window of twice as long.
-    const estimator = new Estimator({ by, flows, taus: TAUS, only: allOf(stages) });
+    const which = { taus: TAUS, only: allOf(stages) };
+    const estimator = new Estimator({ by, flows, ...which });
+    const asked = { ...which, isFiltered: isFiltered || expression !== "" };
+    this.#calibration = this.#options.calibration?.(asked, this.#calibration, isFirst);
     estimator.snapshot(now(), 0);
     this.#begunMs = performance.now();
     this.#lostBefore = this.#source?.stats().lost ?? 0;
@@ -219,7 +226,8 @@ export class Live implements Sink, ScreenEvents {
     if (paused && this.#frozen) return this.#frozen;
     const atNs = now();
     const horizon = TAUS.length - 1 - window;
-    const snapshot = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
+    const estimated = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
+    const snapshot = this.#calibration ? calibrate(estimated, this.#calibration, horizon) : estimated;
     const lost = (this.#source?.stats().lost ?? 0) - this.#lostBefore;
     // What has nearly decayed is gone.
     const flows = snapshot.flows.filter(({ bitsPerSecond, bytes }) => snapshot.seconds > 0 ? bitsPerSecond >= 0.5 : bytes > 0);

@@ -1,9 +1,13 @@
 /** What is known at the end of an interval, and everything that has to be said with it. */
-import type { DeviceEstimate, Overlap, Snapshot } from "../../src/estimate/mod.ts";
+import type { DeviceEstimate, FlowEstimate, Overlap, Snapshot } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
+import { printable } from "../../src/wire/text.ts";
 import { type Figure, scaled } from "./figures.ts";
 import type { HostNames } from "./host_names.ts";
 import { twiceText } from "./twice.ts";
+
+/** So many devices are named in a sentence. */
+const MOST_NAMED = 8;
 
 /** The figures of an interval. */
 export interface Report {
@@ -31,9 +35,13 @@ export interface Report {
   readonly labels?: Labels | undefined;
 }
 
-/** Whether the figures of bytes are lower bounds, and those of packets. */
-export function lowerBounds({ missing, snapshot }: Report): { readonly bytes: boolean; readonly packets: boolean } {
-  return { bytes: missing > 0, packets: missing > 0 || snapshot.unknownSegments > 0 };
+/** Whether the figures of bytes are lower bounds, and those of packets; of a flow, those that counters do not make sure. */
+export function lowerBounds({ missing, snapshot }: Report, flow?: FlowEstimate): { readonly bytes: boolean; readonly packets: boolean } {
+  const isSure = (what: "packets" | "bytes"): boolean => flow?.calibrated?.includes(what) ?? false;
+  return {
+    bytes: missing > 0 && !isSure("bytes"),
+    packets: (missing > 0 || snapshot.unknownSegments > 0) && !isSure("packets"),
+  };
 }
 
 /** How much of a link is used, 0 to 1; `undefined` if its speed is not known. Both directions have the whole of it. */
@@ -62,11 +70,17 @@ export function remarks(report: Report, shown: number): string[] {
   if (unknownSegments > 0) {
     notes.push(`${samples(unknownSegments)} of several packets, nobody knows how many: packets are at least (≥) what is shown`);
   }
+  const sure = snapshot.devices.filter(({ calibrated }) => calibrated).map(({ by }) => by.map(printable).join(" "));
+  if (sure.length > 0) notes.push(`calibrated by the kernel's counters: ${some(sure)}`);
   const failed = report.hosts?.failed;
   if (failed && failed.count > 0) {
     notes.push(`nobody answered what ${failed.count} host${failed.count === 1 ? " is" : "s are"} called (${failed.why})`);
   }
   return notes;
+}
+
+function some(names: readonly string[]): string {
+  return names.length <= MOST_NAMED ? names.join(", ") : `${names.slice(0, MOST_NAMED).join(", ")} and ${names.length - MOST_NAMED} more`;
 }
 
 function samples(count: number): string {

@@ -1,5 +1,5 @@
 /** Estimates as text, one report an interval: for files, pipes and terminals that are none. */
-import type { Estimator } from "../../src/estimate/mod.ts";
+import { calibrate, type Calibration, type Estimator } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 import { Spool } from "../../src/sink/spool.ts";
@@ -37,6 +37,8 @@ export interface ReportsOptions {
   readonly hosts?: HostNames | undefined;
   /** {@linkcode Report.labels} */
   readonly labels?: Labels | undefined;
+  /** Takes what the kernel counts, if it counts anything; `count` has that done. */
+  readonly counted?: { readonly calibration: Calibration; count(): Promise<void> } | undefined;
 }
 
 /** Counts samples, and writes a report at the end of each interval and at the end of all. */
@@ -69,16 +71,28 @@ export class Reports implements Sink {
     if (options.recorded) return;
     estimator.snapshot(now(), 0);
     if (options.intervalMs === undefined) return;
-    this.#timer = setInterval(() => {
-      try {
+    this.#timer = setInterval(() =>
+      this.#end(() => {
         this.#report(now());
         estimator.restart();
+        options.counted?.calibration.restart();
         estimator.snapshot(now(), 0);
         this.#lostBefore = options.source.stats().lost;
+      }), options.intervalMs);
+  }
+
+  /** Ends an interval, with the counters as they are then. */
+  #end(report: () => void): void {
+    const { counted } = this.#options;
+    const safely = (): void => {
+      try {
+        report();
       } catch (error) {
         this.#fail(error);
       }
-    }, options.intervalMs);
+    };
+    if (!counted) return safely();
+    this.#counted = this.#counted.then(() => counted.count()).catch(this.#fail).then(() => this.#isOver || safely());
   }
 
   get name(): string {
@@ -92,12 +106,16 @@ export class Reports implements Sink {
   }
 
   #written = 0;
+  /** The looks at the counters so far. */
+  #counted: Promise<unknown> = Promise.resolve();
+  #isOver = false;
   /** Reports that wait for names are printed one after the other. */
   #printed: Promise<void> = Promise.resolve();
 
   take(batch: Batch): void {
     this.#written += batch.samples;
     this.#estimator.take(batch);
+    this.#options.counted?.calibration.take(batch);
     this.#options.twice?.take(batch);
     if (this.#options.recorded) this.#timeOf(batch);
   }
@@ -112,19 +130,27 @@ export class Reports implements Sink {
 
   async close(_closing: Closing): Promise<void> {
     clearInterval(this.#timer);
-    this.#report(this.#options.recorded ? nanoseconds(this.#last) : now());
+    const { counted, recorded } = this.#options;
+    if (counted) {
+      await this.#counted;
+      await counted.count();
+    }
+    this.#report(recorded ? nanoseconds(this.#last) : now());
     await this.#printed;
     await this.#spool.close();
   }
 
   abort(): void {
+    this.#isOver = true;
     clearInterval(this.#timer);
     this.#spool.abort();
   }
 
   #report(atNs: bigint): void {
     const { source, recorded, isFiltered, speeds, twice, leftOut, hosts, labels } = this.#options;
-    const snapshot = this.#estimator.snapshot(atNs);
+    const { counted } = this.#options;
+    const estimated = this.#estimator.snapshot(atNs);
+    const snapshot = counted ? calibrate(estimated, counted.calibration) : estimated;
     const lost = source.stats().lost - this.#lostBefore;
     const missing = Math.max(0, lost - snapshot.lost);
     const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;

@@ -29,6 +29,7 @@ export interface FlowRow {
   readonly shareRange: Interval;
   readonly lost: number;
   readonly overcountAtMost: number;
+  readonly calibrated: readonly string[] | undefined;
   readonly countedTwice: readonly (readonly [string, string])[] | undefined;
 }
 
@@ -66,6 +67,7 @@ export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, lab
     shareRange: [Math.floor(flow.shareRange[0] * 1e6) / 1e6, Math.ceil(flow.shareRange[1] * 1e6) / 1e6],
     lost,
     overcountAtMost: Math.ceil(flow.overcountAtMost),
+    calibrated: flow.calibrated,
     countedTwice: twice.length > 0 ? twice.map(({ points: [one, other] }) => [placeText(one), placeText(other)] as const) : undefined,
   };
 }

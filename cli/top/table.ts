@@ -52,7 +52,6 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
   const barWidth = last === "bar" ? columns - figures - GAP.length - keys - GAP.length : 0;
   const lines = (row: readonly string[]): string[] =>
     fits ? [pad(row.map((text, i) => pad(text, widths[i]!)).join(GAP), keys)] : folded(row, keys).map((line) => pad(line, keys));
-  const least = lowerBounds(report);
   const isRate = report.seconds > 0;
   const unit = shownUnit(asked, isRate);
   const figure = (flow: FlowEstimate): Figure => perSecond(amountOf(flow, unit), report.seconds);
@@ -61,6 +60,7 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
   const cells = (flow: FlowEstimate): string => {
     const one = figure(flow);
     // What was counted for others before is in the bytes, but not in the packets.
+    const least = lowerBounds(report, flow);
     const isLeast = unit === "packets" ? least.packets || flow.overcountAtMost > 0 : least.bytes;
     const share = percent({ value: flow.share, range: flow.shareRange });
     const cells = `${atLeast(one.value, signOf(unit, isRate), isLeast)} ${plusMinus(one).padStart(SURE)}${GAP}${share.padStart(SHARE)}`;
@@ -81,7 +81,6 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
 /** All traffic, and that of each device and direction: a heading and a line for each. */
 export function totalsTable(report: Report, columns: number, mostDevices = Infinity): string[] {
   const { snapshot, seconds } = report;
-  const least = lowerBounds(report);
   const isRate = seconds > 0;
   const units = [shownUnit("bits", isRate), "packets"] as const;
   const devices = [...snapshot.devices].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
@@ -98,6 +97,7 @@ export function totalsTable(report: Report, columns: number, mostDevices = Infin
   const width = Math.min(24, Math.max(...rows.map(({ name }) => widthOf(name))));
   const hasLoad = rows.some(({ load }) => load !== "");
   const lines = rows.map(({ name, flow, load }) => {
+    const least = lowerBounds(report, flow);
     const cells = units.map((unit) => {
       const figure = perSecond(amountOf(flow, unit), seconds);
       const isLeast = unit === "packets" ? least.packets : least.bytes;

@@ -1,6 +1,6 @@
 /** What the kernel's counters say came to sampling, whether it was picked or not. */
 import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
-import type { TrafficControl } from "./traffic_control.ts";
+import type { Direction, TrafficControl } from "./traffic_control.ts";
 
 /**
  * How many packets came to sampling. What no counter tells is `undefined`.
@@ -12,6 +12,47 @@ export interface Passed {
   readonly trials: bigint | undefined;
   /** Packets on the wire: a GSO packet counts as the segments it stands for. */
   readonly packets: bigint | undefined;
+}
+
+/**
+ * How many packets came to sampling on one device and direction.
+ *
+ * @category Diagnosis
+ */
+export interface PassedHook extends Passed {
+  /** The device, by its index. */
+  readonly ifindex: number;
+  /** Which of its packets. */
+  readonly direction: Direction;
+  /** N: one packet in N is to be sampled. */
+  readonly rate: number;
+  /** Packets on the wire; `undefined` too if other filters use the same action, which counts for all of them. */
+  readonly packets: bigint | undefined;
+}
+
+/** {@linkcode PassedHook} of each of these hooks, since `before`, when they were like that. Those that are gone, or are done in hardware, are missing. */
+export async function passedHooksSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<PassedHook[]> {
+  const passed: PassedHook[] = [];
+  for (const then of before) {
+    const { ifindex, parent, preference, direction } = then;
+    const filters = await tc.filters(ifindex, parent, preference);
+    const now = filters.flatMap((filter) => samplingsOf(filter, undefined)).find((one) => sameHook(one, then) && one.index === then.index);
+    // Hardware counts when it likes, and rule hits not at all.
+    if (!now || now.where === "hardware" || direction === undefined || now.rate === undefined || now.rate !== then.rate) continue;
+    const isOwn = then.bindings === 1 && now.bindings === 1;
+    passed.push({
+      ifindex,
+      direction,
+      rate: now.rate,
+      trials: since(then.hits, now.hits),
+      packets: isOwn ? since(then.packets, now.packets) : undefined,
+    });
+  }
+  return passed;
+}
+
+function since(then: bigint | undefined, now: bigint | undefined): bigint | undefined {
+  return then === undefined || now === undefined || now < then ? undefined : now - then;
 }
 
 /** What came to these hooks since `before`, when they were like that. */

@@ -13,7 +13,7 @@ import type { Stage } from "../stream/stage.ts";
 import { type Interval, shareInterval } from "./intervals.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
-import { countSegments, type Segments, wireBytes } from "./segments.ts";
+import { countSegments, type Segments, SUPER_PACKET_BYTES as SUPER_PACKET, wireBytes } from "./segments.ts";
 import { Decay, Increment, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
@@ -62,6 +62,8 @@ export interface FlowEstimate {
   readonly shareRange: Interval;
   /** How many of the bytes may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
   readonly overcountAtMost: number;
+  /** Which of the figures are sure by the counters of the kernel, see {@linkcode calibrate}; absent if none is. */
+  readonly calibrated?: readonly ("packets" | "bytes")[] | undefined;
 }
 
 /** One device and direction. */
@@ -102,7 +104,6 @@ export interface Snapshot {
 const USUAL_MTU = 1500;
 /** Ethernet, two tags. */
 const LINK_HEADER = 22;
-const SUPER_PACKET = 65_535;
 /** How many devices and directions are told apart. */
 const MOST_DEVICES = 4096;
 const OTHERS = "others";

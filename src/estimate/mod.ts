@@ -14,6 +14,8 @@
  *
  * @module
  */
+export { calibrate } from "./calibrate.ts";
+export { type Calibrated, Calibration, type CalibrationOptions, type SamplerCounts } from "./calibration.ts";
 export { DistinctCounters } from "./distinct.ts";
 export { type DeviceEstimate, Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
 export { LogHistogram } from "./histogram.ts";
@@ -30,5 +32,7 @@ export {
 export { DEFAULT_KEYS, type Key, KEY_NAMES, keyOf } from "./keys.ts";
 export type { KeyPlace } from "../packet/flow_key.ts";
 export { type Overlap, type Point, Topology } from "./overlaps.ts";
+export { RateCheck, type RateFault, type SamplerRecord } from "./rate_check.ts";
 export { countSegments, type Segments, wireBytes } from "./segments.ts";
+export type { Estimate } from "./sums.ts";
 export { TopKeys } from "./top_keys.ts";

@@ -17,6 +17,8 @@ export interface Segments {
   unknown: boolean;
 }
 
+/** How long a packet is that segmentation offload hands over in one piece, unless it is larger still (BIG TCP). */
+export const SUPER_PACKET_BYTES = 65_535;
 /** Ethernet's own, if nobody says otherwise. */
 const USUAL_MTU = 1500;
 /** The largest packet that a link carries as one; longer ones were not cut yet, whatever the link. */
@@ -77,6 +79,9 @@ const FCS_BYTES = 4;
 const LEAST_FRAME_BYTES = 64;
 /** Preamble, start of frame, and the gap between two frames. */
 const GAP_BYTES = 20;
+
+/** What each frame takes of an Ethernet link beside its own bytes, if these are enough for one. */
+export const FRAME_OVERHEAD_BYTES = FCS_BYTES + GAP_BYTES;
 
 /** What a frame of so many bytes, without its check sequence, takes of an Ethernet link: IEEE 802.3. */
 export function wireBytes(frameBytes: number): number {

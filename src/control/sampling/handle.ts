@@ -4,7 +4,7 @@ import type { Sys } from "../../sys/sys.ts";
 import { commandsIn, printable, shellWord } from "../../wire/text.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
-import { type Passed, passedSince } from "../passed.ts";
+import { type Passed, type PassedHook, passedHooksSince, passedSince } from "../passed.ts";
 import type { TcWatch } from "../tc_watch.ts";
 import type { TrafficControl } from "../traffic_control.ts";
 import { Claims } from "./claims.ts";
@@ -33,6 +33,8 @@ export interface SamplingHandle extends AsyncDisposable {
   check(): Promise<Finding[]>;
   /** How many packets came to the sampling since it was installed. */
   passed(): Promise<Passed>;
+  /** The same for each device and direction whose counters tell it at any moment: those of hardware do not. */
+  passedHooks(): Promise<readonly PassedHook[]>;
   /** Whether the kernel still has all of it: removing the device removes it too, and so can anybody with CAP_NET_ADMIN. */
   isInstalled(): Promise<boolean>;
   /**
@@ -117,6 +119,10 @@ export class Installation implements SamplingHandle {
 
   async passed(): Promise<Passed> {
     return await passedSince(this.#resources.tc, this.installed);
+  }
+
+  async passedHooks(): Promise<readonly PassedHook[]> {
+    return await passedHooksSince(this.#resources.tc, this.installed);
   }
 
   remove(): Promise<void> {

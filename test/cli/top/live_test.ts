@@ -11,6 +11,7 @@ import { RecordingFile } from "../../../src/receive/recording.ts";
 import { IterableInput } from "../../../src/receive/recording_input.ts";
 import type { Link } from "../../../src/link/link.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { Calibration } from "../../../src/estimate/mod.ts";
 import { type BatchBuffer, sampledIfindex } from "../../../src/stream/batch.ts";
 import { recording, type Sampled } from "./samples.ts";
 
@@ -145,6 +146,41 @@ test("flows are drawn as they come, ordered by traffic or by name, of the keys a
   assertEquals(quits(), 1);
   await sink.close();
   assertEquals(screen.closed, 1);
+});
+
+test("what the kernel counts makes the totals sure, of each view from its own beginning", async () => {
+  const made: Calibration[] = [];
+  const begun: unknown[] = [];
+  const calibration: LiveOptions["calibration"] = (options, before, isFirst) => {
+    begun.push([options.isFiltered, before === made.at(-1), isFirst]);
+    made.push(new Calibration(options));
+    return made.at(-1)!;
+  };
+  const { live: sink, screen } = live({ calibration });
+  const text = (): string => screen.lines.join("\n");
+  const count = (packets: number, seconds: number): void => {
+    const counts = [{ ifindex: 3, direction: "in", oneIn: 100, trials: packets, packets }] as const;
+    made.at(-1)!.count(counts, BigInt(Date.now() + 1000 * seconds) * 1_000_000n);
+  };
+  count(0, 0);
+  await take(sink, [{}, {}, {}]);
+  sink.changed();
+  assert(!text().includes("calibrated"), text());
+  count(12_345, 1);
+  sink.changed();
+  assertMatch(text(), /^eth0 in .*±0%$/m);
+  assertMatch(text(), /calibrated by the kernel's counters: eth0 in/);
+  sink.typed("/udp\r");
+  count(20_000, 2);
+  await take(sink, [{}]);
+  sink.changed();
+  assert(!text().includes("calibrated"), text());
+  count(20_100, 3);
+  sink.changed();
+  assertMatch(text(), /calibrated by the kernel's counters: eth0 in/);
+  sink.abort();
+  // Before there was anything to show, at the start, and with the filter that was typed.
+  assertEquals(begun, [[false, true, false], [false, true, true], [true, true, false]]);
 });
 
 test("what is paused stays; samples are counted on", async () => {

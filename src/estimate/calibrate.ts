@@ -1,0 +1,109 @@
+/**
+ * What is known by counters put into what is estimated from samples: each device and direction, and their total.
+ *
+ * @module
+ */
+import type { Calibrated, Calibration } from "./calibration.ts";
+import type { DeviceEstimate, FlowEstimate, Snapshot } from "./estimator.ts";
+import { type Interval, shareInterval } from "./intervals.ts";
+import { FRAME_OVERHEAD_BYTES } from "./segments.ts";
+import type { Estimate } from "./sums.ts";
+
+/**
+ * A snapshot with the figures of devices and of the total made sure, as far as counters do that. Flows stay as they are estimated, unless
+ * they are told apart by device and direction alone. If nothing is sure, it is the same snapshot.
+ *
+ * @param horizon The one that the snapshot is of.
+ */
+export function calibrate(snapshot: Snapshot, calibration: Calibration, horizon = 0): Snapshot {
+  const figures = calibration.figures(horizon);
+  if (!figures.some(({ name, packets, bytes }) => name !== undefined && (packets ?? bytes))) return snapshot;
+  const counted = calibration.seconds(horizon);
+  // What decays is as of the last look at the counters; its rate is that of now.
+  const factor = counted > 0 && snapshot.seconds > 0 && calibration.decays(horizon) ? snapshot.seconds / counted : 1;
+  const byName = new Map(figures.flatMap((figure) => figure.name === undefined ? [] : [[figure.name, scaled(figure, factor)] as const]));
+  const estimates = snapshot.devices.map((device) => deviceOf(device, byName.get(device.by.join(" ")), snapshot.seconds));
+  const heard = new Set(snapshot.devices.filter(({ samples }) => samples > 0).map(({ by }) => by.join(" ")));
+  const silent = calibration.countsAll ? figures.filter(({ name }) => !heard.has(name!)).map((figure) => scaled(figure, factor)) : [];
+  const total = totalOf(snapshot.total, estimates, silent, snapshot.seconds);
+  const withShare = <Flow extends FlowEstimate>(flow: Flow): Flow =>
+    !flow.calibrated ? flow : ({
+      ...flow,
+      share: total.bytes > 0 ? Math.min(1, flow.bytes / total.bytes) : 0,
+      shareRange: shareInterval(flow.bytes, flow.bytesRange, total.bytes, total.bytesRange),
+    });
+  const devices = estimates.map(withShare);
+  return { ...snapshot, total, devices, flows: snapshot.flows.map((flow) => withShare(flowOf(flow, snapshot, devices))) };
+}
+
+function scaled({ name, packets, bytes }: Calibrated, factor: number): Calibrated {
+  const times = (estimate: Estimate | undefined): Estimate | undefined =>
+    estimate && { value: estimate.value * factor, range: [estimate.range[0] * factor, estimate.range[1] * factor] };
+  return factor === 1 ? { name, packets, bytes } : { name, packets: times(packets), bytes: times(bytes) };
+}
+
+function deviceOf(device: DeviceEstimate, figure: Calibrated | undefined, seconds: number): DeviceEstimate {
+  // Without any samples of what is asked for there is nothing to be made sure.
+  if (!figure || !(figure.packets ?? figure.bytes) || device.samples === 0) return device;
+  const one = figured(device, figure.packets, figure.bytes, seconds);
+  // The same bytes on average, in as many packets as are counted.
+  const ratio = device.bytes > 0 ? one.bytes / device.bytes : 1;
+  const overhead = FRAME_OVERHEAD_BYTES * (one.packets - device.packets * ratio);
+  const wireBytes = Math.max(0, device.wireBytes * ratio + overhead);
+  const per = one.bytes > 0 ? wireBytes / one.bytes : 0;
+  const [low, high] = figure.bytes ? times(one.bytesRange, per) : device.wireBytesRange;
+  return { ...one, wireBytes, wireBytesRange: [Math.min(low, wireBytes), Math.max(high, wireBytes)] };
+}
+
+/** The same with these figures. */
+function figured<Flow extends FlowEstimate>(flow: Flow, packets: Estimate | undefined, bytes: Estimate | undefined, seconds: number): Flow {
+  const calibrated = [...packets ? ["packets" as const] : [], ...bytes ? ["bytes" as const] : []];
+  return {
+    ...flow,
+    ...packets ? { packets: packets.value, packetsRange: packets.range } : {},
+    ...bytes ? { bytes: bytes.value, bytesRange: bytes.range, bitsPerSecond: seconds > 0 ? 8 * bytes.value / seconds : 0 } : {},
+    calibrated: calibrated.length > 0 ? calibrated : undefined,
+  };
+}
+
+/** The sum of what is independent of each other; `silent` had no samples. */
+function totalOf(total: FlowEstimate, devices: readonly DeviceEstimate[], silent: readonly Calibrated[], seconds: number): FlowEstimate {
+  const present = devices.filter(({ samples }) => samples > 0);
+  const isSure = (what: "packets" | "bytes"): boolean => present.every(({ calibrated }) => calibrated?.includes(what));
+  const packets = sumOf([
+    ...present.map(({ packets, packetsRange }) => ({ value: packets, range: packetsRange })),
+    ...silent.flatMap(({ packets }) => packets ?? []),
+  ]);
+  const bytes = sumOf([
+    ...present.map(({ bytes, bytesRange }) => ({ value: bytes, range: bytesRange })),
+    ...silent.flatMap(({ bytes }) => bytes ?? []),
+  ]);
+  const one = figured(total, packets, bytes, seconds);
+  const sure = (["packets", "bytes"] as const).filter(isSure);
+  return { ...one, share: total.share, shareRange: total.shareRange, calibrated: sure.length > 0 ? sure : undefined };
+}
+
+/** Distances from the truth that are independent of each other add up in squares. */
+function sumOf(estimates: readonly Estimate[]): Estimate {
+  const value = estimates.reduce((sum, one) => sum + one.value, 0);
+  const distance = (end: 0 | 1): number => Math.hypot(...estimates.map((one) => one.range[end] - one.value));
+  return { value, range: [Math.max(0, value - distance(0)), value + distance(1)] };
+}
+
+/** The same flow if it is one of device, or of device and direction; else as it was. */
+function flowOf(flow: FlowEstimate, { by, seconds }: Snapshot, devices: readonly DeviceEstimate[]): FlowEstimate {
+  const at = (key: string): number => by.indexOf(key);
+  if (at("device") < 0 || by.some((key) => key !== "device" && key !== "direction")) return flow;
+  const own = devices.filter(({ by: [device, direction], samples }) =>
+    samples > 0 && device === flow.by[at("device")] && (at("direction") < 0 || direction === flow.by[at("direction")])
+  );
+  if (own.length === 0) return flow;
+  const isSure = (what: "packets" | "bytes"): boolean => own.every(({ calibrated }) => calibrated?.includes(what));
+  const packets = isSure("packets") ? sumOf(own.map(({ packets, packetsRange }) => ({ value: packets, range: packetsRange }))) : undefined;
+  const bytes = isSure("bytes") ? sumOf(own.map(({ bytes, bytesRange }) => ({ value: bytes, range: bytesRange }))) : undefined;
+  return packets ?? bytes ? figured(flow, packets, bytes, seconds) : flow;
+}
+
+function times([low, high]: Interval, factor: number): Interval {
+  return [low * factor, high * factor];
+}

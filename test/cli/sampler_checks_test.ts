@@ -1,0 +1,130 @@
+/** Whether a sampler does what it says, by what its counters and its samples tell at different moments. */
+import { test } from "node:test";
+import { assertEquals, assertMatch } from "@std/assert";
+import { SamplerChecks } from "../../cli/sampler_checks.ts";
+import { NOTHING } from "../../cli/session.ts";
+import type { SamplerCounts } from "../../src/estimate/mod.ts";
+import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
+import type { ListenStats } from "../../src/stream/stats.ts";
+
+/** So many samples of packets that leave by eth0; `more` are queued behind them, or none. */
+function batchOf(samples: number, more = false): BatchBuffer {
+  const batch = new BatchBuffer();
+  for (let i = 0; i < samples; i++) {
+    batch.add({ type: "sample", group: 1, nsid: undefined, portId: 0, inIfindex: undefined, outIfindex: 2 } as unknown as EntryView, 0);
+  }
+  batch.more = more;
+  return batch;
+}
+
+/** A sampler, and what is told of it. */
+class Scene {
+  readonly checks = new SamplerChecks();
+  stats: ListenStats = NOTHING.stats();
+  #coming: BatchBuffer | undefined;
+  readonly #source = this.checks.follow({ ...NOTHING, read: () => this.#coming, stats: () => this.stats });
+  readonly #oneIn: number;
+
+  constructor(oneIn: number) {
+    this.#oneIn = oneIn;
+    this.counted(0);
+  }
+
+  /** The counter tells so many packets. */
+  counted(trials: number | undefined): void {
+    const counts: SamplerCounts = { ifindex: 2, direction: "out", oneIn: this.#oneIn, trials, packets: trials };
+    this.checks.begin();
+    this.checks.end([counts], new Map([[2, "eth\x1b0"]]));
+  }
+
+  /** So many samples come. */
+  came(samples: number, more = false): void {
+    this.#coming = batchOf(samples, more);
+    this.#source.read();
+    let passed = 0;
+    this.checks.select(this.#coming, () => passed++);
+    assertEquals(passed, samples);
+  }
+
+  /** It is ended when everything has come that was queued. */
+  end(): void {
+    this.#source.end();
+    this.#coming = undefined;
+    this.#source.read();
+  }
+}
+
+test("too few: only of packets all of whose samples have come", () => {
+  const scene = new Scene(10);
+  scene.came(0);
+  scene.counted(10_000);
+  // Most may still be queued.
+  scene.came(100, true);
+  scene.counted(10_000);
+  assertEquals(scene.checks.fault(), undefined);
+  scene.came(100);
+  assertEquals(
+    scene.checks.fault(),
+    "the sampler of eth\\x1b0 out does not do what it says: 1 in 10 of 10,000 packets is about 1,000 samples, and there were 200",
+  );
+});
+
+test("too few: at the end all have come of what was counted before it", () => {
+  const scene = new Scene(10);
+  scene.came(0);
+  scene.counted(10_000);
+  scene.came(10, true);
+  assertEquals(scene.checks.fault(), undefined);
+  scene.end();
+  assertMatch(scene.checks.fault()!, /, and there were 10$/);
+});
+
+test("what was lost was made", () => {
+  const scene = new Scene(10);
+  scene.came(0);
+  scene.counted(10_000);
+  scene.stats = { ...scene.stats, lost: 890 };
+  scene.came(100);
+  assertEquals(scene.checks.fault(), undefined);
+  scene.stats = { ...scene.stats, lost: 2000 };
+  scene.counted(10_000);
+  assertMatch(scene.checks.fault()!, /, and there were 2,100$/);
+});
+
+test("too many: only beside packets that were counted later", () => {
+  const scene = new Scene(10);
+  scene.came(3000);
+  assertEquals(scene.checks.fault(), undefined);
+  scene.counted(30_000);
+  assertEquals(scene.checks.fault(), undefined);
+  scene.came(3000);
+  scene.counted(31_000);
+  assertMatch(scene.checks.fault()!, /1 in 10 of 31,000 packets is about 3,100 samples, and there were 6,000$/);
+});
+
+test("without rule hits, or where they begin again, nothing is said", () => {
+  const scene = new Scene(1);
+  scene.counted(undefined);
+  scene.came(50);
+  assertEquals(scene.checks.fault(), undefined);
+  const again = new Scene(1);
+  again.came(50);
+  again.counted(50);
+  again.came(0);
+  again.counted(0);
+  again.came(50);
+  assertEquals(again.checks.fault(), undefined);
+});
+
+test("a sampler that does what it says is not called wrong, however it is looked at", () => {
+  const scene = new Scene(1);
+  let trials = 0;
+  for (let look = 1; look < 200; look++) {
+    // Some are counted before they come, some come before they are counted.
+    scene.came(100, look % 3 === 0);
+    trials += 100;
+    scene.counted(trials + look % 7);
+  }
+  scene.end();
+  assertEquals(scene.checks.fault(), undefined);
+});
