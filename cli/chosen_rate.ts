@@ -1,12 +1,12 @@
-/** The rate that `psample top` chooses: so that samples are enough to be sure, and few enough to cost nothing. */
+/** Chooses the rate of `psample top`: enough samples for useful bounds, and few enough to cost next to nothing. */
 import { type Direction, listLinks } from "../mod.ts";
 
-/** So many samples a second it aims at, of all devices together. */
+/** Target number of samples a second, of all devices together. */
 export const SAMPLES_PER_SECOND = 500;
-/** How long the traffic is looked at; drivers that count in hardware may bring their counters up to date once a second only. */
+/** How long to measure the traffic; drivers that count in hardware may update their counters only once a second. */
 export const LOOK_MS = 1000;
 
-/** How many packets have passed in the directions that are sampled. */
+/** Number of packets that have passed in the sampled directions. */
 export interface Traffic {
   /** Packets. */
   readonly packets: bigint;
@@ -14,7 +14,7 @@ export interface Traffic {
   readonly atMs: number;
 }
 
-/** Counts the packets of these devices; those that there are not count nothing. */
+/** Counts the packets of these devices; devices that do not exist count nothing. */
 export async function traffic(devices: readonly string[], direction: Direction | "both", netns?: string): Promise<Traffic> {
   const links = await listLinks({ counters: true, netns });
   const atMs = performance.now();
@@ -27,7 +27,10 @@ export async function traffic(devices: readonly string[], direction: Direction |
   return { packets, atMs };
 }
 
-/** N of "1 in N" for about {@linkcode SAMPLES_PER_SECOND} at the traffic between two looks, in one digit; and that traffic, in packets a second. */
+/**
+ * N of "1 in N" for about {@linkcode SAMPLES_PER_SECOND} at the traffic between two readings, rounded to one digit; and that traffic, in
+ * packets a second.
+ */
 export function chosenRate(before: Traffic, after: Traffic): { readonly rate: number; readonly packetsPerSecond: number } {
   const seconds = (after.atMs - before.atMs) / 1000;
   // A device that was removed takes its counters with it.

@@ -1,19 +1,19 @@
-/** What a command is: what it says about itself, and what it does with options that are checked. */
+/** A command: its description, and what it does with its checked options. */
 import type { Io } from "./io.ts";
 import { type OptionTable, parse, type Parsed, UsageError } from "./options.ts";
 import { TCPDUMP_ANSWERS } from "./words.ts";
 
-/** What a command says about itself. */
+/** The description of a command. */
 export interface Description {
-  /** How it is called: `"read"`; empty for the command without a name. */
+  /** Its name: `"read"`; empty for the command without a name. */
   readonly name: string;
   /** One line for the list of commands. */
   readonly summary: string;
-  /** What follows `psample` in the line that shows its use. */
+  /** What follows `psample` in the usage line. */
   readonly usage: string;
-  /** What the help says above the options. */
+  /** The help text above the options. */
   readonly about: string;
-  /** Lines to type, each with what it does. */
+  /** Example command lines, each with what it does. */
   readonly examples: readonly (readonly [string, string])[];
   /** Its options. */
   readonly options: OptionTable;
@@ -21,26 +21,26 @@ export interface Description {
 
 /** One command of `psample`. */
 export interface Command extends Description {
-  /** Runs it with the words behind its name; resolves to the exit status. */
+  /** Runs it with the arguments after its name; resolves to the exit status. */
   run(args: readonly string[], io: Io): Promise<number>;
 }
 
-/** The words that are no options. */
+/** The arguments that are not options. */
 export interface Operands {
-  /** What one of them is called: `"FILE"`. */
+  /** What one is called: `"FILE"`. */
   readonly name: string;
-  /** How many there are at least. */
+  /** Minimum number. */
   readonly least: number;
-  /** How many there are at most. */
+  /** Maximum number. */
   readonly most: number;
 }
 
-/** What {@linkcode command} makes a command of. */
+/** For {@linkcode command}. */
 export interface CommandOf<Table extends OptionTable> extends Description {
   readonly options: Table;
   /** Defaults to none. */
   readonly operands?: Operands;
-  /** Does what it is for. */
+  /** Runs the command. */
   readonly run: (parsed: Parsed<Table>, io: Io) => Promise<number>;
 }
 

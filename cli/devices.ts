@@ -1,22 +1,22 @@
-/** The words that name devices to sample: names, patterns, and `any`. */
+/** The arguments that name devices to sample: names, patterns, and `any`. */
 import { listLinks } from "../mod.ts";
 import { printable } from "../src/wire/text.ts";
 import { UsageError } from "./options.ts";
 
-/** What is known of a device here. */
+/** What matters about a device here. */
 interface Known {
   readonly name: string;
   readonly up: boolean;
 }
 
-/** The devices that words name, fixed from now on; the kernel is asked only for what is no plain name. */
+/** The devices that the words name, fixed from now on; the kernel is asked only if one is not a plain name. */
 export async function expandDevices(words: readonly string[], netns: string | undefined): Promise<readonly string[]> {
   if (!words.some((word) => word === "any" || isPattern(word))) return words;
   return expandAmong(words, [...(await listLinks({ netns })).links()].map(({ name, up }) => ({ name: name ?? "", up })));
 }
 
 /**
- * The devices that words name among those that there are: `any` is every one that is up, without lo; in a pattern `*` is any number
+ * The devices among the existing ones that the words name: `any` is every device that is up, except lo; in a pattern `*` is any number
  * of characters, `?` is one, and `[a-c]` one of several.
  */
 export function expandAmong(words: readonly string[], known: readonly Known[]): readonly string[] {
@@ -27,12 +27,12 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     return up.map(({ name }) => name);
   }
   const named = words.flatMap((word) => {
-    // A name may have these characters too.
+    // A name may contain these characters too.
     if (!isPattern(word) || known.some(({ name }) => name === word)) return [word];
     const pattern = patternOf(word);
     const matching = known.filter(({ name }) => pattern.test(name));
     if (matching.length > 0) return matching.map(({ name }) => name);
-    throw new UsageError(`no device is called like ${printable(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
+    throw new UsageError(`no device matches ${printable(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
   });
   return [...new Set(named)];
 }
@@ -51,6 +51,6 @@ function patternOf(word: string): RegExp {
   try {
     return new RegExp(`^${parts.join("")}$`, "s");
   } catch {
-    throw new UsageError(`${printable(word)} is no pattern: what is in brackets ends before it begins`);
+    throw new UsageError(`${printable(word)} is not a valid pattern: a range in brackets is reversed`);
   }
 }

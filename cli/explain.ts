@@ -1,4 +1,4 @@
-/** What `--explain` prints: where a filter runs. */
+/** The output of `--explain`: where a filter runs. */
 import { KnownDevices } from "../src/filter/known_devices.ts";
 import { programLines } from "../src/filter/program_text.ts";
 import { SocketFilter } from "../src/filter/socket_filter.ts";
@@ -8,19 +8,19 @@ import { wrap } from "./help.ts";
 import { UsageError } from "./options.ts";
 import type { Filter } from "./output_options.ts";
 
-/** The socket that a filter stands in front of. */
+/** The socket that a filter is attached to. */
 interface Socket {
   /** The only groups that are asked for; `undefined` for all. */
   readonly groups: readonly number[] | undefined;
   /** Whether samples come from other namespaces too. */
   readonly allNamespaces?: boolean;
-  /** The network namespace; that of the process unless given. */
+  /** The network namespace. Defaults to that of the process. */
   readonly netns: string | undefined;
   /** Whether the program is printed. */
   readonly verbose: boolean;
 }
 
-/** Where a filter runs of which the kernel decides what it can. */
+/** Where a filter runs if the kernel decides what it can of it. */
 export async function explainSocket(
   filters: readonly Filter[] | undefined,
   { groups, allNamespaces, netns, verbose }: Socket,
@@ -37,16 +37,16 @@ export async function explainSocket(
     here.length > 0 ? list("Here, sample by sample", here) : "",
   ];
   if (inKernel.length > 0) {
-    parts.push(wrap("What the kernel lets through is looked at here once more, as a whole: what it cannot know, it lets through."));
+    parts.push(wrap("Whatever the kernel lets through is checked here again, as a whole, because it lets through what it cannot decide."));
   }
   if (leavesGaps) {
-    parts.push(wrap("What it leaves out nobody counts, and gaps in the numbers mean nothing: losses show only as drops of the socket."));
+    parts.push(wrap("Nobody counts what it leaves out, and gaps in the numbers mean nothing: losses show only as drops of the socket."));
   }
   if (verbose && program) parts.push(`\n${programLines(program).map((line) => `${line}\n`).join("")}`);
   return parts.join("");
 }
 
-/** Where a filter runs that has no kernel in front of it; `why` is a sentence. */
+/** Where a filter runs if no kernel is involved; `why` is a sentence. */
 export function explainStage(filters: readonly Filter[] | undefined, why: string): string {
   return list("Here, sample by sample", expressionsOf(filters)) + wrap(why);
 }

@@ -1,18 +1,18 @@
-/** Failures that are a sentence for the user; all others are bugs, and keep their stack. */
+/** Failures that are reported to the user as a sentence; all others are bugs, and keep their stack. */
 import { DecodeError, EncodeError, StrandedError, SystemError } from "../mod.ts";
 
-/** What to say about a failure; `undefined` if it is a bug. */
+/** The message for a failure; `undefined` if it is a bug. */
 export function failureText(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
   if (error instanceof SystemError || error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) {
     return error.message;
   }
   if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
-  // What the runtime itself throws: a missing file.
+  // Thrown by the runtime itself: a missing file.
   return "code" in error ? error.message : undefined;
 }
 
-/** A refused permission, with where the flag that Deno names goes: behind the program it would be one of the program's options. */
+/** A refused permission, with the place for the flag that Deno names: after the program it would be one of the program's options. */
 function withPlace(message: string): string {
   const [flag] = /--allow-[a-z]+/.exec(message) ?? [];
   if (flag === undefined) return message;

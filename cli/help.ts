@@ -1,17 +1,17 @@
-/** The help: made of what commands and options say about themselves, for a terminal of 80 columns. */
+/** The help: made from the descriptions of commands and options, for a terminal of 80 columns. */
 import type { Description } from "./command.ts";
 import { longName, type Option, type OptionTable } from "./options.ts";
 
 const COLUMNS = 79;
 
-/** The help of a command; the long one has what each option says about itself. */
+/** The help of a command; the long form includes the details of each option. */
 export function commandHelp({ usage, about, options, examples }: Description, long = false): string {
   const list = Object.keys(options).length === 0 ? "" : `\nOptions:\n${long ? longOptions(options) : optionTable(options)}`;
   const lines = examples.map(([line, what]) => `  ${line}\n${what ? wrap(what, 6) : ""}`).join("");
   return `Usage: psample ${usage}\n\n${wrap(about)}${list}\nExamples:\n${lines}`;
 }
 
-/** The help of one option: its line, and what is to be said beyond. */
+/** The help of one option: its line and its details. */
 export function optionHelp(key: string, option: Option<unknown>): string {
   const [left, right] = row(key, option);
   return `  ${left.trim()}\n${wrap(sentence(right), 6)}${indent(option.details, 6)}`;
@@ -34,7 +34,7 @@ function sentence(line: string): string {
   return `${line.charAt(0).toUpperCase()}${line.slice(1)}.`;
 }
 
-/** Paragraphs, of which those that are indented already keep their lines. */
+/** Wraps paragraphs; those that are indented already keep their lines. */
 function indent(text: string, margin: number): string {
   return text.split("\n\n").map((paragraph) => {
     if (!/^ /.test(paragraph)) return wrap(paragraph, margin);
@@ -48,7 +48,7 @@ export function table(rows: readonly (readonly [string, string])[]): string {
   return rows.map(([left, right]) => `  ${left.padEnd(width - 2)}${wrap(right, width).trimStart()}`).join("");
 }
 
-/** Text in lines of less than 80 columns, all of them indented. */
+/** Text in indented lines of less than 80 columns. */
 export function wrap(text: string, indent = 0): string {
   const margin = " ".repeat(indent);
   const lines: string[] = [];

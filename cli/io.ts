@@ -1,4 +1,4 @@
-/** What the command has of the world around it: the only file that reads, prints and hears signals, beside the screen of `top`. */
+/** The command's access to the world around it: the only file that reads, prints and handles signals, except for the screen of `top`. */
 import { constants } from "node:os";
 import process from "node:process";
 import { isatty } from "node:tty";
@@ -14,66 +14,66 @@ import { openScreen, type Screen, type ScreenEvents } from "./top/terminal.ts";
 
 /** Opens files to write to. */
 export interface Files {
-  /** Makes a file, or empties one. */
+  /** Creates a file, or empties an existing one. */
   create(path: string): Destination;
-  /** Makes a file that is not there yet; `undefined` if there is one. */
+  /** Creates a file; `undefined` if it exists already. */
   createNew(path: string): Destination | undefined;
-  /** From now on what `path` names now is not opened for writing. Returns what ends that. */
+  /** From now on refuses to open for writing the file that `path` names now. Returns a function that ends that. */
   guard(path: string): () => void;
   /** The names in the directory that `path` is in; none if it cannot be read. */
   namesBeside(path: string): readonly string[];
   /** Removes a file. */
   remove(path: string): void;
-  /** Removes a file, unless there is something in it. */
+  /** Removes a file if it is empty. */
   removeEmpty(path: string): void;
 }
 
-/** A terminal that is written to. */
+/** A terminal for output. */
 export interface Terminal {
-  /** How many characters a line has, now: it may be resized. */
+  /** Present number of columns: a terminal may be resized. */
   readonly columns: () => number;
-  /** Whether it has colours, and whoever sits there has not asked for none: https://no-color.org, and `TERM=dumb`. */
+  /** Whether it has colours and the user has not turned them off: https://no-color.org, and `TERM=dumb`. */
   readonly hasColors: boolean;
 }
 
-/** The world around the command; tests bring their own. */
+/** The world around the command; tests use their own. */
 export interface Io {
   /**
-   * Text for people on standard output, such as help or a table. What could control a terminal or hide in it is escaped:
+   * Text for people on standard output, such as help or a table. Characters that could control a terminal, or hide in it, are escaped:
    * anyone may choose the name of a device. Needs no permission.
    */
   print(text: string): Promise<void>;
-  /** Text for programs on standard output, such as JSON: it is not touched. Needs no permission. */
+  /** Text for programs on standard output, such as JSON: it is not changed. Needs no permission. */
   data(text: string): Promise<void>;
   /** Text for people on standard error: notices, errors, the summary. Escaped as {@linkcode Io.print} does. */
   err(text: string): void;
-  /** Whether standard error is a terminal: somebody who would like to see progress. */
+  /** Whether standard error is a terminal: then somebody may like to see progress. */
   readonly errIsTerminal: boolean;
-  /** Whether standard output is a terminal: bytes that are no text do not belong there. */
+  /** Whether standard output is a terminal: binary data does not belong there. */
   readonly outIsTerminal: boolean;
-  /** The terminal that standard output is. */
+  /** The terminal of standard output. */
   terminal(): Promise<Terminal>;
-  /** The terminal that standard output is, as a screen; `undefined` if it is none, or cannot be one. */
+  /** The terminal of standard output as a screen; `undefined` if it is not a terminal, or not one that can be used as a screen. */
   openScreen(events: ScreenEvents): Promise<Screen | undefined>;
-  /** Standard output for samples, unless it is one of these files: they are read. */
+  /** Standard output for samples; refused if it is one of these files, which are being read. */
   stdout(inputs: readonly string[]): Promise<Destination>;
-  /** Opens files to write to, but none of these: they are read. */
+  /** Opens files for writing; refuses these files, which are being read. */
   openFiles(inputs: readonly string[]): Promise<Files>;
   /** Opens a recording, or standard input if the path is `-`. */
   openRecording(path: string): Promise<RecordingInput>;
   /**
-   * Calls `handler` at each signal that would end the process, until the function that it resolves to is called. Signals that are
+   * Calls `handler` for each signal that would end the process, until the function that it resolves to is called. Signals that are
    * ignored when the process starts stay ignored, except for those that ask for something (INT, TERM, USR1, USR2).
    */
   hearSignals(handler: (signal: string) => void): Promise<() => void>;
-  /** Dies of a signal as if nobody had heard it. */
+  /** Dies of a signal as if there were no handler for it. */
   dieOf(signal: string): Promise<void>;
-  /** Resolves when what was told on standard error is delivered, or nobody reads it. */
+  /** Resolves when everything written to standard error is delivered, or nobody reads it. */
   settled(): Promise<void>;
 }
 
-// The signals that end a process by default. Not ILL, FPE, SEGV and BUS: they tell of a fault of the program itself, which cannot
-// go on to clean up.
+// The signals that end a process by default. Not ILL, FPE, SEGV and BUS: they mean a fault in the program itself, which then cannot clean
+// up.
 const SIGNALS = [
   "SIGHUP",
   "SIGINT",
@@ -93,16 +93,18 @@ const SIGNALS = [
   "SIGPWR",
   "SIGSYS",
 ] as const;
-/** Heard even if they are ignored at the start, as INT is in a job that a script starts in the background: a sender means them. */
+/**
+ * Handled even if they are ignored at the start, as INT is in a job that a script starts in the background: whoever sends them means it.
+ */
 const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
 
-/** What a runtime hears by itself: Deno HUP, as soon as it hears any other, and Bun those that tell of its own faults. */
+/** Signals that a runtime handles itself: Deno HUP, as soon as it handles any other, and Bun those that mean its own faults. */
 const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT", "SIGSYS"]);
 
-/** How soon SIGUSR1 is answered if it cannot be heard. */
+/** How often to check for SIGUSR1 if there can be no handler for it. */
 const USR1_LOOK_MS = 250;
 
-/** How much may be queued for standard error, and how long the end waits until it is read. */
+/** How much may be queued for standard error, and how long the program waits at its end until it is read. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
 
@@ -126,7 +128,7 @@ export function processIo(): Io {
         // Nor if it is thrown.
       }
     },
-    // Not by process.stderr and process.stdout: with a terminal, Deno takes HUP over as soon as it makes one of them.
+    // Not through process.stderr and process.stdout: at a terminal, Deno takes HUP over as soon as it creates one of them.
     errIsTerminal: isatty(2),
     outIsTerminal: isatty(1),
     terminal: async () => terminalOf(await loadSys()),
@@ -139,7 +141,7 @@ export function processIo(): Io {
     },
     hearSignals: async (handler) => {
       const sys = await loadSys();
-      // From here on a reader who does not read must not keep a signal from being heard.
+      // From here on a stalled reader must not delay the handling of signals.
       notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
       const handlers = new Map<string, (signal: string) => void>();
       for (const name of SIGNALS) {
@@ -147,7 +149,7 @@ export function processIo(): Io {
         // Once a runtime has taken one of these over, nothing but a handler keeps the process from dying of it.
         const heard = REQUESTS.has(name) || action === "default" || (TAKEN_OVER.has(name) && action === "caught");
         if (heard) handlers.set(name, handler);
-        // Deno takes HUP over as soon as it hears any signal, and dies of it unless somebody else does.
+        // Deno takes HUP over as soon as it handles any signal, and dies of it if nobody else handles it.
         else if (action === "ignored") handlers.set(name, () => {});
       }
       const hasUsr1 = sys.takeUsr1();
@@ -167,17 +169,17 @@ export function processIo(): Io {
   };
 }
 
-/** How wide a terminal is that does not say: as the narrowest that people use. */
+/** Assumed width of a terminal that does not report it: the narrowest in common use. */
 const COLUMNS = 80;
-/** How long a width is believed. */
+/** How long a width is cached. */
 const COLUMNS_MS = 200;
 
-/** What standard output, a terminal, can show. */
+/** The properties of standard output as a terminal. */
 function terminalOf(sys: Sys): Terminal {
   let columns = COLUMNS;
   let looked = -Infinity;
   return {
-    // Looked at now and then, and not by a signal: hearing one more would change what happens at others.
+    // Polled now and then, not reported by a signal: handling one more would change what happens at others.
     columns: () => {
       const now = performance.now();
       if (now - looked < COLUMNS_MS) return columns;
@@ -188,12 +190,12 @@ function terminalOf(sys: Sys): Terminal {
   };
 }
 
-/** Opens files to write to, but none of these. */
+/** Opens files for writing; refuses these. */
 function guarding(sys: Sys, inputs: readonly string[]): OutputFiles {
   return new OutputFiles(sys, inputs.map((path) => identity(sys, path)).filter((identity) => identity !== undefined));
 }
 
-/** Device and inode of a file; `undefined` if it cannot be found out. */
+/** Device and inode of a file; `undefined` if they cannot be determined. */
 function identity(sys: Sys, path: string): string | undefined {
   const fd = path === "-" ? 0 : sys.open(path, O_PATH | O_CLOEXEC, 0);
   if (fd < 0) return undefined;
@@ -226,7 +228,7 @@ class Notices {
   }
 }
 
-/** What went wrong in the runtime's own words, in ours. */
+/** Translates a runtime's error into ours. */
 function asOurs(error: Error): Error {
   const code = "code" in error ? `${error.code}` : "";
   const errno = constants.errno[code as keyof typeof constants.errno];
@@ -252,9 +254,9 @@ function writeOut(text: string): Promise<void> {
 }
 
 /**
- * Escapes what no text of ours contains: controls, formats such as U+202E, and separators of lines; but not tab, newline, and
- * what a progress line consists of. Names in a text are escaped by `printable` before, which also tells a backslash from an
- * escape: this is for what came in somebody else's message.
+ * Escapes characters that no text of ours contains: control characters, format characters such as U+202E, and line separators; but not tab,
+ * newline, and the characters of a progress line. Names in a text were escaped by `printable` before, which also distinguishes a backslash
+ * from an escape: this is for what came in somebody else's message.
  */
 export function escapeControls(text: string): string {
   // deno-lint-ignore no-control-regex

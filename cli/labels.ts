@@ -6,7 +6,7 @@ import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
 import type { Session } from "./session.ts";
 
-/** A file of names that is longer is none. */
+/** Maximum size of a file of names; a longer file is a mistake. */
 const MOST_BYTES = 1 << 20;
 /** VLAN identifiers have twelve bits. */
 const MOST_VLAN = 0xfff;
@@ -26,7 +26,7 @@ export function parseLabels(texts: readonly string[], option: string): Labels {
   return nonEmpty(collected);
 }
 
-/** Reads the file of `--labels`, until `over`: a label a line, empty lines, and remarks behind `#`. */
+/** Reads the file of `--labels`, until `over`: one label per line, empty lines, and comments after `#`. */
 export async function readLabels(path: string, io: Io, over: AbortSignal): Promise<Labels> {
   const collected = collection();
   (await readText(path, io, over)).split("\n").forEach((line, i) => {
@@ -36,7 +36,7 @@ export async function readLabels(path: string, io: Io, over: AbortSignal): Promi
   return nonEmpty(collected);
 }
 
-/** All names that were asked for. A pipe that nobody writes to does not keep a session that is over. */
+/** All names that were asked for. A pipe that nobody writes to does not keep a session from ending. */
 export async function labelsOf(
   { label, labels }: { readonly label?: Labels | undefined; readonly labels?: string | undefined },
   io: Io,
@@ -46,7 +46,7 @@ export async function labelsOf(
   return mergeLabels(named, label);
 }
 
-/** All names of both; where both have one, the second counts. */
+/** All names of both; if both have one, the second wins. */
 export function mergeLabels(first: Labels | undefined, second: Labels | undefined): Labels | undefined {
   if (first === undefined || second === undefined) return first ?? second;
   const merge = <Key>(
@@ -64,7 +64,7 @@ function collection(): Collected {
   return { groups: new Map(), cookies: new Map(), vlans: new Map() };
 }
 
-/** Without the kinds of which there are none: writers do nothing for them. */
+/** Leaves out kinds without names: writers do nothing for them. */
 function nonEmpty({ groups, cookies, vlans }: Collected): Labels {
   return {
     groups: groups.size > 0 ? groups : undefined,
@@ -73,7 +73,7 @@ function nonEmpty({ groups, cookies, vlans }: Collected): Labels {
   };
 }
 
-/** Adds what a label says; `where` is how an error calls the place that it stands in. */
+/** Adds a label; `where` is the name that errors give to its place. */
 function addLabel(collected: Collected, text: string, where: string): void {
   const wrong = (start: number, end: number, why: string): UsageError => new UsageError(`${where}: ${why}\n${pointAt(text, start, end)}`);
   const start = text.length - text.trimStart().length;
@@ -91,7 +91,7 @@ function addLabel(collected: Collected, text: string, where: string): void {
   const strange = [...name].findIndex((character) => printable(character) !== character);
   if (strange >= 0) {
     const at = equals + 1 + [...name].slice(0, strange).join("").length;
-    throw wrong(at, at + 1, "a name has no blanks, backslashes and invisible characters");
+    throw wrong(at, at + 1, "a name cannot contain blanks, backslashes or invisible characters");
   }
   const add = <Key>(names: Map<Key, string>, key: Key): void => {
     const other = names.get(key);
@@ -109,7 +109,7 @@ function addLabel(collected: Collected, text: string, where: string): void {
   add(kind === "vlan" ? collected.vlans : collected.groups, number);
 }
 
-/** All of a small file, or what of it has come when it is `over`. */
+/** All of a small file, or what has come of it when the session is `over`. */
 async function readText(path: string, io: Io, over: AbortSignal): Promise<string> {
   const input = await io.openRecording(path);
   const bytes = new Uint8Array(new ArrayBuffer(MOST_BYTES + 1));
@@ -120,7 +120,7 @@ async function readText(path: string, io: Io, over: AbortSignal): Promise<string
       if (size === 0) break;
       if (size < 0) await input.wait();
       else length += size;
-      if (length > MOST_BYTES) throw new UsageError(`--labels ${printable(path)} is larger than 1 MiB: it has one label a line`);
+      if (length > MOST_BYTES) throw new UsageError(`--labels ${printable(path)} is larger than 1 MiB: it must have one label per line`);
     }
   } finally {
     input.close();

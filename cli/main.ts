@@ -31,8 +31,8 @@ export type { Screen, ScreenEvents } from "./top/terminal.ts";
 const COMMANDS: readonly Command[] = [capture, top, read, list, doctor, demo, cleanup, tc];
 
 /**
- * Runs one command line and resolves to its exit status: 0 done, 1 something was not done, 2 called wrongly, 3 samples were
- * lost and `--fail-on-loss` was given. It never throws for what a user can do wrong.
+ * Runs one command line and resolves to its exit status: 0 success, 1 something was not done, 2 usage error, 3 samples were lost and
+ * `--fail-on-loss` was given. It never throws because of a mistake of the user.
  */
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
   let command = monitor;
@@ -54,7 +54,7 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
       io.err(`psample: ${error.message}\nTry: psample ${command.name ? `${command.name} ` : ""}--help\n`);
       return STATUS.usage;
     }
-    // Nobody reads the output any more. A SystemError, or an error of the runtime's own: text goes through process.stdout.
+    // Nobody reads the output any more. This is a SystemError, or the runtime's own error: text goes through process.stdout.
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return STATUS.done;
     const text = failureText(error);
     if (text === undefined) throw error;
@@ -65,7 +65,7 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
   }
 }
 
-/** The command that the words begin with; the one without a name if they begin with an option. */
+/** The command that the arguments begin with; the one without a name if they begin with an option. */
 function commandOf(args: readonly string[]): Command {
   const [first] = args;
   const names = COMMANDS.map(({ name }) => name);
@@ -80,11 +80,11 @@ function commandOf(args: readonly string[]): Command {
   throw new UsageError(notACommand(first, [...names, "help"]));
 }
 
-/** Whether the words ask for help, and what about. */
+/** Whether the arguments ask for help, and for which topic. */
 function helpAsked(command: Command, args: readonly string[]): { topic: string | undefined; long: boolean } | undefined {
   const own = args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
   const at = own.findIndex((arg) => arg === "--help" || arg === "-h" || arg === "-?");
-  // The words of tc are its own.
+  // tc's arguments are its own.
   if (at < 0 || command === tc && at > 0) return undefined;
   return { topic: own[at + 1], long: false };
 }

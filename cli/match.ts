@@ -1,4 +1,4 @@
-/** `--match`: its expressions, what they become on each device, and what `--explain` says of that. */
+/** `--match`: its expressions, what they become on each device, and how `--explain` describes that. */
 import { listLinks, type SamplingOptions } from "../mod.ts";
 import { matchOf } from "../src/control/sampling/options.ts";
 import { FilterError, StageOnlyError } from "../src/filter/filter_error.ts";
@@ -24,7 +24,7 @@ export function parseMatches(expressions: readonly string[], option: string): re
 
 /** What a match becomes on the device of each plan. */
 export async function matchesOf(plans: readonly SamplingOptions[]): Promise<readonly Match[]> {
-  // Without a match nothing depends on the device. Where there is none of that name it is taken for an Ethernet device.
+  // Without a match nothing depends on the device. If there is no device of that name, an Ethernet device is assumed.
   const links = plans.some(({ match }) => match !== undefined) ? await listLinks({ netns: plans[0]!.netns }) : undefined;
   return plans.map((plan) => {
     const name = `${plan.device}`;
@@ -32,7 +32,7 @@ export async function matchesOf(plans: readonly SamplingOptions[]): Promise<read
   });
 }
 
-/** Which classifier runs the match on each device, and why; what is the same on several is said once. */
+/** Which classifier runs the match on each device, and why; the same result for several devices is printed once. */
 export function explainMatches(plans: readonly SamplingOptions[], matches: readonly Match[]): string {
   const texts = new Map<string, string[]>();
   for (const [i, { device, direction, hardware }] of plans.entries()) {
@@ -47,9 +47,9 @@ function explained(match: Match, where: string, hardware: SamplingOptions["hardw
     case "matchall":
       return "  every packet\n";
     case "flower": {
-      const done = hardware === "only" ? ", in hardware only" : hardware === "never" ? ", in software" : ", which hardware can do";
+      const done = hardware === "only" ? ", in hardware only" : hardware === "never" ? ", in software" : ", which hardware can run";
       const differences = match.differences.map((difference) => wrap(`Unlike the expression: ${difference}.`));
-      return `  ${matchText(match)}\n${wrap(`One filter of flower's in ${where}${done}.`)}${differences.join("")}`;
+      return `  ${matchText(match)}\n${wrap(`One flower filter in ${where}${done}.`)}${differences.join("")}`;
     }
     case "bpf": {
       const lines = programLines(match.program);

@@ -1,43 +1,42 @@
 /**
- * The options of a command: one table, from which the parser knows what there is, the compiler which type it has, and the
- * help what to say about it.
+ * The options of a command: one table that gives the parser their names, the compiler their types, and the help its text.
  */
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
-/** The command was called wrongly: exit status 2. */
+/** A usage error: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** What an option says about itself. */
+/** The description of an option. */
 export interface About {
   /** The short name, one letter. */
   readonly letter?: string | undefined;
-  /** Other letters for the same option, which people know from tcpdump. */
+  /** Other letters for the same option, known from tcpdump. */
   readonly otherLetters?: string;
   /** One line for the help: no capital letter, no period. */
   readonly help: string;
-  /** What the long help says below that line: whole sentences. */
+  /** The text below that line in the long help: whole sentences. */
   readonly details: string;
 }
 
 /** One option of a command; `Value` is what the command gets. */
 export interface Option<out Value> extends About {
-  /** What its value is called in the help; `undefined` for a switch. */
+  /** The name of its value in the help; `undefined` for a switch. */
   readonly value: string | undefined;
   /** Whether it may be given more than once with a value. */
   readonly repeats: boolean;
-  /** What the help says if it is not given. */
+  /** Its default, as the help describes it. */
   readonly fallback: string | undefined;
-  /** What somebody may mean who gives this value to a switch, or to a number. */
+  /** What a user who gives this value to a switch, or to a number, may have meant. */
   readonly meant?: (value: string) => string | undefined;
   /**
    * Turns what was typed into the value.
    *
-   * @param texts Its values in the order they were given; a switch has an empty one for each time.
-   * @param name The option as messages name it: `"--group"`.
-   * @throws {UsageError} if a value is none.
+   * @param texts Its values in the order in which they were given; a switch has an empty one for each time.
+   * @param name The option's name in messages: `"--group"`.
+   * @throws {UsageError} if a value is invalid.
    */
   read(texts: readonly string[], name: string): Value;
 }
@@ -45,7 +44,7 @@ export interface Option<out Value> extends About {
 /** The options of a command by their names in camel case: `allNamespaces` is `--all-namespaces`. */
 export type OptionTable = Readonly<Record<string, Option<unknown>>>;
 
-/** What a command gets: a value for each of its options. */
+/** The values of a command's options. */
 export type Values<Table extends OptionTable> = { readonly [Key in keyof Table]: Table[Key] extends Option<infer Value> ? Value : never };
 
 /** A switch. */
@@ -53,7 +52,7 @@ export function flag(about: About & Pick<Option<boolean>, "meant">): Option<bool
   return { ...about, value: undefined, repeats: true, fallback: undefined, read: (texts) => texts.length > 0 };
 }
 
-/** A switch that means something else each time that it is given: the value is how often that was. */
+/** A switch whose meaning depends on how often it is given: the value is that number. */
 export function repeated(most: number, about: About): Option<number> {
   return {
     ...about,
@@ -61,19 +60,19 @@ export function repeated(most: number, about: About): Option<number> {
     repeats: true,
     fallback: undefined,
     read: ({ length }, name) => {
-      if (length > most) throw new UsageError(`${name} was given ${length} times, it means something up to ${most} times`);
+      if (length > most) throw new UsageError(`${name} was given ${length} times, but at most ${most} times make sense`);
       return length;
     },
   };
 }
 
-/** What an option with one value adds to {@linkcode About}. */
+/** The additional description of an option with one value. */
 interface Single<Default> extends About {
-  /** What its value is called. */
+  /** The name of its value. */
   readonly value: string;
-  /** What the command gets if it is not given. */
+  /** Its value if it is not given. */
   readonly default?: Default;
-  /** That in words. Defaults to the value itself. */
+  /** The default in words. Defaults to the value itself. */
   readonly fallback?: string;
 }
 
@@ -101,7 +100,7 @@ export function number<Default extends number | undefined = undefined>(
 ): Option<number | Default> {
   return single(about, (text, name) => {
     const meant = about.meant?.(text);
-    if (meant !== undefined) throw new UsageError(`${name} is ${JSON.stringify(text)}, which is no number: ${meant}`);
+    if (meant !== undefined) throw new UsageError(`${name} is ${JSON.stringify(text)}, which is not a number: ${meant}`);
     return wholeNumber(text, name, about.most, about.least);
   });
 }
@@ -121,7 +120,7 @@ export function texts(about: About & { readonly value: string }): Option<readonl
   return several(about, (texts) => texts);
 }
 
-/** A file to write to; `-` is standard output, whatever it was called. */
+/** A file to write to; `-` is standard output, however it is spelled. */
 export function outputFile(about: Omit<Single<undefined>, "value">): Option<string | undefined> {
   return single<string, undefined>({ ...about, value: "FILE" }, (text) => streamName(text, 1));
 }
@@ -143,12 +142,12 @@ export function duration<Default extends number | undefined = undefined>(about: 
   return single(about, milliseconds);
 }
 
-/** A value that is read in a way of its own. */
+/** A value with its own parser. */
 export function value<Value>(about: Single<undefined>, parse: (text: string, name: string) => Value): Option<Value | undefined> {
   return single<Value, undefined>(about, parse);
 }
 
-/** One value made of everything that the option was given. */
+/** One value made from all values that the option was given. */
 export function several<Value>(
   about: About & { readonly value: string },
   parse: (texts: readonly string[], name: string) => Value,
@@ -156,7 +155,7 @@ export function several<Value>(
   return { ...about, repeats: true, fallback: undefined, read: (texts, name) => texts.length > 0 ? parse(texts, name) : undefined };
 }
 
-/** The network namespace that a command works in: the same for all that ask the kernel. */
+/** The network namespace that a command works in: the same option for all commands that ask the kernel. */
 export const NETNS: Option<string | undefined> = value({
   value: "NAME",
   fallback: "the one it is started in",
@@ -169,7 +168,7 @@ export const NETNS: Option<string | undefined> = value({
   return text;
 });
 
-/** How the network namespace is said again to another command that is recommended. */
+/** The option for the network namespace in another command that is recommended. */
 export function netnsWords(netns: string | undefined): string {
   return netns === undefined ? "" : ` --netns ${shellWord(netns)}`;
 }
@@ -191,12 +190,12 @@ export function milliseconds(text: string, name: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? "s"]!;
   const ms = match ? Number(match[1]) * unit : NaN;
-  // Longer than a timer can be set.
+  // Longer than the maximum of a timer.
   if (!(ms > 0 && ms <= 0x7fffffff)) throw wrongValue(name, text, "a time such as 10s, 500ms, 2m or 1h, up to 24 days");
   return ms;
 }
 
-/** A file that is called by a name: `-` if that is the standard stream with this descriptor. */
+/** A file given by name: `-` if that is the standard stream with this descriptor. */
 export function streamName(file: string, fd: 0 | 1): string {
   const names = [fd === 0 ? "/dev/stdin" : "/dev/stdout", `/dev/fd/${fd}`, `/proc/self/fd/${fd}`];
   return names.includes(file) ? "-" : file;
@@ -207,21 +206,21 @@ export function longName(key: string): string {
   return `--${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
-/** What {@linkcode parse} found. */
+/** The result of {@linkcode parse}. */
 export interface Parsed<Table extends OptionTable> {
   /** The value of each option. */
   readonly options: Values<Table>;
   /** The options that were given. */
   readonly given: ReadonlySet<string>;
-  /** The words that are no options, in their order. */
+  /** The arguments that are not options, in their order. */
   readonly words: readonly string[];
 }
 
 /**
- * Reads the words of a command line as getopt_long(3) does, options and other words in any order, but does not abbreviate, and takes
- * no option for a value.
+ * Parses a command line as getopt_long(3) does, with options and other arguments in any order, but without abbreviations, and never takes
+ * an option for a value.
  *
- * @param answers What to say to an option that the command does not have, by its letter.
+ * @param answers What to answer to an option that the command does not have, by its letter.
  * @throws {UsageError} if an option is unknown, or its value missing, unexpected or wrong.
  */
 export function parse<const Table extends OptionTable>(
@@ -232,7 +231,7 @@ export function parse<const Table extends OptionTable>(
   return new Parser(args, table, answers).parse() as Parsed<Table>;
 }
 
-/** Whether the word behind this one is the value of an option. */
+/** Whether the argument after this one is the value of an option. */
 export function takesNext(arg: string, table: OptionTable): boolean {
   if (!/^-./.test(arg)) return false;
   if (arg.startsWith("--")) return Object.entries(table).some(([key, { value }]) => value !== undefined && longName(key) === arg);
@@ -329,7 +328,7 @@ class Parser {
     else this.#texts.set(key, [text]);
   }
 
-  /** The value in the next word, which is not itself an option. */
+  /** The value in the next argument, which is not itself an option. */
   #next(key: string, option: Option<unknown>): string {
     const next = this.#args[this.#at++];
     if (next === undefined || /^-[^\d]/.test(next)) throw needsValue(key, option);
@@ -339,12 +338,12 @@ class Parser {
   #unknown(name: string, arg = name): UsageError {
     const names = Object.keys(this.#table).map(longName);
     const where = arg === name ? "" : ` in ${arg}`;
-    // One dash is one too few for a long name.
+    // A long name with only one dash.
     const long = names.find((known) => known === `-${arg.replace(/=.*/s, "")}`);
     if (long) return new UsageError(`unknown option ${arg}: did you mean ${long}?`);
     const answer = name.startsWith("--") ? undefined : this.#answers[name.slice(1)];
     if (answer) return new UsageError(`unknown option ${name}${where}: ${answer}`);
-    // Without the dashes, which are alike in all of them.
+    // Without the dashes, which all of them have.
     const near = name.length > 3 ? nearest(name.slice(2), names.map((name) => name.slice(2))) : undefined;
     return new UsageError(`unknown option ${name}${where}${near ? `; the nearest is --${near}` : ""}`);
   }

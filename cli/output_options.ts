@@ -36,20 +36,20 @@ function countOption(letter?: string): Option<number | undefined> {
   });
 }
 
-/** What a line about a packet has. */
-const PACKET_LINES = "When it was sampled, on which device, < in or > out, its size, and what its headers say in tcpdump's words: " +
-  "addresses and ports, types and flags. At a terminal lines fit its width: where they would not, lengths are left out first, then the " +
+/** What a line about a packet contains. */
+const PACKET_LINES = "The time, the device, < in or > out, the size, and the headers in tcpdump's notation: " +
+  "addresses and ports, types and flags. At a terminal lines fit its width: if they would not, lengths are left out first, then the " +
   "end of the device's name, the date and the size, but never addresses and flags. From 120 columns on, with --link-level or --details, " +
-  "and where standard output is no terminal, they have TCP's numbers and options too. The rate comes first, and again when it changes.";
+  "and if standard output is not a terminal, they have TCP's numbers and options too. The rate comes first, and again when it changes.";
 
 /** The options about what is printed and recorded, and how much of it. */
 export const OUTPUT_OPTIONS = {
   filter: several({
     value: "EXPR",
     help: "only samples of these packets, such as 'tcp port 443 and net 10.0.0.0/8'",
-    details: `EXPR is an expression of tcpdump's, and means the same: pcap-filter(7) describes it. Given twice, both have to match.
-Ports and protocols may have names; names of hosts are not looked up. A packet that was cut before a byte
-that EXPR asks for does not match. Group events are not left out. Also known are:
+    details: `EXPR is a tcpdump expression, with the same meaning: pcap-filter(7) describes it. Given twice, both must match.
+Ports and protocols may be names; host names are not looked up. A packet that was cut before a byte
+that EXPR needs does not match. Group events always pass. In addition there are:
 
   device eth0, in eth0, out eth0  sampled there, came in, goes out
   ingress, egress                 the direction it was sampled in
@@ -57,18 +57,18 @@ that EXPR asks for does not match. Group events are not left out. Also known are
   latency > 1ms, cookie 0102      what switches measure; the cookie
   vni 42, inner (tcp port 443)    a tunnel's network; the packet inside
 
-Where samples are received, the kernel leaves out what does not match, as far as it can tell; the rest is left
-out here. Losses are then known only from the socket's drop counter. --explain tells what runs where.`,
+While receiving, the kernel drops what does not match, as far as it can decide; psample does the rest. Losses
+are then known only from the socket's drop counter. --explain shows what runs where.`,
   }, parseFilters),
   explain: flag({
-    help: "tell where --filter runs, in the kernel or here, and exit",
+    help: "show where --filter runs, in the kernel or here, and exit",
     details: "With --verbose also the program for the kernel, in the form of tcpdump -d. Nothing is changed, and no privileges are needed.",
   }),
   verbose: flag({
     letter: "v",
     otherLetters: "xX",
     help: "print each packet's bytes below its line",
-    details: "In hexadecimal and as characters, 16 bytes a line, from the link-layer header on. Given twice it means the same.",
+    details: "In hexadecimal and as characters, 16 bytes per line, from the link-layer header on. Giving it twice makes no difference.",
   }),
   details: flag({
     help: "add device names, cookie, tunnel, probability, namespace and sender",
@@ -82,18 +82,18 @@ out here. Losses are then known only from the socket's drop counter. --explain t
   }),
   packets: flag({
     help: "print a line about each packet (the default)",
-    details: `${PACKET_LINES} That is what is printed anyway, unless --write is used.`,
+    details: `${PACKET_LINES} This is the default, unless --write is used.`,
   }),
   linkLevel: flag({
     letter: "e",
     help: "add link-layer addresses and TCP's numbers to lines about packets",
-    details: "As tcpdump -e: source and target address and EtherType come before the network addresses. Lines are then as long as they " +
-      "have to be, whatever the terminal is.",
+    details: "As tcpdump -e: source and destination address and EtherType come before the network addresses. Lines are then as long as " +
+      "necessary, whatever the width of the terminal.",
   }),
   times: repeated(5, {
     letter: "t",
     help: "-t: lines without time; -tt, -ttt, -tttt, -ttttt: other times",
-    details: `As tcpdump has it, for lines about packets:
+    details: `As in tcpdump, for lines about packets:
 
   -t      no time
   -tt     seconds since 1970, in UTC
@@ -105,11 +105,11 @@ out here. Losses are then known only from the socket's drop counter. --explain t
     value: "WHEN",
     default: "auto",
     help: "colours in lines about packets: auto, always or never",
-    details: "auto is at a terminal, unless NO_COLOR is set in the environment or TERM is dumb.",
+    details: "auto means at a terminal, unless NO_COLOR is set in the environment or TERM is dumb.",
   }),
   csv: flag({
     help: "print comma-separated values",
-    details: "A line with the names of the columns, then one for each sample, as RFC 4180 has it. Group events are left out.",
+    details: "A line with the names of the columns, then one for each sample, as in RFC 4180. Group events are left out.",
   }),
   fields: value({
     value: "NAMES",
@@ -131,18 +131,19 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   }, parseLabels),
   labels: text({
     value: "FILE",
-    help: "read labels from FILE, one a line",
-    details: "Each line is as --label has it; empty lines are skipped, and # begins a remark. Where --label says otherwise, that counts. " +
+    help: "read labels from FILE, one per line",
+    details: "Each line has the form of --label; empty lines are skipped, and # begins a comment. --label takes precedence. " +
       "- is standard input.",
   }),
   text: flag({
     help: "print the text of libpsample's tool",
-    details: "A line for each sample with its metadata, as the command without a name prints it; nothing of what the headers say.",
+    details: "A line for each sample with its metadata, as the command without a name prints it, without the packet's headers.",
   }),
   write: outputFile({
     letter: "w",
     help: "record to FILE: .pcapng keeps all, .pcap packets only; - is stdout",
-    details: "FILE.pcapng has everything: psample read prints the same samples again, and Wireshark opens it. So has a file of any other " +
+    details:
+      "FILE.pcapng has everything: psample read prints the same samples again, and Wireshark opens it. So does a file of any other " +
       "name. FILE.pcap keeps only the packets and their times: group, rate, device and all else are dropped, and packets of a second " +
       "link type are refused. --format chooses, whatever the name is.",
   }),
@@ -156,7 +157,7 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
     value: "SIZE|TIME",
     help: "start a new file (FILE-00001, FILE-00002, ...) every SIZE or TIME",
     details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. " +
-      "Both may be given: whichever is reached first counts. The number is put in front of the extension; numbers go on after those " +
+      "Both may be given: whichever is reached first counts. The number is put in front of the extension; numbers continue after those " +
       "of earlier runs.",
   }, rotateAt),
   keep: number({
@@ -183,7 +184,7 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   numeric: flag({
     letter: "n",
     help: "never look up names of hosts and ports (always so)",
-    details: "Understood for the sake of those who are used to tcpdump. Addresses and ports are numbers in any case.",
+    details: "Accepted for people used to tcpdump. Addresses and ports are always numbers.",
   }),
 };
 
@@ -195,7 +196,7 @@ export const MONITOR_OUTPUT_OPTIONS = {
   times: { ...OUTPUT_OPTIONS.times, letter: undefined, help: "given once to five times: no time, or another one, as tcpdump -t to -ttttt" },
   text: flag({
     help: "also print text when --write is used",
-    details: "Without --write, text is what is printed anyway.",
+    details: "Without --write, text is the default.",
   }),
   write: outputFile({
     letter: "w",
@@ -206,7 +207,7 @@ export const MONITOR_OUTPUT_OPTIONS = {
   count: countOption(),
 };
 
-/** What was asked for by {@linkcode OUTPUT_OPTIONS}. */
+/** The values of {@linkcode OUTPUT_OPTIONS}. */
 export type OutputValues = Values<typeof OUTPUT_OPTIONS>;
 
 /** Names in lines, as the help shows them. */

@@ -25,33 +25,33 @@ import { VERSION } from "./version.ts";
 
 /** What is to be printed and recorded. */
 export interface OutputPlan {
-  /** Whether devices have to be known: the outputs say something about them, or samples are chosen by their packets. */
+  /** Whether devices must be known: because the outputs mention them, or because samples are chosen by their packets. */
   readonly namesDevices: boolean;
-  /** What chooses among the samples. */
+  /** The stages that choose among the samples. */
   readonly stages: readonly Stage[];
   /**
-   * Opens what is written to. What is there already stays as it is until the outputs are started, so that a command that cannot
-   * do what it is for destroys nothing. `inputs` are files that are read, which cannot be written to.
+   * Opens the outputs. Existing files stay as they are until the outputs are started, so that a command that fails before destroys nothing.
+   * `inputs` are files that are being read, and must not be written to.
    */
   open(session: Session, inputs?: readonly string[]): Promise<Outputs>;
 }
 
 /** What is written to, open. */
 export interface Outputs {
-  /** Makes the sinks: from now on what was there before is overwritten. */
+  /** Makes the sinks: from now on existing files are overwritten. */
   start(): Pick<PumpPlan, "sinks" | "reopen" | "recordedBytes">;
-  /** Lets go of everything, unless it is started. */
+  /** Closes everything, unless it is started. */
   discard(): void;
 }
 
-/** What a line begins with, by how often the option is given. */
+/** The time at the beginning of a line, by how often the option is given. */
 const TIMES: readonly PacketTimeForm[] = ["time", "none", "epoch", "previous", "date", "first"];
 
-/** What a command prints and records if no option says so. */
+/** What a command prints and records by default. */
 export interface OutputDefaults {
   /** The lines on standard output. */
   readonly lines: "packets" | "text";
-  /** The format of a recording whose name does not tell, and of FILE.pcap if it is `"netlink"`. */
+  /** The format of a recording whose name does not imply one, and of FILE.pcap if this is `"netlink"`. */
   readonly recording: "pcapng" | "netlink";
 }
 
@@ -65,7 +65,9 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   const printsPackets = packets || (defaults.lines === "packets" && !(json || csv || text));
   const others = Object.entries({ times: options.times > 0, linkLevel: options.linkLevel }).filter(([, given]) => given);
   if (others.length > 0 && !printsPackets) {
-    throw new UsageError(`${longName(others[0]![0])} is about lines about packets: it requires --packets, without ${forms[0] ?? "--text"}`);
+    throw new UsageError(
+      `${longName(others[0]![0])} applies to lines about packets: it requires --packets, without ${forms[0] ?? "--text"}`,
+    );
   }
   if (fields && !csv) throw new UsageError("--fields requires --csv");
   const printed = json || packets || csv || text || verbose || details;
@@ -80,7 +82,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
   const format = options.format ?? formatOf(file ?? "", defaults.recording);
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
-    // Before anything is opened that would have to be given up again.
+    // Before anything is opened that would have to be closed again.
     const labels = await labelsOf(options, io, session);
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
     const printsLines = file === undefined || printed;
@@ -124,7 +126,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
             : new TextWriter({ verbose, details, utcOffset, labels });
           sinks.push(new Lines(stdout, writer));
         }
-        // Among lines that are printed there is no place for it.
+        // It must not be mixed with lines that are printed.
         const showsProgress = recording && file !== "-" && !(stdout && io.outIsTerminal);
         return {
           sinks,
@@ -141,7 +143,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   };
   return {
     stages: options.filter ?? [],
-    // Where the headers of a packet begin depends on the device: so do the names of VLANs.
+    // Where the headers of a packet begin depends on the device, and so do the names of VLANs.
     namesDevices: options.filter !== undefined || options.label !== undefined || options.labels !== undefined || details || printsPackets ||
       csv || (file !== undefined && format !== "netlink"),
     open,
@@ -154,11 +156,11 @@ function formatOf(file: string, other: OutputDefaults["recording"]): RecordingFo
 
 /** Where a recording goes, open. */
 interface Target {
-  /** What is open at first, then the next file of the series. */
+  /** The destination that is open at first, then the next file of the series. */
   readonly next: () => Destination;
-  /** Has the recording continue in a new file of the same name. */
+  /** Continues the recording in a new file of the same name. */
   readonly reopen: (recording: Recording) => void;
-  /** Closes what is open, which nothing was written to. */
+  /** Closes the open destination, to which nothing was written. */
   readonly discard: () => void;
 }
 
@@ -182,7 +184,7 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
   const create = (): Opened => {
     if (series) return { destination: series.open((name) => files.createNew(name)), isNew: true };
     const opened = createOne(files, file);
-    // What is recorded to must not be emptied by opening it again before it was renamed.
+    // A file that is being recorded to must not be emptied by opening it again before it was renamed.
     release();
     release = files.guard(file);
     return opened;
@@ -198,7 +200,7 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
       try {
         recording.reopen();
       } catch (error) {
-        if (error instanceof ArgumentError) return session.notice(`${file} is not reopened: it is still the file that is recorded to`);
+        if (error instanceof ArgumentError) return session.notice(`${file} is not reopened: it is still the file being recorded to`);
         problem(error);
       }
     },
@@ -215,12 +217,12 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
   };
 }
 
-/** Standard output, unless it is one of the files that are read. */
+/** Standard output; refused if it is one of the files that are being read. */
 export async function openStdout(io: Io, inputs: readonly string[]): Promise<Destination> {
   return await orMistake("standard output is the input file", () => io.stdout(inputs));
 }
 
-/** Opens something, unless that would write into what is read, as `psample read FILE >> FILE` would. */
+/** Opens something; refused if that would write into what is being read, as `psample read FILE >> FILE` would. */
 async function orMistake<Result>(message: string, open: () => Result | Promise<Result>): Promise<Result> {
   try {
     return await open();
@@ -232,7 +234,7 @@ async function orMistake<Result>(message: string, open: () => Result | Promise<R
 
 interface Opened {
   readonly destination: Destination;
-  /** There was nothing by that name before. */
+  /** There was no file of that name before. */
   readonly isNew: boolean;
 }
 

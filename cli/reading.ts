@@ -1,9 +1,9 @@
-/** What is told while a recording is read, and when it was. */
+/** Messages while a recording is being read, and after that. */
 import type { ListenStats, RecordingSource } from "../mod.ts";
 import type { Io } from "./io.ts";
 import { plural } from "./summary.ts";
 
-/** What a recording shows to be lost, of some groups or of all. */
+/** The losses that a recording shows, of some groups or of all. */
 export function lossesOf({ groups, dropped }: ListenStats, chosen: readonly number[] | undefined): string[] {
   const lost = groups.filter(({ group }) => !chosen || chosen.includes(group!)).reduce((sum, { lost }) => sum + lost, 0);
   const parts: string[] = [];
@@ -12,7 +12,7 @@ export function lossesOf({ groups, dropped }: ListenStats, chosen: readonly numb
   return parts;
 }
 
-/** What was found, what of it was lost, and what was skipped. */
+/** The summary: what was found, lost and skipped. */
 export function accountOf(
   { counts }: Pick<RecordingSource, "counts">,
   written: number,
@@ -33,7 +33,7 @@ export function accountOf(
 
 const PROGRESS_MS = 500;
 
-/** Shows how much of a file has been read, if somebody sits at a terminal. */
+/** Shows at a terminal how much of a file has been read. */
 export class Progress {
   readonly #io: Io;
   readonly #timer: ReturnType<typeof setInterval> | undefined;

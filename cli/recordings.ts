@@ -16,7 +16,7 @@ export class Recordings implements Source {
     this.#all = all;
   }
 
-  /** How many bytes they have; `undefined` if that is not known of one. */
+  /** Their size in bytes; `undefined` if that of one is not known. */
   get size(): number | undefined {
     return this.#all.reduce<number | undefined>((sum, { size }) => sum === undefined || size === undefined ? undefined : sum + size, 0);
   }

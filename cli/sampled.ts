@@ -20,29 +20,29 @@ import type { Session } from "./session.ts";
 import type { Passing } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
-/** How often it is looked whether the filters are still there, and reached. */
+/** How often to check whether the filters still exist, and whether packets reach them. */
 const LOOK_MS = 1000;
 
-/** What was added to devices, from the first filter to the removal of the last. */
+/** The sampling added to devices, from the first filter to the removal of the last. */
 export class Sampled {
   readonly #session: Session;
-  /** The handles, and how their devices were called. */
+  /** The handles, and the names of their devices. */
   readonly #handles = new Map<SamplingHandle, string>();
-  /** Those whose packets still come. */
+  /** Those that still sample. */
   readonly #alive = new Set<SamplingHandle>();
-  /** Those that are removed, or about to be. */
+  /** Those that are removed, or being removed. */
   readonly #gone = new Set<SamplingHandle>();
-  /** What was told of whether packets reach the filters. */
+  /** What was reported about whether packets reach the filters. */
   #told: ReadonlySet<string> = new Set();
-  /** The devices and directions that packets did not reach. */
+  /** The devices and directions whose filters packets did not reach. */
   readonly #troubled = new Set<string>();
   /** What the kernel counts: makes figures sure. */
   readonly counters = new Counters();
-  /** What passed, as far as it was counted last. */
+  /** What had passed when it was last counted. */
   #passed: Passed = { trials: undefined, packets: undefined };
   /** Samples of others in the same group. */
   #foreign = 0;
-  /** Whether not every packet comes to the sampler, as somebody wanted. */
+  /** Whether only some packets are meant to reach the sampler. */
   #matched = false;
   /** When sampling began and ended, in milliseconds of the steady clock. */
   #beganMs = 0;
@@ -52,7 +52,7 @@ export class Sampled {
 
   constructor(session: Session) {
     this.#session = session;
-    // At once, whatever is still to be delivered, and to whom.
+    // Immediately, whatever is still to be delivered.
     session.over.addEventListener("abort", () => void this.remove(), { once: true });
   }
 
@@ -68,7 +68,7 @@ export class Sampled {
     this.#matched = plans.some(({ match }) => match !== undefined);
     for (const plan of plans) {
       const { device, direction, match, hardware, netns } = plan;
-      // The first makes the action, the others share it, if it is to have an index.
+      // If the action is to have an index, the first filter creates it and the others share it.
       const shares = index !== undefined && this.#handles.size > 0;
       const options = shares ? { device, direction, match, hardware, netns, index } : { ...plan, group: this.group ?? plan.group };
       const onWarning = (text: string): void => this.#session.notice(text);
@@ -76,7 +76,7 @@ export class Sampled {
     }
   }
 
-  /** What is sampled, in a line. */
+  /** What is sampled, in one line. */
   description({ rate, direction, netns }: SamplingOptions): string {
     const [first] = this.#handles.keys();
     const devices = [...this.#handles.values()].join(", ");
@@ -84,7 +84,7 @@ export class Sampled {
     return `sampling ${devices}${where}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
   }
 
-  /** Tells now and each second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
+  /** Reports now and every second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
   async watch(onGone: () => void): Promise<void> {
     this.#beganMs = performance.now();
     for (const handle of this.#handles.keys()) this.#alive.add(handle);
@@ -101,12 +101,12 @@ export class Sampled {
     await look();
   }
 
-  /** Looks what others sample into the same group. */
+  /** Finds what others sample into the same group. */
   async findOthers(): Promise<OwnSamples> {
     return await ownSamples([...this.#handles.keys()]);
   }
 
-  /** Leaves out what others sample into the same group, and tells of it. */
+  /** Leaves out what others sample into the same group, and reports it. */
   ownSamples({ others, alike, isOwn }: OwnSamples): Stage {
     const where = (samplings: readonly Sampling[]): string =>
       samplings.map(({ device, ifindex, direction }) => `${printable(device ?? `if${ifindex}`)} ${direction}`).join(", ");
@@ -144,7 +144,7 @@ export class Sampled {
     this.counters.again();
   }
 
-  /** Why nothing was shown for so many seconds: what came, what was wanted, and a rate that would show something. */
+  /** Why nothing was shown for this many seconds: what came, what was wanted, and a rate that would show something. */
   async silence(seconds: number, { received, filtered }: ListenStats): Promise<string> {
     await this.#count();
     const { trials, packets } = this.#passed;
@@ -158,9 +158,9 @@ export class Sampled {
     return first?.installed[0]?.rate;
   }
 
-  /** Counts what has passed, and removes everything that was added so far. Tells what could not be removed. */
+  /** Counts what has passed, and removes everything that was added so far. Reports what could not be removed. */
   remove(): Promise<void> {
-    // Again and again: one may be added just when no more is wanted.
+    // Repeated, because one may be added just when sampling is to end.
     return this.#removed = (this.#removed ?? Promise.resolve()).then(() => this.#remove());
   }
 
@@ -171,7 +171,7 @@ export class Sampled {
       try {
         findings = await handle.check();
       } catch {
-        // A kernel that does not answer has not said that something is gone.
+        // If the kernel does not answer, that does not mean that something is gone.
         continue;
       }
       if (this.#removed) return;
@@ -184,7 +184,7 @@ export class Sampled {
           continue;
         }
         if (verdict === "bad") this.#troubled.add(place);
-        // Both directions may say the same.
+        // Both directions may report the same.
         if (!this.#told.has(what) && !told.has(what)) this.#session.notice(withCure(what, cure));
         told.add(what);
       }
@@ -203,7 +203,7 @@ export class Sampled {
       if (passed?.trials !== undefined) trials = (trials ?? 0n) + passed.trials;
       else counted = false;
     }
-    // Of a device that is gone nothing is told any more: then what was counted before stands.
+    // The kernel reports nothing about a device that is gone: then the last count stays valid.
     const before = this.#passed;
     this.#passed = { trials: most(counted ? trials : undefined, before.trials), packets: most(packets, before.packets) };
     await this.counters.count(() => this.#hooks(), this.#names);
@@ -228,7 +228,7 @@ export class Sampled {
     for (const handle of handles) this.#gone.add(handle);
     this.#endedMs ??= performance.now();
     await this.#count();
-    // One that fails must not keep the others.
+    // A failure of one must not keep the others from being removed.
     const [{ netns }] = handles as [SamplingHandle];
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
     for (const removal of removals) {
@@ -247,18 +247,18 @@ function most(one: bigint | undefined, other: bigint | undefined): bigint | unde
 interface Silence {
   readonly seconds: number;
   readonly devices: string;
-  /** Packets that came to the sampler, if they are counted. */
+  /** Packets that reached the sampler, if they are counted. */
   readonly passed: bigint | undefined;
   readonly oneIn: number | undefined;
-  /** Samples that came, and that a filter left out. */
+  /** Samples that arrived, and that a filter left out. */
   readonly samples: number;
-  /** Whether the kernel left samples out, so that nobody knows how many there were. */
+  /** Whether the kernel left samples out, so that their number is not known. */
   readonly filtered?: boolean;
-  /** Whether only some packets come to the sampler, as somebody wanted. */
+  /** Whether only some packets are meant to reach the sampler. */
   readonly matched?: boolean;
 }
 
-/** What to say of a silence. */
+/** The message about a silence. */
 export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered, matched = false }: Silence): string {
   const during = `in ${seconds} s`;
   const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
@@ -284,7 +284,7 @@ function roundRate(rate: number): number {
   return power * ([5, 2].find((digit) => digit * power <= rate) ?? 1);
 }
 
-/** A sentence, and what helps: a command, or advice. */
+/** A sentence and its cure: a command, or advice. */
 function withCure(what: string, cure: string | undefined): string {
   return cure === undefined ? what : `${what}${/^(ip|tc|bpftool|modprobe|nsenter) /.test(cure) ? ":" : ";"} ${cure}`;
 }

@@ -1,9 +1,9 @@
 /**
- * One run of a command: which signals it hears and what they do, how long it may take, what is said about it and which exit
- * status that is. Around one pump, and around everything that has to be waited for before it.
+ * One run of a command: which signals it handles and how, how long it may take, its messages and its exit status. It covers one pump, and
+ * everything that has to be waited for before that.
  *
- * - INT, TERM and HUP end it: what is queued is still delivered, within a bound. The second of them ends it at once.
- * - USR1 asks for the numbers so far; USR2 has the recording reopened.
+ * - INT, TERM and HUP end it: what is queued is still delivered, within a time limit. The second of them ends it at once.
+ * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
 import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
@@ -23,9 +23,9 @@ export const STATUS = {
   done: 0,
   /** Something was not done. */
   failure: 1,
-  /** Called wrongly. */
+  /** Usage error. */
   usage: 2,
-  /** Samples were lost, and that was to be a failure. */
+  /** Samples were lost, and `--fail-on-loss` was given. */
   loss: 3,
 } as const;
 
@@ -33,7 +33,7 @@ export const STATUS = {
 export interface SessionOptions {
   /** No notices and no summary. */
   readonly quiet: boolean;
-  /** How long it may take, from now on, in milliseconds. Defaults to no limit. */
+  /** Time limit in milliseconds, from now on. Defaults to none. */
   readonly duration?: number | undefined;
   /** Whether losses are a failure. Defaults to false. */
   readonly failOnLoss?: boolean | undefined;
@@ -42,33 +42,33 @@ export interface SessionOptions {
 /** What a sink has delivered. */
 type Delivered = Pick<Sink, "name" | "written"> & { readonly left?: boolean };
 
-/** What to pump, beside the source. */
+/** What to pump, besides the source. */
 export interface PumpPlan {
   readonly sinks: readonly Sink[];
   /** Defaults to none. */
   readonly stages?: readonly Stage[];
   /** Stop after this many samples. Defaults to no limit. */
   readonly count?: number | undefined;
-  /** The numbers so far in a line, for USR1 and for the end; `written` is how many samples are delivered. */
+  /** The numbers so far in one line, for USR1 and for the end; `written` is the number of samples delivered. */
   readonly account: (stats: ListenStats, written: number) => string;
-  /** Whether the numbers at the end tell anything: otherwise only somebody at a terminal gets to see them. */
+  /** Whether the numbers at the end are informative: if not, they are printed only at a terminal. */
   readonly summary: (stats: ListenStats) => boolean;
   /** Resolves when the numbers are final. Defaults to at once. */
   readonly settle?: (() => Promise<void>) | undefined;
   /** Reopens the recording, for USR2. Defaults to doing nothing. */
   readonly reopen?: (() => void) | undefined;
-  /** How long the recording is, in bytes, if its progress is to be shown at a terminal. */
+  /** Size of the recording in bytes, if its progress is to be shown at a terminal. */
   readonly recordedBytes?: (() => number) | undefined;
-  /** What the progress tells of the traffic; one of the stages. */
+  /** The tally that the progress line takes the traffic from; one of the stages. */
   readonly tally?: Tally | undefined;
-  /** What to say to somebody at a terminal to whom nothing was shown for so many seconds from the start. */
+  /** The message for a user at a terminal who has seen nothing for this many seconds from the start. */
   readonly silence?: ((seconds: number, stats: ListenStats) => string | undefined | Promise<string | undefined>) | undefined;
 }
 
-/** How long somebody at a terminal waits until it is told why nothing comes, in seconds. */
+/** After how many seconds a user at a terminal is told why nothing comes. */
 const SILENCE_S = 5;
 
-/** A source of nothing, for what was over before it began. */
+/** An empty source, for sessions that were over before they began. */
 export const NOTHING: Source = {
   read: () => undefined,
   end: () => {},
@@ -91,7 +91,7 @@ export const NOTHING: Source = {
   }),
 };
 
-/** These end the process without an error; of all others it dies. */
+/** These end the process without an error; it dies of all others. */
 const ORDERLY: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
 
 /** Runs `work` and resolves to the exit status, when it and everything that it started is over. */
@@ -105,7 +105,7 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
   } finally {
     session.close();
     const { deadly } = session;
-    // Before it goes deaf: another signal on the way must not be what the process dies of.
+    // Before the handlers are removed: the process must not die of another signal on its way.
     if (deadly !== undefined) await io.dieOf(deadly);
     deaf();
   }
@@ -128,7 +128,7 @@ export async function answering<Result>(io: Io, account: string, work: () => Pro
   }
 }
 
-/** Tells, again and again, how a recording grows. */
+/** Shows how a recording grows. */
 function progressOf(source: Source, recordedBytes: () => number, tally: Tally | undefined): () => string {
   let [before, beforeMs] = [source.stats().received, performance.now()];
   return () => {
@@ -147,9 +147,9 @@ function progressOf(source: Source, recordedBytes: () => number, tally: Tally | 
   };
 }
 
-/** What a command knows of its run. */
+/** A command's view of its run. */
 export class Session {
-  /** Aborts when no more is wanted: at a signal, at the time limit, at the end of the pump. */
+  /** Aborts when the run is to end: at a signal, at the time limit, at the end of the pump. */
   readonly over: AbortSignal;
   /** The signal that the process has to die of, as soon as everything is cleaned up. */
   deadly: string | undefined;
@@ -177,12 +177,12 @@ export class Session {
     this.#timer = setTimeout(() => this.#over.abort(), duration);
   }
 
-  /** Tells of something that is good to know. */
+  /** Prints something that is good to know. */
   notice(text: string): void {
     if (!this.#options.quiet) this.#tell(text);
   }
 
-  /** Tells what was not done. */
+  /** Reports what was not done. */
   fail(text: string): void {
     this.#failed = true;
     this.#tell(text);
@@ -194,8 +194,8 @@ export class Session {
   }
 
   /**
-   * Does something that may take long, or for ever, before there is anything to pump. Resolves to `undefined` if no more is
-   * wanted before it is done; `start` then has to let go of what it has, which its signal tells.
+   * Does something that may take long, or forever, before there is anything to pump. Resolves to `undefined` if the run is to end before it
+   * is done; its signal then tells `start` to release what it holds.
    */
   async begin<Result>(start: (signal: AbortSignal) => Promise<Result>): Promise<Result | undefined> {
     const starting = new AbortController();
@@ -212,7 +212,7 @@ export class Session {
     }
   }
 
-  /** Waits for something that leaves nothing behind. Resolves to `undefined` if no more is wanted before it is done. */
+  /** Waits for something that leaves nothing behind. Resolves to `undefined` if the run is to end before it is done. */
   async unlessOver<Result>(work: Promise<Result>): Promise<Result | undefined> {
     let stop = (): void => {};
     const over = new Promise<undefined>((resolve) => stop = () => resolve(undefined));
@@ -225,7 +225,7 @@ export class Session {
     }
   }
 
-  /** Moves everything from the source to the sinks. Resolves to `undefined` if every sink failed, which is told already. */
+  /** Moves everything from the source to the sinks. Resolves to `undefined` if every sink failed, which is reported already. */
   async pump(source: Source, plan: PumpPlan): Promise<Summary | undefined> {
     const { sinks, stages = [], count, account } = plan;
     const failures = new Set<unknown>();
@@ -243,7 +243,7 @@ export class Session {
       },
     };
     const numbers = (stats: ListenStats, delivered: readonly Delivered[]): string => {
-      // Whoever went away does not count, unless nobody else is there.
+      // A reader that went away does not count, unless there is no other.
       const present = delivered.filter(({ left }) => !left);
       const most = Math.max(...(present.length > 0 ? present : delivered).map(({ written }) => written));
       const behind = present.filter(({ written }) => written < most).map(({ name, written }) => `; ${written} of them to ${name}`);
@@ -259,7 +259,7 @@ export class Session {
       if (bug) throw bug.error;
       await plan.settle?.();
       const { stats } = summary;
-      // What was cut off, since nobody read it, is lost too.
+      // Samples that were cut off because nobody read them are lost too.
       const isShort = summary.sinks.some(({ written, left }) => !left && written < summary.samples);
       this.#lost = stats.lost > 0 || stats.dropped > 0 || isShort;
       // A reader that went away does not want to know the numbers either.
@@ -278,7 +278,7 @@ export class Session {
     }
   }
 
-  /** Shows somebody at a terminal how the recording grows, or why nothing comes. */
+  /** Shows at a terminal how the recording grows, or why nothing comes. */
   #forTerminal(source: Source, { sinks, silence, recordedBytes, tally }: PumpPlan): { end(): void } {
     if (!this.#io.errIsTerminal || this.#options.quiet) return { end: () => {} };
     if (recordedBytes) this.#line.start(progressOf(source, recordedBytes, tally));
@@ -311,12 +311,12 @@ export class Session {
     return this.#lost && this.#options.failOnLoss ? STATUS.loss : STATUS.done;
   }
 
-  /** Lets go of everything. */
+  /** Releases everything. */
   close(): void {
     clearTimeout(this.#timer);
   }
 
-  /** The source, which tells when no more is wanted of it. */
+  /** The source; asking it to end ends the run too. */
   #watched(source: Source): Source {
     return {
       read: () => source.read(),

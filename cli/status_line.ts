@@ -1,10 +1,10 @@
-/** The last line of a terminal, which is written again and again while something goes on. */
+/** The last line of a terminal, which is rewritten while something is in progress. */
 import type { Io } from "./io.ts";
 
-/** How often it is written. */
+/** How often it is rewritten. */
 const EVERY_MS = 1000;
 
-/** What is shown on standard error until something else is told there. */
+/** A line shown on standard error until something else is printed there. */
 export class StatusLine {
   readonly #io: Io;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -22,13 +22,13 @@ export class StatusLine {
     }, EVERY_MS);
   }
 
-  /** Takes it off the screen, for a line that stays. */
+  /** Erases it, to make room for a line that stays. */
   clear(): void {
     if (this.#isVisible) this.#io.err("\r\x1b[K");
     this.#isVisible = false;
   }
 
-  /** Takes it off the screen for good. */
+  /** Erases it for good. */
   end(): void {
     clearInterval(this.#timer);
     this.clear();

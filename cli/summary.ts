@@ -1,20 +1,20 @@
 /** The line at the end: what was received, and what was lost and why. */
 import type { ListenStats } from "../mod.ts";
 
-/** How many groups are named; many more would be no line that anybody reads. */
+/** Maximum number of groups named; nobody would read a line with many more. */
 const MOST_NAMED = 8;
 
-/** What passed where it is sampled, as far as it is known. */
+/** What passed the samplers, as far as it is known. */
 export interface Passing {
   /** Packets that the sampler decided about. */
   readonly trials: bigint | undefined;
   /** Packets on the wire. */
   readonly packets: bigint | undefined;
-  /** N, if one packet in N is picked. */
+  /** N, if 1 packet in N is picked. */
   readonly oneIn: number | undefined;
-  /** How many of the samples received are of others. */
+  /** Number of received samples that came from others' sampling. */
   readonly foreign: number;
-  /** How much traffic that was, in words. */
+  /** The amount of traffic, in words. */
   readonly load: string | undefined;
   /** What the sampler does that it does not say, if that is certain. */
   readonly fault?: string | undefined;
@@ -23,7 +23,7 @@ export interface Passing {
 /** What was received and lost; `written` is how many samples were printed or recorded. */
 export function received(stats: ListenStats, written: number, askedBytes?: number, passing?: Passing): string {
   const parts = [passing ? passed(stats, passing) : `received ${plural(stats.received, "sample")}`];
-  // More had come by the time that the last one was wanted, or could be written.
+  // More had arrived by the time the last one was wanted, or could be written.
   if (written < stats.received - (passing?.foreign ?? 0)) {
     parts[0] += `, ${passing ? grouped(written) : written} of them printed or recorded`;
   }
@@ -41,7 +41,7 @@ export function received(stats: ListenStats, written: number, askedBytes?: numbe
   }
   if (stats.malformed > 0) parts.push(`${stats.malformed} malformed (the last: ${stats.lastMalformed})`);
   if (stats.unknown > 0) parts.push(`${stats.unknown} of unknown kinds`);
-  // Of what the kernel left out nobody knows how much it was, nor whether some of it was lost.
+  // Nobody knows how much the kernel left out, nor whether some of it was lost.
   if (stats.filtered) parts.push("filtered in the kernel: losses show only as drops");
   const unnumbered = stats.filtered ? [] : stats.groups.filter((group) => !group.numbered && group.received > 1);
   if (unnumbered.length > 0) {
@@ -67,7 +67,7 @@ function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing
   return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, 1 in ${oneIn ?? "?"}: ${sampled}`;
 }
 
-/** Whether there is anything to tell. */
+/** Whether there is anything to report. */
 export function isTelling({ received, events, lost, dropped, malformed, unknown }: ListenStats): boolean {
   return received > 0 || events > 0 || lost > 0 || dropped > 0 || malformed > 0 || unknown > 0;
 }

@@ -1,11 +1,11 @@
-/** How much traffic the samples stand for, beside whatever else is done with them. */
+/** Estimates the traffic that samples stand for, besides whatever else is done with them. */
 import { calibrate, Calibration, Estimator, type FlowEstimate } from "../src/estimate/mod.ts";
 import type { Batch } from "../src/stream/batch.ts";
 import { nowNs } from "../src/stream/clock.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { amountOf, perSecond, plusMinus, scaled, signOf } from "./top/figures.ts";
 
-/** Over about how many seconds the traffic of now is told. */
+/** Approximate window of the current traffic, in seconds. */
 const RECENT_S = 2;
 
 /** A stage that lets everything through, and counts. */
@@ -30,7 +30,7 @@ export class Tally implements Stage {
   }
 
   /**
-   * The traffic so far in bit/s, as people read it, if it took so many seconds; `undefined` if nothing is known.
+   * The average traffic over this many seconds in bit/s, formatted for people; `undefined` if nothing is known.
    *
    * @param isCounted Whether the counters were looked at now: what they said a second ago is too little.
    */

@@ -1,23 +1,23 @@
-/** Words that somebody types who means something else: what that may be. */
+/** Suggestions for words that may have been meant differently. */
 import { closestString } from "@std/text/closest-string";
 import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
-/** The known word that is likely to be meant, if there is one. */
+/** The known word that was probably meant, if there is one. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
   const near = closestString(word, [...known]);
   const distance = levenshteinDistance(word, near);
-  // Of short words many are near: "foo" means no "loop", and is no slip of the fingers.
+  // Many short words are near each other: "foo" is not a mistyped "loop".
   const isLikely = distance <= 1 || word[0] === near[0];
   return isLikely && 2 * distance <= Math.max(word.length, near.length) ? near : undefined;
 }
 
-/** A word that a command does not know, and the nearest that it does. */
+/** The message about an unknown word, with the nearest known one. */
 export function unknownWord(word: string, what: string, known: readonly string[]): string {
   const near = nearest(word, known);
   return `unknown ${what} ${JSON.stringify(word)}${near ? `; the nearest is ${near}` : ""}`;
 }
 
-/** What does here what tcpdump's options do, by their letters. Commands that have such a letter do not ask. */
+/** The counterparts of tcpdump's options, by letter. Commands that have the letter themselves do not use this. */
 export const TCPDUMP_ANSWERS: Readonly<Record<string, string>> = {
   A: "--verbose prints each packet's bytes, also as characters",
   B: "--buffer BYTES sets the size of the receive buffer",
@@ -27,12 +27,12 @@ export const TCPDUMP_ANSWERS: Readonly<Record<string, string>> = {
   G: "--rotate TIME starts a new file, such as --rotate 1h",
   Q: "psample capture --direction ingress, egress or both",
   S: "the numbers of TCP are always absolute; --packets --link-level shows them",
-  U: "output is never held back, it needs no option",
+  U: "output is never held back; no option is needed",
   W: "--keep N keeps only the last N of the files that --rotate makes",
   c: "--count N stops after N samples",
   e: "--details adds the device and its type, --packets --link-level the link-layer addresses",
   i: "psample capture DEVICE samples a device",
-  l: "output is never held back, it needs no option",
+  l: "output is never held back; no option is needed",
   p: "sampling never makes a device promiscuous",
   r: "psample read FILE prints a recording",
   s: "psample capture --trunc BYTES truncates packets",
@@ -40,7 +40,7 @@ export const TCPDUMP_ANSWERS: Readonly<Record<string, string>> = {
   y: "--details prints the link type",
 };
 
-/** What people call commands elsewhere, and what to type here. */
+/** Names of commands elsewhere, and what to type here. */
 const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map(
   ([
     ["monitor listen watch", "psample without a command"],
@@ -55,12 +55,12 @@ const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map(
   ] as const).flatMap(([words, meant]) => words.split(" ").map((word) => [word, meant] as const)),
 );
 
-/** Whether a word names a file, and not a device. */
+/** Whether a word names a file rather than a device. */
 export function isFile(word: string): boolean {
   return word === "-" || word.includes("/") || /\.pcap(ng)?$/i.test(word);
 }
 
-/** What to answer to a first word that is no command. */
+/** The answer to a first word that is not a command. */
 export function notACommand(word: string, commands: readonly string[]): string {
   const meant = OTHER_COMMANDS.get(word);
   if (meant) return `unknown command ${JSON.stringify(word)}: did you mean ${meant}?`;
@@ -70,18 +70,18 @@ export function notACommand(word: string, commands: readonly string[]): string {
   return `unknown command ${JSON.stringify(word)}: to sample a device of that name, psample capture ${word}`;
 }
 
-/** Words that begin, or are part of, an expression of tcpdump's, and are hardly the names of devices. */
+/** Words that begin, or are part of, a tcpdump expression, and are unlikely to be names of devices. */
 const FILTER_WORDS: ReadonlySet<string> = new Set(
   ("and or not ! && || ( ) tcp udp icmp icmp6 icmpv6 sctp ip ip6 ipv6 arp rarp ether vlan mpls host net port portrange proto src dst " +
     "sport dport greater less len broadcast multicast inbound outbound").split(" "),
 );
 
-/** What to say to an expression of tcpdump's in several words. */
+/** The hint for a tcpdump expression in several words. */
 export function filterHint(words: readonly string[]): string {
-  return `a filter goes into one option: did you mean --filter '${words.join(" ")}'? (psample help filter tells its words)`;
+  return `a filter goes into one option: did you mean --filter '${words.join(" ")}'? (psample help filter explains the language)`;
 }
 
-/** Where among words that should name devices an expression of tcpdump's begins; -1 if nowhere. */
+/** Index of the word at which a tcpdump expression begins among words that should name devices; -1 if none does. */
 export function filterStart(words: readonly string[]): number {
   return words.findIndex((word, i) => i > 0 && FILTER_WORDS.has(word.toLowerCase()));
 }

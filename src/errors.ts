@@ -69,14 +69,14 @@ export function errnoText(errno: number): string {
   return ERRNO[errno]?.[1] ?? `errno ${errno}`;
 }
 
-/** Cures for shortages that any call can meet. */
+/** Cures for shortages that any call can run into. */
 const CURES: Readonly<Record<number, string>> = {
-  23: "The system has no more open files to give: raise fs.file-max (sysctl)",
+  23: "The system-wide limit on open files is reached: raise fs.file-max (sysctl)",
   24: "This process may not open more files: raise its limit (ulimit -n, or LimitNOFILE= of a systemd unit)",
 };
 
 /**
- * What is known about a failure beside its number.
+ * What is known about a failure besides its number.
  *
  * @category Errors
  */
@@ -88,12 +88,12 @@ export interface SystemErrorInit {
 }
 
 /**
- * What the kernel said beside the error number, and what is known about the cure.
+ * What the kernel said besides the error number, and what is known about the cure.
  *
  * @category Errors
  */
 export interface NetlinkErrorInit extends SystemErrorInit {
-  /** The kernel's own sentence (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
+  /** The kernel's own message (extended acknowledgement, `NLMSGERR_ATTR_MSG`). */
   extack?: string | undefined;
   /** Offset in the request of the attribute that the kernel rejected, in bytes. */
   extackOffset?: number | undefined;
@@ -107,7 +107,7 @@ export interface NetlinkErrorInit extends SystemErrorInit {
 export class SystemError extends Error {
   /** The class's own name. */
   override readonly name: string = "SystemError";
-  /** What was tried, as a verb phrase: `"join the multicast group packets"`. */
+  /** What was attempted, as a verb phrase: `"join the multicast group packets"`. */
   readonly op: string;
   /** The error number, positive: 1 for `EPERM`. */
   readonly errno: number;
@@ -139,7 +139,7 @@ export class SystemError extends Error {
 export class NetlinkError extends SystemError {
   /** Always `"NetlinkError"`. */
   override readonly name = "NetlinkError";
-  /** The kernel's own sentence about the refusal, if it gave one. */
+  /** The kernel's own message about the refusal, if it gave one. */
   readonly extack: string | undefined;
   /** Offset in bytes of the rejected attribute in the request, if the kernel gave it. */
   readonly extackOffset: number | undefined;
@@ -153,15 +153,15 @@ export class NetlinkError extends SystemError {
 }
 
 /**
- * The thread is in another network namespace and cannot get back to its own. Whatever it opens from now on, a socket of the runtime's
- * too, is in the wrong place: end the process, or the Worker. Sockets that were open before are not affected.
+ * The thread is in another network namespace and cannot return to its own. Whatever it opens from now on, including sockets of the runtime,
+ * is in the wrong namespace: end the process, or the Worker. Sockets that were open before are not affected.
  *
  * @category Errors
  */
 export class StrandedError extends Error {
   /** Always `"StrandedError"`. */
   override readonly name = "StrandedError";
-  /** The namespace that the thread is in, as it was called. */
+  /** The namespace that the thread is in, as it was given. */
   readonly netns: string;
 
   /** Makes the error of a thread that is in `netns`; `cause` is why it cannot leave. */
@@ -174,7 +174,7 @@ export class StrandedError extends Error {
 }
 
 /**
- * An argument that makes no sense: nothing was tried yet.
+ * An invalid argument; nothing was attempted.
  *
  * @category Errors
  */
@@ -191,10 +191,10 @@ export class ArgumentError extends Error {
 export class DecodeError extends Error {
   /** Always `"DecodeError"`. */
   override readonly name = "DecodeError";
-  /** Where in the bytes the trouble begins. */
+  /** Offset in the bytes at which the problem begins. */
   readonly offset: number;
 
-  /** Makes the error of not being able to decode `what` at `offset`, because of `why`. */
+  /** Makes the error that `what` cannot be decoded at `offset`, because of `why`. */
   constructor(what: string, offset: number, why: string) {
     super(`Cannot decode ${what} at byte ${offset}: ${why}`);
     this.offset = offset;

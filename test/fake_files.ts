@@ -35,11 +35,11 @@ export const HOME = "home";
 /** A file of the fake kernel. */
 export class FakeFile {
   readonly kind: FileStatus["kind"];
-  /** What is in it; of a FIFO what waits to be read. */
+  /** Its contents; for a FIFO, the bytes waiting to be read. */
   bytes: Uint8Array;
   /** Of a FIFO: whether it has a writer, or a reader if it is written. */
   peer = true;
-  /** Of a FIFO: how many bytes it takes at once. */
+  /** For a FIFO: how many bytes it takes at once. */
   room = Infinity;
   /** Which network namespace it is, if it is one. */
   readonly netns: string | undefined;
@@ -84,7 +84,7 @@ export class FakeFiles {
   netns: string = HOME;
   /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
   readonly log: string[] = [];
-  /** What a correct caller never does. */
+  /** Things that a correct caller never does. */
   readonly faults: string[] = [];
   #nextFd = 3;
   readonly #failures: { call: Call; errno: number }[] = [];

@@ -1,7 +1,7 @@
 /**
  * A scripted kernel under the seam. Memory is what addresses point to, as in the real one: recvmmsg follows the
- * headers to the slots. Sockets have queues, multicast groups, filters that are run, and errors on request; a
- * small controller answers for the psample family, which can be absent, come and go.
+ * headers to the slots. Sockets have queues, multicast groups, working filters, and errors on request; a small controller answers for the
+ * psample family, which can be absent, and come and go.
  *
  * Every test ends with `sys.assertClean()`: all descriptors closed, each of them once.
  *

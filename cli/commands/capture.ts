@@ -40,39 +40,39 @@ export const CAPTURE_OPTIONS = {
   match: several({
     value: "EXPR",
     help: "sample only these packets, such as 'tcp port 443 or icmp'",
-    details: `EXPR is an expression of tcpdump's, as --filter takes it, but selects packets before they are sampled: the rest is never
-looked at, and --rate counts only what matches. Given twice, one of them has to match. What only samples have,
-such as group 5, goes into --filter.
+    details: `EXPR is a tcpdump expression, as for --filter, but it selects packets before they are sampled: all others are ignored,
+and --rate counts only those that match. Given twice, one of them must match. Conditions on samples, such as group 5,
+go into --filter.
 
   arp                             an EtherType
   ip src net 192.0.2.0/24         an address, or the first part of one
   ip and tcp dst portrange 80-90  ports of one version of IP
-  tcp port 443 or icmp            all else that tcpdump can say
+  tcp port 443 or icmp            anything else in tcpdump's language
   vlan 5 and ip host 192.0.2.1    in a VLAN
 
-It becomes one filter of tc in each direction. The first three are filters of the classifier flower, which hardware can
-do; the others are programs for the classifier bpf, and run in software. vlan sees tags that the card took off.
-Flower differs in rare cases: it sees no ports in fragments, finds protocols behind extension headers of IPv6, and
-takes vlan 5 for 802.1Q alone. With --hardware never it is used only where it means the same.`,
+It becomes one tc filter in each direction. The first three become filters of the classifier flower, which hardware can
+run; the others become programs for the classifier bpf, and run in software. vlan sees tags stripped by the network
+card. Flower differs in rare cases: it sees no ports in fragments, finds protocols after IPv6 extension headers, and
+takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it means the same.`,
   }, parseMatches),
   trunc: number({
     letter: "s",
     value: "BYTES",
     fallback: "whole packets",
     help: "truncate packets to BYTES",
-    details: "Less to copy, to queue and to write: 128 bytes have the headers of nearly every packet. 0 gives samples without data.",
+    details: "There is less to copy, queue and write: 128 bytes contain the headers of nearly every packet. 0 gives samples without data.",
   }),
   group: number({
     letter: "g",
     value: "N",
-    fallback: "one that nobody uses",
+    fallback: "an unused one",
     help: "the psample group",
-    details: "Samples of others in the same group are shown too.",
+    details: "Others' samples in the same group are shown too.",
   }),
   cookie: value({
     value: "HEX",
-    help: "up to 16 bytes that come with every sample (Linux 6.11)",
-    details: "2 to 32 hexadecimal digits. By default it is a mark by which psample cleanup knows the filter.",
+    help: "up to 16 bytes to add to every sample (Linux 6.11)",
+    details: "2 to 32 hexadecimal digits. By default it is a mark by which psample cleanup recognises the filter.",
   }, parseCookie),
   control: value({
     value: "WORD",
@@ -97,8 +97,8 @@ takes vlan 5 for 802.1Q alone. With --hardware never it is used only where it me
   device: texts({
     letter: "i",
     value: "DEVICE",
-    help: "the same as the word DEVICE; may be repeated",
-    details: "For devices whose name is also a word of a filter, and for those who are used to tcpdump.",
+    help: "same as the argument DEVICE; may be repeated",
+    details: "For devices whose name is also a word of the filter language, and for people used to tcpdump.",
   }),
   dryRun: flag({
     help: "print the equivalent tc commands and exit",
@@ -107,15 +107,15 @@ takes vlan 5 for 802.1Q alone. With --hardware never it is used only where it me
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,
   explain: flag({
-    help: "tell where --match and --filter run, in the kernel or here, and exit",
-    details: "Of --match: the filter of tc on each device, why it is this one, and how it differs from the expression if it does. Of " +
+    help: "show where --match and --filter run, in the kernel or here, and exit",
+    details: "Of --match: the tc filter on each device, why it is this one, and how it differs from the expression if it does. Of " +
       "--filter: what the kernel decides, with --verbose also its program. Programs have the form of tcpdump -d. Nothing is changed, " +
       "and no privileges are needed.",
   }),
 };
 
 type Options = Values<typeof CAPTURE_OPTIONS>;
-/** Those of them that say what is sampled. */
+/** The options that say what is sampled. */
 type SamplingValues =
   & Partial<Pick<Options, "rate" | "control" | "hardware" | "index" | "cookie" | "group" | "trunc" | "match" | "netns">>
   & Pick<Options, "direction">;
@@ -126,14 +126,14 @@ export const capture: Command = command({
   summary: "sample a device and show the samples; leaves nothing behind",
   usage: "capture DEVICE... [OPTION]...",
   about: "A sampled tcpdump: adds a sampling filter to each device, prints its samples, and removes the filters again on exit, whatever " +
-    "ends the program. Filters of others are not touched and see every packet. DEVICE may be a pattern such as 'eth*', or any: every " +
-    "device that is up, except lo. Both mean the devices that there are at the start.",
+    "ends the program. Other programs' filters are not touched and still see every packet. DEVICE may be a pattern such as 'eth*', or " +
+    "any: every device that is up, except lo. Both mean the devices that exist at the start.",
   examples: [
     ["psample capture eth0", "one packet in a thousand, both ways"],
     ["psample capture eth0 -r 100 -w web.pcapng --match 'ip and tcp dst port 443'", "record what goes to port 443"],
-    ["psample capture 'eth*' --match 'not port 22'", "all devices whose names begin with eth; quotes keep the shell from it"],
+    ["psample capture 'eth*' --match 'not port 22'", "all devices whose names begin with eth; the quotes are for the shell"],
     ["psample capture eth0 eth1 --trunc 128 --json", "two devices into one group"],
-    ["psample capture eth0 --filter 'udp port 53' --explain", "what of the filter the kernel decides"],
+    ["psample capture eth0 --filter 'udp port 53' --explain", "which part of the filter the kernel decides"],
     ["psample capture eth0 --match 'tcp port 443 or icmp' --explain", "what the match becomes in tc, and why"],
     ["psample capture eth0 --dry-run", "what would be done, as tc commands"],
     ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
@@ -180,7 +180,7 @@ function parseCookie(text: string, name: string): Uint8Array {
   return cookie;
 }
 
-/** Refuses what is no device, with what it may be. */
+/** Refuses arguments that are not devices, with what they may have been meant to be. */
 export function checkDevices(devices: readonly string[], words: readonly string[]): readonly string[] {
   if (devices.length === 0) throw new UsageError(`missing DEVICE (usage: psample ${capture.usage})`);
   const start = filterStart(words);
@@ -195,7 +195,7 @@ export function checkDevices(devices: readonly string[], words: readonly string[
   return devices;
 }
 
-/** What is to be sampled on each device, as the options say it. */
+/** What to sample on each device, according to the options. */
 export function samplingOptions(options: SamplingValues, given: ReadonlySet<string>, devices: readonly string[]): SamplingOptions[] {
   const { direction, match, control, hardware, index, cookie, group, trunc, netns } = options;
   const shares = index !== undefined && !given.has("rate");
@@ -222,7 +222,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
   const { user, buffer, latency, count, netns } = options;
   const plan = planOutput(options, io);
   return await inSession(io, options, async (session) => {
-    // Files are opened as the user that is to be, all others before there is anything to lose.
+    // Files are opened as the new user, everything else before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;
     const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
     const sampled = new Sampled(session);
@@ -234,7 +234,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
         const groups = [sampled.group!];
         return await listen({ groups, filter, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
       });
-      // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
+      // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && plans[0]!.group !== undefined ? await sampled.findOthers() : undefined;
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: true });
       outputs ??= await plan.open(session);
@@ -267,7 +267,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
   });
 }
 
-/** Tells what a psample that was killed has left behind. */
+/** Reports what a killed psample has left behind. */
 export async function tellLeftovers(session: Session, netns: string | undefined): Promise<void> {
   const leftovers = await listLeftovers({ netns });
   if (leftovers.length === 0) return;

@@ -14,15 +14,15 @@ const OPTIONS = {
   force: flag({
     help: "also remove what is kept because a psample runs, or may run",
     details: "A psample that is running ends when its filters are removed. Without this option filters are also kept if another " +
-      "process holds the netlink port of their psample, and the kernel (without netlink_diag) does not tell whose it is.",
+      "process holds the netlink port of their psample, and the kernel (without netlink_diag) does not say whose it is.",
   }),
 };
 
 const REASONS: Readonly<Record<Kept["reason"], string>> = {
   "running": "its psample is running",
-  "unverified": "a process holds the netlink port of its psample, and this kernel does not tell which",
+  "unverified": "a process holds the netlink port of its psample, and this kernel does not say which",
   "in use": "other filters or chains are on it",
-  "unmarked": "nothing is on it, so nothing tells whose it is",
+  "unmarked": "nothing is on it, so nothing shows whose it is",
 };
 
 /** The command `cleanup`. */
@@ -34,7 +34,10 @@ export const cleanup: Command = command({
     "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
     "listed with the reason. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
     "moment is lost, and reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that it found.",
-  examples: [["psample cleanup", "remove it"], ["psample cleanup --dry-run", "only look"], ["psample cleanup --netns blue", "elsewhere"]],
+  examples: [["psample cleanup", "remove leftovers"], ["psample cleanup --dry-run", "only show them"], [
+    "psample cleanup --netns blue",
+    "in another network namespace",
+  ]],
   options: OPTIONS,
   run: async ({ options: { dryRun, force, netns } }, io) => {
     const onWarning = (message: string): void => io.err(`psample: ${message}\n`);

@@ -16,7 +16,7 @@ const OPTIONS = {
     least: 1,
     default: 1,
     help: "replay the recording N times",
-    details: "If it is given, samples come as fast as they are taken; otherwise slowly enough to be watched.",
+    details: "With this option samples come as fast as they are read; otherwise slowly enough to watch.",
   }),
   ...OUTPUT_OPTIONS,
 };
@@ -66,7 +66,7 @@ export const demo: Command = command({
   },
 });
 
-/** What is known of the devices: their names, and the type that the data of their samples tells. */
+/** The devices: their names, and the type that the data of their samples implies. */
 const DEMO_DEVICES: ReadonlyMap<number, Device> = new Map(
   Object.entries(DEMO_NAMES).map(([ifindex, name]) => [Number(ifindex), { name, type: undefined, address: undefined }]),
 );

@@ -1,4 +1,4 @@
-/** `psample doctor`: can this kernel, this user and this runtime receive samples, and if not, what helps. */
+/** `psample doctor`: whether this kernel, this user and this runtime can receive samples, and if not, what helps. */
 import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
 import { duration, flag, NETNS, netnsWords, number } from "../options.ts";
@@ -9,7 +9,7 @@ const OPTIONS = {
     letter: "g",
     value: "N",
     help: "only about sampling into this group",
-    details: "Says what is wrong with it; that nothing samples into it is a fault then.",
+    details: "Reports what is wrong with it; it is a fault then if nothing samples into it.",
   }),
   netns: NETNS,
   json: flag({
@@ -22,7 +22,7 @@ const OPTIONS = {
     default: 500,
     fallback: "500ms",
     help: "how long to watch the counters",
-    details: "Whether packets reach a filter is judged by what comes to it in this time.",
+    details: "Whether packets reach a filter is judged by what arrives there in this time.",
   }),
 };
 
@@ -52,7 +52,7 @@ export const doctor: Command = command({
   },
 });
 
-/** What helps, where the command has a word for it. */
+/** Cures for which the command line has an option. */
 const CURES: Partial<Record<FindingTopic, (netns: string | undefined) => string>> = {
   "leftovers": (netns) => `psample cleanup${netnsWords(netns)} removes it, or says why not`,
   "other-namespaces": () => "--all-namespaces requires CAP_NET_BROADCAST; or listen in that namespace: psample --netns NAME",

@@ -1,4 +1,4 @@
-/** `psample list`: what samples, and whether samples flow. */
+/** `psample list`: active sampling, and whether samples flow. */
 import { type Observed, observeSampling } from "../../mod.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
 import { printable, toHex } from "../../src/wire/text.ts";
@@ -30,8 +30,8 @@ export const list: Command = command({
   usage: "list [OPTION]...",
   about:
     "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
-    "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor tells why); down (its device " +
-    "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, and no samples though they were " +
+    "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor finds out why); down (its device " +
+    "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, but no samples though some were " +
     "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action).",
   examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
     "psample list --netns blue",
@@ -47,10 +47,10 @@ export const list: Command = command({
   },
 });
 
-/** What is said if there is nothing to list. */
+/** Printed if there is nothing to list. */
 const NOTHING = "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.\n";
 
-/** What stands in the column FLOW. */
+/** The text in the column FLOW. */
 function flowText({ flow, reach }: Observed): string {
   if (!reach) return "unused";
   if (flow !== "idle" || reach.state === "reached" || reach.state === "possibly-hidden") return flow ?? "-";

@@ -16,7 +16,7 @@ const OPTIONS = {
   monitor: flag({
     letter: "m",
     help: "print samples and group events as they come (the default)",
-    details: "What psample does anyway; libpsample's tool has the option too.",
+    details: "The default; the option exists because libpsample's tool has it.",
   }),
   listGroups: flag({
     letter: "l",
@@ -55,7 +55,7 @@ const OPTIONS = {
 
 type Options = Values<typeof OPTIONS>;
 
-/** The options that libpsample's tool has too: with only these, the same pairs of them are refused. */
+/** The options that libpsample's tool has too: if only these are used, the same pairs of them are refused. */
 const LIBPSAMPLE: ReadonlySet<string> = new Set(["monitor", "listGroups", "noConfig", "noSample", "group", "verbose", "write"]);
 /** Pairs that libpsample's tool refuses. */
 const CONFLICTS: readonly (readonly [keyof Options, keyof Options])[] = [
@@ -70,12 +70,12 @@ const CONFLICTS: readonly (readonly [keyof Options, keyof Options])[] = [
   ["verbose", "write"],
   ["group", "write"],
 ];
-/** Of those the ones that can mean nothing. The others work with an option that libpsample does not have. */
+/** Those of them that cannot make sense. The others work together with an option that libpsample does not have. */
 const MEANINGLESS = CONFLICTS.filter(([a, b]) => a.startsWith("no") ? b !== "write" : b === "listGroups" || a === "listGroups");
 
 function checkConflicts(write: string | undefined, options: ReadonlySet<string>): void {
   const given = new Set(options);
-  // libpsample knows no pcapng: whoever names one wants what only we have.
+  // libpsample does not know pcapng: naming such a file asks for what only we have.
   if (/\.pcapng$/i.test(write ?? "")) given.add("format");
   const conflicts = [...given].every((name) => LIBPSAMPLE.has(name)) ? CONFLICTS : MEANINGLESS;
   for (const [a, b] of conflicts) {
@@ -97,7 +97,7 @@ export const monitor: Command = command({
   examples: [
     ["psample", "print all samples and group events"],
     ["psample -g 5 -v", "group 5 only, with the packets' bytes"],
-    ["psample --filter 'tcp port 443 and net 10.0.0.0/8'", "chosen in the kernel; --explain tells how"],
+    ["psample --filter 'tcp port 443 and net 10.0.0.0/8'", "filtered in the kernel; --explain shows how"],
     ["psample -g 5 --details", "with interface names, cookie and tunnel"],
     ["psample --json --count 100 | jq .", "a hundred samples as JSON"],
     ["psample -w samples.pcap", "record, for psample read or Wireshark"],
@@ -146,13 +146,13 @@ async function run(options: Options, io: Io): Promise<number> {
           signal,
         })
       );
-      // Somebody who waits for samples that cannot come; a script may start what samples later.
+      // Only for people who wait for samples that cannot come; a script may start the sampling later.
       if (listener && options.group && !options.allNamespaces && io.errIsTerminal) await tellMissing(options.group, session, netns);
-      // To join again when the module is back requires it.
+      // Joining again when the module is back requires it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: wait });
       outputs ??= await plan.open(session);
       const started = outputs.start();
-      // It costs something: only where it is shown.
+      // It costs something: only if it is shown.
       const tally = started.recordedBytes && io.errIsTerminal ? new Tally() : undefined;
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
       await session.pump(listener ?? NOTHING, {
@@ -171,7 +171,7 @@ async function run(options: Options, io: Io): Promise<number> {
   });
 }
 
-/** What to say to somebody who sees nothing. */
+/** The message for somebody who sees nothing. */
 function silenceOf(seconds: number, netns: string | undefined, isFiltered: boolean): string {
   const there = netnsWords(netns);
   const what = isFiltered ? "nothing that --filter matches" : "nothing";
@@ -179,7 +179,7 @@ function silenceOf(seconds: number, netns: string | undefined, isFiltered: boole
     `no samples arrive, and psample capture DEVICE${there} samples one`;
 }
 
-/** Says of which groups no samples can be expected for now. */
+/** Reports the groups from which no samples can be expected for now. */
 async function tellMissing(wanted: readonly number[], session: Session, netns: string | undefined): Promise<void> {
   const sampled = (await listGroups({ netns }).catch(() => undefined))?.map(({ group }) => group);
   const missing = sampled && wanted.filter((group) => !sampled.includes(group));

@@ -1,4 +1,4 @@
-/** `psample read`: what a recording has. */
+/** `psample read`: prints or rewrites the samples in a recording. */
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { RecordingInput } from "../../src/receive/recording_input.ts";
@@ -18,8 +18,8 @@ const OPTIONS = {
   file: text({
     letter: "r",
     value: "FILE",
-    help: "the same as the word FILE",
-    details: "For those who are used to tcpdump.",
+    help: "same as the argument FILE",
+    details: "For people used to tcpdump.",
   }),
   group: numbers({
     letter: "g",
@@ -33,7 +33,7 @@ const OPTIONS = {
     most: 0xffff,
     help: "the psample family's number, if the file does not contain it",
     details: "The kernel chooses the number of a generic netlink family when it is registered. Recordings that were begun after that do " +
-      "not contain it; genl ctrl get name psample tells it on the machine that was recorded on.",
+      "not contain it; genl ctrl get name psample prints it on the recorded machine.",
   }),
   ...OUTPUT_OPTIONS,
 };
@@ -71,12 +71,12 @@ export const read: Command = command({
         try {
           await session.pump(source, {
             ...outputs.start(),
-            // How much is read is shown instead.
+            // Progress of reading is shown instead.
             recordedBytes: undefined,
             stages: groups ? [groups, ...plan.stages] : plan.stages,
             count,
             account: (stats, written) => {
-              // What lies beyond the limit is not read, or only by chance.
+              // Whatever is beyond the limit is not read, or only by chance.
               const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
               return accountOf(source, written, groups?.leftOut ?? 0, losses);
             },
@@ -96,18 +96,18 @@ export const read: Command = command({
   },
 });
 
-/** The one file among the words, or the error about them. */
+/** The one file among the arguments, or the error about them. */
 function fileOf(files: readonly string[], words: readonly string[]): string {
   const [file, more] = files;
   if (file === undefined) throw new UsageError(`missing FILE (usage: psample ${read.usage})`);
   if (more === undefined) return file;
-  // What follows the file in tcpdump's command line.
+  // Arguments after the file in tcpdump's command line.
   const start = files.length > words.length ? 0 : 1;
   if (filterStart(["", ...words.slice(start)]) === 1) throw new UsageError(filterHint(words.slice(start)));
   throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
 }
 
-/** Opens the recording; if there is none of a name that a device may have, the error says what that may mean. */
+/** Opens the recording; if there is none and the name may be that of a device, the error says what may have been meant. */
 async function open(path: string, io: Io): Promise<RecordingInput> {
   try {
     return await io.openRecording(path);

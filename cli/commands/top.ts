@@ -42,15 +42,15 @@ import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
-/** How many flows a table has unless told otherwise. */
+/** Default number of flows in a table. */
 const ROWS = 20;
-/** How long an interval is unless told otherwise. */
+/** Default length of an interval. */
 const INTERVAL_MS = 10_000;
-/** How wide a table is where nobody tells how wide the terminal is. */
+/** Width of a table if that of the terminal is not known. */
 const COLUMNS = 80;
-/** How much of each packet is sampled: the headers of every tunnel. */
+/** How many bytes of each packet are sampled: enough for the headers of every tunnel. */
 const TRUNC = 256;
-/** So many flows are told apart exactly in a recording, and of what comes as long as one likes. */
+/** Number of flows told apart exactly in a recording, and while receiving without end. */
 const MOST_RECORDED_FLOWS = 1 << 16;
 const MOST_FLOWS = 1 << 12;
 
@@ -58,11 +58,11 @@ const OPTIONS = {
   by: value({
     value: "KEYS",
     fallback: DEFAULT_KEYS,
-    help: "what flows are told apart by, separated by commas",
+    help: "the keys that tell flows apart, separated by commas",
     details:
       `Keys have the names of sFlow-RT:\n\n${keyColumns()}\n\nipsource, ipdestination, ipprotocol, sourceport and destinationport cover IPv4 and IPv6 and all protocols with ports; ` +
-      "narrower names are there only in packets of theirs. Behind each name .1 means the packet in a tunnel: ipsource.1. " +
-      "subnet:/24 is the two networks that talk (of IPv6 with four times as many bits). Samples that lack a key count in the totals only.",
+      "narrower names exist only in their own packets. .1 after a name means the packet in a tunnel: ipsource.1. " +
+      "subnet:/24 is the source and destination networks (for IPv6 with four times as many bits). Samples that lack a key count only in the totals.",
   }, parseKeys),
   rows: number({
     letter: "n",
@@ -70,12 +70,13 @@ const OPTIONS = {
     least: 1,
     fallback: `${ROWS}; with --json and --csv all`,
     help: "the N largest flows",
-    details: "At most 4096 flows are kept, of recordings 65536: up to there everything is exact, beyond it is told how far off it may be.",
+    details:
+      "At most 4096 flows are kept, 65536 for recordings: up to that number everything is exact, beyond it the possible error is shown.",
   }),
   unit: choice(UNITS, {
     value: "UNIT",
     default: "bits",
-    help: "what traffic is measured in: bits, bytes or packets",
+    help: "the unit of traffic: bits, bytes or packets",
     details: "Bits and bytes are those of frames with their headers, without check sequences. Prefixes are powers of 1000.",
   }),
   interval: duration({
@@ -88,7 +89,7 @@ const OPTIONS = {
   }),
   once: flag({
     help: "one report, then end",
-    details: "Of the first --interval. Of a recording there is only one anyway.",
+    details: "It covers the first --interval. A recording always yields only one.",
   }),
   json: flag({
     help: "print one JSON object for each flow and interval",
@@ -102,7 +103,7 @@ const OPTIONS = {
     letter: "g",
     value: "N",
     help: "the psample group; without DEVICE only this one, may be repeated",
-    details: "With DEVICE the group to sample into; by default one that nobody uses. Without, the kernel leaves out all other groups. " +
+    details: "With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups. " +
       "For a recording there is --filter 'group N'.",
   }),
   rate: number({
@@ -111,9 +112,8 @@ const OPTIONS = {
     least: 1,
     fallback: "about 500 samples a second",
     help: "sample 1 in N packets",
-    details:
-      "By default the traffic is looked at for a second first. Selection is random, not every Nth. In recordings it is what packets " +
-      "count that do not say their rate: those that tcpdump recorded are --rate 1.",
+    details: "By default the traffic is measured for a second first. Selection is random, not every Nth. In recordings it is the rate of " +
+      "packets that do not contain one: for those that tcpdump recorded use --rate 1.",
   }),
   direction: CAPTURE_OPTIONS.direction,
   match: CAPTURE_OPTIONS.match,
@@ -129,15 +129,15 @@ const OPTIONS = {
   filter: OUTPUT_OPTIONS.filter,
   countAt: several({
     value: "WHERE",
-    help: "where packets count that pass several sampled devices",
+    help: "where to count packets that pass several sampled devices",
     details:
-      `A packet that passes a port and its bridge counts at both, if both are sampled; the table tells of it. WHERE is the name of a device, to
+      `A packet that passes a port and its bridge counts at both, if both are sampled; the table reports it. WHERE is the name of a device, to
 count there only, or one of these, which leave out the others:
 
   port     ports, and not their bridge, bond, team or VRF
   bridge   the bridge, and not its ports
-  lower    the device below, and not what stands on it, such as VLANs
-  upper    what stands on a device, and not that device
+  lower    the device below, and not those stacked on it, such as VLANs
+  upper    the devices stacked on a device, and not that device
   in       where packets come in, and not also where the same ones leave
 
 It may be given again, and with commas between; every word leaves something out, and a device counts if its name is given.`,
@@ -145,8 +145,8 @@ It may be given again, and with commas between; every word leaves something out,
   resolve: flag({
     help: "look up the names of hosts",
     details:
-      "Nobody is asked otherwise. Names are asked for in the background and stand in brackets as soon as they are known; a table waits up to " +
-      "two seconds for them. In JSON and CSV they are names. On Deno it requires --allow-net.",
+      "Otherwise no lookups are made. They are made in the background, and names appear in brackets as soon as they are known; a table waits " +
+      "up to two seconds for them. In JSON and CSV they are in names. On Deno it requires --allow-net.",
   }),
   label: OUTPUT_OPTIONS.label,
   labels: OUTPUT_OPTIONS.labels,
@@ -162,12 +162,12 @@ type Options = Values<typeof OPTIONS>;
 /** The command `top`. */
 export const top: Command = command({
   name: "top",
-  summary: "who talks and how much, with an error bound beside each figure",
+  summary: "show who talks and how much, with error bounds",
   usage: "top [OPTION]... [DEVICE|FILE]...",
   about:
-    "Estimates from samples how much traffic there is and whose: each sample stands for the N packets that it was picked from, losses " +
-    "and segmentation offload are corrected for. ± is how far the truth may be off, with a confidence of 95 %. Each DEVICE is sampled as " +
-    "psample capture does it, and nothing is left behind; any is every device that is up, except lo. Of these the kernel's counters tell the " +
+    "Estimates from samples how much traffic there is, and whose: each sample stands for the N packets that it was picked from; losses " +
+    "and segmentation offload are corrected for. ± is the error bound, with a confidence of 95 %. Each DEVICE is sampled as by " +
+    "psample capture, and nothing is left behind; any is every device that is up, except lo. Of these the kernel's counters tell the " +
     'packets exactly, and make the bytes surer ("calibrated"); flows stay estimated. Without DEVICE and FILE it counts ' +
     "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
     "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
@@ -198,7 +198,7 @@ export const top: Command = command({
     if (options.explain) {
       const plans = options.match && files.length === 0 && all.length > 0 ? await plansOf(all, options, given) : [];
       const before = plans.length > 0 ? explainMatches(plans, await matchesOf(plans)) : "";
-      const why = "To tell what share something is, top counts all samples: none is left out in the kernel.";
+      const why = "To compute shares, top counts all samples: the kernel leaves none out.";
       const behind = options.filter || before === "" ? explainStage(options.filter, why) : "";
       await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
       return STATUS.done;
@@ -208,10 +208,10 @@ export const top: Command = command({
   },
 });
 
-/** Options that say what is sampled. */
+/** Options that say what to sample. */
 const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"];
 
-/** What is to be sampled; the rate, if it is not given, is still to be chosen. */
+/** What to sample; the rate, if it is not given, is chosen later. */
 async function plansOf(words: readonly string[], options: Options, given: ReadonlySet<string>): Promise<readonly SamplingOptions[]> {
   const { rate, direction, match, trunc, hardware, group, netns } = options;
   if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
@@ -236,14 +236,14 @@ function keyColumns(): string {
   return lines.join("\n");
 }
 
-/** Checks the keys, so that a wrong one is a wrong call. */
+/** Checks the keys, so that a wrong one is a usage error. */
 function parseKeys(text: string, option: string): string {
   const problem = checkKeys(text);
   if (problem) throw new UsageError(`${option}: ${problem.text}`);
   return text;
 }
 
-/** What is wrong with keys of flows. */
+/** The problem with keys of flows. */
 function checkKeys(text: string): Problem | undefined {
   for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
     if (keyOf(name)) continue;
@@ -259,7 +259,7 @@ function checkKeys(text: string): Problem | undefined {
   }
 }
 
-/** Makes the lines of a report. */
+/** Makes the writer of a report's lines. */
 async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Promise<(report: Report) => string> {
   if (!json && !csv) {
     const columns = io.outIsTerminal ? (await io.terminal()).columns : () => COLUMNS;
@@ -269,7 +269,7 @@ async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Prom
   let isFirst = csv;
   let isTold = !csv || quiet;
   return (report) => {
-    // CSV has no place for it.
+    // CSV has no column for it.
     if (!isTold && report.twice?.length) io.err(`psample: ${twiceText(report.twice)}\n`);
     isTold ||= report.twice !== undefined && report.twice.length > 0;
     const header = isFirst ? csvHeader(report) : "";
@@ -278,7 +278,7 @@ async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Prom
   };
 }
 
-/** What a recording has. */
+/** Reports on a recording. */
 async function read(words: readonly string[], options: Options, given: ReadonlySet<string>, io: Io): Promise<number> {
   for (const name of ["group", "interval", "netns", "user", ...SAMPLING.filter((name) => name !== "rate")]) {
     if (!given.has(name)) continue;
@@ -286,7 +286,11 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     throw new UsageError(`--${name} is for samples that are received, not for recordings${cure}`);
   }
   const word = options.countAt?.find((at) => isWord(at) && at !== "in");
-  if (word) throw new UsageError(`--count-at ${word}: recordings do not tell what is whose port; name the device, as in --count-at eth0`);
+  if (word) {
+    throw new UsageError(
+      `--count-at ${word}: recordings do not contain which device is whose port; name the device, as in --count-at eth0`,
+    );
+  }
   const paths = words.map((word) => streamName(word, 0));
   return await inSession(io, options, async (session) => {
     const opened: RecordingFile[] = [];
@@ -329,7 +333,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
   });
 }
 
-/** What is sampled: by others, or as planned. */
+/** Reports on what is sampled: by others, or as planned. */
 async function listenTo(
   options: Options,
   given: ReadonlySet<string>,
@@ -358,7 +362,7 @@ async function listenTo(
         const groups = sampled ? [sampled.group!] : group;
         return await listen({ groups, events: false, receiveBufferBytes: buffer, latency, devices, netns, signal });
       });
-      // Into a group that was chosen here nobody else samples. Looked at while the network namespace may be entered.
+      // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && group ? await sampled.findOthers() : undefined;
       await speeds.follow(netns);
       const own = others ? [sampled!.ownSamples(others)] : [];
@@ -444,7 +448,7 @@ async function listenTo(
   });
 }
 
-/** What a screen is about. */
+/** The title of a screen. */
 function titleOf(
   plans: readonly SamplingOptions[] | undefined,
   own: number | undefined,
@@ -459,12 +463,12 @@ function titleOf(
   return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${name(own)}`;
 }
 
-/** So many texts are told again: what was told months ago is no news. */
+/** Number of messages that are repeated at the end: older ones are no longer of interest. */
 const MOST_ASIDES = 100;
 
-/** What is told while there is a screen: there for a while, and again when the screen is gone. */
+/** Messages that come while there is a screen: shown there for a while, and repeated when the screen is gone. */
 class Asides {
-  /** Whether the screen has taken a text. */
+  /** Shows a text; returns whether the screen has taken it. */
   take: (text: string) => boolean | void = () => false;
   readonly io: Io;
   readonly #io: Io;
@@ -486,7 +490,7 @@ class Asides {
   }
 }
 
-/** The plans with a rate that fits the traffic, which is told. */
+/** The plans with a rate that fits the traffic; reports it. */
 async function withRate(plans: readonly SamplingOptions[], session: Session): Promise<readonly SamplingOptions[]> {
   const devices = plans.map(({ device }) => `${device}`);
   const { direction = "both", netns } = plans[0]!;

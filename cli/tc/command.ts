@@ -1,4 +1,4 @@
-/** What words say, before the kernel is asked for anything: devices are names, and nothing is encoded yet. */
+/** A parsed command, before the kernel is asked for anything: devices are names, and nothing is encoded yet. */
 import type { ActionSpec } from "../../src/tc/action.ts";
 import type { ClassifierSpec, FilterKey } from "../../src/tc/filter.ts";
 import type { QdiscSpec } from "../../src/tc/qdisc.ts";
@@ -94,7 +94,7 @@ export type TcTask =
 
 /** A command that makes sense. */
 export interface TcCommand {
-  /** Tells it from a refusal. */
+  /** Distinguishes it from a refusal. */
   readonly kind: "command";
   /** The options in front of the object. */
   readonly options: TcOptions;
@@ -116,6 +116,6 @@ export interface TcUsage {
   readonly text: string;
   /** The network namespace, if it was named in front of the mistake. */
   readonly netns: string | undefined;
-  /** The device that iproute2 looks up before it finds the mistake: if there is no such device, that is the mistake. */
+  /** The device that iproute2 looks up before it finds the mistake: if there is no such device, it reports that instead. */
   readonly device: string | undefined;
 }

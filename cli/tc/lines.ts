@@ -1,4 +1,4 @@
-/** What `psample capture` does, in the words of tc(8), for people who want to know or to do it by hand. */
+/** What `psample capture` does, as tc(8) commands, for people who want to know or to do it by hand. */
 import type { SamplingOptions } from "../../mod.ts";
 import type { Match } from "../../src/filter/match.ts";
 import { ETH_P_ALL, etherTypeText } from "../../src/wire/ether_types.ts";
@@ -10,7 +10,7 @@ import { flowerWords, TYPED } from "./format/flower_words.ts";
 /** The first of the groups that are chosen if none is given. */
 const GROUP = 65536;
 
-/** The lines that set up what the options say for packets that match, beginning with the qdisc. */
+/** The commands that set up what the options say for packets that match, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions, match: Match): string[] {
   const { direction = "both" } = options;
   const device = shellWord(`${options.device}`);

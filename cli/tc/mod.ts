@@ -1,5 +1,5 @@
 /**
- * The door of the wing `psample tc`: iproute2's words for sampling. Nothing else in here is for anybody outside.
+ * The only entry to `psample tc`: iproute2's words for sampling. Everything else in here is internal.
  *
  * @module
  */

@@ -16,7 +16,7 @@ import { parseTc } from "./parse/command.ts";
 import { outside, STATUS_USAGE, TcRefusal } from "./parse/refusal.ts";
 import { requestOf, type TcRequest } from "./requests.ts";
 
-/** Who asks the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */
+/** Sends requests to the kernel: fills in `nlmsg_seq` and NLM_F_ACK, and waits for the end of the answer. */
 export interface TcRequester {
   /**
    * Sends a request and returns the messages of its answer.
@@ -50,11 +50,11 @@ export async function runTc(
 ): Promise<number> {
   const command = parseTc(words);
   const { device, netns } = command;
-  // A socket that is open already stays where it is.
+  // A socket that is already open stays in its namespace.
   if (netns !== undefined && typeof requester !== "function") return refuse(outside("-netns"), io);
   const kernel = new Kernel(typeof requester === "function" ? () => requester(netns) : () => requester);
   try {
-    // As iproute2, before anything else is looked at.
+    // As in iproute2, before anything else is checked.
     if (netns !== undefined) await kernel.open();
   } catch (error) {
     if (!(error instanceof SystemError || error instanceof ArgumentError)) throw error;
@@ -91,7 +91,7 @@ function refuse({ message, status }: TcRefusal, io: TcIo): number {
 /** Opens a socket of NETLINK_ROUTE in a network namespace, or where the thread is. */
 export type TcOpener = (netns: string | undefined) => TcRequester | Promise<TcRequester>;
 
-/** The kernel, asked for the first time when something is needed of it: mistakes in the words need nothing. */
+/** The kernel, contacted only when it is needed: mistakes in the words need nothing from it. */
 class Kernel {
   readonly #open: () => TcRequester | Promise<TcRequester>;
   #opened: TcRequester | undefined;

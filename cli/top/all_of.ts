@@ -1,6 +1,6 @@
 import type { Stage } from "../../src/stream/stage.ts";
 
-/** A stage that lets through what all of these do; `undefined` for none of them. */
+/** A stage that lets through what all of these let through; `undefined` if there are none. */
 export function allOf(stages: readonly Stage[]): Stage | undefined {
   if (stages.length <= 1) return stages[0];
   let hits = new Uint8Array(1024);

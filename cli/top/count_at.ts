@@ -1,31 +1,31 @@
-/** `--count-at`: of the places that the same packet passes, the one where it is counted. */
+/** `--count-at`: which of the places that the same packet passes counts it. */
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Device } from "../../src/link/device.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { printable } from "../../src/wire/text.ts";
 import { type Links, Twice } from "./twice.ts";
 
-/** Words that choose by what a device is to others; what else is given is the name of a device. */
+/** Words that choose a device by its relation to others; any other value is the name of a device. */
 export const COUNT_AT_WORDS = ["port", "bridge", "lower", "upper", "in"] as const;
 
 /** One of {@linkcode COUNT_AT_WORDS}. */
 export type CountAtWord = typeof COUNT_AT_WORDS[number];
 
-/** So many devices that are left out are remembered. */
+/** Maximum number of left-out devices that are remembered. */
 const MOST_NAMES = 64;
 
-/** Leaves out what is counted elsewhere, and knows where that was. */
+/** Leaves out what is counted elsewhere, and remembers where it left something out. */
 export class CountAt implements Stage {
-  /** The places of which something was left out. */
+  /** The places where something was left out. */
   readonly leftOut = new Set<string>();
   readonly #words: ReadonlySet<CountAtWord>;
   readonly #names: ReadonlySet<string>;
   readonly #twice: Twice;
   #topology: Twice["topology"] | undefined;
-  /** Whether what comes in at a device is counted, and what leaves by it; in one pair of bits. */
+  /** Whether packets that come in at a device are counted, and those that leave by it: one pair of bits each. */
   #decided = new WeakMap<Device, number>();
 
-  /** Counts at what `values` name: at all that every one of the words allows, and, if there are names, only at these devices. */
+  /** Counts where `values` say: at the devices that all of the words allow, and, if there are names, only at these. */
   constructor(values: readonly string[], twice: Twice) {
     this.#words = new Set(values.filter(isWord));
     this.#names = new Set(values.filter((value) => !isWord(value)));
@@ -45,7 +45,7 @@ export class CountAt implements Stage {
       const device = batch.device(i);
       let bits = device ? this.#decided.get(device) : this.#names.size > 0 ? 0 : BOTH;
       if (bits === undefined) this.#decided.set(device!, bits = this.#decide(device!));
-      // What came in at a device was counted there.
+      // Packets that came in at a counted device were counted there.
       const passedOn = isOut && entry.inIfindex !== undefined && this.#words.has("in");
       if (!passedOn && bits & (isOut ? OUT : IN)) pick(i);
       else if (this.leftOut.size < MOST_NAMES) this.leftOut.add(`${printable(device?.name ?? "unknown")} ${isOut ? "out" : "in"}`);
@@ -70,12 +70,12 @@ const IN = 1;
 const OUT = 2;
 const BOTH = IN | OUT;
 
-/** Whether a value is no name. */
+/** Whether a value is one of the words. */
 export function isWord(value: string): value is CountAtWord {
   return (COUNT_AT_WORDS as readonly string[]).includes(value);
 }
 
-/** What finds out what counts twice, and what sees to it that it does not. */
+/** What finds packets that count twice, and what prevents it. */
 export function countingAt(
   values: readonly string[] | undefined,
   devices: Links | undefined,
@@ -85,7 +85,7 @@ export function countingAt(
   return { twice, stages: countAt ? [countAt] : [], leftOut: countAt?.leftOut };
 }
 
-/** Whether there is a device of this name; if nothing is known of devices, there may be. */
+/** Whether there is a device of this name; true if no devices are known, because there may be. */
 export function knowsDevice(devices: Links, name: string): boolean {
   const links = [...devices.links()];
   return links.length === 0 || links.some((link) => link.name === name || link.alternativeNames.includes(name));

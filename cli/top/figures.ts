@@ -1,12 +1,12 @@
-/** Estimates as people read them: three digits, powers of 1000, and how sure they are. */
+/** Estimates formatted for people: three digits, powers of 1000, and how accurate they are. */
 import type { FlowEstimate, Interval } from "../../src/estimate/mod.ts";
 
-/** What traffic is measured in. */
+/** Units of traffic. */
 export const UNITS = ["bits", "bytes", "packets"] as const;
 /** One of {@linkcode UNITS}. */
 export type Unit = (typeof UNITS)[number];
 
-/** What stands behind a rate, and behind an amount, in each unit. */
+/** The suffix of a rate, and of an amount, in each unit. */
 const RATE_SIGNS: Readonly<Record<Unit, string>> = { bits: "bit/s", bytes: "B/s", packets: "pps" };
 const AMOUNT_SIGNS: Readonly<Record<Unit, string>> = { bits: "bit", bytes: "B", packets: "pkts" };
 const EPSILON = 1e-9;
@@ -20,13 +20,13 @@ export interface Figure {
   readonly range: Interval;
 }
 
-/** How much a flow has, in a unit, in all. */
+/** The total of a flow, in a unit. */
 export function amountOf(flow: FlowEstimate, unit: Unit): Figure {
   if (unit === "packets") return { value: flow.packets, range: flow.packetsRange };
   return times({ value: flow.bytes, range: flow.bytesRange }, unit === "bits" ? 8 : 1);
 }
 
-/** The same in a second, if any time has passed. */
+/** The same per second, if any time has passed. */
 export function perSecond(amount: Figure, seconds: number): Figure {
   return seconds > 0 ? times(amount, 1 / seconds) : amount;
 }
@@ -35,12 +35,12 @@ function times({ value, range: [low, high] }: Figure, factor: number): Figure {
   return { value: value * factor, range: [low * factor, high * factor] };
 }
 
-/** The unit of what is shown: without time there are no rates, and amounts are not told in bits. */
+/** The unit to show: without time there are no rates, and amounts are not given in bits. */
 export function shownUnit(unit: Unit, isRate: boolean): Unit {
   return unit === "bits" && !isRate ? "bytes" : unit;
 }
 
-/** What {@linkcode scaled} puts behind a figure of this unit; without time there are no rates. */
+/** The suffix for {@linkcode scaled} of a figure in this unit; without time there are no rates. */
 export function signOf(unit: Unit, isRate: boolean): string {
   return (isRate ? RATE_SIGNS : AMOUNT_SIGNS)[unit];
 }
@@ -49,7 +49,7 @@ export function signOf(unit: Unit, isRate: boolean): string {
 export function scaled(value: number, sign: string): string {
   let rest = Math.abs(value);
   let power = 0;
-  // What would be rounded up to 1000 has the next prefix.
+  // A value that would be rounded up to 1000 gets the next prefix.
   while (rest >= 999.5 && power < PREFIXES.length - 1) {
     rest /= 1000;
     power++;
@@ -58,10 +58,10 @@ export function scaled(value: number, sign: string): string {
   return `${rest.toFixed(digits)} ${PREFIXES[power]}${sign}`;
 }
 
-/** How far from the truth a figure may be: the larger of both distances, in hundredths of it. */
+/** How far a figure may be off: the larger of both distances to its bounds, in percent. */
 export function plusMinus({ value, range: [low, high] }: Figure): string {
   if (value <= 0) return "";
-  // What is off by the last bit of a double is not rounded up.
+  // A difference in the last bit of a double is not rounded up.
   const percent = 100 * Math.max(high - value, value - low) / value - EPSILON;
   if (percent > 999) return ">±999%";
   return `±${percent <= 0 ? "0" : percent < 9.95 ? (Math.ceil(10 * percent) / 10).toFixed(1) : Math.ceil(percent)}%`;

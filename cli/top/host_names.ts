@@ -1,24 +1,24 @@
-/** Names of hosts by their addresses, asked for in the background: whoever draws never waits for them. */
+/** Host names by address, looked up in the background: drawing never waits for them. */
 import { lookupService, Resolver } from "node:dns";
 
-/** Asks for the name of an address; `undefined` if it has none. */
+/** Looks up the name of an address; `undefined` if it has none. */
 export type Ask = (address: string) => Promise<string | undefined>;
 
-/** So many names are remembered; then the one that was asked for first is forgotten. */
+/** Maximum number of names remembered; then the one that was looked up first is forgotten. */
 const MOST_NAMES = 4096;
-/** So many questions are under way at once, and so many wait. */
+/** Maximum number of lookups in progress, and of those waiting. */
 const MOST_ASKED = 16;
 const MOST_WAITING = 1024;
-/** A name of the DNS has 253 characters at most (RFC 1035); so much of one is shown. */
+/** A DNS name has at most 253 characters (RFC 1035); only this many are shown. */
 const MOST_LENGTH = 64;
 const QUERY_MS = 2000;
 
-/** Answers that there is no such name, or nobody who knows: no failure. */
+/** Answers that there is no such name, or that nobody knows: not failures. */
 const NO_NAME: ReadonlySet<string> = new Set(["ENOTFOUND", "ENODATA", "ECANCELLED"]);
 
-/** Names that are known, and those that are being asked for. */
+/** The names that are known, and the lookups in progress. */
 export class HostNames {
-  /** Questions that nobody answered, and why the last was not. */
+  /** Number of failed lookups, and why the last one failed. */
   readonly failed = { count: 0, why: "" };
   readonly #ask: Ask;
   readonly #cancel: () => void;
@@ -28,23 +28,23 @@ export class HostNames {
   #idle: (() => void)[] = [];
   #isClosed = false;
 
-  /** Asks `ask`, and cancels what is still asked for with `cancel`. */
+  /** Looks names up with `ask`, and cancels pending lookups with `cancel`. */
   constructor(ask: Ask, cancel: () => void = () => {}) {
     this.#ask = ask;
     this.#cancel = cancel;
   }
 
-  /** The name of an address as far as it is known; if it is not, it is asked for. */
+  /** The name of an address if it is known; if not, a lookup is started. */
   of(address: string): string | undefined {
     if (this.#known.has(address)) return this.#known.get(address);
     if (this.#isClosed || this.#asked.has(address) || this.#waiting.has(address)) return undefined;
-    // Whoever still wants to know asks again.
+    // It is asked for again if it is still wanted.
     if (this.#waiting.size < MOST_WAITING) this.#waiting.add(address);
     this.#next();
     return undefined;
   }
 
-  /** Resolves when all answers are there, or after `ms`. */
+  /** Resolves when all answers have arrived, or after `ms`. */
   async settled(ms: number): Promise<void> {
     if (this.#asked.size === 0 && this.#waiting.size === 0) return;
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -55,7 +55,7 @@ export class HostNames {
     clearTimeout(timer);
   }
 
-  /** Asks no more. Idempotent. */
+  /** Stops looking up names. Idempotent. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -93,7 +93,7 @@ export class HostNames {
   }
 }
 
-/** Names by the resolver of this machine. */
+/** Names from this machine's resolver. */
 export function systemHostNames(): HostNames {
   const resolver = new Resolver({ timeout: QUERY_MS, tries: 1 });
   const ask: Ask = (address) =>
@@ -103,10 +103,11 @@ export function systemHostNames(): HostNames {
   return new HostNames(ask, () => resolver.cancel());
 }
 
-/** Resolves if names may be asked for; the error says what Deno wants for it. */
+/** Resolves if names may be looked up; otherwise the error says which permission Deno requires. */
 export function checkResolving(): Promise<void> {
   return new Promise((resolve, reject) => {
-    // Deno answers this question at once, and others as if nobody knew. What else the answer is does not matter, nor whether one comes.
+    // For this query Deno reports a missing permission at once; for others it answers as if nobody knew. Any other answer does not matter,
+    // nor does its absence.
     const timer = setTimeout(resolve, QUERY_MS);
     lookupService("127.0.0.1", 0, (error) => {
       clearTimeout(timer);
@@ -116,7 +117,7 @@ export function checkResolving(): Promise<void> {
   });
 }
 
-/** Deno's own error for a permission that is missing, which it does not throw here. */
+/** Deno's own error for a missing permission, which it does not throw here. */
 class NotCapableError extends Error {
   override readonly name = "NotCapable";
 
@@ -125,10 +126,10 @@ class NotCapableError extends Error {
   }
 }
 
-/** Keys whose values are addresses of hosts, also in tunnels. */
+/** Keys whose values are host addresses, also inside tunnels. */
 const ADDRESS = /^ip6?(source|destination)(\.\d)?$/;
 
-/** The name of the host that a value of a key is the address of, as far as it is known. */
+/** The host name for a value of a key, if it is an address whose name is known. */
 export function hostOf(hosts: HostNames | undefined, key: string, text: string): string | undefined {
   return hosts && ADDRESS.test(key) ? hosts.of(text) : undefined;
 }

@@ -1,15 +1,15 @@
-/** Keys of a keyboard, as a terminal sends them. */
+/** Key presses, as a terminal sends them. */
 
 const ESCAPE = "\x1b";
 
-/** What terminals send behind an escape for keys that have no character (xterm's ctlseqs; the application mode's forms too). */
+/** What terminals send after an escape for keys without a character (xterm's ctlseqs; the application mode's forms too). */
 const SEQUENCES: readonly (readonly [RegExp, string])[] = [
   [/^[[O](?:1;\d)?A/, "up"],
   [/^[[O](?:1;\d)?B/, "down"],
   [/^(?:\[|O)H|^\[[17]~/, "home"],
   [/^\[5~/, "page-up"],
   [/^\[6~/, "page-down"],
-  // Any other sequence is no key that means anything here.
+  // Any other sequence means nothing here.
   [/^\[[0-9;?]*[ -/]*[@-~]/, ""],
   [/^O./, ""],
 ];
@@ -24,7 +24,7 @@ const CONTROLS: Readonly<Record<string, string>> = {
   "\x15": "clear",
 };
 
-/** The keys in what was read: characters as they are, others by their names. Several may come in one piece. */
+/** The keys in what was read: characters as they are, others by name. One read may return several. */
 export function keysOf(text: string): string[] {
   const keys: string[] = [];
   for (let rest = text; rest !== "";) {

@@ -1,19 +1,19 @@
 /** Names of groups, cookies and VLANs beside the values of keys. */
 import type { Labels } from "../../src/format/labels.ts";
 
-/** The keys of flows whose values may have a name, and what the name is called in JSON and CSV. */
+/** The flow keys whose values may have names, and the field for the name in JSON and CSV. */
 export const LABELLED = { group: "groupLabel", cookie: "cookieLabel", vlan: "vlanLabels" } as const;
 
 /** A kind of key whose values may have a name. */
 export type Labelled = keyof typeof LABELLED;
 
-/** Which kind a key is: `vlan` also within tunnels, as `vlan.1`. */
+/** The kind of a key: `vlan` also inside tunnels, as `vlan.1`. */
 export function kindOf(key: string): Labelled | undefined {
   const kind = key.startsWith("vlan.") ? "vlan" : key;
   return Object.hasOwn(LABELLED, kind) ? kind as Labelled : undefined;
 }
 
-/** Whether values of this kind have names at all. */
+/** Whether there are names for values of this kind. */
 export function hasLabels(labels: Labels | undefined, kind: Labelled): boolean {
   return labels?.[`${kind}s`] !== undefined;
 }

@@ -18,30 +18,30 @@ import type { HostNames } from "./host_names.ts";
 import type { Twice } from "./twice.ts";
 import { type Checks, firstView, press, type Problem, type View, WINDOWS } from "./view.ts";
 
-/** How often the screen changes by itself. */
+/** How often the screen is redrawn. */
 const DRAW_MS = 1000;
-/** How soon after the beginning it changes first, so that nobody looks at nothing. */
+/** When it is first redrawn, so that it does not stay empty for long. */
 const FIRST_MS = 250;
-/** How long a message stays. */
+/** How long a message is shown. */
 const MESSAGE_MS = 15_000;
 
 /** What is shown. */
 export interface LiveOptions {
-  /** What is looked at: devices and rate. */
+  /** What is being sampled: devices and rate. */
   readonly title: () => string;
-  /** Keys that were asked for. */
+  /** The keys that were asked for. */
   readonly by: string;
   /** The unit that was asked for. */
   readonly unit: Unit;
-  /** How many flows are told apart exactly. */
+  /** Number of flows told apart exactly. */
   readonly flows: number;
-  /** What chooses among the samples. */
+  /** The stages that choose among the samples. */
   readonly only: readonly Stage[];
   /** {@linkcode Report.isFiltered}, whatever is typed. */
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
-  /** Finds out {@linkcode Report.twice}. */
+  /** Finds {@linkcode Report.twice}. */
   readonly twice?: Twice | undefined;
   /** {@linkcode Report.leftOut} */
   readonly leftOut?: ReadonlySet<string> | undefined;
@@ -51,19 +51,19 @@ export interface LiveOptions {
   readonly labels?: Labels | undefined;
   /** Makes what takes the counters of the kernel, instead of the one before; `isFirst` before any sample has come. */
   readonly calibration?: ((options: CalibrationOptions, before: Calibration | undefined, isFirst: boolean) => Calibration) | undefined;
-  /** What is wrong with keys of flows. */
+  /** The problem with keys of flows. */
   readonly checkKeys: (text: string) => Problem | undefined;
   /** Ends the program. */
   readonly quit: () => void;
 }
 
-/** Counts samples, and shows at a screen what they stand for. */
+/** Counts samples, and shows on a screen what they stand for. */
 export class Live implements Sink, ScreenEvents {
   readonly name = "the screen";
   readonly skipped = 0;
   readonly ended: Promise<unknown>;
   #written = 0;
-  /** How many flows were shown last. */
+  /** Number of flows shown last. */
   #page = 1;
   readonly #options: LiveOptions;
   readonly #checks: Checks;
@@ -104,7 +104,7 @@ export class Live implements Sink, ScreenEvents {
     this.#draw();
   }
 
-  /** Begins to count what comes from here. */
+  /** Begins to count what comes from this source. */
   start(source: Source): void {
     this.#source = source;
     this.#estimator = this.#begin(true);
@@ -113,7 +113,7 @@ export class Live implements Sink, ScreenEvents {
 
   /** Shows a message for a while. Returns true: it was taken. */
   tell(text: string): boolean {
-    // What somebody else's message contains must not steer the terminal.
+    // The content of a foreign message must not control the terminal.
     const safe = text.trim().replace(/^psample: /, "").replace(/\s+/g, " ").replace(
       /[\p{C}\p{Zl}\p{Zp}]/gu,
       (character) => printable(character),
@@ -147,7 +147,7 @@ export class Live implements Sink, ScreenEvents {
     this.#screen = undefined;
   }
 
-  // --- what the screen tells
+  // --- events of the screen
 
   typed(text: string): void {
     for (const key of keysOf(text)) {
@@ -174,7 +174,7 @@ export class Live implements Sink, ScreenEvents {
     const { by, filter: expression } = this.#view;
     const { flows, only, isFiltered } = this.#options;
     const stages = expression === "" ? only : [...only, filter(expression)];
-    // The first ranks the flows; each stands for a window of twice as long.
+    // The first ranks the flows; each stands for a window twice as long.
     const which = { taus: TAUS, only: allOf(stages) };
     const estimator = new Estimator({ by, flows, ...which });
     const asked = { ...which, isFiltered: isFiltered || expression !== "" };
@@ -220,7 +220,7 @@ export class Live implements Sink, ScreenEvents {
     }
   }
 
-  /** What is known now; or was when it was paused. */
+  /** The present estimates; or those at the moment of the pause. */
   #figures(rows: number): { readonly report: Report; readonly elapsed: number } {
     const { window, unit, order, scroll, paused, filter } = this.#view;
     if (paused && this.#frozen) return this.#frozen;
@@ -229,7 +229,7 @@ export class Live implements Sink, ScreenEvents {
     const estimated = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
     const snapshot = this.#calibration ? calibrate(estimated, this.#calibration, horizon) : estimated;
     const lost = (this.#source?.stats().lost ?? 0) - this.#lostBefore;
-    // What has nearly decayed is gone.
+    // Flows that have nearly decayed are not shown.
     const flows = snapshot.flows.filter(({ bitsPerSecond, bytes }) => snapshot.seconds > 0 ? bitsPerSecond >= 0.5 : bytes > 0);
     if (order === "names") flows.sort((a, b) => names(a.by).localeCompare(names(b.by), "en", { numeric: true }));
     const report = {
@@ -251,7 +251,7 @@ export class Live implements Sink, ScreenEvents {
   }
 }
 
-/** Time constants, the longest window first: flows are ranked by it. */
+/** Time constants, longest window first: flows are ranked by that. */
 const TAUS = [...WINDOWS].reverse().map((seconds) => seconds / 2);
 
 function names(by: readonly string[]): string {

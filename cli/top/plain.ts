@@ -1,19 +1,19 @@
-/** A report as a plain table, for everything that is no live screen. */
+/** A report as a plain table, for all output other than the live screen. */
 import { span, type Unit } from "./figures.ts";
 import { remarks, type Report } from "./report.ts";
 import { flowTable, totalsTable } from "./table.ts";
 
-/** How a plain report looks. */
+/** Layout of a plain report. */
 export interface PlainStyle {
-  /** How many flows at most. */
+  /** Maximum number of flows. */
   readonly rows: number;
-  /** What traffic is measured in. */
+  /** The unit of traffic. */
   readonly unit: Unit;
-  /** How wide it is. */
+  /** Its width in columns. */
   readonly columns: number;
 }
 
-/** A report in lines. */
+/** A report as lines. */
 export function plainReport(report: Report, { rows, unit, columns }: PlainStyle): string {
   const { snapshot, seconds, atNs, lost } = report;
   const flows = snapshot.flows.slice(0, rows);
@@ -33,7 +33,7 @@ export function plainReport(report: Report, { rows, unit, columns }: PlainStyle)
   return `${parts.map((lines) => lines.map((line) => `${line}\n`).join("")).join("\n")}`;
 }
 
-/** A sentence in lines. */
+/** A sentence wrapped into lines. */
 function folded(text: string, columns: number): string[] {
   const lines: string[] = [];
   for (const word of text.split(" ")) {

@@ -1,4 +1,4 @@
-/** What is known at the end of an interval, and everything that has to be said with it. */
+/** The estimates at the end of an interval, and everything that must be reported with them. */
 import type { DeviceEstimate, FlowEstimate, Overlap, Snapshot } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { printable } from "../../src/wire/text.ts";
@@ -15,21 +15,21 @@ export interface Report {
   readonly snapshot: Snapshot;
   /** When the interval ended, in nanoseconds since 1970. */
   readonly atNs: bigint;
-  /** How long it was; 0 if the recording tells no time. */
+  /** Its length; 0 if the recording contains no times. */
   readonly seconds: number;
   /** Samples that were lost in it. */
   readonly lost: number;
-  /** How many of them no other sample stands for. */
+  /** How many of those losses no other sample makes up for. */
   readonly missing: number;
-  /** Whether only some of the packets are counted: loads of links are then at least what is shown. */
+  /** Whether only some of the packets are counted: then link loads are lower bounds. */
   readonly isFiltered: boolean;
-  /** Speeds of devices in bit/s, by their names, as far as they are known. */
+  /** Speeds of devices in bit/s, by name, as far as known. */
   readonly speeds: ReadonlyMap<string, number>;
-  /** What the figures count more than once. */
+  /** Pairs of places whose packets the figures count twice. */
   readonly twice?: readonly Overlap[] | undefined;
   /** Places whose samples are left out, so that nothing is counted twice. */
   readonly leftOut?: readonly string[] | undefined;
-  /** Knows names of hosts, if they are wanted. */
+  /** Host names, if they are wanted. */
   readonly hosts?: HostNames | undefined;
   /** Names of groups, cookies and VLANs. */
   readonly labels?: Labels | undefined;
@@ -44,7 +44,7 @@ export function lowerBounds({ missing, snapshot }: Report, flow?: FlowEstimate):
   };
 }
 
-/** How much of a link is used, 0 to 1; `undefined` if its speed is not known. Both directions have the whole of it. */
+/** How much of a link is used, 0 to 1; `undefined` if its speed is not known. Each direction has the full speed. */
 export function loadOf({ by: [name], wireBytes, wireBytesRange: [low, high] }: DeviceEstimate, report: Report): Figure | undefined {
   const speed = report.speeds.get(name!);
   if (speed === undefined || !(report.seconds > 0)) return undefined;
@@ -52,7 +52,7 @@ export function loadOf({ by: [name], wireBytes, wireBytesRange: [low, high] }: D
   return { value: wireBytes / whole, range: [low / whole, high / whole] };
 }
 
-/** What is to be said beside the figures, a sentence each. */
+/** Remarks on the figures, one sentence each. */
 export function remarks(report: Report, shown: number): string[] {
   const { snapshot, missing, twice = [], leftOut = [] } = report;
   const { kept, keyless, unusable, unknownSegments, bound, by } = snapshot;
@@ -66,9 +66,9 @@ export function remarks(report: Report, shown: number): string[] {
   }
   if (keyless > 0) notes.push(`${samples(keyless)} without ${by.join(" or ")}: in the totals only`);
   if (unusable > 0) notes.push(`${samples(unusable)} of unknown rate or size: counted nowhere (--rate N says what they stand for)`);
-  if (missing > 0) notes.push(`${samples(missing)} lost that no other stands for: figures are at least (≥) what is shown`);
+  if (missing > 0) notes.push(`${samples(missing)} lost that no other sample makes up for: figures are lower bounds (≥)`);
   if (unknownSegments > 0) {
-    notes.push(`${samples(unknownSegments)} of several packets, nobody knows how many: packets are at least (≥) what is shown`);
+    notes.push(`${samples(unknownSegments)} of an unknown number of packets: packets are lower bounds (≥)`);
   }
   const sure = snapshot.devices.filter(({ calibrated }) => calibrated).map(({ by }) => by.map(printable).join(" "));
   if (sure.length > 0) notes.push(`calibrated by the kernel's counters: ${some(sure)}`);

@@ -1,4 +1,4 @@
-/** Estimates as text, one report an interval: for files, pipes and terminals that are none. */
+/** Estimates as text, one report per interval: for files, pipes and plain terminals. */
 import { calibrate, type Calibration, type Estimator } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import type { Destination } from "../../src/sink/destination.ts";
@@ -11,25 +11,25 @@ import { type HostNames, hostOf } from "./host_names.ts";
 import type { Report } from "./report.ts";
 import type { Twice } from "./twice.ts";
 
-/** So long a report waits for names of hosts. */
+/** How long a report waits for host names. */
 const NAMES_MS = 2000;
 
-/** What a report becomes. */
+/** Turns a report into text. */
 export type ReportWriter = (report: Report) => string;
 
-/** What is reported. */
+/** What to report. */
 export interface ReportsOptions {
-  /** How long an interval is; `undefined` for everything in one. */
+  /** Length of an interval; `undefined` for everything in one. */
   readonly intervalMs: number | undefined;
-  /** Where the samples come from: it knows what was lost. */
+  /** The source of the samples, which knows what was lost. */
   readonly source: Source;
-  /** Whether the source is a recording, whose time is that of its samples. */
+  /** Whether the source is a recording: then time is that of its samples. */
   readonly recorded: boolean;
   /** {@linkcode Report.isFiltered} */
   readonly isFiltered: boolean;
   /** {@linkcode Report.speeds} */
   readonly speeds: () => ReadonlyMap<string, number>;
-  /** Finds out {@linkcode Report.twice}. */
+  /** Finds {@linkcode Report.twice}. */
   readonly twice?: Twice | undefined;
   /** {@linkcode Report.leftOut} */
   readonly leftOut?: ReadonlySet<string> | undefined;
@@ -41,7 +41,7 @@ export interface ReportsOptions {
   readonly counted?: { readonly calibration: Calibration; count(): Promise<void> } | undefined;
 }
 
-/** Counts samples, and writes a report at the end of each interval and at the end of all. */
+/** Counts samples, and writes a report at the end of each interval and at the very end. */
 export class Reports implements Sink {
   readonly skipped = 0;
   readonly #name: string;
@@ -54,10 +54,10 @@ export class Reports implements Sink {
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   readonly #failed: Promise<unknown>;
   #fail!: (error: unknown) => void;
-  /** Of a recording: the earliest and the latest time in it, in seconds and nanoseconds. */
+  /** The earliest and the latest time in a recording, in seconds and nanoseconds. */
   #first: Moment | undefined;
   #last: Moment | undefined;
-  /** What was lost before this interval. */
+  /** Losses before this interval. */
   #lostBefore = 0;
 
   /** Reports to `destination`; the first interval begins now. */
@@ -168,7 +168,7 @@ export class Reports implements Sink {
       labels,
     };
     if (!hosts) return this.#print(report);
-    // What is asked for now is in this report if it comes soon; meanwhile the next interval has begun.
+    // Names looked up now are in this report if they arrive soon; meanwhile the next interval has begun.
     for (const flow of snapshot.flows) flow.by.forEach((text, i) => hostOf(hosts, snapshot.by[i]!, text));
     this.#printed = this.#printed.then(() => hosts.settled(NAMES_MS)).then(() => this.#print(report)).catch(this.#fail);
   }

@@ -1,4 +1,4 @@
-/** Flows for programs: a line of JSON, or of CSV, for each. docs/json.md describes the keys. */
+/** Flows for programs: one line of JSON or CSV each. docs/json.md describes the keys. */
 import type { FlowEstimate, Interval } from "../../src/estimate/mod.ts";
 import { escapeInvisible } from "../../src/format/json.ts";
 import { printable } from "../../src/wire/text.ts";
@@ -33,7 +33,7 @@ export interface FlowRow {
   readonly countedTwice: readonly (readonly [string, string])[] | undefined;
 }
 
-/** What is told about a flow. */
+/** The JSON object of a flow. */
 export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels, hosts, twice = [] }: Report): FlowRow {
   const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
   const named = (kind: Labelled): string[] =>
@@ -77,19 +77,19 @@ export function jsonLine(flow: FlowEstimate, report: Report): string {
   return `${escapeInvisible(JSON.stringify(flowRow(flow, report)))}\n`;
 }
 
-/** The first line of CSV, for flows told apart by the keys of this report. */
+/** The CSV header, for flows told apart by the keys of this report. */
 export function csvHeader(report: Report): string {
   const { by } = report.snapshot;
   const columns = columnsOf(report).flatMap((name) => name === "by" ? by.map((key) => `by.${key}`) : [name]);
   return `${[...columns, ...namedKeys(report).map((key) => `names.${key}`)].join(",")}\r\n`;
 }
 
-/** The keys whose values may have names of hosts, if these are wanted. */
+/** The keys whose values may have host names, if these are wanted. */
 function namedKeys({ snapshot, hosts }: Report): readonly string[] {
   return hosts ? snapshot.by.filter(isAddress) : [];
 }
 
-/** The columns; those of names where the key is asked for and there are names. */
+/** The columns; those of labels only if the key is in use and there are labels for it. */
 function columnsOf({ snapshot, labels }: Report): readonly Column[] {
   const kinds = LABEL_KINDS.filter((kind) => hasLabels(labels, kind) && snapshot.by.some((key) => kindOf(key) === kind));
   return [...COLUMNS, ...kinds.map((kind) => LABELLED[kind])];
@@ -133,7 +133,7 @@ function csvValue(value: string | number | readonly (string | number)[] | undefi
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** A time as RFC 3339 has it; `undefined` outside of the years that it has. */
+/** A time in RFC 3339; `undefined` outside its range of years. */
 function instant(atNs: bigint): string | undefined {
   const nanoseconds = atNs % 1_000_000_000n;
   if (atNs < 0n) return undefined;
@@ -146,8 +146,8 @@ function rounded(value: number, digits: number): number {
   return Number(value.toFixed(digits));
 }
 
-/** Bounds as whole numbers, which still enclose what they did. */
+/** Bounds as whole numbers, rounded outward. */
 function outward([low, high]: Interval): Interval {
-  // What is off by the last bit of a double is not another number.
+  // A difference in the last bit of a double does not count.
   return [Math.floor(low + 1e-6), Math.ceil(high - 1e-6)];
 }

@@ -1,23 +1,23 @@
-/** The live screen: a pure function from what is known to lines. */
+/** The live screen: a pure function from estimates to lines. */
 import { span } from "./figures.ts";
 import { remarks, type Report } from "./report.ts";
 import { cut, flowTable, pad, totalsTable } from "./table.ts";
 import { type View, WINDOWS } from "./view.ts";
 import { widthOf } from "./width.ts";
 
-/** Everything that a screen is made of. */
+/** Everything that a screen is made from. */
 export interface Frame {
-  /** How large it is. */
+  /** Its size. */
   readonly columns: number;
   readonly rows: number;
-  /** What is looked at: devices and rate. */
+  /** What is being sampled: devices and rate. */
   readonly title: string;
   readonly view: View;
-  /** The figures of the window that the view shows, the largest flows first. */
+  /** The figures for the window that the view shows, largest flows first. */
   readonly report: Report;
   /** For how many seconds it has been counting. */
   readonly elapsed: number;
-  /** What was told meanwhile, the newest last. */
+  /** Messages since then, the newest last. */
   readonly messages: readonly string[];
   /** How words are set off. */
   readonly style: Style;
@@ -35,11 +35,11 @@ export interface Style {
 const same = (text: string): string => text;
 const sgr = (code: string) => (text: string): string => text === "" ? "" : `\x1b[${code}m${text}\x1b[0m`;
 
-/** Nothing is set off. */
+/** No highlighting. */
 export const PLAIN: Style = { heading: same, strong: same, faint: same, bar: same, problem: same };
 /** Without colours. */
 export const MONOCHROME: Style = { heading: sgr("7"), strong: sgr("1"), faint: sgr("2"), bar: same, problem: sgr("1") };
-/** The colours that every terminal has and its user has chosen. */
+/** The standard colours, which every terminal has and users can choose. */
 export const COLORED: Style = { ...MONOCHROME, bar: sgr("36"), problem: sgr("31") };
 
 const HINTS = "? help  q quit  p pause  1 2 3 window  b unit  k keys  / filter  s sort";
@@ -47,25 +47,25 @@ const HINTS = "? help  q quit  p pause  1 2 3 window  b unit  k keys  / filter  
 const HELP = [
   ["1 2 3", "rates over the last 2, 10 or 40 seconds"],
   ["b", "bits, bytes or packets a second; prefixes are powers of 1000"],
-  ["k or Tab", "the next keys by which flows are told apart"],
+  ["k or Tab", "the next keys that tell flows apart"],
   ["K", "type such keys: ipprotocol,destinationport"],
   ["/", "type a filter in tcpdump's language: tcp port 443 and not arp"],
   ["s", "order by traffic, or by name"],
-  ["p or Space", "pause: the figures stay, samples are counted on"],
+  ["p or Space", "pause: the figures stay, counting continues"],
   ["Up Down", "the flow above or below; Page Up and Page Down, Home"],
   ["q or Ctrl-C", "end; Ctrl-Z suspends"],
   ["", ""],
-  ["±", "how far the truth may be off, with a confidence of 95 %"],
-  ["█░", "solid up to what it is at least, shaded to what it is at most"],
-  ["≥", "at least: of something that is missing nobody knows how much"],
+  ["±", "error bound, with a confidence of 95 %"],
+  ["█░", "solid up to the lower bound, shaded up to the upper one"],
+  ["≥", "at least: something of unknown size is missing"],
 ] as const;
 
-/** How many lines of flows there is room for. */
+/** Number of lines available for flows. */
 export function flowRows(frame: Pick<Frame, "rows" | "columns" | "report">): number {
   return Math.max(1, frame.rows - totals(frame).length - 5);
 }
 
-/** The screen in lines, none longer than it is wide. */
+/** The screen as lines, none longer than its width. */
 export function screen(frame: Frame): string[] {
   const { rows, view } = frame;
   const bottom = footer(frame);
@@ -96,7 +96,7 @@ function body(frame: Frame, room: number): string[] {
     ...table.heading.map((line) => style.heading(pad(cut(line, columns), columns))),
   ];
   for (const row of table.rows) {
-    // A flow is shown whole or not at all.
+    // A flow is shown completely or not at all.
     if (lines.length + row.length > room) break;
     lines.push(...row.map((line) => cut(line, columns).replace(/[█░]+$/, style.bar)));
   }
@@ -104,7 +104,7 @@ function body(frame: Frame, room: number): string[] {
   return lines;
 }
 
-/** What is looked at, and the windows of which one is chosen. */
+/** What is being sampled, and the windows with the chosen one. */
 function heading({ title, view, columns, style }: Frame): string {
   const windows = WINDOWS.map((seconds, i) => i === view.window ? `[${seconds} s]` : `${seconds} s`).join(" ");
   const right = `${view.paused ? "PAUSED  " : ""}${windows}`;
@@ -113,12 +113,12 @@ function heading({ title, view, columns, style }: Frame): string {
   return `${style.strong(left)}${" ".repeat(between)}${cut(right, columns)}`;
 }
 
-/** The last lines: what is being typed, or what there is to say, and the keys. */
+/** The last lines: the line being typed, or messages, and the keys. */
 function footer({ view, report, columns, rows, messages, style }: Frame): string[] {
   const { input } = view;
   if (input) {
     const prompt = input.what === "filter" ? "filter: " : "keys: ";
-    // Of a long line the end is shown: there it is typed.
+    // The end of a long line is shown, because that is where the user types.
     const shown = [...input.text];
     let from = 0;
     while (widthOf(prompt) + widthOf(shown.slice(from).join("")) >= columns && from < shown.length) from++;

@@ -1,18 +1,18 @@
-/** How fast links are, as far as is known. */
+/** Link speeds, as far as they are known. */
 import { linkSpeeds } from "../../src/control/link_speeds.ts";
 import { open } from "../../src/socket/open.ts";
 
-/** How often it is looked how fast links are: that changes with the cable. */
+/** How often link speeds are updated: they change with the cable. */
 const SPEEDS_MS = 10_000;
 
-/** Speeds of devices in bit/s by their names, kept up to date. */
+/** Speeds of devices in bit/s by name, kept up to date. */
 export class Speeds {
   known: ReadonlyMap<string, number> = new Map();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Asks now, and again and again. */
+  /** Asks now, and then regularly. */
   async follow(netns: string | undefined): Promise<void> {
-    // Once: to enter it again may not be allowed later, and then its seam says that nothing is known.
+    // Opened once: entering the namespace again may not be allowed later, and then its seam reports nothing.
     const sys = await open({ netns });
     const ask = async (): Promise<void> => {
       const speeds = await linkSpeeds(sys);

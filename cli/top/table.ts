@@ -7,11 +7,11 @@ import { labelled } from "./labels.ts";
 import { loadOf, lowerBounds, type Report } from "./report.ts";
 import { widthOf } from "./width.ts";
 
-/** What a table looks like. */
+/** Layout of a table. */
 export interface TableStyle {
-  /** How wide it is. */
+  /** Its width in columns. */
   readonly columns: number;
-  /** What traffic is measured in. */
+  /** The unit of traffic. */
   readonly unit: Unit;
   /** Whether the last column is a bar, or the number of samples. */
   readonly last: "bar" | "samples";
@@ -19,7 +19,7 @@ export interface TableStyle {
 
 /** A table. */
 export interface Table {
-  /** The names of the columns, in as many lines as a row has. */
+  /** The column names, in as many lines as a row has. */
   readonly heading: readonly string[];
   /** The lines of each row: more than one if its keys are too long for one. */
   readonly rows: readonly (readonly string[])[];
@@ -30,9 +30,9 @@ const FIGURE = 12;
 const SURE = 6;
 const SHARE = 10;
 const SAMPLES = 8;
-/** The narrowest bar that tells anything. */
+/** Width of the narrowest useful bar. */
 const LEAST_BAR = 8;
-/** What keys have at least, however narrow it is. */
+/** Minimum width of the keys, however narrow the table is. */
 const LEAST_KEYS = 16;
 
 /** The largest flows, each with its figures. */
@@ -55,11 +55,11 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
   const isRate = report.seconds > 0;
   const unit = shownUnit(asked, isRate);
   const figure = (flow: FlowEstimate): Figure => perSecond(amountOf(flow, unit), report.seconds);
-  // The bar of the largest has its bounds in it.
+  // The bar of the largest flow has room for its bounds.
   const scale = Math.max(0, ...flows.map((flow) => figure(flow).value), ...flows.slice(0, 1).map((flow) => figure(flow).range[1]));
   const cells = (flow: FlowEstimate): string => {
     const one = figure(flow);
-    // What was counted for others before is in the bytes, but not in the packets.
+    // Bytes inherited from other flows are in the sum of bytes, but not in that of packets.
     const least = lowerBounds(report, flow);
     const isLeast = unit === "packets" ? least.packets || flow.overcountAtMost > 0 : least.bytes;
     const share = percent({ value: flow.share, range: flow.shareRange });
@@ -78,7 +78,7 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
   };
 }
 
-/** All traffic, and that of each device and direction: a heading and a line for each. */
+/** All traffic, and that of each device and direction: a heading, and one line each. */
 export function totalsTable(report: Report, columns: number, mostDevices = Infinity): string[] {
   const { snapshot, seconds } = report;
   const isRate = seconds > 0;
@@ -132,7 +132,7 @@ export function pad(text: string, width: number): string {
   return text + " ".repeat(Math.max(0, width - widthOf(text)));
 }
 
-/** What of a text fits. */
+/** A text, cut to fit. */
 export function cut(text: string, width: number): string {
   if (widthOf(text) <= width) return text;
   let kept = "";
@@ -145,7 +145,7 @@ export function cut(text: string, width: number): string {
   return kept;
 }
 
-/** The texts in lines of at most `width`; those that follow the first are set in. Nothing is left out. */
+/** The texts in lines of at most `width`; lines after the first are indented. Nothing is left out. */
 function folded(texts: readonly string[], width: number): string[] {
   const margin = " ";
   const lines: string[] = [];

@@ -1,8 +1,8 @@
 /**
- * A terminal as a screen: keys one by one, an alternate screen, and everything as it was before, whatever ends the program but SIGKILL.
+ * A terminal as a screen: key by key input, an alternate screen, and everything restored, whatever ends the program except SIGKILL.
  *
- * INT and QUIT stay signals, which whoever runs the command hears; only echo and lines are switched off. What is written never waits for
- * the terminal: a frame that it does not take is finished before the next is begun.
+ * INT and QUIT stay signals, which the command handles as usual; only echo and line editing are switched off. Writing never waits for the
+ * terminal: a frame that it does not take at once is finished before the next is begun.
  */
 import process from "node:process";
 import { SystemError } from "../../src/errors.ts";
@@ -11,25 +11,25 @@ import { Descriptor } from "../../src/sink/descriptor.ts";
 import { O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLOUT, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 
-/** What a screen tells. */
+/** Events of a screen. */
 export interface ScreenEvents {
   /** Something was typed. */
   typed(text: string): void;
-  /** It has another size, or nothing of what was drawn. */
+  /** Its size has changed, or what was drawn is gone. */
   changed(): void;
-  /** Nothing can be drawn any more: without an error if whoever had the terminal has closed it. */
+  /** Nothing can be drawn any more; without an error if the terminal was closed. */
   failed(error: unknown): void;
 }
 
 /** A screen to draw on. */
 export interface Screen {
-  /** How large it is now. */
+  /** Its present size. */
   size(): { readonly columns: number; readonly rows: number };
-  /** Whether it has colours, and whoever sits there has not asked for none. */
+  /** Whether it has colours and the user has not turned them off. */
   readonly hasColors: boolean;
-  /** Shows these lines. If it is still busy with the last ones, nothing is done: the next call comes soon. */
+  /** Shows these lines. Does nothing if the last ones are still being written: the next call comes soon. */
   draw(lines: readonly string[]): void;
-  /** Leaves it as it was. Idempotent. */
+  /** Restores it. Idempotent. */
   close(): void;
 }
 
@@ -48,10 +48,10 @@ const ECHO = 0x0008;
 const VTIME = 17 + 5;
 const VMIN = 17 + 6;
 const SIGSTOP = 19;
-/** How long the end waits for a terminal that does not take anything. */
+/** How long to wait at the end for a terminal that does not take anything. */
 const LEAVE_MS = 200;
 
-/** Makes a screen of the terminal that standard output is; `undefined` if it is none, or one without a cursor. */
+/** Makes a screen of standard output; `undefined` if that is not a terminal, or one without cursor control. */
 export function openScreen(sys: Sys, events: ScreenEvents): Screen | undefined {
   const terminal = sys.environment("TERM");
   if (sys.terminalMode(1) === undefined || terminal === undefined || terminal === "" || terminal === "dumb") return undefined;
@@ -65,13 +65,13 @@ class TerminalScreen implements Screen {
   readonly #output: Descriptor;
   readonly #input: DescriptorInput | undefined;
   readonly #encoder = new TextEncoder();
-  /** The mode that it had before. */
+  /** Its original mode. */
   #mode: Uint8Array<ArrayBuffer> | undefined;
   #isEntered = false;
   #isClosed = false;
-  /** What is on it; `undefined` if that is not known. */
+  /** The lines on it; `undefined` if they are not known. */
   #shown: readonly string[] | undefined;
-  /** What it has not taken yet. */
+  /** Output that it has not taken yet. */
   #rest: Uint8Array<ArrayBuffer> = memory(0);
   readonly #signals: Readonly<Record<string, () => void>> = {
     SIGWINCH: () => this.#redraw(),
@@ -81,7 +81,7 @@ class TerminalScreen implements Screen {
   readonly #onExit = (): void => this.close();
   readonly #onRejection = (reason: unknown): void => {
     this.close();
-    // Thrown once more it is told, and ends the program, as if nobody had heard of it. Not in a microtask: Bun lets that be.
+    // Thrown again, it is reported and ends the program, as if nobody had handled it. Not in a microtask: Bun ignores it there.
     setTimeout(() => {
       throw reason;
     }, 0);
@@ -91,12 +91,13 @@ class TerminalScreen implements Screen {
     this.#sys = sys;
     this.#events = events;
     this.hasColors = !sys.environment("NO_COLOR");
-    // Opened once more: whether it blocks is shared with everybody who has it.
+    // Opened again: the blocking mode of a descriptor is shared with everybody who holds it.
     const own = sys.reopen(1, O_WRONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     this.#output = own < 0 ? new Descriptor(sys, 1, "terminal") : new Descriptor(sys, own, "terminal", { owned: true, nonblocking: true });
     this.#input = inputOf(sys);
     for (const [name, hear] of Object.entries(this.#signals)) process.on(name, hear);
-    // Before an error that nobody catches is told; Deno ends without the event "exit" then, and Bun tells of rejections without the first.
+    // Runs before an uncaught error is reported; Deno then ends without the event "exit", and Bun reports rejections without the first of
+    // these events.
     for (const event of ["uncaughtExceptionMonitor", "exit"]) process.on(event, this.#onExit);
     process.on("unhandledRejection", this.#onRejection);
     this.#enter();
@@ -130,7 +131,7 @@ class TerminalScreen implements Screen {
     this.#output.close();
   }
 
-  /** Takes the terminal. After a stop that it was not told of its mode may be the shell's, but what it had before is known. */
+  /** Takes the terminal. After a stop that went unnoticed its mode may be the shell's, but the original mode is known. */
   #enter(): void {
     if (this.#isClosed) return;
     const mode = this.#sys.terminalMode(1);
@@ -161,13 +162,13 @@ class TerminalScreen implements Screen {
         at += this.#output.write(bytes.slice(at));
       }
     } catch (error) {
-      // A terminal that is gone needs nothing any more.
+      // A terminal that is gone needs no restoring.
       if (!(error instanceof SystemError)) throw error;
     }
     if (this.#mode) this.#sys.setTerminalMode(1, this.#mode as Uint8Array<ArrayBuffer>);
   }
 
-  /** Ctrl-Z: the shell gets its terminal back, and then the process stops, until it is told to go on. */
+  /** Ctrl-Z: gives the terminal back to the shell, and then stops the process until it is continued. */
   #suspend(): void {
     this.#leave();
     this.#sys.raiseDefault(SIGSTOP);
@@ -200,7 +201,7 @@ class TerminalScreen implements Screen {
     try {
       while (this.#rest.length > 0 && this.#isEntered) {
         await this.#output.writable();
-        // The screen may have been left, and taken again, meanwhile.
+        // The screen may have been left and taken again meanwhile.
         const rest = this.#rest;
         if (!this.#isEntered || rest.length === 0) return;
         this.#rest = rest.slice(this.#output.write(rest));
@@ -231,13 +232,13 @@ class TerminalScreen implements Screen {
 
   #fail(error: unknown): void {
     if (this.#isClosed) return;
-    // EIO: whoever had the terminal has closed it.
+    // EIO: the terminal was closed.
     const isGone = error instanceof SystemError && (error.code === "EIO" || error.code === "EPIPE");
     this.#events.failed(isGone ? undefined : error);
   }
 }
 
-/** Where keys come from: standard input, or the same terminal if that is something else; `undefined` if it cannot be read. */
+/** The input for keys: standard input, or the same terminal if that is something else; `undefined` if it cannot be read. */
 function inputOf(sys: Sys): DescriptorInput | undefined {
   if (sys.terminalMode(0) !== undefined) return new DescriptorInput(sys, 0, "terminal");
   const fd = sys.reopen(1, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

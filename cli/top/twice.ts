@@ -1,18 +1,18 @@
-/** What of the figures counts the same packets more than once, found by where they were sampled. */
+/** Finds figures that count the same packets more than once, by where these were sampled. */
 import { type Overlap, type Point, type Snapshot, Topology } from "../../src/estimate/mod.ts";
 import type { Link } from "../../src/link/link.ts";
 import { type Batch, sampledIfindex } from "../../src/stream/batch.ts";
 import { printable } from "../../src/wire/text.ts";
 
-/** The devices of this namespace, as they are. */
+/** The present devices of this namespace. */
 export interface Links {
-  /** Another number whenever something has changed. */
+  /** A number that changes whenever something has changed. */
   readonly version: number;
   /** All of them. */
   links(): Iterable<Link>;
 }
 
-/** So many pairs of devices between which packets are passed on are told apart. */
+/** Maximum number of device pairs with forwarded packets that are told apart. */
 const MOST_CROSSINGS = 1024;
 
 /** Knows what is counted more than once. */
@@ -21,29 +21,29 @@ export class Twice {
   readonly #takesCrossings: boolean;
   #version: number | undefined;
   #topology = new Topology();
-  /** From where to where packets were seen to be passed on. */
+  /** Between which places packets were seen to be forwarded. */
   readonly #crossings = new Map<string, readonly [Point, Point]>();
-  /** The same by both numbers, as long as these mean the same. */
+  /** The same by both indexes, as long as these mean the same devices. */
   readonly #seen = new Set<number>();
 
-  /** Looks at `links`, as far as they are known; packets that are passed on are looked for if they are counted on both ways. */
+  /** Uses `links`, if they are known; forwarded packets are looked for if both directions are counted. */
   constructor(links: Links | undefined, takesCrossings = true) {
     this.#links = links;
     this.#takesCrossings = takesCrossings;
   }
 
-  /** Which devices stand on which now. */
+  /** Which devices are stacked on which now. */
   get topology(): Topology {
     if (this.#links && this.#version !== this.#links.version) {
       this.#version = this.#links.version;
       this.#topology = new Topology(this.#links.links());
-      // Numbers may mean others now.
+      // Indexes may mean other devices now.
       this.#seen.clear();
     }
     return this.#topology;
   }
 
-  /** Takes note of what is passed on: a packet on the way out of which the kernel knows where it came in. */
+  /** Records forwarded packets: packets on the way out whose input device the kernel reports. */
   take(batch: Batch): void {
     if (!this.#takesCrossings) return;
     const { entries, count } = batch;
@@ -63,7 +63,7 @@ export class Twice {
     }
   }
 
-  /** What these figures count more than once. */
+  /** The overlaps in these figures. */
   of({ devices }: Snapshot): readonly Overlap[] {
     const points = devices.filter(({ bytes }) => bytes > 0).map(({ by: [device, direction] }) => (
       { device: device!, direction: direction === "out" ? "out" : "in" } as const
@@ -78,10 +78,10 @@ export class Twice {
   }
 }
 
-/** So many pairs are named in a sentence. */
+/** Maximum number of pairs named in a sentence. */
 const MOST_NAMED = 4;
 
-/** What chooses among both places. */
+/** How to choose one of both places. */
 const CURES: Readonly<Record<Overlap["how"], string>> = { port: "port", stacked: "lower", peer: "in", forwarded: "in" };
 
 /** The overlaps in a sentence, the cure first: a screen may be too narrow for the rest. */

@@ -1,10 +1,10 @@
-/** What the live screen shows, and how keys change it: a pure function. */
+/** The view of the live screen, and how keys change it: a pure function. */
 import { type Unit, UNITS } from "./figures.ts";
 
-/** The windows in seconds, by the keys 1 to 3. */
+/** The windows in seconds, for the keys 1 to 3. */
 export const WINDOWS = [2, 10, 40] as const;
 
-/** Keys of flows that come one after the other, behind those that were asked for. */
+/** Sets of flow keys to cycle through, after those that were asked for. */
 const KEY_SETS = [
   "ipsource,ipdestination",
   "ipsource",
@@ -23,11 +23,11 @@ export interface Input {
   readonly what: "filter" | "keys";
   /** What was typed. */
   readonly text: string;
-  /** What is wrong with it so far. */
+  /** The problem with it so far. */
   readonly problem: Problem | undefined;
 }
 
-/** What is wrong with a line, and where, if that is known. */
+/** A problem with a line, and its place if that is known. */
 export interface Problem {
   /** A sentence. */
   readonly text: string;
@@ -39,38 +39,40 @@ export interface Problem {
 export interface View {
   /** Which of {@linkcode WINDOWS}. */
   readonly window: number;
-  /** What traffic is measured in. */
+  /** The unit of traffic. */
   readonly unit: Unit;
   /** The order of the flows. */
   readonly order: "traffic" | "names";
-  /** Keys by which flows are told apart. */
+  /** Keys that tell flows apart. */
   readonly by: string;
-  /** What is counted; empty for everything. */
+  /** The filter for what is counted; empty for everything. */
   readonly filter: string;
-  /** Whether the figures stay as they are. */
+  /** Whether the figures are frozen. */
   readonly paused: boolean;
-  /** Whether the keys are explained. */
+  /** Whether the help for the keys is shown. */
   readonly help: boolean;
-  /** How many flows are above the first that is shown. */
+  /** Number of flows above the first that is shown. */
   readonly scroll: number;
   /** The line that is being typed. */
   readonly input: Input | undefined;
 }
 
-/** What tells whether a line can be used. */
+/** Checks of typed lines. */
 export interface Checks {
-  /** What is wrong with a filter. */
+  /** The problem with a filter. */
   filter(text: string): Problem | undefined;
-  /** What is wrong with keys of flows. */
+  /** The problem with keys of flows. */
   keys(text: string): Problem | undefined;
 }
 
-/** The view at the beginning. */
+/** The initial view. */
 export function firstView(by: string, unit: Unit): View {
   return { window: 1, unit, order: "traffic", by, filter: "", paused: false, help: false, scroll: 0, input: undefined };
 }
 
-/** The view after a key; `undefined` if that ends the program. `page` is how many flows are shown, `asked` the keys that were asked for. */
+/**
+ * The view after a key; `undefined` if that ends the program. `page` is the number of flows shown, `asked` the keys that were asked for.
+ */
 export function press(view: View, key: string, { checks, page, asked }: { checks: Checks; page: number; asked: string }): View | undefined {
   if (view.input) return typed(view, view.input, key, checks);
   if (view.help && key !== "q") return { ...view, help: false };

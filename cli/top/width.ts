@@ -1,4 +1,4 @@
-/** How many columns of a terminal a text takes. */
+/** How many terminal columns a text occupies. */
 
 /**
  * Wide and fullwidth characters (Unicode Standard Annex 11, East_Asian_Width W and F), by blocks: Hangul, CJK, kana, Yi, fullwidth forms,
@@ -10,7 +10,7 @@ const MARK = /\p{M}/u;
 
 /** The columns of a text without control characters. */
 export function widthOf(text: string): number {
-  // Nearly every text.
+  // The case of nearly every text.
   if (/^[\x20-\x7e]*$/.test(text)) return text.length;
   let width = 0;
   for (const character of text) width += MARK.test(character) ? 0 : WIDE.test(character) ? 2 : 1;

@@ -11,7 +11,7 @@ import { addFlags, NLM_F_ECHO } from "../wire/message.ts";
 import { checkNumber } from "./arguments.ts";
 import { type TrafficControl, withTrafficControl } from "./traffic_control.ts";
 
-/** What a shared action is to be, for {@linkcode addAction} and {@linkcode replaceAction}. */
+/** Specification of a shared action, for {@linkcode addAction} and {@linkcode replaceAction}. */
 export type { ActionSpec } from "../tc/action.ts";
 
 /**

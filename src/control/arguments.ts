@@ -1,4 +1,4 @@
-/** Arguments that are wrong whatever the kernel can do. */
+/** Arguments that are invalid whatever the kernel supports. */
 import { ArgumentError } from "../errors.ts";
 
 /**

@@ -1,4 +1,4 @@
-/** Looks at the kernel for {@linkcode reach}: one request for each device and each parent of filters. */
+/** Collects from the kernel what {@linkcode reach} needs: one request for each device and each parent of filters. */
 import type { Link } from "../link/link.ts";
 import type { Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
@@ -12,8 +12,8 @@ import { directionOf, type TrafficControl } from "./traffic_control.ts";
 const ABOUT_DEVICE: ReadonlySet<FindingTopic> = new Set(["device-gone", "device-down", "no-carrier"]);
 
 /**
- * Whether packets reach these hooks now: what is in their way, and a good finding for each that nothing is in the way of.
- * Cheap enough to be asked each second.
+ * Whether packets reach these hooks now: what is in the way, and a good finding for each hook without obstacles. Cheap enough to call every
+ * second.
  */
 export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly Hook[]): Promise<Finding[]> {
   const findings: Finding[] = [];
@@ -27,7 +27,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
     const tcx = link && direction ? tcxPrograms(sys, ifindex, direction) : [];
     let answer = reach(hook, { link, filters, tcx, qdisc: undefined });
     if (answer.state === "gone" && link) {
-      // Why: the device may have gone meanwhile, or the qdisc with all its filters.
+      // To find the reason: the device may have gone meanwhile, or the qdisc with all its filters.
       link = await tc.findLink(ifindex);
       const qdisc = (await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
       answer = reach(hook, { link, filters, tcx, qdisc });
@@ -38,7 +38,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
       const what = `${printable(device ?? "")} ${direction} is sampled, 1 in ${rate} into group ${group}`;
       all.push({ verdict: "good", about: "reached", device, direction, group, what });
     }
-    // What is about the device is the same for both directions.
+    // Findings about the device are the same for both directions.
     for (const finding of all.map((finding) => findingIn(tc.netns, finding))) {
       if (!ABOUT_DEVICE.has(finding.about) || !findings.some(({ what }) => what === finding.what)) findings.push(finding);
     }
@@ -46,7 +46,7 @@ export async function checkHooks(sys: Sys, tc: TrafficControl, hooks: readonly H
   return findings;
 }
 
-/** The filters that decide whether packets come to a hook. In another chain than 0 these may be anywhere. */
+/** The filters that decide whether packets reach a hook. If it is in a chain other than 0, these may be anywhere. */
 async function filtersBefore(tc: TrafficControl, { ifindex, parent, chain, preference }: Hook): Promise<Filter[]> {
   return await (chain === 0 ? tc.filtersUpTo(ifindex, parent, chain, preference) : tc.filters(ifindex, parent));
 }

@@ -1,5 +1,5 @@
 /**
- * Finding out why no samples arrive: what receiving requires is tried, and what samples is judged by what happens now.
+ * Finds out why no samples arrive: it tries what receiving requires, and judges sampling by what happens now.
  *
  * @module
  */
@@ -35,7 +35,7 @@ export interface DiagnoseOptions extends NetnsOptions {
   device?: string | number | undefined;
   /** Only about sampling into this group: then its absence is a fault. */
   group?: number | undefined;
-  /** How long to watch counters, in milliseconds. Defaults to 500. */
+  /** How long to watch the counters, in milliseconds. Defaults to 500. */
   milliseconds?: number | undefined;
 }
 
@@ -44,8 +44,8 @@ const WATCH_MS = 500;
 /**
  * Finds out why no samples arrive. It changes nothing; without privileges it finds less.
  *
- * With a device or a group the findings are about its sampling only, and about what prevents receiving any. A finding with the
- * verdict `"bad"` is a fault.
+ * With a device or a group, the findings are only about its sampling, and about anything that prevents receiving samples. A finding with
+ * the verdict `"bad"` is a fault.
  *
  * @example Look at one device
  * ```ts ignore
@@ -151,7 +151,7 @@ async function samplingFindings(sys: Sys, family: Family | undefined, options: D
   const asked = (await observeSamplingWith(sys, { milliseconds, countDevices: true })).filter(({ sampling, places }) =>
     (group === undefined || sampling.group === group) && (link === undefined || places.some(({ ifindex }) => ifindex === link.index))
   );
-  // A switch has devices that are down. It is a fault where there is nothing else.
+  // It is normal for a switch to have devices that are down. It is a fault if there are no others.
   const alive = asked.some(({ reach }) => reach?.state === "reached" || reach?.state === "possibly-hidden");
   const mayBeDown = link === undefined && (group === undefined || alive);
   const found = asked.flatMap((observed) => hookFindings(observed, milliseconds, link, mayBeDown));
@@ -161,7 +161,7 @@ async function samplingFindings(sys: Sys, family: Family | undefined, options: D
   return found;
 }
 
-/** Both directions of a device that is down say the same. */
+/** Both directions of a device that is down yield the same finding. */
 function withoutRepetition(findings: readonly Finding[]): Finding[] {
   return findings.filter(({ what }, i) => findings.findIndex((other) => other.what === what) === i);
 }
@@ -182,7 +182,7 @@ function notSampled({ name, up }: Link, group: number | undefined): Finding[] {
   return found;
 }
 
-/** About a group that tc does not sample into: other producers are not listed anywhere, but can be heard. */
+/** Findings about a group that tc does not sample into: other producers are not listed anywhere, but their samples can be received. */
 async function nothingListed(sys: Sys, family: Family | undefined, group: number, milliseconds: number): Promise<Finding> {
   if (family && await hears(sys, family, group, milliseconds)) {
     const what = `samples arrive in group ${group}, from a producer that tc does not list (such as Open vSwitch, mlx5 or a program)`;
@@ -191,12 +191,12 @@ async function nothingListed(sys: Sys, family: Family | undefined, group: number
   const groups = family ? (await listGroupsWith(sys)).map(({ group }) => group).filter((other) => other !== group) : [];
   const others = groups.length > 0 ? `; sampled groups: ${groups.join(", ")}` : "";
   const what = `nothing samples into group ${group} here, and no sample arrived in ${milliseconds} ms${others}`;
-  // What Open vSwitch samples is in its flow tables alone.
+  // What Open vSwitch samples is only in its flow tables.
   const verdict = family && await hasFamily(sys, "ovs_datapath") ? "note" : "bad";
   return { verdict, about: "not-sampled", group, what, cure: howToSample("DEV", group) };
 }
 
-/** Whether a sample of the group arrives; false also if this process may not listen. */
+/** Whether a sample of the group arrives; also false if this process may not listen. */
 async function hears(sys: Sys, family: Family, group: number, milliseconds: number): Promise<boolean> {
   const multicast = family.groups.get(PSAMPLE_NL_MCGRP_SAMPLE_NAME);
   if (multicast === undefined) return false;
@@ -214,7 +214,7 @@ async function hears(sys: Sys, family: Family, group: number, milliseconds: numb
   }
 }
 
-/** Whether the kernel has a generic netlink family. To ask for it by its name would load its module. */
+/** Whether the kernel has a generic netlink family. Asking for it by name would load its module. */
 async function hasFamily(sys: Sys, name: string): Promise<boolean> {
   const requests = new Requests(sys, NETLINK_GENERIC);
   try {

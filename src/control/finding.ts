@@ -1,26 +1,26 @@
-/** What looking at the kernel found, for {@linkcode diagnose} and for whoever watches sampling. */
+/** Findings about the kernel, for {@linkcode diagnose} and for watching sampling. */
 import { commandsIn } from "../wire/text.ts";
 import type { Direction } from "./traffic_control.ts";
 
 /**
- * One thing that was looked at, and what was found.
+ * One thing that was checked, and the result.
  *
  * @category Diagnosis
  */
 export interface Finding {
-  /** Good; worth knowing; or a fault: samples do not come. */
+  /** Good; worth knowing; or a fault, because of which samples do not arrive. */
   readonly verdict: "good" | "note" | "bad";
   /** What it is about: a fixed word for programs. */
   readonly about: FindingTopic;
-  /** The name of the device, where it is about one. */
+  /** The name of the device, if it is about one. */
   readonly device?: string | undefined;
   /** Which packets of the device. */
   readonly direction?: Direction | undefined;
-  /** The psample group, where it is about one. */
+  /** The psample group, if it is about one. */
   readonly group?: number | undefined;
-  /** What was found: a sentence for people. Names in it are escaped. */
+  /** The result, as a sentence for people. Names in it are escaped. */
   readonly what: string;
-  /** What helps. */
+  /** What to do about it. */
   readonly cure?: string | undefined;
 }
 
@@ -65,7 +65,7 @@ export type FindingTopic =
   | "not-sampled"
   | "flow";
 
-/** A finding as it is told outside of the network namespace that it is about: what helps has to be done there. */
+/** A finding as seen from outside the network namespace that it is about: its cure must be applied in there. */
 export function findingIn(netns: string | undefined, finding: Finding): Finding {
   return netns === undefined || finding.cure === undefined ? finding : { ...finding, cure: commandsIn(netns, finding.cure) };
 }

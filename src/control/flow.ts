@@ -1,6 +1,6 @@
 /**
- * Whether samples are generated, judged by two readings of the kernel's counters. Pure. It claims nothing that the readings
- * do not prove: a sampler decides by chance, and a group may have several.
+ * Whether samples are generated, judged by two readings of the kernel's counters. Pure. It claims nothing that the readings do not prove: a
+ * sampler picks at random, and a group may have several samplers.
  *
  * Sources: net/sched/act_sample.c (each packet is sampled with the probability 1/rate), net/psample/psample.c (a sample
  * counts up the number of its group; since Linux 6.11 only if somebody listens).
@@ -13,12 +13,11 @@ import type { Sampling } from "./sampling/sampling.ts";
  * Whether samples of a hook are generated and heard.
  *
  * - `flowing`: samples were generated
- * - `idle`: no packet came to it
- * - `no listener`: packets came, and no socket in this network namespace listens to samples
- * - `unheard`: packets came, and no samples were generated although they had to be: since Linux 6.11 the sign that nobody
- *   listens
- * - `unknown`: packets came, and whether samples were generated cannot be told: none was due yet, the samples of its group may
- *   be those of another hook, or the kernel does not count them
+ * - `idle`: no packet reached it
+ * - `no listener`: packets arrived, and no socket in this network namespace listens to samples
+ * - `unheard`: packets arrived, and no samples were generated although some were due: since Linux 6.11 a sign that nobody listens
+ * - `unknown`: packets arrived, and it cannot be determined whether samples were generated: none was due yet, the samples of its group may
+ *   come from another hook, or the kernel does not count them
  *
  * @category Diagnosis
  */
@@ -32,11 +31,11 @@ export interface Reading {
   readonly groups: ReadonlyMap<number, Group> | undefined;
   /** How many sockets of this network namespace have joined psample's samples; `undefined` if the kernel does not say. */
   readonly listeners: number | undefined;
-  /** The kernel generates samples also when nobody listens: it is older than Linux 6.11. */
+  /** The kernel generates samples even if nobody listens: it is older than Linux 6.11. */
   readonly generatesUnheard: boolean;
 }
 
-/** A chance below this is taken for impossible. */
+/** A probability below this is taken as impossible. */
 const NEVER = 1e-3;
 
 /**
@@ -60,19 +59,19 @@ export function flowOf(sampling: Sampling, before: Reading, now: Reading): Flow 
     );
     return due || !others ? "flowing" : "unknown";
   }
-  // Drivers number samples of hardware in their own way, and an old kernel generates samples in any case.
+  // Drivers number hardware samples in their own way, and an old kernel generates samples in any case.
   return due && sampling.where !== "hardware" && !now.generatesUnheard ? "unheard" : "unknown";
 }
 
-/** How many decisions the sampler has made at least; `undefined` if no counter tells. */
+/** Minimum number of decisions that the sampler has made; `undefined` if no counter shows it. */
 function trialsSince(sampling: Sampling, before: Reading): bigint | undefined {
   const then = before.samplings.find((other) => sameHook(other, sampling));
   const since = (now: bigint, past: bigint | undefined): bigint => past === undefined || past > now ? now : now - past;
-  // What hardware matches is counted at the action only; actions in front of it may keep packets from the sampler.
+  // Packets that hardware matches are counted only at the action; actions before it may keep packets from the sampler.
   if (sampling.hits !== undefined && sampling.where !== "hardware" && sampling.order === 1) return since(sampling.hits, then?.hits);
   if (sampling.packets === undefined) return undefined;
   const segments = since(sampling.packets, then?.packets);
-  // The counter of an action that filters share does not tell whose packets they were.
+  // The counter of an action that filters share does not show whose packets they were.
   if (segments > 0n && sampling.bindings > 1) return undefined;
   return (segments + MOST_SEGMENTS - 1n) / MOST_SEGMENTS;
 }
@@ -82,11 +81,11 @@ function samplesSince(group: number | undefined, before: Reading, now: Reading):
   const sequence = group === undefined ? undefined : now.groups?.get(group)?.sequence;
   if (sequence === undefined || !before.groups) return undefined;
   const then = before.groups.get(group!)?.sequence ?? 0;
-  // A group that was made again begins at 0.
+  // A group that was created again begins at 0.
   return sequence < then ? sequence : sequence - then;
 }
 
-/** The chance that a sampler picks none of so many packets. */
+/** The probability that a sampler picks none of this many packets. */
 function chanceOfNone(rate: number | undefined, trials: bigint): number {
   return rate === undefined || rate < 1 ? 1 : (1 - 1 / rate) ** Number(trials);
 }

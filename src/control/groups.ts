@@ -7,10 +7,10 @@ import { decodeGroup, encodeGetGroups, type Group } from "../psample/group.ts";
 import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /**
- * The psample groups of a network namespace, in the kernel's order; empty where there are none. It takes no
- * privilege. Groups of Open vSwitch and mlx5 are never listed: the kernel makes those for each sample anew.
+ * The psample groups of a network namespace, in the kernel's order; empty if there are none. No privileges needed. Groups of Open vSwitch
+ * and mlx5 are never listed, because the kernel creates them again for each sample.
  *
- * @throws {NetlinkError} `ENOENT` where the kernel has no psample family.
+ * @throws {NetlinkError} `ENOENT` if the kernel has no psample family.
  * @category Receiving
  */
 export async function listGroups(options: NetnsOptions = {}): Promise<Group[]> {

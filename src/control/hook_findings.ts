@@ -1,4 +1,4 @@
-/** What is found about one sample action that was watched for a moment. Pure. */
+/** Findings about one sample action that was watched for a moment. Pure. */
 import type { Link } from "../link/link.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
@@ -17,10 +17,10 @@ export function placeText({ device, ifindex, direction, parent = 0, preference, 
 }
 
 /**
- * What to say of a sample action: how it is doing, then what is in its way.
+ * The findings about a sample action: its state, then what is in its way.
  *
  * @param asked The device that was asked about, if only one was.
- * @param mayBeDown Whether it is no fault that a device is down.
+ * @param mayBeDown Whether a device that is down is not a fault.
  */
 export function hookFindings(observed: Observed, milliseconds: number, asked: Link | undefined, mayBeDown: boolean): Finding[] {
   const { sampling, reach } = observed;
@@ -31,7 +31,7 @@ export function hookFindings(observed: Observed, milliseconds: number, asked: Li
     return [{ verdict: "note", about: "not-sampled", group, what, cure }];
   }
   const inTheWay = reach.findings
-    // Of several devices that share a block, one was asked about.
+    // One of several devices that share a block was asked about.
     .filter((finding) => !asked || finding.device === asked.name)
     .map((finding): Finding => mayBeDown && finding.about === "device-down" ? { ...finding, verdict: "note" } : finding);
   const where = sampling.where === undefined ? "" : `, in ${sampling.where}`;
@@ -46,7 +46,7 @@ interface Doing {
   readonly cure?: string;
 }
 
-/** How it is doing now, whatever its counters have come to in its lifetime. */
+/** Its present state, whatever its counters have accumulated over its lifetime. */
 function doing({ sampling, flow, reach, places }: Observed, milliseconds: number): Doing {
   const during = `in ${milliseconds} ms`;
   switch (flow) {

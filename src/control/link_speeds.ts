@@ -5,8 +5,8 @@ import { Requests } from "../socket/requests.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /**
- * The speeds of the links in bit/s, by the names of their devices. A link that does not know it, a kernel that cannot tell, and a network
- * namespace that cannot be entered any more leave it out: it is nice to know, and nothing depends on it. It takes no privilege.
+ * The speeds of the links in bit/s, by device name. Missing if the link does not know it, the kernel does not report it, or the network
+ * namespace cannot be entered any more: it is nice to know, and nothing depends on it. No privileges needed.
  */
 export async function linkSpeeds(sys: Sys): Promise<ReadonlyMap<string, number>> {
   const speeds = new Map<string, number>();

@@ -11,12 +11,12 @@ import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
  * @category Devices
  */
 export interface ListLinksOptions extends NetnsOptions {
-  /** Whether {@linkcode Link.packets} is wanted, which takes the kernel longer. Defaults to false. */
+  /** Whether to include {@linkcode Link.packets}, which takes the kernel longer. Defaults to false. */
   counters?: boolean | undefined;
 }
 
 /**
- * The devices of a network namespace as they are now. It takes no privilege.
+ * The present devices of a network namespace. No privileges needed.
  *
  * @category Devices
  */
@@ -35,13 +35,13 @@ export async function listLinksWith(sys: Sys, { counters = false }: ListLinksOpt
 }
 
 /**
- * What a sample's data begins with: by the type of the device that it was sampled on where `links` has it, else by
- * the sample's protocol, else by the first half byte. `links` are the devices of the sample's own namespace.
+ * Link-layer type of a sample's data: from the type of the device that it was sampled on if `links` has it, else from the sample's
+ * protocol, else from the first half byte. `links` are the devices of the sample's own namespace.
  *
  * @category Devices
  */
 export function sampleLinkType(sample: Sample, links?: LinkTable): LinkType {
-  // On egress the packet is already as the device that it leaves by has it.
+  // On egress the packet already has the form of the output device.
   const index = sample.outIfindex ?? sample.inIfindex;
   const link = index === undefined ? undefined : links?.resolveIfindex(index);
   return linkTypeOfSample(link?.type, sample);

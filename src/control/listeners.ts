@@ -1,4 +1,4 @@
-/** Who listens to samples in this network namespace. */
+/** Listeners to samples in this network namespace. */
 import type { Family } from "../genl/ctrl.ts";
 import { PSAMPLE_ATTR_SAMPLE_PROBABILITY, PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
 import { type ListedSocket, SocketLister } from "../socket/netlink_sockets.ts";
@@ -17,9 +17,8 @@ export async function listListeners(sys: Sys, family: Family): Promise<ListedSoc
 }
 
 /**
- * Whether this kernel generates samples also when nobody listens, as before Linux 6.11: the attributes that it knows tell,
- * because that change came with the last of them (`psample_sample_packet` in net/psample/psample.c). `undefined` if it does not
- * say which it knows.
+ * Whether this kernel generates samples even if nobody listens, as before Linux 6.11: its known attributes show that, because the change
+ * came with the last of them (`psample_sample_packet` in net/psample/psample.c). `undefined` if it does not report which it knows.
  */
 export function generatesUnheard({ maxAttribute }: Family): boolean | undefined {
   return maxAttribute === undefined ? undefined : maxAttribute < PSAMPLE_ATTR_SAMPLE_PROBABILITY;

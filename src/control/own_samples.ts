@@ -1,4 +1,4 @@
-/** Telling the samples of one's own sampling from those of others in the same group. */
+/** Distinguishes the samples of one's own sampling from those of others in the same group. */
 import { ArgumentError } from "../errors.ts";
 import { PSAMPLE_ATTR_USER_COOKIE, PSAMPLE_GENL_NAME } from "../psample/constants.ts";
 import { findFamily } from "../socket/family.ts";
@@ -13,7 +13,7 @@ import { listSamplingWith } from "./sampling/list.ts";
 import type { FilterSampling, Sampling } from "./sampling/sampling.ts";
 
 /**
- * What of a sample tells where it comes from. `Sample` has all of it.
+ * The fields that show where a sample comes from. `Sample` has all of them.
  *
  * @category Diagnosis
  */
@@ -29,12 +29,12 @@ export interface Origin {
 }
 
 /**
- * Who samples into a group, and whose a sample is.
+ * Who samples into a group, and whose samples are whose.
  *
  * @category Diagnosis
  */
 export interface OwnSamples {
-  /** What others sample into the group now. */
+  /** Others' present sampling into the group. */
   readonly others: readonly Sampling[];
   /** Those of them whose samples look just like one's own. */
   readonly alike: readonly Sampling[];
@@ -43,7 +43,7 @@ export interface OwnSamples {
 }
 
 /**
- * Looks who else samples into the group of these handles, and tells their samples apart. No privileges needed, but to enter another
+ * Finds out who else samples into the group of these handles, and tells their samples apart. No privileges needed, except to enter another
  * network namespace.
  *
  * @throws {ArgumentError} if the handles are of several network namespaces.
@@ -51,7 +51,7 @@ export interface OwnSamples {
  */
 export async function ownSamples(handles: readonly SamplingHandle[]): Promise<OwnSamples> {
   const [netns, ...others] = new Set(handles.map(({ netns }) => netns));
-  if (others.length > 0) throw new ArgumentError("The handles are of several network namespaces, and each has groups of its own");
+  if (others.length > 0) throw new ArgumentError("The handles belong to several network namespaces, and each has its own groups");
   return await ownSamplesWith(await open({ netns }), handles.flatMap(({ installed }) => installed));
 }
 
@@ -85,7 +85,7 @@ export function tellApart(own: readonly FilterSampling[], all: readonly Sampling
   const cookieOf = ({ cookie, where }: Sampling): string => cookies && cookie && where !== "hardware" ? toHex(cookie) : "";
   const alike = others.filter((other) =>
     own.some((mine) =>
-      // A block is at several devices.
+      // A block is attached to several devices.
       (other.ifindex === TCM_IFINDEX_MAGIC_BLOCK || (other.ifindex === mine.ifindex && other.direction === mine.direction)) &&
       cookieOf(other) === cookieOf(mine)
     )
@@ -96,7 +96,7 @@ export function tellApart(own: readonly FilterSampling[], all: readonly Sampling
     alike,
     isOwn: ({ inIfindex, outIfindex, cookie, nsid }) => {
       if (nsid !== undefined) return false;
-      // Arriving packets are not on the way out yet.
+      // Arriving packets have no output device yet.
       const place = outIfindex === undefined ? `ingress ${inIfindex}` : `egress ${outIfindex}`;
       return marks.has(`${place} ${cookie ? toHex(cookie) : ""}`);
     },

@@ -1,9 +1,9 @@
-/** What the kernel's counters say came to sampling, whether it was picked or not. */
+/** How many packets reached sampling, picked or not, according to the kernel's counters. */
 import { type FilterSampling, type Sampling, samplingsOf } from "./sampling/sampling.ts";
 import type { Direction, TrafficControl } from "./traffic_control.ts";
 
 /**
- * How many packets came to sampling. What no counter tells is `undefined`.
+ * How many packets reached sampling. A number that no counter shows is `undefined`.
  *
  * @category Diagnosis
  */
@@ -55,7 +55,7 @@ function since(then: bigint | undefined, now: bigint | undefined): bigint | unde
   return then === undefined || now === undefined || now < then ? undefined : now - then;
 }
 
-/** What came to these hooks since `before`, when they were like that. */
+/** What reached these hooks since the reading `before`. */
 export async function passedSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<Passed> {
   const now: Sampling[] = [];
   for (const { ifindex, parent, preference } of before) {
@@ -64,12 +64,12 @@ export async function passedSince(tc: TrafficControl, before: readonly FilterSam
   return passedBetween(before, now);
 }
 
-/** What came to the hooks of `before` until `now`; of those that are gone nothing is known. */
+/** What reached the hooks of `before` until `now`; nothing is known of those that are gone. */
 export function passedBetween(before: readonly Sampling[], now: readonly Sampling[]): Passed {
   let trials: bigint | undefined;
   let packets: bigint | undefined;
   let counted = true;
-  // Hooks that share an action count together: it is counted once, at the first of them that is still there.
+  // Hooks that share an action share its counter: it is counted once, at the first of them that still exists.
   const actions = new Set<number>();
   for (const then of before) {
     const sampling = now.find((one) => sameHook(one, then));
@@ -87,6 +87,6 @@ export function passedBetween(before: readonly Sampling[], now: readonly Samplin
 export function sameHook(one: Sampling, other: Sampling): boolean {
   return one.ifindex === other.ifindex && one.parent === other.parent && one.chain === other.chain && one.preference === other.preference &&
     one.protocol === other.protocol && one.kind === other.kind && one.handle === other.handle && one.order === other.order &&
-    // Of an action that no filter uses, its index is all there is.
+    // An action that no filter uses has only its index.
     (one.ifindex !== undefined || one.index === other.index);
 }

@@ -1,4 +1,4 @@
-/** What receiving samples requires of this process and this kernel, each thing tried by itself. */
+/** What receiving samples requires of this process and this kernel, each checked separately. */
 import { NetlinkError } from "../errors.ts";
 import type { Family } from "../genl/ctrl.ts";
 import {
@@ -18,13 +18,13 @@ import { memory } from "../wire/native.ts";
 import { printable } from "../wire/text.ts";
 import type { Finding } from "./finding.ts";
 
-/** What was found, and the psample family if the kernel has it. */
+/** The findings, and the psample family if the kernel has it. */
 export interface Prerequisites {
   readonly findings: readonly Finding[];
   readonly family: Family | undefined;
 }
 
-/** Tries what receiving samples requires, one thing after the other. It changes nothing. */
+/** Checks each prerequisite for receiving samples in turn. It changes nothing. */
 export async function checkPrerequisites(sys: Sys): Promise<Prerequisites> {
   const findings: Finding[] = [
     { verdict: "good", about: "runtime", what: `the C library can be called from ${sys.runtime === "bun" ? "Bun" : "Deno"}` },
@@ -61,7 +61,7 @@ async function psampleFamily(sys: Sys): Promise<Family | undefined> {
   }
 }
 
-/** The finding that an error is: its cure apart. */
+/** Turns an error into a finding, with its cure separate. */
 export function failure(verdict: "note" | "bad", about: Finding["about"], error: NetlinkError, cure = error.hint): Finding {
   const { message, hint } = error;
   return { verdict, about, what: hint ? message.slice(0, -hint.length - 2) : message, cure };
@@ -135,15 +135,15 @@ function featureText({ maxAttribute }: Family): string {
   return maxAttribute >= PSAMPLE_ATTR_PROTO ? "with time stamps, as since Linux 5.13" : "without time stamps, as before Linux 5.13";
 }
 
-// include/linux/proc_ns.h, include/uapi/linux/nsfs.h: the numbers of the namespaces that the kernel starts with. That of the
-// network is fixed since Linux 6.18; before, no namespace has it.
+// include/linux/proc_ns.h, include/uapi/linux/nsfs.h: the numbers of the initial namespaces. That of the network namespace is fixed since
+// Linux 6.18; before, no namespace has it.
 const INITIAL_PID = "pid:[4026531836]";
 const INITIAL_USER = "user:[4026531837]";
 const INITIAL_NET = "net:[4026531833]";
 
-/** In which namespaces this process is, as far as it can tell from inside. */
+/** The namespaces of this process, as far as they can be determined from inside. */
 function namespaceText(sys: Sys): string {
-  // /proc/self is the first thread, which another than this one may be apart from.
+  // /proc/self is the first thread, whose namespaces may differ from this thread's.
   const net = linkText(sys, "/proc/thread-self/ns/net");
   if (net === undefined) return "network namespace unknown: /proc is not mounted";
   const user = linkText(sys, "/proc/self/ns/user");
@@ -155,7 +155,7 @@ function namespaceText(sys: Sys): string {
 
 function whose(sys: Sys, net: string): string {
   if (net === INITIAL_NET) return ", the host's";
-  // In a container process 1 is the container's, and says nothing about the host.
+  // In a container process 1 is the container's, and shows nothing about the host.
   if (linkText(sys, "/proc/self/ns/pid") !== INITIAL_PID) return ", in a container: whether it is the host's cannot be told from here";
   const host = linkText(sys, "/proc/1/ns/net");
   if (host === undefined) return "";

@@ -1,5 +1,5 @@
 /**
- * Giving up root once everything that needs it is open, as tcpdump's -Z does.
+ * Drops root privileges once everything that needs them is open, like tcpdump's -Z.
  *
  * @module
  */
@@ -16,20 +16,20 @@ const CAP_NET_ADMIN = 12;
 const LINUX_CAPABILITY_VERSION_3 = 0x20080522;
 
 /**
- * What to keep when giving up privileges.
+ * What to keep when dropping privileges.
  *
  * @category Privileges
  */
 export interface DropOptions {
-  /** Keep CAP_NET_ADMIN, and nothing else, on this thread: to undo later what needed it. */
+  /** Keep CAP_NET_ADMIN, and nothing else, on this thread, to undo later what needed it. */
   keepNetAdmin?: boolean | undefined;
 }
 
 /**
- * Becomes the user `name`: its groups, group and user id, no capability (but CAP_NET_ADMIN where asked), and no
- * way to gain any by executing a file. What is open stays open. It takes root and cannot be undone.
+ * Becomes the user `name`: its groups, group and user id, no capabilities (except CAP_NET_ADMIN if asked for), and no way to gain any by
+ * executing a file. Open descriptors stay open. Requires root; irreversible.
  *
- * The ids change on all threads of the process; capabilities and no_new_privs are a thread's own, and change on this one.
+ * The ids change on all threads of the process; capabilities and no_new_privs are per thread, and change on this one.
  *
  * @throws {SystemError} `ENOENT` for an unknown user, `EPERM` without the right.
  * @category Privileges
@@ -46,7 +46,7 @@ export function dropPrivilegesWith(sys: Sys, name: string, { keepNetAdmin = fals
   const op = `become the user ${name}`;
   if (!user) throw new SystemError(op, ENOENT, { hint: "There is no such user" });
   const hint = "Only root can become another user";
-  // Capabilities are each thread's own. Those of root go with the user ID on all threads; ambient ones would stay on all but this.
+  // Capabilities are per thread. Those of root go with the user ID on all threads; ambient ones would stay on all threads but this.
   if (sys.geteuid() !== 0) throw new SystemError(op, EPERM, { hint });
   const check = (result: number): void => {
     if (result < 0) throw new SystemError(op, -result, { hint });

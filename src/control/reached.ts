@@ -1,7 +1,7 @@
 /**
- * Whether packets reach a sample action now, and if not, what hides them from it. Pure: it judges what the kernel has
- * listed. The order of things on the way of a packet: XDP (arriving packets only), tcx programs, then the filters of the
- * chain 0 by preference, until one of them ends the classification.
+ * Whether packets reach a sample action now, and if not, what hides them from it. Pure: it judges what the kernel has listed. The order in
+ * which things see a packet: XDP (arriving packets only), tcx programs, then the filters of the chain 0 by preference, until one of them
+ * ends the classification.
  *
  * Sources: `__netif_receive_skb_core`, `sch_handle_ingress` and `sch_handle_egress` in net/core/dev.c, `__tcf_classify` in
  * net/sched/cls_api.c.
@@ -21,7 +21,7 @@ import { type Direction, directionOf } from "./traffic_control.ts";
 
 /** A sample action of a filter: which one it is, and what it was when it was last seen. `Sampling` has all of this. */
 export interface Hook {
-  /** Name of the device when it was last seen. */
+  /** The device's name when it was last seen. */
   readonly device: string | undefined;
   /** Index of the device. */
   readonly ifindex: number;
@@ -45,15 +45,15 @@ export interface Hook {
   readonly truncateBytes: number | undefined;
 }
 
-/** What the kernel lists about the place where a hook is. */
+/** What the kernel lists about the place of a hook. */
 export interface Place {
-  /** The device; `undefined` when this network namespace does not have it any more. */
+  /** The device; `undefined` if this network namespace no longer has it. */
   readonly link: Link | undefined;
-  /** The qdisc that carries the filters; `undefined` when there is none. It is looked at only when the hook is gone. */
+  /** The qdisc that carries the filters; `undefined` if there is none. Used only if the hook is gone. */
   readonly qdisc: Qdisc | undefined;
   /** All filters at the hook's parent, in the kernel's order. */
   readonly filters: readonly Filter[];
-  /** The numbers of the tcx programs there; `undefined` when the kernel does not say. */
+  /** The numbers of the tcx programs there; `undefined` if the kernel does not report them. */
   readonly tcx: readonly number[] | undefined;
 }
 
@@ -65,12 +65,12 @@ export interface Place {
 export interface Reach {
   /**
    * - `reached`: nothing is in the way
-   * - `possibly-hidden`: a program decides, or some packets are hidden
+   * - `possibly-hidden`: it depends on a program, or some packets are hidden
    * - `hidden`: no packet reaches the action
-   * - `gone`: the action is not there any more
+   * - `gone`: the action no longer exists
    */
   readonly state: "reached" | "possibly-hidden" | "hidden" | "gone";
-  /** What is in the way, and what has changed: none of them is good. */
+  /** What is in the way, and what has changed; none of these findings is good. */
   readonly findings: readonly Finding[];
   /** Whether there may be tcx programs that this process may not see: that requires CAP_NET_ADMIN. */
   readonly tcxUnknown: boolean;
@@ -155,9 +155,9 @@ class Judge {
     else if (!link.running) this.#maybe("no-carrier", `${this.#device} has no carrier`, "connect its cable, or set its peer up");
   }
 
-  /** Programs that see packets before filters do. */
+  /** Programs that see packets before the filters. */
   #programs({ xdp }: Link, filter: Filter): void {
-    // Hardware that samples by itself asks no program of the kernel's.
+    // Hardware that samples on its own does not run the kernel's programs.
     const { onlyHardware } = placesOf(filter);
     if (xdp && this.#direction === "ingress" && (!onlyHardware || xdp.mode === "hardware" || xdp.mode === "several")) {
       const programs = xdp.programs.length === 1 ? `program ${xdp.programs[0]}` : `programs ${xdp.programs.join(", ")}`;
@@ -269,22 +269,22 @@ class Judge {
   }
 }
 
-/** How packets come to a filter. */
+/** How packets reach a filter. */
 interface Way {
   /** Whether any does. */
   readonly reached: boolean;
-  /** The filters in front that hide some of the packets, or may hide them. */
+  /** Earlier filters that hide some of the packets, or may hide them. */
   readonly partly: readonly Filter[];
-  /** One in front that hides all of them, where they are not reached. */
+  /** An earlier filter that hides all packets, if none reach it. */
   readonly blocker: Filter | undefined;
-  /** A filter that would lead to the chain, and is itself behind the blocker; where they are not reached. */
+  /** A filter that would lead to the chain, and is itself behind the blocker; if no packets reach it. */
   readonly leads: Filter | undefined;
 }
 
-/** Follows packets from the chain 0 through `filters`, which hang at one parent, to one of them. */
+/** Follows packets from chain 0 through `filters`, all at one parent, to one of them. */
 function wayTo(mine: Filter, filters: readonly Filter[]): Way {
   const chains = Map.groupBy(filters, (filter) => filter.chain ?? 0);
-  // Sorting is stable: within a preference the kernel lists in the order in which it asks, flower excepted.
+  // Sorting is stable: within a preference the kernel lists filters in the order in which it runs them, except for flower.
   for (const chain of chains.values()) chain.sort((a, b) => a.preference - b.preference);
   const best = new Map<number, number>();
   const waiting: { chain: number; partly: readonly Filter[] }[] = [{ chain: 0, partly: [] }];
@@ -306,7 +306,7 @@ function wayTo(mine: Filter, filters: readonly Filter[]): Way {
       const fate = fateOf(other);
       for (const chain of fate.chains) waiting.push({ chain, partly: [...before] });
       if (!fate.accepted && !fate.taken && !fate.unknown && fate.chains.size === 0) continue;
-      // What runs elsewhere than mine hides at most the packets that pass there.
+      // A filter that runs elsewhere than mine hides at most the packets that pass there.
       const sameWorld = ownPlaces.inHardware === inHardware && ownPlaces.onlyHardware === onlyHardware;
       if (common === "all" && !fate.next && !fate.unknown && sameWorld && !ambiguous(other, filters)) {
         if (!blocker || (other.chain ?? 0) === (mine.chain ?? 0)) blocker = other;
@@ -322,7 +322,7 @@ function wayTo(mine: Filter, filters: readonly Filter[]): Way {
 
 /**
  * The flower filters with the preference of `mine`, itself a flower: the first of them that matches a packet keeps it from the
- * others, whatever its actions say, and the kernel does not tell which is asked first (`fl_classify`).
+ * others, whatever its actions say, and the kernel does not show which runs first (`fl_classify`).
  */
 function flowerRivals(mine: Filter, filters: readonly Filter[]): Filter[] {
   if (mine.kind !== "flower") return [];
@@ -334,7 +334,7 @@ function flowerRivals(mine: Filter, filters: readonly Filter[]): Filter[] {
 
 /**
  * Whether a filter may belong to the other side of its device: at a preference that has u32 filters on both, the kernel
- * lists all of them for each (`tc_u_common` is that of the qdisc). The tables tell: each side has a root of its own.
+ * lists all of them for each (`tc_u_common` is that of the qdisc). The tables show it: each side has its own root.
  */
 function ambiguous(filter: Filter, filters: readonly Filter[]): boolean {
   if (filter.kind !== "u32") return false;

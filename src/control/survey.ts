@@ -20,7 +20,7 @@ import { tcxPrograms } from "./tcx.ts";
 import { type Direction, directionOf, PARENTS, withTrafficControl } from "./traffic_control.ts";
 
 /**
- * A sample action, and what is known of it now.
+ * A sample action and its present state.
  *
  * @category Diagnosis
  */
@@ -47,7 +47,7 @@ export interface ObservedPlace {
   readonly device: string | undefined;
   /** Which packets; `undefined` for a filter of another qdisc. */
   readonly direction: Direction | undefined;
-  /** How many packets the device has received, or sent, meanwhile; `undefined` unless it was asked for. */
+  /** How many packets the device received, or sent, meanwhile; `undefined` unless asked for. */
   readonly passed: bigint | undefined;
 }
 
@@ -64,7 +64,7 @@ export interface ObserveOptions extends NetnsOptions {
 }
 
 const WATCH_MS = 300;
-/** From reading a device's counters until reading those of its hooks: no packet is between the two for so long. */
+/** Delay between reading a device's counters and those of its hooks: no packet takes this long from one to the other. */
 const MARGIN_MS = 20;
 
 /**
@@ -79,8 +79,8 @@ export async function observeSampling(options: ObserveOptions = {}): Promise<Obs
 /** {@linkcode observeSampling} on a given seam. */
 export async function observeSamplingWith(sys: Sys, options: ObserveOptions = {}): Promise<Observed[]> {
   const { milliseconds = WATCH_MS, countDevices = false } = options;
-  // What passes a device between its two readings reaches the hooks between theirs, and what reaches a hook is numbered in its
-  // group between the group's: from the outside in, and out again.
+  // Packets that pass a device between its two readings must reach the hooks between theirs, and be numbered in a group between the
+  // group's: so the readings go from the outside in, and out again.
   const groups = await readGroups(sys);
   const samplings = await listSamplingWith(sys);
   if (samplings.length === 0) return [];
@@ -117,7 +117,7 @@ function passedDevice(before: Link | undefined, now: Link | undefined, direction
   return passed < 0n ? undefined : passed;
 }
 
-/** What generic netlink tells; a sandbox may leave tc's part alone. */
+/** The part from generic netlink; a sandbox may block it and allow tc's. */
 async function readGroups(sys: Sys): Promise<Omit<Reading, "samplings">> {
   try {
     const requests = new Requests(sys, NETLINK_GENERIC);
@@ -171,7 +171,7 @@ function placeKey({ ifindex, parent }: Filter): string {
   return `${ifindex}/${parent}`;
 }
 
-/** The hooks that a filter is: one, or in a block one at each of its devices. */
+/** The hooks of a filter: one, or in a block one for each of its devices. */
 function hooksOf(sampling: FilterSampling, qdiscs: readonly Qdisc[], links: LinkTable): Hook[] {
   if (sampling.ifindex !== TCM_IFINDEX_MAGIC_BLOCK) return [sampling];
   return qdiscs.flatMap(({ ifindex, ingressBlock, egressBlock }) => {
@@ -196,7 +196,7 @@ function tcxOf(sys: Sys): (hook: Hook) => Place["tcx"] {
 
 const BEST: readonly Reach["state"][] = ["reached", "possibly-hidden", "hidden", "gone"];
 
-/** Packets reach a block if they do at one of its devices. */
+/** Packets reach a block if they reach it at one of its devices. */
 function together(answers: readonly Reach[], netns: string | undefined): Reach {
   const state = BEST.find((state) => answers.some((answer) => answer.state === state)) ?? "hidden";
   const findings = answers.flatMap(({ findings }) => findings).map((finding) => findingIn(netns, finding));

@@ -1,6 +1,6 @@
 /**
- * Noticing changes of traffic control as they happen: the kernel tells everybody in the multicast group RTNLGRP_TC of each,
- * and who asked for it. Source: include/uapi/linux/rtnetlink.h.
+ * Notices changes of traffic control as they happen: the kernel notifies the multicast group RTNLGRP_TC of each, and of who asked for it.
+ * Source: include/uapi/linux/rtnetlink.h.
  */
 import { NetlinkError } from "../errors.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
@@ -10,7 +10,7 @@ import { decodeTcHeader, RTM_DELQDISC, RTM_DELTFILTER, RTM_NEWCHAIN, RTM_NEWQDIS
 import { splitMessages } from "../wire/message.ts";
 
 const RTNLGRP_TC = 4;
-/** That a chain goes with its last filter says nothing new. */
+/** A chain's removal with its last filter adds no information. */
 const CHANGES: readonly number[] = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER, RTM_NEWCHAIN];
 
 /** A change of a qdisc, a filter or a chain. */
@@ -18,11 +18,11 @@ export interface TcEvent {
   /** RTM_*. */
   readonly type: number;
   /**
-   * The port id of the socket that asked for it. 0 for a chain, whether somebody created it or it came with its first filter
+   * The port id of the socket that asked for it. 0 for a chain, whether it was created explicitly or with its first filter
    * (tc_chain_notify in net/sched/cls_api.c).
    */
   readonly by: number;
-  /** Where what was changed hangs. */
+  /** The parent of what was changed. */
   readonly parent: number;
 }
 
@@ -33,7 +33,7 @@ export class TcWatch {
   #ifindex = 0;
   #drops = 0;
 
-  /** Begins to hear changes of a device, which needs no privileges; `undefined` if there is no descriptor left for that. */
+  /** Begins to receive changes of a device; no privileges needed. `undefined` if there is no descriptor left for that. */
   static open(sys: Sys, ifindex: number): TcWatch | undefined {
     const watch = TcWatch.prepare(sys);
     if (watch?.begin(ifindex)) return watch;
@@ -42,8 +42,8 @@ export class TcWatch {
   }
 
   /**
-   * Opens the socket and hears nothing yet: when the time has come there may be no descriptor left, or not the right to go back to the
-   * network namespace. `undefined` if there is none left now. Needs no privileges.
+   * Opens the socket without receiving anything yet: later there may be no descriptor left, or no right to enter the network namespace
+   * again. `undefined` if there is no descriptor left now. No privileges needed.
    */
   static prepare(sys: Sys): TcWatch | undefined {
     try {
@@ -59,7 +59,7 @@ export class TcWatch {
     this.#batch = socket.batch(8, { senders: true });
   }
 
-  /** Hears changes of this device from now on; false if that is not possible. */
+  /** Receives changes of this device from now on; false if that is not possible. */
   begin(ifindex: number): boolean {
     this.#ifindex = ifindex;
     try {
@@ -68,17 +68,17 @@ export class TcWatch {
       if (error instanceof NetlinkError) return false;
       throw error;
     }
-    // What came until it was ended the last time.
+    // Notifications from before it was last ended.
     this.events();
     return true;
   }
 
-  /** Hears nothing until it begins again. */
+  /** Receives nothing until it begins again. */
   end(): void {
     this.#socket.option(SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, RTNLGRP_TC);
   }
 
-  /** What has changed since the last call, in order; `undefined` if it was too much to be noticed. */
+  /** The changes since the last call, in order; `undefined` if some were lost because there were too many. */
   events(): TcEvent[] | undefined {
     const batch = this.#batch;
     const events: TcEvent[] = [];
@@ -87,7 +87,7 @@ export class TcWatch {
       if (count === 0) break;
       const datagrams = batch.own(count);
       for (let i = 0; i < count; i++) {
-        // Anybody may send to a netlink socket, but only the kernel tells of changes.
+        // Anybody may send to a netlink socket, but only the kernel's notifications count.
         if (batch.portId(i) !== 0) continue;
         for (const message of splitMessages(new Uint8Array(datagrams.buffer, batch.start(i), batch.length(i)))) {
           const { type, portId } = message;
@@ -102,7 +102,7 @@ export class TcWatch {
     return this.#drops === before ? events : undefined;
   }
 
-  /** Ends listening for good. */
+  /** Closes the socket. */
   close(): void {
     this.#socket.close();
   }

@@ -1,5 +1,5 @@
 /**
- * Requests about traffic control, with the cures for what the kernel answers.
+ * Requests about traffic control, with cures for the kernel's refusals.
  *
  * @module
  */
@@ -35,7 +35,7 @@ import { commandsIn } from "../wire/text.ts";
  */
 export type Direction = "ingress" | "egress";
 
-/** Where the filters of a direction hang. */
+/** The parent of the filters of a direction. */
 export const PARENTS: Readonly<Record<Direction, number>> = { ingress: TC_H_CLSACT_INGRESS, egress: TC_H_CLSACT_EGRESS };
 
 /** The direction that a parent of filters stands for; `undefined` for another qdisc. */
@@ -57,19 +57,19 @@ const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
   [ENOENT, /qdisc kind/i, "The kernel has no clsact qdisc: modprobe sch_ingress (CONFIG_NET_SCH_INGRESS)"],
 ];
 
-/** What helps against a refusal, by error number. */
+/** Cures for refusals, by error number. */
 export type Cures = Readonly<Partial<Record<number, string>>>;
 
-/** One of several changes that go out together. */
+/** One of several changes that are sent together. */
 export interface Change extends Request {
-  /** What helps against refusals of this change. */
+  /** Cures for refusals of this change. */
   readonly cures?: Cures | undefined;
 }
 
 /** A socket for requests about traffic control. */
 export class TrafficControl {
   readonly #requests: Requests;
-  /** The network namespace that it asks about, as {@linkcode netnsOf} has it. */
+  /** The network namespace that it works in, as {@linkcode netnsOf} returns it. */
   readonly netns: string | undefined;
 
   /** Opens the socket. */
@@ -78,7 +78,7 @@ export class TrafficControl {
     this.#requests = new Requests(sys, NETLINK_ROUTE);
   }
 
-  /** The port id of the socket, by which notifications name who asked for a change. */
+  /** The port id of the socket, which notifications give as the originator of a change. */
   get portId(): number {
     return this.#requests.portId;
   }
@@ -108,7 +108,7 @@ export class TrafficControl {
     const link = await this.findLink(device);
     if (link) return link;
     const long = typeof device === "string" && new TextEncoder().encode(device).length > IFNAME_MAX;
-    const hint = `${long ? `Names have up to ${IFNAME_MAX} bytes, and it is no alternative name either. ` : ""}` +
+    const hint = `${long ? `Names have up to ${IFNAME_MAX} bytes, and it is not an alternative name either. ` : ""}` +
       `See ${commandsIn(this.netns, "ip link")} for the devices of this network namespace`;
     throw new NetlinkError(findOp(device), ENODEV, { hint });
   }
@@ -130,8 +130,7 @@ export class TrafficControl {
   }
 
   /**
-   * The filters of a chain that packets come to before those with a greater preference, these included. There may be
-   * thousands behind, which the kernel lists too: they are not decoded.
+   * The filters of a chain up to a preference, inclusive. The kernel also lists those after them, possibly thousands: they are not decoded.
    */
   async filtersUpTo(ifindex: number, parent: number, chain: number, preference: number): Promise<Filter[]> {
     const messages = await this.#requests.request(encodeFilterDump({ ifindex, parent, chain }), "list filters");
@@ -157,7 +156,7 @@ export class TrafficControl {
     }
   }
 
-  /** The filters of every qdisc that may have some. */
+  /** The filters of every qdisc that may have any. */
   async allFilters(): Promise<Filter[]> {
     const filters: Filter[] = [];
     const seen = new Set<string>();
@@ -200,14 +199,14 @@ export class TrafficControl {
   /**
    * Sends several changes in one datagram, see {@linkcode Requests.requestAll}.
    *
-   * @returns For each why the kernel refused it, `undefined` for success.
+   * @returns For each, why the kernel refused it, or `undefined` for success.
    */
   async changeAll(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
     const outcomes = await this.#requests.requestAll(changes);
     return outcomes.map(({ error }, i) => error && this.#withHint(error, changes[i]!.message, changes[i]!.cures));
   }
 
-  /** Sends a request about sample actions and returns those that its answer has. */
+  /** Sends a request about sample actions and returns those in its answer. */
   async sampleActions(message: Uint8Array<ArrayBuffer>, op: string, cures?: Cures): Promise<Action[]> {
     // A get is answered by its own type, everything else by NEWACTION or DELACTION.
     return (await this.change(message, op, cures)).filter(({ type }) => type >= RTM_NEWACTION && type <= RTM_GETACTION)
@@ -219,14 +218,14 @@ export class TrafficControl {
     const { op, errno, extackOffset } = error;
     const argument = extackOffset === undefined ? undefined : refusedArgument(request, extackOffset);
     const extack = argument === undefined ? error.extack : `${error.extack ?? "refused"} (${argument})`;
-    // The kernel says EPERM also for what is in use, and then says more.
+    // The kernel also returns EPERM for actions in use, and then with a message.
     const own = errno === EPERM && !extack ? undefined : cures[errno];
     const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
     return new NetlinkError(op, errno, { extack, extackOffset, hint: commandsIn(this.netns, hint) });
   }
 }
 
-/** Works with a socket for requests about traffic control, and closes it. */
+/** Runs `work` with a socket for requests about traffic control, and closes it. */
 export async function withTrafficControl<Result>(sys: Sys, work: (tc: TrafficControl) => Promise<Result>): Promise<Result> {
   const tc = new TrafficControl(sys);
   try {

@@ -1,6 +1,6 @@
 /**
  * How many different things there are, in bounded memory: HyperLogLog (Flajolet, Fusy, Gandouet, Meunier, AofA 2007), many small ones in one
- * piece of memory. Of samples it counts what was seen, which is a lower bound of what there is.
+ * piece of memory. For samples it counts the values that were seen: a lower bound.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export class DistinctCounters {
   readonly #precision: number;
   readonly #registers: Uint8Array;
 
-  /** So many counters. With the default precision of 10 each takes 1 KiB and errs by 3.3 %. */
+  /** This many counters. With the default precision of 10 each takes 1 KiB and has a standard error of 3.3 %. */
   constructor(counters: number, precision = 10) {
     this.#precision = precision;
     this.#registers = new Uint8Array(counters << precision);
@@ -22,7 +22,7 @@ export class DistinctCounters {
     const hash = hashOf(value, length);
     const precision = this.#precision;
     const at = (counter << precision) + (hash >>> 32 - precision);
-    // Where the first bit stands in what is left of the hash.
+    // Position of the first set bit in the rest of the hash.
     const rank = Math.clz32(hash << precision | 1 << precision - 1) + 1;
     if (rank > this.#registers[at]!) this.#registers[at] = rank;
   }
@@ -44,7 +44,7 @@ export class DistinctCounters {
       if (rank === 0) zeros++;
     }
     const estimate = 0.7213 / (1 + 1.079 / size) * size * size / sum;
-    // Few values leave registers empty: their share tells more.
+    // With few values some registers stay empty, and their share is the better estimate.
     return estimate <= 2.5 * size && zeros > 0 ? size * Math.log(size / zeros) : estimate;
   }
 }

@@ -2,8 +2,8 @@
  * Quantiles and tails of the distributions that error bounds are made of, to about 10 digits.
  *
  * Methods: the gamma function by Lanczos' series, the incomplete gamma and beta functions by series and continued fractions
- * (Abramowitz and Stegun 6.5, 26.5.8), quantiles by bisection: monotone functions leave nothing to go wrong, and a quantile is asked for
- * once a row and interval, not once a sample.
+ * (Abramowitz and Stegun 6.5, 26.5.8), quantiles by bisection: nothing can go wrong with monotone functions, and a quantile is needed once
+ * per row and interval, not per sample.
  *
  * @module
  */
@@ -95,14 +95,14 @@ function nonZero(x: number): number {
   return Math.abs(x) < TINY ? TINY : x;
 }
 
-/** Below what a share `p` of the gamma distribution of this shape lies. */
+/** The `p` quantile of the gamma distribution of this shape. */
 function gammaQuantile(p: number, shape: number): number {
   if (p <= 0) return 0;
   // Wilson and Hilferty's cube, widened until it encloses the quantile.
   const z = normalQuantile(p);
   const root = 1 - 1 / (9 * shape) + z / (3 * Math.sqrt(shape));
-  // Each look at the distribution takes terms in the hundreds where there are many samples, so bisection looks only where the answer is in
-  // doubt: near the quantile, which Newton's method finds in a few steps.
+  // Evaluating the distribution takes hundreds of terms if there are many samples, so bisection is used only where the answer is in doubt:
+  // near the quantile, which Newton's method finds in a few steps.
   const near = gammaNear(p, shape, shape * root ** 3);
   const doubt = near * DOUBT;
   const below = (x: number): boolean => near > 0 && Math.abs(x - near) > doubt ? x < near : gammaBelow(shape, x) < p;
@@ -113,7 +113,7 @@ function gammaQuantile(p: number, shape: number): number {
   return bisect(low, high, below);
 }
 
-/** How far Newton's method may be off, as a share of what it finds; it is right to about 12 digits. */
+/** How far Newton's method may be off, relative to its result; it is right to about 12 digits. */
 const DOUBT = 1e-10;
 /** Below this shape the density is too steep for Newton's method, and above that one rounding puts more than {@linkcode DOUBT} into doubt. */
 const LEAST_SHAPE = 5;
@@ -127,23 +127,23 @@ function gammaNear(p: number, shape: number, x: number): number {
     const step = (gammaBelow(shape, x) - p) / Math.exp((shape - 1) * Math.log(x) - x - logNorm);
     if (!(Math.abs(step) < x / 2)) return NaN;
     x -= step;
-    // It squares the error: the next step would be below the last digit.
+    // Each step squares the error, so the next one would be below the last digit.
     if (Math.abs(step) < x * 1e-7) return x;
   }
   return NaN;
 }
 
-/** Below what a share `p` of the chi-squared distribution lies. */
+/** The `p` quantile of the chi-squared distribution. */
 export function chiSquaredQuantile(p: number, degrees: number): number {
   return 2 * gammaQuantile(p, degrees / 2);
 }
 
-/** Below what a share `p` of the beta distribution lies. */
+/** The `p` quantile of the beta distribution. */
 export function betaQuantile(p: number, a: number, b: number): number {
   return bisect(0, 1, (x) => betaBelow(a, b, x) < p);
 }
 
-/** Below what a share `p` of the normal distribution lies: Acklam's rational approximation, within 1.2e-9. */
+/** The `p` quantile of the normal distribution: Acklam's rational approximation, within 1.2e-9. */
 export function normalQuantile(p: number): number {
   if (p <= 0) return -Infinity;
   if (p >= 1) return Infinity;
@@ -162,7 +162,7 @@ export function normalQuantile(p: number): number {
     (((((-54.47609879822406 * r + 161.5858368580409) * r - 155.6989798598866) * r + 66.80131188771972) * r - 13.28068155288572) * r + 1);
 }
 
-/** Halves an interval around where `below` turns false until nothing is left between its ends. */
+/** Halves the interval around the point where `below` turns false until nothing is left between its ends. */
 function bisect(low: number, high: number, below: (x: number) => boolean): number {
   for (let i = 0; i < 200; i++) {
     const middle = (low + high) / 2;

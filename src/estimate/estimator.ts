@@ -1,8 +1,8 @@
 /**
  * From samples to answers: who talks, how much, and how sure that is.
  *
- * Each sample stands for N packets, N being its own: rates and probabilities may be mixed. Losses and segmentation offload are corrected for.
- * Everything is bounded in memory, and time is an argument.
+ * Each sample stands for its own N packets: rates and probabilities may be mixed. Losses and segmentation offload are corrected for.
+ * Memory is bounded, and time is an argument.
  *
  * @module
  */
@@ -19,12 +19,12 @@ import { TopKeys } from "./top_keys.ts";
 
 /** How to estimate. */
 export interface EstimatorOptions {
-  /** Keys by which flows are told apart, with commas between. Defaults to `"ipsource,ipdestination"`. */
+  /** Keys that tell flows apart, separated by commas. Defaults to `"ipsource,ipdestination"`. */
   by?: string | undefined;
-  /** How many flows are kept at most: up to here everything is exact. Defaults to 4096. */
+  /** Maximum number of flows kept; up to this number everything is exact. Defaults to 4096. */
   flows?: number | undefined;
   /**
-   * Time constants of decay in seconds, for rates of now: each stands for a window of twice as many. `Infinity` keeps everything until
+   * Time constants of decay in seconds, for rates of now: each stands for a window twice as long. `Infinity` keeps everything until
    * {@linkcode Estimator.restart}. Flows are ranked by the first. Defaults to `[Infinity]`.
    */
   taus?: readonly number[] | undefined;
@@ -34,7 +34,7 @@ export interface EstimatorOptions {
    */
   oneIn?: number | undefined;
   /**
-   * Only these samples are counted; losses are made up for by all of them. (A stage before the estimator would let the few that it picks
+   * Count only these samples; losses are still made up for by all of them. (A stage before the estimator would let the few that it picks
    * stand for everything that was lost.) Defaults to all samples.
    */
   only?: Stage | undefined;
@@ -44,7 +44,7 @@ export interface EstimatorOptions {
 export interface FlowEstimate {
   /** The texts of the keys. */
   readonly by: readonly string[];
-  /** Number of samples of it. */
+  /** Number of its samples. */
   readonly samples: number;
   /** Estimated packets. */
   readonly packets: number;
@@ -60,7 +60,7 @@ export interface FlowEstimate {
   readonly share: number;
   /** Bounds of the share at 95 %. */
   readonly shareRange: Interval;
-  /** How many of the bytes may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
+  /** Maximum number of these bytes that may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
   readonly overcountAtMost: number;
   /** Which of the figures are sure by the counters of the kernel, see {@linkcode calibrate}; absent if none is. */
   readonly calibrated?: readonly ("packets" | "bytes")[] | undefined;
@@ -68,9 +68,9 @@ export interface FlowEstimate {
 
 /** One device and direction. */
 export interface DeviceEstimate extends FlowEstimate {
-  /** Estimated bytes on an Ethernet wire: with padding, check sequences, preambles and gaps (IEEE 802.3). */
+  /** Estimated bytes on an Ethernet wire, including padding, check sequences, preambles and gaps (IEEE 802.3). */
   readonly wireBytes: number;
-  /** Bounds of them at 95 %. */
+  /** Their bounds at 95 %. */
   readonly wireBytesRange: Interval;
 }
 
@@ -80,7 +80,7 @@ export interface Snapshot {
   readonly by: readonly string[];
   /** How many seconds of traffic the figures stand for. */
   readonly seconds: number;
-  /** All of it. */
+  /** All traffic. */
   readonly total: FlowEstimate;
   /** The largest flows, the largest first. */
   readonly flows: readonly FlowEstimate[];
@@ -88,23 +88,23 @@ export interface Snapshot {
   readonly devices: readonly DeviceEstimate[];
   /** How many flows are kept. */
   readonly kept: number;
-  /** Bytes that a flow which is not among the kept ones can have at most. */
+  /** Maximum number of bytes of a flow that is not kept. */
   readonly bound: number;
-  /** Samples that had not all of the keys: they are in the total only. */
+  /** Samples that lack one of the keys; they count only in the total. */
   readonly keyless: number;
-  /** Samples whose size or rate is not known: they are nowhere. */
+  /** Samples whose size or rate is not known; they are not counted anywhere. */
   readonly unusable: number;
-  /** Samples certain to be lost; those that came stand for them. */
+  /** Samples certain to be lost; those that arrived stand for them. */
   readonly lost: number;
-  /** Samples of segmentation offload of which nobody knows how many packets they are. */
+  /** Samples of segmentation offload whose number of packets is not known. */
   readonly unknownSegments: number;
 }
 
-/** What a link without a name of its own can carry. */
+/** MTU assumed if that of the device is not known. */
 const USUAL_MTU = 1500;
 /** Ethernet, two tags. */
 const LINK_HEADER = 22;
-/** How many devices and directions are told apart. */
+/** Maximum number of devices and directions told apart. */
 const MOST_DEVICES = 4096;
 const OTHERS = "others";
 
@@ -116,14 +116,16 @@ export class Estimator {
   readonly #sums: Sums;
   readonly #total: Sums;
   readonly #devices: Sums;
-  /** The same rows, with what they take of the wire for bytes. */
+  /** The same rows, with bytes on the wire instead of bytes. */
   readonly #wire: Sums;
   readonly #increment: Increment;
   readonly #oneIn: number | undefined;
   readonly #only: Stage | undefined;
   /** Which entries of the batch are counted, unless all of them are. */
   #picked = new Uint8Array(0);
-  /** Rows of devices, by direction; by their objects first, since a key of text for each sample would cost more than all else. */
+  /**
+   * Rows of devices, by direction; looked up by object first, since making a text key for each sample would cost more than everything else.
+   */
   readonly #rowsIn = new WeakMap<Device, number>();
   readonly #rowsOut = new WeakMap<Device, number>();
   readonly #deviceRows = new Map<string, number>();
@@ -164,7 +166,8 @@ export class Estimator {
   /**
    * Takes a batch.
    *
-   * @param nowNs When its samples came, in nanoseconds since 1970. Defaults to when it was read; of a recording, to the time of its first entry.
+   * @param nowNs When its samples arrived, in nanoseconds since 1970. Defaults to when it was read; for a recording, to the time of its
+   * first entry.
    */
   take(batch: Batch, nowNs: bigint = batch.recorded && batch.count > 0 ? batch.timeNs(0) : batch.readAtNs): void {
     this.#advance(Number(nowNs) / 1e9);
@@ -184,7 +187,7 @@ export class Estimator {
       const entry = entries[i]!;
       if (entry.type !== "sample") continue;
       const lost = batch.lostBefore(i);
-      // Without losses, which is nearly always, nothing is looked up.
+      // Nearly always there are no losses, and nothing is looked up.
       const factor = !lost && losses.isEven ? 1 : losses.factor(entry.group, entry.nsid, entry.portId, lost);
       if (picked !== undefined && picked[i] === 0) continue;
       const { oneIn = this.#oneIn, originalBytes } = entry;
@@ -205,7 +208,7 @@ export class Estimator {
       const corrected = oneIn * factor;
       if (corrected <= 0) continue;
       const mtu = device?.mtu ?? USUAL_MTU;
-      // The bound needs the largest packet that could have come, not the largest that did.
+      // The bound needs the largest packet possible, not the largest one seen.
       const isSuper = this.#superPackets[row] === 1;
       const { packets, bytes } = segments;
       const mostPackets = isSuper ? Math.max(packets, Math.ceil(SUPER_PACKET / mtu)) : 1;
@@ -229,12 +232,12 @@ export class Estimator {
   }
 
   /**
-   * What is known at this time.
+   * The estimates at this time.
    *
    * @param nowNs The time, in nanoseconds since 1970.
-   * @param top How many flows. Defaults to all that are kept.
-   * @param horizon Which of the time constants, by its place. Defaults to the first. Of the others a flow's figures are what came since it
-   * was kept: at least what it had, if {@linkcode Snapshot.bound} is not 0.
+   * @param top Number of flows to return. Defaults to all that are kept.
+   * @param horizon Index of the time constant. Defaults to the first. For the others, a flow's figures cover only the time since it was
+   * kept, so they are lower bounds if {@linkcode Snapshot.bound} is not 0.
    * @param order What makes a flow large. Defaults to bytes.
    */
   snapshot(nowNs: bigint, top: number = Infinity, horizon = 0, order: "bytes" | "packets" = "bytes"): Snapshot {
@@ -264,7 +267,7 @@ export class Estimator {
     };
     const flows = this.#flows;
     const weight = this.#decay.weights[0]!;
-    // The order is that of the first horizon; any other is made of the flows that are kept.
+    // Flows are kept in the order of the first horizon; any other order is made from the flows that are kept.
     let ranked = flows.ranked();
     if (horizon !== 0 || order === "packets") {
       const sizes = Float64Array.from(ranked, (_, slot) => this.#sums.sum(slot, horizon, order));

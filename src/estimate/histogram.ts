@@ -24,7 +24,7 @@ export class LogHistogram {
   #zeros = 0;
   readonly #buckets = new Float64Array(BUCKETS);
 
-  /** Enters a value. What is below 1 counts as 0. */
+  /** Enters a value. Values below 1 count as 0. */
   add(value: number, weight = 1): void {
     this.total += weight;
     this.sum += value * weight;
@@ -34,7 +34,7 @@ export class LogHistogram {
     else this.#buckets[Math.min(BUCKETS - 1, Math.floor(Math.log(value) / LOG_GROWTH))]! += weight;
   }
 
-  /** Below what a share `p` of the weight lies; `undefined` if nothing was entered. */
+  /** The `p` quantile; `undefined` if nothing was entered. */
   quantile(p: number): number | undefined {
     if (this.total === 0) return undefined;
     let left = p * this.total - this.#zeros;
@@ -52,7 +52,7 @@ export class LogHistogram {
     let sum = this.#zeros;
     let i = 0;
     for (const bound of bounds) {
-      // A bucket counts with the bound that its middle is below.
+      // A bucket counts towards the first bound above its middle.
       for (; i < BUCKETS && Math.exp((i + 0.5) * LOG_GROWTH) <= bound; i++) sum += this.#buckets[i]!;
       result.push(sum);
     }

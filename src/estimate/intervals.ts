@@ -1,10 +1,10 @@
 /**
- * Error bounds of what samples stand for. All are of two sides; the default confidence is 95 %.
+ * Error bounds of estimates from samples. All are two-sided; the default confidence is 95 %.
  *
- * Sampling by tc is a coin thrown for each packet (Bernoulli), so a total is estimated by Horvitz and Thompson: the sum of N times the value
- * over the samples, each with its own N. Normal intervals are far too narrow where samples are few and sizes differ, and go below 0;
- * the gamma interval of Fay and Feuer (Statistics in Medicine 16, 1997, 791-801) is not, and is the exact Poisson interval if all weights
- * are equal.
+ * tc samples each packet independently with the same probability (Bernoulli), so a total is estimated by Horvitz and Thompson: the sum of N
+ * times the value over the samples, each with its own N. Normal intervals are far too narrow if samples are few and sizes differ, and go
+ * below 0; the gamma interval of Fay and Feuer (Statistics in Medicine 16, 1997, 791-801) is not, and is the exact Poisson interval if all
+ * weights are equal.
  *
  * @module
  */
@@ -24,8 +24,8 @@ export interface WeightedSum {
   /** The variance of the estimate: the sum of N·(N−1)·x². 0 if every packet was sampled. */
   readonly variance: number;
   /**
-   * The largest weight that a sample *can* have: N times the largest packet. The largest one seen is not enough: it makes the upper
-   * bound too low where samples are few.
+   * The largest weight that a sample *can* have: N times the largest packet. The largest one seen is not enough: it makes the upper bound
+   * too low if samples are few.
    */
   readonly largest: number;
 }
@@ -38,7 +38,7 @@ export function gammaInterval({ sum, squares, variance, largest }: WeightedSum, 
   const more = sum + largest;
   const moreSquares = squares + largest * largest;
   const high = moreSquares / (2 * more) * chiSquaredQuantile(1 - tail, 2 * more * more / moreSquares);
-  // Poisson's variance is that of N without end; if every second packet is sampled, half of it is left.
+  // Poisson's variance is the limit for large N; if every second packet is sampled, only half of it is left.
   const narrower = Math.sqrt(Math.min(1, variance / squares));
   return [sum - (sum - low) * narrower, sum + (high - sum) * narrower];
 }
@@ -73,7 +73,7 @@ export function binomialInterval(count: number, of: number, confidence: number =
  */
 export function shareInterval(part: number, [partLow, partHigh]: Interval, whole: number, [wholeLow, wholeHigh]: Interval): Interval {
   const rest = Math.max(0, whole - part);
-  // What of the whole's uncertainty is not the part's is the rest's: those of independent sums add up in squares.
+  // Uncertainties of independent sums add up in squares, so the rest has what the whole has beyond the part.
   const left = (of: number, own: number): number => Math.sqrt(Math.max(0, of * of - own * own));
   const restLow = Math.max(0, rest - left(whole - wholeLow, part - partLow));
   const restHigh = rest + left(wholeHigh - whole, partHigh - part);
@@ -81,7 +81,10 @@ export function shareInterval(part: number, [partLow, partHigh]: Interval, whole
   return [low, partHigh > 0 ? partHigh / (partHigh + restLow) : 0];
 }
 
-/** How likely a count at least this far from what is expected is, if each of `of` is counted with this probability: the exact test of two sides. */
+/**
+ * The probability of a count at least this far from the expected one, if each of `of` is counted with this probability: the exact two-sided
+ * test.
+ */
 export function binomialTest(count: number, of: number, probability: number): number {
   const below = count >= of ? 1 : betaBelow(of - count, count + 1, 1 - probability);
   const above = count <= 0 ? 1 : betaBelow(count, of - count + 1, probability);

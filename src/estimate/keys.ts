@@ -1,5 +1,5 @@
 /**
- * What flows are told apart by: fields of the packet (src/packet/flow_key.ts) and of the sample.
+ * Keys that tell flows apart: fields of the packet (src/packet/flow_key.ts) and of the sample.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import { type Batch, sampledIfindex } from "../stream/batch.ts";
 export interface Key {
   /** The name. */
   readonly name: string;
-  /** The most bytes that a value has. */
+  /** Maximum size of a value, in bytes. */
   readonly size: number;
   /** Writes the value of entry `i`, a sample, from `at` on. Returns the number of bytes; -1 if the sample does not have it. */
   write(batch: Batch, i: number, into: Uint8Array, at: number): number;
-  /** Where it is in packets with headers as this one; `undefined` if it is written otherwise. */
+  /** Where it is in packets with headers like these; `undefined` if it cannot be copied from the packet. */
   place?(packet: Headers): KeyPlace | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
@@ -27,7 +27,7 @@ export const DEFAULT_KEYS = "ipsource,ipdestination";
 
 const NOWHERE = -1;
 const MOST_COOKIE = 16;
-/** Names of devices have up to 15 bytes; of other names so much is told apart. */
+/** Names of devices have up to 15 bytes; longer names are cut at this length. */
 const MOST_NAME = 32;
 
 const encoder = new TextEncoder();
@@ -137,30 +137,30 @@ export function keyOf(name: string): Key | undefined {
   };
 }
 
-/** For so many stacks of headers it is remembered where the keys are: links have a few, and anybody can make up more. */
+/** Maximum number of header stacks for which the places of the keys are remembered: links have a few, but anybody can make up more. */
 const MOST_STACKS = 256;
-/** The kinds of so many headers fit into a number. */
+/** The kinds of this many headers fit into a number. */
 const MOST_REMEMBERED = 6;
 
 /** Several keys as one: the bytes of each value after its size. */
 export class FlowKey {
   /** The keys in the order in which they were asked for. */
   readonly keys: readonly Key[];
-  /** The most bytes that all of them have. */
+  /** Maximum size of all values together, in bytes. */
   readonly size: number;
   /** What {@linkcode FlowKey.write} writes into. */
   readonly bytes: Uint8Array;
-  /** Where each key is, by the kinds of a packet's headers: nearly all packets have the headers of one before. */
+  /** Where each key is, by the kinds of a packet's headers: nearly all packets have the same headers as an earlier one. */
   readonly #stacks = new Map<number, readonly (KeyPlace | undefined)[]>();
-  /** The headers of the packet before, and where its keys were. */
+  /** The headers of the previous packet, and where its keys were. */
   #stack = -1;
   #places: readonly (KeyPlace | undefined)[];
   readonly #nowhere: readonly undefined[];
 
   /**
-   * Keys by their names, with commas between: `"ipsource,tcpdestinationport"`.
+   * Keys by name, separated by commas: `"ipsource,tcpdestinationport"`.
    *
-   * @throws {ArgumentError} for a name that is no key.
+   * @throws {ArgumentError} for an unknown name.
    */
   constructor(names: string) {
     const list = names.split(",").map((name) => name.trim()).filter((name) => name !== "");

@@ -1,19 +1,18 @@
 /**
- * Corrects the rate for samples that were lost: those that arrived stand for the others too. A loss is spread over the samples of the
- * same group and producer that come after it, soon, since it came in a burst: dividing by a share of the whole run would raise
- * quiet times and lower peaks.
+ * Corrects the rate for lost samples: those that arrived stand for the others too. Losses come in bursts, so each is spread over the next
+ * samples of the same group and producer; one factor for the whole run would raise quiet times and lower peaks.
  *
  * @module
  */
 
 import { producerKey } from "../stream/producer.ts";
 
-/** Over about so many samples a loss is spread. */
+/** A loss is spread over about this many samples. */
 const HORIZON = 64;
-/** So many groups are told apart; beyond, losses are spread over all others together. */
+/** Maximum number of groups told apart; losses of all others are spread over them together. */
 const MOST_GROUPS = 4096;
 
-/** What each group still owes. */
+/** The losses of each group that are still to be made up for. */
 export class LossCorrection {
   readonly #owed = new Map<string | number, number>();
 
@@ -24,13 +23,13 @@ export class LossCorrection {
     return sum;
   }
 
-  /** Whether nothing is left to be made up for: then the rate of a sample before which none was lost stays as it is. */
+  /** Whether nothing is left to be made up for: then a sample without losses before it keeps its rate. */
   get isEven(): boolean {
     return this.#owed.size === 0;
   }
 
   /**
-   * By what the rate of a sample is to be multiplied.
+   * The factor by which to multiply the rate of a sample.
    *
    * @param lost The samples of its group and producer that are missing right before it; `undefined` if its producer numbers nothing.
    */

@@ -1,9 +1,9 @@
 /**
- * Where the same packet is sampled more than once: at a bridge and at its port, at a VLAN and at the device below, at both ends of a veth
- * pair, on the way in and on the way out.
+ * Finds where the same packet is sampled more than once: at a bridge and at its port, at a VLAN and at the device below, at both ends of a
+ * veth pair, on the way in and on the way out.
  *
- * The samples themselves cannot tell: of a packet that two samplers see, both pick it once in N * N times. So it is the topology that is
- * looked at, and of forwarded packets the device that they came in by, which the kernel names with those that leave.
+ * The samples themselves do not show it: two samplers both pick the same packet only once in N * N times. So the topology decides, and for
+ * forwarded packets the input device, which the kernel reports with samples of packets that leave.
  *
  * @module
  */
@@ -17,21 +17,21 @@ export interface Point {
   readonly direction: "in" | "out";
 }
 
-/** Two places that the same packet passes. */
+/** Two places that the same packets pass. */
 export interface Overlap {
   /**
-   * Why it passes both: one device is a `port` of the other, or stands on it (`stacked`), they are the two ends of a pair (`peer`), or the
-   * packet is passed on from one to the other (`forwarded`).
+   * Why they pass both: one device is a `port` of the other or is stacked on it (`stacked`), the devices are the two ends of a pair
+   * (`peer`), or packets are forwarded from one to the other (`forwarded`).
    */
   readonly how: "port" | "stacked" | "peer" | "forwarded";
-  /** Both places: the lower one first, or where the packet is first. */
+  /** Both places: the lower one first, or the one that packets pass first. */
   readonly points: readonly [Point, Point];
 }
 
-/** Kinds of devices whose "device below" is the other end: what one sends the other receives. */
+/** Kinds of devices whose "lower device" is the other end of a pair: each receives what the other sends. */
 const PAIRS: ReadonlySet<string | undefined> = new Set(["veth", "netkit", "vxcan"]);
 
-/** Which devices stand on which. */
+/** Which devices are stacked on which. */
 export class Topology {
   readonly #byName = new Map<string, Link>();
   readonly #byIndex = new Map<number, Link>();
@@ -76,12 +76,12 @@ export class Topology {
     return master !== undefined && this.#byIndex.has(master);
   }
 
-  /** Whether it stands on another device. */
+  /** Whether it is stacked on another device. */
   hasLower(index: number): boolean {
     return this.#below.has(index);
   }
 
-  /** Whether another device stands on it. */
+  /** Whether another device is stacked on it. */
   hasUpper(index: number): boolean {
     return this.#above.has(index);
   }
@@ -94,7 +94,7 @@ export class Topology {
     return peer?.lowerIndex === index ? peer : undefined;
   }
 
-  /** The pairs of these places that the same packet passes, apart from what is passed on. */
+  /** The pairs of these places that the same packets pass, except by forwarding. */
   overlaps(points: readonly Point[]): Overlap[] {
     const keys = new Set(points.map(keyOf));
     const found: Overlap[] = [];
@@ -112,7 +112,7 @@ export class Topology {
     return found;
   }
 
-  /** The devices below, and below these, each once; and how the first of them on the way is below. */
+  /** All devices below, directly and indirectly, each once; with the relation of the first one on the way. */
   #allBelow(link: Link): Map<Link, "port" | "stacked"> {
     const all = new Map<Link, "port" | "stacked">();
     const visit = (upper: Link, first: "port" | "stacked" | undefined): void => {

@@ -1,5 +1,5 @@
 /**
- * What was on the wire of a packet that segmentation offload hands to the sampler in one piece of up to 64 KiB and more. The kernel's own
+ * The packets on the wire that segmentation offload hands to the sampler as one, of up to 64 KiB and more. The kernel's own
  * counter of a tc action counts the same way (net/core/gso.c, `qdisc_pkt_len_init` in net/core/dev.c): segments, each with its headers.
  *
  * @module
@@ -7,11 +7,11 @@
 import { AH, ESP, ETHERNET, IPV4, IPV6, MPLS, TCP, UDP, VLAN } from "../packet/header.ts";
 import type { PacketView } from "../packet/packet_view.ts";
 
-/** How many packets of which size in all a sampled one stands for. */
+/** The packets on the wire that one sampled packet stands for. */
 export interface Segments {
   /** Number of packets. */
   packets: number;
-  /** Their bytes, headers of the link included, without frame check sequences. */
+  /** Their size in bytes, link headers included, without frame check sequences. */
   bytes: number;
   /** Whether the number is not known: an offload whose segment size is nowhere in the packet (UDP). */
   unknown: boolean;
@@ -19,16 +19,16 @@ export interface Segments {
 
 /** How long a packet is that segmentation offload hands over in one piece, unless it is larger still (BIG TCP). */
 export const SUPER_PACKET_BYTES = 65_535;
-/** Ethernet's own, if nobody says otherwise. */
+/** Ethernet's default. */
 const USUAL_MTU = 1500;
-/** The largest packet that a link carries as one; longer ones were not cut yet, whatever the link. */
+/** The largest packet that any link carries; longer ones were not segmented yet, whatever the link. */
 const JUMBO_BYTES = 9216;
 
 /**
  * Counts the segments of a packet.
  *
  * @param packet Its headers.
- * @param bytes How long it was, in bytes.
+ * @param bytes Its original size in bytes.
  * @param mtu Of the device that it was sampled on; `undefined` if it is not known.
  * @param into Takes the result.
  * @returns Whether it was longer than the device carries.
@@ -37,7 +37,7 @@ export function countSegments(packet: PacketView, bytes: number, mtu: number | u
   into.packets = 1;
   into.bytes = bytes;
   into.unknown = false;
-  // Nearly every packet is shorter than any link's most.
+  // Nearly every packet is shorter than the smallest MTU.
   if (bytes <= (mtu ?? USUAL_MTU)) return false;
   const { kinds, offsets, count, start } = packet;
   let network = 0;
@@ -83,7 +83,7 @@ const GAP_BYTES = 20;
 /** What each frame takes of an Ethernet link beside its own bytes, if these are enough for one. */
 export const FRAME_OVERHEAD_BYTES = FCS_BYTES + GAP_BYTES;
 
-/** What a frame of so many bytes, without its check sequence, takes of an Ethernet link: IEEE 802.3. */
+/** Bytes that a frame of this size, without its check sequence, occupies on an Ethernet link: IEEE 802.3. */
 export function wireBytes(frameBytes: number): number {
   return Math.max(frameBytes + FCS_BYTES, LEAST_FRAME_BYTES) + GAP_BYTES;
 }

@@ -1,7 +1,7 @@
 /**
- * Sums of what samples stand for, with what an error bound needs, over several horizons at once: each decays with a time constant of its own, or
- * not at all. Forward decay (Cormode, Shkapenyuk, Srivastava, Xu, ICDE 2009): what comes later weighs more, so that nothing that is kept has
- * to be touched as time passes.
+ * Estimated sums, with the values that error bounds need, over several horizons at once: each decays with its own time constant, or not at
+ * all. Forward decay (Cormode, Shkapenyuk, Srivastava, Xu, ICDE 2009): later samples weigh more, so that stored sums need no update as time
+ * passes.
  *
  * @module
  */
@@ -15,14 +15,14 @@ export interface Estimate {
   readonly range: Interval;
 }
 
-/** Above this exponent the weights are brought back to 1, long before they overflow at 709. */
+/** Above this exponent the weights are scaled back to 1, long before they overflow at 709. */
 const MOST_EXPONENT = 300;
 
-/** The weights of now in each horizon, and how sums of earlier weights are read. */
+/** The current weights in each horizon, and how to read sums of earlier weights. */
 export class Decay {
   /** Time constants in seconds; Infinity does not decay. */
   readonly taus: readonly number[];
-  /** The weight of a sample of now, in each horizon. */
+  /** The weight of a sample taken now, in each horizon. */
   readonly weights: Float64Array;
   #landmark = NaN;
   #begin = NaN;
@@ -33,11 +33,11 @@ export class Decay {
   }
 
   /**
-   * Sets the time, in seconds. Returns by what each horizon's sums have to be multiplied because the weights were brought back to 1; `undefined`
-   * nearly always.
+   * Sets the time, in seconds. Returns the factors to multiply each horizon's sums by if the weights were scaled back to 1; nearly always
+   * `undefined`.
    */
   advance(now: number): Float64Array | undefined {
-    // Clocks are set: what comes from before the beginning counts as of then.
+    // Clocks are set back: samples from before the start count as taken at the start.
     if (!(this.#landmark <= now)) {
       if (Number.isNaN(this.#begin)) this.#begin = now;
       this.#landmark = Number.isNaN(this.#landmark) ? now : this.#landmark;
@@ -57,7 +57,10 @@ export class Decay {
     return factors;
   }
 
-  /** How many seconds of traffic the sums of horizon `h` stand for: its time constant, and less while it fills. Of a horizon without decay all of it. */
+  /**
+   * How many seconds of traffic the sums of horizon `h` stand for: its time constant, or less while it fills. Without decay, the whole
+   * time.
+   */
   seconds(h: number, now: number): number {
     const elapsed = Math.max(0, now - this.#begin);
     const tau = this.taus[h]!;
@@ -71,10 +74,10 @@ export class Decay {
   }
 }
 
-/** Columns for each horizon: of packets and of bytes the sum, its squares and its variance. */
+/** Columns for each horizon: sum, sum of squares and variance, of packets and of bytes. */
 const COLUMNS = 6;
 
-/** What a sample adds to each row that it counts in: worked out once. */
+/** What a sample adds to each row that it counts in, computed once. */
 export class Increment {
   /** {@linkcode COLUMNS} for each horizon. */
   readonly terms: Float64Array;
@@ -89,18 +92,18 @@ export class Increment {
   }
 
   /**
-   * Makes it that of a sample.
+   * Sets it to that of a sample.
    *
    * @param oneIn N of "1 in N", corrected for losses.
-   * @param packets How many packets the sampled one is.
-   * @param bytes How many bytes they have.
-   * @param mostPackets How many one sample can be at most, and how many bytes.
+   * @param packets Number of packets that the sampled one stands for on the wire.
+   * @param bytes Their size in bytes.
+   * @param mostPackets Maximum number of packets, and of bytes, of one sample.
    */
   set(oneIn: number, packets: number, bytes: number, mostPackets: number, mostBytes: number): void {
     const { terms } = this;
     const weights = this.#weights;
     const all = oneIn * packets;
-    // Below 1 where a late sample takes back what was counted as lost: then, too, nothing went unseen.
+    // Below 1 if a late sample takes back a counted loss: then, too, nothing went unseen.
     const rest = Math.max(0, 1 - 1 / oneIn);
     for (let h = 0; h < weights.length; h++) {
       const at = h * COLUMNS;
@@ -134,7 +137,7 @@ export class Increment {
 export class Sums {
   readonly #decay: Decay;
   readonly #values: Float64Array;
-  /** Of each row: the largest weight that a packet, and that a byte count, of one sample can have; the samples. */
+  /** For each row: the largest weight that one sample can have in packets and in bytes, and the number of samples. */
   readonly #largest: Float64Array;
   readonly #samples: Float64Array;
 
@@ -164,7 +167,7 @@ export class Sums {
     this.#samples[row]!++;
   }
 
-  /** Adds the bytes of a sample to a row of which nobody asks for packets. */
+  /** Adds only the bytes of a sample, to a row whose packets nobody asks for. */
   addBytes(row: number, { terms, mostBytes }: Increment): void {
     const values = this.#values;
     let at = row * terms.length;

@@ -2,13 +2,13 @@
  * The keys with the largest sums, in bounded memory: Space-Saving (Metwally, Agrawal, El Abbadi, ICDT 2005).
  *
  * Up to its capacity it is exact. Beyond, a new key takes the place of the one with the smallest sum and inherits that sum as its error: no
- * sum is told too small, by at most its error too large, and every key whose true sum is above the smallest sum is there. With
- * weights the bounds hold as they do for counts (Berinde, Indyk, Cormode, Strauss, TODS 35(4), 2010).
+ * sum is too small, each is too large by at most its error, and every key whose true sum is above the smallest sum is kept. With weights
+ * the bounds hold as they do for counts (Berinde, Indyk, Cormode, Strauss, TODS 35(4), 2010).
  *
  * @module
  */
 
-/** Sums by key. All memory is taken at the beginning. */
+/** Sums by key. All memory is allocated at the start. */
 export class TopKeys {
   /** How many keys are kept at most. */
   readonly capacity: number;
@@ -23,7 +23,7 @@ export class TopKeys {
   /** Open addressing with linear probing: slot + 1, or 0. */
   readonly #table: Uint32Array;
   readonly #mask: number;
-  /** A heap of slots with the smallest sum on top, and where each slot is in it. Made when a key has to make room for the first time. */
+  /** A heap of slots with the smallest sum on top, and the position of each slot in it. Made the first time a key has to make room. */
   readonly #heap: Uint32Array;
   readonly #places: Uint32Array;
   #size = 0;
@@ -150,7 +150,7 @@ export class TopKeys {
     table[at] = slot + 1;
   }
 
-  /** Takes a slot out of the table, and moves up what was put behind it. */
+  /** Takes a slot out of the table, and moves up the entries after it. */
   #forget(slot: number): void {
     const table = this.#table;
     const mask = this.#mask;
@@ -158,7 +158,7 @@ export class TopKeys {
     while (table[hole] !== slot + 1) hole = hole + 1 & mask;
     for (let at = hole + 1 & mask; table[at] !== 0; at = at + 1 & mask) {
       const home = this.#hashes[table[at]! - 1]! & mask;
-      // It may only move if its home is not between the hole and where it is.
+      // An entry may move only if its home is not between the hole and its present position.
       if ((at - home & mask) >= (at - hole & mask)) {
         table[hole] = table[at]!;
         hole = at;
@@ -167,7 +167,7 @@ export class TopKeys {
     table[hole] = 0;
   }
 
-  /** Until a key has to make room nobody asks which is the smallest. */
+  /** The smallest is not needed until a key has to make room. */
   #heapify(): void {
     this.#evicted = true;
     for (let slot = 0; slot < this.#size; slot++) this.#move(slot, slot);
@@ -196,7 +196,7 @@ export class TopKeys {
   }
 }
 
-/** FNV-1a, and a finish that spreads what differs only in its last bytes. */
+/** FNV-1a, with a finalizer that spreads keys that differ only in their last bytes. */
 export function hashOf(key: Uint8Array, length: number): number {
   let hash = 0x811c9dc5;
   for (let i = 0; i < length; i++) hash = Math.imul(hash ^ key[i]!, 0x01000193);

@@ -1,12 +1,12 @@
 /** Puts a program of classic BPF together: jumps go to labels, however far. */
 import { encodeProgram, type Instruction, JUMP, MOST_INSTRUCTIONS } from "./instructions.ts";
 
-/** A jump that decides something goes no further. */
+/** The farthest that a conditional jump can go. */
 const FARTHEST = 255;
 
 /** Where a jump goes: always forward. */
 export interface Label {
-  /** The instruction, counted without what long jumps add. */
+  /** Index of the instruction, not counting those that long jumps add. */
   at: number;
 }
 
@@ -15,13 +15,13 @@ export function label(): Label {
   return { at: -1 };
 }
 
-/** An instruction whose jumps are not distances yet. */
+/** An instruction whose jumps are not yet resolved to distances. */
 interface Step {
   readonly code: number;
   readonly constant: number;
   /** Of a jump. */
   readonly yes?: Label;
-  /** Of a jump that decides something. */
+  /** Of a conditional jump. */
   readonly no?: Label;
 }
 
@@ -34,21 +34,21 @@ export class Assembler {
     this.#steps.push({ code, constant });
   }
 
-  /** Adds a jump, which decides something if there are two labels. */
+  /** Adds a jump; it is conditional if there are two labels. */
   jump(code: number, constant: number, yes: Label, no?: Label): void {
     this.#steps.push(no ? { code, constant, yes, no } : { code, constant, yes });
   }
 
-  /** The label is here. */
+  /** Places the label here. */
   place(label: Label): void {
     label.at = this.#steps.length;
   }
 
   /**
-   * The program with its jumps as distances; those that are too long for 8 bits get jumps without a condition, of 32 bits, behind them.
+   * The program with its jumps as distances. Those that are too long for 8 bits are followed by unconditional jumps, which have 32 bits.
    *
    * @param refuse Makes the error about a program that is too long.
-   * @param most The most instructions, by default what the kernel takes.
+   * @param most Maximum number of instructions. Defaults to the kernel's limit.
    */
   assemble(refuse: (why: string) => Error, most: number = MOST_INSTRUCTIONS): Uint8Array<ArrayBuffer> {
     const steps = this.#steps;

@@ -1,4 +1,6 @@
-/** Classic BPF that reads the attributes of a netlink message, which the kernel looks for (`bpf_skb_get_nlattr` in net/core/filter.c). */
+/**
+ * Classic BPF that reads the attributes of a netlink message, which the kernel finds for it (`bpf_skb_get_nlattr` in net/core/filter.c).
+ */
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { htons, LITTLE } from "../wire/native.ts";
@@ -23,7 +25,7 @@ import {
 import type { Run } from "./known_devices.ts";
 import { TestCode } from "./test_code.ts";
 
-/** Where the first attribute begins, behind the headers of netlink and generic netlink. */
+/** Where the first attribute begins, after the headers of netlink and generic netlink. */
 export const ATTRIBUTES: number = NLMSG_HDRLEN + GENL_HDRLEN;
 /** `struct nlattr`. */
 export const NLA_HDRLEN = 4;
@@ -34,10 +36,10 @@ export const FREE_WORDS: number = SCRATCH[0];
 
 /** Writes code about attributes. */
 export abstract class AttributeCode extends TestCode {
-  /** Where it goes on with a message that passes, also because it is not certain that it may not. */
+  /** Where the program continues with a message that passes, including one that is let through in doubt. */
   protected readonly accept: Label = label();
 
-  /** Goes to where the run of the number in A leads: each step halves what is left. */
+  /** Jumps to the label of the run that the number in A is in: binary search. */
   protected search<Common>(runs: readonly Run<Common>[], to: (run: Run<Common>) => Label, otherwise: Label): void {
     const { code } = this;
     if (runs.length === 0) return code.jump(JUMP, 0, otherwise);
@@ -53,7 +55,7 @@ export abstract class AttributeCode extends TestCode {
     this.search(runs.slice(0, middle), to, otherwise);
   }
 
-  /** Gets the place of an attribute into X, and the same into A. */
+  /** Loads the offset of an attribute into X and A. */
   protected find(type: number, absent: Label): void {
     const { code } = this;
     code.add(LDX_IMMEDIATE, type);
@@ -62,12 +64,12 @@ export abstract class AttributeCode extends TestCode {
     code.add(MOVE_A_TO_X);
   }
 
-  /** The attribute at X is of so many bytes, or it is not for this program to judge. */
+  /** Checks that the attribute at X has this many bytes; if not, the message passes, because this program cannot judge it. */
   protected expect(type: number, bytes: number): void {
     this.go(LD_INDIRECT[4], 0, JUMP_EQUAL, header(type, bytes), undefined, this.accept);
   }
 
-  /** Gets a number of 16 bits into A, `offset` behind X. */
+  /** Loads the 16-bit number at X + `offset` into A. */
   protected u16(offset: number): void {
     const { code } = this;
     if (!LITTLE) return code.add(LD_INDIRECT[2], offset);
@@ -79,7 +81,7 @@ export abstract class AttributeCode extends TestCode {
     code.add(ALU["|"] | WITH_X);
   }
 
-  /** Gets a number of 32 bits into A, `offset` behind X. */
+  /** Loads the 32-bit number at X + `offset` into A. */
   protected u32(offset: number): void {
     const { code } = this;
     code.add(LD_INDIRECT[4], offset);
@@ -103,7 +105,7 @@ export abstract class AttributeCode extends TestCode {
     }
   }
 
-  /** Gets something into A and decides it; a label that is missing is right behind. */
+  /** Loads something into A and jumps by it; a missing label means the next instruction. */
   protected go(load: number, from: number, jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
     this.code.add(load, from);
     this.decide(jump, constant, yes, no);
@@ -116,7 +118,7 @@ export abstract class AttributeCode extends TestCode {
   }
 }
 
-/** The header of an attribute as a load finds it. */
+/** The header of an attribute as a load reads it. */
 export function header(type: number, bytes: number): number {
   const [size, kind] = [htons(NLA_HDRLEN + bytes), htons(type)];
   return (size * 0x10000 + kind) >>> 0;

@@ -1,5 +1,5 @@
 /**
- * Filters as programs of classic BPF, for what takes packets: a packet socket, tc's `bpf` classifier, a tap.
+ * Filters as classic BPF programs, for anything that takes packets: a packet socket, tc's `bpf` classifier, a tap.
  * Source: Documentation/networking/filter.rst, include/uapi/linux/bpf_common.h and filter.h.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
@@ -18,10 +18,10 @@ const WHOLE = 0xffffffff;
  * Compiles an expression of pcap-filter(7) to a program of classic BPF (`struct sock_filter`, 8 bytes an instruction) for packets that
  * begin with `first`. It returns `keepBytes`, by default the whole packet, for one that matches, and 0 for all others.
  *
- * A packet of which the kernel keeps the VLAN tag beside the bytes has no tag here.
+ * If the kernel keeps a packet's VLAN tag beside its bytes, the packet has no tag here.
  *
- * @throws {FilterError} if the expression is none, asks for something that only samples have, or for a
- * packet inside a tunnel, or is too long for the kernel.
+ * @throws {FilterError} if the expression is invalid, asks for something that only samples have or for a packet inside a tunnel, or is too
+ * long for the kernel.
  */
 export function compileBpf(expression: string, first: FirstHeader, keepBytes: number = WHOLE): Uint8Array<ArrayBuffer> {
   const tree = parseFilter(expression);
@@ -35,9 +35,9 @@ export function compileBpf(expression: string, first: FirstHeader, keepBytes: nu
 
 /** How to compile a test, for {@linkcode compileTest}. */
 export interface CompileOptions {
-  /** The answer for packets that match. Defaults to the whole packet. */
+  /** The return value for packets that match. Defaults to the whole packet. */
   readonly keepBytes?: number;
-  /** The most instructions. Defaults to what the kernel takes. */
+  /** Maximum number of instructions. Defaults to the kernel's limit. */
   readonly most?: number;
 }
 
@@ -54,7 +54,7 @@ export function compileTest(
   return new PacketCode(refuse).compile(test, keepBytes, most);
 }
 
-/** What the kernel is asked to filter is the packet. */
+/** Code for programs that are given the packet itself. */
 class PacketCode extends TestCode {
   compile(test: Test, keepBytes: number, most: number | undefined): Uint8Array<ArrayBuffer> {
     const accept = label();

@@ -1,21 +1,21 @@
 /**
- * What a filter does with a packet: loads and comparisons, as libpcap generates them. The predicate and the program for the
+ * The loads and comparisons that a filter makes on a packet, as libpcap generates them. The predicate and the program for the
  * kernel are both made from this.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
 import type { Relation, SampleTest } from "./language/tree.ts";
 
-/** What is calculated with two values. */
+/** An operation on two values. */
 export type Operation = "+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" | "<<" | ">>";
 
-/** An unsigned number of 32 bits. A load beyond what was captured makes the whole packet one that does not match. */
+/** An unsigned 32-bit number. If a load goes beyond the captured bytes, the packet does not match, whatever the rest says. */
 export type Value =
   | { readonly kind: "number"; readonly value: number }
   /** How long the packet was before it was cut. */
   | { readonly kind: "length" }
   /** Bytes at `offset`, from `index` on if there is one. */
   | { readonly kind: "load"; readonly size: 1 | 2 | 4; readonly offset: number; readonly index: Value | undefined }
-  /** Four times the low half of the byte at `offset`: how long an IPv4 header is. */
+  /** Four times the low half of the byte at `offset`: the length of an IPv4 header. */
   | { readonly kind: "header length"; readonly offset: number }
   /**
    * The VLAN tag that the kernel keeps beside the packet's bytes: whether there is one (1 or 0), its EtherType, its number and priority.
@@ -24,7 +24,7 @@ export type Value =
   | { readonly kind: "tag"; readonly part: "present" | "type" | "control" }
   | { readonly kind: "calculation"; readonly operation: Operation; readonly left: Value; readonly right: Value };
 
-/** How values are compared; `&` is whether they have a bit in common. */
+/** How values are compared; `&` means that they have a bit in common. */
 export type Comparison = Relation | "&";
 
 /** A condition. Terms are tested in their order, and no further than needed. */
@@ -34,9 +34,9 @@ export type Test =
   | { readonly kind: "not"; readonly term: Test }
   | { readonly kind: "compare"; readonly comparison: Comparison; readonly left: Value; readonly right: Value }
   | { readonly kind: "sample"; readonly test: SampleTest }
-  /** Whether it went through a tunnel that is known by this number. */
+  /** Whether it went through a tunnel with this identifier. */
   | { readonly kind: "vni"; readonly value: number }
-  /** What holds for the packet inside of a tunnel, by what that begins with. */
+  /** What must hold for the packet inside a tunnel, depending on what that begins with. */
   | { readonly kind: "inner"; readonly tests: Readonly<Record<FirstHeader, Test>> };
 
 /** A number. */
@@ -50,7 +50,7 @@ export function load(size: 1 | 2 | 4, offset: number, index?: Value): Value {
   return { kind: "load", size, offset, index };
 }
 
-/** Calculates with 32 bits as BPF does; `undefined` where that cannot be done. */
+/** Calculates with 32 bits as BPF does; `undefined` if it cannot be done. */
 export function calculate(operation: Operation, left: number, right: number): number | undefined {
   switch (operation) {
     case "+":
@@ -117,7 +117,7 @@ function joined(kind: "and" | "or", terms: readonly Test[]): Test {
   for (const term of terms) {
     if (term.kind !== "constant") needed.push(...term.kind === kind ? term.terms : [term]);
     else if (term.value !== neutral) {
-      // What stands before it may still look beyond the captured bytes, which is no match either.
+      // The terms before it may still load beyond the captured bytes, which is no match either.
       needed.push(term);
       break;
     }

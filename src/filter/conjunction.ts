@@ -1,10 +1,12 @@
-/** Tests as one list of what bytes have to be. What some terms say of bytes may decide others, such as alternatives. */
+/**
+ * Turns a test into one list of the values that bytes must have. What some terms say about bytes may decide others, such as alternatives.
+ */
 import { all, any, compare as holds, not, type Test, type Value } from "./condition.ts";
 
-/** Bytes that are counted from the first one. */
+/** Region of bytes counted from the start of the frame. */
 export const FRAME = 0;
 
-/** Bytes that are counted from the end of the IPv4 header at `ipv4`. */
+/** Region of bytes counted from the end of the IPv4 header at `ipv4`. */
 export function behindIpv4(ipv4: number): number {
   return ipv4 + 1;
 }
@@ -15,13 +17,13 @@ export interface Limits {
   readonly to: number;
 }
 
-/** Bits that have to have a value, by byte; and fields that have to be within limits. */
+/** Bits that must have a value, by byte; and fields that must be within limits. */
 export class ByteFacts {
-  /** Fields by region, place and size. */
+  /** Fields by region, offset and size. */
   readonly limits: Map<string, Limits> = new Map();
   readonly #bytes = new Map<string, { value: number; mask: number }>();
 
-  /** How many bytes have some. */
+  /** Number of bytes with known bits. */
   get size(): number {
     return this.#bytes.size;
   }
@@ -49,7 +51,7 @@ export class ByteFacts {
     return true;
   }
 
-  /** Takes bits away, and returns them; `undefined`, and nothing happens, unless all of them are known. */
+  /** Removes bits and returns them; unless all of them are known, removes nothing and returns `undefined`. */
   take(region: number, at: number, mask: number): number | undefined {
     const key = `${region}:${at}`;
     const known = this.#bytes.get(key);
@@ -67,7 +69,7 @@ export class ByteFacts {
     this.limits.set(key, { from: Math.max(from, old?.from ?? 0), to: Math.min(to, old?.to ?? 256 ** size - 1) });
   }
 
-  /** Takes the limits of a field away, and returns them. */
+  /** Removes the limits of a field and returns them. */
   takeLimits(region: number, at: number, size: number): Limits | undefined {
     const key = `${region}:${at}:${size}`;
     const limits = this.limits.get(key);
@@ -76,7 +78,7 @@ export class ByteFacts {
   }
 }
 
-/** Bytes at a known place, and which of their bits are looked at. */
+/** Bytes at a known place, and the bits of them that are compared. */
 interface Field {
   readonly region: number;
   readonly at: number;
@@ -85,9 +87,9 @@ interface Field {
 }
 
 /**
- * A test as bits that have to have a value; or why it is no such list, as a clause about a classifier that knows only them.
+ * A test as bits that must have a value; or why it cannot be such a list, as a clause about a classifier that knows nothing else.
  *
- * @param choose May take one of several alternatives for all of them.
+ * @param choose May choose one alternative that stands for all of them.
  */
 export function conjunction(test: Test, choose: (alternatives: readonly Test[]) => Test | undefined): ByteFacts | string {
   const facts = new ByteFacts();
@@ -114,13 +116,13 @@ export function conjunction(test: Test, choose: (alternatives: readonly Test[]) 
   return hard ? whyNot(hard) : facts;
 }
 
-const NEVER = "has no filter for what never matches";
+const NEVER = "has no filter that never matches";
 
 function flat(test: Test): readonly Test[] {
   return test.kind === "and" ? test.terms.flatMap(flat) : [test];
 }
 
-/** What is left of a test where some bytes are known. */
+/** What remains of a test if some bytes are known. */
 function simplified(test: Test, facts: ByteFacts): Test {
   switch (test.kind) {
     case "and":
@@ -156,7 +158,7 @@ function answerOf(test: Test & { kind: "compare" }, facts: ByteFacts): boolean |
   return test.comparison === "!=" && differs ? true : undefined;
 }
 
-/** Notes what a term says of bytes; `undefined` if it says something else. */
+/** Records what a term says about bytes; `undefined` if it says something else. */
 function learn(term: Test, facts: ByteFacts): "learned" | "contradiction" | undefined {
   const negated = term.kind === "not";
   const test = negated ? term.term : term;
@@ -171,7 +173,7 @@ function learn(term: Test, facts: ByteFacts): "learned" | "contradiction" | unde
       if ((wanted & ~field.mask) !== 0) return undefined;
       const same = (test.comparison === "=") !== negated;
       if (same) return note(field, wanted, facts);
-      // Of one bit, what it is not says what it is.
+      // For a single bit, not having one value means having the other.
       return isOneBit(field.mask) ? note(field, ~wanted, facts) : undefined;
     }
     case "&": {
@@ -220,7 +222,7 @@ function wholeMask(size: 1 | 2 | 4): number {
   return size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff;
 }
 
-/** Where a value stands, if it is some bits of bytes at one place. */
+/** The field that a value is, if it consists of bits at one place. */
 function fieldOf(value: Value): Field | undefined {
   if (value.kind === "calculation") {
     const { operation, left, right } = value;

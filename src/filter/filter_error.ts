@@ -1,22 +1,22 @@
 import { ArgumentError } from "../errors.ts";
 
 /**
- * Where in an expression something stands.
+ * A part of an expression.
  *
  * @category Filters
  */
 export interface Span {
   /** The first character. */
   readonly start: number;
-  /** Behind the last one. */
+  /** After the last character. */
   readonly end: number;
 }
 
-/** The most of an expression that a message shows. */
+/** Maximum number of characters of an expression that a message shows. */
 const SHOWN = 72;
 
 /**
- * An expression that is no filter. The message has the place with a mark below it, and says what is expected there.
+ * An invalid filter expression. The message shows the place with a mark below it, and says what is expected there.
  *
  * @category Filters
  */
@@ -25,7 +25,7 @@ export class FilterError extends ArgumentError {
   override readonly name: string = "FilterError";
   /** The expression. */
   readonly expression: string;
-  /** Where in it the trouble begins, counted in characters from 0. */
+  /** Where in it the problem begins, counted in characters from 0. */
   readonly position: number;
 
   /** Makes the error about the part of `expression` at `span`. */
@@ -36,13 +36,13 @@ export class FilterError extends ArgumentError {
   }
 }
 
-/** An expression asks for something that only a stage can tell, such as a sample's group, or what is inside a tunnel. */
+/** An expression asks for something that only a stage can evaluate, such as a sample's group, or what is inside a tunnel. */
 export class StageOnlyError extends FilterError {}
 
 /** The text with a mark below the characters from `start` to `end`. */
 export function pointAt(expression: string, start: number, end: number): string {
   const from = Math.max(0, Math.min(start - 2 * SHOWN / 3, expression.length - SHOWN));
-  // A terminal shall show characters, not obey them; and each has to be as wide as the mark below it.
+  // A terminal must show characters, not obey them; and each must be as wide as the mark below it.
   const line = expression.slice(from, from + SHOWN).replace(/[^\x20-\x7e]/g, (character) => /\s/.test(character) ? " " : "?");
   const width = Math.max(1, Math.min(end, from + SHOWN) - start);
   return `  ${line}\n  ${" ".repeat(start - from)}^${"~".repeat(width - 1)}`;

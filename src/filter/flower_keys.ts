@@ -1,6 +1,6 @@
 /**
- * Which tests are a filter of the classifier flower: those that are one conjunction of what its keys compare.
- * Source: net/sched/cls_flower.c, and `__skb_flow_dissect` in net/core/flow_dissector.c for what flower sees of a packet.
+ * Turns tests into filters of the classifier flower, if they are one conjunction of comparisons that its keys can make.
+ * Source: net/sched/cls_flower.c, and `__skb_flow_dissect` in net/core/flow_dissector.c for how flower sees a packet.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
 import { type MaskedAddress, prefixLength } from "../tc/address.ts";
@@ -10,35 +10,35 @@ import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_T
 import type { Test } from "./condition.ts";
 import { behindIpv4, type ByteFacts, conjunction, FRAME } from "./conjunction.ts";
 
-/** A filter of flower's. */
+/** A flower filter. */
 export interface FlowerMatch {
-  /** The filter's protocol: an EtherType, {@linkcode ETH_P_ALL} for every one. */
+  /** The filter's protocol: an EtherType, or {@linkcode ETH_P_ALL} for all. */
   readonly protocol: number;
   readonly keys: Readonly<FlowerKeys>;
-  /** Which packets flower judges otherwise than the expression; none if it means the same. */
+  /** Packets that flower judges differently from the expression; empty if both mean the same. */
   readonly differences: readonly string[];
 }
 
 const FRAGMENTS = "the first fragment of a packet never matches: flower sees no ports in fragments";
-const EXTENSIONS = "an IPv6 packet also matches if extension headers stand in front of the protocol";
-/** Of what a packet socket sends, the network header is behind the tag (`packet_parse_headers`), where flower looks for the tag. */
-const OTHER_TAGS = "vlan is 802.1Q alone: other tags do not match, nor those that a program sends in frames of its own making";
+const EXTENSIONS = "an IPv6 packet also matches if extension headers come before the protocol";
+/** In packets sent by a packet socket, the network header is after the tag (`packet_parse_headers`), where flower looks for the tag. */
+const OTHER_TAGS = "vlan is 802.1Q only: other tags do not match, nor those in frames that a program builds itself";
 const OTHER_ARP = "ARP matches only if it is a request or a reply, for Ethernet and IPv4";
 
 const HAS_PORTS: ReadonlySet<number> = new Set([IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]);
-/** Headers that flower goes through: it never sees them as a protocol. */
+/** Headers that flower skips: it never sees them as a protocol. */
 const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, IPPROTO_FRAGMENT, 60]);
 const VLAN_TYPES = new Set([ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1]);
 
-/** Where the EtherType of an Ethernet frame stands, and what follows a tag. */
+/** Offsets of the EtherType of an Ethernet frame, and of what follows a tag. */
 const ETHER_TYPE = 12;
 const TAG_SIZE = 4;
 
 /**
- * A test as a filter of flower's.
+ * A test as a flower filter.
  *
- * @param exact Take no filter that judges any packet otherwise.
- * @returns Why there is none, as a clause about flower, if there is none.
+ * @param exact Accept no filter that judges any packet differently.
+ * @returns The filter; or why there is none, as a clause about flower.
  */
 export function flowerMatch(test: Test, first: FirstHeader, exact: boolean): FlowerMatch | string {
   const differences = new Set<string>();
@@ -57,7 +57,7 @@ export function flowerMatch(test: Test, first: FirstHeader, exact: boolean): Flo
   return { ...keys, differences: [...differences] };
 }
 
-/** Any of the EtherTypes of tags: flower has a filter for one of them, which is the usual one. */
+/** Any of the EtherTypes of tags: flower can match only one of them, so it is the usual one. */
 function vlanChoice(alternatives: readonly Test[]): Test | undefined {
   const types = alternatives.map((test) => {
     const same = test.kind === "compare" && test.comparison === "=" ? test : undefined;
@@ -72,7 +72,7 @@ function vlanChoice(alternatives: readonly Test[]): Test | undefined {
   return types.find((one) => one!.type === ETH_P_8021Q)?.test;
 }
 
-/** An IPv6 protocol, right behind the header or behind that of a fragment: flower finds it behind all extension headers. */
+/** An IPv6 protocol, right after the header or after a fragment header: flower finds it after all extension headers. */
 function behindFragment(alternatives: readonly Test[], first: FirstHeader): Test | undefined {
   const [direct, behind, ...more] = alternatives;
   if (more.length > 0 || direct?.kind !== "compare" || behind?.kind !== "and") return undefined;
@@ -86,7 +86,7 @@ function behindFragment(alternatives: readonly Test[], first: FirstHeader): Test
   return isFragment && isProtocol && others.length === 0 && next!.offset >= start + 6 ? direct : undefined;
 }
 
-/** Takes facts about bytes for keys, until none is left. */
+/** Turns facts about bytes into keys, until none is left. */
 class KeyReader {
   readonly #facts: ByteFacts;
   readonly #differences: Set<string>;
@@ -111,8 +111,8 @@ class KeyReader {
         this.#tag(network);
         networkType = keys.vlanEtherType = this.#type(network + 2);
         network += TAG_SIZE;
-        // A second tag has keys of its own, which are not made here.
-        if (networkType !== undefined && VLAN_TYPES.has(networkType)) return "has no key here for a tag behind a tag";
+        // A second tag has its own keys, which are not made here.
+        if (networkType !== undefined && VLAN_TYPES.has(networkType)) return "has no key here for a tag after a tag";
       }
     } else {
       const version = this.#facts.take(FRAME, 0, 0xf0);
@@ -148,7 +148,7 @@ class KeyReader {
         return this.#transport(FRAME, at + 40, IPPROTO_ICMPV6, undefined);
       case ETH_P_ARP:
       case ETH_P_RARP:
-        // The key is the lower byte of the operation; the upper one is 0 in all there are.
+        // The key is the lower byte of the operation; the upper one is 0 in all operations that exist.
         if (this.#facts.has(FRAME, at + 7) && this.#facts.take(FRAME, at + 6, 0xff) === 0) {
           keys.arpOperation = this.#masked(FRAME, at + 7, 1);
         }
@@ -161,7 +161,10 @@ class KeyReader {
     }
   }
 
-  /** What follows the IP header: `region` and `start` say where. IPv4 at `ipv4` says of fragments but the first that they have no ports. */
+  /**
+   * What follows the IP header: `region` and `start` say where. The IPv4 header at `ipv4` says that fragments other than the first have no
+   * ports.
+   */
   #transport(region: number, start: number, icmp: number, ipv4: number | undefined): string | undefined {
     const keys = this.#keys;
     const protocol = keys.ipProtocol;
@@ -171,7 +174,7 @@ class KeyReader {
       for (const [single, several, offset] of [["sourcePort", "sourcePorts", 0], ["destinationPort", "destinationPorts", 2]] as const) {
         const limits = facts.takeLimits(region, start + offset, 2);
         const port = this.#masked(region, start + offset, 2);
-        // Flower takes 0 for "no port", and no range that ends where it begins.
+        // Flower takes 0 for "no port", and rejects a range that ends where it begins.
         if (limits && (port || limits.from === 0 || limits.from >= limits.to)) return "has no key for this range of ports";
         if (port && port.value === 0 && port.mask === undefined) return "takes port 0 for none";
         keys[several] = limits;
@@ -186,7 +189,7 @@ class KeyReader {
     if (looksBehind && ipv4 !== undefined) {
       this.#differences.add(FRAGMENTS);
       if (facts.take(FRAME, ipv4 + 6, 0x1f) !== 0 || facts.take(FRAME, ipv4 + 7, 0xff) !== 0) {
-        return "sees nothing behind the IP header of fragments";
+        return "sees nothing after the IP header of fragments";
       }
     }
     return undefined;
@@ -205,7 +208,7 @@ class KeyReader {
     this.#keys.vlanId = facts.take(FRAME, at, 0x0f)! << 8 | facts.take(FRAME, at + 1, 0xff)!;
   }
 
-  /** A number, and which bits of it are meant. */
+  /** A number, and the mask of its bits that count. */
   #masked(region: number, at: number, size: 1 | 2): MaskedNumber | undefined {
     let value = 0;
     let mask = 0;
@@ -215,11 +218,11 @@ class KeyReader {
       value = value << 8 | (bits === 0 ? 0 : this.#facts.take(region, at + i, bits)!);
     }
     if (mask === 0) return undefined;
-    // As tc sends it: the mask of a port is left out if it is all of it.
+    // As tc sends it: the mask of a port is left out if it covers the whole port.
     return { value, mask: mask === 0xffff ? undefined : mask };
   }
 
-  /** An address, if its bits are those in front: other masks have no form that tc reads. */
+  /** An address, if its bits are a prefix: tc has no form for other masks. */
   #address(at: number, size: 4 | 6 | 16): MaskedAddress | undefined {
     const mask = Uint8Array.from({ length: size }, (_, i) => this.#facts.maskOf(FRAME, at + i));
     if (prefixLength(mask) === undefined) return undefined;

@@ -22,11 +22,11 @@ const PASS = 0xffffffff;
 const MOST_GROUPS = 2040;
 
 /**
- * A classic BPF program for a socket that receives psample multicasts (SO_ATTACH_FILTER): messages of
- * these groups pass, messages of other groups do not, and what has no group passes, so that nothing but
- * foreign samples is ever lost by it. 8 bytes an instruction (`struct sock_filter`).
+ * A classic BPF program for a socket that receives psample multicasts (SO_ATTACH_FILTER): messages of these groups pass, messages of other
+ * groups do not, and messages without a group pass, so that it never drops anything but samples of other groups. 8 bytes per instruction
+ * (`struct sock_filter`).
  *
- * @param keepBytes How much of a passing message is kept; the whole unless given.
+ * @param keepBytes How many bytes of a passing message are kept. Defaults to all.
  */
 export function encodeGroupFilter(groups: readonly number[], keepBytes: number = PASS): Uint8Array<ArrayBuffer> {
   if (groups.length > MOST_GROUPS) throw new ArgumentError(`Cannot filter ${groups.length} groups: the kernel takes up to ${MOST_GROUPS}`);
@@ -37,7 +37,7 @@ export function encodeGroupFilter(groups: readonly number[], keepBytes: number =
     [RETURN, 0, 0, keepBytes],
     [LDX_IMMEDIATE, 0, 0, PSAMPLE_ATTR_SAMPLE_GROUP],
     [LD_IMMEDIATE, 0, 0, NLMSG_HDRLEN + GENL_HDRLEN],
-    [LD_ABSOLUTE[4], 0, 0, SKF_AD_NLATTR], // A = offset of the attribute, 0 where there is none
+    [LD_ABSOLUTE[4], 0, 0, SKF_AD_NLATTR], // A = offset of the attribute, 0 if there is none
     [JUMP_EQUAL, 0, 1, 0],
     [RETURN, 0, 0, keepBytes],
     [MOVE_A_TO_X, 0, 0, 0],

@@ -1,20 +1,20 @@
-/** What a program for the kernel knows of devices: those that there were when it was made. */
+/** The devices that a program for the kernel knows: those that existed when it was made. */
 import type { Link } from "../link/link.ts";
 import { deviceLinkType } from "../link/link_type.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
 
-/** Numbers of devices that follow one another and have something in common. */
+/** Consecutive device indexes that have something in common. */
 export interface Run<Common> {
   readonly from: number;
   readonly to: number;
   readonly common: Common;
 }
 
-/** The low 16 bits of the devices' indexes, which are what a sample has of them; those that two devices share are left out. */
+/** Devices by the low 16 bits of their indexes, which is all that a sample contains; those that two devices share are left out. */
 export class KnownDevices {
   readonly #byLow16 = new Map<number, Link>();
 
-  /** Knows these. */
+  /** Knows these devices. */
   constructor(links: Iterable<Link> = []) {
     const shared = new Set<number>();
     for (const link of links) {
@@ -25,12 +25,12 @@ export class KnownDevices {
     for (const low16 of shared) this.#byLow16.delete(low16);
   }
 
-  /** What the packets of devices begin with; those of a type that does not decide that are left out. */
+  /** What the packets of devices begin with; devices whose type does not decide that are left out. */
   firstHeaders(): Run<FirstHeader>[] {
     return this.#runs(({ type }) => deviceLinkType(type));
   }
 
-  /** Which devices have this name, and which have another one. */
+  /** Which devices have this name, and which do not. */
   named(name: string): Run<boolean>[] {
     return this.#runs((link) => link.name === name);
   }

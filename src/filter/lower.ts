@@ -1,7 +1,7 @@
 /**
- * From what an expression says to what is loaded and compared, as libpcap's gencode.c (1.10) has it for packets that begin with an
- * Ethernet header and for those that begin with IP. Two rules of it are known to surprise: behind `vlan` and `mpls`, everything to the
- * right looks 4 bytes further in, and IPv4 fragments but the first have no ports.
+ * Turns expressions into loads and comparisons, as libpcap's gencode.c (1.10) does for packets that begin with an Ethernet header and for
+ * those that begin with IP. Two of its rules may surprise: after `vlan` and `mpls`, everything to the right looks 4 bytes further in, and
+ * IPv4 fragments other than the first have no ports.
  */
 import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_MPLS_UC, ETH_P_QINQ1, ETH_P_RARP } from "../wire/ether_types.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
@@ -10,9 +10,9 @@ import { FilterError, type Span } from "./filter_error.ts";
 import type { Arithmetic, Direction, Protocol, Tree } from "./language/tree.ts";
 import { all, any, calculate, type Comparison, load, not, number, type Test, type Value } from "./condition.ts";
 
-/** Up to here an EtherType is a length, and LLC follows. */
+/** Up to this value an EtherType is a length, and LLC follows. */
 const LARGEST_LENGTH = 1500;
-/** Access points of LLC that stand in both of its first bytes: ISO, IP and NetBEUI. */
+/** Access points of LLC that are in both of its first bytes: ISO, IP and NetBEUI. */
 const BOTH_SAPS: ReadonlySet<number> = new Set([0xfe, 0x06, 0xf0]);
 /** IPX and AppleTalk come in several forms at once. */
 const MANY_FORMS: ReadonlySet<number> = new Set([0xe0, 0x809b, 0x80f3]);
@@ -23,7 +23,7 @@ const ARP_HEADER = { source: 14, destination: 24 };
 
 const FALSE: Test = { kind: "constant", value: false };
 
-/** The protocols above IP: their number, and over which IP they are meant. */
+/** The protocols above IP: their number, and the IP versions that they run over. */
 const ABOVE_IP: Readonly<Record<Exclude<Protocol, "ip" | "ip6" | "arp" | "rarp" | "stp">, readonly ["any" | "ip" | "ip6", number]>> = {
   tcp: ["any", IPPROTO_TCP],
   udp: ["any", IPPROTO_UDP],
@@ -40,15 +40,15 @@ const ABOVE_IP: Readonly<Record<Exclude<Protocol, "ip" | "ip6" | "arp" | "rarp" 
 };
 
 /**
- * Says what an expression does with packets of one kind.
+ * Lowers an expression for packets of one kind.
  *
- * @throws {FilterError} at what makes no sense there.
+ * @throws {FilterError} at anything that makes no sense for them.
  */
 export function lower(expression: string, tree: Tree, first: FirstHeader): Test {
   return new Lowering(expression, first).test(tree);
 }
 
-/** {@linkcode lower} of each of the conditions that all have to hold: the order of the terms matters, since `vlan` moves what follows. */
+/** {@linkcode lower} for each of the conditions that must all hold: the order of the terms matters, since `vlan` moves what follows. */
 export function lowerTerms(expression: string, tree: Tree, first: FirstHeader): Test[] {
   const lowering = new Lowering(expression, first);
   return tree.kind === "and" ? tree.terms.map((term) => lowering.test(term)) : [lowering.test(tree)];
@@ -58,7 +58,7 @@ function compare(comparison: Comparison, left: Value, right: number): Test {
   return { kind: "compare", comparison, left, right: number(right) };
 }
 
-/** Whether the bits of the mask are those of the value. */
+/** Whether the bits of the mask equal those of the value. */
 function masked(size: 1 | 2 | 4, offset: number, value: number, mask: number): Test | undefined {
   const whole = size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff;
   if (mask === 0) return undefined;
@@ -73,7 +73,7 @@ class Lowering {
   #type: number;
   /** Where the link's payload begins. */
   #payload: number;
-  /** How many bytes of MPLS labels are in front of the network header. */
+  /** Size of the MPLS labels before the network header, in bytes. */
   #labels = 0;
 
   constructor(expression: string, first: FirstHeader) {
@@ -125,7 +125,7 @@ class Lowering {
       case "vni":
         return { kind: "vni", value: tree.value };
       case "inner": {
-        // Another packet: what was said outside moves nothing in it.
+        // This is another packet: nothing said about the outer one moves anything in it.
         const inside = (first: FirstHeader): Test => lower(this.#expression, tree.term, first);
         return { kind: "inner", tests: { ethernet: inside("ethernet"), "raw-ip": inside("raw-ip") } };
       }
@@ -136,7 +136,7 @@ class Lowering {
     return new FilterError(this.#expression, at, why);
   }
 
-  /** An EtherType, or what stands for one in LLC, that the expression gives by its number or name. */
+  /** An EtherType, or its counterpart in LLC, that the expression gives by number or name. */
   #etherNumber(type: number, at: Span): Test {
     if (this.#ethernet && this.#labels === 0 && MANY_FORMS.has(type)) {
       const hex = `0x${type.toString(16)}`;
@@ -147,7 +147,7 @@ class Lowering {
 
   #etherType(type: number): Test {
     if (this.#labels > 0) {
-      // What is below the last label says itself what it is.
+      // What follows the last label identifies itself.
       const version = type === ETH_P_IP ? 0x40 : type === ETH_P_IPV6 ? 0x60 : undefined;
       if (version === undefined) return FALSE;
       return all(masked(1, this.#network - 2, 1, 1)!, masked(1, this.#network, version, 0xf0)!);
@@ -282,14 +282,14 @@ class Lowering {
 
   #mpls(label: number | undefined): Test {
     if (!this.#ethernet) return FALSE;
-    // Below another label it is one if that was not the last.
+    // After another label it is a label if that one was not the last.
     const labelled = this.#labels > 0 ? masked(1, this.#network - 2, 0, 1)! : this.#etherType(ETH_P_MPLS_UC);
     const numbered = label === undefined ? [] : [masked(4, this.#network, label << 12 >>> 0, 0xfffff000)!];
     this.#labels += 4;
     return all(labelled, ...numbered);
   }
 
-  /** What an arithmetic expression gives; what a packet needs so that it has these bytes goes to `needs`. */
+  /** The value of an arithmetic expression; conditions for a packet to have these bytes are added to `needs`. */
   #value(arithmetic: Arithmetic, needs: Test[]): Value {
     switch (arithmetic.kind) {
       case "number":
@@ -303,7 +303,7 @@ class Lowering {
       case "calculation": {
         const { sign, at } = arithmetic;
         const left = this.#value(arithmetic.left, needs);
-        // As in libpcap, whose gen_arth() keeps what its left side needs: the protocol of bytes on the right is not tested.
+        // As in libpcap, whose gen_arth() keeps only the conditions of its left side: the protocol of bytes on the right is not tested.
         const right = this.#value(arithmetic.right, []);
         if (right.kind === "number") {
           if ((sign === "/" || sign === "%") && right.value === 0) throw this.#refuse(at, "nothing can be divided by 0");
@@ -340,7 +340,7 @@ class Lowering {
         needs.push(this.#etherType(ETH_P_IPV6), compare("=", load(1, network + IPV6_HEADER.protocol), IPPROTO_ICMPV6));
         return load(size, network + IPV6_HEADER.size, offset);
       default: {
-        // Bytes of these are seen in IPv4 only, as in libpcap.
+        // Bytes of these protocols are accessible in IPv4 only, as in libpcap.
         needs.push(this.#etherType(ETH_P_IP), this.#protocol(protocol), this.#firstFragment());
         const header: Value = { kind: "header length", offset: network };
         if (offset.kind === "number") return load(size, (network + offset.value) >>> 0, header);

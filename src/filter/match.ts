@@ -1,8 +1,8 @@
 /**
- * `match`: which packets to sample, as one filter of tc's. The language is that of {@linkcode import("./stage.ts").filter}.
+ * `match`: which packets to sample, as one tc filter. The language is that of {@linkcode import("./stage.ts").filter}.
  *
- * Flower compares fields of headers, each with one value or one range, and hardware can do that. What it cannot say is a program
- * of classic BPF for the classifier `bpf`. Never several filters: one packet would be sampled twice.
+ * Flower compares fields of headers, each with one value or one range, and hardware can do that. Anything that it cannot express becomes a
+ * classic BPF program for the classifier `bpf`. Never several filters: one packet would be sampled twice.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
@@ -27,9 +27,9 @@ interface ProgramMatch {
   readonly protocol: number;
   /** `struct sock_filter`, 8 bytes an instruction. */
   readonly program: Uint8Array<ArrayBuffer>;
-  /** Why it is not flower: a clause about flower. */
+  /** Why flower cannot do it: a clause about flower. */
   readonly whyNotFlower: string;
-  /** Nothing matches that begins as it was said. */
+  /** Nothing matches among packets that begin like this. */
   readonly never: boolean;
 }
 
@@ -37,17 +37,18 @@ interface ProgramMatch {
 export type Match = AllMatch | ({ readonly kind: "flower" } & FlowerMatch) | ProgramMatch;
 
 /**
- * The most instructions. The kernel takes 4096, but tc cannot type more than 16 KiB, and has to list the filter in one message.
+ * The most instructions. The kernel takes 4096, but a tc command cannot contain more than 16 KiB, and the filter must be listed in one
+ * message.
  */
 const MOST_INSTRUCTIONS = 1500;
 
 /**
  * Compiles a match.
  *
- * @param expressions One of them has to match. None, or an empty one, is every packet.
+ * @param expressions One of them must match. No expression, or an empty one, means every packet.
  * @param first What the packets of the device begin with.
- * @param exact Take no filter that judges some packets otherwise than the expression: see {@linkcode FlowerMatch.differences}.
- * @throws {FilterError} if an expression is none, or asks for something that only samples have, or for a packet inside a tunnel.
+ * @param exact Accept no filter that judges some packets differently from the expression: see {@linkcode FlowerMatch.differences}.
+ * @throws {FilterError} if an expression is invalid, or asks for something that only samples have, or for a packet inside a tunnel.
  */
 export function compileMatch(expressions: readonly string[], first: FirstHeader, exact = false): Match {
   const tests = expressions.map((expression): Test => {

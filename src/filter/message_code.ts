@@ -1,11 +1,11 @@
 /**
- * Classic BPF for a socket that receives psample's multicasts: the packet is an attribute of the message, and what is known of the
- * sample are others. The kernel looks for attributes itself (`bpf_skb_get_nlattr` in net/core/filter.c); packets are read behind the
- * header of DATA, and never beyond what that says of its length: behind it other attributes follow.
+ * Classic BPF for a socket that receives psample's multicasts: the packet is one attribute of the message, and the sample's metadata are
+ * others. The kernel finds attributes itself (`bpf_skb_get_nlattr` in net/core/filter.c); the packet is read after the header of DATA, and
+ * never beyond the length given there, because other attributes follow.
  *
- * A program must not leave out a sample that matches. Wherever it cannot know enough it lets the message through, for somebody to look
- * at who does: an attribute that is not as expected, a device that was not there when the program was made.
- * No producer sends an attribute twice; of such a message the program looks at the first one.
+ * A program must never drop a sample that matches. Whenever it cannot know enough (an unexpected attribute, a device that did not exist
+ * when the program was made) it lets the message through, to be decided in user space. No producer sends an attribute twice; of such a
+ * message the program reads the first one.
  */
 import { GENL_ID_CTRL } from "../genl/ctrl.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
@@ -56,28 +56,28 @@ import { JUMPS, NO_FACTS } from "./test_code.ts";
 const NLMSG_ALIGNTO = 4;
 /** Messages of netlink itself have smaller types. */
 const NLMSG_MIN_TYPE = 0x10;
-/** An attribute is no longer than its length can tell. */
+/** The longest attribute that its length field can express. */
 const LARGEST_ATTRIBUTE = 0xffff;
-/** Keeps the whole message, which is shorter: tcpdump's number for that. */
+/** Keeps the whole message, which is always shorter; tcpdump uses the same number. */
 const WHOLE = 0x40000;
 
 // The words of memory.
 const PACKET_AT = 15;
 const PACKET_SIZE = 14;
 const ORIGINAL_SIZE = 13;
-/** Whether it is unknown what the packet begins with. */
+/** Whether it is not known what the packet begins with. */
 const IS_UNCERTAIN = 12;
 
-/** More runs of devices than these are not worth their instructions. */
+/** More runs of devices than this are not worth the instructions. */
 export const MOST_RUNS = 256;
-/** Numbers from here on a double does not tell apart, as which a latency is compared: 2^53, as the upper half of 64 bits. */
+/** Latencies are compared as doubles, which are not exact from 2^53 on: its upper 32 of 64 bits. */
 const INEXACT = 0x200000;
 
 /** What a program is made of. */
 export interface MessageProgram {
   /** Only samples and events of these groups; `undefined` for all. */
   readonly groups: readonly number[] | undefined;
-  /** What has to hold of a sample, by what its packet begins with. */
+  /** What must hold for a sample, by what its packet begins with. */
   readonly tests: Readonly<Record<FirstHeader, Test>>;
   /** The devices of this namespace; `undefined` if samples come from others too. */
   readonly devices: KnownDevices | undefined;
@@ -115,9 +115,9 @@ function canDecideBeside(test: SampleTest, devices: KnownDevices | undefined): b
 }
 
 /**
- * Compiles a program. Messages that are no samples pass, but for events of groups that are not asked for.
+ * Compiles a program. Messages that are not samples pass, except events of groups that are not asked for.
  *
- * @param refuse Makes the error about what is too much for the kernel.
+ * @param refuse Makes the error for a program that is too long for the kernel.
  */
 export function compileMessages(program: MessageProgram, refuse: (why: string) => Error): Uint8Array<ArrayBuffer> {
   return new MessageCode(program, refuse).compile();
@@ -153,15 +153,15 @@ class MessageCode extends AttributeCode {
     return this.code.assemble(this.refuse);
   }
 
-  /** Lets everything through that is no sample, and leaves out what is of other groups. */
+  /** Lets through everything that is not a sample, and drops messages of other groups. */
   #isSample(groups: readonly number[] | undefined): void {
     const { code } = this;
     this.go(LD_LENGTH, 0, JUMP_GREATER_OR_EQUAL, ATTRIBUTES, undefined, this.accept);
     this.#isOneMessage();
-    // Loads are big-endian, the message is not: what is compared with is swapped.
+    // Loads are big-endian, the message is not, so the constants are swapped.
     this.go(LD_ABSOLUTE[2], 4, JUMP_EQUAL, htons(GENL_ID_CTRL), this.accept, undefined);
     this.decide(JUMP_BITS, htons(0xffff & ~(NLMSG_MIN_TYPE - 1)), undefined, this.accept);
-    // A sample has a group. If even that is not found, nothing is.
+    // Every sample has a group. If even that is not found, nothing can be.
     this.find(PSAMPLE_ATTR_SAMPLE_GROUP, this.accept);
     if (groups) {
       const wanted = label();
@@ -174,8 +174,8 @@ class MessageCode extends AttributeCode {
   }
 
   /**
-   * Lets datagrams through that are not one message and the padding behind it: the kernel would look for attributes in all of them. Only
-   * processes send such, as they do lengths that take more than 16 bits.
+   * Lets through datagrams that are not one message with its padding: the kernel would look for attributes in all of it. Only processes
+   * send these, and lengths of more than 16 bits.
    */
   #isOneMessage(): void {
     const { code } = this;
@@ -188,7 +188,7 @@ class MessageCode extends AttributeCode {
     this.decide(JUMP_GREATER_OR_EQUAL, NLMSG_ALIGNTO, this.accept, undefined);
   }
 
-  /** Finds out where the packet is and how much of it there is, or only how much. */
+  /** Finds where the packet is and how long, or only how long. */
   #findPacket(where: boolean): void {
     const { code } = this;
     const [absent, found] = [label(), label()];
@@ -230,8 +230,8 @@ class MessageCode extends AttributeCode {
   }
 
   /**
-   * Tests the packet as what its device's packets are. Where that is not known it passes if it matches as one or the other: so nothing
-   * is left out that matches, whatever it is.
+   * Tests the packet as the kind that its device carries. If that is not known it passes if it matches as either kind: so no match is ever
+   * dropped.
    */
   #bothBodies(): void {
     const { code } = this;
@@ -305,7 +305,7 @@ class MessageCode extends AttributeCode {
     this.code.add(LD_MEMORY, ORIGINAL_SIZE);
   }
 
-  // --- what is beside the packet
+  // --- metadata of the sample
 
   protected beside(test: Test & { kind: "sample" | "vni" | "inner" }, yes: Label, no: Label): void {
     if (test.kind !== "sample") throw this.refuse("the kernel cannot look for a tunnel in a packet");
@@ -334,7 +334,7 @@ class MessageCode extends AttributeCode {
       case "latency":
         return this.#compareLatency(test.relation, test.value, yes, no);
       case "rate": {
-        // A probability is no N of 1 in N: that takes a division.
+        // A probability is not the N of 1 in N: converting it takes a division.
         const plain = label();
         this.find(PSAMPLE_ATTR_SAMPLE_PROBABILITY, plain);
         code.jump(JUMP, 0, this.accept);
@@ -397,13 +397,13 @@ class MessageCode extends AttributeCode {
     code.jump(JUMPS[relation][0], low, then, otherwise);
   }
 
-  /** Gets the number of a device into A: that of the way in, of the way out, or that it was sampled on. */
+  /** Loads the index of a device into A: the input device, the output device, or the one that the packet was sampled on. */
   #findDevice(which: "device" | "in" | "out", absent: Label, doubt: Label): void {
     const { code } = this;
     const found = label();
     const find = (type: number, absent: Label): void => {
       this.find(type, absent);
-      // Producers in user space send 32 bits, and numbers of their own.
+      // Producers in user space send 32 bits, and their own numbers.
       this.go(LD_INDIRECT[4], 0, JUMP_EQUAL, header(type, 2), undefined, doubt);
     };
     if (which === "device") {

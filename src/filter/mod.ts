@@ -1,7 +1,6 @@
 /**
- * Filters in the language of pcap-filter(7): which samples go on, which packets match, and classic BPF that
- * has the kernel choose. Nothing here touches a socket or needs
- * a permission.
+ * Filters in the language of pcap-filter(7): which samples pass, which packets match, and classic BPF for filtering in the kernel. Nothing
+ * here touches a socket or needs a permission.
  *
  * @example Ask whether a packet matches
  * ```ts

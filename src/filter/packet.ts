@@ -1,6 +1,6 @@
 import { type FirstHeader, PacketView } from "../packet/packet_view.ts";
 
-/** The packet that is looked at. Each predicate has one, and is pointed at packet after packet. */
+/** The packet under test. Each predicate has one, which is pointed at one packet after another. */
 export class Packet {
   bytes: Uint8Array = new Uint8Array(0);
   first: FirstHeader = "ethernet";
@@ -8,12 +8,12 @@ export class Packet {
   size = 0;
   /** How many it had. */
   length = 0;
-  /** A byte was asked for that was not captured, or something divided by zero: whatever comes out, it is no match. */
+  /** A byte that was not captured was read, or something was divided by zero: whatever the result, it is no match. */
   failed = false;
   #view: PacketView | undefined;
   #isDecoded = false;
 
-  /** Looks at another packet. */
+  /** Points this at another packet. */
   point(bytes: Uint8Array, first: FirstHeader, length: number): void {
     this.bytes = bytes;
     this.first = first;
@@ -23,7 +23,7 @@ export class Packet {
     this.#isDecoded = false;
   }
 
-  /** Its headers: looked for when somebody asks for the first time. */
+  /** Its headers, decoded when first asked for. */
   get headers(): PacketView {
     const view = this.#view ??= new PacketView();
     if (!this.#isDecoded) view.decode(this.bytes, 0, this.size, this.first, this.length);

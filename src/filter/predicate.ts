@@ -1,4 +1,4 @@
-/** Tests that run here: functions that call one another, made once for each expression. */
+/** Tests that run in user space: functions that call one another, made once for each expression. */
 import type { SampleTest } from "./language/tree.ts";
 import { Packet } from "./packet.ts";
 import { enter, hasNetwork } from "./tunnels.ts";
@@ -7,7 +7,7 @@ import { all, calculate, compare, type Comparison, type Test, type Value } from 
 type Number = () => number;
 type Answer = () => boolean;
 
-/** Makes a function that tells whether the packet matches. It has to look at {@linkcode Packet.failed} too. */
+/** Makes a function that returns whether the packet matches. The caller must check {@linkcode Packet.failed} too. */
 export function predicate(test: Test, packet: Packet, ofSample: (test: SampleTest) => Answer): Answer {
   const made = (term: Test): Answer => predicate(term, packet, ofSample);
   switch (test.kind) {
@@ -50,7 +50,7 @@ export function predicate(test: Test, packet: Packet, ofSample: (test: SampleTes
   }
 }
 
-/** Halves of halves, so that a long list of terms is no deep stack of calls. */
+/** Splits in halves, so that a long list of terms does not make a deep call stack. */
 function joined(kind: "and" | "or", terms: readonly Answer[]): Answer {
   const [a, b, c, d] = terms as [Answer, Answer, Answer, Answer];
   const isAnd = kind === "and";
@@ -71,8 +71,8 @@ function joined(kind: "and" | "or", terms: readonly Answer[]): Answer {
 }
 
 /**
- * Terms of which each begins with the same two bytes, such as the EtherType, and another number: they are read once, and decide which
- * of the terms goes on. `undefined` for others.
+ * Terms that all begin by comparing the same two bytes, such as the EtherType, with different numbers: the bytes are read once and select
+ * the term. `undefined` for other terms.
  */
 function byNumber(terms: readonly Test[], packet: Packet, made: (test: Test) => Answer): Answer | undefined {
   const offset = numberedBy(terms[0]!)?.offset;
@@ -101,15 +101,15 @@ function numberedBy(term: Test): { offset: number; value: number } | undefined {
   return left.kind === "load" && left.size === 2 && !left.index ? { offset: left.offset, value: right.value } : undefined;
 }
 
-/** A byte was asked for that is not there. */
+/** A byte that does not exist was read. */
 function fail(packet: Packet): false {
   packet.failed = true;
   return false;
 }
 
 /**
- * The comparisons that most filters consist of, without a call for the value: whether bytes at a place that is known, or behind a header
- * of IPv4, are these, perhaps but for some bits. `undefined` for all others.
+ * The comparisons that most filters consist of, without a call for the value: whether bytes at a known place, or after an IPv4 header, have
+ * a value, possibly under a mask. `undefined` for all others.
  */
 function compareBytes(comparison: Comparison, value: Value, right: number, packet: Packet): Answer | undefined {
   if (comparison !== "=") return undefined;
@@ -140,7 +140,7 @@ function compareBytes(comparison: Comparison, value: Value, right: number, packe
         return end > packet.size ? fail(packet) : ((bytes[offset]! << 8 | bytes[offset + 1]!) & mask) === right;
       };
     case 4: {
-      // As signed numbers: those are what is calculated with bits.
+      // As signed numbers, which bitwise operators yield.
       const signed = right | 0;
       return () => {
         if (end > packet.size) return fail(packet);
@@ -183,7 +183,7 @@ function numberFrom(value: Value, packet: Packet): Number {
       const { size, offset } = value;
       if (!value.index) return loadAt(size, offset, packet);
       const index = numberFrom(value.index, packet);
-      // An index that is so large that the sum would begin anew is beyond the end too.
+      // An index so large that the sum would wrap is beyond the end too.
       return () => read(packet, size, offset + index());
     }
     case "calculation": {

@@ -1,10 +1,10 @@
-/** Programs of classic BPF as people read them: in the form of `tcpdump -d`. Source: bpf_image.c of libpcap. */
+/** Classic BPF programs as text, in the form of `tcpdump -d`. Source: bpf_image.c of libpcap. */
 import { LITTLE, viewOf } from "../wire/native.ts";
 
 const JUMP_CLASS = 0x05;
 const JUMP_ALWAYS = 0x05;
 
-/** The names of what the kernel knows of a packet beside its bytes, by SKF_AD_*: include/uapi/linux/filter.h. */
+/** The names of ancillary data, which the kernel knows besides a packet's bytes, by SKF_AD_*: include/uapi/linux/filter.h. */
 const BESIDE: ReadonlyMap<number, string> = new Map([
   [0, "proto"],
   [4, "type"],
@@ -67,7 +67,7 @@ const INSTRUCTIONS: ReadonlyMap<number, readonly [name: string, form: Form]> = n
   ...DECISIONS.flatMap(([code, name]): [number, [string, Form]][] => [[code, [name, "hexadecimal"]], [code | 0x08, [name, "x"]]]),
 ]);
 
-/** A program (`struct sock_filter`, 8 bytes an instruction), one line an instruction. */
+/** A program (`struct sock_filter`, 8 bytes per instruction), one line per instruction. */
 export function programLines(program: Uint8Array): string[] {
   const view = viewOf(program);
   return Array.from({ length: Math.floor(program.length / 8) }, (_, i) => {
@@ -88,7 +88,7 @@ export function programLines(program: Uint8Array): string[] {
 function operand(form: Form, constant: number): string {
   switch (form) {
     case "decimal":
-      // As libpcap prints it: the answer that keeps a whole packet has all bits.
+      // As libpcap prints it: the return value that keeps a whole packet has all bits set.
       return `#${constant | 0}`;
     case "hexadecimal":
       return `#0x${constant.toString(16)}`;

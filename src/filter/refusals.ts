@@ -1,14 +1,14 @@
-/** What an expression may not ask of a packet. */
+/** Refuses what an expression cannot ask of a packet. */
 import { type Span, StageOnlyError } from "./filter_error.ts";
 import type { Tree } from "./language/tree.ts";
 
-/** Throws at the first word that only samples have. */
+/** Throws at the first word that applies only to samples. */
 export function refuseSampleTests(expression: string, tree: Tree): void {
   const at = find(tree, ({ kind }) => kind === "sample");
   if (at) throw new StageOnlyError(expression, at, "only samples have this, not packets");
 }
 
-/** Throws at the first word about a tunnel: to look for one takes a loop. */
+/** Throws at the first word about a tunnel: finding one takes a loop. */
 export function refuseTunnels(expression: string, tree: Tree): void {
   const at = find(tree, ({ kind }) => kind === "vni" || kind === "inner");
   if (at) throw new StageOnlyError(expression, at, "the kernel cannot look for a tunnel in a packet");

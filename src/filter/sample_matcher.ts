@@ -1,4 +1,4 @@
-/** Whether a sample matches: its packet, and what is known beside that. */
+/** Whether a sample matches: its packet and its metadata. */
 import type { Device, Devices } from "../link/device.ts";
 import { linkTypeOf } from "../link/link_type.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
@@ -12,21 +12,21 @@ import { predicate } from "./predicate.ts";
 
 const NO_DATA = new Uint8Array(0);
 
-/** Makes something of what an expression says of packets that begin with the one, and with the other. */
+/** Makes a result for packets that begin with an Ethernet header, and one for those that begin with IP. */
 export function forBoth<Result>(expression: string, tree: Tree, make: (test: Test) => Result): Readonly<Record<FirstHeader, Result>> {
   return { ethernet: make(lower(expression, tree, "ethernet")), "raw-ip": make(lower(expression, tree, "raw-ip")) };
 }
 
-/** Tells of samples whether they match an expression. */
+/** Decides whether samples match an expression. */
 export class SampleMatcher {
   readonly #packet = new Packet();
   readonly #tests: Readonly<Record<FirstHeader, () => boolean>>;
-  /** The sample that is looked at, and the devices where it comes from. */
+  /** The sample under test, and the devices of the machine that it comes from. */
   #sample!: SampleFields;
   #device: Device | undefined;
   #devices!: Devices;
 
-  /** Matches what the expression's tree says. */
+  /** Matches the expression, given its tree. */
   constructor(expression: string, tree: Tree) {
     this.#tests = forBoth(expression, tree, (test) => predicate(test, this.#packet, (test) => this.#ofSample(test)));
   }
@@ -81,7 +81,7 @@ export function matcherOf(expression: string): SampleMatcher | undefined {
   return tree && new SampleMatcher(expression, tree);
 }
 
-/** A number of a sample; `undefined` if it has none, which nothing compares with. */
+/** A number of a sample; `undefined` if it has none, and then no comparison holds. */
 function numberOf(sample: SampleFields, about: "group" | "rate" | "queue" | "latency"): number | undefined {
   switch (about) {
     case "group":

@@ -1,7 +1,7 @@
 /**
- * Filters that the kernel runs in front of a listener's socket: what of an expression it can decide, as a program; the rest is decided
- * here. The kernel's part never leaves out what matches, so that deciding the whole expression once more about what comes through
- * gives exactly what the expression says.
+ * Filters that the kernel runs in front of a listener's socket: the part of an expression that it can decide becomes a program; the rest is
+ * decided in user space. The kernel's part never drops a match, so evaluating the whole expression again on what comes through gives
+ * exactly what the expression says.
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
 import { all, type Test } from "./condition.ts";
@@ -13,7 +13,7 @@ import { lowerTerms } from "./lower.ts";
 import { canDecide, compileMessages } from "./message_code.ts";
 import { SampleMatcher } from "./sample_matcher.ts";
 
-/** One of the conditions that all have to hold, as it was written, and as what it does. */
+/** One of the conditions that must all hold: as written, and lowered. */
 interface Term {
   readonly text: string;
   readonly tests: Readonly<Record<FirstHeader, Test>>;
@@ -21,17 +21,17 @@ interface Term {
 
 /** What runs where. */
 export interface FilterPlan {
-  /** For SO_ATTACH_FILTER, 8 bytes an instruction; `undefined` where there is nothing that the kernel could decide. */
+  /** For SO_ATTACH_FILTER, 8 bytes per instruction; `undefined` if there is nothing that the kernel can decide. */
   readonly program: Uint8Array<ArrayBuffer> | undefined;
   /** The conditions that the kernel decides. */
   readonly inKernel: readonly string[];
-  /** Those that are left. */
+  /** The conditions that are decided in user space. */
   readonly here: readonly string[];
-  /** Whether samples are left out by more than their group, so that numbers that are missing mean nothing. */
+  /** Whether samples are dropped by anything other than their group, so that gaps in the sequence numbers mean nothing. */
   readonly leavesGaps: boolean;
 }
 
-/** Expressions that all have to match. */
+/** Expressions that must all match. */
 export class SocketFilter {
   readonly #terms: readonly Term[];
   readonly #matchers: () => SampleMatcher[];
@@ -39,7 +39,7 @@ export class SocketFilter {
   /**
    * Parses the expressions.
    *
-   * @throws {FilterError} if one is none.
+   * @throws {FilterError} if one is invalid.
    */
   constructor(expressions: readonly string[]) {
     const parsed = expressions.map((expression) => [expression, parseFilter(expression)] as const)
@@ -48,16 +48,16 @@ export class SocketFilter {
     this.#matchers = () => parsed.map(([expression, tree]) => new SampleMatcher(expression, tree));
   }
 
-  /** Tells of samples whether they match all of the expressions. */
+  /** Matchers that decide whether samples match all of the expressions. */
   matchers(): SampleMatcher[] {
     return this.#matchers();
   }
 
   /**
-   * Divides the work.
+   * Divides the conditions between kernel and user space.
    *
    * @param groups The only groups that are asked for; `undefined` for all.
-   * @param devices The devices that there are now; `undefined` if what samples say of devices is not about those.
+   * @param devices The present devices; `undefined` if the devices of samples are not these.
    */
   plan(groups: readonly number[] | undefined, devices: KnownDevices | undefined): FilterPlan {
     const compile = (terms: readonly Term[]): Uint8Array<ArrayBuffer> | undefined => {
@@ -78,7 +78,7 @@ export class SocketFilter {
       const program = canDecide(ethernet, devices) && canDecide(raw, devices) ? compile([term]) : undefined;
       if (program) sizes.set(term, program.length);
     }
-    // If all of them together are too much, the longest are left out.
+    // If all of them together are too long, the longest are left out.
     let kept = this.#terms.filter((term) => sizes.has(term));
     let program = compile(kept);
     while (!program && kept.length > 0) {
@@ -107,7 +107,7 @@ function termsOf(expression: string, tree: Tree): Term[] {
   });
 }
 
-/** Whether a condition is about nothing but the group: each group has numbers of its own. */
+/** Whether a condition is about nothing but the group: each group has its own sequence numbers. */
 function isAboutGroups(test: Test): boolean {
   switch (test.kind) {
     case "sample":

@@ -8,16 +8,16 @@ import { refuseSampleTests } from "./refusals.ts";
 import { forBoth, matcherOf, type SampleMatcher } from "./sample_matcher.ts";
 
 /**
- * Lets through the samples whose packets match an expression of pcap-filter(7), with the meaning that it has in libpcap: a byte that
- * was not captured makes the packet one that does not match, `vlan` moves what follows it, and fragments have no ports. Names of
- * ports and protocols are those of a built-in table; nothing is looked up. What samples have beside a packet can be asked for too:
- * `device eth0`, `in eth0`, `out eth0`, `ingress`, `egress`, `group 5`, `rate >= 100`, `queue 3`, `latency > 1ms`, `cookie 0102`.
- * `vni 42` is a packet that went through a tunnel of VXLAN, Geneve or NVGRE with that number, and `inner (...)` is about the packet
- * inside the outermost tunnel. Group events go on. A filter without words lets everything through.
+ * Lets through the samples whose packets match an expression of pcap-filter(7), with the meaning that it has in libpcap: a packet does not
+ * match if a byte that was not captured is needed, `vlan` moves what follows it, and fragments have no ports. Names of ports and protocols
+ * are those of a built-in table; nothing is looked up. Metadata of samples can be tested too: `device eth0`, `in eth0`,
+ * `out eth0`, `ingress`, `egress`, `group 5`, `rate >= 100`, `queue 3`, `latency > 1ms`, `cookie 0102`. `vni 42` matches packets that went
+ * through a VXLAN, Geneve or NVGRE tunnel with that number, and `inner (...)` is about the packet inside the outermost tunnel. Group events
+ * pass. An empty filter lets everything through.
  *
- * @throws {FilterError} if the expression is none, with the place.
+ * @throws {FilterError} if the expression is invalid, with the place.
  *
- * @example Print ten samples of what is neither ARP nor SSH
+ * @example Print ten samples that are neither ARP nor SSH
  * ```ts ignore
  * import { filter, linesTo, listen, pump } from "@psample/psample";
  * import { JsonWriter } from "@psample/psample/format";
@@ -33,10 +33,10 @@ export function filter(expression: string): Stage {
 }
 
 /**
- * Makes a function that tells whether a packet matches an expression: its bytes, what it begins with, and how many bytes it had
- * before it was cut, which are by default those that are there.
+ * Makes a function that returns whether a packet matches an expression. It takes the packet's bytes, what it begins with, and its original
+ * size, which defaults to the number of bytes given.
  *
- * @throws {FilterError} if the expression is none, or asks for something that only samples have.
+ * @throws {FilterError} if the expression is invalid, or asks for something that only samples have.
  */
 export function packetFilter(expression: string): (packet: Uint8Array, first: FirstHeader, originalBytes?: number) => boolean {
   const tree = parseFilter(expression);

@@ -1,12 +1,12 @@
 /**
- * Tests of frames whose outermost VLAN tag the kernel keeps beside the bytes, as it does of packets that arrive (`skb_vlan_untag` in
- * net/core/skbuff.c) and of those that VLAN devices send. What a test says of the frame as it is on the wire becomes what it says of
- * the bytes and of the tag.
+ * Tests of frames whose outermost VLAN tag the kernel keeps beside the bytes, as it does for packets that arrive (`skb_vlan_untag` in
+ * net/core/skbuff.c) and for those that VLAN devices send. Tests of the frame as it is on the wire become tests of the bytes and of the
+ * tag.
  */
 import { all, any, compare as holds, type Comparison, load, not, number, type Test, type Value } from "./condition.ts";
 import { ETH_P_8021AD, ETH_P_8021Q } from "../wire/ether_types.ts";
 
-/** The tag stands behind the two hardware addresses: two bytes of EtherType, two of priority and number. */
+/** The tag follows the two hardware addresses: two bytes of EtherType, two of priority and number. */
 const TAG = 12;
 const TAG_END = 16;
 /** The EtherTypes of tags that the kernel takes off, `eth_type_vlan` in include/linux/if_vlan.h. */
@@ -16,7 +16,7 @@ const TYPE: Value = { kind: "tag", part: "type" };
 const CONTROL: Value = { kind: "tag", part: "control" };
 const PRESENT: Value = { kind: "tag", part: "present" };
 
-/** What a test of whole Ethernet frames says of packets as tc has them, with the tag beside the bytes or among them. */
+/** A test of whole Ethernet frames, translated to packets as tc has them: with the tag beside the bytes or among them. */
 export function asKernelHasIt(test: Test): Test {
   const tagged = behindTag(test);
   if (JSON.stringify(tagged) === JSON.stringify(test)) return test;
@@ -26,7 +26,7 @@ export function asKernelHasIt(test: Test): Test {
   return tagged.value ? any(bare, isTagged(1)) : bare;
 }
 
-/** What a test says of a packet that has its tag beside it. */
+/** The test for a packet that has its tag beside it. */
 function behindTag(test: Test): Test {
   switch (test.kind) {
     case "constant":
@@ -45,7 +45,7 @@ function behindTag(test: Test): Test {
   }
 }
 
-/** A comparison; one for each place where the bytes may be, if only the packet tells where that is. */
+/** A comparison; one for each place where the bytes may be, if that depends on the packet. */
 function comparison(relation: Comparison, left: Value, right: Value): Test {
   const unplaced = findUnplaced(left) ?? findUnplaced(right);
   if (!unplaced) return decided({ kind: "compare", comparison: relation, left: placed(left), right: placed(right) });
@@ -61,7 +61,7 @@ function comparison(relation: Comparison, left: Value, right: Value): Test {
 
 type Indexed = Value & { kind: "load"; readonly index: Value };
 
-/** A load that begins in front of the tag or behind it, whichever the packet says; innermost first. */
+/** A load that begins before or after the tag, depending on the packet; innermost first. */
 function findUnplaced(value: Value): Indexed | undefined {
   if (value.kind === "calculation") return findUnplaced(value.left) ?? findUnplaced(value.right);
   if (value.kind !== "load" || !value.index) return undefined;
@@ -92,7 +92,7 @@ function placed(value: Value): Value {
       return calculated("<<", calculated("&", byteAt(value.offset), number(0xf)), number(2));
     case "load": {
       const { size, offset, index } = value;
-      // What the packet decides begins behind the tag: everything else was placed before.
+      // Loads whose place depends on the packet begin after the tag here: everything else was placed before.
       if (index) return load(size, offset - (TAG_END - TAG), placed(index));
       if (offset + size <= TAG) return value;
       if (offset >= TAG_END) return load(size, offset - (TAG_END - TAG));
@@ -116,7 +116,7 @@ function calculated(operation: (Value & { kind: "calculation" })["operation"], l
   return { kind: "calculation", operation, left, right };
 }
 
-/** A comparison with the tag's EtherType, of which there are two, may be decided already: that leaves out what follows it. */
+/** The tag's EtherType has only two values, so a comparison with it may be decided already; then what follows it is dropped. */
 function decided(test: Test & { kind: "compare" }): Test {
   const { left, right, comparison } = test;
   if (left.kind !== "tag" || left.part !== "type" || right.kind !== "number") return test;

@@ -1,4 +1,4 @@
-/** Classic BPF of conditions: what is the same wherever the packet is that they are about. */
+/** Classic BPF code for conditions, independent of where the packet is. */
 import { Assembler, type Label, label } from "./assembler.ts";
 import type { Comparison, Test, Value } from "./condition.ts";
 import {
@@ -17,7 +17,7 @@ import {
   WITH_X,
 } from "./instructions.ts";
 
-/** The jump that decides a comparison, and whether it is taken where the comparison does not hold. */
+/** The jump for a comparison, and whether it is taken if the comparison does not hold. */
 export const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped: boolean]>> = {
   "=": [JUMP_EQUAL, false],
   "!=": [JUMP_EQUAL, true],
@@ -28,7 +28,7 @@ export const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped:
   "&": [JUMP_BITS, false],
 };
 
-/** No packet has so many bytes. Behind this the kernel takes an offset for one of what it knows about the packet. */
+/** No packet has this many bytes. Offsets above stand for the kernel's ancillary data. */
 const LARGEST_OFFSET = 0x7fffffff;
 const LARGEST_INDEX = 0xffff;
 /** SKF_AD_OFF and the parts of the VLAN tag, SKF_AD_VLAN_*: the answer is a number, not bytes. */
@@ -38,24 +38,24 @@ const TAG_PARTS: Readonly<Record<(Value & { kind: "tag" })["part"], number>> = {
   type: 0xfffff000 + 60,
 };
 
-/** What is certain at a place of the program, whatever has led there. */
+/** What is certain at a point of the program, on every path to it. */
 export interface Facts {
-  /** How many bytes the packet has at least. */
+  /** Minimum size of the packet, in bytes. */
   readonly bytes: number;
   /** X is where the packet begins. */
   readonly inX: boolean;
 }
 
-/** Of a packet that nobody has looked at. */
+/** Nothing is known of the packet yet. */
 export const NO_FACTS: Facts = { bytes: 0, inX: false };
 
-/** What is certain behind a condition that holds, and behind one that does not. */
+/** What is certain after a condition that holds, and after one that does not. */
 interface Outcome {
   readonly yes: Facts;
   readonly no: Facts;
 }
 
-/** What is certain where one of two ways has led. */
+/** What is certain where two paths meet. */
 function common(a: Facts, b: Facts): Facts {
   return { bytes: Math.min(a.bytes, b.bytes), inX: a.inX && b.inX };
 }
@@ -64,33 +64,33 @@ function common(a: Facts, b: Facts): Facts {
 export abstract class TestCode {
   protected readonly code: Assembler = new Assembler();
   protected readonly refuse: (why: string) => Error;
-  /** Where it goes on with a byte that the packet does not have. */
+  /** Where the program continues if the packet lacks a byte. */
   protected fail: Label = label();
-  /** What is certain where the code under construction ends. */
+  /** What is certain at the end of the code so far. */
   protected facts: Facts = NO_FACTS;
   readonly #words: number;
 
   /**
-   * @param refuse Makes the error about what the kernel cannot do.
-   * @param words How many words of memory, from 0 on, are free for what is calculated.
+   * @param refuse Makes the error for something that the kernel cannot do.
+   * @param words How many memory words, from 0 on, are free for calculations.
    */
   constructor(refuse: (why: string) => Error, words: number = MEMORY_WORDS) {
     this.refuse = refuse;
     this.#words = words;
   }
 
-  /** Gets bytes of the packet into A. */
+  /** Loads bytes of the packet into A. */
   protected abstract absolute(size: 1 | 2 | 4, offset: number): void;
-  /** Gets bytes behind a header of IPv4 into A, which begins at `header`, and `offset` further on. */
+  /** Loads bytes into A that are `offset` bytes after the end of the IPv4 header at `header`. */
   protected abstract behindHeader(size: 1 | 2 | 4, header: number, offset: number): void;
-  /** Gets bytes into A of which X says where they are, and `offset` further on. */
+  /** Loads the bytes at X + `offset` into A. */
   protected abstract indexed(size: 1 | 2 | 4, offset: number): void;
-  /** Gets the length that the packet had into A. */
+  /** Loads the original length of the packet into A. */
   protected abstract length(): void;
-  /** Decides what no bytes at a known place tell. */
+  /** Decides a condition that is not about bytes at a known place. */
   protected abstract beside(test: Test & { kind: "sample" | "vni" | "inner" }, yes: Label, no: Label): void;
 
-  /** Goes to `yes` if the condition holds, else to `no`; what is certain there comes back. */
+  /** Jumps to `yes` if the condition holds, else to `no`; returns what is certain there. */
   protected test(test: Test, yes: Label, no: Label): Outcome {
     switch (test.kind) {
       case "constant":
@@ -134,17 +134,17 @@ export abstract class TestCode {
     return kind === "and" ? { yes: this.facts, no: early! } : { yes: early!, no: this.facts };
   }
 
-  /** X is not where the packet begins any more. */
+  /** X no longer points to the start of the packet. */
   protected loseX(): void {
     this.facts = { ...this.facts, inX: false };
   }
 
-  /** With the left value in A, gets the right one into X and keeps A. */
+  /** With the left value in A, loads the right one into X and keeps A. */
   #rightToX(right: Value, slot: number, isDivisor = false): void {
     this.#store(slot);
     this.#value(right, slot + 1);
     if (isDivisor) {
-      // The kernel would leave the program there, with no match.
+      // The kernel would end the program there, without a match.
       const next = label();
       this.code.jump(JUMP_EQUAL, 0, this.fail, next);
       this.code.place(next);
@@ -159,7 +159,7 @@ export abstract class TestCode {
     this.code.add(STORE, slot);
   }
 
-  /** Gets a value into A. What is in the memory below `slot` stays. */
+  /** Loads a value into A. Memory below `slot` is not changed. */
   #value(value: Value, slot: number): void {
     switch (value.kind) {
       case "number":
@@ -185,7 +185,7 @@ export abstract class TestCode {
     }
   }
 
-  /** By more than 31 bits the kernel does not shift; nothing is left then. */
+  /** The kernel does not shift by more than 31 bits; nothing would be left then. */
   #shift(operation: "<<" | ">>", right: Value, slot: number): void {
     const [nothing, something, end] = [label(), label(), label()];
     this.#store(slot);
@@ -204,7 +204,7 @@ export abstract class TestCode {
 
   #load({ size, offset, index }: Value & { kind: "load" }, slot: number): void {
     if (offset > LARGEST_OFFSET) {
-      // What comes before may fail first, which is the same.
+      // What comes before may fail first, with the same result.
       return this.code.jump(JUMP, 0, this.fail);
     }
     if (!index) return this.absolute(size, offset);

@@ -1,4 +1,4 @@
-/** Tunnels in the packet that is looked at. */
+/** Tunnels in the packet under test. */
 import { tunnelId } from "../packet/fields.ts";
 import {
   ARP,
@@ -22,10 +22,10 @@ import type { PacketView } from "../packet/packet_view.ts";
 import { ETH_P_TEB } from "../wire/ether_types.ts";
 import type { Packet } from "./packet.ts";
 
-/** Behind these there is no tunnel. */
+/** After these there is no tunnel. */
 const LAST: ReadonlySet<number> = new Set([NONE, ARP, ESP, ICMP, ICMPV6, IGMP, SCTP, TCP, UDP_LITE]);
 
-/** Whether the packet went through a tunnel with this number: of VXLAN or Geneve a network, of NVGRE a subnet. */
+/** Whether the packet went through a tunnel with this number: a VXLAN or Geneve network, or an NVGRE subnet. */
 export function hasNetwork(packet: Packet, value: number): () => boolean {
   return () => {
     const { headers } = packet;
@@ -41,7 +41,7 @@ export function enter(packet: Packet, inside: Packet): boolean {
   for (let i = 0; i < headers.count; i++) {
     const kind = headers.kinds[i]!;
     const isIp = kind === IPV4 || kind === IPV6;
-    // A frame inside of anything, such as a pseudowire; or IP inside of IP, whatever is between them.
+    // A frame inside anything, such as a pseudowire; or IP inside IP, whatever is between them.
     if (i > 0 && (kind === ETHERNET || isIp && isInIp)) {
       const at = headers.offsets[i]!;
       inside.point(packet.bytes.subarray(at, packet.size), isIp ? "raw-ip" : "ethernet", Math.max(packet.length - at, packet.size - at));
@@ -52,7 +52,7 @@ export function enter(packet: Packet, inside: Packet): boolean {
   return isCutBefore(packet, headers);
 }
 
-/** Always false; but what was cut before a tunnel could be seen is no match, as if one of its bytes had been asked for. */
+/** Always false; but a packet that was cut before a tunnel could be seen is no match, as if one of its missing bytes had been read. */
 function isCutBefore(packet: Packet, headers: PacketView): false {
   if (!LAST.has(headers.cut)) packet.failed = true;
   return false;
@@ -65,7 +65,7 @@ function numberOf(headers: PacketView, i: number): number | undefined {
     case GENEVE:
       return tunnelId(headers, i);
     case GRE: {
-      // NVGRE (RFC 7637): a frame is inside. Any other key is no number of a network.
+      // NVGRE (RFC 7637): a frame is inside. Any other key is not the number of a network.
       const at = headers.offsets[i]!;
       return at + 4 <= headers.end && (headers.bytes[at + 2]! << 8 | headers.bytes[at + 3]!) === ETH_P_TEB
         ? tunnelId(headers, i)

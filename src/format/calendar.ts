@@ -56,7 +56,7 @@ export class Calendar {
     const since = days + TO_1970;
     const era = Math.floor(since / DAYS_400);
     const dayOfEra = since - era * DAYS_400;
-    // Without the leap days before, so that every year has 365 days.
+    // Without the earlier leap days, so that every year has 365 days.
     const leapDays = Math.floor(dayOfEra / (DAYS_4 - 1)) - Math.floor(dayOfEra / DAYS_100) + Math.floor(dayOfEra / (DAYS_400 - 1));
     const year = Math.floor((dayOfEra - leapDays) / DAYS_1);
     const dayOfYear = dayOfEra - (DAYS_1 * year + Math.floor(year / 4) - Math.floor(year / 100));
@@ -68,7 +68,7 @@ export class Calendar {
   }
 }
 
-/** The calendar of local time. Its offset is computed only when the second changes: that can be a call of libc. */
+/** The calendar of local time. Its offset is computed only when the second changes, because that may be a call into libc. */
 export class LocalCalendar extends Calendar {
   readonly #utcOffset: (seconds: number) => number;
   /** The second that is shown. */

@@ -1,40 +1,40 @@
 /**
- * What files of packets have in common, whatever their format: packets and the interfaces that they were captured on. What the
- * bytes of a packet mean is not known here.
+ * What capture files have in common, whatever their format: packets and the interfaces that they were captured on. The bytes of packets are
+ * not interpreted here.
  */
 import { memory, viewOf } from "../wire/native.ts";
 import { SNAPLEN } from "./pcap/header.ts";
 
-/** A packet in memory that belongs to whoever reads the file. One object stands for all of them, in turn. */
+/** A packet in memory that belongs to the reader of the file. One object stands for all packets in turn. */
 export class CapturedPacket {
   /** The memory. */
   view: DataView<ArrayBuffer> = viewOf(memory(0));
   /** Offset of its first byte. */
   start = 0;
-  /** Offset behind its last byte. */
+  /** Offset after its last byte. */
   end = 0;
-  /** How many bytes it had before the capture cut it. */
+  /** Its size in bytes before the capture cut it. */
   originalBytes = 0;
-  /** When it was captured: whole seconds since 1970, which may be below 0. If a packet has no time, that of the one before. */
+  /** When it was captured: whole seconds since 1970, which may be negative. A packet without a time has that of the previous one. */
   seconds = 0;
   /** Nanoseconds of that second. */
   nanoseconds = 0;
-  /** What the record says of the packet's protocol, in network byte order; -1 if it says nothing, which is nearly always. */
+  /** The packet's protocol according to its record, in network byte order; nearly always -1, for none. */
   protocol = -1;
   /** Offsets of its options; the same twice if it has none. */
   optionsStart = 0;
   optionsEnd = 0;
 }
 
-/** What a file says of an interface. */
+/** A file's description of an interface. */
 export interface InterfaceDescription {
   /** LINKTYPE_*: what its packets begin with. */
   readonly linkType: number;
   /** Byte order of the file or section. */
   readonly little: boolean;
-  /** Its name, if the file says it. */
+  /** Its name, if the file contains it. */
   readonly name: string | undefined;
-  /** Its hardware address, if the file says it. */
+  /** Its hardware address, if the file contains it. */
   readonly address: Uint8Array | undefined;
   /** Where all of its options are. */
   readonly view: DataView<ArrayBuffer>;
@@ -42,14 +42,14 @@ export interface InterfaceDescription {
   readonly optionsEnd: number;
 }
 
-/** Takes what a file contains, in its order. `Source` is what it makes of an interface. */
+/** Receives the contents of a file, in order. `Source` is the type that it makes of an interface. */
 export interface CaptureHandler<Source> {
   /**
-   * Whether to stop reading as soon as possible: the handler has to hand on what it got before it can take more. Looked at after
-   * each interface and packet.
+   * Whether to stop reading as soon as possible, because the handler must pass on what it has before it can take more. Checked after each
+   * interface and packet.
    */
   readonly paused: boolean;
-  /** A section begins: what was said before does not count any more. */
+  /** A section begins: earlier descriptions are no longer valid. */
   section(): void;
   /** An interface is described. */
   interface(description: InterfaceDescription): Source;
@@ -68,25 +68,25 @@ export interface CaptureHandler<Source> {
 
 /** Reads a file of one format. */
 export interface FormatReader {
-  /** How many bytes have to be there before {@linkcode FormatReader.read} can go on. */
+  /** How many bytes must be available before {@linkcode FormatReader.read} can continue. */
   readonly need: number;
-  /** How many bytes were used so far, in all. */
+  /** Total number of bytes used so far. */
   readonly offset: number;
   /** Whether the file could end here. */
   readonly isComplete: boolean;
   /**
-   * Reads what is between the offsets `at` and `end` of `view`, and returns where it stopped: because the rest is not there
-   * yet, or because the handler paused.
+   * Reads between the offsets `at` and `end` of `view`, and returns where it stopped: because the rest is not available yet, or because the
+   * handler paused.
    *
    * @throws {DecodeError} if the file is damaged; what comes before the damage has been handled.
    */
   read(view: DataView<ArrayBuffer>, at: number, end: number): number;
 }
 
-/** No packet is longer, whatever the file says: beyond this it is damage, not data. */
+/** Maximum size of a packet, whatever the file says: anything longer is damage, not data. */
 const MOST = 256 * 1024 * 1024;
 
-/** The most that a packet may have. Writers get their own limit wrong, so it counts only if it is larger than everybody's; 0 is none. */
+/** Maximum size of a packet. Writers get their own limit wrong, so it counts only if it is larger than the usual one; 0 means none. */
 export function mostBytes(snaplen: number): number {
   return snaplen === 0 ? MOST : Math.min(MOST, Math.max(SNAPLEN, snaplen));
 }
@@ -98,10 +98,10 @@ const LAST_SECOND = 253_402_300_799;
 /** Times as files have them: units since 1970, or since another second. */
 export class TimeUnit {
   readonly #unitsPerSecond: bigint;
-  /** Units that fit into a second, if the nanoseconds of any of them can be computed exactly in a double; else 0. */
+  /** Units per second, if the nanoseconds of any number of them can be computed exactly in a double; else 0. */
   readonly #second: number;
   readonly #offset: number;
-  // The second that is remembered begins at these two halves of its units.
+  // The remembered second begins at these two halves of its units.
   #high = NaN;
   #low = 0;
   #seconds = 0;

@@ -4,7 +4,7 @@ import { pcapOrder, PcapReader } from "./pcap/reader.ts";
 import { BLOCK_SECTION } from "./pcapng/block.ts";
 import { PcapngReader } from "./pcapng/reader.ts";
 
-/** How many bytes tell the format. */
+/** How many bytes identify the format. */
 const MAGIC = 4;
 
 /** Whether a file that begins with this little-endian word is compressed. */
@@ -23,7 +23,7 @@ export class CaptureReader<Source> implements FormatReader {
   readonly #handler: CaptureHandler<Source>;
   readonly #wanted: ReadonlyMap<number, number>;
 
-  /** Hands what it reads to `handler`; `wanted` are the pcapng blocks that it asks for, and how long they may be. */
+  /** Passes what it reads to `handler`; `wanted` are the pcapng blocks that it asks for, and their maximum sizes. */
   constructor(handler: CaptureHandler<Source>, wanted: ReadonlyMap<number, number> = new Map()) {
     this.#handler = handler;
     this.#wanted = wanted;

@@ -18,7 +18,7 @@ import { geneveWord } from "./text_details.ts";
 /** What a column contains: bytes are written as hexadecimal, `undefined` is empty. */
 type Value = string | number | bigint | boolean | Uint8Array | undefined;
 
-/** Reads the value of a column; {@linkcode InstantWriter} writes the time without making a string of it. */
+/** Reads the value of a column; {@linkcode InstantWriter} writes the time without making a string. */
 type Column = "at" | PacketColumn | ((sample: AnySample, batch: Batch, i: number, labels: Labels) => Value);
 
 /** Reads a value from the headers of the packet, which are put into words once for all columns. */
@@ -55,7 +55,7 @@ const PACKET_COLUMNS: { readonly [Key in Exclude<keyof PacketFields, "inner">]-?
 function* packetColumns(): Iterable<[string, Column]> {
   for (const [name, read] of Object.entries(PACKET_COLUMNS)) yield [`packet.${name}`, new PacketColumn(read)];
   for (const [name, read] of Object.entries(PACKET_COLUMNS)) {
-    // What is cut or broken is told once for the whole packet.
+    // `cut` and `broken` are given once for the whole packet.
     if (name === "cut" || name === "broken") continue;
     yield [`packet.inner.${name}`, new PacketColumn(({ inner }) => inner && read(inner))];
   }
@@ -115,7 +115,7 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
 /** The names of all columns that a {@linkcode CsvWriter} knows. */
 export const CSV_FIELDS: readonly string[] = [...COLUMNS.keys()];
 
-/** The columns of a {@linkcode CsvWriter} that is not told which: what people look at first. */
+/** The default columns of a {@linkcode CsvWriter}: what people look at first. */
 export const CSV_DEFAULT_FIELDS: readonly string[] = [
   "at",
   "device",
@@ -135,7 +135,9 @@ export const CSV_DEFAULT_FIELDS: readonly string[] = [
 export interface CsvOptions {
   /** The columns, by their names in {@linkcode CSV_FIELDS}. Defaults to {@linkcode CSV_DEFAULT_FIELDS}. */
   fields?: readonly string[] | undefined;
-  /** Names for groups, cookies and VLANs. Defaults to none. Without {@linkcode CsvOptions.fields}, those given add columns of theirs. */
+  /**
+   * Names for groups, cookies and VLANs. Defaults to none. Without {@linkcode CsvOptions.fields}, each kind that is given adds a column.
+   */
   labels?: Labels | undefined;
 }
 
@@ -154,7 +156,7 @@ export class CsvWriter {
   /**
    * A writer of these columns.
    *
-   * @throws {ArgumentError} if there is no such column, or none at all.
+   * @throws {ArgumentError} if a column does not exist, or there are none.
    */
   constructor({ labels = {}, fields = [...CSV_DEFAULT_FIELDS, ...labelFields(labels)] }: CsvOptions = {}) {
     this.#labels = labels;
@@ -208,7 +210,7 @@ function* tunnelColumns(columns: { readonly [Key in keyof Tunnel]-?: (tunnel: Tu
   }
 }
 
-/** Attributes without a name here: the number and the value in hexadecimal of each. */
+/** Unknown attributes: number and value of each, in hexadecimal. */
 function attributesText(attributes: readonly UnknownAttribute[]): string {
   return attributes.map(({ type, value }) => `${type}:${toHex(value)}`).join(" ");
 }

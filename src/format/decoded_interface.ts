@@ -38,17 +38,17 @@ export const CONTENTS: ReadonlyMap<number, Content> = new Map([
   [LINKTYPE_IPV6, "packets"],
 ]);
 
-/** What is known of an interface, and of the losses that it told. */
+/** What is known of an interface, and of the losses recorded for it. */
 export class DecodedInterface implements Origin {
   readonly content: Content;
   readonly linkType: number;
   readonly little: boolean;
   readonly place: RecordedPlace | undefined;
   readonly messages: NetlinkMessages | undefined;
-  /** Whether losses are written down in records of ours, and how many before the next sample. */
+  /** Whether losses are recorded in our own records, and how many before the next sample. */
   tells = false;
   lost = 0;
-  /** Whether psample described it, and losses told so far beside its packets. */
+  /** Whether psample described it, and the losses recorded so far beside its packets. */
   readonly isOwn: boolean;
   told = 0;
 
@@ -66,5 +66,5 @@ export class DecodedInterface implements Origin {
   }
 }
 
-/** Where nobody says where something was recorded. */
+/** Used if it is not known where something was recorded. */
 export const NOWHERE = new DecodedInterface({ linkType: -1, little: LITTLE }, undefined, undefined);

@@ -1,4 +1,4 @@
-/** Bytes as hexadecimal digits, as fast as they can be had: a JSON line of a whole packet consists of hardly anything else. */
+/** Bytes as hexadecimal digits, as fast as possible: a JSON line of a whole packet consists of hardly anything else. */
 import { toHex } from "../wire/text.ts";
 import { vectorHex } from "./hex_wasm.ts";
 import type { Output } from "./output.ts";

@@ -1,6 +1,6 @@
 /**
- * Hexadecimal digits by WebAssembly's vector instructions. They take half of the time of the runtimes' own function, which
- * goes through a string; for packets of 1500 bytes a JSON line costs a third more without them.
+ * Hexadecimal digits by WebAssembly's vector instructions. They take half the time of the runtimes' own function, which goes through a
+ * string; for packets of 1500 bytes a JSON line costs a third more without them.
  */
 import { fromHex } from "../wire/text.ts";
 import type { Output } from "./output.ts";
@@ -20,7 +20,7 @@ const READ_BYTES = 0x10000;
 type Hex = (from: number, end: number, to: number) => void;
 
 /**
- * A function that writes two digits for each byte, for which the caller has reserved; `undefined` if the processor has no
+ * A function that writes two digits for each byte, for which the caller has reserved room; `undefined` if the processor has no
  * vector instructions or the runtime may not generate code.
  */
 export function vectorHex(): ((output: Output, values: Uint8Array) => void) | undefined {

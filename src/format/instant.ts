@@ -17,7 +17,7 @@ export class InstantWriter {
   readonly #clock = new Clock();
   readonly #calendar = new Calendar();
 
-  /** Reads the time of entry `i`; false if RFC 3339 cannot say it: years have four digits. */
+  /** Reads the time of entry `i`; false if RFC 3339 cannot express it: years have four digits. */
   read(batch: Batch, i: number): boolean {
     batch.readTime(i, this.#clock);
     const calendar = this.#calendar;

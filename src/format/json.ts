@@ -1,5 +1,5 @@
 /**
- * One JSON object a line: the keys of the sample or group event in the order of `JSON.stringify`, absent ones left out, 64-bit
+ * One JSON object per line: the keys of the sample or group event in the order of `JSON.stringify`, absent ones left out, 64-bit
  * numbers as decimal strings, bytes as hexadecimal. docs/json.md describes every key.
  */
 import type { Device } from "../link/device.ts";
@@ -46,12 +46,15 @@ const DIRECTION_OUT = new Word(',"direction":"out"');
 const PACKET = new Word(',"packet":');
 const DATA = new Word(',"data":"');
 
-/** More than the longest line without data, cookie, tunnel and unknown attributes. */
+/** More than the longest line has without data, cookie, tunnel and unknown attributes. */
 const LONGEST_LINE = 768;
 
 /** What {@linkcode JsonWriter} writes. */
 export interface JsonOptions {
-  /** Adds what is known beside the fields of a sample: when, on which device, in which direction, what the headers of the packet say. Defaults to `false`. */
+  /**
+   * Adds what is known besides the fields of a sample: when it was taken, on which device, in which direction, and the packet's headers.
+   * Defaults to `false`.
+   */
   details?: boolean | undefined;
   /** Names to add for groups, cookies and VLANs. Defaults to none. */
   labels?: Labels | undefined;
@@ -142,7 +145,7 @@ export class JsonWriter {
     writeNumber(output, PORT_ID, portId);
   }
 
-  /** What is not in the message itself. It comes before the data, which would hide it from people. */
+  /** Details that are not in the message itself. They come before the data, where people would overlook them. */
   #writeDetails(output: Output, batch: Batch, i: number, sample: SampleView): void {
     if (this.#instant.read(batch, i)) {
       output.word(AT);
@@ -180,7 +183,7 @@ export class JsonWriter {
     return word;
   }
 
-  /** The names that people gave to its numbers. */
+  /** The labels for its numbers. */
   #writeLabels(output: Output, labels: Labels, sample: AnySample, vlans: readonly string[]): void {
     const [group, cookie] = [groupLabel(labels, sample), cookieLabel(labels, sample)];
     if (group !== undefined) output.text(`,"groupLabel":${jsonString(group)}`);
@@ -199,7 +202,7 @@ export class JsonWriter {
     const { seconds, nanoseconds } = this.#clock;
     output.word(TIMESTAMP);
     if (seconds > 0) {
-      // Up to 18446744073, which is more than a u32.
+      // Up to 18446744073, which exceeds a u32.
       if (seconds > 0xffffffff) output.number(seconds);
       else output.u32(seconds);
       output.digits(nanoseconds, 9);
@@ -224,15 +227,15 @@ export function formatJson(entry: AnySample | GroupEvent): string {
   return output.takeText();
 }
 
-/** Control, format and other invisible characters, and white space: what could steer a terminal, or hide. */
+/** Control, format and other invisible characters, and white space: they could control a terminal, or hide. */
 const INVISIBLE = /[\p{C}\p{Z}]/gu;
 
-/** A JSON string, quotes included, in which every invisible character but the blank is escaped. */
+/** A JSON string, quotes included, in which every invisible character except the space is escaped. */
 export function jsonString(text: string): string {
   return escapeInvisible(JSON.stringify(text));
 }
 
-/** JSON in which every invisible character but the blank is escaped. */
+/** JSON in which every invisible character except the space is escaped. */
 export function escapeInvisible(json: string): string {
   return json.replace(INVISIBLE, (character) => {
     if (character === " ") return character;

@@ -1,6 +1,6 @@
 /**
- * What the headers of a packet say, as JSON: `packetFields()` by `JSON.stringify`. What nearly all packets are, TCP or UDP over IP
- * without surprises, is written without making the object and its strings, which would cost more than all the rest of a line.
+ * The headers of a packet as JSON: the same as `JSON.stringify` of `packetFields()`. Nearly all packets are plain TCP or UDP over IP, and
+ * are written without making the object and its strings, which would cost more than the whole rest of a line.
  */
 import { packetFields } from "../packet/fields.ts";
 import { ETHERNET, IPV4, IPV6, NONE, TCP, UDP, VLAN } from "../packet/header.ts";
@@ -9,7 +9,7 @@ import { tcpFlagsText } from "../packet/transport.ts";
 import { type Output, Word } from "./output.ts";
 import { writeIpv6 } from "./packet_words.ts";
 
-/** More than what is written of such a packet; each VLAN tag takes as much once more. */
+/** More than such a packet takes; each VLAN tag takes at most as much again. */
 const ROOM = 512;
 
 const BRACE = 0x7d;
@@ -35,9 +35,9 @@ const IP_LENGTH = new Word(',"ipLength":');
 /** Every combination of TCP's flags, made when first seen. */
 const flagWords: (Word | undefined)[] = [];
 
-/** Writes what the headers of a packet say; makes its own room. */
+/** Writes the headers of a packet; makes its own room. */
 export function writePacketJson(output: Output, packet: Headers): void {
-  // Nothing in it needs more escapes: addresses, numbers, and names that are ours.
+  // Nothing in it needs further escaping: addresses, numbers, and our own names.
   if (!writePlain(output, packet)) output.text(JSON.stringify(packetFields(packet)));
 }
 

@@ -32,7 +32,7 @@ const NO_UNKNOWN = new Word(',"unknown":[]');
 const TRUE = new Word("true");
 const FALSE = new Word("false");
 
-/** More than everything that is not bytes. */
+/** More than all fields other than bytes take. */
 const LONGEST = 512;
 
 /** Writes a tunnel as a JSON object; makes its own room. */

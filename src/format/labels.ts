@@ -1,4 +1,4 @@
-/** Names that people give to numbers, so that they need not remember them. */
+/** Labels: names that people give to numbers. */
 import { VLAN } from "../packet/header.ts";
 import type { Headers } from "../packet/headers.ts";
 import type { AnySample } from "../psample/sample_view.ts";

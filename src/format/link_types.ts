@@ -35,7 +35,7 @@ const NAMES: Readonly<Record<number, string>> = {
   [LINKTYPE_LINUX_SLL2]: "Linux cooked capture, version 2",
 };
 
-/** A link type for people: its number, and its name if it is a common one. */
+/** A link type as text: its number, and its name if it is a common one. */
 export function linkTypeText(linkType: number): string {
   const name = NAMES[linkType];
   return name === undefined ? `link type ${linkType}` : `link type ${linkType} (${name})`;

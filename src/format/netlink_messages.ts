@@ -1,6 +1,6 @@
 /**
- * The generic netlink messages that were recorded on one interface. A recording of an nlmon device contains everything that
- * went over netlink; which of it is psample's is learnt from the controller's messages in the recording itself.
+ * The generic netlink messages that were recorded on one interface. A recording of an nlmon device contains all netlink traffic; which
+ * messages are psample's is learnt from the controller's messages in the recording itself.
  */
 import { DecodeError } from "../errors.ts";
 import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, GENL_ID_CTRL } from "../genl/ctrl.ts";
@@ -21,13 +21,13 @@ interface Pending {
   readonly nanoseconds: number;
 }
 
-/** How much may wait, in all interfaces of a recording: bytes of messages, and families that are told apart. */
+/** How much may wait, in all interfaces of a recording together: bytes of messages, and families told apart. */
 export interface Room {
   bytes: number;
   families: number;
 }
 
-/** Tells psample's messages from others. */
+/** Distinguishes psample's messages from others. */
 export class NetlinkMessages {
   /** The numbers of the psample family: the kernel gives it another one when the module is loaded again. */
   readonly #ids = new Set<number>();
@@ -36,7 +36,7 @@ export class NetlinkMessages {
   readonly #room: Room;
   readonly #take: TakeMessage;
   #pending: Pending[] = [];
-  /** Messages that could be psample's, by their numbers; and how many of them there was no room for. */
+  /** Messages that could be psample's, by family number; and how many there was no room for. */
   readonly #seen = new Map<number, number>();
   readonly #lost = new Map<number, number>();
 
@@ -52,7 +52,7 @@ export class NetlinkMessages {
   /** Whether the number of the psample family is known. */
   isKnown: boolean;
 
-  /** Nothing more comes. Returns the families that could be psample's, with the number of their messages. */
+  /** Ends the input. Returns the families that could be psample's, with the number of their messages. */
   close(): ReadonlyMap<number, number> {
     for (const { bytes } of this.#pending) this.#room.bytes += bytes.length;
     this.#room.families += this.#seen.size;
@@ -65,7 +65,7 @@ export class NetlinkMessages {
     if (this.#ids.has(type)) {
       this.#take(view, start, end, little, seconds, nanoseconds);
     } else if (type === GENL_ID_CTRL) {
-      // What names the psample family has been of use.
+      // The message that names the psample family has been of use.
       if (this.#isFixed || !this.#learn(bytesOf(view, start, end), little)) this.#counts.otherMessages++;
     } else if (this.isKnown || type < GENL_ID_CTRL) {
       this.#counts.otherMessages++;
@@ -86,7 +86,7 @@ export class NetlinkMessages {
     }
   }
 
-  /** The controller says which family has which number. Numbers are used again when a module goes. */
+  /** The controller reports which family has which number. Numbers are reused when a module is unloaded. */
   #learn(message: Uint8Array, little: boolean): boolean {
     const command = message[NLMSG_HDRLEN];
     if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return false;

@@ -1,19 +1,19 @@
-/** The bytes that a batch of samples becomes: text, JSON, CSV and recordings are all built in an output. */
+/** The output buffer: text, JSON, CSV and recordings are all built in one. */
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Up to this size a loop costs less than a call of `set`, or of `encodeInto`. */
+/** Up to this size a loop is cheaper than a call of `set` or `encodeInto`. */
 const SHORT = 16;
 const SHORT_TEXT = 64;
-/** How far words and numbers may be written beyond their end: they are written four bytes at a time. */
+/** How far words and numbers may be written beyond their end, because they are written four bytes at a time. */
 const OVERRUN = 3;
 const COLON = 0x3a;
 
 /** The two decimal digits of 0 to 99 and the two hexadecimal digits of 0 to 255 as they lie in memory: the first one in the lower half. */
 const DECIMAL_PAIRS = digitPairs(100, 10);
 const HEX_PAIRS = digitPairs(256, 16);
-/** The four decimal digits of 0 to 9999 as they lie in memory: one write and one division where pairs take two, in 40 KB. */
+/** The four decimal digits of 0 to 9999 as they lie in memory: one write and one division instead of two each, for 40 KB. */
 const DECIMAL_QUADS = new Int32Array(10_000);
 for (let i = 0; i < DECIMAL_QUADS.length; i++) DECIMAL_QUADS[i] = DECIMAL_PAIRS[i / 100 | 0]! | DECIMAL_PAIRS[i % 100]! << 16;
 
@@ -30,12 +30,12 @@ export function ascii(text: string): Uint8Array {
 }
 
 /**
- * ASCII text that is written often: as 32-bit words, which takes a quarter of the steps.
+ * ASCII text that is written often, as 32-bit words: a quarter of the steps.
  *
  * @category Pump
  */
 export class Word {
-  /** How many bytes it has. */
+  /** Its size in bytes. */
   readonly length: number;
   /** The bytes, four at a time, the first one in the lowest eight bits. */
   readonly quads: Int32Array;
@@ -53,29 +53,29 @@ const OCTETS = Int32Array.from({ length: 256 }, (_, i) => new Word(`${i}.`).quad
 const OCTET_LENGTHS = Uint8Array.from({ length: 256 }, (_, i) => `${i}.`.length);
 
 /**
- * A buffer that grows, is written entry by entry and emptied when what it holds has been delivered. Building lines as bytes
- * costs half of what building and encoding strings does, in both runtimes.
+ * A growing buffer that is written entry by entry and emptied when its contents have been delivered. Building lines as bytes costs half as
+ * much as building and encoding strings, in both runtimes.
  *
- * Only {@linkcode Output.append} and {@linkcode Output.text} make room themselves. Before using the others, reserve enough
- * for everything that is going to be written.
+ * Only {@linkcode Output.append} and {@linkcode Output.text} make room themselves. Before using the others, reserve enough room for
+ * everything to be written.
  *
  * @category Pump
  */
 export class Output {
-  /** The memory; its first {@linkcode Output.length} bytes are what was written. */
+  /** The memory; its first {@linkcode Output.length} bytes have been written. */
   bytes: Uint8Array<ArrayBuffer>;
   /** The same memory, for numbers wider than a byte. */
   view: DataView<ArrayBuffer>;
   /** Number of bytes written. */
   length = 0;
 
-  /** An empty output with memory for `size` bytes to begin with. */
+  /** An empty output with initial memory for `size` bytes. */
   constructor(size = 1 << 16) {
     this.bytes = new Uint8Array(new ArrayBuffer(size));
     this.view = new DataView(this.bytes.buffer);
   }
 
-  /** What was written: a view that is valid until the next write. */
+  /** The bytes written so far: a view that is valid until the next write. */
   get written(): Uint8Array<ArrayBuffer> {
     return this.bytes.subarray(0, this.length);
   }
@@ -91,7 +91,7 @@ export class Output {
     this.length = 0;
   }
 
-  /** Returns what was written as a string, and removes it. */
+  /** Returns the contents as a string, and removes them. */
   takeText(): string {
     const text = decoder.decode(this.written);
     this.length = 0;

@@ -1,9 +1,9 @@
-/** Colours for lines about packets: the eight that every terminal has and its user has chosen, readable on dark and on light. */
+/** Colours for lines about packets: the eight that every terminal has and users can choose, readable on dark and on light backgrounds. */
 
 const RESET = "\x1b[0m";
 const paint = (code: number) => (text: string): string => `\x1b[${code}m${text}${RESET}`;
 
-/** What is seldom looked at: the time, the line with the rate. */
+/** For what is seldom read: the time, the line with the rate. */
 export const faint = paint(2);
 const strong = paint(1);
 const red = paint(31);
@@ -22,11 +22,11 @@ export interface LineParts {
   readonly direction: string;
   /** The size, filled up with blanks. */
   readonly size: string;
-  /** What the headers say. */
+  /** The headers in words. */
   readonly words: string;
 }
 
-/** The line in colours: without them it is the same. */
+/** The line with colours, otherwise unchanged. */
 export function colored({ time, device, direction, size, words }: LineParts): string {
   const way = direction.startsWith("<") ? green : direction.startsWith(">") ? magenta : faint;
   return `${faint(time)}${cyan(device)}${way(direction)}${size}${coloredWords(words)}`;
@@ -34,10 +34,10 @@ export function colored({ time, device, direction, size, words }: LineParts): st
 
 function coloredWords(words: string): string {
   return words
-    // What is wrong, at the end.
+    // Problems, at the end.
     .replace(/\[(?:\||bad )[^\]]*\]$/, yellow)
-    // Who talks to whom, also inside tunnels.
+    // Addresses and ports, also inside tunnels.
     .replace(/[\da-fA-F.:]+ > [\da-fA-F.:]*[\da-fA-F]/g, strong)
-    // How connections begin, and how they are refused.
+    // Connections being opened and refused.
     .replace(/(?<=Flags \[)[^\]]+/, (flags) => flags.includes("R") ? red(flags) : flags.includes("S") ? green(flags) : flags);
 }

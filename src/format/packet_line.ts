@@ -3,7 +3,7 @@
  *
  *     03:33:20.000000 eth0     < 1514 192.0.2.7.443 > 10.0.0.1.51514: Flags [P.], length 1448
  *
- * When it was sampled, the device, `<` in or `>` out, how long it was, and what its headers say in tcpdump's words.
+ * The time of the sample, the device, `<` in or `>` out, the packet's size, and its headers in tcpdump's words.
  */
 import type { Device } from "../link/device.ts";
 import type { AnySample } from "../psample/sample_view.ts";
@@ -20,9 +20,9 @@ import { formatGroupEvent, TextWriter, writeDump } from "./text.ts";
 /** What {@linkcode PacketWriter} writes. */
 export interface PacketOptions {
   /**
-   * How many characters a line may have, or what tells it for each line. Left out where it would be longer, in this order: TCP's
-   * numbers and options, the length of what is carried, the end of the device's name, the date, the size. Addresses, types and flags
-   * stay, even if the line is too long then. Lines of less than 120 characters have no numbers of TCP at all. Defaults to no limit.
+   * Maximum length of a line, or a function that returns it for each line. Longer lines lose, in this order: TCP's
+   * numbers and options, the length of what is carried, the end of the device's name, the date, the size. Addresses, types and flags stay,
+   * even if the line is then too long. With a limit below 120 characters, lines never contain TCP's numbers. Defaults to no limit.
    */
   columns?: number | (() => number) | undefined;
   /** How a line begins. Defaults to `"time"`. */
@@ -33,7 +33,7 @@ export interface PacketOptions {
   color?: boolean | undefined;
   /** Adds the packet's bytes as a hexadecimal dump below the line. Defaults to `false`. */
   verbose?: boolean | undefined;
-  /** Adds a line with everything else that is known of the sample, in libpsample's style. Defaults to `false`. */
+  /** Adds a line with everything else known about the sample, in libpsample's style. Defaults to `false`. */
   details?: boolean | undefined;
   /** Names to add for groups, cookies and VLANs. Defaults to none. */
   labels?: Labels | undefined;
@@ -47,12 +47,12 @@ const OUT = 0x3e;
 const NOWHERE = 0x2d;
 const NEWLINE = 0x0a;
 
-/** How much of a device's name there is room for. */
+/** How many characters of a device's name there is room for. */
 const DEVICE_COLUMNS = 8;
 const SIZE_COLUMNS = 5;
 /** From this width on there is room for TCP's numbers. */
 const WIDE = 120;
-/** More than what comes before the addresses. */
+/** More than anything before the addresses takes. */
 const LONGEST_START = 128;
 const INDENT = ascii("    ");
 const NO_NAME = ascii("-");
@@ -68,13 +68,13 @@ export class PacketWriter {
   readonly #labels: Labels | undefined;
   readonly #clock = new Clock();
   readonly #time: PacketTime;
-  /** What writes the line below, if there is one. */
+  /** Writes the line below, if there is one. */
   readonly #details: TextWriter | undefined;
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
-  /** N of 1 in N that was told last, by group. */
+  /** The N of 1 in N that was printed last, by group. */
   readonly #rates = new Map<number | undefined, number>();
-  /** What the start of the line consists of: how much of it there is room for, and where its parts end. */
+  /** The start of the line: how much of it there is room for, and where its parts end. */
   readonly #start: Start = { nameColumns: 0, hasDate: true, hasSize: true, timeEnd: 0, nameEnd: 0, directionEnd: 0 };
 
   /** A writer with options. */
@@ -147,7 +147,7 @@ export class PacketWriter {
       output.append(INDENT);
       this.#details.write(output, batch, i);
     }
-    // Asked for only here: it is a view that has to be made.
+    // Read only here, because the view has to be made first.
     const data = this.#verbose ? entry.data : undefined;
     if (data !== undefined) writeDump(output, data);
   }
@@ -187,7 +187,7 @@ export class PacketWriter {
     output.text(line);
   }
 
-  /** As it is printed: ASCII only, so that a byte is a column. */
+  /** The name as printed: ASCII only, so that each byte is a column. */
   #nameOf(device: Device): Uint8Array {
     let name = this.#names.get(device);
     if (!name) {

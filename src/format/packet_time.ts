@@ -1,4 +1,4 @@
-/** When a packet was sampled, at the beginning of its line: in the forms that people know from tcpdump. */
+/** The time of a sample, at the beginning of its line, in the forms known from tcpdump. */
 import type { Clock } from "../stream/clock.ts";
 import { LocalCalendar } from "./calendar.ts";
 import type { Output } from "./output.ts";
@@ -16,13 +16,13 @@ const DASH = 0x2d;
 const COLON = 0x3a;
 const DOT = 0x2e;
 
-/** Writes times, one a line. */
+/** Writes times, one per line. */
 export class PacketTime {
   readonly #form: PacketTimeForm;
   readonly #calendar: LocalCalendar;
-  /** The line before, or the first one: what the time is counted from. */
+  /** The time of the previous line, or of the first one, to count from. */
   #from: { seconds: number; nanoseconds: number } | undefined;
-  /** What is to be written, as soon as {@linkcode PacketTime.set} has set it. */
+  /** The time to write, set by {@linkcode PacketTime.set}. */
   #seconds = 0;
   #microseconds = 0;
   #isNegative = false;

@@ -1,7 +1,7 @@
 /**
- * What the headers of a packet say, in tcpdump's words: `192.0.2.7.443 > 10.0.0.1.51514: Flags [S.]`. Words of our own are those
- * for what tcpdump says only if asked, or on a line of its own: VLAN tags and MPLS labels come first, and what is in a tunnel
- * stands behind `vxlan 42 | `. Nothing is copied from a packet as text, so that no packet steers a terminal.
+ * The headers of a packet in tcpdump's words: `192.0.2.7.443 > 10.0.0.1.51514: Flags [S.]`. We have our own words for what tcpdump prints
+ * only on request, or on a separate line: VLAN tags and MPLS labels come first, and the contents of a tunnel follow `vxlan 42 | `. Nothing
+ * is copied from a packet as text, so that no packet can control a terminal.
  */
 import { macText, nextLevel, tunnelId } from "../packet/fields.ts";
 import {
@@ -39,12 +39,12 @@ import { type Output, Word } from "./output.ts";
 
 /** Addresses, ports, types and flags. */
 export const LEAST = 0;
-/** The length of what is carried too. */
+/** Payload lengths too. */
 export const LENGTHS = 1;
-/** TCP's numbers and options too. */
+/** TCP's sequence numbers and options too. */
 export const ALL = 2;
 
-/** More than what is written between two reservations. */
+/** More than is written between two reservations. */
 const ROOM = 512;
 
 const DOT = 0x2e;
@@ -67,7 +67,7 @@ const flagWords: (Word | undefined)[] = [];
 /** Names of VLANs by their identifiers. */
 type VlanNames = ReadonlyMap<number, string> | undefined;
 
-/** Writes what the headers of a packet say; how much is {@linkcode LEAST}, {@linkcode LENGTHS} or {@linkcode ALL}. */
+/** Writes the headers of a packet in words; the amount is {@linkcode LEAST}, {@linkcode LENGTHS} or {@linkcode ALL}. */
 export function writePacket(output: Output, packet: Headers, much: number, vlans?: VlanNames): void {
   output.reserve(ROOM);
   const start = output.length;
@@ -95,14 +95,14 @@ export function writeLinkLevel(output: Output, packet: Headers): void {
   output.text(`${source} > ${target}, ${what}: `);
 }
 
-/** What was cut off, what contradicts itself, and what there is no word for. */
+/** Writes what was cut off, what contradicts itself, and what there is no word for. */
 function tellRest(output: Output, packet: Headers, told: boolean): void {
   if (packet.cut !== NONE) output.text(`${told ? " " : ""}[|${headerName(packet.cut)}]`);
   else if (packet.broken !== NONE) output.text(`${told ? " " : ""}[bad ${headerName(packet.broken)}]`);
   else if (!told) output.text(packet.count === 0 ? "no data" : packet.stack);
 }
 
-/** Writes one level, and true if it has words. */
+/** Writes one level; returns whether it wrote anything. */
 function writeLevel(
   output: Output,
   packet: Headers,
@@ -136,7 +136,7 @@ function writeLevel(
       case IPV4:
       case IPV6: {
         if (available < (kind === IPV4 ? 20 : 40)) break;
-        // What follows, if its ports are there, is written with the addresses.
+        // If the transport header has its ports, they are written with the addresses.
         const next = i + 1 < end ? portsAt(packet, i + 1, end) : -1;
         writeAddress(output, bytes, kind, header, false);
         if (next >= 0) writePort(output, u16(bytes, next));
@@ -172,7 +172,7 @@ function portsAt(packet: Headers, from: number, end: number): number {
   return -1;
 }
 
-/** What the IP packet with header `i` carries; false if nothing is to be said of it, because a tunnel or a cut follows. */
+/** Writes what the IP packet with header `i` carries; false if there is nothing to write, because a tunnel or a cut follows. */
 function writeProtocol(output: Output, packet: Headers, i: number, end: number, isLast: boolean, much: number): boolean {
   const { bytes, kinds, offsets } = packet;
   const ip = offsets[i]!;
@@ -232,7 +232,7 @@ function writeProtocol(output: Output, packet: Headers, i: number, end: number, 
 
 const IPPROTO_NONE = 59;
 
-/** Where the IP packet ends, captured or not. A length of 0 says nothing: then it is where the whole packet ends. */
+/** Where the IP packet ends, captured or not. If its length is 0, that is where the whole packet ends. */
 function endOf(packet: Headers, ip: number, isIpv4: boolean): number {
   const length = u16(packet.bytes, ip + (isIpv4 ? 2 : 4));
   return length === 0 ? packet.start + packet.originalBytes : ip + length + (isIpv4 ? 0 : 40);
@@ -240,7 +240,7 @@ function endOf(packet: Headers, ip: number, isIpv4: boolean): number {
 
 function writeTcp(output: Output, packet: Headers, at: number, available: number, packetEnd: number, much: number): boolean {
   const { bytes } = packet;
-  // Of what is cut before the flags only the ports are told.
+  // If it is cut before the flags, only the ports are written.
   if (available < 14) return false;
   const bits = u16(bytes, at + 12) & 0x1ff;
   output.word(flagWords[bits] ??= new Word(`Flags [${tcpFlagsText(bits)}]`));
@@ -249,7 +249,7 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
   const length = packetEnd - at - size;
   if (much >= ALL) {
     const sequence = u32(bytes, at + 4);
-    // As tcpdump does it: where it means something.
+    // As in tcpdump: only if it means something.
     if (length > 0 || bits & 0x07) {
       output.word(SEQ);
       output.u32(sequence);
@@ -272,7 +272,7 @@ function writeTcp(output: Output, packet: Headers, at: number, available: number
   return true;
 }
 
-/** TCP's options (RFC 9293, 7323, 2018), as tcpdump has them; those that it names and that are common. */
+/** TCP's options (RFC 9293, 7323, 2018) as in tcpdump: the common ones of those that it names. */
 function tcpOptions(bytes: Uint8Array, from: number, end: number): string {
   const words: string[] = [];
   for (let at = from; at < end;) {
@@ -405,7 +405,7 @@ function tunnelWord(packet: Headers, from: number, end: number): string {
   return "";
 }
 
-/** The name of an IP protocol, or its number as tcpdump has it. */
+/** The name of an IP protocol, or its number as in tcpdump. */
 function nameOf(protocol: number): string {
   return protocolName(protocol) ?? `ip-proto-${protocol}`;
 }
@@ -418,7 +418,7 @@ function writeAddress(output: Output, bytes: Uint8Array, kind: number, ip: numbe
   output.ipv4(bytes, ip + (isDestination ? 16 : 12));
 }
 
-/** Writes an IPv6 address as `ipv6Text()` has it, without making a string of it. */
+/** Writes an IPv6 address as `ipv6Text()` does, without making a string. */
 export function writeIpv6(output: Output, bytes: Uint8Array, at: number): void {
   // The longest run of two or more zero words becomes "::", the first of them if two are equal.
   let best = 8;

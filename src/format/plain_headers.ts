@@ -4,26 +4,26 @@ import { PSAMPLE_ATTR_DATA, PSAMPLE_ATTR_ORIGSIZE, PSAMPLE_CMD_SAMPLE, PSAMPLE_G
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
 
-/** The family's number in the messages of samples that were none: psample's on many machines. */
+/** The family number in messages made for plain packets: psample's on many machines. */
 const PLAIN_FAMILY = 0x1e;
 /** Headers of such a sample: of the message, of ORIGSIZE with its value, of DATA. */
 export const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
-/** What DATA holds. */
+/** Maximum size of DATA. */
 export const MOST_DATA = 0xffff - 4;
 
-/** Size of a piece of the arena, and more than anything that is put there. */
+/** Size of a chunk of the arena, larger than anything that is put there. */
 const CHUNK = 1 << 16;
 
-/** Makes headers, in memory that is used again for each batch. */
+/** Makes headers in memory that is reused for each batch. */
 export class PlainHeaders {
   readonly #chunks: DataView<ArrayBuffer>[] = [];
   #chunk = -1;
   #used = 0;
   #size = 0;
-  /** Where the headers lie that were made last. */
+  /** The memory of the headers made last. */
   view: DataView<ArrayBuffer> = viewOf(memory(0));
 
-  /** Those that were made are not used any more. */
+  /** Discards the headers made so far. */
   clear(): void {
     this.#chunk = -1;
     this.#used = this.#size = 0;

@@ -1,5 +1,5 @@
 /**
- * What became of the packets of a recording.
+ * What the packets of a recording turned out to be.
  *
  * @category Recordings
  */
@@ -20,9 +20,9 @@ export interface RecordCounts {
   truncated: number;
   /** Packets and messages that cannot be decoded. */
   malformed: number;
-  /** Records with bytes behind their last message that are none: libpsample writes its whole buffer. */
+  /** Records with bytes after their last message that are not a message: libpsample writes its whole buffer. */
   trailing: number;
-  /** Messages of psample that came before the recording told its number, and were too many to wait for that. */
+  /** psample messages before the recording showed the family's number, and too many to be kept until then. */
   lostBeforeFamily: number;
 }
 

@@ -2,12 +2,12 @@ import type { Device, Devices } from "../link/device.ts";
 
 /** The devices of one machine, as a recording describes them. */
 export class RecordedDevices implements Devices {
-  /** By namespace and index: what was said last, or all that was said if it may be of several machines. */
+  /** By namespace and index: the latest description, or all of them if they may be of several machines. */
   readonly #devices = new Map<number | undefined, Map<number, Device[]>>();
   readonly #isOneMachine: boolean;
   #changes: (() => void)[] = [];
 
-  /** If it is not known that all devices are of one machine, a number that stands for two different ones says nothing. */
+  /** If it is not known that all devices are of one machine, an index with two different devices is ambiguous and resolves to none. */
   constructor(isOneMachine: boolean) {
     this.#isOneMachine = isOneMachine;
   }
@@ -31,7 +31,7 @@ export class RecordedDevices implements Devices {
     return true;
   }
 
-  /** What was said since becomes valid. */
+  /** Makes the descriptions since the last call valid. */
   settle(): void {
     if (this.#changes.length === 0) return;
     for (const change of this.#changes) change();

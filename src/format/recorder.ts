@@ -1,4 +1,4 @@
-/** Recordings as files: what formats there are, and the one shape in which each of them is written. */
+/** Recordings as files: the formats, and the interface that writes all of them. */
 import type { Batch, EntryView } from "../stream/batch.ts";
 import type { ListenStats } from "../stream/stats.ts";
 import type { Output } from "./output.ts";
@@ -18,7 +18,7 @@ export type RecordingFormat = "pcapng" | "pcap" | "netlink";
 /** All formats, the default first. */
 export const RECORDING_FORMATS: readonly RecordingFormat[] = ["pcapng", "pcap", "netlink"];
 
-/** The format that the name of a file asks for: `pcap` if it ends in `.pcap`, else `pcapng`. */
+/** The format that the name of a file implies: `pcap` if it ends in `.pcap`, else `pcapng`. */
 export function recordingFormat(path: string): RecordingFormat {
   return /\.pcap$/i.test(path) ? "pcap" : "pcapng";
 }
@@ -39,9 +39,9 @@ export interface Ending {
 export interface Recorder {
   /** Begins a file. */
   begin(output: Output): void;
-  /** Takes note of a batch, also of one without entries: what was lost beside them belongs to the recording. */
+  /** Announces a batch, even one without entries, because its losses belong to the recording. */
   enter(batch: Batch): void;
-  /** By how many bytes at most writing this entry and then ending makes the file longer. */
+  /** Maximum number of bytes that writing this entry and then ending adds to the file. */
   mostBytes(entry: EntryView): number;
   /**
    * Writes entry `i` of the batch that was entered last.

@@ -1,6 +1,6 @@
 /**
- * What the packets of a recording are: netlink messages, samples that psample recorded as packets, or packets that anything
- * else captured. Samples are decoded where they lie, so they are valid only until the memory is filled again.
+ * Decodes the packets of a recording: netlink messages, samples that psample recorded as packets, or packets captured by something else.
+ * Samples are decoded in place, so they are valid only until the memory is refilled.
  */
 import { DecodeError } from "../errors.ts";
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
@@ -46,20 +46,20 @@ import { UnknownFamilies } from "./unknown_families.ts";
 
 /** How a recording is decoded. */
 export interface RecordingDecoderOptions {
-  /** The number of the psample family, if it is known; the controller's messages are not asked then. */
+  /** The number of the psample family, if it is known; the controller's messages are ignored then. */
   familyId?: number | undefined;
   /** How many bytes of messages are kept until the family's number is known. Defaults to 64 MiB. */
   pendingBytes?: number | undefined;
 }
 
-/** The blocks of pcapng that a {@linkcode RecordingDecoder} asks for, and how long they may be. */
+/** The pcapng blocks that a {@linkcode RecordingDecoder} asks for, and their maximum sizes. */
 export const WANTED_BLOCKS: ReadonlyMap<number, number> = new Map([[BLOCK_STATISTICS, 1 << 20], [BLOCK_EVENT, 1 << 17]]);
 
 /** Decodes one recording. What it hands on is valid until {@linkcode RecordingDecoder.begin}. */
 export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
-  /** What was decoded has to be handed on before something is known of devices that contradicts it. */
+  /** Set if entries must be passed on before the next description of a device contradicts them. */
   paused = false;
-  /** What became of the packets so far. */
+  /** The counts so far. */
   readonly counts: RecordCounts = { ...NO_RECORDS };
   /** Why the last malformed packet or message was. */
   lastMalformed: string | undefined;
@@ -72,7 +72,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   readonly #views: SampleView[] = [];
   #lent = 0;
   readonly #headers = new PlainHeaders();
-  /** The devices of the present section, by the number of their machine. */
+  /** The devices of the current section, by the number of their machine. */
   #machines = new Map<number, RecordedDevices>();
   #decodeOptions: DecodeOptions = {};
   /** Whether there is anything but packets that somebody else captured. */
@@ -80,21 +80,21 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   /** The first interface that is of no use. */
   #otherLinkType: number | undefined;
   #hasOthers = false;
-  /** The netlink interfaces of the present section. */
+  /** The netlink interfaces of the current section. */
   #messages: NetlinkMessages[] = [];
   readonly #families = new UnknownFamilies();
-  /** When the last packet was captured: the time of what has none of its own. */
+  /** When the last packet was captured: the time for entries that have none. */
   #seconds = 0;
   #nanoseconds = 0;
 
-  /** Hands on to `sink` what it finds. */
+  /** Passes what it finds to `sink`. */
   constructor(sink: RecordingSink, options: RecordingDecoderOptions = {}) {
     this.#sink = sink;
     this.#familyId = options.familyId;
     this.#room = { bytes: options.pendingBytes ?? 64 * 1024 * 1024, families: 0x1_0000 };
   }
 
-  /** What was handed on is not used any more. */
+  /** Ends the use of everything passed on so far. */
   begin(): void {
     this.#lent = 0;
     this.#headers.clear();
@@ -121,7 +121,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     return new DecodedInterface(description, place, undefined);
   }
 
-  /** What is said of an interface that packets were sampled on, or captured. */
+  /** The description of an interface that packets were sampled or captured on. */
   #place(description: InterfaceDescription): RecordedPlace {
     const { linkType, little, view, name, address } = description;
     const type = linkType === LINKTYPE_ETHERNET ? ARPHRD_ETHER : ARPHRD_NONE;
@@ -133,7 +133,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
       if (carried?.kind !== KIND_INTERFACE) continue;
       this.#hasSamples = true;
       const { number: index, nsid, machine } = carried;
-      // That is what a device is called whose name was not known.
+      // This is the name that is written for a device whose name was not known.
       const isNamed = name !== undefined && name !== (index === undefined ? "unknown" : `if${index}`);
       const device: Device = { index, name: isNamed ? name : undefined, type, address };
       let devices = this.#machines.get(machine);
@@ -205,7 +205,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     if (end - start >= COOKED_HEADER && view.getUint16(start + 2) === ARPHRD_NETLINK) {
       return this.#messagesOf(origin, packet, start + COOKED_HEADER, view.getUint16(start + 14));
     }
-    // netsniff-ng keeps the protocol in the header of its records, and writes no other head.
+    // netsniff-ng keeps the protocol in the header of its records, and writes no cooked header.
     if (packet.protocol >= 0) return this.#messagesOf(origin, packet, start, packet.protocol);
     if (!this.#cut(packet)) this.#malformed("a record of netlink without its head");
   }
@@ -237,7 +237,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     const { view, end, seconds, nanoseconds } = packet;
     this.#origin = origin;
     for (let isFirst = true; at < end; isFirst = false) {
-      // A tool may have written the file again, in another byte order than that of the messages.
+      // A tool may have rewritten the file in a byte order other than that of the messages.
       let { little } = origin;
       const left = end - at;
       if (left >= NLMSG_HDRLEN && !fits(view.getUint32(at, little), left) && fits(view.getUint32(at, !little), left)) little = !little;
@@ -256,10 +256,10 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     }
   }
 
-  /** Whose messages are taken now. */
+  /** The interface whose messages are being decoded. */
   #origin: DecodedInterface | undefined;
 
-  /** Whether a message is one of ours that tells losses. */
+  /** Whether a message is one of our own that records losses. */
   #isLosses(origin: DecodedInterface, view: DataView, at: number, length: number): boolean {
     if (length !== NLMSG_HDRLEN + 8 || view.getUint32(at + NLMSG_HDRLEN) !== LOSSES_SIGNATURE) return false;
     origin.tells = true;
@@ -328,7 +328,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     return this.#decodeOptions = { littleEndian, nsid };
   }
 
-  /** They are few: each gets memory of its own. */
+  /** They are few: each gets its own memory. */
   #groupEvent(
     origin: DecodedInterface,
     message: Uint8Array,
@@ -402,8 +402,8 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   }
 
   /**
-   * A sample whose message is in one option at `at`, without its packet, which is as long as the message says: it is read where it
-   * lies. False if it has to be put together first.
+   * Decodes in place a sample whose message is in one option at `at`, with a packet of the length that the message gives. False if it must
+   * be reassembled first.
    */
   #samplePacket(origin: DecodedInterface, packet: CapturedPacket, at: number, size: number, told: Told): boolean {
     const { view, start, end, seconds, nanoseconds } = packet;
@@ -430,7 +430,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     return true;
   }
 
-  /** A packet that somebody else captured is a sample of which only its bytes, its size and its time are known. */
+  /** A packet captured by something else is a sample of which only the bytes, size and time are known. */
   #plainPacket(origin: DecodedInterface, packet: CapturedPacket): void {
     if (this.#hasSamples) {
       this.counts.otherPackets++;
@@ -454,7 +454,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     const carried = readCarried(view, start, end - start, little);
     if (carried?.kind !== KIND_EVENT) return;
     const { littleEndian, nsid, bytes: padded } = carried;
-    // The block has no length but its own, which is padded: the message has one.
+    // The block has only its own, padded length; the message contains the exact one.
     const length = padded.length < 4 ? 0 : viewOf(padded).getUint32(0, littleEndian);
     if (length < 4 || length > padded.length) return this.#malformed(`a group event of ${length} bytes in ${padded.length}`);
     this.#groupEvent(NOWHERE, padded.slice(0, length), littleEndian, nsid, false, this.#seconds, this.#nanoseconds);
@@ -470,7 +470,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
       if (options.code === OPTION_IFDROP) lost = options.number();
       else if (options.code === OPTION_OSDROP) dropped = options.number();
     }
-    // What was written down beside a packet could not be taken back there. More than that is not about the packets of this file.
+    // Drop counts written with packets could not be corrected there. Anything beyond that is not about the packets of this file.
     const late = lost === undefined ? 0 : Math.max(0, origin.told - lost);
     origin.told -= late;
     if (late > 0 || dropped > 0) this.#sink.correct(late, dropped);

@@ -1,10 +1,10 @@
-/** What the decoder of a recording hands on, and to whom. */
+/** The interface through which the decoder of a recording passes on what it finds. */
 import type { EntryView } from "../stream/batch.ts";
 import type { Origin } from "./decoded_interface.ts";
 
 /**
- * How many samples were lost before one, as the recording tells: a number if it was written down; `"gap"` if only the sample's
- * number can tell; `undefined` if its producer numbers nothing.
+ * How many samples were lost before one, according to the recording: a number if it was recorded; `"gap"` if only the sample's number can
+ * show it; `undefined` if its producer numbers nothing.
  */
 export type Told = number | "gap" | undefined;
 
@@ -12,6 +12,6 @@ export type Told = number | "gap" | undefined;
 export interface RecordingSink {
   /** A sample or a group event, and when and where it was recorded. */
   entry(entry: EntryView, told: Told, seconds: number, nanoseconds: number, origin: Origin): void;
-  /** Samples of an interface came late that had been told as lost; and messages that the kernel had dropped. */
+  /** Samples of an interface that arrived late after being recorded as lost; and messages that the kernel had dropped. */
   correct(late: number, dropped: number): void;
 }

@@ -1,7 +1,7 @@
 /**
- * The text of libpsample's `psample` command, line for line: each field as name, blank, value, blank; absent fields are left
- * out; the blank at the end of the line is kept because scripts cut by it. Two differences: numbers are unsigned, and the
- * offsets of the hexadecimal dump do not wrap at 256.
+ * The text of libpsample's `psample` command, line for line: each field as name, space, value, space; absent fields are left out; the space
+ * at the end of the line is kept because scripts cut by it. Two differences: numbers are unsigned, and the offsets of the hexadecimal dump
+ * do not wrap at 256.
  */
 import type { Devices } from "../link/device.ts";
 import type { Group, GroupEvent } from "../psample/group.ts";
@@ -14,7 +14,7 @@ import { groupLabel, type Labels, vlanLabels } from "./labels.ts";
 import { Output, Word } from "./output.ts";
 import { DeviceWriter, writeDetails, writeLabels } from "./text_details.ts";
 
-/** How samples become text. */
+/** How to write samples as text. */
 export interface TextOptions {
   /** Adds the packet's bytes as a hexadecimal dump below the line. Defaults to `false`. */
   verbose?: boolean | undefined;
@@ -121,7 +121,7 @@ export class TextWriter {
     output.byte(NEWLINE);
   }
 
-  /** The time as ctime(3) has it, and the nanoseconds of its second. */
+  /** The time as ctime(3) prints it, and the nanoseconds of its second. */
   #writeTimestamp(output: Output): void {
     const { seconds, nanoseconds } = this.#clock;
     const calendar = this.#calendar;
@@ -185,10 +185,10 @@ const OFFSET = new Word("0x");
 const OFFSET_END = new Word(":  ");
 const DOT = ".".charCodeAt(0);
 
-/** What stands for a byte among the characters: ASCII's printable ones for themselves. */
+/** The character shown for each byte: printable ASCII as itself. */
 const CHARACTERS = Uint8Array.from({ length: 256 }, (_, byte) => byte >= 0x20 && byte < 0x7f ? byte : DOT);
 
-/** Writes bytes in hexadecimal and as characters, 16 of them a line, after a line that says how many they are. */
+/** Writes bytes in hexadecimal and as characters, 16 per line, after a line with their number. */
 export function writeDump(output: Output, data: Uint8Array): void {
   output.reserve(32 + DUMP_LINE * Math.ceil(data.length / BYTES_PER_LINE));
   output.word(DATA_LEN);

@@ -1,4 +1,4 @@
-/** What libpsample's text does not contain, in its style: name, blank, value, blank. */
+/** What libpsample's text does not contain, in its style: name, space, value, space. */
 import type { Device, Devices } from "../link/device.ts";
 import { linkTypeOfSample } from "../link/link_type.ts";
 import type { AnySample } from "../psample/sample_view.ts";
@@ -37,7 +37,7 @@ const TUNNEL_ERSPAN = new Word("tunnel-erspan ");
 /** More than all fields whose length is bounded; kept in reserve after each one whose length is not. */
 const LONGEST = 512;
 
-/** Writes which devices a sample names, and what its data begins with. */
+/** Writes the devices that a sample names, and what its data begins with. */
 export class DeviceWriter {
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
@@ -45,7 +45,7 @@ export class DeviceWriter {
   /**
    * Writes the devices of a sample.
    *
-   * @param sampled The device that the packet was sampled on, if a recording says so; else it is found among `devices`.
+   * @param sampled The device that the packet was sampled on, if a recording contains it; else it is found among `devices`.
    */
   write(output: Output, sample: AnySample, devices: Devices, sampled?: Device): void {
     const { inIfindex, outIfindex, nsid } = sample;
@@ -70,7 +70,7 @@ export class DeviceWriter {
   }
 }
 
-/** Writes what a sample itself has beside libpsample's fields. */
+/** Writes the fields of a sample that libpsample does not print. */
 export function writeDetails(output: Output, sample: AnySample): void {
   output.reserve(LONGEST);
   const { cookie, tunnel, nsid, portId, unknown } = sample;
@@ -85,7 +85,7 @@ export function writeDetails(output: Output, sample: AnySample): void {
   for (const { type, value } of unknown) writeBytes(output, new Word(`attr-${type} `), value);
 }
 
-/** Writes the names that people gave to the numbers of a sample. */
+/** Writes the labels of a sample. */
 export function writeLabels(output: Output, labels: Labels, sample: AnySample, vlans: readonly string[]): void {
   const [group, cookie] = [groupLabel(labels, sample), cookieLabel(labels, sample)];
   output.reserve(LONGEST);
@@ -115,7 +115,7 @@ function writeTunnel(output: Output, tunnel: Tunnel): void {
   for (const { type, value } of tunnel.unknown) writeBytes(output, new Word(`tunnel-attr-${type} `), value);
 }
 
-/** Class, type and value of a Geneve option, as tc writes them. */
+/** Class, type and value of a Geneve option, in tc's notation. */
 export function geneveWord({ optionClass, type, data }: GeneveOption): string {
   const head = `${optionClass.toString(16).padStart(4, "0")}:${hexByte(type)}`;
   return data.length === 0 ? head : `${head}:${toHex(data)}`;
@@ -143,7 +143,7 @@ function writeBytes(output: Output, key: Word, bytes: Uint8Array): void {
   output.byte(BLANK);
 }
 
-/** A fraction for people: nine digits say more than the kernel's 32 bits hold. */
+/** A fraction for people: nine digits, more than the kernel's 32 bits can express. */
 function short(value: number): number {
   return Number(value.toPrecision(9));
 }

@@ -1,8 +1,8 @@
-/** Families of a recording that nothing in it gives a name to: any of them could be psample's. */
+/** Families of a recording that nothing in it names: any of them could be psample's. */
 import { DecodeError } from "../errors.ts";
 import type { NetlinkMessages } from "./netlink_messages.ts";
 
-/** Nothing in a recording tells which number the psample family has. */
+/** Nothing in a recording shows the number of the psample family. */
 export class UnknownFamilyError extends DecodeError {
   /** Makes the error with this reason. */
   constructor(why: string) {
@@ -10,7 +10,7 @@ export class UnknownFamilyError extends DecodeError {
   }
 }
 
-/** Keeps account of them, for when psample's is none of those that are known. */
+/** Keeps track of them, in case psample's number is not found. */
 export class UnknownFamilies {
   /** Their numbers, each with the number of its messages. */
   readonly #messages = new Map<number, number>();

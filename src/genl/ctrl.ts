@@ -1,6 +1,6 @@
 /**
- * Generic netlink: its header, and the controller that tells the numbers of families and multicast
- * groups by their names. Source: include/uapi/linux/genetlink.h, net/netlink/genetlink.c.
+ * Generic netlink: its header, and the controller, which maps names of families and multicast groups to numbers. Source:
+ * include/uapi/linux/genetlink.h, net/netlink/genetlink.c.
  */
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
@@ -60,12 +60,12 @@ export function encodeGetFamily(name: string, sequence = 0): Uint8Array<ArrayBuf
   });
 }
 
-/** Asks the controller for all families. Asking for one by its name makes the kernel load its module, this does not. */
+/** Asks the controller for all families. Unlike asking for one by name, this does not make the kernel load modules. */
 export function encodeFamilyDump(): Uint8Array<ArrayBuffer> {
   return encodeMessage({ type: GENL_ID_CTRL, flags: NLM_F_REQUEST | NLM_F_DUMP }, genlHeader(CTRL_CMD_GETFAMILY));
 }
 
-/** The controller's notification that a family came, as far as it says what its number and name are. */
+/** The part of the controller's notification of a new family that contains its number and name. */
 export function encodeNewFamily(
   family: { readonly id: number; readonly name: string; readonly version: number },
   littleEndian?: boolean,

@@ -1,7 +1,7 @@
-/** What the rest of the package needs to know about a network device, wherever that knowledge comes from. */
+/** What the rest of the package needs to know about network devices, from whatever source. */
 
 /**
- * A device as the kernel or a recording describes it. What is not known is `undefined`.
+ * A device as the kernel or a recording describes it. Unknown fields are `undefined`.
  *
  * @category Devices
  */
@@ -10,7 +10,7 @@ export interface Device {
   readonly index?: number | undefined;
   /** The name. */
   readonly name: string | undefined;
-  /** The type, ARPHRD_*: decides what a sampled packet begins with. */
+  /** The type, ARPHRD_*, which determines what a sampled packet begins with. */
   readonly type: number | undefined;
   /** The hardware address. */
   readonly address: Uint8Array | undefined;
@@ -19,7 +19,7 @@ export interface Device {
 }
 
 /**
- * Devices by the numbers that samples name.
+ * Devices by the indexes in samples.
  *
  * @category Devices
  */
@@ -27,11 +27,11 @@ export interface Devices {
   /**
    * The device that a sample means.
    *
-   * @param ifindex The number in the sample: the kernel sends the low 16 bits of the index.
+   * @param ifindex The index in the sample: the kernel sends its low 16 bits.
    * @param nsid The network namespace; `undefined` for the listener's own.
    */
   find(ifindex: number, nsid: number | undefined): Device | undefined;
 }
 
-/** For sources that know no device. */
+/** For sources without device information. */
 export const NO_DEVICES: Devices = { find: () => undefined };

@@ -1,8 +1,8 @@
 /**
  * The link table: devices by index and by name.
  *
- * psample says from which device a packet came with the low 16 bits of its index; a machine that makes and removes many
- * devices has indexes above that. Source: include/uapi/linux/if_link.h, net/core/rtnetlink.c.
+ * psample names the device of a packet by the low 16 bits of its index; a machine that creates and removes many devices has larger indexes.
+ * Source: include/uapi/linux/if_link.h, net/core/rtnetlink.c.
  */
 import { DecodeError } from "../errors.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
@@ -62,7 +62,7 @@ const IFINFOMSG_SIZE = 16;
  * @category Devices
  */
 export interface Xdp {
-  /** Who runs the program: the driver, the network stack, the hardware; or several at once. */
+  /** What runs the program: the driver, the network stack, the hardware; or several at once. */
   readonly mode: "native" | "generic" | "hardware" | "several";
   /** The numbers of the programs. */
   readonly programs: readonly number[];
@@ -74,7 +74,7 @@ export interface Xdp {
  * @category Devices
  */
 export interface Link {
-  /** Its number; not reused until all 31 bits are. */
+  /** Interface index. Not reused until the 31-bit space wraps. */
   readonly index: number;
   /** Its name, up to 15 bytes. */
   readonly name: string;
@@ -82,17 +82,17 @@ export interface Link {
   readonly alternativeNames: readonly string[];
   /** The kind of hardware, ARPHRD_*. */
   readonly type: number;
-  /** The hardware address; `undefined` where it has none. */
+  /** The hardware address; `undefined` if it has none. */
   readonly address: Uint8Array | undefined;
   /** The largest packet, in bytes, without the link's own header. */
   readonly mtu: number | undefined;
   /** IFF_*. */
   readonly flags: number;
-  /** Whether it was set up. */
+  /** Whether it is administratively up. */
   readonly up: boolean;
   /** Whether it is up and has a carrier. */
   readonly running: boolean;
-  /** A description that somebody gave it. */
+  /** Its alias, a description set by the administrator. */
   readonly alias: string | undefined;
   /** The kind of virtual device, such as `"veth"`; `undefined` for hardware. */
   readonly kind: string | undefined;
@@ -102,9 +102,9 @@ export interface Link {
   readonly lowerNsid: number | undefined;
   /** The index of the bridge, bond, team or VRF that it is a port of. */
   readonly masterIndex: number | undefined;
-  /** The XDP programs of the device; `undefined` where it has none. */
+  /** The XDP programs of the device; `undefined` if it has none. */
   readonly xdp: Xdp | undefined;
-  /** How many packets the device has received and sent; `undefined` unless it was asked for. */
+  /** How many packets the device has received and sent; `undefined` unless asked for. */
   readonly packets: { readonly received: bigint; readonly sent: bigint } | undefined;
 }
 
@@ -166,7 +166,7 @@ export function decodeLink(message: Message): Link {
         mtu = attr.u32();
         break;
       case IFLA_LINK:
-        // 0 is how tunnels say that they have none.
+        // Tunnels without one report 0.
         lowerIndex = attr.u32() || undefined;
         break;
       case IFLA_LINK_NETNSID:
@@ -238,7 +238,7 @@ function readXdp(attr: AttrReader): Xdp | undefined {
 export class LinkTable {
   readonly #byIndex = new Map<number, Link>();
   readonly #byName = new Map<string, Link>();
-  /** By the low 16 bits of the index: a sample contains no more of it. */
+  /** By the low 16 bits of the index, which is all that a sample contains. */
   readonly #byLow16 = new Map<number, Link[]>();
 
   /** Makes a table of the answer to {@linkcode encodeLinkDump}. */
@@ -251,12 +251,12 @@ export class LinkTable {
     for (const link of links) this.enter(link);
   }
 
-  /** How many devices. */
+  /** Number of devices. */
   get size(): number {
     return this.#byIndex.size;
   }
 
-  /** All devices, in the order in which they came. */
+  /** All devices, in the order in which they were added. */
   links(): IterableIterator<Link> {
     return this.#byIndex.values();
   }

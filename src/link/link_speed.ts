@@ -1,5 +1,5 @@
 /**
- * How fast links are: the generic netlink family `ethtool`, since Linux 5.6. Source: include/uapi/linux/ethtool_netlink.h (since 6.15
+ * Link speeds: the generic netlink family `ethtool`, since Linux 5.6. Source: include/uapi/linux/ethtool_netlink.h (since 6.15
  * ethtool_netlink_generated.h), net/ethtool/linkmodes.c.
  */
 import { GENL_HDRLEN, genlCommand, genlHeader } from "../genl/ctrl.ts";
@@ -9,7 +9,7 @@ import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/
 
 /** The name of the family. */
 export const ETHTOOL_GENL_NAME = "ethtool";
-/** The question, and its answer. */
+/** The request, and its reply. */
 const ETHTOOL_MSG_LINKMODES_GET = 4;
 const ETHTOOL_MSG_LINKMODES_GET_REPLY = 4;
 const ETHTOOL_A_LINKMODES_HEADER = 1;
@@ -18,7 +18,7 @@ const ETHTOOL_A_HEADER_DEV_NAME = 2;
 /** include/uapi/linux/ethtool.h */
 const SPEED_UNKNOWN = 0xffff_ffff;
 
-/** How fast a link is. */
+/** The speed of a link. */
 export interface LinkSpeed {
   /** The name of the device. */
   readonly name: string;
@@ -29,12 +29,12 @@ export interface LinkSpeed {
 /** A request for the speeds of all devices. */
 export function encodeLinkModesDump(family: number): Uint8Array<ArrayBuffer> {
   return encodeMessage({ type: family, flags: NLM_F_REQUEST | NLM_F_DUMP }, genlHeader(ETHTOOL_MSG_LINKMODES_GET), (attr) => {
-    // Linux 6.1 demands it, though it names no device.
+    // Linux 6.1 requires it, although it names no device.
     attr.nest(ETHTOOL_A_LINKMODES_HEADER | NLA_F_NESTED, () => {});
   });
 }
 
-/** The speed in one message of the answer; `undefined` if the device does not know it, as without a carrier. */
+/** The speed in one message of the reply; `undefined` if the device does not know it, for example without a carrier. */
 export function decodeLinkSpeed(message: Message): LinkSpeed | undefined {
   if (genlCommand(message) !== ETHTOOL_MSG_LINKMODES_GET_REPLY) return undefined;
   let name: string | undefined;
@@ -46,6 +46,6 @@ export function decodeLinkSpeed(message: Message): LinkSpeed | undefined {
     const header = attr.nested();
     while (header.next()) if (header.type === ETHTOOL_A_HEADER_DEV_NAME) name = header.string();
   }
-  // In units of 10^6 bit/s; drivers that do not know it also say 0.
+  // In units of 10^6 bit/s; some drivers that do not know it report 0.
   return name === undefined || speed === SPEED_UNKNOWN || speed === 0 ? undefined : { name, bitsPerSecond: speed * 1e6 };
 }

@@ -18,8 +18,8 @@ const ARPHRD_VOID = 0xffff;
 export type LinkType = "ethernet" | "raw-ip";
 
 /**
- * Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none to take, nor
- * has PPP, whose driver adds and removes it (`ppp_start_xmit`, `ppp_receive_nonmp_frame`).
+ * Devices of which act_sample takes the packet as it is, without a link header (`tcf_sample_dev_ok_push`); RAWIP has none, nor does PPP,
+ * whose driver adds and removes it (`ppp_start_xmit`, `ppp_receive_nonmp_frame`).
  */
 const WITHOUT_HEADER: ReadonlySet<number> = new Set([
   ARPHRD_TUNNEL,
@@ -40,18 +40,18 @@ const SFLOW_IPV6 = 12;
 
 const ETHERTYPE_OFFSET = 12;
 
-/** What packets of a device of this type, ARPHRD_*, begin with in tc and in samples; `undefined` if the type does not decide that. */
+/** What packets of a device of this type, ARPHRD_*, begin with in tc and in samples; `undefined` if the type does not determine that. */
 export function deviceLinkType(arphrd: number | undefined): LinkType | undefined {
   if (arphrd === ARPHRD_ETHER || arphrd === ARPHRD_LOOPBACK) return "ethernet";
   return arphrd !== undefined && WITHOUT_HEADER.has(arphrd) ? "raw-ip" : undefined;
 }
 
 /**
- * What a sampled packet begins with: by the type of its device where that is known and decides, else by the sample's
- * protocol, else by the first half byte.
+ * What a sampled packet begins with: from the type of its device if that is known and determines it, else from the sample's protocol, else
+ * from the first half byte.
  *
- * @param arphrd The device's type, ARPHRD_*; `undefined` where the device is not known.
- * @param protocol The sample's protocol; `undefined` where it has none.
+ * @param arphrd The device's type, ARPHRD_*; `undefined` if the device is not known.
+ * @param protocol The sample's protocol; `undefined` if it has none.
  * @param data The packet.
  */
 export function linkTypeOf(arphrd: number | undefined, protocol: number | undefined, data: Uint8Array | undefined): LinkType {
@@ -62,17 +62,17 @@ export function linkTypeOf(arphrd: number | undefined, protocol: number | undefi
   if (!data || data.length === 0) return "ethernet";
   const version = data[0]! >> 4;
   if (protocol === ETH_P_IP || protocol === ETH_P_IPV6) {
-    // The protocol is that of the packet, with or without a frame around it: a frame says it once more.
+    // The protocol is that of the packet, with or without a frame around it; a frame contains it again.
     const framed = data.length >= ETHERTYPE_OFFSET + 2 &&
       ((data[ETHERTYPE_OFFSET]! << 8) | data[ETHERTYPE_OFFSET + 1]!) === protocol;
     return !framed && version === (protocol === ETH_P_IP ? 4 : 6) ? "raw-ip" : "ethernet";
   }
-  // What is neither IPv4 nor IPv6 cannot be without a frame: it would have nothing to say what it is.
+  // A packet that is neither IPv4 nor IPv6 must have a frame: nothing else would identify it.
   if (protocol !== undefined) return "ethernet";
   return version === 4 || version === 6 ? "raw-ip" : "ethernet";
 }
 
-/** {@linkcode linkTypeOf} for a sample of which no view of the data is made where the device decides: hot loops ask. */
+/** {@linkcode linkTypeOf} for a sample, for hot loops: makes no view of the data if the device determines the type. */
 export function linkTypeOfSample(
   arphrd: number | undefined,
   sample: { readonly protocol: number | undefined; readonly data: Uint8Array | undefined },

@@ -91,7 +91,7 @@ export function snap(packet: Headers, bytes: Uint8Array, at: number): number {
   return organisation === 0 ? ofEtherType(bytes[at + 3]! << 8 | bytes[at + 4]!) : NONE;
 }
 
-/** One label of a stack. What follows the bottom does not say what it is: its first half byte tells. */
+/** One label of a stack. Nothing identifies what follows the bottom except its first half byte. */
 export function mpls(packet: Headers, bytes: Uint8Array, at: number): number {
   if (at + 4 > packet.limit) return packet.short(MPLS);
   packet.next = at + 4;
@@ -105,7 +105,7 @@ export function mpls(packet: Headers, bytes: Uint8Array, at: number): number {
     case 0:
       return CONTROL_WORD;
     case 1:
-      // An associated channel (RFC 4385): management, no packet.
+      // An associated channel (RFC 4385): management, not a packet.
       return NONE;
     default:
       return ETHERNET;
@@ -132,7 +132,7 @@ export function pppoe(packet: Headers, bytes: Uint8Array, at: number): number {
 /** The protocol of a PPP frame, perhaps compressed to a byte, and perhaps after address and control. */
 export function ppp(packet: Headers, bytes: Uint8Array, at: number): number {
   let next = at;
-  // 0xff is no protocol (RFC 1661, 6.5): it is the address, even where the control behind it is cut off.
+  // 0xff is not a protocol (RFC 1661, 6.5): it is the address, even if the control field after it is cut off.
   if (next < packet.limit && bytes[next] === 0xff) next += 2;
   if (next >= packet.limit) return packet.short(PPP);
   let protocol = bytes[next++]!;

@@ -44,7 +44,10 @@ export interface VlanTag {
   readonly tpid: number;
 }
 
-/** What the headers of a packet say, down to the first tunnel; what is in the tunnel is {@linkcode PacketFields.inner}. Absent is `undefined`. */
+/**
+ * The headers of a packet, down to the first tunnel; the packet in the tunnel is {@linkcode PacketFields.inner}. Absent fields are
+ * `undefined`.
+ */
 export interface PacketFields {
   /** Source of the Ethernet frame: `"02:00:00:00:00:01"`. */
   readonly etherSource: string | undefined;
@@ -52,7 +55,7 @@ export interface PacketFields {
   readonly etherDestination: string | undefined;
   /** EtherType of what follows the frame's header and its VLAN tags. */
   readonly etherType: number | undefined;
-  /** The VLAN tags in the packet, outermost first. A tag that the network card took off is not among them. */
+  /** The VLAN tags in the packet, outermost first. Tags stripped by the network card are not included. */
   readonly vlans: readonly VlanTag[] | undefined;
   /** Labels of an MPLS stack, outermost first. */
   readonly mplsLabels: readonly number[] | undefined;
@@ -76,7 +79,7 @@ export interface PacketFields {
   readonly dscp: number | undefined;
   /** Length of the IP packet in bytes as its header says; of IPv6 with the header. `undefined` if it says 0 (segmentation offload). */
   readonly ipLength: number | undefined;
-  /** Offset of a fragment in bytes; `undefined` if the packet is no fragment. */
+  /** Offset of a fragment in bytes; `undefined` if the packet is not a fragment. */
   readonly fragmentOffset: number | undefined;
   /** Type of ICMP or ICMPv6. */
   readonly icmpType: number | undefined;
@@ -84,7 +87,7 @@ export interface PacketFields {
   readonly icmpCode: number | undefined;
   /** Identifier of the tunnel: a VXLAN or Geneve network identifier, an NVGRE subnet, a GRE key or a GTP endpoint. */
   readonly tunnelId: number | undefined;
-  /** What is in the tunnel. */
+  /** The packet in the tunnel. */
   readonly inner: PacketFields | undefined;
   /** Name of the first header that the capture cut off. */
   readonly cut: string | undefined;
@@ -97,8 +100,8 @@ export interface PacketFields {
  *
  * @param data The packet, or as much of it as was captured.
  * @param linkType What it begins with. Defaults to `"ethernet"`.
- * @param originalBytes How long it was before the capture cut it. Defaults to the size of `data`.
- * @returns What its headers say, as an object of its own.
+ * @param originalBytes Its size before the capture cut it. Defaults to the size of `data`.
+ * @returns The headers, as a new object.
  */
 export function parsePacket(data: Uint8Array, linkType: FirstHeader = "ethernet", originalBytes: number = data.length): PacketFields {
   return packetFields(new PacketView().decode(data, 0, data.length, linkType, originalBytes));
@@ -110,7 +113,7 @@ export function packetFields(packet: Headers): PacketFields {
 }
 
 /**
- * Index of the first header of the next level: behind a tunnel's header, at a second IP header, or at a second frame.
+ * Index of the first header of the next level: after a tunnel's header, at a second IP header, or at a second frame.
  * {@linkcode Headers.count} if this level is the last.
  */
 export function nextLevel(packet: Headers, from: number): number {
@@ -194,7 +197,7 @@ function readHeader(packet: Headers, i: number, fields: Writable): void {
       break;
     }
     case ARP:
-      // Only what ARP has for IPv4 on Ethernet is known to be addresses (RFC 826).
+      // Only in ARP for IPv4 on Ethernet are these known to be addresses (RFC 826).
       if (u8(4) !== 6 || u8(5) !== 4) break;
       fields.source = text(14, 4, ipv4Text);
       fields.destination = text(24, 4, ipv4Text);
@@ -285,7 +288,7 @@ export function tunnelId(packet: Headers, i: number): number | undefined {
   }
 }
 
-/** An EtherType; what is smaller is the length of an 802.3 frame. */
+/** An EtherType; smaller numbers are the length of an 802.3 frame. */
 function etherTypeOf(value: number | undefined): number | undefined {
   return value !== undefined && value >= ETH_P_802_3_MIN ? value : undefined;
 }

@@ -1,9 +1,9 @@
 /**
- * Fields of a packet that flows are told apart by, under the names that sFlow-RT gives them. A name followed by `.1` is that of the
- * packet inside a tunnel, `.2` inside a tunnel in a tunnel.
+ * Fields of a packet that tell flows apart, under sFlow-RT's names. A name followed by `.1` stands for the packet inside a tunnel, `.2` for
+ * one inside a tunnel in a tunnel.
  *
  * `ipsource`, `ipdestination`, `ipprotocol`, `sourceport` and `destinationport` cover IPv4 and IPv6, and TCP, UDP, UDP-Lite and SCTP;
- * the narrower names (`ip6source`, `tcpdestinationport`) are there only in packets of theirs.
+ * the narrower names (`ip6source`, `tcpdestinationport`) exist only in their own packets.
  *
  * @module
  */
@@ -35,7 +35,7 @@ import type { Headers } from "./headers.ts";
 import { protocolName } from "./protocol_names.ts";
 import { tcpFlagsText } from "./transport.ts";
 
-/** Where a value is in all packets of the same headers. */
+/** Where a value is in all packets with the same headers. */
 export interface KeyPlace {
   /** Index of its header. */
   readonly header: number;
@@ -47,9 +47,9 @@ export interface KeyPlace {
 
 /** One field of a packet as a key. */
 export interface PacketKey {
-  /** The name, as it was asked for: `"ipsource.1"`. */
+  /** The name, as requested: `"ipsource.1"`. */
   readonly name: string;
-  /** The most bytes that a value has. */
+  /** Maximum size of a value, in bytes. */
   readonly size: number;
   /**
    * Writes the value of a packet.
@@ -58,8 +58,8 @@ export interface PacketKey {
    */
   write(packet: Headers, into: Uint8Array, at: number): number;
   /**
-   * Where the value is in every packet whose headers are of the kinds of this one's; `undefined` if that depends on more than their kinds,
-   * or the value is not in the packet as it is.
+   * Where the value is in every packet with the same kinds of headers; `undefined` if that depends on more than their kinds, or the value
+   * is not in the packet verbatim.
    */
   place(packet: Headers): KeyPlace | undefined;
   /** The text of a value. */
@@ -116,7 +116,7 @@ function fixed(kind: number, offset: number, size: number, text: (value: Uint8Ar
   };
 }
 
-/** An address of IPv4 or IPv6: they differ by their size. */
+/** An IPv4 or IPv6 address: they differ in size. */
 function address(offset4: number, offset6: number, isArp: number): Field {
   return {
     size: 16,
@@ -128,7 +128,7 @@ function address(offset4: number, offset6: number, isArp: number): Field {
         // ARP for IPv4 on Ethernet asks about addresses too (RFC 826).
         if (kinds[i] === ARP && packet.available(i) >= 28) {
           const start = packet.offsets[i]!;
-          // Where they are depends on the lengths of both kinds of address.
+          // Their place depends on the lengths of both kinds of address.
           if (packet.bytes[start + 4] === 6 && packet.bytes[start + 5] === 4) return copy(packet, i, isArp, 4, into, at);
         }
       }
@@ -205,7 +205,7 @@ function bits(kind: number, offset: number, shift: number, mask: number, text = 
   };
 }
 
-/** The traffic class of IPv4 or IPv6, shifted by so many bits. */
+/** The traffic class of IPv4 or IPv6, shifted by this many bits. */
 function trafficClass(shift: number, kind?: number): Field {
   return {
     size: 1,
@@ -246,14 +246,14 @@ const MPLS_LABEL: Field = {
   size: 3,
   write: (packet, from, end, into, at) => {
     const size = copy(packet, find(packet, from, end, MPLS), 0, 3, into, at);
-    // The rest of the third byte is the traffic class and the bottom of the stack: packets of one label would be of several keys.
+    // The rest of the third byte is the traffic class and the bottom of the stack: with it, packets with one label would have several keys.
     if (size > 0) into[at + 2]! &= 0xf0;
     return size;
   },
   text: (value) => `${number(value) >> 4}`,
 };
 
-/** The EtherType behind the VLAN tags. */
+/** The EtherType after the VLAN tags. */
 const ETHERNET_PROTOCOL: Field = {
   size: 2,
   write: (packet, from, end, into, at) => {
@@ -357,7 +357,7 @@ export function packetKey(name: string): PacketKey | undefined {
   };
 }
 
-/** Index of the first header of the packet that is inside so many tunnels; -1 if there are not so many. */
+/** Index of the first header of the packet inside this many tunnels; -1 if there are fewer. */
 function levelStart(packet: Headers, depth: number): number {
   let from = 0;
   for (let i = 0; i < depth; i++) {
@@ -367,7 +367,7 @@ function levelStart(packet: Headers, depth: number): number {
   return from;
 }
 
-/** `subnet:/24`: the two networks that talk, source first. */
+/** `subnet:/24`: the source and the destination network, in this order. */
 function subnet(name: string): Field | undefined {
   const [, digits] = /^subnet:\/(\d{1,2})$/.exec(name) ?? [];
   const bits4 = Number(digits);

@@ -4,7 +4,7 @@
  * @module
  */
 
-/** Nothing more is recognised: what follows is payload. */
+/** Nothing more is recognised: payload follows. */
 export const NONE = 0;
 export const ETHERNET = 1;
 export const LLC = 2;

@@ -1,14 +1,14 @@
 /**
- * The headers that were found in a packet, and what the walk over them needs to know.
+ * The headers found in a packet, and the state of the walk over them.
  *
- * What a capture cut off is not broken: everything before the cut is kept, and {@linkcode Headers.cut} names the first
- * header that is not whole. A header that contradicts itself is named by {@linkcode Headers.broken}.
+ * A packet that was cut is not broken: everything before the cut is kept, and {@linkcode Headers.cut} names the first header that is not
+ * complete. A header that contradicts itself is named by {@linkcode Headers.broken}.
  *
  * @module
  */
 import { headerName, NONE } from "./header.ts";
 
-/** How deep headers are followed: as deep as the kernel's flow dissector goes (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c). */
+/** Maximum number of headers followed: as many as in the kernel's flow dissector (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c). */
 export const MOST_HEADERS = 15;
 
 /**
@@ -23,7 +23,7 @@ export class Headers {
   start = 0;
   /** Where the captured part of the packet ends. */
   end = 0;
-  /** How long the packet was before the capture cut it, in bytes. */
+  /** The packet's size before the capture cut it, in bytes. */
   originalBytes = 0;
   /** Number of headers found. */
   count = 0;
@@ -46,25 +46,25 @@ export class Headers {
   /** During the walk: the IP protocol number of the next header. */
   protocol = 0;
 
-  /** Enters that a header of this kind does not fit where it is. Ends the walk. */
+  /** Records that a header of this kind does not fit where it is. Ends the walk. */
   short(kind: number): number {
-    // Nothing is known of what was not captured; but a header around this one may say that nothing more comes.
+    // Nothing is known of what was not captured; but a header around this one may show that nothing follows.
     if (this.limit === this.end && this.end - this.start < this.originalBytes) this.cut = kind;
     else this.contradict(kind);
     return NONE;
   }
 
-  /** Enters that a header contradicts itself, unless one before it did. Ends the walk. */
+  /** Records that a header contradicts itself, unless an earlier one did. Ends the walk. */
   contradict(kind: number): number {
     if (this.broken === NONE) this.broken = kind;
     return NONE;
   }
 
-  /** Narrows the surroundings to `length` bytes from `at` on, as a header of this kind says that it has. */
+  /** Narrows the surroundings to the `length` bytes from `at` on that a header of this kind claims. */
   narrow(kind: number, at: number, length: number): void {
     const limit = at + length;
     if (limit <= this.limit) this.limit = limit;
-    // It promises more than the packet had.
+    // It claims more than the packet had.
     else if (this.limit < this.end || limit - this.start > this.originalBytes) this.contradict(kind);
   }
 

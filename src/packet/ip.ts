@@ -75,14 +75,14 @@ export function ipv4(packet: Headers, bytes: Uint8Array, at: number): number {
   const size = (first & 15) << 2;
   if (first >> 4 !== 4 || size < 20) return packet.contradict(IPV4);
   const length = bytes[at + 2]! << 8 | bytes[at + 3]!;
-  // Segmentation offload beyond 64 KiB leaves the length 0; the packet's own size says more then.
+  // Segmentation offload beyond 64 KiB leaves the length 0; the packet's own size is used then.
   if (length > 0) {
     if (length < size) return packet.contradict(IPV4);
     packet.narrow(IPV4, at, length);
   }
   if (at + size > packet.limit) return packet.short(IPV4);
   packet.next = at + size;
-  // Only the first fragment has the header of what is inside.
+  // Only the first fragment contains the next header.
   const fragmentOffset = (bytes[at + 6]! & 0x1f) << 8 | bytes[at + 7]!;
   packet.protocol = bytes[at + 9]!;
   return fragmentOffset > 0 ? NONE : ofProtocol(packet.protocol, 4);
@@ -93,7 +93,7 @@ export function ipv6(packet: Headers, bytes: Uint8Array, at: number): number {
   if (at + 40 > packet.limit) return packet.short(IPV6);
   if (bytes[at]! >> 4 !== 6) return packet.contradict(IPV6);
   const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
-  // 0 is a jumbogram, or segmentation offload beyond 64 KiB; with nothing after the header it is the truth.
+  // 0 means a jumbogram, or segmentation offload beyond 64 KiB; or truly 0, if nothing follows the header.
   if (length > 0) packet.narrow(IPV6, at, 40 + length);
   packet.next = at + 40;
   packet.protocol = bytes[at + 6]!;

@@ -58,7 +58,7 @@ export class PacketView extends Headers {
    * Finds the headers of the packet between `start` and `end` of `bytes`.
    *
    * @param first What the packet begins with.
-   * @param originalBytes How long it was before the capture cut it. Defaults to what is there.
+   * @param originalBytes Its size before the capture cut it. Defaults to the captured size.
    */
   decode(bytes: Uint8Array, start: number, end: number, first: FirstHeader, originalBytes: number = end - start): this {
     this.bytes = bytes;
@@ -75,7 +75,7 @@ export class PacketView extends Headers {
     let limit = end;
     let count = 0;
     if (start === end) {
-      // Of nothing, nothing can be wrong.
+      // An empty packet cannot be wrong.
       if (originalBytes > 0) this.cut = kind;
       kind = NONE;
     }
@@ -84,15 +84,15 @@ export class PacketView extends Headers {
         this.deeper = true;
         break;
       }
-      // A header of which nothing is there is named, but is not among those found.
+      // A header without any captured bytes is named, but is not among those found.
       if (at >= limit) {
         this.short(kind);
         break;
       }
       kinds[count] = kind;
       offsets[count++] = at;
-      // The headers that most packets have are read right here if they are whole and without surprises: a call for each of them
-      // would cost as much as all the rest. Everything else, and every doubt, is left to the header's own function.
+      // The most common headers are read right here if they are complete and ordinary: a call for each of them would cost as much as
+      // everything else. All others, and all doubtful cases, are left to the header's own function.
       if (kind === ETHERNET) {
         if (at + 14 <= limit) {
           const type = bytes[at + 12]! << 8 | bytes[at + 13]!;

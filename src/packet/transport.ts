@@ -1,7 +1,7 @@
 /**
  * TCP, UDP, and headers after which nothing more is looked for.
- * Sources: RFC 9293, RFC 768; for the ports of tunnels RFC 7348, RFC 8926, drivers/net/vxlan (Linux listens on 8472 unless
- * told otherwise), draft-ietf-nvo3-vxlan-gpe, 3GPP TS 29.281.
+ * Sources: RFC 9293, RFC 768; for the ports of tunnels RFC 7348, RFC 8926, drivers/net/vxlan (Linux listens on 8472 by default),
+ * draft-ietf-nvo3-vxlan-gpe, 3GPP TS 29.281.
  *
  * @module
  */
@@ -24,7 +24,7 @@ export function tcp(packet: Headers, bytes: Uint8Array, at: number): number {
   return NONE;
 }
 
-/** Whether {@linkcode udp} looks for a tunnel behind this destination port. */
+/** Whether {@linkcode udp} looks for a tunnel on this destination port. */
 export function isTunnelPort(port: number): boolean {
   return port === PORT_VXLAN || port === PORT_VXLAN_LINUX || port === PORT_GENEVE || port === PORT_GTPU || port === PORT_VXLAN_GPE;
 }
@@ -42,7 +42,7 @@ export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
   switch (bytes[at + 2]! << 8 | bytes[at + 3]!) {
     case PORT_VXLAN:
     case PORT_VXLAN_LINUX:
-      // Without the flag of a network identifier it is something else on this port.
+      // Without the flag for a network identifier it is something else on this port.
       return at + 8 >= packet.limit || bytes[at + 8]! & 0x08 ? VXLAN : NONE;
     case PORT_GENEVE:
       return GENEVE;

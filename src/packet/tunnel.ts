@@ -21,7 +21,7 @@ const PROTOCOL_ERSPAN_2 = 0x88be;
 const PROTOCOL_ERSPAN_3 = 0x22eb;
 const ERSPAN_2_BYTES = 8;
 const ERSPAN_3_BYTES = 12;
-/** What a platform adds to an ERSPAN header of version 2, which is called type III. */
+/** Size of the platform-specific part of an ERSPAN header of version 2, which is called type III. */
 const ERSPAN_PLATFORM_BYTES = 8;
 
 /** A GRE header with the words that its flags announce. */
@@ -29,7 +29,7 @@ export function gre(packet: Headers, bytes: Uint8Array, at: number): number {
   if (at + 4 > packet.limit) return packet.short(GRE);
   const flags = bytes[at]!;
   const version = bytes[at + 1]! & 7;
-  // The list of routes that RFC 1701 had is used by nobody, and there are no other versions.
+  // Nobody uses RFC 1701's list of routes, and there are no other versions.
   if (version > 1 || flags & GRE_ROUTING) return packet.contradict(GRE);
   let size = 4 + (flags & GRE_CHECKSUM ? 4 : 0) + (flags & GRE_KEY ? 4 : 0) + (flags & GRE_SEQUENCE ? 4 : 0);
   if (version === 1 && bytes[at + 1]! & GRE_ACKNOWLEDGEMENT) size += 4;

@@ -1,4 +1,4 @@
-/** Attributes of a sample that are looked up in the message when they are asked for: most samples have none of them. */
+/** Attributes of a sample that are looked up in the message on demand: most samples have none of them. */
 import { DecodeError } from "../errors.ts";
 import { AttrReader, type UnknownAttribute } from "../wire/attr_reader.ts";
 import { PSAMPLE_ATTR_GROUP_REFCOUNT, PSAMPLE_ATTR_TUNNEL } from "./constants.ts";
@@ -20,7 +20,7 @@ export function sizeAt(view: DataView, at: number, little: boolean): number {
   return view.getUint16(at - ATTRIBUTE_HEADER, little) - ATTRIBUTE_HEADER;
 }
 
-/** The tunnel of a message that has one; `undefined` if it is malformed, which makes it an unknown attribute. */
+/** The tunnel of a message that has one; `undefined` if it is malformed, and therefore an unknown attribute. */
 export function findTunnel(view: DataView, start: number, end: number, little: boolean): Tunnel | undefined {
   let tunnel: Tunnel | undefined;
   const attr = new AttrReader(view, start + ATTRIBUTES, end, little);
@@ -35,7 +35,7 @@ export function findTunnel(view: DataView, start: number, end: number, little: b
   return tunnel;
 }
 
-/** The attributes of a message that are not known, or not as their number says, in their order. */
+/** The attributes of a message that are not known, or do not match their number, in order. */
 export function findUnknown(view: DataView, start: number, end: number, little: boolean, tunnel: Tunnel | undefined): UnknownAttribute[] {
   const unknown: UnknownAttribute[] = [];
   const attr = new AttrReader(view, start + ATTRIBUTES, end, little);

@@ -4,16 +4,16 @@
 export const PSAMPLE_GENL_NAME = "psample";
 /** The family's version. */
 export const PSAMPLE_GENL_VERSION = 1;
-/** Multicast group of the samples; joining takes CAP_NET_ADMIN. */
+/** Multicast group of the samples; joining requires CAP_NET_ADMIN. */
 export const PSAMPLE_NL_MCGRP_SAMPLE_NAME = "packets";
-/** Multicast group of the events about psample groups; free for everybody. */
+/** Multicast group of the events about psample groups; open to everybody. */
 export const PSAMPLE_NL_MCGRP_CONFIG_NAME = "config";
 
 /** A sample. */
 export const PSAMPLE_CMD_SAMPLE = 0;
 /** Asks for the groups; dump only. */
 export const PSAMPLE_CMD_GET_GROUP = 1;
-/** A group was made, or an entry of the list of groups. */
+/** A group was created, or an entry of the list of groups. */
 export const PSAMPLE_CMD_NEW_GROUP = 2;
 /** A group was removed. */
 export const PSAMPLE_CMD_DEL_GROUP = 3;

@@ -33,7 +33,7 @@ export interface Group {
 }
 
 /**
- * The kernel created or deleted a psample group. It does so when the first sampler comes and the last goes.
+ * The kernel created or deleted a psample group. It does so when the first sampler is added and the last one removed.
  *
  * @category Samples
  */
@@ -75,7 +75,7 @@ export function decodeGroup(message: Message): Group {
   if (bytes.length < start) throw new DecodeError("psample group", 0, `${bytes.length} bytes, expected at least ${start}`);
   const attr = new AttrReader(viewOf(bytes), start, bytes.length, littleEndian);
   while (attr.next()) {
-    // As in a sample, what has an unexpected size spoils only itself.
+    // As in a sample, an attribute of unexpected size affects only itself.
     if (attr.size !== 4) continue;
     switch (attr.type) {
       case PSAMPLE_ATTR_SAMPLE_GROUP:

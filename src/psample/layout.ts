@@ -37,10 +37,10 @@ const UNKNOWN = PSAMPLE_ATTR_SAMPLE_PROBABILITY + 1;
 /** Whether a message has an attribute of which only that, or its place, is remembered. */
 export const HAS_PROBABILITY = 1;
 export const HAS_TUNNEL = 2;
-/** Attributes with a number that is not known, or a size that is not that of their number. */
+/** Attributes with an unknown number, or with a size that does not match their number. */
 export const HAS_UNKNOWN = 4;
 
-/** Sizes of attributes, header included, by their number: 0 for any size; of the two of an interface index the smaller one. */
+/** Sizes of attributes, header included, by their number: 0 for any size; for an interface index the smaller of its two sizes. */
 const SIZES = new Uint8Array(UNKNOWN);
 SIZES[PSAMPLE_ATTR_IIFINDEX] = 6;
 SIZES[PSAMPLE_ATTR_OIFINDEX] = 6;
@@ -54,7 +54,7 @@ SIZES[PSAMPLE_ATTR_LATENCY] = 12;
 SIZES[PSAMPLE_ATTR_TIMESTAMP] = 12;
 SIZES[PSAMPLE_ATTR_PROTO] = 6;
 
-/** Whether an attribute has a number that is known, and the size of that number. */
+/** Whether an attribute has a known number, and the size that belongs to it. */
 export function isExpected(type: number, size: number): boolean {
   if (type >= UNKNOWN) return false;
   const expected = SIZES[type]!;
@@ -71,7 +71,7 @@ export function headerType(word: number, little: boolean): number {
 
 const NO_WORDS = new Int32Array(0);
 
-/** Which attributes a message has, in which order and of which size; values by their offset from its start, -1 where absent. */
+/** Which attributes a message has, in which order and size; values by offset from its start, -1 if absent. */
 export class Layout {
   /** Byte order of the machine that the message is from. */
   little = true;
@@ -105,16 +105,16 @@ export class Layout {
   cookie = -1;
   /** The packet; its size is in its header, before it. */
   data = -1;
-  /** Whether all that is behind the data can be found anew for each message, so that the layout holds whatever the size of the data. */
+  /** Whether everything after the data can be found again for each message, so that the layout applies whatever the size of the data. */
   isGeneral = true;
-  /** Mixed from the attribute headers before the data: messages of one layout have the same. */
+  /** A hash of the attribute headers before the data: equal for messages of one layout. */
   signature = 0;
-  /** How often it was the layout of a message. */
+  /** How many messages had this layout. */
   uses = 0;
 
-  /** Of each attribute before the data the offset of its header from the message's start, and the header. */
+  /** For each attribute before the data: the offset of its header from the message's start, and the header. */
   #head: Int32Array = NO_WORDS;
-  /** Where the data's header is, or the message ends; from its start. */
+  /** Offset of the data's header, or of the message's end. */
   #headEnd = ATTRIBUTES;
 
   /**
@@ -143,7 +143,7 @@ export class Layout {
    * @throws {DecodeError} If it is not a psample message: then this is the layout of no message.
    */
   walk(view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): void {
-    if (end - start < ATTRIBUTES) throw new DecodeError("sample", 0, `${end - start} bytes, the headers are ${ATTRIBUTES}`);
+    if (end - start < ATTRIBUTES) throw new DecodeError("sample", 0, `${end - start} bytes, expected at least ${ATTRIBUTES}`);
     this.little = little;
     this.has = 0;
     this.group =
@@ -181,7 +181,7 @@ export class Layout {
     this.#headEnd = this.data < 0 ? end - start : this.data - 4;
   }
 
-  /** A copy that {@linkcode Layout.fits} later messages, of the layout of this message. */
+  /** A copy of the layout of this message, which {@linkcode Layout.fits} later ones. */
   learn(view: DataView, start: number): Layout {
     const learnt = new Layout();
     const { little } = this;
@@ -200,7 +200,7 @@ export class Layout {
   }
 
   #enter(type: number, value: number, size: number): void {
-    // isExpected(), in place: the call would take a third of the time of the walk on Bun.
+    // isExpected(), inlined: the call would take a third of the time of the walk on Bun.
     if ((type >= UNKNOWN || size !== (SIZES[type]! || size)) && (size !== 8 || type > PSAMPLE_ATTR_OIFINDEX)) {
       this.has |= HAS_UNKNOWN;
       return;

@@ -8,7 +8,7 @@ import { copyTunnel, copyUnknown, type Tunnel, tunnelToJson, unknownToJson } fro
 const PROBABILITY_ONE = 0xffffffff;
 
 /**
- * What a {@linkcode Sample} and a {@linkcode SampleView} have in common. What a message does not contain is `undefined`, never 0.
+ * The fields of {@linkcode Sample} and {@linkcode SampleView}. A field that a message does not contain is `undefined`, never 0.
  *
  * @category Samples
  */
@@ -107,14 +107,14 @@ export class Sample implements SampleFields {
   readonly portId: number;
   /** {@linkcode SampleFields.data} */
   readonly data: Uint8Array | undefined;
-  /** For the compiler only: what is lent is not a sample that is given. */
+  /** For the compiler only: a lent sample is not a given one. */
   declare protected readonly given: true;
 
-  /** @ignore Reads a message: where its attributes are is known. */
+  /** @ignore Reads a message whose layout is known. */
   constructor(view: DataView, start: number, end: number, layout: Layout, has: number, cookie: number, nsid: number | undefined) {
     const { little, group, sequence, rate, inIfindex, outIfindex, originalBytes, protocol, timestamp, latency, outTc, data } = layout;
     const { outTcOccupancy } = layout;
-    // Conditions instead of functions, since this is what receiving is mostly about.
+    // Conditions instead of functions, since this is most of the cost of receiving.
     this.group = group < 0 ? undefined : view.getUint32(start + group, little);
     this.sequence = sequence < 0 ? undefined : view.getUint32(start + sequence, little);
     this.rate = rate < 0 ? undefined : view.getUint32(start + rate, little);
@@ -158,7 +158,7 @@ export class Sample implements SampleFields {
     return true;
   }
 
-  /** The same sample with bytes of its own, which share memory with nothing. */
+  /** The same sample with its own bytes, which share memory with nothing. */
   copy(): Sample {
     return Object.assign(Object.create(Sample.prototype), {
       ...this,
@@ -169,7 +169,7 @@ export class Sample implements SampleFields {
     });
   }
 
-  /** What `JSON.stringify` uses: 64-bit numbers as decimal text, bytes as hexadecimal. */
+  /** For `JSON.stringify`: 64-bit numbers as decimal text, bytes as hexadecimal. */
   toJSON(): Record<string, unknown> {
     return sampleToJson(this);
   }

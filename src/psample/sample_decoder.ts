@@ -24,26 +24,26 @@ export interface DecodeOptions {
   nsid?: number | undefined;
 }
 
-/** How many layouts are kept: a machine has a few producers, each of them with one or two. */
+/** Maximum number of layouts kept: a machine has a few producers, each with one or two. */
 const MOST_KEPT = 8;
-/** Of this many searches among the kept ones a quarter have to find something; otherwise this many messages are walked without. */
+/** A quarter of this many searches among the kept layouts must succeed; otherwise this many messages are walked without a search. */
 const SEARCHES = 64;
 const WALKS = 512;
-/** Every so many messages of other layouts it is seen which of those kept are used no more. */
+/** After this many messages of other layouts, kept layouts that are no longer used are found. */
 const MISSES_PER_SWEEP = 1024;
 /** A power of two. */
 const SIGNATURES = 64;
 
 /**
- * Decodes samples, and remembers what their messages are like: it is faster if a stream of messages has a decoder of its own.
+ * Decodes samples, and remembers the layouts of their messages: it is faster if each stream of messages has its own decoder.
  *
- * A message of a layout that is not remembered is walked, which allocates nothing; a layout is remembered when it is seen again.
+ * A message whose layout is not remembered is walked, which allocates nothing; a layout is remembered when it is seen again.
  *
  * @category Samples
  */
 export class SampleDecoder {
   readonly #kept: Layout[] = [];
-  /** The layout of the message before. */
+  /** The layout of the previous message. */
   #recent = new Layout();
   /** For messages whose layout is not remembered. */
   #spare = new Layout();
@@ -53,7 +53,7 @@ export class SampleDecoder {
   #searches = 0;
   #finds = 0;
   #walks = 0;
-  // Of the message that is decoded:
+  // Of the message being decoded:
   #has = 0;
   #cookie = -1;
 
@@ -76,7 +76,7 @@ export class SampleDecoder {
    */
   view(view: DataView, start: number, end: number, sample: SampleView, options?: DecodeOptions): SampleView {
     const layout = this.#layoutOf(view, start, end, options?.littleEndian ?? LITTLE, -1, 0);
-    // What is its layout alone goes with the sample, which gives back the one that it had.
+    // A layout of this message only goes to the sample, which gives back the one that it had.
     if (layout === this.#spare) this.#spare = sample.takeLayout(layout);
     sample.point(view, start, end, layout, this.#has, this.#cookie, options?.nsid);
     return sample;
@@ -86,8 +86,8 @@ export class SampleDecoder {
    * {@linkcode SampleDecoder.view} of a message whose packet was taken out of it, as in a recording of packets: it is at
    * `packetAt` of `packet`.
    *
-   * @param dataAt Where in the message its data belongs, from its start.
-   * @param dataBytes The size of the packet, which the header of the data says too.
+   * @param dataAt Offset in the message at which its data belongs.
+   * @param dataBytes The size of the packet, which the header of the data contains too.
    */
   viewApart(
     view: DataView,
@@ -140,7 +140,7 @@ export class SampleDecoder {
     return undefined;
   }
 
-  /** Whether a message has a layout, and what stands behind its data. */
+  /** Whether a message has a layout, and what follows its data. */
   #fits(layout: Layout, view: DataView, start: number, end: number, little: boolean, apartAt: number, apart: number): boolean {
     if (apart > 0 && layout.data !== apartAt) return false;
     if (!layout.fits(view, start, end, little, apart)) return false;
@@ -167,7 +167,7 @@ export class SampleDecoder {
           case PSAMPLE_ATTR_PAD:
             break;
           default:
-            // A value whose place differs with the size of the data.
+            // A value whose place depends on the size of the data.
             if (isExpected(headerType(word, little), size)) return false;
             has |= HAS_UNKNOWN;
         }
@@ -193,7 +193,7 @@ export class SampleDecoder {
     return layout;
   }
 
-  /** Remembers a layout, if there is room, or one that is used no more. */
+  /** Remembers a layout, if there is room or one that is no longer used. */
   #keep(layout: Layout, view: DataView, start: number): void {
     const kept = this.#kept;
     if (kept.length < MOST_KEPT) {
@@ -207,11 +207,11 @@ export class SampleDecoder {
   }
 }
 
-/** For whoever decodes a message now and then. */
+/** For occasional decoding. */
 const DEFAULT = new SampleDecoder();
 
 /**
- * Decodes one sample. Its bytes are views of the message's.
+ * Decodes one sample. Its bytes are views of the message.
  *
  * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @throws {DecodeError} If it is not a psample message.

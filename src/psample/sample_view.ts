@@ -33,14 +33,14 @@ export class SampleView implements SampleFields {
   #nsid: number | undefined = undefined;
   /** A layout that no other sample has. */
   #own: Layout | undefined = undefined;
-  /** The tunnel, once it was asked for. */
+  /** The tunnel, once it has been asked for. */
   #tunnel: Tunnel | undefined = undefined;
   #tunnelIsDecoded = false;
-  /** Where its data is, if that was taken out of the message. */
+  /** Memory of its data, if that was taken out of the message. */
   #packet: DataView | undefined = undefined;
   #packetAt = 0;
 
-  /** @ignore Points this at a message: where its attributes are is known. */
+  /** @ignore Points this at a message whose layout is known. */
   point(view: DataView, start: number, end: number, layout: Layout, has: number, cookie: number, nsid: number | undefined): void {
     this.#view = view;
     this.#start = start;
@@ -53,13 +53,13 @@ export class SampleView implements SampleFields {
     this.#packet = undefined;
   }
 
-  /** @ignore Says where its data is, which is not in the message. */
+  /** @ignore Sets the place of its data, which is not in the message. */
   takeApart(packet: DataView, packetAt: number): void {
     this.#packet = packet;
     this.#packetAt = packetAt;
   }
 
-  /** @ignore Takes a layout over for itself, and gives the one up that it had. */
+  /** @ignore Takes over a layout, and returns the one that it had. */
   takeLayout(layout: Layout): Layout {
     const before = this.#own ?? new Layout();
     this.#own = layout;
@@ -193,7 +193,7 @@ export class SampleView implements SampleFields {
     return valueAt(this.#view, this.#start + data, little);
   }
 
-  /** @ignore The memory that {@linkcode SampleView.data} is in: for whoever reads many, since a view of each has to be made. */
+  /** @ignore The memory that {@linkcode SampleView.data} is in, for readers of many: it saves making a view of each. */
   get dataMemory(): ArrayBufferLike {
     return (this.#packet ?? this.#view).buffer;
   }
@@ -240,7 +240,7 @@ export class SampleView implements SampleFields {
     return this.#layout.data;
   }
 
-  /** Whether it has anything that few samples have: a cookie, a tunnel, a latency, how full the queue was, a probability, what is unknown. */
+  /** Whether it has anything that few samples have: a cookie, a tunnel, a latency, a queue occupancy, a probability, unknown attributes. */
   get isRare(): boolean {
     const { latency, outTcOccupancy } = this.#layout;
     return this.#has !== 0 || this.#cookie >= 0 || latency >= 0 || outTcOccupancy >= 0;
@@ -281,12 +281,12 @@ export class SampleView implements SampleFields {
     return true;
   }
 
-  /** The sample as a plain object with bytes of its own, which stays what it is. */
+  /** The sample as a plain object with its own bytes, which does not change any more. */
   copy(): Sample {
     const message = memory(this.messageBytes);
     const view = message.length === 0 ? NOTHING : viewOf(message);
     this.writeMessage(message, view, 0);
-    // What stands behind data that was apart is farther behind now.
+    // Attributes after data that was taken out are farther away now.
     if (this.#packet && !(this.#layout.isGeneral && this.#cookie < this.#layout.data)) {
       const layout = new Layout();
       layout.walk(view, 0, message.length, this.#layout.little, -1, 0);
@@ -295,12 +295,12 @@ export class SampleView implements SampleFields {
     return new Sample(view, 0, message.length, this.#layout, this.#has, this.#cookie, this.#nsid);
   }
 
-  /** What `JSON.stringify` uses: 64-bit numbers as decimal text, bytes as hexadecimal. */
+  /** For `JSON.stringify`: 64-bit numbers as decimal text, bytes as hexadecimal. */
   toJSON(): Record<string, unknown> {
     return this.copy().toJSON();
   }
 
-  /** What `console.log` shows, in both runtimes. */
+  /** For `console.log`, in both runtimes. */
   [Symbol.for("nodejs.util.inspect.custom")](): SampleFields {
     return { ...this.copy() };
   }
@@ -314,7 +314,7 @@ export class SampleView implements SampleFields {
   }
 }
 
-/** Up to this size a loop costs less than a view and a call of `set`. */
+/** Up to this size a loop is cheaper than a view and a call of `set`. */
 const SHORT = 256;
 
 function copyBytes(from: DataView, fromAt: number, size: number, bytes: Uint8Array, view: DataView, at: number): void {

@@ -35,9 +35,9 @@ export interface GeneveOption {
 }
 
 /**
- * The tunnel a packet came through or goes into, as the kernel's tunnel metadata has it
- * (`psample_ip_tun_to_nlattr` in net/psample/psample.c; kernels since 5.8). What the kernel left out is
- * `undefined`; a flag that it left out is `false`.
+ * The tunnel a packet came through or goes into, from the kernel's tunnel metadata
+ * (`psample_ip_tun_to_nlattr` in net/psample/psample.c; kernels since 5.8). A field that the kernel left out is `undefined`; a flag is
+ * `false`.
  *
  * @category Samples
  */
@@ -70,11 +70,11 @@ export interface Tunnel {
   readonly erspanOptions: Uint8Array | undefined;
   /** The metadata is of the bridge kind (`IP_TUNNEL_INFO_BRIDGE`). */
   readonly ipv4InfoBridge: boolean;
-  /** Attributes that this package has no name for. */
+  /** Attributes that this version does not know. */
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** Sizes of the attributes by their number; what is not here may have any. */
+/** Sizes of the attributes by number; any other attribute may have any size. */
 const SIZES: Readonly<Record<number, number>> = {
   [PSAMPLE_TUNNEL_KEY_ATTR_ID]: 8,
   [PSAMPLE_TUNNEL_KEY_ATTR_IPV4_SRC]: 4,
@@ -88,7 +88,7 @@ const SIZES: Readonly<Record<number, number>> = {
 };
 
 /**
- * Reads the attributes inside `PSAMPLE_ATTR_TUNNEL`. One whose size or content is not as its number says is an unknown attribute.
+ * Reads the attributes inside `PSAMPLE_ATTR_TUNNEL`. One whose size or content does not match its number is an unknown attribute.
  *
  * @throws {DecodeError} If the attributes do not fill the bytes exactly.
  */
@@ -194,7 +194,7 @@ function decodeGeneveOptions(bytes: Uint8Array): GeneveOption[] | undefined {
   return options;
 }
 
-/** The same tunnel with bytes of its own. */
+/** The same tunnel with its own bytes. */
 export function copyTunnel(tunnel: Tunnel): Tunnel {
   return {
     ...tunnel,
@@ -205,12 +205,12 @@ export function copyTunnel(tunnel: Tunnel): Tunnel {
   };
 }
 
-/** The same unknown attribute with bytes of its own. */
+/** The same unknown attribute with its own bytes. */
 export function copyUnknown({ type, value }: UnknownAttribute): UnknownAttribute {
   return { type, value: value.slice() };
 }
 
-/** The tunnel with 64-bit numbers as decimal text and bytes as hexadecimal: what JSON can hold. */
+/** The tunnel in a form that JSON can hold: 64-bit numbers as decimal text, bytes as hexadecimal. */
 export function tunnelToJson(tunnel: Tunnel): Record<string, unknown> {
   return {
     ...tunnel,

@@ -11,11 +11,11 @@ import { type Message, messageOf, MessageReader, NLMSG_HDRLEN } from "../wire/me
 import { LITTLE } from "../wire/native.ts";
 import type { Ledger } from "./ledger.ts";
 
-/** Takes the datagrams of one read, and makes of them a batch to lend, or entries to give away. */
+/** Takes the datagrams of one read, and turns them into a batch to lend, or entries to give away. */
 export class Decoder implements Sink {
   /** Message type of the psample family; -1 while the kernel has none. */
   family = -1;
-  /** What the read under way has returned so far, if it is to be lent. */
+  /** What the current read has returned so far, if it is to be lent. */
   readonly batch: BatchBuffer = new BatchBuffer();
   /** The same, if it is to be given away. */
   given: (Sample | GroupEvent)[] = [];
@@ -23,19 +23,19 @@ export class Decoder implements Sink {
   readonly #onController: ((message: Message) => void) | undefined;
   readonly #reader = new MessageReader(new DataView(new ArrayBuffer(0)));
   readonly #samples = new SampleDecoder();
-  /** Samples that are reused for each batch, and how many of them are lent now. */
+  /** Samples that are reused for each batch, and the number of them lent now. */
   readonly #pool: SampleView[] = [];
   #lent = 0;
   #lends = false;
   #decodeOptions: DecodeOptions | undefined;
 
-  /** Enters what comes in `ledger`; `onController` gets the messages of generic netlink's controller in this namespace. */
+  /** Records what arrives in `ledger`; `onController` gets the messages of generic netlink's controller in this namespace. */
   constructor(ledger: Ledger, onController?: (message: Message) => void) {
     this.#ledger = ledger;
     this.#onController = onController;
   }
 
-  /** Makes ready for a read. */
+  /** Prepares for a read. */
   begin(lend: boolean): void {
     if (lend) this.batch.clear();
     this.#lends = lend;
@@ -44,7 +44,7 @@ export class Decoder implements Sink {
 
   datagram(view: DataView, start: number, end: number, nsid: number | undefined): void {
     try {
-      // What nearly every datagram is needs no cursor.
+      // Nearly every datagram is a single sample, which needs no cursor.
       if (this.#isSample(view, start, end)) return this.#sample(view, start, end, nsid);
       const reader = this.#reader;
       reader.reset(view, start, end);
@@ -59,7 +59,7 @@ export class Decoder implements Sink {
     this.#ledger.malformedMessage(`a datagram of more than ${bytes} bytes`);
   }
 
-  /** True for one whole sample and nothing else. */
+  /** Whether this is one whole sample and nothing else. */
   #isSample(view: DataView, start: number, end: number): boolean {
     return end - start >= NLMSG_HDRLEN + GENL_HDRLEN && view.getUint32(start, LITTLE) === end - start &&
       view.getUint16(start + 4, LITTLE) === this.family && view.getUint8(start + NLMSG_HDRLEN) === PSAMPLE_CMD_SAMPLE;
@@ -84,7 +84,7 @@ export class Decoder implements Sink {
       const command = end - start < NLMSG_HDRLEN + GENL_HDRLEN ? PSAMPLE_CMD_SAMPLE : view.getUint8(start + NLMSG_HDRLEN);
       if (command === PSAMPLE_CMD_SAMPLE) return this.#sample(view, start, end, nsid);
       if (command === PSAMPLE_CMD_NEW_GROUP || command === PSAMPLE_CMD_DEL_GROUP) {
-        // They are few: each gets memory of its own, also if samples are lent.
+        // They are few: each gets its own memory, even if samples are lent.
         const event = decodeEvent(messageOf(this.#reader.message().bytes.slice()), nsid)!;
         const lost = this.#ledger.event(event);
         if (this.#lends) this.batch.add(event, lost);
@@ -92,7 +92,7 @@ export class Decoder implements Sink {
         return;
       }
     } else if (type === GENL_ID_CTRL) {
-      // The controller of another namespace repeats the same news.
+      // The controller of another namespace sends the same notification again.
       if (nsid === undefined) this.#onController?.(this.#reader.message());
       return;
     }

@@ -15,37 +15,37 @@ const UNLOADED_HINT = "The psample module was unloaded. With the option wait the
 const NO_CONFIG_HINT = "This kernel's psample sends no group events: leave `events` out, or set it to false";
 const NO_GROUP_HINT = "This kernel's psample has no such group";
 
-/** How often to ask while messages are being dropped, or while the controller cannot be asked. */
+/** How often to check while messages are being dropped, or while the controller cannot be asked. */
 const CHECK_MS = 1000;
 
-/** Errors that say nothing about the family: what a process or a machine can be short of for a while. */
+/** Errors that say nothing about the family: temporary shortages of a process or a machine. */
 const SHORTAGES: ReadonlySet<string> = new Set(["EAGAIN", "EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "ETIMEDOUT"]);
 
 /** What a {@linkcode FamilyWatch} joins. */
 export interface Memberships {
   /** The group of the samples. */
   readonly samples: boolean;
-  /** The group of the group events; `undefined`: if this kernel's family has it. */
+  /** The group of the group events; `undefined` to join it if this kernel's family has it. */
   readonly events: boolean | undefined;
-  /** Outlive the family. */
+  /** Whether to wait for the family's return if it goes. */
   readonly wait: boolean;
 }
 
-/** Who is told what a {@linkcode FamilyWatch} finds. */
+/** Receives what a {@linkcode FamilyWatch} finds. */
 export interface FamilyEvents {
-  /** The family that was there has gone, even if it is back already. */
+  /** The family has gone, even if it is back already. */
   gone(): void;
   /** The family is there, with this message type. */
   there(id: number): void;
-  /** A check that nobody waits for has failed. */
+  /** A background check has failed. */
   failed(error: unknown): void;
 }
 
 /**
  * Keeps a receiver in the multicast groups of the psample family, which comes and goes with the kernel's module.
  *
- * The controller multicasts that a family came or went. But so can any process of the namespace that has CAP_NET_ADMIN, and the
- * multicast can be dropped: it is a hint, on which the controller is asked.
+ * The controller multicasts the arrival and removal of families. But so can any process of the namespace with CAP_NET_ADMIN, and the
+ * multicast can be dropped: it is only a hint to ask the controller.
  */
 export class FamilyWatch {
   /** Message type of the family; -1 while the kernel has none. */
@@ -54,15 +54,15 @@ export class FamilyWatch {
   readonly #receiver: Receiver;
   readonly #memberships: Memberships;
   readonly #events: FamilyEvents;
-  /** The controller is to be asked before more is read. */
+  /** The controller must be asked before the next read. */
   #hinted = false;
-  /** Messages were dropped since the controller was asked: a hint may be among them. */
+  /** Messages were dropped since the controller was last asked: a hint may have been among them. */
   #unsure = false;
   #checkedAt = -Infinity;
   #checking: Promise<void> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
-  /** The socket for questions while none is asked, in another network namespace. */
+  /** In another network namespace, the request socket between requests. */
   #kept: Requests | undefined;
 
   /** Watches for `receiver`. */
@@ -84,14 +84,14 @@ export class FamilyWatch {
     }
   }
 
-  /** Hears a message of the controller. */
+  /** Takes a message of the controller. */
   readonly hear = (message: Message): void => {
     const command = genlCommand(message);
     if (command !== CTRL_CMD_NEWFAMILY && command !== CTRL_CMD_DELFAMILY) return;
     if (decodeFamily(message).name === PSAMPLE_GENL_NAME) this.#hinted = true;
   };
 
-  /** Enters that messages were dropped. */
+  /** Records that messages were dropped. */
   doubt(): void {
     this.#unsure = true;
   }
@@ -110,7 +110,7 @@ export class FamilyWatch {
     return this.#checking ??= this.#check().finally(() => this.#checking = undefined);
   }
 
-  /** Asks no more. */
+  /** Stops checking. */
   close(): void {
     this.#closed = true;
     clearTimeout(this.#retry);
@@ -127,7 +127,7 @@ export class FamilyWatch {
       family = await this.#find();
     } catch (error) {
       if (!(error instanceof NetlinkError) || !SHORTAGES.has(error.code)) throw error;
-      // Nothing is wrong with what is received. By a timer, since without its groups nothing may come that leads to the next check.
+      // What is received is still valid. By a timer, since without the groups nothing may arrive to trigger the next check.
       if (!this.#closed) this.#retry = setTimeout(() => this.check().catch(this.#events.failed), CHECK_MS);
       return;
     }
@@ -137,7 +137,7 @@ export class FamilyWatch {
       this.#events.gone();
       if (!this.#memberships.wait) throw new NetlinkError("receive samples", ENODEV, { hint: UNLOADED_HINT });
     }
-    // Also if it is the same: it may have gone and come back under its old number, and then its groups were left.
+    // Even if the number is the same: the family may have gone and come back under it, and then its groups were left.
     if (family) this.#join(family);
   }
 
@@ -147,7 +147,7 @@ export class FamilyWatch {
     try {
       return await findFamily(requests, PSAMPLE_GENL_NAME);
     } finally {
-      // To open one there again may be impossible: the name of the namespace is gone, or the right to enter it was given up.
+      // Opening one there again may be impossible: the name of the namespace may be gone, or the right to enter it given up.
       if (netnsOf(this.#sys) !== undefined && !this.#closed) this.#kept = requests;
       else requests.close();
     }
@@ -155,10 +155,10 @@ export class FamilyWatch {
 
   #join(family: Family): void {
     const { samples, events } = this.#memberships;
-    // Samples that come between joining and the end of this are read later: they find the number set.
+    // Samples that arrive between joining and the end of this are read later: they find the number set.
     this.id = family.id;
     this.#events.there(family.id);
-    // Samples first: of a group whose creation is heard of, all are.
+    // Samples first: so if a group's creation is received, all its samples are.
     if (samples) this.#joinGroup(family, PSAMPLE_NL_MCGRP_SAMPLE_NAME, NO_GROUP_HINT);
     const hasEvents = family.groups.has(PSAMPLE_NL_MCGRP_CONFIG_NAME);
     if (events ?? (hasEvents || !samples)) this.#joinGroup(family, PSAMPLE_NL_MCGRP_CONFIG_NAME, NO_CONFIG_HINT);

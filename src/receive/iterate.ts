@@ -1,6 +1,6 @@
 /**
- * Iterates over what `read` returns, up to its first `undefined`; leaving the loop calls `close`. By hand: an async generator would
- * resolve each value once more.
+ * Iterates over what `read` returns, up to its first `undefined`; leaving the loop calls `close`. Written by hand: an async generator would
+ * resolve each value an additional time.
  */
 export function iterate<Value>(
   read: () => Value | undefined | Promise<Value | undefined>,

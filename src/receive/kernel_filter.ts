@@ -1,4 +1,4 @@
-/** A filter in front of the listener's socket: in the kernel what the kernel can decide, and here all of it, of what comes through. */
+/** A filter in front of the listener's socket: the kernel runs what it can decide, and the whole filter runs here on what comes through. */
 import { NetlinkError } from "../errors.ts";
 import { encodeGroupFilter } from "../filter/group_filter.ts";
 import { KnownDevices } from "../filter/known_devices.ts";
@@ -12,42 +12,42 @@ import type { Batch } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import type { LiveLinks } from "./live_links.ts";
 
-/** How soon a program that knows devices learns of others, while somebody waits for samples. */
+/** How often a program that knows devices is updated while somebody waits for samples. */
 const LOOK_MS = 1000;
 
-/** What a filter is about. */
+/** The samples that a filter is about. */
 interface KernelFilterOptions {
   /** The only groups that are asked for; `undefined` for all. */
   readonly groups: readonly number[] | undefined;
-  /** The devices of this namespace; `undefined` if samples come from others too, or if somebody else says what their devices are. */
+  /** The devices of this namespace; `undefined` if samples come from other namespaces too, or if the caller supplied their devices. */
   readonly links: LiveLinks | undefined;
 }
 
 /**
- * Attaches what a {@linkcode SocketFilter} has for the kernel, and keeps that up to date: a program that knows devices is replaced when
+ * Attaches the kernel's part of a {@linkcode SocketFilter}, and keeps it up to date: a program that knows devices is replaced when
  * they change. The kernel replaces it without a gap, and what the old one let through is decided here like everything else.
  *
- * A device that was made since passes, so that nothing is lost meanwhile. One that took over the name or the number of another may be
- * taken for that until the program is replaced, which is within a second.
+ * Samples of a device created since pass, so that nothing is lost meanwhile. A device that took over the name or the index of another may
+ * be mistaken for it until the program is replaced, which is within a second.
  */
 export class KernelFilter implements Stage {
-  /** Whether samples are left out in the kernel by more than their group: then numbers that are missing mean nothing. */
+  /** Whether the kernel drops samples by anything other than their group: then gaps in the sequence numbers mean nothing. */
   readonly leavesGaps: boolean;
-  /** Whether any are. */
+  /** Whether any samples are left out. */
   readonly leavesOut: boolean;
   readonly #receiver: Receiver;
   readonly #filter: SocketFilter;
   readonly #options: KernelFilterOptions;
   readonly #matchers: readonly SampleMatcher[];
   #attached: Uint8Array | undefined;
-  /** The changes of devices that the program knows of. */
+  /** The version of the devices that the program knows. */
   #version = -1;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
    * Attaches the program.
    *
-   * @throws {NetlinkError} If the kernel does not let it.
+   * @throws {NetlinkError} If the kernel refuses it.
    */
   constructor(receiver: Receiver, filter: SocketFilter, options: KernelFilterOptions) {
     this.#receiver = receiver;
@@ -73,7 +73,7 @@ export class KernelFilter implements Stage {
     return this.#matches(sample, ifindex === undefined ? undefined : devices.find(ifindex, sample.nsid), devices);
   }
 
-  /** Keeps looking at the devices for as long as `isNeeded` says so; `onFailure` gets what went wrong. */
+  /** Keeps the program up to date while `isNeeded` returns true; `onFailure` gets what went wrong. */
   keepUp(isNeeded: () => boolean, onFailure: (error: unknown) => void): void {
     if (!this.#options.links || !this.leavesOut || this.#timer !== undefined) return;
     this.#timer = setInterval(() => {
@@ -87,7 +87,7 @@ export class KernelFilter implements Stage {
     }, LOOK_MS);
   }
 
-  /** Stops looking. */
+  /** Stops updating. */
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
@@ -110,12 +110,12 @@ export class KernelFilter implements Stage {
     links?.watch();
     if (links?.version === this.#version) return;
     const plan = this.#plan();
-    // By what the numbers mean the losses were counted from the beginning.
+    // The meaning of the sequence numbers must stay the one that losses were counted by from the start.
     if (plan.leavesGaps && !this.leavesGaps) return;
     this.#attach(plan.program);
   }
 
-  /** Puts a program in the place of the one before; false if there is no room for one in the kernel. */
+  /** Replaces the program; false if the kernel has no room for the new one. */
   #attach(program: Uint8Array<ArrayBuffer> | undefined): boolean {
     if (program === undefined && this.#attached === undefined) return true;
     const wanted = program ?? passAll();
@@ -125,7 +125,8 @@ export class KernelFilter implements Stage {
       this.#attached = wanted;
       return true;
     } catch (error) {
-      // Old kernels have little room for programs (net.core.optmem_max). All is decided here anyway; but groups are always chosen there.
+      // Old kernels have little room for programs (net.core.optmem_max). Everything is decided here anyway; but groups are always filtered
+      // there.
       if (!(error instanceof NetlinkError) || error.code !== "ENOMEM") throw error;
       const { groups } = this.#options;
       const least = groups ? encodeGroupFilter(groups) : passAll();

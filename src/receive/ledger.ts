@@ -9,48 +9,48 @@ import type { GroupStats, ListenStats, OtherStats } from "../stream/stats.ts";
 import { producerKey } from "../stream/producer.ts";
 import { Numbering } from "./numbering.ts";
 
-/** Whoever numbers samples of a group: the kernel, in each network namespace, or a process by its port id. */
+/** Numbers the samples of a group: the kernel, in each network namespace, or a process, by port id. */
 interface Producer {
   readonly group: number | undefined;
   readonly nsid: number | undefined;
   readonly portId: number;
   received: number;
-  /** Whether the samples have numbers of their own. */
+  /** Whether the samples are numbered. */
   numbered: boolean;
   numbering: Numbering;
-  /** How many of those that are lost by number are among those that the socket dropped. */
+  /** How many of the losses by number are among those that the socket dropped. */
   explained: number;
   /** The group was deleted. */
   ended: boolean;
-  /** How many samples the ledger had when one of this producer was the last one. */
+  /** The ledger's number of samples when the last one of this producer arrived. */
   lastAt: number;
 }
 
-/** What a ledger is told of its source. */
+/** What a ledger knows of its source. */
 export interface LedgerOptions {
   /**
-   * Every sample of every group is received, or lost: so what is missing before the first sample of a new group, and after the last
-   * of one that is deleted, is lost too.
+   * Every sample of every group is either received or lost: so numbers missing before the first sample of a new group, and after the last
+   * one of a deleted group, are losses too.
    */
   complete?: boolean | undefined;
-  /** Samples were left out before anybody could count them: numbers that are missing mean nothing. Defaults to false. */
+  /** Samples were left out before anybody could count them, so gaps in the numbers mean nothing. Defaults to false. */
   filtered?: boolean | undefined;
   /** Reads the socket's drop counter, a u32 that wraps. */
   readDrops?: (() => number) | undefined;
 }
 
 /**
- * How many producers are told apart; the kernel in the listener's own namespace has a place for so many groups by itself. In other
- * namespaces anybody may be root, who can make up groups without end.
+ * Maximum number of producers told apart; the kernel in the listener's own namespace has room for as many groups of its own. In other
+ * namespaces anybody may be root, and can make up groups without end.
  */
 export const MOST_PRODUCERS = 4096;
-/** A producer that has sent nothing among so many samples can make room for another. */
+/** A producer that sent none of this many samples can make room for another. */
 const IDLE = 16 * MOST_PRODUCERS;
 
 /** The sort key of samples without a group, and of the listener's own namespace. */
 const NONE = -1;
 
-/** Counts samples, events and losses as they come. Its memory is bounded, whatever is sent. */
+/** Counts samples, events and losses as they arrive. Its memory is bounded, whatever is sent. */
 export class Ledger {
   /** Samples received. */
   received = 0;
@@ -68,7 +68,7 @@ export class Ledger {
   readonly #filtered: boolean;
   readonly #readDrops: (() => number) | undefined;
   #counter = 0;
-  /** The counter was read since the read of the socket under way began. */
+  /** Whether the counter has been read since the current read of the socket began. */
   #isCounted = false;
   /** Samples missing by their numbers. */
   #gaps = 0;
@@ -78,14 +78,14 @@ export class Ledger {
   readonly #own = new Map<string | number, Producer>();
   /** All others. */
   readonly #foreign = new Map<string | number, Producer>();
-  /** What is known of producers that are not told apart any more, or never were. */
+  /** The sums of producers that are no longer told apart, or never were. */
   readonly #others: { -readonly [Name in keyof OtherStats]: OtherStats[Name] } = { received: 0, lost: 0, late: 0, duplicates: 0 };
-  /** All that are told apart, in the order of {@linkcode ListenStats.groups}; made when it is needed. */
+  /** All that are told apart, in the order of {@linkcode ListenStats.groups}; made when needed. */
   #sorted: Producer[] | undefined;
   #sweptAt = -Infinity;
   /** The kernel numbers every group from 0: none of its groups is older than the ledger. */
   #fromZero = false;
-  // Samples come in runs of one producer: looking there first is cheaper than looking it up.
+  // Samples come in runs of one producer: checking the last one first is cheaper than a lookup.
   #current: Producer | undefined;
 
   /** A ledger of a source. */
@@ -95,7 +95,7 @@ export class Ledger {
     this.#readDrops = options.readDrops;
   }
 
-  /** Samples that are certain to be lost: those missing by number, and of those dropped what does not account for them. */
+  /** Samples that are certain to be lost: those missing by number, and the dropped ones that are not among these. */
   get lost(): number {
     return this.#gaps + this.#unexplained;
   }
@@ -108,8 +108,8 @@ export class Ledger {
   /**
    * Enters a sample.
    *
-   * @returns How many more are missing by number than before it: negative if it is late and was counted as lost; `undefined` if its
-   * producer numbers nothing.
+   * @returns How many more are missing by number than before: negative if it is late and was counted as lost; `undefined` if its producer
+   * numbers nothing.
    */
   sample(sample: SampleFields): number | undefined {
     this.received++;
@@ -136,7 +136,7 @@ export class Ledger {
     return 0;
   }
 
-  /** Enters a sample of a recording that tells how many were lost before it; `undefined` if its producer numbers nothing. */
+  /** Records a sample of a recording that contains the number of losses before it; `undefined` if its producer numbers nothing. */
   told(sample: SampleFields, lost: number | undefined): number | undefined {
     this.received++;
     let producer = this.#current;
@@ -157,7 +157,7 @@ export class Ledger {
     return lost;
   }
 
-  /** Takes losses back: a recording tells at its end that some samples were late. Returns how many there were to take back. */
+  /** Takes losses back: a recording shows at its end that some samples were late. Returns how many could be taken back. */
   takeBack(late: number): number {
     let left = late;
     for (const { numbering } of this.#producers()) {
@@ -170,23 +170,23 @@ export class Ledger {
     return late - left;
   }
 
-  /** Enters that a recording tells of drops. Which of the gaps they account for, it does not tell: as many as they can. */
+  /** Records the drops that a recording contains. It does not show which gaps they account for, so they account for as many as they can. */
   recordedDrops(count: number): void {
     this.dropped += count;
     this.#unexplained = Math.max(0, this.dropped - this.#gaps);
   }
 
   /**
-   * Enters a group event: the numbers of a group that is created begin again, those of one that is deleted have ended.
+   * Records a group event: the numbers of a created group begin again, those of a deleted one have ended.
    *
-   * @returns How many more are missing by number than before it.
+   * @returns How many more are missing by number than before.
    */
   event(event: GroupEvent): number {
     this.events++;
     if (this.#filtered) return 0;
     const { group, nsid, portId, sequence } = event;
     const isNew = event.type === "group-created";
-    // Any process of the namespace that has CAP_NET_ADMIN can multicast an event: what happened to the kernel's groups only it knows.
+    // Any process of the namespace with CAP_NET_ADMIN can multicast an event, but only the kernel knows what happened to its groups.
     if (portId !== 0) return 0;
     const producer = isNew && this.#complete ? this.#producer(group, nsid, 0) : this.#find(group, nsid, 0);
     if (producer === undefined) return 0;
@@ -199,7 +199,7 @@ export class Ledger {
     return numbering.lost - lost;
   }
 
-  /** Enters that the psample module was unloaded: all groups of the kernel are gone, and new ones are numbered from 0. */
+  /** Records that the psample module was unloaded: all groups of the kernel are gone, and new ones are numbered from 0. */
   unloaded(): void {
     this.#fromZero = this.#complete;
     for (const producer of this.#producers()) {
@@ -209,7 +209,7 @@ export class Ledger {
     }
   }
 
-  /** Enters what the socket's drop counter is now; returns true if it has moved. */
+  /** Records the present value of the socket's drop counter; returns true if it has changed. */
   drops(counter: number): boolean {
     const more = (counter - this.#counter) >>> 0;
     this.#counter = counter;
@@ -219,13 +219,13 @@ export class Ledger {
     return more > 0;
   }
 
-  /** Enters a message that could not be decoded. */
+  /** Records a message that could not be decoded. */
   malformedMessage(why: string): void {
     this.malformed++;
     this.lastMalformed = why;
   }
 
-  /** All of it so far. */
+  /** The numbers so far. */
   stats(receiveBufferBytes: number): ListenStats {
     const groups: GroupStats[] = [];
     let { late, duplicates } = this.#others;
@@ -265,7 +265,7 @@ export class Ledger {
     };
   }
 
-  /** Enters a number that is not the one expected. */
+  /** Records a number that is not the expected one. */
   #number(producer: Producer, sequence: number | undefined, isProbability: boolean): number | undefined {
     const { numbering } = producer;
     // Open vSwitch numbers nothing, and sends 0 and the flag.
@@ -275,12 +275,12 @@ export class Ledger {
     }
     if (sequence === 0 && !producer.numbered) return undefined;
     if (sequence === 0 && numbering.expected === 1 && producer.received === 2) {
-      // Nor does mlx5, and sends 0 for ever: a second 0 shows it.
+      // Nor does mlx5, which always sends 0: a second 0 shows it.
       producer.numbered = false;
       return undefined;
     }
     if (!producer.numbered) {
-      // One that numbers has taken the group over.
+      // A producer that numbers its samples has taken over the group.
       producer.numbered = true;
       producer.numbering = new Numbering();
       producer.numbering.enter(sequence);
@@ -293,13 +293,13 @@ export class Ledger {
     return more;
   }
 
-  /** So many more are missing by number. Those that the socket dropped before are among them, as far as they go. */
+  /** Records that this many more are missing by number. Earlier drops of the socket are among them, as far as they suffice. */
   #changed(producer: Producer, more: number): void {
     this.#gaps += more;
     if (more > 0 && !this.#isCounted && this.#readDrops) this.drops(this.#readDrops());
     const explained = more > 0
       ? Math.min(more, this.#unexplained)
-      // What was late was not dropped.
+      // A late sample was not dropped.
       : Math.min(0, producer.numbering.lost - producer.explained);
     producer.explained += explained;
     this.#unexplained -= explained;
@@ -318,7 +318,7 @@ export class Ledger {
     return nsid === undefined && portId === 0 ? this.#own : this.#foreign;
   }
 
-  /** The producer of a sample; `undefined` if there are too many to tell it from others. */
+  /** The producer of a sample; `undefined` if there are too many to tell it apart. */
   #producer(group: number | undefined, nsid: number | undefined, portId: number): Producer | undefined {
     const producer = this.#find(group, nsid, portId) ?? this.#add(group, nsid, portId);
     if (this.#current) this.#current.lastAt = this.received;
@@ -346,7 +346,7 @@ export class Ledger {
     return producer;
   }
 
-  /** Forgets producers that are gone, or idle, but for their sums; seldom, so that it costs nearly nothing for each sample. */
+  /** Forgets producers that are gone or idle, but keeps their sums; rarely, so that the cost per sample is negligible. */
   #makeRoom(known: Map<string | number, Producer>): boolean {
     if (this.received - this.#sweptAt < MOST_PRODUCERS) return false;
     this.#sweptAt = this.received;

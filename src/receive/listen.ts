@@ -20,16 +20,16 @@ export interface ListenOptions extends NetnsOptions {
   /** Only these psample groups, filtered in the kernel. Defaults to all. */
   groups?: readonly number[] | undefined;
   /**
-   * Only samples that match this expression of pcap-filter(7), as `filter()` understands it; of several, all of them. What the kernel
-   * can decide of it is decided there, before a sample is queued; the rest, and what the kernel lets through in doubt, is decided here.
-   * Group events are not left out.
+   * Only samples that match this expression of pcap-filter(7), as `filter()` understands it; of several, all of them. The kernel decides
+   * what it can, before a sample is queued; the rest, and what the kernel lets through in doubt, is decided by the listener. Group events
+   * always pass.
    *
-   * What the kernel leaves out is not counted by anybody, so that gaps in the sequence numbers mean nothing: losses are then known only
-   * from the socket's drop counter, and {@linkcode ListenStats.filtered} is true.
+   * Nobody counts what the kernel leaves out, so gaps in the sequence numbers mean nothing: losses are then known only from the socket's
+   * drop counter, and {@linkcode ListenStats.filtered} is true.
    *
-   * Devices that are named are those of the listener's namespace, whoever has the name at the moment. A sample of a device that was made since the
-   * program was attached passes to be decided here. The program is attached again when devices change, within a second: until then a
-   * device that took over the name or the index of another one may be taken for that.
+   * Names of devices are those in the listener's namespace at the moment. Samples of a device created after the program was attached are
+   * passed to the listener to decide. The program is attached again within a second when devices change: until then a device that took over
+   * the name or the index of another one may be mistaken for it.
    */
   filter?: string | readonly string[] | undefined;
   /** Receive samples, which requires CAP_NET_ADMIN. Defaults to true. */
@@ -73,7 +73,7 @@ export interface ListenOptions extends NetnsOptions {
  * }
  * ```
  *
- * @example Print ten samples of what goes to and from the web
+ * @example Print ten samples of web traffic
  * ```ts ignore
  * import { listen } from "@psample/psample";
  *
@@ -87,8 +87,8 @@ export interface ListenOptions extends NetnsOptions {
  * ```
  *
  * @returns The listener; without group events if `events` is `false`, and without samples if `samples` is.
- * @throws {ArgumentError} If an option makes no sense.
- * @throws {FilterError} If `filter` is no expression, with the place.
+ * @throws {ArgumentError} If an option is invalid.
+ * @throws {FilterError} If `filter` is invalid, with the place.
  * @throws {NetlinkError} `ENOENT` if the kernel has no psample family, `EPERM` without the privilege.
  * @category Receiving
  */
@@ -118,7 +118,7 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   if (!Number.isInteger(receiveBufferBytes) || receiveBufferBytes < 1 || receiveBufferBytes > 0x3fffffff) {
     throw new ArgumentError(`Cannot set a receive buffer of ${receiveBufferBytes} bytes: expected a whole number from 1 to 1073741823`);
   }
-  // Before the socket: a wrong group is the caller's mistake, whatever the kernel can do.
+  // Before the socket: an invalid group is the caller's mistake, whatever the kernel supports.
   const groupFilter = groups && encodeGroupFilter(groups);
   const filter = expressions && new SocketFilter(expressions);
   signal?.throwIfAborted();
@@ -126,11 +126,11 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   const receiver = await Receiver.open(sys, NETLINK_GENERIC, { receiveBufferBytes, allNamespaces, lowLatency: latency === "low" });
   const { devices } = options;
   const links = devices ? undefined : new LiveLinks(sys);
-  // Another namespace may not be there, or not to be entered, when somebody asks for the first time.
+  // Later another namespace may be gone, or may not be entered any more.
   if (netnsOf(sys) !== undefined) links?.watch();
   let listener: SocketListener;
   try {
-    // Before joining, so that no foreign sample ever gets in.
+    // Before joining, so that no sample of another group ever gets in.
     if (groupFilter && !filter) receiver.filter(groupFilter);
     const live = links ?? (devices instanceof LiveLinks ? devices : undefined);
     const kernelFilter = filter && new KernelFilter(receiver, filter, { groups, links: allNamespaces ? undefined : live });
@@ -152,7 +152,7 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   }
 }
 
-/** Resolves with the work, or rejects as soon as the signal aborts: the kernel may leave a question unanswered for seconds. */
+/** Resolves with the work, or rejects as soon as the signal aborts: the kernel may leave a request unanswered for seconds. */
 async function unlessAborted(work: Promise<void>, signal: AbortSignal | undefined): Promise<void> {
   if (!signal) return await work;
   let abort = (): void => {};

@@ -31,7 +31,7 @@ export type Entry = Sample | GroupEvent;
  * @category Receiving
  */
 export interface Listener<Item extends Entry = Entry> extends Source, AsyncIterable<Item>, AsyncDisposable {
-  /** Message type of the psample family in this boot of this kernel; -1 while the kernel does not have it. */
+  /** Current message type of the psample family; -1 while the kernel does not have it. */
   readonly family: number;
   /** Size of the receive buffer that the kernel granted, in bytes: without the privilege it may be less than what was asked for. */
   readonly receiveBufferBytes: number;
@@ -44,7 +44,7 @@ export interface Listener<Item extends Entry = Entry> extends Source, AsyncItera
    * are reused. Fastest, since nothing is allocated.
    */
   lentBatches(): AsyncIterableIterator<Batch, undefined>;
-  /** What was received and lost so far; still there after the end. */
+  /** What was received and lost so far; still available after the end. */
   stats(): ListenStats;
   /** Stops receiving. What the kernel has queued is still yielded; then the iteration ends, or throws `reason` if one is given. */
   end(reason?: unknown): void;
@@ -54,20 +54,20 @@ export interface Listener<Item extends Entry = Entry> extends Source, AsyncItera
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** While the queue never empties, how often the socket's drops are counted: a system call each time. */
+/** While the queue never empties, the socket's drops are counted once per this many reads: each count is a system call. */
 const READS_PER_COUNT = 8;
 
-/** What a listener is to know beside its socket. */
+/** What a listener needs besides its socket. */
 export interface ListenerOptions {
   /** The devices that samples name. Defaults to none. */
   readonly devices?: Devices | undefined;
-  /** The same, to be kept up to date with each batch, and to be closed. */
+  /** The same, to be updated with each batch, and closed at the end. */
   readonly links?: LiveLinks | undefined;
   /** Closes the listener when it aborts. */
   readonly signal?: AbortSignal | undefined;
-  /** What chooses among the samples. Defaults to none, and lets all through. */
+  /** The filter for samples. Defaults to none, which lets all through. */
   readonly filter?: KernelFilter | undefined;
-  /** Whether every sample of every group that it hears of is to arrive: see {@linkcode Ledger}. Defaults to false. */
+  /** Whether every sample of every group that it receives events about is expected: see {@linkcode Ledger}. Defaults to false. */
   readonly complete?: boolean | undefined;
 }
 
@@ -81,7 +81,7 @@ export class SocketListener implements Listener {
   readonly #devices: Devices;
   readonly #filter: KernelFilter | undefined;
   readonly #selection = new Selection();
-  /** Who has the last batch was told that more is queued, and may hold output back. */
+  /** The consumer was told that more is queued, and may be holding output back. */
   #hasToldMore = false;
   #watch: FamilyWatch | undefined;
   /** Why the stream ends, if it does so without being asked. */
@@ -92,16 +92,16 @@ export class SocketListener implements Listener {
   /** How many wait for {@linkcode #last}. */
   #asking = 0;
   #closed: Promise<void> | undefined;
-  /** Closed by the user: nothing that is left over is wanted. */
+  /** Closed by the user: what is left over is discarded. */
   #discard = false;
   /** Reads since the socket's drops were counted. */
   #uncounted = 0;
-  /** Drops, as they were counted last. */
+  /** The number of drops when they were last counted. */
   #drops = 0;
-  /** Drops and losses that the batches so far have told of. */
+  /** Drops and losses reported in batches so far. */
   #dropsTold = 0;
   #lossesTold = 0;
-  /** What the last read returned was handed on. */
+  /** Whether the result of the last read was passed on. */
   #taken = true;
 
   /** Reads from `receiver`, and closes it. */
@@ -121,12 +121,12 @@ export class SocketListener implements Listener {
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
-  /** Expects the messages of a family by its number, whoever sends them. */
+  /** Expects messages with this family number, whoever sends them. */
   expect(family: number): void {
     this.#decoder.family = family;
   }
 
-  /** Joins the psample family's groups, and keeps in them. Resolves when that is so, or when this is closed. */
+  /** Joins the psample family's groups, and stays in them. Resolves when it has joined, or when this is closed. */
   async join(sys: Sys, memberships: Memberships): Promise<void> {
     this.#watch = new FamilyWatch(sys, this.#receiver, memberships, {
       gone: () => {
@@ -172,7 +172,7 @@ export class SocketListener implements Listener {
   [Symbol.asyncIterator](): AsyncIterator<Entry, undefined> {
     let batch: Entry[] = [];
     let at = 0;
-    // Requests made before the one in front has got its entry queue behind it: each takes from the batch in turn.
+    // Requests made while another one waits queue behind it: each takes from the batch in turn.
     let asking = 0;
     let last: Promise<unknown> = Promise.resolve();
     const next = async (before: Promise<unknown>): Promise<IteratorResult<Entry, undefined>> => {
@@ -191,7 +191,7 @@ export class SocketListener implements Listener {
       }
     };
     return {
-      // By hand: an async generator costs more than decoding the sample.
+      // Written by hand: an async generator costs more than decoding the sample.
       next: () => {
         if (asking === 0 && at < batch.length && !this.#discard) return Promise.resolve({ done: false, value: batch[at++]! });
         const turn = next(last);
@@ -234,8 +234,8 @@ export class SocketListener implements Listener {
   }
 
   /**
-   * What comes next, as `take` finds it after a read; one request at a time, in the order of asking. Without a promise if nothing has
-   * to be waited for: while a queue is long, promises would cost more than receiving.
+   * The next result of `take` after a read; one request at a time, in the order of asking. Not a promise if there is nothing to wait for:
+   * while a queue is long, promises would cost more than receiving.
    */
   #next<Taken>(lend: boolean, take: () => Taken | undefined): Taken | undefined | Promise<Taken | undefined> {
     if (this.#asking === 0 && !this.#closed && this.#failure === undefined && !this.#watch?.due) {
@@ -286,7 +286,7 @@ export class SocketListener implements Listener {
     }
   }
 
-  /** Waits for what comes next; or asks first whether the family is there, if that is in doubt. */
+  /** Waits for the next data; but first checks whether the family is there, if that is in doubt. */
   async #read(lend: boolean): Promise<void> {
     if (this.#watch?.due) return await this.#watch.check();
     this.#filter?.keepUp(() => this.#asking > 0, (error) => {
@@ -323,7 +323,7 @@ export class SocketListener implements Listener {
     return chosen;
   };
 
-  /** What the filter chooses; `undefined` if that is nothing, unless somebody holds output back for what would follow. */
+  /** What the filter lets through; `undefined` if that is nothing, unless the consumer is holding output back for more. */
   #chosen(filter: KernelFilter, batch: BatchBuffer): Batch | undefined {
     const selection = this.#selection;
     selection.from(batch);

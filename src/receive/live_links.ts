@@ -1,8 +1,8 @@
 /**
- * The devices of a network namespace, kept up to date by what the kernel tells of them (RTNLGRP_LINK): a device that is renamed has
- * its new name at once, and asking for one costs a look into a table.
+ * The devices of a network namespace, kept up to date by the kernel's notifications (RTNLGRP_LINK): a renamed device has its new name at
+ * once, and a lookup costs no more than a table access.
  *
- * Names are decoration: nothing here fails because of them. What cannot be found out stays unknown, or as it was, and is tried again.
+ * Names are decoration: nothing here fails because of them. Whatever cannot be found out stays unknown, or as it was, and is tried again.
  */
 import { DecodeError, SystemError } from "../errors.ts";
 import type { Device, Devices } from "../link/device.ts";
@@ -24,12 +24,12 @@ import {
 
 // include/uapi/linux/rtnetlink.h
 const RTNLGRP_LINK = 1;
-/** Bridges and others tell about their ports in the same messages, with their own address family. */
+/** Bridges and others describe their ports in the same messages, with their own address family. */
 const AF_UNSPEC = 0;
 
 /** How soon to try again what failed. */
 const RETRY_MS = 1000;
-/** How often a list is asked for again that changed while it was made: what is told of the changes is applied anyway. */
+/** How often a list is requested again if it changed while it was made: notifications of the changes are applied anyway. */
 const MOST_DUMPS = 4;
 
 /**
@@ -43,9 +43,9 @@ export interface LiveDevices extends Devices, Disposable {
 }
 
 /**
- * Watches the devices of a network namespace. Needs no privileges. What cannot be found out is unknown, and tried again later.
+ * Watches the devices of a network namespace. Needs no privileges. Whatever cannot be found out is unknown, and tried again later.
  *
- * A listener watches them by itself, as soon as somebody asks for a device of its batches: this is for others.
+ * A listener watches its devices automatically, as soon as one is asked for: this function is for other uses.
  *
  * @category Devices
  */
@@ -65,16 +65,16 @@ export class LiveLinks implements LiveDevices {
   readonly #sys: Sys;
   #socket: NetlinkSocket | undefined;
   #datagrams: Datagrams | undefined;
-  /** For lists: in another network namespace, which may be out of reach when the next one is needed, it stays open. */
+  /** For lists. In another network namespace it stays open, because that may be out of reach when the next list is needed. */
   #asking: NetlinkSocket | undefined;
   #sequence = 0;
   #table = new ChangingLinkTable();
-  /** What was asked for since the table changed, by the 16 bits that the kernel sends of an index. */
+  /** Results since the table changed, by the 16 bits of an index that the kernel sends. */
   readonly #found = new Map<number, Device | undefined>();
   /** Set until the event loop has had its turn. */
   #turn: ReturnType<typeof setImmediate> | undefined;
   #drops = 0;
-  /** The table does not have everything. */
+  /** Whether the table may be incomplete. */
   #isStale = true;
   #triedAt = -Infinity;
   #isClosed = false;
@@ -88,7 +88,7 @@ export class LiveLinks implements LiveDevices {
   find(ifindex: number, nsid: number | undefined): Device | undefined {
     if (nsid !== undefined) return undefined;
     if (this.#turn === undefined) {
-      // Once for each turn of the event loop, unless a new batch begins before.
+      // Once per turn of the event loop, unless a new batch begins before.
       this.#turn = setImmediate(() => this.#turn = undefined);
       this.watch();
     }
@@ -96,7 +96,7 @@ export class LiveLinks implements LiveDevices {
     if (this.#found.has(low16)) return this.#found.get(low16);
     let device = this.#table.resolveIfindex(low16);
     if (device === undefined) {
-      // It may have been made since.
+      // The device may have been created since.
       this.watch();
       device = this.#table.resolveIfindex(low16);
     }
@@ -104,24 +104,24 @@ export class LiveLinks implements LiveDevices {
     return device;
   }
 
-  /** Another number whenever something has changed. */
+  /** A number that changes whenever something has changed. */
   get version(): number {
     return this.#version;
   }
 
-  /** The devices, as they were known at the last look. */
+  /** The devices as of the last update. */
   links(): Iterable<Link> {
     return this.#table.links();
   }
 
-  /** Begins a batch: who asks next wants to know of everything that happened before it. */
+  /** Begins a batch: the next lookup must reflect everything that happened before it. */
   begin(): void {
     if (this.#turn === undefined) return;
     clearImmediate(this.#turn);
     this.#turn = undefined;
   }
 
-  /** Brings the table up to date: by what the kernel has told, or by a list of all devices. */
+  /** Brings the table up to date: by the kernel's notifications, or by a list of all devices. */
   watch(): void {
     if (this.#isClosed) return;
     try {
@@ -148,7 +148,7 @@ export class LiveLinks implements LiveDevices {
     this.close();
   }
 
-  /** Before the list: what happens while it is made is told too. */
+  /** Before the list, so that changes while it is made are notified too. */
   #open(): void {
     if (this.#socket) return;
     const socket = new NetlinkSocket(this.#sys, NETLINK_ROUTE);
@@ -162,7 +162,7 @@ export class LiveLinks implements LiveDevices {
     }
   }
 
-  /** Applies what the kernel has told since. */
+  /** Applies the kernel's notifications since. */
   #follow(): void {
     const socket = this.#socket;
     if (!socket) return;
@@ -171,7 +171,7 @@ export class LiveLinks implements LiveDevices {
       isTold = true;
       this.#apply(message);
     }
-    // What does not fit into the socket comes after something that did.
+    // Whatever did not fit into the socket came after something that did.
     if (!isTold) return;
     const drops = socket.drops();
     if (drops !== this.#drops) this.#isStale = true;
@@ -205,7 +205,7 @@ export class LiveLinks implements LiveDevices {
     this.#version++;
     this.#found.clear();
     if (type === RTM_DELLINK) return this.#table.delete(link.index);
-    // Some messages, as those of wireless cards, do not contain everything.
+    // Some messages, such as those of wireless cards, do not contain everything.
     const { address, mtu } = this.#table.get(link.index) ?? link;
     this.#table.set({ ...link, address: link.address ?? address, mtu: link.mtu ?? mtu });
   }
@@ -231,7 +231,7 @@ function dump(socket: NetlinkSocket, datagrams: Datagrams, sequence: number): { 
   throw new SystemError(OP, EAGAIN);
 }
 
-/** What the kernel has sent and nobody has read, until there is no more. */
+/** The messages queued from the kernel, until there are no more. */
 function* messagesOf(socket: NetlinkSocket, datagrams: Datagrams): Generator<Message> {
   for (let count = socket.receive(datagrams); count > 0; count = socket.receive(datagrams)) {
     const { buffer } = datagrams.own(count);

@@ -27,7 +27,7 @@
  * if (recording.counts.samples !== 1 || output.written[0] !== 0x0a) throw new Error("not a recording of one packet");
  * ```
  *
- * @example What was sampled, and lost, according to a file
+ * @example Samples and losses in a file
  * ```ts ignore
  * import { readRecording } from "@psample/psample/record";
  *

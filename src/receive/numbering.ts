@@ -1,28 +1,28 @@
 /**
- * What the sequence numbers of one producer tell: pure arithmetic.
+ * Interprets the sequence numbers of one producer: pure arithmetic.
  *
  * The kernel counts a group up without a lock (`group->seq++` in net/psample/psample.c), so on several processors numbers arrive out of
- * order, and now and then twice. They begin again when the group is deleted and created again, or the module is loaded again; often
- * nothing but the numbers themselves tells that.
+ * order, and now and then twice. They restart when the group is deleted and created again, or the module is loaded again; often only the
+ * numbers themselves show that.
  *
  * @module
  */
 
-/** How far behind a number may be and still be late: of two processors one was 432 behind the other, more have more. */
+/** How far behind a number may be and still count as late: with two processors 432 was seen, with more it is more. */
 const WINDOW = 4096;
-/** For this many samples the numbers before a new beginning are remembered, in case they go on after all. */
+/** For this many samples the numbers before a restart are remembered, in case they continue after all. */
 const DOUBT = 4096;
-/** How many numbers in a row can be late: each processor has one on its way, so this is generous. */
+/** Maximum number of consecutive late numbers: each processor has one on its way, so this is generous. */
 const MOST_LATE = 64;
-/** How many in a row can have arrived before. */
+/** Maximum number of consecutive duplicates. */
 const MOST_AGAIN = 4;
-/** This many late ones, each the number after the one before, while others go on far ahead: a second producer. */
+/** This many late numbers in sequence, while others continue far ahead, mean a second producer. */
 const TRAIL = 8;
 
 /** What is known of a number that is behind: "unknown" is before the first one, "far" too far to be late. */
 type Status = "missing" | "seen" | "unknown" | "far";
 
-/** Numbers that follow one another. */
+/** A run of consecutive numbers. */
 class Run {
   /** The number expected next, u32. */
   next: number;
@@ -30,10 +30,10 @@ class Run {
   started = false;
   /** How many of the {@linkcode WINDOW} numbers before {@linkcode Run.next} are missing. */
   missing = 0;
-  /** Of how many numbers before {@linkcode Run.#knownAt} it is known whether they arrived; at most {@linkcode WINDOW}. */
+  /** For how many numbers before {@linkcode Run.#knownAt} it is known whether they arrived; at most {@linkcode WINDOW}. */
   #known = 0;
   #knownAt: number;
-  /** A bit for each number of the window, set if it is missing. Made when the first one is. */
+  /** A bit for each number of the window, set if it is missing. Allocated when the first one is. */
   #bits: Uint32Array | undefined;
 
   constructor(next: number) {
@@ -46,7 +46,7 @@ class Run {
     return (sequence - this.next) | 0;
   }
 
-  /** Whether a number is too far off to follow these, or to be late. */
+  /** Whether a number is too far off to continue the run, or to be late. */
   isFar(sequence: number): boolean {
     const ahead = this.ahead(sequence);
     return ahead >= WINDOW || ahead < -WINDOW;
@@ -86,12 +86,12 @@ class Run {
     return (this.#bits[(sequence % WINDOW) >>> 5]! & 1 << (sequence & 31)) === 0 ? "seen" : "missing";
   }
 
-  /** Enters that a missing number has arrived, or takes that back. */
+  /** Records that a missing number has arrived, or takes that back. */
   mark(sequence: number, missing: boolean): void {
     this.#set(sequence, missing);
   }
 
-  /** Catches up on what is known: while numbers arrive in order, nothing is entered. */
+  /** Catches up on what is known: while numbers arrive in order, nothing is recorded. */
   #learn(): void {
     this.#known = Math.min(WINDOW, this.#known + ((this.next - this.#knownAt) >>> 0));
     this.#knownAt = this.next;
@@ -107,9 +107,9 @@ class Run {
   }
 }
 
-/** That the numbers are others now, while the ones before may go on yet. */
+/** A doubt: the numbers seem to have restarted, but the earlier ones may still continue. */
 interface Doubt {
-  /** The numbers before; or, of two producers, those of the one that is not {@linkcode Numbering.#run}. */
+  /** The earlier numbers; or, of two producers, those of the one that is not {@linkcode Numbering.#run}. */
   run: Run;
   /** Far ahead; behind, and counting up; or two producers that take turns. */
   reason: "leap" | "restart" | "two";
@@ -131,11 +131,11 @@ export class Numbering {
   expected = -1;
   /** Numbers that are missing. */
   lost = 0;
-  /** Numbers that arrived after a later one. */
+  /** Numbers that arrived out of order. */
   late = 0;
   /** Numbers that arrived again. */
   duplicates = 0;
-  /** How often the numbers began again. */
+  /** How often the numbers restarted. */
   restarts = 0;
   /** Whether they contradict each other, as the numbers of two producers do: then {@linkcode Numbering.lost} is what is certain. */
   contradictory = false;
@@ -143,26 +143,26 @@ export class Numbering {
   #run: Run | undefined;
   #restarted = false;
   #doubt: Doubt | undefined;
-  /** The numbers that arrived last, as far as all are behind, and what was known of each. They may be a new beginning. */
+  /** The latest numbers, as long as all are behind, and what was known of each. They may be a restart. */
   readonly #tail: number[] = [];
   readonly #tailStatus: Status[] = [];
   /** How many of them can be late; how many of the others count up, and the last one of those. */
   #missing = 0;
   #strange = 0;
   #lastStrange = -1;
-  /** A number that was far behind, by itself, and the number expected then. */
+  /** A single number that was far behind, and the number expected then. */
   #stray = -1;
   #strayAt = 0;
-  /** Late numbers that were each the one after the one before: the first, the last, and how often others came in between. */
+  /** Late numbers in sequence: the first, the last, and how often others came in between. */
   #trailStart = -1;
   #lastLate = -1;
   #turns = 0;
 
-  /** Enters the number of a sample, u32. */
+  /** Records the number of a sample, u32. */
   enter(sequence: number): void {
     let run = this.#current();
     if (run === undefined) {
-      // What was before the first sample is not this listener's to count.
+      // Losses before the first sample are not ours to count.
       run = this.#run = new Run(sequence);
       run.take(sequence);
     } else {
@@ -175,20 +175,20 @@ export class Numbering {
     this.expected = isPlain ? run.next : -1;
   }
 
-  /** Enters that the numbers begin again, and with which: what is missing before the first one is lost. */
+  /** Records that the numbers restart, and with which: numbers missing before the first sample are lost. */
   restart(next: number): void {
     this.#restarted ||= this.#current()?.started ?? false;
     this.#run = new Run(next);
     this.#forget();
   }
 
-  /** Enters that the numbers have ended, and which would have been the next. */
+  /** Records that the numbers have ended, and which would have been the next. */
   end(next: number): void {
     const run = this.#current();
     const ahead = run === undefined ? 0 : run.ahead(next);
     if (ahead <= 0) return;
     this.lost += ahead;
-    // One that is still on its way from another processor can be told to be late.
+    // So that one still on its way from another processor can be recognised as late.
     if (ahead < WINDOW) run!.skipTo(next);
     else this.#run = new Run(next);
     this.#forget();
@@ -235,12 +235,12 @@ export class Numbering {
     this.#remember(sequence);
   }
 
-  /** Whether the last numbers are a new beginning: more than can arrive late or again in a row. */
+  /** Whether the last numbers are a restart: more than can arrive late or again consecutively. */
   #beginsAgain(sequence: number, status: Status): boolean {
     if (this.#doubt?.reason === "two") return false;
     const tail = this.#tail;
     const isLate = status === "missing";
-    // A new beginning counts up. But there, too, one can be late.
+    // A restart counts up. But there, too, one can be late.
     const before = this.#strange === 0 ? tail.at(-1) : isLate ? undefined : this.#lastStrange;
     const countsUp = before === undefined || isAfter(sequence, before);
     if (!countsUp && status !== "far") this.#cutTail();
@@ -257,7 +257,7 @@ export class Numbering {
     return isBeginning || tail.length > MOST_LATE;
   }
 
-  /** The numbers have begun again, with the tail. */
+  /** The numbers have restarted, with the tail. */
   #begin(run: Run): void {
     const tail = this.#tail.splice(0);
     // The last one was not counted yet.
@@ -282,11 +282,11 @@ export class Numbering {
     this.#lastLate = sequence;
     const trail = (sequence - this.#trailStart) >>> 0;
     if (this.#doubt !== undefined || trail < TRAIL) return false;
-    // Those others may have come in between all the time, or just before all of these.
+    // Those others may have come in between all along, or just before all of these.
     return this.#turns > 2 || (trail >= MOST_LATE && run.status((this.#trailStart - 1) >>> 0) === "seen");
   }
 
-  /** What seemed late is a second producer, a little behind: what it has not reached yet is not lost. */
+  /** What seemed late is a second producer, a little behind: numbers that it has not reached yet are not lost. */
   #separate(run: Run, sequence: number): void {
     const second = new Run(sequence);
     second.take(sequence);
@@ -304,7 +304,7 @@ export class Numbering {
     const doubt = this.#doubt;
     const suspect = this.#tail.at(-1);
     if (doubt?.reason === "two") {
-      // A third producer; or one of the two has begun again.
+      // A third producer; or one of the two has restarted.
       doubt.run = run;
       this.#run = new Run(sequence);
       this.#run.take(sequence);
@@ -315,7 +315,7 @@ export class Numbering {
       this.#contradict(this.#doubt!);
       this.#far(run, sequence);
     } else if (ahead < 0 && suspect === undefined && this.#stray >= 0 && isNear(sequence, this.#stray) && isNear(run.next, this.#strayAt)) {
-      // Not the first one there, and the others have gone on in between.
+      // Not the first one there, and the others have continued in between.
       const second = new Run(this.#stray);
       second.take(this.#stray);
       this.#change(run, second, "two", 0);
@@ -347,14 +347,14 @@ export class Numbering {
     if (++doubt.count > DOUBT) this.#doubt = undefined;
   }
 
-  /** Whether a number belongs to those before, and not to `run`, of which it is not the next. */
+  /** Whether a number belongs to the earlier run, and not to `run`, of which it is not the next. */
   #goesOn(run: Run, { run: before, reason, count }: Doubt, sequence: number): boolean {
     if (before.isFar(sequence)) return false;
     const ahead = before.ahead(sequence);
     const isNew = ahead >= 0 || before.status(sequence) === "missing";
     if (run.isFar(sequence)) return isNew;
     const runAhead = run.ahead(sequence);
-    // After so few it is nearer to those before: they had not begun again.
+    // After so few it is nearer to the earlier ones: they had not restarted.
     if (reason !== "two") return reason === "restart" && count <= MOST_AGAIN && ahead >= 0 && ahead < runAhead;
     if (ahead >= 0) return runAhead < 0 ? run.status(sequence) !== "missing" : ahead < runAhead;
     return isNew && runAhead < 0 && run.status(sequence) !== "missing";
@@ -364,7 +364,7 @@ export class Numbering {
     const { run: before, members, count } = doubt;
     this.#cutTail();
     if (doubt.reason === "restart" && count <= MOST_AGAIN && members.every((member) => !before.isFar(member))) {
-      // They had not begun again: those few were late, or arrived again.
+      // They had not restarted: those few were late, or duplicates.
       this.#doubt = undefined;
       this.restarts--;
       this.lost = doubt.lost;
@@ -380,7 +380,7 @@ export class Numbering {
     this.#place(before, sequence);
   }
 
-  /** The numbers are those of two producers: neither did they begin again, nor is what lies between them lost. */
+  /** The numbers are those of two producers: they did not restart, and what lies between them is not lost. */
   #contradict(doubt: Doubt): void {
     if (doubt.reason === "restart") this.restarts--;
     if (doubt.reason === "leap") this.lost -= doubt.leap;
@@ -410,7 +410,7 @@ export class Numbering {
   }
 }
 
-/** How many bits of a word are set. */
+/** Number of set bits in a word. */
 function bitsIn(word: number): number {
   let bits = word - (word >>> 1 & 0x55555555);
   bits = (bits & 0x33333333) + (bits >>> 2 & 0x33333333);

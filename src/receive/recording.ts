@@ -21,7 +21,7 @@ import { DescriptorInput, IterableInput, type RecordingInput } from "./recording
  * @category Recordings
  */
 export interface ReadRecordingOptions {
-  /** The number of the psample family, if it is known. Defaults to what the recording tells. */
+  /** The number of the psample family, if it is known. Defaults to the one found in the recording. */
   familyId?: number | undefined;
   /** How many bytes of messages are kept until the family's number is known. Defaults to 64 MiB. */
   pendingBytes?: number | undefined;
@@ -30,20 +30,20 @@ export interface ReadRecordingOptions {
 /**
  * The samples and group events of a recording, in the order of the file. Made by {@linkcode readRecording}.
  *
- * Hand it to `pump`, or ask it for one batch after the other. Losses are those that the recording shows: what psample wrote down
- * beside the samples, else the gaps in their numbers. A file in which a filter or another tool left samples out tells no losses
- * that there were not, if psample wrote it: what it left out is then known not to be lost.
+ * Hand it to `pump`, or ask it for one batch after the other. Losses are those that the recording shows: what psample recorded with the
+ * samples, else the gaps in their numbers. A file written by psample shows no false losses if a filter or another tool left samples out:
+ * they are then known not to be lost.
  *
  * @category Recordings
  */
 export interface RecordingSource extends Source, AsyncDisposable {
-  /** Device and inode of the file; `undefined` if it is a pipe, or no file at all. */
+  /** Device and inode of the file; `undefined` if it is a pipe, or not a file at all. */
   readonly identity: string | undefined;
   /** Size of the file in bytes; `undefined` if it is not known. */
   readonly size: number | undefined;
   /** How many of its bytes have been read so far. */
   readonly bytesRead: number;
-  /** What became of the packets in it so far. */
+  /** The counts of its packets so far. */
   readonly counts: Readonly<RecordCounts>;
   /** Yields batches whose samples are lent: they and their bytes are valid only until the next batch is requested. */
   lentBatches(): AsyncIterableIterator<Batch, undefined>;
@@ -53,14 +53,14 @@ export interface RecordingSource extends Source, AsyncDisposable {
 
 /** How much is read at a time. */
 const PIECE = 1 << 18;
-/** How long reading may keep the event loop from its other work. */
+/** How long reading may block the event loop. */
 const TURN_MS = 4;
 
 /**
- * Opens a recording: pcap or pcapng, of packets or of netlink messages, in whatever byte order. Packets that psample did not record
+ * Opens a recording: pcap or pcapng, of packets or of netlink messages, in either byte order. Packets that psample did not record
  * are samples of which only the bytes, the size and the time are known. A pipe or a terminal is waited for without blocking.
  *
- * @example Record a recording again, which is not emptied before it is read
+ * @example Rewrite a recording, which must not be emptied before it is read
  * ```ts ignore
  * import { pump, readRecording, recordTo } from "@psample/psample";
  *
@@ -95,7 +95,7 @@ export async function readRecording(
   return new RecordingFile(from, options);
 }
 
-/** There is nothing yet; or it is the event loop's turn. */
+/** Nothing is available yet; or it is the event loop's turn. */
 const WAIT = Symbol("wait");
 const TURN = Symbol("turn");
 
@@ -106,16 +106,16 @@ export class RecordingFile implements RecordingSource, RecordingSink {
   readonly #decoder: RecordingDecoder;
   readonly #ledger = new Ledger();
   readonly #batch = new BatchBuffer();
-  /** What was read and is not decoded yet lies between two offsets. */
+  /** Bytes that were read and are not decoded yet are between two offsets. */
   #bytes = memory(PIECE);
   #view = viewOf(this.#bytes);
   #at = 0;
   #end = 0;
-  /** Nothing more is wanted, or there is nothing more. */
+  /** The end was asked for, or reached. */
   #isOver = false;
-  /** What to throw once everything before it was handed on. */
+  /** What to throw once everything before it was passed on. */
   #failure: { readonly error: unknown } | undefined;
-  /** When the event loop had its turn. */
+  /** When the event loop last had its turn. */
   #turnMs = -Infinity;
 
   /** Reads `input`, and closes it. */
@@ -216,14 +216,14 @@ export class RecordingFile implements RecordingSource, RecordingSink {
     return undefined;
   }
 
-  /** Reads more behind what is left. */
+  /** Reads more after what is left. */
   #fill(): number {
     if (this.#at > 0) {
       this.#bytes.copyWithin(0, this.#at, this.#end);
       this.#end -= this.#at;
       this.#at = 0;
     }
-    // A record that is longer than the memory. It grows as the bytes come: a length alone is no reason to believe in them.
+    // A record that is longer than the memory, which grows as bytes arrive: a length alone does not prove that they will.
     if (this.#end === this.#bytes.length) {
       const larger = memory(2 * this.#bytes.length);
       larger.set(this.#bytes);

@@ -2,27 +2,26 @@
 import { SystemError } from "../errors.ts";
 import { EAGAIN, EINTR, EISDIR, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, POLLIN, type Sys } from "../sys/sys.ts";
 
-/** The longest time between two looks at a pipe that is silent. */
+/** The longest time between two checks of a silent pipe. */
 const LONGEST_WAIT_MS = 20;
 
-/** Gives bytes as they come. */
+/** Supplies bytes as they arrive. */
 export interface RecordingInput {
-  /** How messages call it; `undefined` if it has no name. */
+  /** Its name in messages; `undefined` if it has none. */
   readonly name?: string | undefined;
   /** Device and inode, if it is a file. */
   readonly identity: string | undefined;
-  /** How many bytes it has, if that is known. */
+  /** Its size in bytes, if known. */
   readonly size: number | undefined;
   /**
-   * Fills `into` as far as it can at once. Returns how many bytes that were, 0 at the end, or a negative number if there is nothing
-   * yet.
+   * Fills `into` as far as it can at once. Returns the number of bytes, 0 at the end, or a negative number if there is nothing yet.
    *
    * @throws {SystemError} if it cannot be read.
    */
   read(into: Uint8Array<ArrayBuffer>): number;
   /** Resolves when there may be more. */
   wait(): Promise<void>;
-  /** Lets go of what is open, and ends a wait. Idempotent. */
+  /** Closes what is open, and ends a wait. Idempotent. */
   close(): void;
 }
 
@@ -42,7 +41,7 @@ export class DescriptorInput implements RecordingInput {
   #stopWaiting = (): void => {};
 
   /**
-   * Reads `fd`, which messages call `name`. Closes it in the end if it is `owned`.
+   * Reads `fd`, named `name` in messages. Closes it at the end if it is `owned`.
    *
    * @throws {SystemError} if it cannot be read.
    */
@@ -74,8 +73,8 @@ export class DescriptorInput implements RecordingInput {
   }
 
   read(into: Uint8Array<ArrayBuffer>): number {
-    // A pipe that nobody has opened for writing yet reads as if it were at its end: poll knows better. And a descriptor that was
-    // open before this process began may block.
+    // A pipe that nobody has opened for writing yet reads as if it were at its end: poll tells the difference. And a descriptor that was
+    // open before this process started may block.
     if (!this.#isFile && this.#sys.poll(this.#fd, POLLIN) === 0) return NOTHING;
     const size = this.#sys.read(this.#fd, into);
     if (size >= 0) {
@@ -105,7 +104,7 @@ export class DescriptorInput implements RecordingInput {
   }
 }
 
-/** What a program yields piece by piece. */
+/** Bytes that a program yields piece by piece. */
 export class IterableInput implements RecordingInput {
   readonly identity = undefined;
   readonly size: number | undefined;
@@ -159,7 +158,7 @@ export class IterableInput implements RecordingInput {
   close(): void {
     if (!this.#isDone) {
       this.#isDone = true;
-      // What it says about that is nobody's business any more.
+      // Its answer to that no longer matters.
       Promise.resolve(this.#iterator.return?.()).catch(() => {});
     }
     this.#stopWaiting();

@@ -14,7 +14,7 @@ import { align4, memory } from "../wire/native.ts";
 export interface ReplayOptions {
   /** Message type of the psample family in the recorded messages. */
   family: number;
-  /** Pause between two messages in milliseconds; none unless given. */
+  /** Pause between two messages in milliseconds. Defaults to none. */
   intervalMs?: number | undefined;
   /** The devices that samples name, for batches to know. Defaults to none. */
   devices?: Devices | undefined;
@@ -22,10 +22,10 @@ export interface ReplayOptions {
 
 /**
  * Sends recorded psample messages, whole netlink messages with their headers, through a real netlink socket and
- * receives them as {@linkcode listen} does. It takes no privilege and no psample in the kernel: for
- * demonstrations, and for testing a consumer. The iteration ends after the last message.
+ * receives them as {@linkcode listen} does. It needs neither privileges nor psample in the kernel: for demonstrations, and for testing a
+ * consumer. The iteration ends after the last message.
  *
- * @example Test what consumes samples
+ * @example Test a consumer of samples
  * ```ts
  * import { replay } from "@psample/psample";
  *
@@ -59,7 +59,7 @@ export async function replayWith(sys: Sys, messages: Iterable<Uint8Array>, optio
   return listener;
 }
 
-/** Sends to a receiver, as fast as that reads, for as long as it wants more. */
+/** Sends to a receiver, as fast as it reads, for as long as it wants more. */
 class Sender {
   readonly #socket: NetlinkSocket;
   readonly #portId: number;

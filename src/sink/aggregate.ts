@@ -3,7 +3,7 @@ import type { Batch } from "../stream/batch.ts";
 import type { Sink } from "../stream/sink.ts";
 
 /**
- * Takes batches and makes numbers of them, such as an `Estimator`.
+ * Turns batches into numbers, such as an `Estimator`.
  *
  * @category Pump
  */
@@ -25,7 +25,7 @@ export function aggregateTo(aggregator: Aggregator, name = "estimates"): Sink {
       return written;
     },
     skipped: 0,
-    // It cannot fail, and nobody reads it who could go.
+    // It cannot fail, and has no reader that could go away.
     ended: new Promise(() => {}),
     take: (batch) => {
       aggregator.take(batch);

@@ -4,18 +4,18 @@ import type { Destination } from "./destination.ts";
 
 /** What a pipe takes at once when poll(2) says that it can be written to (PIPE_BUF in limits.h). */
 const PIPE_BUF = 4096;
-/** The longest time between two looks at a reader that does not read. */
+/** The longest time between two checks of a stalled reader. */
 const LONGEST_WAIT_MS = 20;
 
-/** What is known of a descriptor. */
+/** How to treat a descriptor. */
 export interface DescriptorOptions {
-  /** It is closed with the destination. Defaults to false. */
+  /** Whether it is closed with the destination. Defaults to false. */
   owned?: boolean;
-  /** It was opened with O_NONBLOCK. Defaults to false: then it is written to only as far as poll(2) says. */
+  /** Whether it was opened with O_NONBLOCK. Defaults to false: then it is written to only as far as poll(2) allows. */
   nonblocking?: boolean;
 }
 
-/** An open descriptor such as standard output. It is never waited for in a write, whatever it is. */
+/** An open descriptor such as standard output. A write never blocks, whatever it is. */
 export class Descriptor implements Destination {
   readonly name: string;
   readonly #sys: Sys;
@@ -25,7 +25,7 @@ export class Descriptor implements Destination {
   #fd: number;
   #waitMs = 1;
 
-  /** Writes to `fd`, which messages call `name`. */
+  /** Writes to `fd`, named `name` in messages. */
   constructor(sys: Sys, fd: number, name: string, { owned = false, nonblocking = false }: DescriptorOptions = {}) {
     this.name = name;
     this.#sys = sys;
@@ -38,13 +38,13 @@ export class Descriptor implements Destination {
   write(bytes: Uint8Array<ArrayBuffer>): number {
     let at = 0;
     while (at < bytes.length) {
-      // Also where only an error holds: the write fails at once and tells it.
+      // Also if poll reports only an error: the write fails at once and reports it.
       const written = this.#nonblocking || this.#sys.poll(this.#fd, POLLOUT) !== 0
         ? this.#sys.write(this.#fd, bytes.subarray(at, at + this.#chunk))
         : -EAGAIN;
       if (written >= 0) at += written;
       else if (written === -EINTR) continue;
-      // What was taken is taken: a failure is told by the next call.
+      // Bytes already taken count: a failure is reported by the next call.
       else if (written === -EAGAIN || at > 0) break;
       else throw new SystemError(`write ${this.name}`, -written);
     }

@@ -1,8 +1,8 @@
 /** Where a sink's bytes go. Nothing here ever blocks the process: signals are handled and samples received while a reader is slow. */
 
-/** Takes bytes as far as it can, now. */
+/** Takes as many bytes as it can at once. */
 export interface Destination {
-  /** What messages call it: `"standard output"`, `"samples.pcapng"`. */
+  /** Its name in messages: `"standard output"`, `"samples.pcapng"`. */
   readonly name: string;
   /**
    * Writes what it can take at once, and returns how many bytes that was; 0 if it can take nothing now.
@@ -12,6 +12,6 @@ export interface Destination {
   write(bytes: Uint8Array<ArrayBuffer>): number;
   /** Resolves when it may be able to take more. */
   writable(): Promise<void>;
-  /** Lets go of what is open. Idempotent. */
+  /** Closes what is open. Idempotent. */
   close(): void;
 }

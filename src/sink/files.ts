@@ -1,4 +1,4 @@
-/** Opening what a sink writes to: files, pipes with names, and descriptors that are open already. */
+/** Opens what a sink writes to: files, named pipes, and descriptors that are open already. */
 import { ArgumentError, SystemError } from "../errors.ts";
 import {
   EEXIST,
@@ -23,15 +23,15 @@ import type { Destination } from "./destination.ts";
 import type { Directory } from "./series.ts";
 
 const CREATE = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-/** Less the umask. */
+/** Before the umask. */
 const MODE = 0o666;
-/** How often to look whether a pipe without a reader has one. */
+/** How often to check whether a pipe without a reader has one now. */
 const READER_POLL_MS = 50;
 
 /** Opens files for writing, and guards those that are being read or recorded to. */
 export class OutputFiles implements Directory {
   readonly #sys: Sys;
-  /** Identities, and what the files are. */
+  /** Identities, and descriptions of the files. */
   readonly #guarded: Map<string, string>;
 
   /** Opens through `sys`, but none of the files with these identities ({@linkcode FileStatus.identity}). */
@@ -41,8 +41,7 @@ export class OutputFiles implements Directory {
   }
 
   /**
-   * Makes a file, or overwrites one: what is in it stays there until the first write. A pipe with a name waits for a reader while it
-   * is written to.
+   * Creates a file, or overwrites one, whose contents stay until the first write. A named pipe waits for a reader while it is written to.
    *
    * @throws {ArgumentError} if it is one of the guarded files, by whatever name: it is left as it is.
    */
@@ -55,7 +54,7 @@ export class OutputFiles implements Directory {
   /**
    * Standard output, or another descriptor that is open already: see {@linkcode openDescriptor}.
    *
-   * @throws {ArgumentError} if it is one of the guarded files: reading it would find what was written to it.
+   * @throws {ArgumentError} if it is one of the guarded files: reading it would return what was written to it.
    */
   descriptor(fd: number, name: string): Destination {
     const status = this.#sys.stat(fd);
@@ -64,8 +63,8 @@ export class OutputFiles implements Directory {
   }
 
   /**
-   * From now on what `path` names now is one of the guarded files, because it is recorded to: opening it again would empty it. Returns
-   * what ends that; a file that is recorded to no more may be removed, and its number given to another.
+   * Adds the file that `path` names now to the guarded files, because it is being recorded to: opening it again would empty it. Returns a
+   * function that ends that; after the recording the file may be removed, and its inode number given to another.
    */
   guard(path: string): () => void {
     const identity = this.#status(path)?.identity;
@@ -74,7 +73,7 @@ export class OutputFiles implements Directory {
     return () => void this.#guarded.delete(identity);
   }
 
-  /** Makes a file that is not there yet; `undefined` if there is one. */
+  /** Creates a file; `undefined` if it exists already. */
   createNew(path: string): Destination | undefined {
     const fd = this.#sys.open(path, CREATE | O_EXCL, MODE);
     return fd === -EEXIST ? undefined : this.#opened(path, fd);
@@ -92,7 +91,7 @@ export class OutputFiles implements Directory {
         names.push(...directoryNames(entries.subarray(0, size)));
       }
     } catch {
-      // Without the permission to look, names that are taken are found out one by one.
+      // Without the permission to list the directory, existing names are found one by one.
     } finally {
       if (fd >= 0) this.#sys.close(fd);
     }
@@ -107,8 +106,7 @@ export class OutputFiles implements Directory {
   }
 
   /**
-   * Removes a file in which there is nothing: one that was made and not used. What somebody else wrote to meanwhile, or put in its
-   * place, stays.
+   * Removes an empty file: one that was created and not used. A file that somebody else wrote to meanwhile, or put in its place, stays.
    *
    * @throws {ArgumentError} if it is one of the guarded files.
    */
@@ -133,13 +131,13 @@ export class OutputFiles implements Directory {
   }
 
   #refuseGuarded(op: string, status: FileStatus | undefined): void {
-    // A pipe may have two ends, and a device many users: only a file would lose what it holds.
+    // A pipe may have two ends, and a device many users: only a file would lose its contents.
     const use = status?.kind === "file" ? this.#guarded.get(status.identity) : undefined;
     if (use !== undefined) throw new ArgumentError(`Cannot ${op}: it is the file ${use}`);
   }
 
   #status(path: string): FileStatus | undefined {
-    // With O_PATH the kernel ignores how it is opened; on Deno it says which permission is asked for.
+    // With O_PATH the kernel ignores the access mode; on Deno it determines which permission is requested.
     const fd = this.#sys.open(path, O_PATH | O_WRONLY | O_CLOEXEC, 0);
     if (fd < 0) return undefined;
     const status = this.#sys.stat(fd);
@@ -148,7 +146,7 @@ export class OutputFiles implements Directory {
   }
 }
 
-/** A file that has something in it, and loses that at the first write: what opens it may yet fail to have anything to write. */
+/** A file with contents, which it loses at the first write: whoever opens it may yet fail before writing anything. */
 class Overwritten implements Destination {
   readonly name: string;
   readonly #sys: Sys;
@@ -181,7 +179,7 @@ class Overwritten implements Destination {
   }
 }
 
-/** A pipe with a name that nobody has opened for reading yet. */
+/** A named pipe that nobody has opened for reading yet. */
 class WaitingPipe implements Destination {
   readonly name: string;
   readonly #sys: Sys;
@@ -215,7 +213,7 @@ class WaitingPipe implements Destination {
 }
 
 /**
- * A descriptor that is open already, such as standard output. A pipe is opened once more, without blocking: its own flags are
+ * A descriptor that is open already, such as standard output. A pipe is opened again, without blocking: the descriptor's own flags are
  * shared with whoever else holds it.
  */
 export function openDescriptor(sys: Sys, fd: number, name: string): Destination {

@@ -24,11 +24,11 @@ export interface LineWriter {
  */
 export interface LinesOptions {
   /**
-   * What to do when the reader is too slow and {@linkcode LinesOptions.spoolBytes} wait for it: `"wait"` pauses reading (what the
-   * kernel drops then is counted), `"drop"` leaves out samples and counts them. Defaults to `"wait"`.
+   * What to do when the reader is too slow and {@linkcode LinesOptions.spoolBytes} are waiting for it: `"wait"` pauses reading (the
+   * kernel's drops are counted), `"drop"` leaves out samples and counts them. Defaults to `"wait"`.
    */
   policy?: "wait" | "drop" | undefined;
-  /** How much may wait for the reader, in bytes. Defaults to 64 MiB. */
+  /** Maximum number of bytes that may wait for the reader. Defaults to 64 MiB. */
   spoolBytes?: number | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** Sinks as a program asks for them: opened through the runtime that it runs on. */
+/** Opens sinks for programs, through the runtime that they run on. */
 import { ArgumentError } from "../errors.ts";
 import type { PcapngOptions } from "../format/pcapng/writer.ts";
 import { RECORDING_FORMATS, type RecordingFormat, recordingFormat } from "../format/recorder.ts";
@@ -36,7 +36,7 @@ export interface LinesToOptions extends LinesOptions {
  * await pump(await listen(), [], [await linesTo(new JsonWriter())], { count: 10 });
  * ```
  *
- * @param writer What makes lines of entries, such as a `TextWriter` or a `JsonWriter`.
+ * @param writer Writes entries as lines, such as a `TextWriter` or a `JsonWriter`.
  * @throws {SystemError} if the file cannot be written.
  * @category Pump
  */
@@ -58,19 +58,19 @@ export function linesToWith(sys: Sys, writer: LineWriter, { path = "-", ...optio
 export interface RecordToOptions extends RecordingOptions, PcapngOptions {
   /** The format. Defaults to `"pcap"` for a name that ends in `.pcap`, else to `"pcapng"`. */
   format?: RecordingFormat | undefined;
-  /** Of the files that a rotation makes, keep only the last so many, those of earlier runs included. Defaults to all. */
+  /** With rotation, keep only this many of the latest files, including those of earlier runs. Defaults to all. */
   keep?: number | undefined;
-  /** Files that must not be written, because they are being read: their identities, as {@linkcode readRecording} tells them. */
+  /** Identities of files that must not be written because they are being read: see {@linkcode RecordingSource.identity}. */
   guarded?: Iterable<string> | undefined;
-  /** Called with what went wrong without ending the recording: an old file that could not be removed. */
+  /** Called with problems that do not end the recording: an old file that could not be removed. */
   onProblem?: ((error: unknown) => void) | undefined;
 }
 
 /**
  * A sink that records samples, for {@linkcode pump}: into `path`, which is emptied, or into `PATH-00001`, `PATH-00002` and so on if
- * there is a rotation, after those of earlier runs. `"-"` is standard output; a pipe with a name is waited for until it has a reader.
+ * there is a rotation, after those of earlier runs. `"-"` is standard output; a named pipe is waited for until it has a reader.
  *
- * @example Record what is sampled, a file an hour, those of the last day
+ * @example Record samples in hourly files, and keep those of the last day
  * ```ts ignore
  * import { endOnSignals, listen, pump, recordTo } from "@psample/psample";
  *
@@ -78,7 +78,7 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
  * await pump(await listen(), [], [sink], { signal: await endOnSignals(), count: 1_000 });
  * ```
  *
- * @throws {ArgumentError} if it is one of the guarded files, or rotation makes no sense.
+ * @throws {ArgumentError} if it is one of the guarded files, or the rotation is invalid.
  * @throws {SystemError} if the file cannot be written.
  * @category Recordings
  */

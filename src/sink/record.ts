@@ -12,11 +12,11 @@ import { Spool, SPOOL_BYTES } from "./spool.ts";
  * @category Recordings
  */
 export interface Rotation {
-  /** No file becomes longer than this many bytes, unless by its first packet. Defaults to no limit. */
+  /** Maximum size of a file in bytes; only its first packet may exceed it. Defaults to no limit. */
   readonly bytes?: number | undefined;
   /**
-   * A new file begins with the first packet after this many milliseconds: by this machine's own steady clock while receiving,
-   * by the packets' times when another recording is written again. Defaults to no limit.
+   * A new file begins with the first packet after this many milliseconds: by this machine's monotonic clock while receiving, by the
+   * packets' times when rewriting a recording. Defaults to no limit.
    */
   readonly periodMs?: number | undefined;
 }
@@ -30,11 +30,11 @@ export interface RecordingOptions {
   /** When it continues in a new file. Defaults to never. */
   rotation?: Rotation | undefined;
   /**
-   * What to do if more than {@linkcode RecordingOptions.spoolBytes} wait, which only a reader of a pipe can cause: `"wait"` pauses
+   * What to do if more than {@linkcode RecordingOptions.spoolBytes} are waiting, which only the reader of a pipe can cause: `"wait"` pauses
    * reading, `"drop"` leaves out samples and counts them. Defaults to `"wait"`.
    */
   policy?: "wait" | "drop" | undefined;
-  /** How much may wait, in bytes. Defaults to 64 MiB. */
+  /** Maximum number of bytes that may wait. Defaults to 64 MiB. */
   spoolBytes?: number | undefined;
 }
 
@@ -45,8 +45,8 @@ export interface RecordingOptions {
  */
 export interface RecordingSink extends Sink {
   /**
-   * Ends the present file and continues in a new one of the same name: for a file that something else has moved away, as logrotate
-   * does. If that fails, the present file continues.
+   * Ends the current file and continues in a new one of the same name: for files that something else, such as logrotate, has moved away. If
+   * that fails, the current file continues.
    *
    * @throws {ArgumentError} if the file has not been moved away: it would be emptied.
    * @throws {SystemError} if the file cannot be written.
@@ -57,15 +57,15 @@ export interface RecordingSink extends Sink {
 /** One file of a recording. */
 interface File {
   readonly spool: Spool;
-  /** How many entries it has. */
+  /** Number of entries. */
   entries: number;
-  /** When it was begun: by the clock of the day, by the steady clock, and by the time of its first sample. */
+  /** When it was begun: by the wall clock, by the monotonic clock, and by the time of its first sample. */
   readonly startNs: bigint;
   readonly startMs: number;
   firstNs: bigint | undefined;
 }
 
-/** Records samples in one format. What a file begins with is written at once, so that one that is cut off early can be read. */
+/** Records samples in one format. The start of a file is written at once, so that one that is cut off early can be read. */
 export class Recording implements RecordingSink {
   skipped = 0;
   readonly name: string;
@@ -99,7 +99,7 @@ export class Recording implements RecordingSink {
     return written;
   }
 
-  /** How long all files together are, in bytes. */
+  /** Total size of all files, in bytes. */
   get bytes(): number {
     return this.#bytesBefore + this.#file.spool.length;
   }
@@ -118,7 +118,7 @@ export class Recording implements RecordingSink {
     for (let i = 0; i < count; i++) {
       if (rotation && this.#isFull(rotation, batch, i)) this.#rotate(batch.readAtNs);
       const file = this.#file;
-      // Only what is written again is divided by the times of its samples.
+      // Only rewritten recordings are split by the times of their samples.
       if (rotation?.periodMs !== undefined && batch.recorded && entries[i]!.type === "sample") file.firstNs ??= batch.timeNs(i);
       recorder.write(file.spool.output, batch, i);
       file.entries++;
@@ -133,7 +133,7 @@ export class Recording implements RecordingSink {
 
   reopen(): void {
     if (this.#over) return;
-    // Opened before anything else: if that fails, the present file continues.
+    // Opened before anything else: if that fails, the current file continues.
     const file = this.#next();
     this.#rotate(nowNs(), () => file);
   }
@@ -168,7 +168,7 @@ export class Recording implements RecordingSink {
     const { spool, startNs } = this.#file;
     const ending: Ending = this.#recorded ? {} : { period: { startNs, endNs } };
     this.#recorder.end(spool.output, ending);
-    // Files take everything at once, so this is nearly always done now; a failure is told by `ended`.
+    // Files take everything at once, so this is nearly always done now; a failure is reported by `ended`.
     this.#bytesBefore += spool.length;
     const delivered = spool.close().catch(() => {});
     this.#file = this.#begin(next());
@@ -184,7 +184,7 @@ export class Recording implements RecordingSink {
     const entry = batch.entries[i]!;
     if (bytes !== undefined && file.entries > 0 && file.spool.length + this.#recorder.mostBytes(entry) > bytes) return true;
     if (periodMs === undefined) return false;
-    // Clocks are set while samples are received: two hours back must not mean two hours without a new file.
+    // Clocks may be changed while samples are received: two hours back must not mean two hours without a new file.
     if (!batch.recorded) return file.entries > 0 && performance.now() - file.startMs >= periodMs;
     if (entry.type !== "sample" || file.firstNs === undefined) return false;
     const apartNs = batch.timeNs(i) - file.firstNs;

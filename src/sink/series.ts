@@ -1,6 +1,6 @@
-/** The files of a recording that continues in new ones: how they are called, and which of them are kept. */
+/** The files of a rotated recording: their names, and which of them are kept. */
 
-/** A directory, as far as a series needs it. */
+/** The operations on a directory that a series needs. */
 export interface Directory {
   /** The names in the directory that `path` is in; none if it cannot be read. */
   namesBeside(path: string): readonly string[];
@@ -14,27 +14,27 @@ export function seriesName(path: string, number: number): string {
   return `${stem}-${String(number).padStart(5, "0")}${extension ?? ""}`;
 }
 
-/** The number of a file of the series of `path` by its name; `undefined` if it is not one of them. */
+/** The number of a file in the series of `path`, from its name; `undefined` if it does not belong to it. */
 export function seriesNumber(path: string, name: string): number | undefined {
-  // No more digits than a number can count up from.
+  // No more digits than a number can represent and still count up.
   const [, digits] = /-(\d{5,15})(?:\.[^./]*)?$/.exec(name) ?? [];
   if (digits === undefined) return undefined;
   const number = Number(digits);
   return seriesName(path, number) === name ? number : undefined;
 }
 
-/** Names the files of a series, continues what an earlier run began, and keeps only the last ones. */
+/** Names the files of a series, continues that of an earlier run, and keeps only the latest ones. */
 export class Series {
   readonly #path: string;
   readonly #keep: number;
   readonly #directory: Directory;
   readonly #onProblem: (error: unknown) => void;
-  /** Numbers of the files that are there, ascending. */
+  /** Numbers of the existing files, ascending. */
   readonly #numbers: number[];
 
   /**
-   * The series of `path`. Keeps its last `keep` files, those of earlier runs included; what cannot be removed is told to
-   * `onProblem` and let be.
+   * The series of `path`. Keeps its last `keep` files, including those of earlier runs; files that cannot be removed are reported to
+   * `onProblem` and stay.
    */
   constructor(path: string, directory: Directory, keep = Infinity, onProblem: (error: unknown) => void = () => {}) {
     this.#path = path;
@@ -56,8 +56,8 @@ export class Series {
   }
 
   /**
-   * Opens the next file by `createNew`, and removes those that are too many then. A name that is taken, by a file that could not be
-   * seen before or by somebody else just now, is passed over.
+   * Opens the next file with `createNew`, and then removes surplus files. A name that is taken, by a file that could not be seen before or
+   * by somebody else just now, is skipped.
    */
   open<File>(createNew: (path: string) => File | undefined): File {
     for (;;) {
@@ -68,7 +68,7 @@ export class Series {
     }
   }
 
-  /** Removes the files that are too many, the oldest first. To be called when the next file is open. */
+  /** Removes surplus files, the oldest first. Call it when the next file is open. */
   prune(): void {
     while (this.#numbers.length > this.#keep) {
       try {

@@ -5,12 +5,12 @@ import { memory } from "../wire/native.ts";
 import type { Destination } from "./destination.ts";
 
 /**
- * Blocks begin where pages of a file begin: the kernel then takes about half of the time for the same bytes. This large,
- * because it also has to stay in the processor's cache until the kernel has copied it.
+ * Blocks begin at page boundaries of the file: the kernel then takes about half the time for the same bytes. The size also lets a block
+ * stay in the processor's cache until the kernel has copied it.
  */
 export const BLOCK_BYTES: number = 1 << 17;
 
-/** How much may wait for a reader unless told otherwise. */
+/** Default for how much may wait for a reader. */
 export const SPOOL_BYTES: number = 64 * 1024 * 1024;
 
 /** Bytes that wait for the destination. */
@@ -18,7 +18,7 @@ class Waiting {
   readonly #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
   #at = 0;
-  /** Where what was handed over at once ends, and how many samples that completes. */
+  /** The end of each piece that was handed over, and how many samples it completes. */
   readonly #marks: { readonly end: number; readonly samples: number }[] = [];
 
   constructor(size: number) {
@@ -39,14 +39,14 @@ class Waiting {
     return true;
   }
 
-  /** Lets the destination write what it takes. Returns how many bytes that was. */
+  /** Lets the destination write as much as it takes. Returns the number of bytes. */
   writeTo(destination: Destination): number {
     const count = destination.write(this.#bytes.subarray(this.#at, this.#length));
     this.#at += count;
     return count;
   }
 
-  /** How many samples have been completed since this was asked last. */
+  /** How many samples have been completed since the last call. */
   takeSamples(): number {
     let samples = 0;
     while (this.#marks.length > 0 && this.#marks[0]!.end <= this.#at) samples += this.#marks.shift()!.samples;
@@ -54,9 +54,9 @@ class Waiting {
   }
 }
 
-/** Gathers what entries become and delivers it in order, by whole blocks while more is coming. */
+/** Gathers the output of entries and delivers it in order, in whole blocks while more is coming. */
 export class Spool {
-  /** What is gathered. Write into it, then call {@linkcode Spool.entered}. */
+  /** The gathered output. Write into it, then call {@linkcode Spool.entered}. */
   readonly output: Output = new Output(2 * BLOCK_BYTES);
   /** Resolves when nothing more can be delivered: to `undefined` if nobody reads any more, else to what went wrong. */
   readonly ended: Promise<unknown>;
@@ -66,7 +66,7 @@ export class Spool {
   readonly #limit: number;
   /** Bytes handed over: delivered or waiting. */
   #bytes = 0;
-  /** Samples in {@linkcode Spool.output}, and how long that may get before it fills a block. */
+  /** Samples in {@linkcode Spool.output}, and the length at which that fills a block. */
   #samples = 0;
   #room = BLOCK_BYTES;
   #queue: Waiting[] = [];
@@ -87,7 +87,7 @@ export class Spool {
     this.ended = new Promise((resolve) => this.#end = resolve);
   }
 
-  /** How long what was delivered, what waits and what is gathered are together. */
+  /** Total size of what was delivered, is waiting and is gathered, in bytes. */
   get length(): number {
     return this.#bytes + this.output.length;
   }
@@ -97,16 +97,16 @@ export class Spool {
     return this.#queuedBytes >= this.#limit;
   }
 
-  /** To be called after each entry that was written into the output; `samples` is 1 for a sample, 0 for anything else. */
+  /** Call it after each entry written into the output; `samples` is 1 for a sample, 0 for anything else. */
   entered(samples: number): void {
     this.#samples += samples;
     if (this.output.length < this.#room) return;
-    // What is left over is the end of this entry.
+    // What remains is the end of this entry.
     const left = this.length % BLOCK_BYTES;
     this.#handOver(this.output.length - left, left > 0 ? samples : 0);
   }
 
-  /** To be called after each batch. If more is there at once, what does not fill a block waits for the event loop's turn. */
+  /** Call it after each batch. If more is available at once, output that does not fill a block waits for the event loop's turn. */
   settle(more: boolean): void {
     if (more) this.#turn ??= setImmediate(() => this.#handOverAll());
     else this.#handOverAll();
@@ -121,7 +121,7 @@ export class Spool {
   /**
    * Delivers everything gathered so far.
    *
-   * @throws {SystemError} if that fails; not if whoever reads it has gone.
+   * @throws {SystemError} if that fails; not if its reader has gone.
    */
   async flush(): Promise<void> {
     this.#handOverAll();
@@ -138,7 +138,7 @@ export class Spool {
     }
   }
 
-  /** Closes the destination; what waits is never delivered. Idempotent. */
+  /** Closes the destination; waiting output is never delivered. Idempotent. */
   abort(): void {
     this.#over = true;
     this.#forget();
@@ -152,10 +152,10 @@ export class Spool {
     this.#handOver(this.output.length, 0);
   }
 
-  /** Hands over the first `size` bytes gathered; `left` samples are not complete with them. */
+  /** Hands over the first `size` bytes gathered; they leave `left` samples incomplete. */
   #handOver(size: number, left: number): void {
     const { output } = this;
-    // After a write that failed nobody knows how much of it was done: nothing could continue there.
+    // After a failed write nobody knows how much of it was done: nothing could continue there.
     if (this.#over) return this.#forget();
     if (size === 0) return;
     const samples = this.#samples - left;

@@ -1,7 +1,7 @@
 import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
 import { type Memory, MSG_TRUNC, NETLINK_LISTEN_ALL_NSID, SOL_NETLINK, type Sys } from "../sys/sys.ts";
 
-// struct mmsghdr on the 64-bit machines that both runtimes are made for: struct msghdr (56 bytes), u32 msg_len, padding.
+// struct mmsghdr on the 64-bit machines that both runtimes support: struct msghdr (56 bytes), u32 msg_len, padding.
 const MMSGHDR = 64;
 const MSG_NAME = 0;
 const MSG_NAMELEN = 8;
@@ -22,17 +22,17 @@ const CMSG_VALUE = 16;
 
 const FIRST_SLOT = 256;
 
-/** What {@linkcode Datagrams.together} aims at. */
+/** Target of {@linkcode Datagrams.together}, in bytes. */
 const TOGETHER_BYTES = 1 << 16;
-/** How many it is at least, while datagrams are smaller than a page: few make recvmmsg worth little. */
+/** Its minimum number of datagrams while they are smaller than a page: with few, recvmmsg gains little. */
 const FEWEST = 32;
 const PAGE = 4096;
-/** And while they are larger, when it is the copy that costs: what is read next should still be in the processor's cache. */
+/** Its minimum while they are larger and the copy dominates: what is read next should still be in the processor's cache. */
 const FEWEST_LARGE = 4;
-/** For so many full receives slots have to be twice too large before they are made smaller: traffic comes and goes. */
+/** Slots shrink only after being twice too large for this many full receives: traffic comes and goes. */
 const PATIENCE = 64;
 
-/** What a {@linkcode Datagrams} is to know beside the datagrams themselves. */
+/** What a {@linkcode Datagrams} records besides the datagrams themselves. */
 export interface DatagramOptions {
   /** Who sent each: {@linkcode Datagrams.portId}. */
   senders?: boolean | undefined;
@@ -44,8 +44,8 @@ export interface DatagramOptions {
  * Room for what one recvmmsg(2) receives, and the headers that tell the kernel where it is.
  *
  * The kernel writes into slots side by side that are as large as the largest datagram lately: what is used again and again stays in
- * the processor's cache, and one copy takes all of them away. The first one that exceeds its slot goes on in a reserve, and is put
- * together.
+ * the processor's cache, and one copy takes all of them away. A datagram that exceeds its slot continues in an overflow area, and is put
+ * together afterwards.
  *
  * The kernel writes to the addresses in the headers, so the arrays stay in fields for as long as this lives.
  */
@@ -65,7 +65,7 @@ export class Datagrams {
   readonly #names: Memory | undefined;
   readonly #controls: Memory | undefined;
   readonly #controlView: DataView | undefined;
-  /** Where each datagram begins in what was given last. */
+  /** Where each datagram begins in the memory returned last. */
   readonly #starts: Uint32Array<ArrayBuffer>;
   #slots!: Memory;
   #slotBytes = 0;
@@ -74,7 +74,7 @@ export class Datagrams {
   #wanted = 0;
   /** How large datagrams have been lately, on average. */
   #mean = 0;
-  /** Full receives in a row for which slots of half the size would have done. */
+  /** Consecutive full receives for which half the slot size would have been enough. */
   #oversized = 0;
   /** How many headers the last receive filled. */
   #used: number;
@@ -116,39 +116,38 @@ export class Datagrams {
   }
 
   /**
-   * How many datagrams to receive at once: as many as fill some pages of slots. More would not stay in the processor's
-   * cache where they are lent; given away, one that is kept would keep more memory alive.
+   * How many datagrams to receive at once: as many as fill a few pages of slots. If they are lent, more would not stay in the processor's
+   * cache; if they are given away, each one kept would keep more memory alive.
    */
   get together(): number {
     const fewest = this.#mean < PAGE ? FEWEST : FEWEST_LARGE;
     return Math.min(Math.max(TOGETHER_BYTES / this.#mean | 0, fewest), this.count);
   }
 
-  /** Makes room for the next receive: what was lent is written to from here on. */
+  /** Makes room for the next receive: memory that was lent is reused from here on. */
   prepare(): void {
     if (this.#wanted !== this.#slotBytes) this.#renew(this.#wanted);
     if (this.#controls) { for (let i = 0; i < this.#used; i++) this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2] = CONTROL; }
     this.#used = 0;
   }
 
-  /** Size of datagram `i`; never more than there is room for, see {@linkcode Datagrams.truncated}. */
+  /** Size of datagram `i`, at most the room that there is: see {@linkcode Datagrams.truncated}. */
   length(i: number): number {
     return this.#words[(i * MMSGHDR + MSG_LEN) >> 2]!;
   }
 
-  /** True where datagram `i` was larger than there is room for. */
+  /** Whether datagram `i` was larger than the room that there is. */
   truncated(i: number): boolean {
     return (this.#words[(i * MMSGHDR + MSG_FLAGS) >> 2]! & MSG_TRUNC) !== 0;
   }
 
   /**
-   * The first `count` datagrams of the last receive, in memory that is the caller's from now on. They begin at
-   * {@linkcode Datagrams.start}.
+   * The first `count` datagrams of the last receive, in memory that the caller owns from now on. They begin at {@linkcode Datagrams.start}.
    */
   own(count: number): DataView<ArrayBuffer> {
     const size = this.#locate(count);
     const used = count * this.#slotBytes;
-    // Together, unless what is kept would be half empty. Slicing is what does not clear the memory first.
+    // Copy all slots at once unless more than half would be padding; slice() avoids zeroing.
     if (size > 0 && size >= used / 2) return new DataView(this.#slots.buffer.slice(0, used));
     return this.#gather(count, Math.abs(size));
   }
@@ -159,7 +158,7 @@ export class Datagrams {
     return size > 0 ? this.#view : this.#gather(count, Math.abs(size));
   }
 
-  /** Where datagram `i` begins in what was given. */
+  /** Where datagram `i` begins in the memory returned last. */
   start(i: number): number {
     return this.#starts[i]!;
   }
@@ -169,7 +168,7 @@ export class Datagrams {
     return viewOf(this.#names!).getUint32(i * SOCKADDR_NL + 4, LITTLE);
   }
 
-  /** The namespace that datagram `i` came from, where it is another than the socket's own (NETLINK_LISTEN_ALL_NSID). */
+  /** The namespace that datagram `i` came from, if it is not the socket's own (NETLINK_LISTEN_ALL_NSID). */
   nsid(i: number): number | undefined {
     const view = this.#controlView;
     if (!view || this.#words[(i * MMSGHDR + MSG_CONTROLLEN) >> 2]! < CMSG_VALUE + 4) return undefined;
@@ -178,7 +177,7 @@ export class Datagrams {
     return view.getInt32(at + CMSG_VALUE, LITTLE);
   }
 
-  /** Finds the datagrams in their slots, and how many bytes they are together; less than 0 where one exceeds its slot. */
+  /** Finds the datagrams in their slots and returns their total size in bytes; negative if one exceeds its slot. */
   #locate(count: number): number {
     const words = this.#words;
     const slotBytes = this.#slotBytes;
@@ -201,7 +200,7 @@ export class Datagrams {
     return longest <= slotBytes ? size : -size;
   }
 
-  /** Copies datagrams together from their slots and the reserve. */
+  /** Copies datagrams together from their slots and the overflow area. */
   #gather(count: number, size: number): DataView<ArrayBuffer> {
     const slotBytes = this.#slotBytes;
     const gathered = memory(size);
@@ -218,7 +217,7 @@ export class Datagrams {
     return viewOf(gathered);
   }
 
-  /** Makes slots of `slotBytes`. */
+  /** Replaces the slots by ones of `slotBytes`. */
   #renew(slotBytes: number): void {
     const words = this.#iovecWords;
     this.#slotBytes = slotBytes;
@@ -226,7 +225,7 @@ export class Datagrams {
     this.#oversized = 0;
     this.#slots = memory(this.count * slotBytes);
     this.#view = viewOf(this.#slots);
-    // Addresses have 47 bits, which a number holds: big integers would take longer than the rest.
+    // Addresses have 47 bits, which a number can hold: big integers would take longer than everything else here.
     let address = Number(this.#sys.addressOf(this.#slots));
     for (let word = 0; word < words.length; word += IOVECS / 4) {
       words[word + LOW] = address >>> 0;

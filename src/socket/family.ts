@@ -11,10 +11,10 @@ import {
 import type { Requests } from "./requests.ts";
 import { ENOENT } from "../sys/sys.ts";
 
-/** What to do where the psample family is missing. */
-export const NO_FAMILY_HINT = "Load the kernel's module: modprobe psample (adding a tc sample action loads it too)";
+/** What to do if the psample family is missing. */
+export const NO_FAMILY_HINT = "Load the kernel module: modprobe psample (adding a tc sample action loads it too)";
 
-/** Asks the controller for a generic netlink family; `undefined` where this kernel does not have it now. */
+/** Asks the controller for a generic netlink family; `undefined` if this kernel does not have it now. */
 export async function findFamily(requests: Requests, name: string): Promise<Family | undefined> {
   const op = `look up the generic netlink family ${name}`;
   try {

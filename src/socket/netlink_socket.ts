@@ -34,7 +34,7 @@ import {
 } from "../sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 
-/** A datagram may be 64 KiB of attributes and its headers. */
+/** A datagram may contain 64 KiB of attributes, plus headers. */
 const LARGEST_DATAGRAM = 68 * 1024;
 
 /** The offset of the drop counter in the u32 words of SO_MEMINFO (SK_MEMINFO_DROPS in linux/sock_diag.h). */
@@ -59,7 +59,7 @@ function int(value: number): Memory {
   return bytes;
 }
 
-/** What people call the protocols that this package uses. */
+/** Common names of the protocols that this package uses. */
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   [NETLINK_ROUTE]: "routing netlink",
   [NETLINK_SOCK_DIAG]: "socket diagnosis netlink",
@@ -97,7 +97,7 @@ export class NetlinkSocket {
   readonly #memInfo = memory(4 * SK_MEMINFO_VARS);
   readonly #memInfoWords = new Uint32Array(this.#memInfo.buffer);
 
-  /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id unless one is given. */
+  /** Opens a socket of a netlink protocol, NETLINK_*; the kernel chooses the port id if none is given. */
   constructor(sys: Sys, protocol: number, portId = 0) {
     this.#sys = sys;
     const fd = openSocket(sys, AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
@@ -114,12 +114,12 @@ export class NetlinkSocket {
     }
   }
 
-  /** Sets an integer option; false where the kernel does not know it. */
+  /** Sets an integer option; false if the kernel does not know it. */
   option(level: number, name: number, value: number): boolean {
     return this.#sys.setsockopt(this.fd, level, name, int(value)) >= 0;
   }
 
-  /** After an overflow, go on at once instead of refusing everything until the queue is empty; drops are counted all the same. */
+  /** After an overflow, continues at once instead of refusing everything until the queue is empty; drops are counted all the same. */
   keepGoing(): void {
     this.#check("set the socket option NETLINK_NO_ENOBUFS", this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, int(1)));
   }
@@ -127,16 +127,16 @@ export class NetlinkSocket {
   /** Receives the multicasts of all network namespaces that have an nsid in this one. */
   listenAllNamespaces(): void {
     const result = this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, int(1));
-    this.#check("listen to all network namespaces", result, "It takes CAP_NET_BROADCAST: run as root");
+    this.#check("listen to all network namespaces", result, "Requires CAP_NET_BROADCAST: run as root");
   }
 
-  /** Joins a multicast group by its number. */
+  /** Joins a multicast group by number. */
   join(group: number, name: string, hint?: (errno: number) => string | undefined): void {
     const result = this.#sys.setsockopt(this.fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, int(group));
     this.#check(`join the multicast group ${name}`, result, hint?.(-result));
   }
 
-  /** Puts a classic BPF program before the queue; it replaces one that is there without a gap. */
+  /** Attaches a classic BPF program in front of the queue; it replaces an earlier one without a gap. */
   attachFilter(program: Memory): void {
     // struct sock_fprog: u16 count of instructions, padding, address.
     const fprog = memory(16);
@@ -147,7 +147,7 @@ export class NetlinkSocket {
     this.#check("attach a socket filter", result, ATTACH_HINTS[-result]);
   }
 
-  /** Asks for a receive buffer of `bytes` and returns what was granted: less, without CAP_NET_ADMIN, than net.core.rmem_max. */
+  /** Asks for a receive buffer of `bytes` and returns what was granted: without CAP_NET_ADMIN at most net.core.rmem_max. */
   setReceiveBuffer(bytes: number): number {
     if (!this.option(SOL_SOCKET, SO_RCVBUFFORCE, bytes)) this.option(SOL_SOCKET, SO_RCVBUF, bytes);
     const value = memory(4);
@@ -164,7 +164,7 @@ export class NetlinkSocket {
     return size < info.length ? 0 : this.#memInfoWords[SK_MEMINFO_DROPS]!;
   }
 
-  /** Sends to a socket by its port id; 0 is the kernel. False where the receiver's buffer is full. */
+  /** Sends to a socket by port id; 0 is the kernel. False if the receiver's buffer is full. */
   send(bytes: Memory, op: string, portId = 0): boolean {
     const address = portId === 0 ? KERNEL : socketAddress(portId);
     for (;;) {
@@ -175,14 +175,14 @@ export class NetlinkSocket {
     }
   }
 
-  /** Receives what is there, up to `most` datagrams, or a batch; 0 where there is nothing. */
+  /** Receives what is queued, up to `most` datagrams or a batch; 0 if there is nothing. */
   receive(batch: Datagrams, most: number = batch.count): number {
     batch.prepare();
     for (;;) {
       const result = this.#sys.recvmmsg(this.fd, batch.address, most, MSG_DONTWAIT);
       if (result >= 0) return result;
       if (result === -EAGAIN) return 0;
-      // ENOBUFS tells of an overflow before what is queued can be read: the drop counter has the number.
+      // ENOBUFS reports an overflow before what is queued can be read: the drop counter has the number.
       if (result !== -EINTR && result !== -ENOBUFS) throw new NetlinkError("receive from a netlink socket", -result);
     }
   }

@@ -1,5 +1,5 @@
 /**
- * The netlink sockets of this network namespace, whoever has them: their port ids, and the multicast groups that they
+ * The netlink sockets of this network namespace, whoever owns them: their port ids, and the multicast groups that they
  * have joined. Source: include/uapi/linux/netlink_diag.h, net/netlink/diag.c.
  */
 import { DecodeError, NetlinkError } from "../errors.ts";
@@ -24,7 +24,7 @@ export interface ListedSocket {
   readonly portId: number;
   /** Its inode, as /proc/PID/fd names it: `socket:[INODE]`. */
   readonly inode: number;
-  /** The multicast groups that it has joined. Joining takes a privilege on most protocols, so this is evidence of it. */
+  /** The multicast groups that it has joined. On most protocols joining requires a privilege, so membership proves it. */
   readonly groups: readonly number[];
 }
 
@@ -33,7 +33,7 @@ export class SocketLister {
   readonly #requests: Requests;
 
   /**
-   * Opens a socket to ask through; `undefined` if the kernel cannot be asked: it has no netlink_diag
+   * Opens a socket for the requests; `undefined` if the kernel cannot be asked: it has no netlink_diag
    * (CONFIG_NETLINK_DIAG), a sandbox forbids it, or there is no descriptor left.
    */
   static open(sys: Sys): SocketLister | undefined {
@@ -53,7 +53,7 @@ export class SocketLister {
   async list(protocol: number): Promise<ListedSocket[] | undefined> {
     try {
       const messages = await this.#requests.request(encodeSocketDump(protocol), "list netlink sockets");
-      // The kernel lists a socket twice that has joined a group: as one of its table, and as one of those that listen.
+      // The kernel lists a socket that has joined a group twice: in its table, and among those that listen.
       const sockets = new Map<bigint, ListedSocket>();
       for (const message of messages) {
         if (message.type === SOCK_DIAG_BY_FAMILY) sockets.set(readCookie(message), decodeSocket(message));
@@ -78,7 +78,7 @@ function encodeSocketDump(protocol: number): Uint8Array<ArrayBuffer> {
   return encodeMessage({ type: SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | NLM_F_DUMP }, request);
 }
 
-/** The number that the kernel gives to no other socket. */
+/** The cookie, a number that the kernel gives to no other socket. */
 function readCookie({ payload }: Message): bigint {
   if (payload.length < ENTRY_SIZE) {
     throw new DecodeError("netlink socket", 0, `message too short: ${payload.length} bytes, expected at least ${ENTRY_SIZE}`);

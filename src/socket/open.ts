@@ -1,16 +1,16 @@
 /**
- * Where sockets are opened. Every use of the kernel begins with {@linkcode open}, which says in which network namespace.
+ * The place where sockets are opened. Every use of the kernel begins with {@linkcode open}, which chooses the network namespace.
  *
- * A socket belongs for ever to the namespace that its thread was in when it was opened, wherever it is read from. So the thread goes
- * there for that one system call, and back: no line of JavaScript runs in between that does not belong to it, and all that the runtime
- * opens for others stays at home.
+ * A socket permanently belongs to the namespace that its thread was in when it was opened, wherever it is read from. So the thread enters
+ * the namespace for that one system call and returns: no other JavaScript runs in between, and whatever the runtime opens for others stays
+ * in the original namespace.
  */
 import { ArgumentError, StrandedError, SystemError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
 import { CLONE_NEWNET, EACCES, EINVAL, ENOENT, EPERM, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, type Sys } from "../sys/sys.ts";
 
 /**
- * Where to ask, and to listen.
+ * The network namespace to work in.
  *
  * @example Sample a device of the network namespace blue, and listen there
  * ```ts ignore
@@ -31,7 +31,8 @@ export interface NetnsOptions {
    * The network namespace: a name, as `ip netns` lists them, or a path such as `/proc/PID/ns/net`. Requires CAP_SYS_ADMIN, and on Deno
    * the permission to read that path, which is `/run/netns/NAME` for a name. Defaults to the namespace that the thread is in.
    *
-   * The process stays where it is: only what this opens is there. It stays there too if the name is deleted, or given to another.
+   * The process stays where it is: only the sockets that this opens are in the other namespace, and they stay there even if the name is
+   * deleted or given to another namespace.
    */
   netns?: string | undefined;
 }
@@ -41,9 +42,9 @@ const NO_WAY_BACK = "There would be no way back: /proc/thread-self/ns/net cannot
 /** Where ip-netns(8) keeps names: NETNS_RUN_DIR of iproute2. */
 const NAMES = "/run/netns";
 
-/** The names of those seams that are in another namespace. */
+/** The namespace names of seams that work in another namespace. */
 const NETNS = new WeakMap<Sys, string>();
-/** The seams whose thread could not get back home. */
+/** The seams whose thread could not return to its own namespace. */
 const STRANDED = new WeakMap<Sys, StrandedError>();
 
 /**
@@ -60,20 +61,20 @@ export async function open(options: NetnsOptions = {}): Promise<Sys> {
 export function openWith(sys: Sys, { netns }: NetnsOptions): Sys {
   if (netns === undefined) return sys;
   const namespace = new Namespace(sys, netns);
-  // Whoever may not go there is told now, and what is meant by the name is what has it now.
+  // A missing right is reported now, and the name means the namespace that has it now.
   namespace.run(() => 0);
   const there = seamIn(namespace, sys);
   NETNS.set(there, netns);
   return there;
 }
 
-/** The network namespace of a seam as {@linkcode open} was told it; `undefined` for that of the thread. */
+/** The network namespace of a seam, as passed to {@linkcode open}; `undefined` for that of the thread. */
 export function netnsOf(sys: Sys): string | undefined {
   return NETNS.get(sys);
 }
 
 /**
- * Opens a socket where `sys` is.
+ * Opens a socket in the namespace of `sys`.
  *
  * @returns The descriptor, or the negative error number.
  * @throws {StrandedError} if the thread is not where it should be.
@@ -88,11 +89,11 @@ function checkHome(sys: Sys): void {
   if (stranded) throw stranded;
 }
 
-/** The same system calls, of which those that depend on the network namespace of the thread are made in another. */
+/** The same system calls, except that those which depend on the thread's network namespace are made in another one. */
 function seamIn(namespace: Namespace, sys: Sys): Sys {
   const there: Partial<Sys> = {
     socket: (domain, type, protocol) => namespace.run(() => sys.socket(domain, type, protocol)),
-    // Programs are attached to a device that is given by its index.
+    // Programs are attached to a device given by its index.
     bpf: (command, attributes) => tried(() => namespace.run(() => sys.bpf(command, attributes))),
     // /proc/thread-self/ns/net is one of them.
     readlink: (path, into) => tried(() => namespace.run(() => sys.readlink(path, into))),
@@ -102,7 +103,7 @@ function seamIn(namespace: Namespace, sys: Sys): Sys {
     get: (_, name) => {
       if (!calls.has(name)) {
         const own = sys[name as keyof Sys] as unknown;
-        // The backends have private fields, which only they themselves reach.
+        // The backends have private fields, which only they can access.
         calls.set(name, typeof own === "function" ? own.bind(sys) : own);
       }
       return calls.get(name);
@@ -110,7 +111,7 @@ function seamIn(namespace: Namespace, sys: Sys): Sys {
   });
 }
 
-/** What a call answers that only looks: it may be made when the right to go there was given up. */
+/** The result of a call that only queries: it may be made after the right to enter the namespace was given up. */
 function tried(call: () => number): number {
   try {
     return call();
@@ -126,13 +127,13 @@ class Namespace {
   readonly #name: string;
   readonly #path: string;
   readonly #op: string;
-  /** Device and inode: another one may get its name, or the number of its process. */
+  /** Device and inode: another namespace may get its name, or the number of its process. */
   #identity: string | undefined;
 
   constructor(sys: Sys, netns: string) {
     if (netns === "" || netns === "." || netns === ".." || netns.includes("\0")) {
       throw new ArgumentError(
-        `${JSON.stringify(netns)} is no network namespace: expected a name, as ip netns lists them, or a path such as /proc/PID/ns/net`,
+        `${JSON.stringify(netns)} is not a network namespace: expected a name, as ip netns lists them, or a path such as /proc/PID/ns/net`,
       );
     }
     this.#sys = sys;
@@ -141,7 +142,7 @@ class Namespace {
     this.#op = `enter the network namespace ${netns}`;
   }
 
-  /** Makes one system call there, and comes back whatever happens. */
+  /** Makes one system call there, and returns to the thread's own namespace whatever happens. */
   run(call: () => number): number {
     const sys = this.#sys;
     checkHome(sys);
@@ -150,8 +151,8 @@ class Namespace {
     try {
       const there = this.#open();
       try {
-        // Who may go may not always come back: in a user namespace of its own a process has rights over its own namespaces only. To
-        // enter the one that it is in requires the same rights and changes nothing.
+        // The right to enter does not imply the right to return: in its own user namespace a process has rights only over its own
+        // namespaces. Entering the namespace that it is already in requires the same rights and changes nothing.
         this.#check(sys.setns(home, CLONE_NEWNET), WAY_BACK);
         this.#check(sys.setns(there, CLONE_NEWNET));
         try {
@@ -177,7 +178,7 @@ class Namespace {
 
   #open(): number {
     const sys = this.#sys;
-    // What has this path may be anything.
+    // Anything may be at this path.
     const fd = sys.open(this.#path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
     if (fd < 0) throw new SystemError(this.#op, -fd, { hint: this.#hint(-fd) });
     const status = sys.stat(fd);
@@ -185,7 +186,7 @@ class Namespace {
     this.#identity ??= identity;
     if (identity === this.#identity) return fd;
     sys.close(fd);
-    throw new SystemError(this.#op, ENOENT, { hint: "Another namespace has that name by now" });
+    throw new SystemError(this.#op, ENOENT, { hint: "That name belongs to another namespace now" });
   }
 
   #check(result: number, hint = this.#hint(-result)): void {
@@ -197,13 +198,13 @@ class Namespace {
     switch (errno) {
       case ENOENT:
         return isName
-          ? `There is no ${this.#path}: ip netns lists the names. A path such as /proc/PID/ns/net is understood too`
+          ? `There is no ${this.#path}: ip netns lists the names. A path such as /proc/PID/ns/net works too`
           : "There is no such file. That of a process is /proc/PID/ns/net";
       case EACCES:
       case EPERM:
         return "It requires CAP_SYS_ADMIN, in the user namespace of this process and in the one that owns that network namespace: run as root";
       case EINVAL:
-        return `${this.#path} is no network namespace${
+        return `${this.#path} is not a network namespace${
           isName ? ` (any more): ip netns delete ${this.#name} removes what is left of it` : ""
         }`;
     }

@@ -1,33 +1,33 @@
 /**
- * Whether to wait for the next datagram or to let some gather: a wake-up costs more than many datagrams do, but a
- * single one is not to be kept waiting.
+ * Decides whether to wait for the next datagram or to let some gather: a wake-up costs more than many datagrams, but a single one must not
+ * be delayed.
  *
  * @module
  */
 
 /** While datagrams keep coming, how long to let them gather. */
 const TICK_MS = 1;
-/** The same where they have kept coming for some drains, but few at a time: what a wake-up costs is then most of it all. */
+/** The same if they have kept coming for some drains, but few at a time: then wake-ups are most of the cost. */
 const SLOW_TICK_MS = 10;
 const SLOW_AFTER = 8;
 const FEW = 64;
-/** Datagrams that are farther apart than this are waited for: letting them gather would only delay them. */
+/** Datagrams farther apart than this are waited for: letting them gather would only delay them. */
 const APART_MS = 1.5;
-/** So many at once are a burst, and the next one is near. */
+/** This many at once are a burst, and the next one is near. */
 const BURST = 4;
 
 /** Follows the drains of one socket. */
 export class Pace {
   #last = -Infinity;
   #gathering = false;
-  // Drains in a row whose datagrams were near each other, of which each brought few, and whose were far apart.
+  // Consecutive drains that were closely spaced, small, and widely spaced.
   #near = 0;
   #few = 0;
   #far = 0;
 
   /**
-   * Enters a drain that brought `taken` datagrams at `nowMs`. How many milliseconds to let more gather; 0 where the next
-   * one is to be waited for. A single one that comes early or late changes nothing.
+   * Records a drain that returned `taken` datagrams at `nowMs`. Returns how many milliseconds to let more gather; 0 to wait for the next
+   * one. A single one that comes early or late changes nothing.
    */
   after(taken: number, nowMs: number): number {
     const near = nowMs - this.#last < taken * APART_MS;

@@ -1,6 +1,5 @@
 /**
- * The receiving end of a multicast socket: waits, drains, and hands on each datagram in memory of its own.
- * What the datagrams say is not its business.
+ * The receiving end of a multicast socket: waits, drains, and passes on each datagram in its own memory. It does not interpret datagrams.
  *
  * @module
  */
@@ -12,7 +11,7 @@ import { type Memory, NETLINK_DROP_MEMBERSHIP, SOL_NETLINK, type Sys, type Watch
 import { memory, viewOf } from "../wire/native.ts";
 
 /**
- * What a listener asks for unless told otherwise: 32 MiB ride out half a second of a busy process at 50,000 samples a second.
+ * Default receive buffer of a listener: 32 MiB hold half a second of samples at 50,000 a second while the process is busy.
  *
  * @category Receiving
  */
@@ -22,22 +21,22 @@ export const RECEIVE_BUFFER_BYTES: number = 32 * 1024 * 1024;
 const BATCH = 128;
 /** Datagrams per drain, at most. */
 const DRAIN = 1024;
-/** While the queue never empties, how long the event loop waits for its turn: giving it costs as much as some thirty datagrams. */
+/** While the queue never empties, how long the event loop waits for its turn: yielding to it costs about as much as 30 datagrams. */
 const TURN_MS = 4;
-/** How long to look for a datagram whose bell has rung. */
+/** How long to look for a datagram after the wake-up socket has received its copy. */
 const BELL_MS = 1;
 
-/** Who takes the datagrams of a drain. */
+/** Takes the datagrams of a drain. */
 export interface Sink {
-  /** A datagram between two offsets of memory, which is the sink's to keep unless lent; `nsid` where it is from another namespace. */
+  /** A datagram between two offsets of memory, which the sink may keep unless it is lent; `nsid` if it is from another namespace. */
   datagram(view: DataView, start: number, end: number, nsid: number | undefined): void;
-  /** A datagram that was larger than any this socket can expect: it is lost. */
+  /** A datagram larger than any that this socket can expect: it is lost. */
   truncated(bytes: number): void;
 }
 
 /** How a {@linkcode Receiver} is opened. */
 export interface ReceiverOptions {
-  /** How much the kernel may queue, in bytes. */
+  /** Maximum number of bytes that the kernel may queue. */
   receiveBufferBytes: number;
   /** Receive from all network namespaces that have an nsid in this one. */
   allNamespaces?: boolean | undefined;
@@ -49,12 +48,12 @@ export interface ReceiverOptions {
 export class Receiver {
   /** The size of the receive buffer that was granted, in bytes. */
   readonly receiveBufferBytes: number;
-  /** Called when no more is wanted: at the end, or when this is closed before. */
+  /** Called at the end, or when this is closed before. */
   onEnd: (() => void) | undefined;
   readonly #socket: NetlinkSocket;
   /**
-   * Where the runtime reads a datagram in order to wake us, the datagram's namespace is lost: then a second
-   * socket with the same memberships, and nearly no buffer, is what wakes us.
+   * Wake-up socket. If the runtime reads a datagram in order to wake us, the datagram's namespace is lost: then a second socket with the
+   * same memberships, and nearly no buffer, wakes us instead.
    */
   readonly #bell: NetlinkSocket | undefined;
   readonly #batch: Datagrams;
@@ -63,19 +62,19 @@ export class Receiver {
   #watch: Watch | undefined;
   /** The last drain stopped before the queue was empty. */
   #full = false;
-  /** When the event loop had its turn, and whether it is due again. */
+  /** When the event loop last had its turn, and whether it is due again. */
   #turnedMs = 0;
   #turnDue = false;
   readonly #pace = new Pace();
-  /** How long to let datagrams gather before the next drain; 0 where the next one is to be waited for. */
+  /** How long to let datagrams gather before the next drain; 0 to wait for the next one. */
   #tickMs = 0;
-  /** The drops when they were read last. */
+  /** The drop counter when it was read last. */
   #drops = 0;
   /** No more is wanted: once the queue is empty this is closed. */
   #ending = false;
   #closed: Promise<void> | undefined;
   #wake: (() => void) | undefined;
-  /** The datagram that the runtime read in order to wake us, in memory of its own. */
+  /** The datagram that the runtime read in order to wake us, in its own memory. */
   #first: Memory | undefined;
 
   private constructor(socket: NetlinkSocket, bell: NetlinkSocket | undefined, options: ReceiverOptions) {
@@ -113,42 +112,42 @@ export class Receiver {
     return this.#socket.portId;
   }
 
-  /** True where the last {@linkcode Receiver.read} left something in the queue. */
+  /** Whether the last {@linkcode Receiver.read} left something in the queue. */
   get full(): boolean {
     return this.#full;
   }
 
-  /** True where the next {@linkcode Receiver.read} is going to wait for something to come, however long. */
+  /** Whether the next {@linkcode Receiver.read} will wait until something arrives, however long. */
   get idle(): boolean {
     return !this.#full && this.#tickMs === 0;
   }
 
-  /** Puts a classic BPF program before the queue. */
+  /** Attaches a classic BPF program in front of the queue. */
   filter(program: Memory): void {
     for (const socket of this.#sockets()) socket.attachFilter(program);
   }
 
-  /** Joins a multicast group by its number. */
+  /** Joins a multicast group by number. */
   join(group: number, name: string, hint?: (errno: number) => string | undefined): void {
     for (const socket of this.#sockets()) socket.join(group, name, hint);
     this.#memberships.set(group, name);
   }
 
-  /** The kernel's count of what it dropped because the buffer was full; u32, wraps. When this is closed, what it was then. */
+  /** The kernel's count of what it dropped because the buffer was full; u32, wraps. After closing, its last value. */
   drops(): number {
     if (this.#closed) return this.#drops;
     try {
       this.#drops = this.#socket.drops();
     } catch (error) {
-      // A socket that is gone counts no more; reading from it says so.
+      // A socket that is gone counts nothing more; reading from it reports that.
       if (!(error instanceof NetlinkError)) throw error;
     }
     return this.#drops;
   }
 
   /**
-   * Waits until there is something, and hands to `sink` what is there, up to about a thousand datagrams.
-   * False when this is closed. With `lend` it is up to a batch, in memory that the next read writes to.
+   * Waits until something arrives, and passes it to `sink`, up to about a thousand datagrams. False after closing. With `lend` it is up to
+   * a batch, in memory that the next read overwrites.
    */
   async read(sink: Sink, lend = false): Promise<boolean> {
     while (!this.#closed) {
@@ -157,7 +156,7 @@ export class Receiver {
       if (waited) this.#turnedMs = performance.now();
       if (this.#closed) break;
       if (this.#take(sink, lend)) return true;
-      // The bell may have rung just before the datagram was in the socket beside it: then look again soon.
+      // The wake-up socket may have received its copy just before the other socket received the datagram: then look again soon.
       if (rung) this.#tickMs = BELL_MS;
       if (this.#ending) await this.close();
     }
@@ -165,12 +164,15 @@ export class Receiver {
     return false;
   }
 
-  /** {@linkcode Receiver.read} where there is something and nothing to wait for; false where that is not known, or the event loop's turn is due. */
+  /**
+   * {@linkcode Receiver.read} if something is queued and there is nothing to wait for; false if that is not known, or the event loop's turn
+   * is due.
+   */
   readNow(sink: Sink, lend = false): boolean {
     return this.#full && !this.#turnDue && !this.#closed && this.#take(sink, lend);
   }
 
-  /** Leaves all groups: {@linkcode Receiver.read} hands on what is queued, and then says that this is closed. */
+  /** Leaves all groups: {@linkcode Receiver.read} passes on what is queued, and then returns false. */
   end(): void {
     if (this.#ending || this.#closed) return;
     this.#ending = true;
@@ -181,7 +183,7 @@ export class Receiver {
     this.#wake?.();
   }
 
-  /** Closes the descriptors, once and at once, also while somebody waits in {@linkcode Receiver.read}. */
+  /** Closes the descriptors, once and immediately, even while {@linkcode Receiver.read} is waiting. */
   close(): Promise<void> {
     return this.#closed ??= this.#close();
   }
@@ -190,7 +192,7 @@ export class Receiver {
     this.drops();
     this.#wake?.();
     this.onEnd?.();
-    // The watch closes the descriptor that it took over: from here on nobody else may use its number.
+    // The watch closes the descriptor that it took over: nobody else may use its number from here on.
     (this.#bell ?? this.#socket).fd = -1;
     this.#socket.close();
     await this.#watch?.close();
@@ -201,7 +203,7 @@ export class Receiver {
   }
 
   #ready(first: Uint8Array | undefined): void {
-    // A copy, since it is only lent; and kept, since it may come when nobody waits for it any more (after end).
+    // A copy, since it is only lent; and kept, since it may arrive when nobody waits for it any more (after end).
     if (first && !this.#bell) {
       this.#first = memory(first.length);
       this.#first.set(first);
@@ -209,7 +211,7 @@ export class Receiver {
     this.#wake?.();
   }
 
-  /** What the next drain is to wait for; true comes out where it was the bell. */
+  /** Waits before the next drain, if necessary; resolves to true if the wake-up socket ended the wait. */
   #wait(): Promise<boolean> | undefined {
     if (this.#full) return this.#turnDue ? new Promise((resolve) => setImmediate(() => resolve(false))) : undefined;
     if (this.#tickMs > 0) return this.#tick();
@@ -239,7 +241,7 @@ export class Receiver {
     });
   }
 
-  /** Hands on what is there, and decides what to wait for then. */
+  /** Passes on what is queued, and decides what to wait for next. */
   #take(sink: Sink, lend: boolean): boolean {
     const taken = this.#drain(sink, lend);
     const now = performance.now();
@@ -264,7 +266,7 @@ export class Receiver {
       count = this.#socket.receive(batch, most);
       if (count > 0) hand(sink, batch, count, lend ? batch.lend(count) : batch.own(count));
       taken += count;
-      // What is lent would be written to by the next receive.
+      // The next receive would overwrite what is lent.
     } while (count === most && !lend && taken < DRAIN);
     this.#full = count === most;
     return taken;

@@ -28,16 +28,16 @@ import {
 import type { Datagrams } from "./datagrams.ts";
 import { NetlinkSocket } from "./netlink_socket.ts";
 
-/** How long the kernel may take for an answer: it normally answers before send returns. */
+/** How long the kernel may take to answer: it normally answers before send returns. */
 const DEADLINE_MS = 5000;
-/** How often a dump is asked for again that changed while it was read. */
+/** How often a dump is repeated if it changed while it was read. */
 const MOST_DUMPS = 8;
 
 /** One of several requests that go out together, see {@linkcode Requests.requestAll}. */
 export interface Request {
   /** The whole message; `nlmsg_seq` and the flag NLM_F_ACK are filled in. */
   readonly message: Memory;
-  /** What is tried, as a verb phrase for an error. */
+  /** What is attempted, as a verb phrase for an error. */
   readonly op: string;
 }
 
@@ -49,7 +49,7 @@ export interface Outcome {
   readonly error: NetlinkError | undefined;
 }
 
-/** A request on its way, and what has come of it so far. */
+/** A pending request, and its answer so far. */
 interface Exchange {
   readonly op: string;
   readonly messages: Message[];
@@ -70,7 +70,7 @@ export class Requests {
   constructor(sys: Sys, protocol: number, deadlineMs: number = DEADLINE_MS) {
     this.#socket = new NetlinkSocket(sys, protocol);
     this.#deadlineMs = deadlineMs;
-    // Refusals with the kernel's own sentence, and without an echo of the request; old kernels know neither.
+    // Refusals include the kernel's own message and no echo of the request; old kernels support neither.
     this.#socket.option(SOL_NETLINK, NETLINK_EXT_ACK, 1);
     this.#socket.option(SOL_NETLINK, NETLINK_CAP_ACK, 1);
     this.#socket.option(SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1);
@@ -78,8 +78,8 @@ export class Requests {
   }
 
   /**
-   * Sends a request and returns the messages of its answer; none for a plain acknowledgement. `op` says in
-   * an error what was tried; an acknowledgement with a warning is among the messages. `nlmsg_seq` and the flag NLM_F_ACK are filled in.
+   * Sends a request and returns the messages of its answer; none for a plain acknowledgement. `op` describes the attempt in errors; an
+   * acknowledgement with a warning is among the messages. `nlmsg_seq` and the flag NLM_F_ACK are filled in.
    *
    * @throws {NetlinkError} if the kernel refuses, or does not answer in time.
    */
@@ -89,8 +89,8 @@ export class Requests {
 
   /**
    * Sends several requests in one datagram, which must not be dumps. The kernel carries out all of them, in order and
-   * within the one system call: not even SIGKILL comes in between, though other processes may. A refused request does not
-   * keep it from the next.
+   * within the one system call: not even SIGKILL comes in between, though other processes may. A refused request does not prevent the next
+   * one.
    *
    * @returns What became of each, in the same order.
    * @throws {NetlinkError} if they cannot be sent, or the kernel does not answer all of them in time.
@@ -99,7 +99,7 @@ export class Requests {
     return this.#queue(() => this.#exchange(requests));
   }
 
-  /** The port id of its socket, by which notifications name who asked for a change. */
+  /** The port id of its socket, which notifications give as the originator of a change. */
   get portId(): number {
     return this.#socket.portId;
   }
@@ -119,7 +119,7 @@ export class Requests {
     for (let i = 1;; i++) {
       const [{ messages, error, interrupted }] = await this.#exchange([request]) as [Exchange];
       if (error) throw error;
-      // A dump during which the kernel's table changed may miss entries or have them twice.
+      // If the kernel's table changed during a dump, entries may be missing or listed twice.
       if (!interrupted || i === MOST_DUMPS) return messages;
     }
   }
@@ -149,7 +149,7 @@ export class Requests {
     return exchanges;
   }
 
-  /** Takes what the kernel has answered, and what is answered in full out of `waiting`; returns how many datagrams there were. */
+  /** Takes the kernel's answers, and removes completed requests from `waiting`; returns the number of datagrams. */
   #receive(waiting: Map<number, Exchange>): number {
     const batch = this.#batch;
     const count = this.#socket.receive(batch);

@@ -1,5 +1,5 @@
 /**
- * A batch: what one read of a source returned, with everything that is known beside it.
+ * A batch: what one read of a source returned, with everything known about it.
  *
  * It is borrowed. The objects in it are reused as soon as the source is asked for the next one, so a sink copies
  * what it keeps into memory of its own.
@@ -22,7 +22,7 @@ import { producerKey } from "./producer.ts";
 export type EntryView = SampleView | GroupEvent;
 
 /**
- * What one read of a source returned. Valid until the source is asked for the next batch.
+ * What one read of a source returned. Valid until the next batch is requested from the source.
  *
  * @category Pump
  */
@@ -39,33 +39,32 @@ export interface Batch {
   readonly recorded: boolean;
   /** When the batch was read, in nanoseconds since 1970. */
   readonly readAtNs: bigint;
-  /** Samples that are certain to be lost, as this batch shows: all entries together, also those that a stage left out. */
+  /** Samples that this batch shows to be lost for certain: for all entries together, including those that a stage left out. */
   readonly lost: number;
-  /** Messages that the kernel dropped since the batch before because the receive buffer was full. */
+  /** Messages that the kernel dropped since the previous batch because the receive buffer was full. */
   readonly dropped: number;
-  /** When entry `i` was sampled: its own time stamp, else that of its record, else when it was read. In nanoseconds since 1970. */
+  /** When entry `i` was sampled, in nanoseconds since 1970: its own time stamp, else that of its record, else when it was read. */
   timeNs(i: number): bigint;
   /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
   readTime(i: number, clock: Clock): void;
   /**
-   * Samples of the same group and producer that are certain to be lost between entry `i` and the one of them before it; negative for a
-   * sample that came late and had been counted as lost. `undefined` if its producer numbers nothing, or the kernel chose among its
-   * samples. What a stage left out is not lost, and what it left out is not forgotten if it showed a loss: the next entry of its group
-   * tells that, or the next of any group if there are more than 4096 whose losses nobody has told yet.
+   * Samples of the same group and producer that are certain to be lost between entry `i` and the previous one of them; negative for a late
+   * sample that had been counted as lost. `undefined` if its producer does not number samples, or a filter in the kernel chose among them.
+   * Entries that a stage left out are not lost, and losses that they showed are not forgotten: the next entry of the same group reports
+   * them, or the next entry of any group if more than 4096 have unreported losses.
    */
   lostBefore(i: number): number | undefined;
   /** The device that entry `i` was sampled on: on egress the one that it leaves by. */
   device(i: number): Device | undefined;
   /**
-   * The headers of entry `i`: decoded when first asked for, once for all stages and sinks. Of a group event, or a sample without data,
-   * there are none.
+   * The headers of entry `i`: decoded when first asked for, once for all stages and sinks. Group events and samples without data have none.
    */
   packet(i: number): PacketView;
   /** The devices of the machine that entry `i` comes from. A recording may contain samples of several machines. */
   devicesOf(i: number): Devices;
 }
 
-/** Where a recorded packet was sampled, as far as the recording says. */
+/** Where a recorded packet was sampled, as far as the recording shows it. */
 export interface RecordedPlace {
   /** The device. */
   readonly device: Device | undefined;
@@ -73,7 +72,7 @@ export interface RecordedPlace {
   readonly devices: Devices;
 }
 
-/** Index of the device that a sample was sampled on: on egress the packet is already as the device that it leaves by has it. */
+/** Index of the device that a sample was sampled on: on egress the packet already has the form of the output device. */
 export function sampledIfindex(
   sample: { readonly inIfindex: number | undefined; readonly outIfindex: number | undefined },
 ): number | undefined {
@@ -82,7 +81,7 @@ export function sampledIfindex(
 
 const NO_DATA = new Uint8Array(0);
 
-/** Stands for "numbers nothing" among the losses. */
+/** Stands for "does not number samples" among the losses. */
 const UNNUMBERED = -0x8000_0000;
 
 /** A batch that a source fills, again and again. */
@@ -94,7 +93,7 @@ export class BatchBuffer implements Batch {
   readAtNs = 0n;
   lost = 0;
   dropped = 0;
-  /** Whether {@linkcode BatchBuffer.lostBefore} is anything but 0 of any entry. */
+  /** Whether {@linkcode BatchBuffer.lostBefore} is other than 0 for any entry. */
   hasLosses = false;
   /** The devices of this machine, unless entries are {@linkcode BatchBuffer.recordedOn} others. */
   devices: Devices = NO_DEVICES;
@@ -104,10 +103,10 @@ export class BatchBuffer implements Batch {
   /** Where packets were recorded, which only recordings of packets have. */
   readonly #places: (RecordedPlace | undefined)[] = [];
 
-  /** Decoded packets, used again for each batch, and for which batch each of them was decoded last. */
+  /** Decoded packets, reused for each batch, and the batch for which each of them was decoded last. */
   readonly #packets: PacketView[] = [];
   readonly #decodedFor: number[] = [];
-  /** All of the memory that the packet decoded last is in, which is nearly always that of the next. */
+  /** The whole memory of the packet decoded last, which is nearly always that of the next one too. */
   #memory: Uint8Array = NO_DATA;
   #number = 0;
 
@@ -127,7 +126,7 @@ export class BatchBuffer implements Batch {
     this.hasLosses = false;
   }
 
-  /** Adds an entry, with what {@linkcode Batch.lostBefore} says of it. */
+  /** Adds an entry, with its {@linkcode Batch.lostBefore}. */
   add(entry: EntryView, lostBefore: number | undefined = entry.type === "sample" ? undefined : 0): void {
     const i = this.entries.length;
     if (i === this.#lostBefore.length) {
@@ -144,7 +143,7 @@ export class BatchBuffer implements Batch {
     if (entry.type === "sample") this.samples++;
   }
 
-  /** Sets the time of the record that the entry added last came from. */
+  /** Sets the time of the record that the last added entry came from. */
   recordedAt(seconds: number, nanoseconds: number): void {
     const at = 2 * (this.entries.length - 1);
     if (at + 2 > this.#times.length) {
@@ -156,7 +155,7 @@ export class BatchBuffer implements Batch {
     this.#times[at + 1] = nanoseconds;
   }
 
-  /** Sets where the entry added last was recorded. */
+  /** Sets where the last added entry was recorded. */
   recordedOn(place: RecordedPlace | undefined): void {
     this.#places[this.entries.length - 1] = place;
   }
@@ -210,24 +209,24 @@ export class BatchBuffer implements Batch {
 
 const NOTHING: Batch = new BatchBuffer();
 
-/** Of so many producers the losses that nobody has told yet are kept apart: a machine has some, but anybody can make up more. */
+/** Maximum number of producers whose unreported losses are kept apart: a machine has a few, but anybody can make up more. */
 const MOST_UNTOLD = 4096;
 
-/** Some entries of a batch, in their order: what a stage lets through. Copies none of them. */
+/** Some entries of a batch, in their order: those that a stage lets through. Copies none of them. */
 export class Selection implements Batch {
   readonly entries: EntryView[] = [];
   samples = 0;
   #batch: Batch = NOTHING;
   #picked = new Uint32Array(1024);
-  /** The entry behind the one that was picked last. */
+  /** The entry after the last one picked. */
   #next = 0;
-  /** Whether losses of entries that are left out have to be looked for. */
+  /** Whether losses of left-out entries must be looked for. */
   #loses = false;
-  /** Losses shown by entries that were left out, by producer: none that was let through has told them yet. */
+  /** Losses shown by left-out entries, by producer, and not yet reported by an entry that was let through. */
   readonly #untold = new Map<string | number, number>();
-  /** The same of producers beyond {@linkcode MOST_UNTOLD}: whichever sample is let through next tells them. */
+  /** The same for producers beyond {@linkcode MOST_UNTOLD}: the next sample let through reports them, whatever its group. */
   #untoldOfOthers = 0;
-  /** What picked entries tell beside their own losses; empty if that is nothing. */
+  /** Losses that picked entries report besides their own; empty if there are none. */
   #more: number[] = [];
 
   /** Empties the selection, to pick from `batch`. */
@@ -241,7 +240,7 @@ export class Selection implements Batch {
     if (this.#more.length > 0) this.#more = [];
   }
 
-  /** To be called after the last pick: what follows it is left out too. */
+  /** Call it after the last pick: entries after that are left out too. */
   finish(): void {
     if (this.#loses) this.#leaveOut(this.#batch.count);
   }
@@ -290,7 +289,7 @@ export class Selection implements Batch {
     if (entry.type === "sample") this.samples++;
   }
 
-  /** Whether {@linkcode Selection.lostBefore} is anything but 0 of any entry, as far as is known. */
+  /** Whether {@linkcode Selection.lostBefore} may be other than 0 for any entry. */
   get hasLosses(): boolean {
     return this.#loses;
   }

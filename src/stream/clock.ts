@@ -10,12 +10,12 @@ export function nowNs(): bigint {
 }
 
 /**
- * Splits timestamps: 32-bit halves take a tenth of the time that a division of big integers does.
+ * Splits timestamps: using 32-bit halves takes a tenth of the time of dividing big integers.
  *
  * @category Pump
  */
 export class Clock {
-  /** Whole seconds since 1970 of what was split last. */
+  /** Whole seconds since 1970 of the last split time. */
   seconds = 0;
   /** Nanoseconds of that second. */
   nanoseconds = 0;
@@ -37,7 +37,7 @@ export class Clock {
   splitHalves(high: number, low: number): void {
     this.high = high;
     this.low = low;
-    // In doubles the quotient is off by one at most; then the remainder fits into 32 bits, in which it is exact.
+    // In doubles the quotient is off by at most one; the remainder then fits into 32 bits, where it is exact.
     const seconds = Math.floor(high * (0x1_0000_0000 / SECOND) + low / SECOND);
     const nanoseconds = (low - Math.imul(seconds, SECOND)) | 0;
     const off = nanoseconds < 0 ? -1 : nanoseconds < SECOND ? 0 : 1;
@@ -45,7 +45,7 @@ export class Clock {
     this.nanoseconds = nanoseconds - off * SECOND;
   }
 
-  /** Sets the time from whole seconds, which may be below 0, and nanoseconds. The halves are of the nearest time from 1970 on. */
+  /** Sets the time from whole seconds, which may be negative, and nanoseconds. The halves are those of the nearest time not before 1970. */
   set(seconds: number, nanoseconds: number): void {
     this.seconds = seconds;
     this.nanoseconds = nanoseconds;
@@ -61,7 +61,7 @@ export class Clock {
     this.low = high > 0xffff_ffff ? 0xffff_ffff : lower >>> 0;
   }
 
-  /** {@linkcode Clock.split} of when a sample was taken; false where it does not say. */
+  /** {@linkcode Clock.split} of a sample's time stamp; false if it has none. */
   splitTimestamp(sample: AnySample): boolean {
     if (!sample.readTimestamp(this.#sampled)) return false;
     this.splitHalves(this.#sampled.high, this.#sampled.low);

@@ -27,11 +27,11 @@ export interface PumpOptions {
   /** Stop after this many milliseconds. Defaults to no limit. */
   durationMs?: number | undefined;
   /**
-   * How long delivering may take after `signal`, and how long it may stand still after `durationMs`, in milliseconds: then
-   * everything ends at once. Defaults to 5000.
+   * How long delivering may take after `signal`, and how long it may stall after `durationMs`, in milliseconds, before everything ends at
+   * once. Defaults to 5000.
    */
   deliverMs?: number | undefined;
-  /** Called when a sink ends before the stream does: without an error if whoever reads it has gone. */
+  /** Called when a sink ends before the stream does; without an error if its reader has gone. */
   onSinkEnd?: ((sink: Sink, error: unknown) => void) | undefined;
 }
 
@@ -55,7 +55,7 @@ export type PumpEnd =
   | "sinks";
 
 /**
- * What became of one sink.
+ * The result of one sink.
  *
  * @category Pump
  */
@@ -66,9 +66,9 @@ export interface SinkSummary {
   readonly written: number;
   /** Samples left out because delivery could not keep up. */
   readonly skipped: number;
-  /** What went wrong; `undefined` if nothing did. */
+  /** Its error; `undefined` if there was none. */
   readonly error: unknown;
-  /** Whether whoever read it went away before the end. */
+  /** Whether its reader went away before the end. */
   readonly left: boolean;
 }
 
@@ -84,7 +84,7 @@ export interface Summary {
   readonly samples: number;
   /** What the source received and lost. */
   readonly stats: ListenStats;
-  /** What became of each sink, in the order given. */
+  /** The result of each sink, in the order given. */
   readonly sinks: readonly SinkSummary[];
 }
 
@@ -96,7 +96,7 @@ const LONGEST_MS = 0x7fff_ffff;
  * Moves everything from a source through stages to sinks until the source ends, a limit is reached, it is interrupted, or no
  * sink is left. Closes the source and the sinks.
  *
- * @example Record everything that is sampled in the next second, for Wireshark
+ * @example Record everything sampled in the next second, for Wireshark
  * ```ts ignore
  * import { listen, pump, recordTo, watchLinks } from "@psample/psample";
  *
@@ -108,7 +108,7 @@ const LONGEST_MS = 0x7fff_ffff;
  * A sink that fails, or whose reader has gone, does not stop the others; the summary tells. But all of them must open: a sink
  * may be a promise of one, as {@linkcode recordTo} returns.
  *
- * @returns What was moved and what became of each sink.
+ * @returns What was moved, and the result of each sink.
  * @throws What the source threw, after the sinks have delivered what they had; why a sink could not be opened; the first sink's
  * error if every sink failed.
  * @category Pump
@@ -147,11 +147,11 @@ interface Limits extends PumpOptions {
   readonly deliverMs: number;
 }
 
-/** One sink and what became of it. */
+/** One sink and its result. */
 interface Line {
   readonly sink: Sink;
   open: boolean;
-  /** Whoever read it has gone. */
+  /** Whether its reader has gone. */
   left: boolean;
   error: unknown;
 }
@@ -170,7 +170,7 @@ class Pump {
   #samples = 0;
   #end: PumpEnd | undefined;
   #cut = false;
-  /** End the waits under way. Not `Promise.race`: a promise pending for months would keep every race that it was in. */
+  /** Functions that end the current waits. Not `Promise.race`: a promise pending for months would retain every race that it was in. */
   readonly #waits = new Set<() => void>();
   readonly #timers: ReturnType<typeof setTimeout>[] = [];
 
@@ -252,7 +252,7 @@ class Pump {
     for (;;) {
       const batch = await this.#wait(coming);
       if (batch !== INTERRUPTED) return batch;
-      // If only a sink has ended, the others still want what comes.
+      // If only a sink has ended, the others still want the next batch.
       if (this.#cut || !this.#anyOpen()) return undefined;
     }
   }
@@ -267,7 +267,7 @@ class Pump {
       chosen = selection;
     }
     if (chosen.samples < this.#left) return chosen;
-    // What came after the last sample that is wanted is not.
+    // Entries after the last wanted sample are left out.
     const firstOnes = this.#firstOnes;
     firstOnes.from(chosen);
     for (let i = 0; firstOnes.samples < this.#left; i++) firstOnes.pick(i);
@@ -281,7 +281,7 @@ class Pump {
       try {
         const ending = line.sink.close(closing).then(() => closed = true);
         while (!closed && line.open && !this.#cut) await this.#wait(ending);
-        // What needs nobody to read it, as a file, gets its end even now: it takes no longer than a turn of the event loop.
+        // Sinks that need no reader, such as files, are still ended properly: it takes no longer than a turn of the event loop.
         if (!closed && this.#cut) await this.#wait(ending, new Promise((resolve) => setTimeout(resolve, 0)));
         if (!closed) line.sink.abort();
       } catch (error) {
@@ -317,7 +317,7 @@ class Pump {
     return this.#lines.some(({ open }) => open);
   }
 
-  /** The stream is to end: what the source has queued still comes. */
+  /** Ends the stream: what the source has queued is still delivered. */
   #stop(why: PumpEnd): void {
     if (this.#end !== undefined) return;
     this.#end = why;
@@ -325,7 +325,7 @@ class Pump {
     if (why !== "count") this.#boundDelivery(why === "signal");
   }
 
-  /** Cuts off when the time to deliver is over; or, unless `strictly`, when nothing was delivered for so long. */
+  /** Cuts off when the time to deliver is over; or, unless `strictly`, when nothing was delivered for that long. */
   #boundDelivery(strictly: boolean): void {
     const before = this.#delivered();
     this.#timers.push(setTimeout(() => {

@@ -2,7 +2,7 @@ import type { Batch } from "./batch.ts";
 import type { ListenStats } from "./stats.ts";
 
 /**
- * What a sink is told at the end.
+ * What a sink receives at the end.
  *
  * @category Pump
  */
@@ -10,8 +10,8 @@ export interface Closing {
   /** What the source received and lost. */
   readonly stats: ListenStats;
   /**
-   * When the first batch was asked for and when the source ended, in nanoseconds since 1970 by this machine's clock, also if the
-   * source is a recording that was made at another time ({@linkcode Batch.recorded}). `undefined` if nobody knows: `pump` does.
+   * When the first batch was requested and when the source ended, in nanoseconds since 1970 by this machine's clock, even if the source is
+   * a recording that was made at another time ({@linkcode Batch.recorded}). `undefined` if not known: `pump` always passes it.
    */
   readonly period: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
 }
@@ -25,15 +25,15 @@ export interface Closing {
  * @category Pump
  */
 export interface Sink {
-  /** What it writes to, as messages name it: `"samples.pcapng"`, `"standard output"`. */
+  /** Name of what it writes to, for messages: `"samples.pcapng"`, `"standard output"`. */
   readonly name: string;
   /** Number of samples delivered completely. */
   readonly written: number;
   /** Number of samples left out because delivery could not keep up; 0 for sinks that make the source wait. */
   readonly skipped: number;
   /**
-   * Resolves when the sink can deliver nothing more: to `undefined` if whoever reads it has gone, which is no failure
-   * ("| head"), else to what went wrong.
+   * Resolves when the sink can deliver nothing more: to `undefined` if its reader has gone, which is no failure ("| head"), else to the
+   * error.
    */
   readonly ended: Promise<unknown>;
   /** Takes a batch. */
@@ -42,8 +42,8 @@ export interface Sink {
   full(): Promise<void> | undefined;
   /** Delivers everything taken so far. */
   flush(): Promise<void>;
-  /** Writes what a file ends with, delivers everything and lets go of what is open. */
+  /** Writes the end of a file, delivers everything and closes what is open. */
   close(closing: Closing): Promise<void>;
-  /** Lets go of what is open at once; what is not delivered never will be. */
+  /** Closes what is open at once; anything not delivered yet never will be. */
   abort(): void;
 }

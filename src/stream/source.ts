@@ -8,14 +8,14 @@ import type { ListenStats } from "./stats.ts";
  */
 export interface Source {
   /**
-   * The next batch, or `undefined` at the end. A promise only if there is something to wait for: while a queue is long,
-   * promises would cost more than reading it. The batch before is given back by asking.
+   * The next batch, or `undefined` at the end. A promise only if there is something to wait for: while a queue is long, promises would cost
+   * more than reading it. Asking for the next batch returns the previous one.
    */
   read(): Batch | undefined | Promise<Batch | undefined>;
-  /** Stops: what is queued already still comes, then the end. */
+  /** Stops: what is already queued is still returned, then the end. */
   end(): void;
   /** Stops at once: a waiting {@linkcode Source.read} resolves to the end. Idempotent. */
   close(): Promise<void>;
-  /** What was received and lost so far; still there after the end. */
+  /** What was received and lost so far; still available after the end. */
   stats(): ListenStats;
 }

@@ -6,6 +6,6 @@ import type { Batch } from "./batch.ts";
  * @category Pump
  */
 export interface Stage {
-  /** Calls `pick` with the index of each entry that goes on, in ascending order. */
+  /** Calls `pick` with the index of each entry that passes, in ascending order. */
   select(batch: Batch, pick: (i: number) => void): void;
 }

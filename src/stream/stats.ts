@@ -15,16 +15,16 @@ export interface GroupStats {
   readonly portId: number;
   /** Samples received. */
   readonly received: number;
-  /** Samples lost, as gaps in the sequence numbers show. */
+  /** Samples lost, according to gaps in the sequence numbers. */
   readonly lost: number;
   /** Samples received out of order; each was counted as lost until it arrived. */
   readonly late: number;
-  /** Samples whose number had arrived before. The kernel counts without a lock, so this happens on several processors. */
+  /** Samples whose number had arrived before. The kernel counts without a lock, so this happens on multiprocessor machines. */
   readonly duplicates: number;
-  /** How often the numbers began again: the group was deleted and created again, or the module or process restarted. */
+  /** How often the numbers restarted: the group was deleted and created again, or the module or process restarted. */
   readonly restarts: number;
   /**
-   * False if the producer numbers nothing (Open vSwitch, mlx5), or a filter in the kernel left out some of its samples
+   * False if the producer does not number samples (Open vSwitch, mlx5), or a filter in the kernel left out some of its samples
    * ({@linkcode ListenStats.filtered}): losses in this group show only in {@linkcode ListenStats.dropped}.
    */
   readonly numbered: boolean;
@@ -33,7 +33,7 @@ export interface GroupStats {
 }
 
 /**
- * What is known of the producers that are not listed, because there were too many.
+ * Totals of the producers that are not listed, because there were too many.
  *
  * @category Pump
  */
@@ -59,11 +59,11 @@ export interface ListenStats {
   /** Group events received. */
   readonly events: number;
   /**
-   * Samples that are certain to be lost. Nothing has to be added to it: {@linkcode ListenStats.gaps}, and of
-   * {@linkcode ListenStats.dropped} those messages that no gap accounts for.
+   * Samples that are certain to be lost. The complete figure: {@linkcode ListenStats.gaps}, plus those messages of {@linkcode
+   * ListenStats.dropped} that no gap accounts for.
    */
   readonly lost: number;
-  /** Samples missing by their sequence numbers. */
+  /** Samples missing according to the sequence numbers. */
   readonly gaps: number;
   /** Messages that the kernel dropped because the receive buffer was full. Most of them show as gaps too, as soon as a later sample arrives. */
   readonly dropped: number;
@@ -78,8 +78,8 @@ export interface ListenStats {
   /** Messages of kinds that this version does not know. */
   readonly unknown: number;
   /**
-   * Whether a filter in the kernel chose among the samples. Numbers that are missing then mean nothing: {@linkcode ListenStats.lost} is
-   * what the socket dropped of what the filter let through, and nothing is known of others.
+   * Whether a filter in the kernel chose among the samples. Gaps in the numbers then mean nothing: {@linkcode ListenStats.lost} is what the
+   * socket dropped of what the filter let through, and nothing is known of other losses.
    */
   readonly filtered: boolean;
   /** Size of the receive buffer in bytes that the kernel granted. */

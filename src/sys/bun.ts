@@ -42,7 +42,7 @@ import {
   type WindowSize,
 } from "./sys.ts";
 
-// bun:ffi has no types outside Bun: this is what is used of it.
+// bun:ffi has no types outside Bun: these are the parts in use.
 interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Memory, size: number): number;
@@ -80,7 +80,7 @@ interface Libc {
   __errno_location(): number;
 }
 
-// Byte counts are read as i32, for which nothing is allocated: Linux moves at most 0x7ffff000 bytes in a call.
+// Byte counts are read as i32, which needs no allocation: Linux moves at most 0x7ffff000 bytes in a call.
 const SYMBOLS = {
   // int socket(int domain, int type, int protocol)
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
@@ -197,7 +197,7 @@ class BunSys implements Sys {
   readonly #size = new Uint32Array(new ArrayBuffer(4));
   readonly #time = new BigInt64Array(new ArrayBuffer(8));
   readonly #tm = memory(TM_BYTES);
-  /** Of this thread; a Worker opens a backend of its own. */
+  /** Of this thread; a Worker opens its own backend. */
   readonly #errnoAddress: number;
 
   constructor(libc: Libc) {
@@ -377,7 +377,7 @@ class BunSys implements Sys {
   }
 
   /**
-   * Bun's own epoll tells when the socket is readable, and reads a datagram for it. It closes the socket on
+   * Bun's own epoll reports when the socket is readable, and reads a datagram to find out. It closes the socket on
    * any error, so the socket must not report ENOBUFS (NETLINK_NO_ENOBUFS).
    */
   async watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch> {
@@ -399,7 +399,7 @@ class BunSys implements Sys {
           close: () => {
             gone = true;
             whenClosed();
-            // Not by us: the reader will find the descriptor gone and say so.
+            // Not by us: the reader will find the descriptor gone and report it.
             if (!closed) ready();
           },
           error: () => {},
@@ -427,8 +427,8 @@ class BunSys implements Sys {
   }
 
   /**
-   * Turns -1 into the negative error number. It is read as the second argument, right behind the call: wherever a function of JavaScript is
-   * entered, the engine may stop to collect garbage, and its own system calls leave an error number too.
+   * Turns -1 into the negative error number. It is read in the second argument, right after the call: whenever a JavaScript function is
+   * entered, the engine may stop to collect garbage, and its own system calls set the error number too.
    */
   #ok(result: number, errno: number): number {
     return result < 0 ? -errno : result;

@@ -45,8 +45,8 @@ import {
 } from "./sys.ts";
 
 // Addresses are u64 and not "pointer": so no Deno.UnsafePointer is needed, which a grant that is limited to
-// libc does not include. A u64 wants a bigint: with a number the call leaves the fast path (20 ns become 300).
-// Byte counts are read as i32, for which nothing is allocated: Linux moves at most 0x7ffff000 bytes in a call.
+// libc does not include. A u64 requires a bigint: with a number the call leaves the fast path (20 ns become 300). Byte counts are read as
+// i32, which needs no allocation: Linux moves at most 0x7ffff000 bytes in a call.
 const SYMBOLS = {
   // int socket(int domain, int type, int protocol)
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
@@ -141,7 +141,7 @@ const SIGUSR1 = 10;
 const RTLD_DEFAULT = 0n;
 const EFD_NONBLOCK_CLOEXEC = 0x80800;
 
-/** Opens libc. Refused permission stays Deno's own error. */
+/** Opens libc. A refused permission stays Deno's own error. */
 export function openSys(): Sys {
   return new DenoSys(openLibc().symbols);
 }
@@ -160,13 +160,13 @@ function openLibc(): Library {
   throw new TypeError(`Cannot load the C library: none of ${paths.join(", ")} opens`, { cause: failure });
 }
 
-/** Asks for a permission as Deno's own calls do: libc could go around it. */
+/** Asks for a permission as Deno's own calls do, because libc could bypass it. */
 function request(name: "read" | "write", path: string): void {
   if (Deno.permissions.requestSync({ name, path }).state === "granted") return;
   throw new Deno.errors.NotCapable(`Requires ${name} access to ${JSON.stringify(path)}, run again with the --allow-${name} flag`);
 }
 
-/** Where libc may be, as far as the grant reaches. A grant for a path is for that spelling of it only. */
+/** Possible paths of libc that the grant covers. A grant for a path is only for that spelling of it. */
 function libcPaths(): string[] {
   const machine = Deno.build.arch;
   const loader = machine === "x86_64" ? "x86-64" : machine;
@@ -193,7 +193,7 @@ class DenoSys implements Sys {
   readonly #time = new BigInt64Array(1);
   readonly #tm = memory(TM_BYTES);
   readonly #errno = new Int32Array(1);
-  /** Of this thread; a Worker opens a backend of its own. */
+  /** Of this thread; a Worker opens its own backend. */
   readonly #errnoAddress: bigint;
   readonly #poller: Poller;
 
@@ -388,13 +388,13 @@ class DenoSys implements Sys {
   }
 
   /**
-   * Since 2.9.2 Deno opens a debugger on a TCP port at SIGUSR1, whoever listens (denoland/deno#35738): anybody who may connect to the
-   * loopback could then run code as us. So the signal gets another handler: alarm(3), a C function that may be called in one. It takes the
-   * signal's number for seconds, and so starts a timer that lasts long enough to be found, and taken back, here.
+   * Since 2.9.2 Deno opens a debugger on a TCP port at SIGUSR1, even if the program handles it (denoland/deno#35738): anybody who may
+   * connect to the loopback address could then run code as us. So the signal gets another handler: alarm(3), a C function that may be
+   * called in one. It takes the signal's number for seconds, and so starts a timer that runs long enough to be found, and cancelled, here.
    */
   takeUsr1(): () => boolean {
     const { dlsym, signal, alarm } = this.#libc;
-    // Deno sets its own handler once, for the first listener: the debugger's only adds to it later.
+    // Deno installs its own handler once, for the first listener: the debugger's is only added to it later.
     Deno.addSignalListener("SIGUSR1", () => {});
     const handler = dlsym?.(RTLD_DEFAULT, cPath("alarm")) || SIG_IGN;
     signal(SIGUSR1, handler);
@@ -417,8 +417,8 @@ class DenoSys implements Sys {
   }
 
   /**
-   * Turns -1 into the negative error number. It is read as the second argument, right behind the call: wherever a function of JavaScript is
-   * entered, V8 may stop to collect garbage or to take over compiled code, and its own system calls leave an error number too.
+   * Turns -1 into the negative error number. It is read in the second argument, right after the call: whenever a JavaScript function is
+   * entered, V8 may stop to collect garbage or to install compiled code, and its own system calls set the error number too.
    */
   #ok(result: number, _read: void): number {
     return result >= 0 ? result : -this.#errno[0]!;
@@ -433,13 +433,13 @@ class DenoSys implements Sys {
 class Poller {
   readonly #libc: Library["symbols"];
   readonly #eventfd: () => number;
-  /** Descriptors that somebody waits for now. */
+  /** Descriptors being waited for. */
   readonly #waiting = new Map<number, () => void>();
   readonly #count = memory(8);
   #watches = 0;
   #wakeup = -1;
   #polling: Promise<void> | undefined;
-  /** What happened since the last poll: the set in the kernel's hands is stale. */
+  /** Whether the set that the kernel is polling is stale. */
   #stale = false;
 
   constructor(libc: Library["symbols"], eventfd: () => number) {
@@ -467,7 +467,7 @@ class Poller {
 
   async #close(fd: number): Promise<void> {
     if (this.#waiting.delete(fd)) this.#change();
-    // The number may be given to another file as soon as it is closed: not while the kernel polls it.
+    // The number may be reused for another file as soon as it is closed, so not while the kernel polls it.
     while (this.#stale && this.#polling) await this.#polling;
     this.#libc.close(fd);
     this.#watches--;

@@ -2,9 +2,9 @@ import type { Sys } from "./sys.ts";
 
 let loaded: Promise<Sys> | undefined;
 
-/** Opens the backend of the runtime that this runs on, at the first call: importing the package does nothing. */
+/** Opens the backend of the present runtime, at the first call: importing the package does nothing. */
 export function loadSys(): Promise<Sys> {
-  // A refused permission may be granted before the next attempt: only success is kept.
+  // A refused permission may be granted before the next attempt, so only success is kept.
   return loaded ??= load().catch((error) => {
     loaded = undefined;
     throw error;

@@ -1,4 +1,4 @@
-/** C structs that both backends hand to libc, or get from it. */
+/** C structs that both backends pass to libc, or get from it. */
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { FileStatus, Memory, SignalAction, WindowSize } from "./sys.ts";
 
@@ -18,7 +18,7 @@ export function polledEvents(set: Memory): number {
   return viewOf(set).getInt16(6, LITTLE);
 }
 
-/** Whether a text can be a path at all: C would take it as ending at the first NUL. */
+/** Whether a text can be a path at all: for C it would end at the first NUL. */
 export function isPath(path: string): boolean {
   return path !== "" && !path.includes("\0");
 }
@@ -48,7 +48,7 @@ const KINDS: Readonly<Record<number, FileStatus["kind"]>> = {
   0o14: "socket",
 };
 
-/** What `struct statx` says, which is the same on every architecture. */
+/** Reads `struct statx`, which is the same on every architecture. */
 export function fileStatus(statx: Memory): FileStatus {
   const view = viewOf(statx);
   const device = `${view.getUint32(136, LITTLE)}:${view.getUint32(140, LITTLE)}`;
@@ -59,7 +59,7 @@ export function fileStatus(statx: Memory): FileStatus {
   };
 }
 
-/** The names in what getdents64(2) filled, but for the directory itself and the one above: `struct linux_dirent64`. */
+/** The names in the result of getdents64(2), except for the directory itself and its parent: `struct linux_dirent64`. */
 export function directoryNames(entries: Uint8Array): string[] {
   const view = viewOf(entries);
   const decoder = new TextDecoder();
@@ -75,7 +75,7 @@ export function directoryNames(entries: Uint8Array): string[] {
 /** `struct winsize` (include/uapi/asm-generic/termios.h): u16 rows, u16 columns, and the size in pixels. */
 export const WINSIZE_BYTES = 8;
 
-/** The size in `struct winsize`; a terminal that does not know it says 0. */
+/** The size in `struct winsize`; a terminal that does not know it reports 0. */
 export function windowSize(winsize: Memory): WindowSize | undefined {
   const view = viewOf(winsize);
   const [rows, columns] = [view.getUint16(0, LITTLE), view.getUint16(2, LITTLE)];
@@ -85,7 +85,7 @@ export function windowSize(winsize: Memory): WindowSize | undefined {
 /** `struct termios` of the kernel (include/uapi/asm-generic/termbits.h): four u32 of flags, u8 line discipline, 19 control characters. */
 export const TERMIOS_BYTES = 36;
 
-/** As much of `struct passwd` as is read: two pointers, u32 user id, u32 group id. */
+/** The part of `struct passwd` that is read: two pointers, u32 user id, u32 group id. */
 export const PASSWD_BYTES = 24;
 
 /** The ids in `struct passwd`. */
@@ -102,13 +102,13 @@ export function tmOffset(tm: Memory): number {
   return Number(viewOf(tm).getBigInt64(40, LITTLE));
 }
 
-/** More than `struct sigaction` has in any libc. */
+/** More than the size of `struct sigaction` in any libc. */
 export const SIGACTION_BYTES = 256;
 // include/uapi/asm-generic/signal-defs.h
 export const SIG_DFL = 0n;
 export const SIG_IGN = 1n;
 
-/** What `struct sigaction` says, which begins with the handler. */
+/** Reads `struct sigaction`, which begins with the handler. */
 export function signalAction(sigaction: Memory): SignalAction {
   const handler = viewOf(sigaction).getBigUint64(0, LITTLE);
   return handler === SIG_DFL ? "default" : handler === SIG_IGN ? "ignored" : "caught";

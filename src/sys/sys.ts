@@ -19,7 +19,7 @@ export const SO_MEMINFO = 55;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 
-// include/uapi/asm-generic/fcntl.h: those that are the same on every architecture.
+// include/uapi/asm-generic/fcntl.h: the flags that are the same on every architecture.
 export const O_RDONLY = 0;
 export const O_WRONLY = 1;
 export const O_RDWR = 2;
@@ -30,7 +30,7 @@ export const O_TRUNC = 0x200;
 export const O_APPEND = 0x400;
 export const O_NONBLOCK = 0x800;
 export const O_CLOEXEC = 0x80000;
-/** Opens no file, only the name of one: to find out what it is. */
+/** Opens only the name of a file, to find out what it is. */
 export const O_PATH = 0x200000;
 
 // include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: not in every libc.
@@ -91,10 +91,10 @@ export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 
-/** Memory that is handed to the kernel: it has a buffer of its own and never moves. */
+/** Memory that is passed to the kernel: it has its own buffer and never moves. */
 export type Memory = Uint8Array<ArrayBuffer>;
 
-/** Tells when a descriptor can be read. It owns the descriptor: closing the watch closes it. */
+/** Reports when a descriptor can be read. It owns the descriptor: closing the watch closes it. */
 export interface Watch {
   /** Asks for one call of the watch's `ready` as soon as there is something to read. */
   wait(): void;
@@ -102,10 +102,10 @@ export interface Watch {
   close(): Promise<void>;
 }
 
-/** What happens when a signal arrives: its default, nothing, or a call of a handler. */
+/** What happens when a signal arrives: its default action, nothing, or a call of a handler. */
 export type SignalAction = "default" | "ignored" | "caught";
 
-/** How large a terminal is, in characters. */
+/** The size of a terminal, in characters. */
 export interface WindowSize {
   /** Characters in a line. */
   readonly columns: number;
@@ -115,9 +115,9 @@ export interface WindowSize {
 
 /** What an open descriptor is. */
 export interface FileStatus {
-  /** Which kind of file. */
+  /** The kind of file. */
   readonly kind: "file" | "directory" | "fifo" | "socket" | "character device" | "block device" | "other";
-  /** Device and inode: equal for two descriptors of one file, by whatever name it was opened. */
+  /** Device and inode: equal for two descriptors of one file, whatever name it was opened by. */
   readonly identity: string;
   /** Size in bytes; 0 for what has none. */
   readonly size: number;
@@ -125,11 +125,10 @@ export interface FileStatus {
 
 /** The system calls that this package needs. A call that fails returns the negative error number. */
 export interface Sys {
-  /** Which runtime is below. */
+  /** The runtime. */
   readonly runtime: "deno" | "bun" | "fake";
   /**
-   * True where the runtime itself reads one datagram to find out that there are any. `ready` gets it, but
-   * without its control messages.
+   * Whether the runtime itself reads one datagram to find out that there are any. `ready` gets it, but without its control messages.
    */
   readonly readsFirst: boolean;
   /** socket(2) */
@@ -162,7 +161,7 @@ export interface Sys {
   /** getdents64(2): fills `into` with entries of an open directory and returns how many bytes were filled; 0 at the end. */
   getdents64(fd: number, into: Memory): number;
   /**
-   * open(2) of what is open already, through /proc/self/fd: another file description, with flags of its own. Asks for no permission, since it
+   * open(2) of what is open already, through /proc/self/fd: another file description, with its own flags. Asks for no permission, since it
    * gives access to nothing new.
    */
   reopen(fd: number, flags: number): number;
@@ -171,33 +170,33 @@ export interface Sys {
    * to nothing new.
    */
   openNetns(): number;
-  /** setns(2), of this thread: it is in the namespace that `fd` is, which must be of the kind `type`, CLONE_NEW*. */
+  /** setns(2), of this thread: it enters the namespace that `fd` refers to, which must be of the kind `type`, CLONE_NEW*. */
   setns(fd: number, type: number): number;
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
   /** unlink(2). On Deno it asks for the permission to write `path` first. */
   unlink(path: string): number;
-  /** poll(2) without waiting: those of `events`, POLLERR, POLLHUP and POLLNVAL that hold now; 0 if none does. */
+  /** poll(2) without waiting: returns which of `events`, POLLERR, POLLHUP and POLLNVAL are set now. */
   poll(fd: number, events: number): number;
-  /** lseek(2) to where it is: whether this is a file, in which a write of any size goes through at once. */
+  /** lseek(2) to the current position: whether this is a file, which takes a write of any size at once. */
   seekable(fd: number): boolean;
   /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */
   readlink(path: Memory, into: Memory): number;
   /** bpf(2) */
   bpf(command: number, attributes: Memory): number;
-  /** getpwnam(3): the user and group ids of a user; `undefined` where there is none. `name` ends with NUL. */
+  /** getpwnam(3): the user and group ids of a user; `undefined` if there is none. `name` ends with NUL. */
   getpwnam(name: Memory): { uid: number; gid: number } | undefined;
   /** localtime_r(3): how many seconds local time is ahead of UTC at a time, given in seconds since 1970. The C library reads TZ and /etc/localtime. */
   utcOffset(seconds: number): number;
-  /** ioctl(2) with TIOCGWINSZ: the size of the terminal that is open as `fd`; `undefined` if it is none, or does not say. */
+  /** ioctl(2) with TIOCGWINSZ: the size of the terminal `fd`; `undefined` if it is not a terminal, or does not report it. */
   windowSize(fd: number): WindowSize | undefined;
-  /** ioctl(2) with TCGETS: what a terminal does with what is typed, `struct termios`; `undefined` if it is none. */
+  /** ioctl(2) with TCGETS: the mode of a terminal, `struct termios`; `undefined` if it is not a terminal. */
   terminalMode(fd: number): Memory | undefined;
-  /** ioctl(2) with TCSETS: sets that, at once. */
+  /** ioctl(2) with TCSETS: sets the mode, at once. */
   setTerminalMode(fd: number, mode: Memory): number;
-  /** getenv(3): what the user has said about the terminal in a variable of the environment. */
+  /** getenv(3): an environment variable about the terminal. */
   environment(name: "NO_COLOR" | "TERM"): string | undefined;
-  /** initgroups(3): takes the supplementary groups of a user. */
+  /** initgroups(3): sets the supplementary groups to those of a user. */
   initgroups(name: Memory, gid: number): number;
   /** setresgid(2), on all threads */
   setresgid(real: number, effective: number, saved: number): number;
@@ -209,19 +208,19 @@ export interface Sys {
   capset(header: Memory, data: Memory): number;
   /** geteuid(2) */
   geteuid(): number;
-  /** sigaction(2), which changes nothing: what a signal does now; the negative error number if there is no such signal. */
+  /** sigaction(2) without a change: the present action of a signal; the negative error number if there is no such signal. */
   signalAction(signal: number): SignalAction | number;
   /**
-   * Takes SIGUSR1 away from a runtime that opens a debugger at it. Returns what tells whether the signal has come since it was asked
-   * last; `undefined` if the runtime leaves the signal to whoever listens.
+   * Takes SIGUSR1 away from a runtime that opens a debugger at it. Returns a function that tells whether the signal has arrived since its
+   * last call; `undefined` if the runtime leaves the signal to the program.
    */
   takeUsr1(): (() => boolean) | undefined;
   /** signal(2) with SIG_DFL, then raise(3). Returns only if that does not end the process. */
   raiseDefault(signal: number): number;
-  /** Where `memory` lies. The caller keeps it alive for as long as the kernel may use the address. */
+  /** The address of `memory`. The caller keeps it alive for as long as the kernel may use the address. */
   addressOf(memory: Memory): bigint;
   /**
-   * Watches a descriptor and takes it over; where that fails it stays the caller's. `ready` is called once for each `wait()`; where the runtime
+   * Watches a descriptor and takes it over; if that fails it stays the caller's. `ready` is called once for each `wait()`; if the runtime
    * {@linkcode Sys.readsFirst}, with the datagram that it read, valid during the call.
    */
   watch(fd: number, ready: (first?: Uint8Array) => void): Promise<Watch>;

@@ -1,5 +1,5 @@
 /**
- * Actions of any kind: the list inside a filter, and the messages about actions that exist by themselves.
+ * Actions of any kind: the list inside a filter, and the messages about actions that exist on their own.
  * Source: include/uapi/linux/pkt_cls.h, include/uapi/linux/rtnetlink.h (struct tcamsg), net/sched/act_api.c.
  */
 import { ArgumentError, DecodeError } from "../errors.ts";
@@ -58,14 +58,14 @@ const TCA_ROOT_FLAGS = 2;
 const TCA_ROOT_COUNT = 3;
 const TCA_ROOT_TIME_DELTA = 4;
 
-/** Asks a dump for as many actions in a message as fit, instead of 32 in all. */
+/** Asks a dump for as many actions per message as fit, instead of 32 in total. */
 const TCA_ACT_FLAG_LARGE_DUMP_ON = 1;
 
 /** The size of `struct tcamsg`: u8 family, and padding. */
 export const TCAMSG_SIZE = 4;
 /** The longest cookie, `TC_COOKIE_MAX_SIZE`. */
 export const TC_COOKIE_MAX_SIZE = 16;
-/** The most actions that a filter or a request holds. */
+/** Maximum number of actions in a filter or a request. */
 export const TCA_ACT_MAX_PRIO = 32;
 
 /**
@@ -84,35 +84,35 @@ export interface Action {
   readonly gact: GactAction | undefined;
   /** The attributes of any other kind, not decoded. */
   readonly options: Uint8Array | undefined;
-  /** The number of the action; dumps that leave out the options give it. */
+  /** The index of the action, in dumps that leave out the options. */
   readonly index: number | undefined;
-  /** Up to 16 bytes that whoever made it left there; they come with every sample since Linux 6.11. */
+  /** Up to 16 bytes set by its creator; part of every sample since Linux 6.11. */
   readonly cookie: Uint8Array | undefined;
   /** Counters. */
   readonly stats: Stats | undefined;
   /** TCA_ACT_FLAGS_*. */
   readonly flags: Bitfield32 | undefined;
-  /** TCA_ACT_HW_STATS_*: the counters that were asked of hardware. */
+  /** TCA_ACT_HW_STATS_*: the counters requested from hardware. */
   readonly hardwareStats: Bitfield32 | undefined;
-  /** TCA_ACT_HW_STATS_*: the counters that hardware gives. */
+  /** TCA_ACT_HW_STATS_*: the counters that hardware provides. */
   readonly usedHardwareStats: Bitfield32 | undefined;
-  /** On how many devices hardware does the action. */
+  /** On how many devices hardware performs the action. */
   readonly inHardwareCount: number | undefined;
   /** What else the kernel sent. */
   readonly unknown: readonly UnknownAttribute[];
 }
 
 /**
- * A sample action to be made, or to be shared by its index.
+ * A sample action to create, or to share by its index.
  *
  * @category Sampling
  */
 export interface ActionSpec {
   /** The action itself. */
   sample: SampleActionSpec;
-  /** Up to 16 bytes to be found again by. A replace without a cookie keeps the old one. */
+  /** Up to 16 bytes of identification. A replace without a cookie keeps the old one. */
   cookie?: Uint8Array | undefined;
-  /** The counters to ask of hardware. */
+  /** The counters to request from hardware. */
   hardwareStats?: "immediate" | "delayed" | "disabled" | undefined;
   /** Count in one place instead of on each CPU. */
   noPerCpuStats?: boolean | undefined;
@@ -124,9 +124,9 @@ export interface ActionSpec {
 
 /** A message about actions. */
 export interface ActionMessage {
-  /** How many actions the message of a dump holds; `undefined` in the answer to a get. */
+  /** Number of actions in the message of a dump; `undefined` in the answer to a get. */
   readonly count: number | undefined;
-  /** The actions, or in the answer to a flush the kind that went. */
+  /** The actions, or in the answer to a flush the kind that was removed. */
   readonly actions: readonly Action[];
   /** What else the kernel sent. */
   readonly unknown: readonly UnknownAttribute[];
@@ -157,7 +157,7 @@ function readAction(order: number, attr: AttrReader): Action {
         kind = attr.string();
         break;
       case TCA_ACT_OPTIONS:
-        // Nothing promises that the kind comes first.
+        // Nothing guarantees that the kind comes first.
         body = attr.nested();
         options = attr.bytes();
         break;
@@ -250,7 +250,7 @@ const CHANGE_FLAGS = {
   replace: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE,
 } as const;
 
-/** A request that makes actions which no filter holds yet, or changes those with the same index. */
+/** A request that creates actions which no filter uses yet, or changes those with the same index. */
 export function encodeActions(change: "add" | "replace", actions: readonly ActionSpec[]): Uint8Array<ArrayBuffer> {
   return encodeMessage({ type: RTM_NEWACTION, flags: CHANGE_FLAGS[change] }, memory(TCAMSG_SIZE), (writer) => {
     writeActions(writer, TCA_ROOT_TAB, actions);
@@ -265,7 +265,7 @@ export function encodeActionsByIndex(what: "get" | "delete", indexes: readonly n
       indexes.forEach((index, i) => {
         writer.nest(i + 1, () => {
           writer.string(TCA_ACT_KIND, "sample");
-          // Without an index the kernel answers with its own sentence about it.
+          // Without an index the kernel answers with its own message about it.
           writer.u32(TCA_ACT_INDEX, index === 0 ? undefined : index);
         });
       });
@@ -273,12 +273,12 @@ export function encodeActionsByIndex(what: "get" | "delete", indexes: readonly n
   });
 }
 
-/** A request for all sample actions, more than 32 too; `usedWithinMs` leaves out those that no packet came to for longer. */
+/** A request for all sample actions, more than 32 too; `usedWithinMs` leaves out those that no packet has reached for longer. */
 export function encodeActionDump(usedWithinMs?: number): Uint8Array<ArrayBuffer> {
   return encodeWholeKind({ type: RTM_GETACTION, flags: NLM_F_REQUEST | NLM_F_DUMP }, usedWithinMs);
 }
 
-/** A request for the removal of all sample actions that no filter holds. */
+/** A request for the removal of all sample actions that no filter uses. */
 export function encodeActionFlush(): Uint8Array<ArrayBuffer> {
   return encodeWholeKind({ type: RTM_DELACTION, flags: NLM_F_REQUEST | NLM_F_ACK | NLM_F_ROOT });
 }

@@ -1,7 +1,6 @@
 /**
- * The classifier `bpf`: a program decides which packets match and, with direct action, what becomes of them. Filters without are written
- * here, with a program of classic BPF.
- * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_bpf.c.
+ * The classifier `bpf`: a program decides which packets match and, with direct action, what happens to them. Only filters without direct
+ * action are written here, with a classic BPF program. Source: include/uapi/linux/pkt_cls.h, net/sched/cls_bpf.c.
  */
 import { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
@@ -23,7 +22,7 @@ const BPF_RET = 0x06;
 const BPF_RVAL_MASK = 0x18;
 const SOCK_FILTER_SIZE = 8;
 
-/** What the kernel tells of a `bpf` filter beside its actions. */
+/** The kernel's description of a `bpf` filter besides its actions. */
 export interface BpfClassifier {
   /** The class that packets are put into. */
   readonly classId: number | undefined;
@@ -35,17 +34,17 @@ export interface BpfClassifier {
   readonly program: Uint8Array | undefined;
   /** Every result that a classic program can have; `undefined` for an eBPF program or a computed result. */
   readonly results: ReadonlySet<number> | undefined;
-  /** Whether there is more than that and the actions, as of an eBPF program or the old way to police. */
+  /** Whether there is more than that and the actions, such as an eBPF program or old-style policing. */
   readonly more: boolean;
 }
 
-/** A bpf filter to be made. */
+/** A bpf filter to create. */
 export interface BpfSpec {
   /** The kind of classifier. */
   kind: "bpf";
   /** The class to put packets into. */
   classId?: number | undefined;
-  /** A program of classic BPF: `struct sock_filter`, 8 bytes an instruction. A result other than 0 is a match. */
+  /** A classic BPF program: `struct sock_filter`, 8 bytes per instruction. A result other than 0 is a match. */
   program: Uint8Array;
   /** TCA_CLS_FLAGS_SKIP_HW or TCA_CLS_FLAGS_SKIP_SW. */
   flags?: number | undefined;

@@ -1,4 +1,4 @@
-/** What becomes of a packet after an action: TC_ACT_*, include/uapi/linux/pkt_cls.h. */
+/** What happens to a packet after an action: TC_ACT_*, include/uapi/linux/pkt_cls.h. */
 import { ArgumentError } from "../errors.ts";
 
 // include/uapi/linux/pkt_cls.h
@@ -12,9 +12,9 @@ const TC_ACT_QUEUED = 5;
 const TC_ACT_REPEAT = 6;
 const TC_ACT_REDIRECT = 7;
 const TC_ACT_TRAP = 8;
-/** Or-ed to how many actions of the list are skipped. */
+/** ORed with the number of actions in the list to skip. */
 const TC_ACT_JUMP = 0x10000000;
-/** Or-ed to the chain in which classification continues. */
+/** ORed with the chain in which classification continues. */
 const TC_ACT_GOTO_CHAIN = 0x20000000;
 /** The bits of the number that goes with {@linkcode TC_ACT_JUMP} and {@linkcode TC_ACT_GOTO_CHAIN}. */
 export const TC_ACT_EXT_VAL_MASK = 0x0fffffff;
@@ -61,7 +61,7 @@ export type Control =
     readonly jump: number;
   }
   | {
-    /** The chain to go on in. */
+    /** The chain to continue in. */
     readonly gotoChain: number;
   }
   | {

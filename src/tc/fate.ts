@@ -1,5 +1,5 @@
 /**
- * What becomes of the packets that a filter matches: whether the next filter sees them, and which of its actions do.
+ * What happens to the packets that a filter matches: whether the next filter sees them, and which of its actions do.
  * Sources: `__tcf_classify` and `tcf_exts_exec` in net/sched/cls_api.c, `tcf_action_exec` in net/sched/act_api.c,
  * `cls_bpf_exec_opcode` in net/sched/cls_bpf.c.
  */
@@ -11,9 +11,9 @@ import { type Control, decodeControl, TC_ACT_OK } from "./control.ts";
 import { actionsOf, type Filter, knowsActionsOf } from "./filter.ts";
 import { TCA_U32_POLICE } from "./u32.ts";
 
-/** What may become of a packet: everything that is set is possible, for this packet or another. */
+/** What may happen to a packet: everything that is set is possible, for this packet or another. */
 export interface Fate {
-  /** The next filter sees it. */
+  /** Whether the next filter sees it. */
   readonly next: boolean;
   /** Classification ends, and the packet goes on. */
   readonly accepted: boolean;
@@ -37,14 +37,14 @@ export interface Course {
   readonly sometimes: ReadonlySet<number>;
 }
 
-/** What may become of the packets that a filter matches. */
+/** What may happen to the packets that a filter matches. */
 export function fateOf(filter: Filter): Fate {
   const { classifier, kind } = filter;
   if (!classifier) return NEXT;
   if (classifier.kind === "u32") {
     // What is not terminal leads to filters that are listed by themselves; a hash table matches nothing.
     if (!isTerminal(filter)) return NEXT;
-    // The old way to police: whether the packet is accepted depends on the rate.
+    // Old-style policing: whether the packet is accepted depends on the rate.
     if (classifier.unknown.some(({ type }) => type === TCA_U32_POLICE)) return UNKNOWN;
   }
   if (classifier.kind === "other") {
@@ -119,7 +119,7 @@ class Walk implements Course {
 
   visit(place: number, always: boolean): void {
     const action = this.#actions[place];
-    // Behind the last action, and in a circle: the kernel gives up and accepts the packet.
+    // After the last action, and in a loop: the kernel gives up and accepts the packet.
     if (!action || this.#path.has(place)) return this.#accept(action ? { jump: place } : this.#actions.length > 0 ? "pipe" : "pass");
     this.sometimes.add(place);
     if (always) this.always.add(place);
@@ -148,7 +148,7 @@ class Walk implements Course {
       case "repeat":
         return this.#accept(control);
       case "reclassify":
-        // From the first filter again. A packet that is as it was comes here again, until the kernel drops it.
+        // From the first filter again. An unchanged packet comes here again, until the kernel drops it.
         if ([...this.sometimes].some((place) => !LEAVES_ALONE.has(this.#actions[place]!.kind))) this.#unknown = true;
         else this.#take(control);
         return;
@@ -163,7 +163,7 @@ class Walk implements Course {
       this.#chains.add(control.gotoChain);
       this.#controls.push(control);
     } else if ("jump" in control) {
-      // To this place of the list, counted from its beginning; a place that is not there ends it.
+      // To this position in the list, counted from its beginning; a position that does not exist ends it.
       if (control.jump === 0 || control.jump >= this.#actions.length) this.#accept(control);
       else this.visit(control.jump, always);
     } else if (control.value < 0) {
@@ -213,14 +213,14 @@ const TCA_GATE_PARMS = 2;
 const TCA_POLICE_TBF = 1;
 const TCA_POLICE_RESULT = 5;
 
-/** What may become of a packet after an action; `undefined` for an action that is not known, or that a program decides. */
+/** What may happen to a packet after an action; `undefined` if the action is not known, or a program decides. */
 function controlsOf(action: Action): readonly Control[] | undefined {
   const { kind, sample, gact, options } = action;
   if (sample) return [sample.control];
   if (gact) return gact.probability?.type ? [gact.control, gact.probability.control] : [gact.control];
   if (!options) return undefined;
   if (kind === "police") return policeControls(options);
-  // A gate that is closed drops.
+  // A closed gate drops packets.
   if (kind === "gate") return withControl(options, [TCA_GATE_PARMS])?.concat("drop");
   const at = Object.hasOwn(PARAMETERS, kind) ? PARAMETERS[kind] : undefined;
   return at && withControl(options, at);
@@ -233,7 +233,7 @@ function withControl(options: Uint8Array, types: readonly number[]): Control[] |
   return undefined;
 }
 
-/** Within the rate the result, which is TC_ACT_OK where it is not said; above it the action of `struct tc_police`: u32 index, i32 action. */
+/** Within the rate the result, by default TC_ACT_OK; above it the action of `struct tc_police`: u32 index, i32 action. */
 function policeControls(options: Uint8Array): Control[] | undefined {
   let within = TC_ACT_OK;
   let above: number | undefined;

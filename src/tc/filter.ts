@@ -28,20 +28,20 @@ import {
 } from "./tcmsg.ts";
 import { readU32, type U32, type U32Spec, writeU32 } from "./u32.ts";
 
-/** What a filter of a kind that this package does not decode has. */
+/** The contents of a filter of a kind that this package does not decode. */
 export interface OtherClassifier {
   /** Always `"other"`: the kind itself is in {@linkcode Filter.kind}. */
   readonly kind: "other";
   /** The attributes inside TCA_OPTIONS. */
   readonly bytes: Uint8Array;
-  /** What is done with the packets, in order; `undefined` if it is not known which attribute they are. */
+  /** What is done with the packets, in order; `undefined` if the attribute for the actions is not known. */
   readonly actions: readonly Action[] | undefined;
 }
 
 // include/uapi/linux/pkt_cls.h: TCA_BASIC_ACT, TCA_BPF_ACT and so on, of kinds that are not decoded otherwise.
 const ACTIONS_OF_KIND: Readonly<Record<string, number>> = { basic: 3, bpf: 1, cgroup: 1, flow: 9, fw: 4, route: 6 };
 
-/** Whether it is known where the actions of filters of this kind stand: a filter without them has none then. */
+/** Whether the attribute for the actions of this kind of filter is known: a filter without it then has none. */
 export function knowsActionsOf(kind: string): boolean {
   return kind === "matchall" || kind === "flower" || kind === "u32" || Object.hasOwn(ACTIONS_OF_KIND, kind);
 }
@@ -52,7 +52,7 @@ export interface Filter {
   readonly ifindex: number;
   /** The filter's own number among those with its preference; 0 for the entry that represents all of them. */
   readonly handle: number;
-  /** Where it hangs: {@linkcode TC_H_CLSACT_INGRESS}, {@linkcode TC_H_CLSACT_EGRESS} or a qdisc. */
+  /** Where it is attached: {@linkcode TC_H_CLSACT_INGRESS}, {@linkcode TC_H_CLSACT_EGRESS} or a qdisc. */
   readonly parent: number;
   /** Lower ones come first. */
   readonly preference: number;
@@ -62,17 +62,17 @@ export interface Filter {
   readonly kind: string;
   /** The chain it is in. */
   readonly chain: number | undefined;
-  /** What the classifier has; `undefined` in the entry that represents a preference. */
+  /** The classifier's contents; `undefined` in the entry that represents a preference. */
   readonly classifier: Matchall | Flower | U32 | OtherClassifier | undefined;
   /** What else the kernel sent. */
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** Which filter is meant. */
+/** Identifies a filter. */
 export interface FilterKey {
   /** The device. */
   ifindex: number;
-  /** Where it hangs. */
+  /** Where it is attached. */
   parent: number;
   /** 0 or none lets the kernel choose one, or means all of them in a delete. */
   preference?: number | undefined;
@@ -86,7 +86,7 @@ export interface FilterKey {
   kind?: string | undefined;
 }
 
-/** What a filter is to match, and to do. */
+/** What a filter matches, and does. */
 export type ClassifierSpec = MatchallSpec | FlowerSpec | U32Spec | BpfSpec;
 
 /** A request that changes a filter. Without a classifier only the key is sent, which is enough for a delete. */
@@ -141,7 +141,7 @@ export function decodeFilter(message: Message): Filter {
         kind = attr.string();
         break;
       case TCA_OPTIONS:
-        // Nothing promises that the kind comes first.
+        // Nothing guarantees that the kind comes first.
         options = attr.nested();
         bytes = attr.bytes();
         break;
@@ -182,9 +182,9 @@ export function actionsOf(filter: Filter): NonNullable<Matchall["actions"]> {
   return classifier?.actions ?? [];
 }
 
-/** TCA_CLS_FLAGS_* of a filter, 0 where its kind has none. */
+/** TCA_CLS_FLAGS_* of a filter, 0 if its kind has none. */
 export function classifierFlags({ kind, classifier }: Filter): number {
-  // Those of a bpf filter are among what is not decoded.
+  // Those of a bpf filter are not decoded.
   if (classifier?.kind === "other") return kind === "bpf" ? readBpf(classifier.bytes).flags : 0;
   return classifier?.flags ?? 0;
 }

@@ -1,5 +1,5 @@
 /**
- * The classifier `flower`: header fields by name. It knows more keys than these; others are kept as they come.
+ * The classifier `flower`: header fields by name. It has more keys than these; others are kept undecoded.
  * Source: include/uapi/linux/pkt_cls.h, net/sched/cls_flower.c.
  */
 import { ArgumentError } from "../errors.ts";
@@ -80,7 +80,7 @@ const TCA_FLOWER_KEY_PORT_DST_MIN = 89;
 const TCA_FLOWER_KEY_PORT_DST_MAX = 90;
 const TCA_FLOWER_KEY_NUM_OF_VLANS = 102;
 
-/** A number, and which bits of it are meant. */
+/** A number, and the mask of its bits that count. */
 export interface MaskedNumber {
   /** The number. */
   readonly value: number;
@@ -96,11 +96,11 @@ export interface PortRange {
   readonly to: number;
 }
 
-/** The header fields that have to match, all of them. A field that is absent matches anything. */
+/** The header fields that must all match. An absent field matches anything. */
 export interface FlowerKeys {
-  /** The device that packets have to come from. */
+  /** The device that packets must come from. */
   inputDevice?: string | undefined;
-  /** How many VLAN tags. */
+  /** Number of VLAN tags. */
   vlanCount?: number | undefined;
   /** The outer VLAN's number. */
   vlanId?: number | undefined;
@@ -118,7 +118,7 @@ export interface FlowerKeys {
   destinationMac?: MaskedAddress | undefined;
   /** The Ethernet source. */
   sourceMac?: MaskedAddress | undefined;
-  /** The EtherType; a request says the filter's protocol here, an answer the innermost EtherType. */
+  /** The EtherType: in a request the filter's protocol, in an answer the innermost EtherType. */
   etherType?: number | undefined;
   /** The IP protocol, IPPROTO_*. */
   ipProtocol?: number | undefined;
@@ -158,7 +158,7 @@ export interface FlowerKeys {
   arpTargetMac?: MaskedAddress | undefined;
 }
 
-/** What a flower filter has, as the kernel describes it. */
+/** A flower filter as the kernel describes it. */
 export interface Flower {
   /** The kind of classifier. */
   readonly kind: "flower";
@@ -168,21 +168,21 @@ export interface Flower {
   readonly keys: Readonly<FlowerKeys>;
   /** TCA_CLS_FLAGS_*. */
   readonly flags: number | undefined;
-  /** On how many devices hardware does the matching. */
+  /** On how many devices hardware performs the matching. */
   readonly inHardwareCount: number | undefined;
   /** What is done with the packets, in order. */
   readonly actions: readonly Action[] | undefined;
-  /** What else the kernel sent: keys that are not in {@linkcode FlowerKeys} among it. */
+  /** What else the kernel sent, including keys that are not in {@linkcode FlowerKeys}. */
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** A flower filter to be made. */
+/** A flower filter to create. */
 export interface FlowerSpec {
   /** The kind of classifier. */
   kind: "flower";
   /** The class to put packets into. */
   classId?: number | undefined;
-  /** What to match; nothing matches everything. */
+  /** What to match; empty matches everything. */
   keys?: Readonly<FlowerKeys> | undefined;
   /** TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE. */
   flags?: number | undefined;
@@ -239,7 +239,7 @@ export function readFlower(attr: AttrReader): Flower {
       case "address": {
         const address = values.get(key.type);
         if (!address) break;
-        // A key and its mask come together; if the mask is missing the whole address is meant.
+        // A key and its mask come together; without a mask the whole address counts.
         const mask = values.get(key.mask) ?? new Uint8Array(address.length).fill(0xff);
         if (address.length !== key.size || mask.length !== key.size) {
           unknown.push({ type: key.type, value: address }, { type: key.mask, value: mask });

@@ -1,5 +1,5 @@
 /**
- * The action `gact`, which only decides: people put it after `sample` to end a chain, so lists show it.
+ * The action `gact`, which only decides: it is often put after `sample` to end classification, so lists show it.
  * Source: include/uapi/linux/tc_act/tc_gact.h, net/sched/act_gact.c.
  */
 import type { AttrReader } from "../wire/attr_reader.ts";
@@ -24,7 +24,7 @@ export interface GactProbability {
   readonly type: number;
   /** N of "1 in N packets". */
   readonly value: number;
-  /** What becomes of it. */
+  /** What happens to it. */
   readonly control: Control;
 }
 

@@ -14,7 +14,7 @@ const TCA_MATCHALL_FLAGS = 3;
 const TCA_MATCHALL_PCNT = 4;
 const TCA_MATCHALL_PAD = 5;
 
-/** What a matchall filter has, as the kernel describes it. */
+/** A matchall filter as the kernel describes it. */
 export interface Matchall {
   /** The kind of classifier. */
   readonly kind: "matchall";
@@ -22,7 +22,7 @@ export interface Matchall {
   readonly classId: number | undefined;
   /** TCA_CLS_FLAGS_*. */
   readonly flags: number | undefined;
-  /** How many packets came to the filter. */
+  /** How many packets reached the filter. */
   readonly hits: bigint | undefined;
   /** What is done with the packets, in order. */
   readonly actions: readonly Action[] | undefined;
@@ -30,7 +30,7 @@ export interface Matchall {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** A matchall filter to be made. */
+/** A matchall filter to create. */
 export interface MatchallSpec {
   /** The kind of classifier. */
   kind: "matchall";

@@ -1,4 +1,4 @@
-/** Which packets two filters have in common, as far as what they match tells. */
+/** Which packets two filters have in common, as far as their conditions show. */
 import { AttrReader } from "../wire/attr_reader.ts";
 import { LITTLE } from "../wire/native.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
@@ -15,14 +15,14 @@ export type Overlap = "all" | "some" | "none";
 const TCA_BASIC_EMATCHES = 2;
 const TCA_EMATCH_TREE_HDR = 1;
 
-/** How many of the packets that `mine` matches `other` matches too. `"some"` is also what is not known. */
+/** How many of the packets that `mine` matches `other` matches too. `"some"` if that is not known. */
 export function overlap(other: Filter, mine: Filter): Overlap {
   if (other.protocol !== ETH_P_ALL && mine.protocol !== ETH_P_ALL && other.protocol !== mine.protocol) return "none";
   const matched = matches(other, mine);
   return matched === "all" && other.protocol !== ETH_P_ALL && other.protocol !== mine.protocol ? "some" : matched;
 }
 
-/** The same of packets of the right protocol. */
+/** The same for packets of the right protocol. */
 function matches(other: Filter, mine: Filter): Overlap {
   const { classifier, kind } = other;
   if (!classifier) return "none";
@@ -35,7 +35,7 @@ function matches(other: Filter, mine: Filter): Overlap {
     case "u32": {
       const { selector, divisor, link, mark, inputDevice, hash = 0x80000000 } = classifier;
       if (divisor !== undefined) return "none";
-      // Only tables from 0x800 on are looked into by themselves, others from a filter that links to them.
+      // Only tables from 0x800 on are searched on their own, others through a filter that links to them.
       const anything = selector?.keys.every(({ mask }) => mask === 0) && selector.flags & TC_U32_TERMINAL;
       return anything && link === undefined && !mark && inputDevice === undefined && hash >>> 20 >= 0x800 ? "all" : "some";
     }
@@ -47,7 +47,7 @@ function matches(other: Filter, mine: Filter): Overlap {
 
 function bpfOverlap(options: Uint8Array, mine: Filter): Overlap {
   const { directAction, results, program } = readBpf(options);
-  // With direct action every packet gets a result, and that is what decides.
+  // With direct action every packet gets a result, which decides.
   if (directAction) return "all";
   if (!results || results.size === 0) return "some";
   if (!results.has(0)) return "all";
@@ -86,7 +86,7 @@ function flowerOverlap(other: Readonly<FlowerKeys>, mine: Readonly<FlowerKeys>, 
 
 type KeyValue = NonNullable<FlowerKeys[keyof FlowerKeys]>;
 
-/** How many of the values that `mine` stands for `other` stands for too; both are of the same key. */
+/** How many of the values that `mine` covers `other` covers too; both belong to the same key. */
 function keyOverlap(other: KeyValue, mine: KeyValue): Overlap {
   if (isRange(other) && isRange(mine)) {
     if (other.to < mine.from || mine.to < other.from) return "none";

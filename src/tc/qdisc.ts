@@ -1,5 +1,5 @@
 /**
- * The two qdiscs that have nothing to queue and exist to carry filters: `clsact` and `ingress`.
+ * The two qdiscs that queue nothing and exist only to carry filters: `clsact` and `ingress`.
  * Source: net/sched/sch_ingress.c, net/sched/sch_api.c.
  */
 import { AttrReader } from "../wire/attr_reader.ts";
@@ -32,17 +32,17 @@ export interface Qdisc {
   readonly ifindex: number;
   /** The qdisc's own number; `ffff:` (0xffff0000) for clsact and ingress. */
   readonly handle: number;
-  /** Where it hangs; {@linkcode TC_H_CLSACT} for clsact and ingress. */
+  /** Where it is attached; {@linkcode TC_H_CLSACT} for clsact and ingress. */
   readonly parent: number;
-  /** How many hold it. */
+  /** Number of references to it. */
   readonly referenceCount: number;
   /** Such as `"clsact"`. */
   readonly kind: string;
   /** The kind's own attributes, not decoded: clsact and ingress have none. */
   readonly options: Uint8Array | undefined;
-  /** The block that its ingress filters are shared by. */
+  /** The block that shares its ingress filters. */
   readonly ingressBlock: number | undefined;
-  /** The block that its egress filters are shared by. */
+  /** The block that shares its egress filters. */
   readonly egressBlock: number | undefined;
   /** Whether hardware does its work. */
   readonly offloaded: boolean | undefined;
@@ -78,7 +78,7 @@ export function encodeQdisc(change: TcChange, spec: QdiscSpec): Uint8Array<Array
   });
 }
 
-/** A request for all qdiscs; kernels differ in whether they heed `ifindex`, so filter the answer. */
+/** A request for all qdiscs; not all kernels respect `ifindex`, so filter the answer. */
 export function encodeQdiscDump(ifindex = 0): Uint8Array<ArrayBuffer> {
   const header = encodeTcHeader({ ifindex, handle: 0, parent: 0, info: 0 });
   return encodeMessage({ type: RTM_GETQDISC, flags: NLM_F_REQUEST | NLM_F_DUMP }, header);

@@ -6,9 +6,9 @@ import { viewOf } from "../wire/native.ts";
 import { TCAMSG_SIZE } from "./action.ts";
 import { RTM_GETACTION, RTM_NEWACTION, TCMSG_SIZE } from "./tcmsg.ts";
 
-// The numbers of attributes on the way from the message to one, and its name in plain words: who reads it may have typed
-// `truncateBytes`, `--trunc` or `trunc`. An action is in a list, at 1 or further; a filter has the list in its options,
-// under a number that depends on its kind.
+// The numbers of attributes on the way from the message to one, and its name in plain words: the user may have typed `truncateBytes`,
+// `--trunc` or `trunc`. An action is in a list, at 1 or further; a filter has the list in its options, under a number that depends on its
+// kind.
 const NAMES: readonly (readonly [RegExp, string])[] = [
   [/(^|\/)\d+\/2\/3$/, "rate"],
   [/(^|\/)\d+\/2\/4$/, "truncation"],
@@ -44,7 +44,7 @@ function findAttribute(view: DataView, start: number, end: number, offset: numbe
       return inner && [attr.type, ...inner];
     }
   } catch (error) {
-    // What lies there is no list of attributes.
+    // There is no list of attributes there.
     if (!(error instanceof DecodeError)) throw error;
   }
   return undefined;

@@ -24,7 +24,7 @@ const TC_GEN_SIZE = 20;
 const MS_PER_TICK = 10n;
 
 /**
- * `tc_gen`: what every kind of action has.
+ * `tc_gen`: the fields that every kind of action has.
  *
  * @category Sampling
  */
@@ -33,16 +33,16 @@ export interface ActionParameters {
   readonly index: number;
   /** `capab`; the kernel does not use it. */
   readonly capabilities: number;
-  /** What becomes of the packet afterwards. */
+  /** What happens to the packet afterwards. */
   readonly control: Control;
-  /** How many hold the action: the filters that use it, and one more if it was made on its own. */
+  /** Number of references to the action: the filters that use it, and one more if it was created on its own. */
   readonly referenceCount: number;
-  /** How many filters hold the action. */
+  /** How many filters use the action. */
   readonly bindCount: number;
 }
 
 /**
- * `struct tcf_t`: how long ago, when the message was made.
+ * `struct tcf_t`: ages at the time of the message.
  *
  * @category Sampling
  */
@@ -67,7 +67,7 @@ export interface SampleAction extends ActionParameters {
   readonly rate: number | undefined;
   /** The psample group that the samples go to. */
   readonly group: number | undefined;
-  /** To how many bytes packets are cut; `undefined` for not at all, 0 for samples without data. */
+  /** Size that packets are cut to, in bytes; `undefined` if they are not, 0 for samples without data. */
   readonly truncateBytes: number | undefined;
   /** Its ages. */
   readonly ages: ActionAges | undefined;
@@ -91,7 +91,7 @@ export interface SampleActionSpec {
   truncateBytes?: number | undefined;
   /** The number of the action; defaults to one that the kernel chooses. */
   index?: number | undefined;
-  /** What becomes of the packet; defaults to `"pipe"`. */
+  /** What happens to the packet; defaults to `"pipe"`. */
   control?: Control | undefined;
 }
 
@@ -160,7 +160,7 @@ export function writeSampleAction(writer: AttrWriter, spec: SampleActionSpec): v
   writer.u32(TCA_SAMPLE_TRUNC_SIZE, u32("truncateBytes", spec.truncateBytes));
 }
 
-/** A DataView would wrap what does not fit: 4294967296 must not become a rate of 0. */
+/** A DataView would wrap numbers that do not fit: 4294967296 must not become a rate of 0. */
 function u32(name: string, value: number | undefined): number | undefined {
   if (value !== undefined && (!Number.isInteger(value) || value < 0 || value > 0xffffffff)) {
     throw new ArgumentError(`Cannot encode a sample action: ${name} ${value} is not between 0 and 4294967295`);

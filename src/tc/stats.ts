@@ -14,7 +14,7 @@ const TCA_STATS_BASIC_HW = 7;
 const TCA_STATS_PKT64 = 8;
 
 /**
- * Counters. What the kernel did not send is `undefined`.
+ * Counters. Those that the kernel did not send are `undefined`.
  *
  * @category Sampling
  */
@@ -88,7 +88,7 @@ export function readStats(attr: AttrReader): Stats {
         unknown.push(keepUnknown(attr));
     }
   }
-  // The kernel adds the 64-bit count once 32 bits are too few for it.
+  // The kernel adds the 64-bit count once 32 bits are not enough.
   if (packets64) packets = packets64;
   return {
     bytes,

@@ -1,6 +1,6 @@
 /**
  * What all messages of traffic control share: `struct tcmsg`, the numbers of messages and attributes, and
- * handles. This room turns bytes into objects and back; it opens nothing and asks nobody.
+ * handles. This room converts between bytes and objects; it opens no sockets.
  *
  * Sources: include/uapi/linux/rtnetlink.h, include/uapi/linux/pkt_sched.h, include/uapi/linux/pkt_cls.h.
  */
@@ -34,7 +34,7 @@ export const TCA_INGRESS_BLOCK = 13;
 export const TCA_EGRESS_BLOCK = 14;
 
 // include/uapi/linux/pkt_sched.h: handles are two 16-bit halves, written in hexadecimal as major:minor.
-/** No handle: the kernel chooses, or every one is meant. */
+/** No handle: the kernel chooses, or all are meant. */
 export const TC_H_UNSPEC = 0;
 /** The root of the egress tree. */
 export const TC_H_ROOT = 0xffffffff;
@@ -70,7 +70,7 @@ export interface TcHeader {
   readonly handle: number;
   /** `tcm_parent`. */
   readonly parent: number;
-  /** `tcm_info`: of a filter preference and protocol, of a qdisc the reference count. */
+  /** `tcm_info`: preference and protocol of a filter, or reference count of a qdisc. */
   readonly info: number;
 }
 
@@ -108,13 +108,13 @@ export function splitFilterInfo(info: number): { preference: number; protocol: n
   return { preference: info >>> 16, protocol: htons(info & 0xffff) };
 }
 
-/** What is to happen to an object. `replace` makes it if there is none, `change` does not. */
+/** The change to make. `replace` creates the object if there is none, `change` does not. */
 export type TcChange = "add" | "replace" | "change" | "delete";
 
 /** The flags of a request that changes a filter. */
 export const FILTER_FLAGS: Readonly<Record<TcChange, number>> = {
   add: NLM_F_REQUEST | NLM_F_ACK | NLM_F_EXCL | NLM_F_CREATE,
-  // NLM_F_REPLACE is not for filters: cls_api looks at CREATE and EXCL only.
+  // NLM_F_REPLACE is not for filters: cls_api checks only CREATE and EXCL.
   replace: NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE,
   change: NLM_F_REQUEST | NLM_F_ACK,
   delete: NLM_F_REQUEST | NLM_F_ACK,
@@ -134,14 +134,14 @@ export function keepUnknown(attr: AttrReader): UnknownAttribute {
 }
 
 /**
- * `struct nla_bitfield32`: bits, and which of them are meant.
+ * `struct nla_bitfield32`: bits, and which of them count.
  *
  * @category Sampling
  */
 export interface Bitfield32 {
   /** The bits. */
   readonly value: number;
-  /** The bits that `value` speaks about. */
+  /** The bits that `value` is about. */
   readonly selector: number;
 }
 

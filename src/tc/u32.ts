@@ -29,7 +29,7 @@ export const TC_U32_OFFSET = 2;
 export const TC_U32_VAROFFSET = 4;
 export const TC_U32_EAT = 8;
 
-/** The most keys that iproute2 packs into a selector. */
+/** Maximum number of keys that iproute2 packs into a selector. */
 const U32_MAX_KEYS = 128;
 
 const SEL_SIZE = 16;
@@ -51,11 +51,11 @@ export interface U32Key {
 export interface U32Selector {
   /** TC_U32_*. */
   readonly flags: number;
-  /** The keys, all of which have to match. */
+  /** The keys, which must all match. */
   readonly keys: readonly U32Key[];
   /** The bits of the header's length field, for the next header's offset. */
   readonly headerMask: number;
-  /** By how many bits that field is shifted. */
+  /** Number of bits by which that field is shifted. */
   readonly headerShift: number;
   /** Where that field is. */
   readonly headerOffset: number;
@@ -67,7 +67,7 @@ export interface U32Selector {
   readonly hashMask: number;
 }
 
-/** What a u32 filter, or one of its hash tables, has, as the kernel describes it. */
+/** A u32 filter, or one of its hash tables, as the kernel describes it. */
 export interface U32 {
   /** The kind of classifier. */
   readonly kind: "u32";
@@ -77,17 +77,17 @@ export interface U32 {
   readonly hash: number | undefined;
   /** The hash table in which classification continues. */
   readonly link: number | undefined;
-  /** How many buckets; only a hash table has it. */
+  /** Number of buckets; only of a hash table. */
   readonly divisor: number | undefined;
   /** What is matched. */
   readonly selector: U32Selector | undefined;
   /** `struct tc_u32_mark`: the packet's mark, and how often it matched. */
   readonly mark: { readonly value: number; readonly mask: number; readonly success: number } | undefined;
-  /** The device that packets have to come from. */
+  /** The device that packets must come from. */
   readonly inputDevice: string | undefined;
   /** TCA_CLS_FLAGS_*. */
   readonly flags: number | undefined;
-  /** How many packets came to the filter. */
+  /** How many packets reached the filter. */
   readonly tries: bigint | undefined;
   /** How many matched. */
   readonly hits: bigint | undefined;
@@ -99,13 +99,13 @@ export interface U32 {
   readonly unknown: readonly UnknownAttribute[];
 }
 
-/** A u32 filter to be made. */
+/** A u32 filter to create. */
 export interface U32Spec {
   /** The kind of classifier. */
   kind: "u32";
   /** The class to put packets into. */
   classId?: number | undefined;
-  /** The keys, all of which have to match; the kernel wants some, if only one without a bit in its mask. */
+  /** The keys, which must all match; the kernel requires at least one, even if its mask is empty. */
   keys?: readonly U32Key[] | undefined;
   /** TCA_CLS_FLAGS_SKIP_HW or TCA_CLS_FLAGS_SKIP_SW. */
   flags?: number | undefined;
@@ -241,7 +241,7 @@ export function writeU32(writer: AttrWriter, spec: U32Spec): void {
 }
 
 /**
- * The keys with one more. A word that is there already takes the bits in, as iproute2 does it; `undefined` if the two
+ * The keys with one more. A word that exists already takes the bits in, as in iproute2; `undefined` if the two
  * contradict each other, or the offset is not a multiple of 4.
  */
 export function withKey(keys: readonly U32Key[], key: U32Key): U32Key[] | undefined {

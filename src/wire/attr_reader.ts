@@ -6,7 +6,7 @@ import { ipv4Text, ipv6Text } from "./text.ts";
 export const NLA_TYPE_MASK = 0x3fff;
 
 /**
- * An attribute that this package has no name for, such as a newer kernel's: kept as it came.
+ * An attribute that this version does not know, such as a newer kernel's, kept undecoded.
  *
  * @category Samples
  */
@@ -22,8 +22,8 @@ const text = new TextDecoder();
 /**
  * A cursor over netlink attributes (`struct nlattr`, include/uapi/linux/netlink.h).
  *
- * `next()` steps to an attribute, the getters read its value and demand its width; every surprise is
- * a `DecodeError`. Bytes are views of what it reads, not copies.
+ * `next()` steps to an attribute, the getters read its value and check its size; anything unexpected is a `DecodeError`. Bytes are views of
+ * the input, not copies.
  */
 export class AttrReader {
   /** The type of the attribute at the cursor, without its flag bits. */
@@ -121,7 +121,7 @@ export class AttrReader {
     return this.#view.getBigUint64(this.#value, false);
   }
 
-  /** The value's bytes: a view of what is read. */
+  /** The value's bytes: a view of the input. */
   bytes(): Uint8Array {
     return new Uint8Array(this.#view.buffer, this.#view.byteOffset + this.#value, this.#size);
   }

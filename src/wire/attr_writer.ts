@@ -3,7 +3,7 @@ import { align4, LITTLE, memory, viewOf } from "./native.ts";
 
 const text = new TextEncoder();
 
-/** `NLA_F_NESTED`: the bit that newer families demand on nests, and tc does not set. */
+/** `NLA_F_NESTED`: the bit that newer families require on nests, and tc does not set. */
 export const NLA_F_NESTED = 0x8000;
 
 /**
@@ -16,12 +16,12 @@ export class AttrWriter {
   #length = 0;
   readonly #little: boolean;
 
-  /** Writes for a machine of this byte order; defaults to this machine's. */
+  /** Writes in this byte order; defaults to this machine's. */
   constructor(littleEndian: boolean = LITTLE) {
     this.#little = littleEndian;
   }
 
-  /** How many bytes have been written, padding included. */
+  /** Number of bytes written, padding included. */
   get length(): number {
     return this.#length;
   }
@@ -31,7 +31,7 @@ export class AttrWriter {
     return this.#bytes.slice(0, this.#length);
   }
 
-  /** Appends bytes that are no attribute, such as the fixed header of a family, padded to 4. */
+  /** Appends bytes that are not an attribute, such as the fixed header of a family, padded to 4. */
   raw(bytes: Uint8Array): this {
     const at = this.#grow(align4(bytes.length));
     this.#bytes.set(bytes, at);
@@ -107,13 +107,13 @@ export class AttrWriter {
     return this.bytes(type, value === undefined ? undefined : text.encode(`${value}\0`));
   }
 
-  /** An attribute without a value: there or not there. */
+  /** An attribute without a value: present or absent. */
   flag(type: number, value: boolean | undefined): this {
     if (value) this.#header(type, 0);
     return this;
   }
 
-  /** An attribute whose value is the attributes that `fill` writes. Or-in {@linkcode NLA_F_NESTED} if the family wants it. */
+  /** An attribute whose value is the attributes that `fill` writes. OR in {@linkcode NLA_F_NESTED} if the family requires it. */
   nest(type: number, fill: (writer: this) => void): this {
     const start = this.#header(type, 0) - 4;
     fill(this);

@@ -1,6 +1,6 @@
 /**
- * EtherTypes by name: include/uapi/linux/if_ether.h, under the names that iproute2 gives them. The first name of a
- * number is the one it is printed with.
+ * EtherTypes by name: include/uapi/linux/if_ether.h, under the names that iproute2 gives them. The first name of a number is the one that
+ * is printed.
  */
 
 export const ETH_P_ALL = 0x0003;
@@ -9,7 +9,7 @@ export const ETH_P_802_3_MIN = 0x0600;
 export const ETH_P_IP = 0x0800;
 export const ETH_P_ARP = 0x0806;
 export const ETH_P_RARP = 0x8035;
-/** Transparent Ethernet bridging: what follows is a frame. */
+/** Transparent Ethernet bridging: a frame follows. */
 export const ETH_P_TEB = 0x6558;
 export const ETH_P_8021Q = 0x8100;
 export const ETH_P_IPV6 = 0x86dd;
@@ -82,7 +82,7 @@ export function etherTypeOf(name: string): number | undefined {
   return BY_NAME.get(name.toLowerCase());
 }
 
-/** An EtherType as text that people and tc read: its name, or the number in hexadecimal after 0x. */
+/** An EtherType as text for people and tc: its name, or the number in hexadecimal after 0x. */
 export function etherTypeText(number: number): string {
   return etherTypeName(number) ?? `0x${number.toString(16)}`;
 }

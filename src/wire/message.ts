@@ -21,7 +21,7 @@ export const NLM_F_EXCL = 0x200;
 export const NLM_F_CREATE = 0x400;
 // Flags of a DELETE request: all objects that match.
 export const NLM_F_ROOT = 0x100;
-// Flags of an acknowledgement: the request is not echoed whole, and attributes follow.
+// Flags of an acknowledgement: the request is not echoed completely, and attributes follow.
 const NLM_F_CAPPED = 0x100;
 const NLM_F_ACK_TLVS = 0x200;
 
@@ -29,7 +29,7 @@ const NLMSGERR_ATTR_MSG = 1;
 const NLMSGERR_ATTR_OFFS = 2;
 
 /**
- * One netlink message: its header read, its bytes views of the datagram it came in. It is what every decoder takes.
+ * One netlink message: its decoded header, and views of the datagram that it came in. Every decoder takes one.
  *
  * @category Samples
  */
@@ -40,7 +40,7 @@ export interface Message {
   readonly flags: number;
   /** `nlmsg_seq`: the number of the request that this answers. */
   readonly sequence: number;
-  /** `nlmsg_pid`: the port id of whom the message is for (answers) or from (multicasts; 0 is the kernel). */
+  /** `nlmsg_pid`: the port id of the message's receiver (answers) or sender (multicasts; 0 is the kernel). */
   readonly portId: number;
   /** The byte order of the machine that the message is from. */
   readonly littleEndian: boolean;
@@ -51,7 +51,7 @@ export interface Message {
 }
 
 /**
- * The message that `bytes` are, whatever its own length field says.
+ * `bytes` as a message, whatever its own length field says.
  *
  * @param littleEndian The byte order of the machine that the message is from; defaults to this machine's.
  * @throws {DecodeError} if `bytes` are shorter than a header.
@@ -101,8 +101,8 @@ export function setSequence(request: Uint8Array, sequence: number): void {
 }
 
 /**
- * A cursor over the messages of one datagram. It allocates nothing: the hot path uses it as it is,
- * everybody else {@linkcode splitMessages}.
+ * A cursor over the messages of one datagram. It allocates nothing: the hot path uses it directly, everything else {@linkcode
+ * splitMessages}.
  */
 export class MessageReader {
   /** `nlmsg_type` of the message at the cursor. */
@@ -112,7 +112,7 @@ export class MessageReader {
   /** Offset after the message's last byte, padding not counted. */
   end = 0;
   #view: DataView;
-  /** Where the datagram begins: what is wrong is counted from there. */
+  /** Where the datagram begins: offsets in errors are counted from there. */
   #base = 0;
   #at = 0;
   #limit = 0;
@@ -218,11 +218,11 @@ export function encodeMessage(
   return bytes;
 }
 
-/** What an acknowledgement says. */
+/** An acknowledgement. */
 export interface Ack {
   /** 0 for success, else the positive error number. */
   readonly errno: number;
-  /** The kernel's sentence: the reason of a refusal, or a warning beside a success. */
+  /** The kernel's message: the reason for a refusal, or a warning with a success. */
   readonly extack: string | undefined;
   /** Offset of the refused attribute in the request. */
   readonly extackOffset: number | undefined;
@@ -235,9 +235,9 @@ export interface Ack {
 export function decodeAck(message: Message): Ack {
   const { payload } = message;
   if (payload.length < 4) {
-    // A DONE without a status is what some kernels send for an empty dump.
+    // Some kernels send a DONE without a status for an empty dump.
     if (message.type === NLMSG_DONE) return { errno: 0, extack: undefined, extackOffset: undefined };
-    throw new DecodeError("acknowledgement", 0, `${payload.length} bytes, at least 4 expected`);
+    throw new DecodeError("acknowledgement", 0, `${payload.length} bytes, expected at least 4`);
   }
   const view = viewOf(payload);
   const errno = Math.abs(view.getInt32(0, LITTLE));
@@ -247,7 +247,7 @@ export function decodeAck(message: Message): Ack {
     try {
       let at = 4;
       if (message.type === NLMSG_ERROR) {
-        // The request's header follows, and unless capped its payload too, if it says the truth about its length.
+        // The request's header follows, and unless capped its payload too, if its length is correct.
         const echoed = message.flags & NLM_F_CAPPED || payload.length < 8 ? NLMSG_HDRLEN : view.getUint32(4, LITTLE);
         at += align4(Math.min(echoed, payload.length));
       }

@@ -1,8 +1,8 @@
-/** Bytes as text: hexadecimal and IP addresses, both ways if needed, and names that others chose. */
+/** Bytes as text: hexadecimal and IP addresses, in both directions if needed, and names that others chose. */
 
 const HEX: readonly string[] = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** The runtime's own, if it is new enough to have one: ten times as fast. */
+/** The runtime's own function, if it is new enough to have one: ten times as fast. */
 const native = (Uint8Array.prototype as { toHex?(): string }).toHex;
 
 /** Bytes as lower-case hexadecimal without separators. */
@@ -53,9 +53,9 @@ export function ipv6Text(bytes: Uint8Array): string {
 const utf8 = new TextEncoder();
 
 /**
- * A name for people to read. Anyone who may make a device chooses its name, and the kernel allows every byte but `/`, `:` and
- * white space: what could control a terminal, break the line or hide (controls, formats such as U+202E, separators) becomes
- * `\xNN`, a group for each byte of its UTF-8, and so does the backslash. Not for JSON, which has escapes of its own.
+ * A name for people to read. Anyone who may create a device chooses its name, and the kernel allows every byte except `/`, `:` and white
+ * space: characters that could control a terminal, break the line or hide (control and format characters such as U+202E, separators) become
+ * `\xNN`, one for each byte of their UTF-8, and so does the backslash. Not for JSON, which has its own escapes.
  */
 export function printable(text: string): string;
 export function printable(text: string | undefined): string | undefined;
@@ -67,7 +67,7 @@ export function printable(text: string | undefined): string | undefined {
   });
 }
 
-/** A name as a word of a shell's command line, for people to copy: nothing in it is run, controls a terminal or hides. */
+/** A name as a word of a shell command line, for people to copy: nothing in it is executed, controls a terminal or hides. */
 export function shellWord(name: string): string {
   if (/^[\w.@%+:,/-]+$/.test(name)) return name;
   if (!/[\\'\p{C}\p{Z}]/u.test(name)) return `'${name}'`;
@@ -75,8 +75,8 @@ export function shellWord(name: string): string {
 }
 
 /**
- * Commands of `tc` and `ip` in a text, as they are typed outside of the network namespace that they are for: `tc -n blue qdisc ...`. Both
- * programs take a name; where it is a path, nsenter(1) goes there.
+ * Rewrites commands of `tc` and `ip` in a text as they are typed outside the network namespace that they are for: `tc -n blue qdisc ...`.
+ * Both programs take a name; for a path, nsenter(1) is used.
  */
 export function commandsIn(netns: string | undefined, text: string): string;
 export function commandsIn(netns: string | undefined, text: string | undefined): string | undefined;
@@ -84,6 +84,6 @@ export function commandsIn(netns: string | undefined, text: string | undefined):
   if (netns === undefined) return text;
   const enter = netns.includes("/") ? `nsenter -n${shellWord(netns)} ` : "";
   const option = enter === "" ? ` -n ${shellWord(netns)}` : "";
-  // Not again what somebody below has done already.
+  // Not again if a function below has done it already.
   return text?.replace(/(?<!nsenter -n\S+ )\b(tc|ip)(?= (?:qdisc|filter|actions|link)\b)/g, (program) => `${enter}${program}${option}`);
 }

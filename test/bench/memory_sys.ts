@@ -7,8 +7,8 @@ const MSG_IOV = 16;
 const MSG_LEN = 56;
 
 /**
- * A kernel that always has the same full batch to give: what is above the seam is measured without what is
- * below it. As for the C peer the messages are in memory, in the slots of the batch, and only have to be taken from there.
+ * A kernel that always has the same full batch to give: so the code above the seam is measured without the system below it. As for the C
+ * peer the messages are in memory, in the slots of the batch, and only have to be taken from there.
  */
 export function memorySys(datagrams: readonly Memory[]): Sys {
   let next = 0x10000n;

@@ -1,5 +1,5 @@
 /**
- * What is measured on: sample messages as the kernel lays them out (`psample_sample_packet` in net/psample/psample.c), written
+ * The messages for the measurements: samples as the kernel lays them out (`psample_sample_packet` in net/psample/psample.c), written
  * to a file from which the C peers and this package read the same bytes.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -19,7 +19,7 @@ export const FAMILY = 30;
 /** The headers of netlink and of generic netlink. */
 const HEADERS = 20;
 
-/** A message, and where in it is what changes each time it is sent. */
+/** A message, and the offsets of the fields that change each time it is sent. */
 export interface BenchMessage {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Where the sequence number is; 0 if there is none. */
@@ -126,7 +126,7 @@ const OTHERS: readonly Parameters<typeof frame>[0][] = [
 const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
   /** All alike, with so many bytes of data. */
   uniform: (bytes) => new Array(bytes > 4096 ? 16 : COUNT).fill(0).map(() => sample(bytes, { inIfindex: 3, outIfindex: 4 })),
-  /** As a router has it: 8 interfaces, in and out, IPv4 and IPv6, 4 groups; every eighth has a cookie, every sixteenth a tunnel. */
+  /** As on a router: 8 interfaces, in and out, IPv4 and IPv6, 4 groups; every eighth has a cookie, every sixteenth a tunnel. */
   mixed: (bytes) => {
     const below = random(1);
     return Array.from({ length: COUNT }, (_, i) =>
@@ -151,7 +151,7 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
         cookieBytes: 2 * (layout >> 3) + 1,
       });
     }),
-  /** The last one in so many is of a packet that matches `tcp port 443 and net 10.0.0.0/8`. */
+  /** The last of every so many is a packet that matches `tcp port 443 and net 10.0.0.0/8`. */
   packets: (oneIn) =>
     Array.from({ length: Math.ceil(COUNT / oneIn) * oneIn }, (_, i) => {
       const isWanted = (i + 1) % oneIn === 0;
@@ -159,7 +159,7 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
     }),
   /** So many groups in turn. */
   groups: (count) => Array.from({ length: Math.max(count, COUNT) }, (_, i) => sample(128, { inIfindex: 3, group: i % count })),
-  /** Every sample that was recorded of a kernel, see test/golden, in random order. */
+  /** Every sample that was recorded from a kernel, see test/golden, in random order. */
   recorded: () => {
     const below = random(2);
     const all = recordings().flatMap(({ items }) => items.flatMap((item) => item.type === "sample" ? [item.message.slice()] : []));

@@ -1,4 +1,4 @@
-/** Processes of the bench: C peers and the runtime's own, their results, and who sends to them. */
+/** Processes of the bench: C peers and our own, their results, and the senders of their load. */
 import { ArgumentError } from "../../src/errors.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ import { messageFile } from "./messages.ts";
 /** What a process measured: `"cpu"`, `"p99"` and so on. */
 export type Results = Map<string, number>;
 
-/** What is to be sent to a process as soon as it says on which port it listens. */
+/** What to send to a process as soon as it reports the port on which it listens. */
 export interface Load {
   /** Which messages, see messages.ts. */
   kind: string;
@@ -23,7 +23,7 @@ export interface Load {
   rate: number;
   /** Samples at once. */
   burst: number;
-  /** What the receiver's queue cannot hold is lost, instead of being waited for. */
+  /** Messages that do not fit into the receiver's queue are lost, instead of waiting for room. */
   drop?: boolean;
 }
 

@@ -1,4 +1,4 @@
-/** What is measured, against what, and what is to be reached. */
+/** What is measured, compared with what, and the targets. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { alternate, DIRECTORY, file, firstByte, type Load, messages, peer, type Results, run, RUNTIME, subject } from "./process.ts";
@@ -13,13 +13,13 @@ export interface Size {
   memory: number;
 }
 
-/** A number that is measured, and the most it may be. */
+/** A measured number, and its maximum. */
 export interface Figure {
-  /** What the table says behind the work: `"p99"`. */
+  /** Its label in the table, after the work: `"p99"`. */
   label?: string;
   /** Its name in the results. */
   name: string;
-  /** The most it may be: a ratio to C where there is C, else in its unit. */
+  /** Its maximum: a ratio to C if there is C, else in its unit. */
   target: number | undefined;
   /** Compared with the same figure of C. */
   ratio?: boolean;
@@ -34,15 +34,15 @@ export interface Row {
   work: string;
   /** What comes out. */
   figures: Figure[];
-  /** Measures it; whose turn is first is the caller's to change, since the first one may find the machine warm, or cold. */
+  /** Measures it; the caller alternates who goes first, since the first one may find the machine warm, or cold. */
   measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
-  /** Only once, whatever was asked for: what takes long. */
+  /** Measured only once, whatever was asked for, because it takes long. */
   once?: boolean;
   /** Measured in the quick mode too. */
   quick?: boolean;
 }
 
-/** What was measured one after the other, within as little time as can be. */
+/** Two results measured one after the other, as close in time as possible. */
 export interface Pair {
   /** By C, where there is such. */
   c: Results | undefined;

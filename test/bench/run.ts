@@ -2,7 +2,7 @@
  * This package against C, in one table: `deno run -A test/bench/run.ts` and `bun test/bench/run.ts`.
  *
  * Rounds of C and of ours alternate and what counts is the median of the ratios within a round, because a
- * machine's speed changes from one second to the next; how far the rounds are apart stands beside it.
+ * machine's speed changes from one second to the next; the spread of the rounds is printed beside it.
  *
  *   --quick        some rows, in a few minutes, with more noise
  *   --only TEXT    rows whose name contains TEXT; may be repeated

@@ -26,9 +26,9 @@ test("a pattern is every device that it fits, up or not, and each only once", ()
 });
 
 test("a pattern that fits nothing, or is none, is a wrong call that says what there is", () => {
-  assertThrows(() => expandAmong(["en*"], KNOWN), UsageError, "no device is called like en*: there are lo, eth0, eth1");
-  assertThrows(() => expandAmong(["eth.*"], KNOWN), UsageError, "no device is called like eth.*");
-  assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is no pattern");
+  assertThrows(() => expandAmong(["en*"], KNOWN), UsageError, "no device matches en*: there are lo, eth0, eth1");
+  assertThrows(() => expandAmong(["eth.*"], KNOWN), UsageError, "no device matches eth.*");
+  assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is not a valid pattern");
   assertThrows(() => expandAmong(["any", "eth0"], KNOWN), UsageError, "any is every device");
   assertThrows(() => expandAmong(["any"], [{ name: "lo", up: true }]), UsageError, "no device is up but lo");
 });

@@ -44,7 +44,7 @@ test("--explain of a match tells which classifier has it, on which devices, why,
   assertEquals(
     flower,
     "Before anything is sampled, in tc on nosuch1, nosuch2:\n  protocol ip flower ip_proto tcp dst_port 443\n" +
-      "One filter of flower's in each direction, which hardware can do.\n" +
+      "One flower filter in each direction, which hardware can run.\n" +
       "Unlike the expression: the first fragment of a packet never matches: flower\nsees no ports in fragments.\n",
   );
   const exact = await explained("capture", "nosuch1", "--match", "ip and tcp dst port 443", "--hardware", "never", "--direction", "egress");

@@ -46,7 +46,7 @@ test("a label that is none is a wrong call, with a mark below the word", async (
     ["vlan:4096=a", "expected a whole number from 0 to 4095", 5, 9],
     ["cookie:123=a", "expected a cookie: hexadecimal digits, an even number of them", 7, 10],
     ["cookie:=a", "expected a cookie: hexadecimal digits, an even number of them", 7, 8],
-    ["group:5=a b", "a name has no blanks, backslashes and invisible characters", 9, 10],
+    ["group:5=a b", "a name cannot contain blanks, backslashes or invisible characters", 9, 10],
   ];
   for (const [label, why, start, end] of wrong) {
     const mark = `  ${label}\n  ${" ".repeat(start)}^${"~".repeat(end - start - 1)}\n`;

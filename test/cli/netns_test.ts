@@ -1,4 +1,4 @@
-/** `--netns` where this machine's own kernel can show it: in a user namespace, which takes no privilege. */
+/** `--netns` on this machine's own kernel: in a user namespace, which needs no privileges. */
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
@@ -8,7 +8,7 @@ const USER = ["--user", "--map-root-user"];
 const possible = spawnSync("unshare", [...USER, "unshare", "--net", "true"]).status === 0;
 
 test("who could not come back does not go", { skip: possible ? false : "this system allows no user namespaces" }, () => {
-  // There one may enter a network namespace that was made there, and not the one that one comes from.
+  // There a process may enter a network namespace that was created there, but not the one that it came from.
   const made = 'unshare --net sleep 1000 & until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.1; done';
   const asked = '"$0" "$@" --netns /proc/$!/ns/net; status=$?; kill $!; exit $status';
   const { status, stdout, stderr } = spawnSync("unshare", [...USER, "sh", "-c", `${made}; ${asked}`, ...COMMAND, "list"], {

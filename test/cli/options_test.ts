@@ -61,7 +61,7 @@ function parsed(...args: string[]): Parsed<typeof TABLE> {
   return parse(args, TABLE);
 }
 
-/** The options that are not as if nothing was given, and the words. */
+/** The options that differ from their defaults, and the other arguments. */
 function found(...args: string[]): Record<string, unknown> {
   const { options, words } = parsed(...args);
   const differ = Object.entries(options).filter(([key, value]) => value !== NOTHING[key as keyof typeof NOTHING]);

@@ -190,7 +190,7 @@ test(
     await running.signal("SIGUSR1");
     await until(() => "it has told", () => /^psample: received \d+ samples.*\n/m.test(running.err));
     await running.signal("SIGUSR2");
-    await until(() => "it has refused", () => running.err.includes("it is still the file that is recorded to"));
+    await until(() => "it has refused", () => running.err.includes("it is still the file being recorded to"));
     renameSync(file, moved);
     await running.signal("SIGUSR2");
     await until(() => "it has a new file", () => existsSync(file) && statSync(file).size > 100_000);

@@ -1,4 +1,4 @@
-/** What is told at the end, and to somebody who sees nothing. */
+/** The summary at the end, and the message for somebody who sees nothing. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { silenceOf } from "../../cli/sampled.ts";

@@ -1,4 +1,4 @@
-/** Another program that counts on the clsact qdisc which we made, on a scripted kernel. */
+/** Another program that relies on the clsact qdisc that we made, on a scripted kernel. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { addSamplingWith } from "../../src/control/sampling/install.ts";

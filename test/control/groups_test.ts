@@ -40,7 +40,7 @@ fake("listGroups without the family says how to load it", { noFamily: true }, as
   const error = await assertRejects(() => listGroupsWith(sys), NetlinkError);
   assertEquals(
     error.message,
-    "Cannot list psample groups: no such file or directory (ENOENT). Load the kernel's module: modprobe psample (adding a tc sample action loads it too)",
+    "Cannot list psample groups: no such file or directory (ENOENT). Load the kernel module: modprobe psample (adding a tc sample action loads it too)",
   );
 });
 

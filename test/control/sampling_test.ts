@@ -525,7 +525,7 @@ test("a holder that was stopped holds us up for a while, and we say so", async (
   const { fd } = kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP);
   const warnings: string[] = [];
   const handle = await addSamplingWith(kernel, { ...BOTH, onWarning: (message) => warnings.push(message) });
-  assertEquals(warnings, ["Another process has held the lock for 2 s and may be stopped: going on without it"]);
+  assertEquals(warnings, ["Another process has held the lock for 2 s and may be stopped: continuing without it"]);
   kernel.close(fd);
   await handle.remove();
   assertEquals([kernel.state, warnings.length], [undefined, 1]);

@@ -1,6 +1,6 @@
 /**
- * A scripted kernel with one device, `eth0`, and what traffic control keeps of it: for what a real one does only by chance,
- * such as the refusal of any request, another program between any two, and a process that is killed there.
+ * A scripted kernel with one device, `eth0`, and its traffic control state: for things that happen only by chance in a real one, such as
+ * the refusal of any request, another program acting between any two, and a process being killed there.
  *
  * @module
  */
@@ -69,7 +69,7 @@ export class Killed extends Error {
 /** The fake. */
 export class TcKernel extends FakeSys {
   clsact: Clsact | undefined;
-  /** Sample actions that no filter holds. */
+  /** Sample actions that no filter uses. */
   actions: Uint8Array[] = [];
   /** Refuses the requests for which it returns an error number. */
   refuse: ((request: Message, number: number) => number | undefined) | undefined;
@@ -79,11 +79,11 @@ export class TcKernel extends FakeSys {
   requests = 0;
   /** Datagrams to rtnetlink so far. */
   datagrams = 0;
-  /** A process that was killed sends no more. */
+  /** A killed process sends nothing more. */
   dead = false;
   /** Descriptors that may be open at once. */
   mostDescriptors = Infinity;
-  /** What strangers lost through us. */
+  /** What other programs lost through us. */
   readonly damage: string[] = [];
 
   constructor(options: FakeOptions = {}) {

@@ -76,7 +76,7 @@ test("bounds enclose the estimate, and are the estimate if every packet was samp
   const [flow] = estimator.snapshot(SECOND).flows;
   assertAlmostEquals(flow!.packetsRange[0], 81_373, 2);
   assertAlmostEquals(flow!.packetsRange[1], 121_616, 2);
-  // The largest packet that could have come counts, not the largest that did.
+  // The largest possible packet counts, not the largest one seen.
   assert(flow!.bytesRange[1] > 12_161_600);
   const complete = new Estimator();
   complete.take(batchOf([{ oneIn: 1 }, { oneIn: 1 }]));

@@ -1,4 +1,4 @@
-/** A match as one filter of tc's: which classifier, against the requests that tc sends for the same, and which packets it picks. */
+/** A match as one tc filter: its classifier, compared with the requests that tc sends for the same, and the packets that it picks. */
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { matchText } from "../../cli/tc/mod.ts";
@@ -160,7 +160,7 @@ test("compileMatch: what is no expression, or about samples, is refused with its
   assertThrows(() => compileMatch([`host ${hosts}`], "ethernet"), FilterError, "instructions");
 });
 
-/** A frame as tc has it after the card or the kernel has taken its tag off. */
+/** A frame as tc has it after the network card or the kernel has stripped its tag. */
 function untagged(frame: Uint8Array): { data: Uint8Array; tag: Tag } | undefined {
   const type = frame[12]! << 8 | frame[13]!;
   if (frame.length < 18 || type !== 0x8100 && type !== 0x88a8) return undefined;

@@ -1,4 +1,4 @@
-/** Programs in front of the listener's socket: they never leave out what matches, and where all is known let nothing else through. */
+/** Programs in front of the listener's socket: they never drop a match, and if everything is known they let nothing else through. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { KnownDevices } from "../../src/filter/known_devices.ts";
@@ -81,7 +81,7 @@ function passes({ program }: FilterPlan, message: Uint8Array): boolean {
   return !program || runFilter(program, message) > 0;
 }
 
-/** Whether a message matches, as whoever receives it decides. */
+/** Whether a message matches, as its receiver decides. */
 function matches(filter: SocketFilter, message: Uint8Array<ArrayBuffer>, devices = DEVICES): boolean {
   const sample = decodeSample(messageOf(message))!;
   const ifindex = sampledIfindex(sample);
@@ -91,7 +91,7 @@ function matches(filter: SocketFilter, message: Uint8Array<ArrayBuffer>, devices
 
 const skip = LITTLE ? false : "the messages are of a little-endian machine";
 
-/** Where program and predicate are not as they have to be. */
+/** The violations of what program and predicate must satisfy. */
 function differences(
   expression: string,
   messages: readonly Uint8Array<ArrayBuffer>[],

@@ -1,4 +1,4 @@
-/** What is asked of tunnels: of the packet inside, what libpcap says of that packet alone. */
+/** Conditions about tunnels: for the packet inside, the same as libpcap says about that packet alone. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join as path } from "node:path";

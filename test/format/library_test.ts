@@ -1,4 +1,4 @@
-/** The formats as a program uses them that has only the package. */
+/** The formats, used by a program that has only the package. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Batch, CSV_FIELDS, CsvWriter, formatJson, formatText, JsonWriter, Output, TextWriter } from "@psample/psample/format";

@@ -1,4 +1,4 @@
-/** `psample capture` says what passed, why nothing comes, and how a recording grows. */
+/** `psample capture` reports what passed, why nothing comes, and how a recording grows. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";

@@ -344,5 +344,5 @@ scene("a pattern names the devices that there are, and any those that are up", a
   assertEquals(await devices("any"), ["a", "b", "eth10", "eth11"]);
   const io = fakeIo();
   assertEquals(await main(["capture", "wlan*"], io), 2);
-  assertMatch(io.errors(), /no device is called like wlan\*: there are lo, .*eth1/);
+  assertMatch(io.errors(), /no device matches wlan\*: there are lo, .*eth1/);
 });

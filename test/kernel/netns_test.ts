@@ -194,9 +194,9 @@ scene("what is no namespace, or may not be entered, is told with what helps; the
     const [netns, code, text] of [
       ["nosuch-psample", "ENOENT", "There is no /run/netns/nosuch-psample: ip netns lists the names"],
       ["/proc/2147483647/ns/net", "ENOENT", "That of a process is /proc/PID/ns/net"],
-      [file, "EINVAL", "is no network namespace"],
-      [directory, "EINVAL", "is no network namespace"],
-      ["/proc/self/ns/mnt", "EINVAL", "is no network namespace"],
+      [file, "EINVAL", "is not a network namespace"],
+      [directory, "EINVAL", "is not a network namespace"],
+      ["/proc/self/ns/mnt", "EINVAL", "is not a network namespace"],
     ] as const
   ) {
     for (const ask of [() => listGroups({ netns }), () => listen({ netns }), () => addSampling({ device: "lo", rate: 1, netns })]) {

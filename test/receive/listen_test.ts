@@ -141,7 +141,7 @@ both("listen without the family says how to load it", { noFamily: true }, async 
   assertEquals(error.code, "ENOENT");
   assertStringIncludes(
     error.message,
-    "Cannot receive samples: no such file or directory (ENOENT). Load the kernel's module: modprobe psample",
+    "Cannot receive samples: no such file or directory (ENOENT). Load the kernel module: modprobe psample",
   );
 });
 
@@ -155,7 +155,7 @@ both("listen to all namespaces without the privilege says what it takes", { unpr
   const error = await refusal(listenWith(sys, { samples: false, allNamespaces: true }));
   assertStringIncludes(
     error.message,
-    "Cannot listen to all network namespaces: operation not permitted (EPERM). It takes CAP_NET_BROADCAST",
+    "Cannot listen to all network namespaces: operation not permitted (EPERM). Requires CAP_NET_BROADCAST",
   );
 });
 

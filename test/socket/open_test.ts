@@ -84,7 +84,7 @@ test("what cannot be entered says why and what helps, and nothing has changed", 
   assertEquals(refused("nosuch"), [
     "ENOENT",
     "Cannot enter the network namespace nosuch: no such file or directory (ENOENT). There is no /run/netns/nosuch: ip netns lists " +
-    "the names. A path such as /proc/PID/ns/net is understood too",
+    "the names. A path such as /proc/PID/ns/net works too",
   ]);
   assertEquals(refused("/proc/18/ns/net"), [
     "ENOENT",
@@ -93,12 +93,12 @@ test("what cannot be entered says why and what helps, and nothing has changed", 
   ]);
   assertEquals(refused("stale"), [
     "EINVAL",
-    "Cannot enter the network namespace stale: invalid argument (EINVAL). /run/netns/stale is no network namespace (any more): ip netns " +
+    "Cannot enter the network namespace stale: invalid argument (EINVAL). /run/netns/stale is not a network namespace (any more): ip netns " +
     "delete stale removes what is left of it",
   ]);
   assertEquals(
     refused("/run/netns/stale")[1],
-    `Cannot enter the network namespace /run/netns/stale: invalid argument (EINVAL). /run/netns/stale is no network namespace`,
+    `Cannot enter the network namespace /run/netns/stale: invalid argument (EINVAL). /run/netns/stale is not a network namespace`,
   );
   // Whoever may not come back does not go.
   const [code, message] = refused("blue", EPERM);
@@ -140,7 +140,7 @@ test("a name that another namespace has by now is not entered", () => {
   assertEquals(assertThrows(() => new NetlinkSocket(there, NETLINK_GENERIC), SystemError).errno, ENOENT);
   sys.files.set(BLUE, new FakeFile(undefined, "file", "another blue"));
   const error = assertThrows(() => new NetlinkSocket(there, NETLINK_GENERIC), SystemError);
-  assertStringIncludes(error.message, "Another namespace has that name by now");
+  assertStringIncludes(error.message, "That name belongs to another namespace now");
   assertEquals(sys.netns, HOME);
   sys.assertClean();
 });

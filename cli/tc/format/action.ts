@@ -1,8 +1,7 @@
 /**
  * Actions, as iproute2 6.1 prints them.
  *
- * What this package does not decode is mentioned in the place in which iproute2 would print it, so that an incomplete
- * list never looks complete.
+ * Anything that this package does not decode is mentioned where iproute2 would print it, so that an incomplete list never looks complete.
  */
 import type { Action, ActionMessage } from "../../../src/tc/action.ts";
 import {

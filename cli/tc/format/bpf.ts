@@ -1,4 +1,4 @@
-/** Filters of the classifier bpf with a program of classic BPF, as iproute2 6.1 prints them. */
+/** Filters of the classifier bpf with a classic BPF program, as iproute2 6.1 prints them. */
 import { readBpf } from "../../../src/tc/bpf.ts";
 import type { OtherClassifier } from "../../../src/tc/filter.ts";
 import { LITTLE, viewOf } from "../../../src/wire/native.ts";
@@ -15,11 +15,11 @@ interface Instruction {
   readonly k: number;
 }
 
-/** What follows `bpf`; `false`, and nothing, for a filter that has something else than a classic program. */
+/** Writes what follows `bpf`; writes nothing and returns `false` for a filter without a classic program. */
 export function writeBpf(out: DocumentWriter, { bytes, actions }: OtherClassifier, handle: number, options: TcOptions): boolean {
   const { classId, directAction, flags, program, more } = readBpf(bytes);
   if (!program || more) return false;
-  // In JSON it is text, unlike that of other classifiers.
+  // In JSON it is a string, unlike that of other classifiers.
   if (handle) out.field("handle", `0x${hex(handle)}`, `handle 0x${hex(handle)} `);
   if (classId !== undefined) out.field("flowid", classText(classId), `flowid ${classText(classId)} `);
   if (directAction) out.field("direct-action", true, "direct-action ");
@@ -40,7 +40,7 @@ export function writeBpf(out: DocumentWriter, { bytes, actions }: OtherClassifie
   return true;
 }
 
-/** A program as tc prints and reads it: how many instructions, then each as four decimal numbers. */
+/** A program as tc prints and reads it: the number of instructions, then each as four decimal numbers. */
 export function byteCode(program: Uint8Array): string {
   return programText(instructionsOf(program));
 }

@@ -1,4 +1,4 @@
-/** What becomes of a packet after an action, in iproute2's words. */
+/** What happens to a packet after an action, in iproute2's words. */
 import { type Control, encodeControl } from "../../../src/tc/control.ts";
 import type { DocumentWriter } from "./document.ts";
 

@@ -1,8 +1,7 @@
 /**
  * Filters, as iproute2 6.1 prints them.
  *
- * What this package does not decode is mentioned in the place in which iproute2 would print it, so that an incomplete
- * list never looks complete.
+ * Anything that this package does not decode is mentioned where iproute2 would print it, so that an incomplete list never looks complete.
  */
 import type { Filter } from "../../../src/tc/filter.ts";
 import { TC_H_CLSACT_EGRESS, TC_H_CLSACT_INGRESS, TC_H_ROOT, TCM_IFINDEX_MAGIC_BLOCK } from "../../../src/tc/tcmsg.ts";

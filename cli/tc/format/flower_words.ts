@@ -1,4 +1,4 @@
-/** flower's keys in iproute2's words, for the two who write them: lists, and command lines to be typed. */
+/** flower's keys in iproute2's words, for both uses: lists, and command lines to type. */
 import { type MaskedAddress, prefixLength } from "../../../src/tc/address.ts";
 import type { FlowerKeys, MaskedNumber, PortRange } from "../../../src/tc/flower.ts";
 import { ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP, etherTypeText } from "../../../src/wire/ether_types.ts";
@@ -47,11 +47,11 @@ export interface FlowerWord {
   readonly text: string;
   /** Its value in JSON; or the fields of an object. */
   readonly value: string | number | readonly (readonly [name: string, value: number | boolean])[];
-  /** Its mask, if that does not stand in the value. */
+  /** Its mask, if that is not part of the value. */
   readonly mask?: string;
 }
 
-/** The keys in words, in the order in which iproute2 prints them, which is also one in which it reads them. */
+/** The keys in words, in the order in which iproute2 prints them; it can also read them in this order. */
 export function flowerWords(keys: Readonly<FlowerKeys>, form: FlowerForm): FlowerWord[] {
   const words: FlowerWord[] = [];
   const plain = (name: string, value: string | number | undefined): void => {
@@ -122,7 +122,7 @@ function flagsText({ value, mask }: MaskedNumber): string {
   return `0x${hex(value)}${mask === undefined ? "" : `/${hex(mask)}`}`;
 }
 
-/** Fields of ICMP and ARP have another form than the rest: value and mask in one piece of text, in decimal. */
+/** Fields of ICMP and ARP have their own form: value and mask in one piece of text, in decimal. */
 function decimalText({ value, mask }: MaskedNumber, names?: ReadonlyMap<number, string>): string {
   if (mask !== undefined && mask !== 0xff) return `${value}/${mask}`;
   return names?.get(value) ?? `${value}`;

@@ -1,8 +1,7 @@
 /**
  * Qdiscs, as iproute2 6.1 prints them.
  *
- * What this package does not decode is mentioned in the place in which iproute2 would print it, so that an incomplete
- * list never looks complete.
+ * Anything that this package does not decode is mentioned where iproute2 would print it, so that an incomplete list never looks complete.
  */
 import type { Qdisc } from "../../../src/tc/qdisc.ts";
 import { TC_H_ROOT } from "../../../src/tc/tcmsg.ts";
@@ -13,7 +12,7 @@ import type { TcOptions } from "../command.ts";
 import { type DocumentWriter, documentWriter } from "./document.ts";
 import type { TcView } from "../requests.ts";
 
-/** Qdiscs as `tc qdisc show` prints them, those that the view leaves out left out. */
+/** Qdiscs as `tc qdisc show` prints them, except those that the view leaves out. */
 export function formatQdiscs(qdiscs: readonly Qdisc[], options: TcOptions, view: TcView, nameOf: NameOf): string {
   const out = documentWriter(options);
   for (const qdisc of qdiscs) {

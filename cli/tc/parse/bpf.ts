@@ -1,4 +1,4 @@
-/** The words of bpf, for a program of classic BPF in the command itself; files and eBPF are not for this wing. */
+/** The words of bpf, for a classic BPF program in the command itself; files and eBPF are not supported here. */
 import type { ClassifierSpec } from "../../../src/tc/filter.ts";
 import { LITTLE, memory, viewOf } from "../../../src/wire/native.ts";
 import { noWords, takeCommon } from "./classifier.ts";
@@ -22,7 +22,9 @@ export function parseBpf(words: Words): ClassifierSpec | undefined {
   return { kind: "bpf", program, ...found };
 }
 
-/** A program as tc reads it: how many instructions, then each as four decimal numbers (`bpf_ops_parse` in iproute2's lib/bpf_legacy.c). */
+/**
+ * A program as tc reads it: the number of instructions, then each as four decimal numbers (`bpf_ops_parse` in iproute2's lib/bpf_legacy.c).
+ */
 function readProgram(text: string): Uint8Array {
   const [count = "", ...instructions] = text.split(",");
   const length = /^\d+$/.test(count) ? Number(count) : 0;

@@ -1,4 +1,4 @@
-/** What becomes of a packet after an action. */
+/** What happens to a packet after an action. */
 import { type Control, TC_ACT_EXT_VAL_MASK } from "../../../src/tc/control.ts";
 import { fail, STATUS_USAGE, TcRefusal } from "./refusal.ts";
 import { unsigned } from "./values.ts";

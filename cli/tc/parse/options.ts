@@ -35,7 +35,7 @@ export function parseOptions(words: Words): TcOptions {
   const options = { stats: false, raw: false, json: false, pretty: false, oneline: false };
   while (words.word?.startsWith("-")) {
     const word = words.take();
-    // The only one that is the same in all commands of this program, and so may be written as there.
+    // The only option that all commands of this program share, so it may be written as in the others.
     switch (word === "--netns" ? "-netns" : keywordOf(word, OPTIONS)) {
       case "-stats":
       case "-statistics":

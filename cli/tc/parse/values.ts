@@ -1,6 +1,6 @@
 /**
- * How iproute2 reads values: numbers as strtoul(3) takes them, handles, addresses. The quirks are kept, because whoever
- * types iproute2's words means what iproute2 makes of them.
+ * How iproute2 reads values: numbers as strtoul(3) takes them, handles, addresses. The quirks are kept, because users of iproute2's words
+ * expect iproute2's interpretation.
  */
 import { etherTypeOf } from "../../../src/wire/ether_types.ts";
 import { ipv6Bytes, type MaskedAddress, prefixLength, prefixMask } from "../../../src/tc/address.ts";

@@ -1,4 +1,4 @@
-/** What processes that were killed left behind, and its removal. */
+/** Finds and removes what killed processes left behind. */
 import type { LinkTable } from "../../link/link.ts";
 import { type NetnsOptions, open } from "../../socket/open.ts";
 import type { Sys } from "../../sys/sys.ts";
@@ -22,9 +22,9 @@ export interface CleanUpOptions extends NetnsOptions {
    * running process does not come back.
    */
   force?: boolean | undefined;
-  /** Remove nothing, and return what would be removed and kept. Needs no privileges. */
+  /** Remove nothing; return what would be removed and kept. Needs no privileges. */
   dryRun?: boolean | undefined;
-  /** Is told what goes on all the same, but may surprise, such as a lock that could not be had. */
+  /** Receives messages about things that may surprise but do not stop the clean-up, such as a lock that could not be taken. */
   onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -36,7 +36,7 @@ export interface CleanUpOptions extends NetnsOptions {
 export interface CleanUp {
   /** The sampling that was removed. */
   readonly removed: readonly FilterSampling[];
-  /** What carries our mark and was kept, and what may be ours and carries none. */
+  /** What carries our mark and was kept, and what may be ours but carries no mark. */
   readonly kept: readonly Kept[];
 }
 
@@ -56,9 +56,9 @@ export interface Kept {
    * - `"running"`: the process that installed it runs, so it is not left over.
    * - `"unverified"`: somebody holds the netlink port that the process would hold, and this kernel (without netlink_diag)
    *   cannot say who: see {@linkcode CleanUpOptions.force}.
-   * - `"in use"`: the clsact qdisc was made for sampling, but other filters or chains are on it now.
-   * - `"unmarked"`: an empty clsact qdisc. Nothing tells whose it is: another program's that is going to use it, or one that a
-   *   process of ours left which was killed while the kernel was adding its first filter.
+   * - `"in use"`: the clsact qdisc was made for sampling, but now has other filters or chains on it.
+   * - `"unmarked"`: an empty clsact qdisc. Nothing shows whose it is: it may belong to a program that is going to use it, or it was left by
+   *   a process of ours that was killed while the kernel was adding its first filter.
    */
   readonly reason: "running" | "unverified" | "in use" | "unmarked";
 }
@@ -73,8 +73,8 @@ export async function listLeftovers(options: NetnsOptions = {}): Promise<readonl
 }
 
 /**
- * Removes what processes that were killed left behind: filters that carry our mark and whose process does not run, and
- * the clsact qdiscs that were made for them and have nothing else on them.
+ * Removes what processes that were killed left behind: filters that carry our mark and whose process no longer runs, and the clsact qdiscs
+ * that were made for them and have nothing else on them.
  *
  * @throws {NetlinkError} if the kernel refuses something; the rest is cleaned up all the same.
  * @category Sampling
@@ -89,8 +89,8 @@ export async function cleanUpSamplingWith(sys: Sys, options: CleanUpOptions = {}
 }
 
 /**
- * What {@linkcode cleanUpSampling} would remove, and what it would keep of what carries our mark. Clsact qdiscs without a mark are not
- * looked for: that takes requests for every clsact of the network namespace, and whoever waits for this does not use them.
+ * What {@linkcode cleanUpSampling} would remove, and what it would keep of what carries our mark. Does not look for clsact qdiscs without a
+ * mark: that takes requests for every clsact of the network namespace, and the callers do not need them.
  */
 export async function findLeftoversWith(sys: Sys): Promise<CleanUp> {
   return await visit(sys, { dryRun: true }, false);
@@ -120,7 +120,7 @@ async function cleanUp(
 ): Promise<CleanUp> {
   const { tc } = tools;
   const links = await tc.links();
-  // Filters before instances: one that starts after this look has none among them.
+  // Filters before instances: an instance that starts after this has none among them.
   const filters = (await tc.allFilters()).filter(isOurs);
   const liveness = await visitor.runningInstances();
   const leftovers = new Map<number, Filter[]>();
@@ -148,7 +148,7 @@ async function cleanUp(
       if (!dryRun && await removeAdditions(tools, additions)) kept.push({ device, ifindex, sampling: undefined, reason: "in use" });
       removed.push(...filters.flatMap((filter) => samplingsOf(filter, device)));
     } catch (error) {
-      // One device that fails must not keep the others.
+      // A failure on one device must not keep the others from being cleaned up.
       errors.push(error);
     }
   }
@@ -162,7 +162,7 @@ async function unmarkedClsacts(tc: TrafficControl, links: LinkTable): Promise<Ke
   const kept: Kept[] = [];
   const qdiscs = await tc.qdiscs();
   for (const { ifindex, kind } of qdiscs) {
-    // This only reports: one that has gone meanwhile was there a moment ago.
+    // This only reports: a qdisc that has gone meanwhile existed a moment ago.
     const attached = kind === "clsact" ? await inspect(tc, ifindex, qdiscs) : undefined;
     if (attached && containsOnly(attached, [])) {
       kept.push({ device: links.nameOf(ifindex), ifindex, sampling: undefined, reason: "unmarked" });

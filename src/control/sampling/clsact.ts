@@ -1,9 +1,9 @@
 /**
  * What is on a device's clsact or ingress qdisc, and what can be proven about it.
  *
- * A qdisc has no mark and no number of its own: a clsact that another program deleted and added again looks like the one
- * that we made. What can be told apart are filters, by their handles. So a clsact is known to be ours by a filter of ours
- * in it, and known to be unused if there is nothing else.
+ * A qdisc has no mark and no number of its own: a clsact that another program deleted and added again looks like the one that we made. Only
+ * filters can be told apart, by their handles. So a clsact is known to be ours by a filter of ours in it, and known to be unused if there
+ * is nothing else.
  */
 import type { Chain } from "../../tc/chain.ts";
 import type { Filter, FilterKey } from "../../tc/filter.ts";
@@ -25,7 +25,7 @@ export interface Attached {
   readonly sides: Readonly<Record<Direction, Side>>;
 }
 
-/** A filter of ours: what it takes to delete it. */
+/** A filter of ours: the fields needed to delete it. */
 export type OwnFilter = Required<Pick<FilterKey, "ifindex" | "parent" | "preference" | "protocol" | "handle" | "kind">>;
 
 const EMPTY: Side = { entries: [], chains: [] };
@@ -33,7 +33,8 @@ const EMPTY: Side = { entries: [], chains: [] };
 /**
  * Looks at a device; `undefined` if it has neither a clsact nor an ingress qdisc.
  *
- * @param qdiscs All qdiscs, where it does no harm if its own has gone since, or was replaced: then nothing appears to be on it.
+ * @param qdiscs All qdiscs, if it does not matter that the device's own may have gone or been replaced since: then nothing appears to be on
+ * it.
  */
 export async function inspect(tc: TrafficControl, ifindex: number, qdiscs?: readonly Qdisc[]): Promise<Attached | undefined> {
   const qdisc = (qdiscs ?? await tc.qdiscs()).find((qdisc) => qdisc.ifindex === ifindex && qdisc.parent === TC_H_CLSACT);
@@ -71,7 +72,7 @@ export function containsOnly({ qdisc, sides }: Attached, own: readonly OwnFilter
   return [sides.ingress, sides.egress].every(({ entries, chains }) => {
     const isOurs = (entry: Filter): boolean =>
       own.some((filter) => entry.classifier ? isSame(entry, filter) : isPreferenceOf(entry, filter));
-    // Ours are in chain 0. It is there for them: while it has filters nobody can create it.
+    // Ours are in chain 0. It exists because of them: while it has filters nobody can create it.
     const isImplied = ({ index, template }: Chain): boolean => index === 0 && template === undefined && entries.length > 0;
     return entries.every(isOurs) && chains.every(isImplied);
   });

@@ -1,16 +1,16 @@
-/** An installation that failed, and could not be undone either: both have to be told. */
+/** An installation that failed and could not be undone either: both must be reported. */
 import { NetlinkError } from "../../errors.ts";
 
 /**
- * The error of an installation, when undoing it failed for these reasons. `onWarning` is told of them; without it the error says them,
- * as what it is: a refusal stays one, with its error number, and all errors are in its `cause`.
+ * The error of an installation, if undoing it failed for these reasons. They are reported to `onWarning`; without it they are part of the
+ * error, which keeps its type: a refusal stays one, with its error number, and all errors are in its `cause`.
  */
 export function withFailedUndo(error: unknown, failures: readonly unknown[], onWarning?: (message: string) => void): unknown {
   if (onWarning) {
     for (const failure of failures) onWarning(textOf(failure));
     return error;
   }
-  // What says the same once more is nothing new.
+  // Repeats of the same text add nothing.
   const others = failures.filter((failure) => textOf(failure) !== textOf(error));
   if (others.length === 0) return error;
   const stays = `What had been added stays, and cleanUpSampling() can remove it later: ${others.map(textOf).join("; ")}`;

@@ -26,29 +26,29 @@ export interface SamplingHandle extends AsyncDisposable {
   /** What the kernel reported right after the installation: one entry for each direction. */
   readonly installed: readonly FilterSampling[];
   /**
-   * Whether packets reach the sampling now. A finding for each direction that is good, or for each thing that is in the way:
-   * the filters or the device are gone, down, changed by another program, or hidden by filters and programs in front. It is
-   * cheap enough to be asked every second.
+   * Whether packets reach the sampling now. Returns a good finding for each direction, or one for each thing that is in the way: the
+   * filters or the device are gone, down, changed by another program, or hidden by earlier filters and programs. Cheap enough to call every
+   * second.
    */
   check(): Promise<Finding[]>;
-  /** How many packets came to the sampling since it was installed. */
+  /** How many packets have reached the sampling since it was installed. */
   passed(): Promise<Passed>;
   /** The same for each device and direction whose counters tell it at any moment: those of hardware do not. */
   passedHooks(): Promise<readonly PassedHook[]>;
-  /** Whether the kernel still has all of it: removing the device removes it too, and so can anybody with CAP_NET_ADMIN. */
+  /** Whether all of it still exists in the kernel: removing the device removes it too, and so can anybody with CAP_NET_ADMIN. */
   isInstalled(): Promise<boolean>;
   /**
-   * Removes the filters, and the clsact qdisc if one of us made it and nothing else is on it. What is gone already, or was
+   * Removes the filters, and the clsact qdisc if one of us made it and nothing else is on it. Anything that is gone already, or was
    * replaced by another program, is left alone. Idempotent: every call returns the result of the first.
    *
-   * @throws {NetlinkError} if the kernel refuses; the error names what stays, for {@linkcode cleanUpSampling} to remove later.
+   * @throws {NetlinkError} if the kernel refuses; the error names what is left, for {@linkcode cleanUpSampling} to remove later.
    */
   remove(): Promise<void>;
   /** {@linkcode SamplingHandle.remove} at the end of an `await using` block. A signal does not reach that end: see {@linkcode endOnSignals}. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** What an installation holds open until it is removed. */
+/** Resources that an installation holds open until it is removed. */
 export interface Resources {
   readonly sys: Sys;
   readonly tc: TrafficControl;
@@ -58,8 +58,8 @@ export interface Resources {
 }
 
 /**
- * The only {@linkcode SamplingHandle}. It holds open what removal takes, so that this works without any descriptor to spare, and without
- * the right to enter its network namespace again.
+ * The only {@linkcode SamplingHandle}. It holds open what removal needs, so that this works without any free descriptor, and without the
+ * right to enter its network namespace again.
  */
 export class Installation implements SamplingHandle {
   group: number | undefined;
@@ -68,14 +68,14 @@ export class Installation implements SamplingHandle {
   filters: readonly OwnFilter[] = [];
   /** The clsact qdisc was made by one of us. */
   clsact = false;
-  /** Why what had been added before the installation failed could not be removed. */
+  /** Why additions made before the installation failed could not be removed. */
   readonly failedUndos: unknown[] = [];
   #claims: Claims | undefined;
   readonly #resources: Resources;
   readonly #link: Link;
   readonly #lock: LockOptions;
   readonly #signal: AbortSignal | undefined;
-  // Whoever calls remove() gets its error.
+  // The caller of remove() gets its error.
   readonly #abort = (): void => void this.remove().catch(() => {});
   #removed: Promise<void> | undefined;
 
@@ -90,12 +90,12 @@ export class Installation implements SamplingHandle {
     return this.#resources.tc.netns;
   }
 
-  /** From now on the signal removes it. */
+  /** From now on the signal triggers the removal. */
   removeOnAbort(): void {
     this.#signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
-  /** From now on `watch` tells whether another program counts on our clsact qdisc; it is closed if that is not ours. */
+  /** From now on `watch` shows whether another program relies on our clsact qdisc; closes it if the qdisc is not ours. */
   watchClaims(watch: TcWatch | undefined): void {
     if (watch && this.clsact) this.#claims = new Claims(watch, this.#resources.tc.portId);
     else watch?.close();

@@ -1,5 +1,5 @@
 /**
- * Starting sampling: tc filters with the action `sample`, beside whatever else is on a device.
+ * Starting sampling: tc filters with the action `sample`, in addition to whatever else is on a device.
  * Source: tc-sample(8), net/sched/act_sample.c, net/sched/cls_api.c.
  *
  * @module
@@ -29,16 +29,16 @@ import { samplingsOf } from "./sampling.ts";
 const PREFERENCE = 28787;
 /** The first of the groups that are chosen for the user. */
 const FIRST_GROUP = 0x10000;
-/** How often it is tried again after another program has changed the device at the same moment. */
+/** How often the installation is retried after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 20;
 const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
-/** Drivers take programs of eBPF that decide by themselves, and no others: `nfp_bpf_setup_tc_block_cb`, `nsim_bpf_setup_tc_block_cb`. */
+/** Drivers accept only eBPF programs with direct action: `nfp_bpf_setup_tc_block_cb`, `nsim_bpf_setup_tc_block_cb`. */
 const noProgram = (whyNotFlower: string): string =>
-  `No hardware runs this match, for which it takes a program: flower ${whyNotFlower}. Choose a match that flower can say, or leave out hardware`;
+  `No hardware runs this match, which requires a program: flower ${whyNotFlower}. Choose a match that flower can express, or leave out hardware`;
 
 /**
- * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. Neither is
- * reached by a program that a signal ends: pass the signal of {@linkcode endOnSignals}.
+ * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. A program that is ended by a
+ * signal does neither: pass the signal of {@linkcode endOnSignals}.
  *
  * @example Sample one packet in a hundred until the end of the program
  * ```ts ignore
@@ -48,9 +48,9 @@ const noProgram = (whyNotFlower: string): string =>
  * for (const { direction, preference, rate, group } of sampling.installed) console.log(direction, preference, rate, group);
  * ```
  *
- * @throws {ArgumentError} if the options make no sense; nothing was touched then.
- * @throws {NetlinkError} if the kernel refuses; what was done until then is undone. If that fails too,
- * {@linkcode SamplingOptions.onWarning} is told; without it the error says so, and its `cause` has all errors.
+ * @throws {ArgumentError} if the options are invalid; nothing was changed then.
+ * @throws {NetlinkError} if the kernel refuses; what was done until then is undone. If that fails too, {@linkcode
+ * SamplingOptions.onWarning} receives the reasons; without it the error says so, and its `cause` contains all errors.
  * @throws {AggregateError} if the signal aborted, what was done until then cannot be undone, and there is no `onWarning`: the signal's
  * reason and the other errors.
  * @category Sampling
@@ -80,7 +80,7 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
       await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan, match }), { signal, onWarning });
       signal?.throwIfAborted();
     } catch (error) {
-      // What went wrong first is the error.
+      // The first failure is the error.
       await installation.remove().catch((failure) => installation.failedUndos.push(failure));
       throw withFailedUndo(error, installation.failedUndos, onWarning);
     }
@@ -94,13 +94,13 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
   }
 }
 
-/** A group that nobody uses: the number of the instance keeps two of us from taking the same. */
+/** A group that nobody uses: the number of the instance keeps two of our processes from taking the same. */
 async function freeGroup(sys: Sys, instance: number): Promise<number> {
   let used: Set<number>;
   try {
     used = new Set((await listGroupsWith(sys)).map((group) => group.group));
   } catch (error) {
-    // No psample yet: the filter will load it.
+    // psample is not loaded yet: adding the filter will load it.
     if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error;
     used = new Set();
   }
@@ -119,7 +119,7 @@ interface Order {
   readonly match: Match;
 }
 
-/** Installs the filters, again if another program changed the device between the look at it and the change. */
+/** Installs the filters; retries if another program changed the device between the inspection and the change. */
 async function install({ sys, tc }: Pick<Resources, "sys" | "tc">, installation: Installation, order: Order): Promise<void> {
   const { link, options, plan } = order;
   const watch = TcWatch.open(sys, link.index);
@@ -131,13 +131,13 @@ async function install({ sys, tc }: Pick<Resources, "sys" | "tc">, installation:
       if (options.index !== undefined) await checkIndex(tc, options.index, plan.shares);
       options.signal?.throwIfAborted();
       const refusal = await tryInstall(tc, installation, attached, order);
-      // A filter is refused as soon as its qdisc is being deleted. Others are told before the kernel's lock is released, for which
+      // A filter is refused as soon as its qdisc is being deleted. The notification is sent before the kernel's lock is released, for which
       // this request waits.
       if (refusal) await tc.qdiscs();
       const events = watch?.events() ?? [];
       const replaced = isReplaced(events, tc.portId);
       if (!refusal && !replaced) break;
-      // Then our filters may be in a clsact of theirs, whatever their mark says.
+      // Then our filters may be in another program's clsact, whatever their mark says.
       if (replaced) installation.clsact = false;
       try {
         await installation.undo();
@@ -148,7 +148,7 @@ async function install({ sys, tc }: Pick<Resources, "sys" | "tc">, installation:
       }
       const raced = refusal?.errno === EEXIST || events.some(({ by }) => by !== tc.portId && by !== 0);
       if (!raced || attempt === MOST_ATTEMPTS) throw replaced || !refusal ? busy(link.name) : refusal;
-      // Longer from time to time, so as not to keep in step with the other.
+      // Sometimes longer, so as not to stay in step with the other program.
       await new Promise((resolve) => setTimeout(resolve, attempt * 2 * Math.random()));
     }
   } finally {
@@ -160,7 +160,7 @@ async function install({ sys, tc }: Pick<Resources, "sys" | "tc">, installation:
   installation.group ??= installation.installed[0]?.group;
 }
 
-/** Whether another program added or deleted the clsact, after we did if we did. */
+/** Whether another program added or deleted the clsact, after us if we did so too. */
 function isReplaced(events: readonly TcEvent[], own: number): boolean {
   const ours = events.findIndex(({ type, by }) => type === RTM_NEWQDISC && by === own);
   return events.slice(ours + 1).some(({ type, by }) => by !== own && (type === RTM_NEWQDISC || type === RTM_DELQDISC));
@@ -170,14 +170,14 @@ function busy(device: string): NetlinkError {
   return new NetlinkError(`sample on ${device}`, EBUSY, { hint: "Another program keeps replacing its clsact qdisc" });
 }
 
-/** Sends all changes in one datagram, and notes what got in; returns the first refusal. */
+/** Sends all changes in one datagram, and records which succeeded; returns the first refusal. */
 async function tryInstall(
   tc: TrafficControl,
   installation: Installation,
   attached: Attached | undefined,
   { link, number, options, plan, match }: Order,
 ): Promise<NetlinkError | undefined> {
-  // A clsact that another of us made is for the last of us to remove; but if somebody created chains in it, it is theirs too.
+  // A clsact made by another of our processes is removed by the last of them; but if somebody created chains in it, it is theirs too.
   const inherits = attached !== undefined && filtersOf(attached).some(madeClsact) && !hasBareChains(attached);
   const handle = markedHandle(number, !attached || inherits);
   const cures = options.hardware === "only" ? { [EOPNOTSUPP]: match.kind === "bpf" ? noProgram(match.whyNotFlower) : NO_HARDWARE } : {};
@@ -197,7 +197,7 @@ async function tryInstall(
 
 function actionOf(options: SamplingOptions, plan: SamplingPlan, group: number | undefined, handle: number, position: number): ActionSpec {
   const { rate, truncateBytes, index, cookie, control = "continue" } = options;
-  // Of two directions the second shares the action only if the user chose its index.
+  // With two directions, the second shares the action only if the user chose its index.
   if (plan.shares || index !== undefined && position > 0) return { sample: { index, control } };
   return { sample: { rate, group, truncateBytes, index, control }, cookie: cookie ?? markCookie(handle) };
 }
@@ -205,7 +205,7 @@ function actionOf(options: SamplingOptions, plan: SamplingPlan, group: number | 
 /** Where a filter of ours goes. */
 function placeOf(direction: Direction, attached: Attached | undefined): { parent: number; preference: number } {
   const filters = attached?.sides[direction].entries ?? [];
-  // An ingress qdisc has two names for its only side, and from then on calls all filters' parent by that of the last one.
+  // An ingress qdisc has two names for its only side, and reports all filters' parent under the name used last.
   const parent = attached?.qdisc.kind === "ingress" ? filters[0]?.parent : undefined;
   return { parent: parent ?? PARENTS[direction], preference: freePreference(filters) };
 }
@@ -218,7 +218,7 @@ function checkQdisc(attached: Attached | undefined, { link: { name }, plan }: Or
   });
 }
 
-/** The kernel would share an action that exists, whatever else is asked for, and give it our cookie. */
+/** The kernel would share an existing action, whatever else is asked for, and give it our cookie. */
 async function checkIndex(tc: TrafficControl, index: number, shares: boolean): Promise<void> {
   const op = `${shares ? "share" : "create"} the sample action ${index}`;
   const [action] = await tc.sampleActions(encodeActionsByIndex("get", [index]), op).catch((error) => {

@@ -1,21 +1,21 @@
 /**
- * The instance protocol: how processes that use this package in one network namespace know of each other, though each may
- * be killed at any moment, and be in a container of its own.
+ * The instance protocol: how processes that use this package in one network namespace know of each other, although each may be killed at
+ * any moment and be in its own container.
  *
- * It rests on sockets of NETLINK_USERSOCK, the netlink protocol between user-space processes: everybody in the network
- * namespace can find out about them, and the kernel takes them back when their process ends, however it ends.
+ * It rests on sockets of NETLINK_USERSOCK, the netlink protocol between user-space processes: everybody in the network namespace can find
+ * out about them, and the kernel closes them when their process ends, however it ends.
  *
  * - **The port is the name.** An instance has a random number of 15 bits, which is part of the handles of its filters, and
- *   of the port id of a socket that it holds until they are removed. A filter whose port nobody holds was left behind. This
- *   needs no process id, which means something else in each container.
+ *   of the port id of a socket that it holds until they are removed. A filter whose port nobody holds was left behind. This needs no
+ * process id, which would mean something different in each container.
  * - **The group is the proof.** Anybody may bind a port. But joining a multicast group of NETLINK_USERSOCK requires
  *   CAP_NET_ADMIN (netlink_allowed in net/netlink/af_netlink.c), just as changing filters does. So an instance joins
  *   {@linkcode INSTANCE_GROUP}, and netlink_diag lists the members: a port held by anybody else does not make a filter look
  *   alive.
- * - **A raised hand is the lock.** Between a look at a device and its change, another of us could take the same preference,
- *   or remove the clsact qdisc. So a process joins {@linkcode LOCK_GROUP} first, then looks who else is a member, and goes
- *   ahead only if there is nobody; otherwise it leaves and tries again. Of two at least the later one sees the other. A
- *   process without CAP_NET_ADMIN cannot be in the way.
+ * - **A raised hand is the lock.** Between inspecting a device and changing it, another of our processes could take the same preference, or
+ *   remove the clsact qdisc. So a process joins {@linkcode LOCK_GROUP} first, then checks who else is a member, and proceeds only if there
+ *   is nobody; otherwise it leaves and tries again. Of two at least the later one sees the other. A process without CAP_NET_ADMIN cannot be
+ *   in the way.
  *
  * Without netlink_diag (CONFIG_NETLINK_DIAG) the kernel does not list members. Then a port that is held may be that of an
  * instance: its filters are kept, unless removal is forced. And the lock is a port as well, {@linkcode LOCK_PORT}, which
@@ -41,24 +41,24 @@ import { MARK, MARK_MASK, NUMBER_MASK } from "./mark.ts";
 const INSTANCE_GROUP = 27;
 const LOCK_GROUP = 28;
 
-/** The ports of instances; those of processes that only take the lock follow. */
+/** The ports of instances; those of processes that only take the lock come after them. */
 const INSTANCE_PORTS = MARK;
 const VISITOR_PORTS = MARK + NUMBER_MASK + 1;
-/** Number 0, which no visitor has. */
+/** Number 0, which no visitor uses. */
 const LOCK_PORT = VISITOR_PORTS;
 
-/** The lock is held for milliseconds, unless its holder was stopped, which must not stop all others. */
+/** The lock is held for milliseconds, unless its holder was stopped, and that must not stop all others. */
 const LOCK_PATIENCE_MS = 2000;
 const LOCK_POLL_MS = 2;
 
-/** Whether an instance runs; `"unverified"` if its port is held and the kernel does not say by whom. */
+/** Whether an instance is running; `"unverified"` if its port is held and the kernel does not say by whom. */
 export type Liveness = "running" | "gone" | "unverified";
 
-/** What {@linkcode Instance.exclusively} heeds. */
+/** Options of {@linkcode Instance.exclusively}. */
 export interface LockOptions {
   /** Ends the wait for the lock when it aborts. */
   readonly signal?: AbortSignal | undefined;
-  /** Hears that the lock could not be had. */
+  /** Called if the lock could not be taken. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
@@ -73,12 +73,12 @@ export class Instance {
   /** An instance with filters of its own. */
   static open(sys: Sys): Instance {
     const instance = new Instance(sys, INSTANCE_PORTS);
-    // Without the privilege the kernel is going to refuse the filters too, and says it better.
+    // Without the privilege the kernel will refuse the filters too, with a better message.
     instance.#socket.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, INSTANCE_GROUP);
     return instance;
   }
 
-  /** One without filters, that only looks, or changes what others left behind. */
+  /** An instance without filters, which only inspects, or changes what others left behind. */
   static visit(sys: Sys): Instance {
     return new Instance(sys, VISITOR_PORTS);
   }
@@ -107,10 +107,10 @@ export class Instance {
       release = await this.#tryLock();
       if (release) break;
       if (performance.now() > deadline) {
-        onWarning?.(`Another process has held the lock for ${LOCK_PATIENCE_MS / 1000} s and may be stopped: going on without it`);
+        onWarning?.(`Another process has held the lock for ${LOCK_PATIENCE_MS / 1000} s and may be stopped: continuing without it`);
         break;
       }
-      // Two that see each other must not meet again and again.
+      // Two processes that see each other must not collide again and again.
       await new Promise((resolve) => setTimeout(resolve, LOCK_POLL_MS * (1 + Math.random())));
     }
     try {
@@ -151,7 +151,7 @@ export class Instance {
       return () => lock.close();
     } catch (error) {
       if (!(error instanceof NetlinkError)) throw error;
-      // No descriptor left: what is installed has to be removed all the same.
+      // No descriptor left: what is installed must be removed all the same.
       return error.errno === EADDRINUSE ? undefined : () => {};
     }
   }
@@ -163,10 +163,10 @@ export class Instance {
     return members && new Set(members.map(({ portId }) => portId));
   }
 
-  /** Whether a port is held. Sends to it: binding it for a moment would make us look like the instance ourselves. */
+  /** Whether a port is held. Sends to it, because binding it for a moment would make us look like the instance. */
   #isHeld(port: number): boolean {
     try {
-      // Nobody reads it. Once the buffer is full, sending fails with EAGAIN, which is an answer too.
+      // Nobody reads it. Once the buffer is full, sending fails with EAGAIN, which also shows that the port is held.
       this.#socket.send(encodeMessage({ type: NLMSG_NOOP, flags: 0 }, memory(0)), "ask whether an instance runs", port);
       return true;
     } catch (error) {

@@ -1,4 +1,4 @@
-/** What samples in a network namespace, whoever set it up. */
+/** Lists all sampling in a network namespace, whoever set it up. */
 import { type NetnsOptions, open } from "../../socket/open.ts";
 import type { Sys } from "../../sys/sys.ts";
 import { type TrafficControl, withTrafficControl } from "../traffic_control.ts";
@@ -30,7 +30,7 @@ export async function listSamplingWith(sys: Sys): Promise<Sampling[]> {
   });
 }
 
-/** The sample actions that no filter uses. One whose filter was removed a moment ago is still listed as used, and not here. */
+/** The sample actions that no filter uses. An action whose filter was removed a moment ago still counts as used, and is not listed here. */
 export async function unusedSamplings(tc: TrafficControl): Promise<Sampling[]> {
   return (await tc.allSampleActions()).flatMap((action) => action.sample?.bindCount === 0 ? [unusedSampling(action, action.sample)] : []);
 }

@@ -1,5 +1,5 @@
 /**
- * How filters of ours are told from others: by their handle, the one number of a filter that its owner chooses.
+ * How our filters are distinguished from others: by their handle, the one number of a filter that its owner chooses.
  *
  * | bits   | meaning                                                                                      |
  * | ------ | -------------------------------------------------------------------------------------------- |

@@ -1,4 +1,4 @@
-/** What to sample: the options of {@linkcode import("./install.ts").addSampling}, checked before anything is touched. */
+/** What to sample: the options of {@linkcode import("./install.ts").addSampling}, checked before anything is changed. */
 import { ArgumentError, NetlinkError } from "../../errors.ts";
 import { compileMatch, type Match } from "../../filter/match.ts";
 import { ARPHRD_ETHER, IFNAME_MAX, type Link } from "../../link/link.ts";
@@ -17,8 +17,8 @@ import type { Direction } from "../traffic_control.ts";
 const ALTIFNAME_MAX = 127;
 
 /**
- * What to sample, for {@linkcode addSampling}. Numbers are whole; u32 means 0 to 4294967295. Anything else is an
- * {@linkcode ArgumentError} before anything is touched. What each option means in the kernel: tc-sample(8), tc-flower(8).
+ * What to sample, for {@linkcode addSampling}. Numbers are whole; u32 means 0 to 4294967295. Anything else is an {@linkcode ArgumentError}
+ * before anything is changed. What each option means in the kernel: tc-sample(8), tc-flower(8).
  *
  * @category Sampling
  */
@@ -32,7 +32,7 @@ export interface SamplingOptions extends NetnsOptions {
    * existing action.
    */
   rate?: number | undefined;
-  /** The psample group that the samples go to: u32. Defaults to one that nobody uses: see {@linkcode SamplingHandle.group}. */
+  /** The psample group that the samples go to: u32. Defaults to an unused one: see {@linkcode SamplingHandle.group}. */
   group?: number | undefined;
   /**
    * Truncate packets to this many bytes: u32. Defaults to whole packets; 0 gives samples without data. The original length
@@ -48,24 +48,23 @@ export interface SamplingOptions extends NetnsOptions {
   /** 1 to 16 bytes that are part of every sample since Linux 6.11. Defaults to `"psample"` and the handle of the filter. */
   cookie?: Uint8Array | undefined;
   /**
-   * What happens to the packet after it was sampled. Defaults to `"continue"`: later filters see it as if this one were not
-   * there. (tc itself defaults to `"pipe"`, which ends classification after the last action.)
+   * What happens to the packet after it was sampled. Defaults to `"continue"`: later filters see it unchanged. (tc itself defaults to
+   * `"pipe"`, which ends classification after the last action.)
    */
   control?: Control | undefined;
   /**
    * Which packets to sample, such as `"tcp port 443 or icmp"`: an expression of pcap-filter(7), as {@linkcode filter} takes it, but
-   * without what only samples have. Of several one has to match. Defaults to all packets.
+   * without what only samples have. If there are several, one of them must match. Defaults to all packets.
    *
-   * It becomes one filter in each direction: flower if that can say it, because hardware can do it then, else a program for the
-   * classifier `bpf`. What it says of a packet holds of the frame on the wire: a VLAN tag that the card took off counts.
-   * Flower differs in rare cases: it sees no ports in fragments, finds protocols behind IPv6 extension headers, and takes `vlan` for
-   * 802.1Q alone. With `hardware: "never"` it is used only where it means exactly the same.
+   * It becomes one filter in each direction: flower if that can express it, so that hardware can run it, else a program for the classifier
+   * `bpf`. It applies to the frame on the wire: VLAN tags stripped by the network card count. Flower differs in rare cases: it sees no
+   * ports in fragments, finds protocols after IPv6 extension headers, and takes `vlan` to mean 802.1Q only. With `hardware: "never"` it is
+   * used only if it means exactly the same.
    */
   match?: string | readonly string[] | undefined;
   /**
-   * `"only"` samples in hardware, and fails with `EOPNOTSUPP` if the device cannot, which is so of a match that flower cannot say;
-   * `"never"` samples in software. Defaults
-   * to both where the device can, and software where it cannot: see {@linkcode Sampling.where}.
+   * `"only"` samples in hardware, and fails with `EOPNOTSUPP` if the device cannot, which includes every match that flower cannot express;
+   * `"never"` samples in software. Defaults to both if the device can, else to software: see {@linkcode Sampling.where}.
    */
   hardware?: "only" | "never" | undefined;
   /**
@@ -74,8 +73,8 @@ export interface SamplingOptions extends NetnsOptions {
    */
   signal?: AbortSignal | undefined;
   /**
-   * Receives messages for people about what may surprise but is no error, such as a lock that another process does not release; and
-   * why an installation that failed could not be undone, which else is part of its error.
+   * Receives messages for people about what may surprise but is no error, such as a lock that another process does not release; and about
+   * why a failed installation could not be undone, which otherwise is part of its error.
    */
   onWarning?: ((message: string) => void) | undefined;
 }
@@ -83,10 +82,10 @@ export interface SamplingOptions extends NetnsOptions {
 /** {@linkcode SamplingOptions}, checked. */
 export interface SamplingPlan {
   readonly directions: readonly Direction[];
-  /** An existing action is to be shared. */
+  /** Whether an existing action is to be shared. */
   readonly shares: boolean;
   /**
-   * Which packets to take of a device.
+   * The match for the packets of a device.
    *
    * @throws {NetlinkError} `EOPNOTSUPP` if it is not known how its packets begin.
    */
@@ -95,7 +94,7 @@ export interface SamplingPlan {
 }
 
 /**
- * Checks options. A wrong one is the caller's mistake, whatever the kernel can do, so this comes first.
+ * Checks options. An invalid one is the caller's mistake, whatever the kernel supports, so this comes first.
  *
  * @throws {ArgumentError} if they make no sense.
  */
@@ -124,7 +123,7 @@ export function planSampling(options: SamplingOptions): SamplingPlan {
     throw new ArgumentError(`hardware must be "only" or "never", not ${JSON.stringify(hardware)}`);
   }
   const matchOn = (link: Pick<Link, "name" | "type">): Match => matchOf(options, link);
-  // Nearly all devices are of this type: what is wrong with the match is wrong on it.
+  // Nearly all devices are of this type: if the match is invalid, it is invalid on this one.
   matchOn({ name: "", type: ARPHRD_ETHER });
   const flags = hardware === "only" ? TCA_CLS_FLAGS_SKIP_SW : hardware === "never" ? TCA_CLS_FLAGS_SKIP_HW : undefined;
   return {

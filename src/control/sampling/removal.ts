@@ -1,14 +1,12 @@
 /**
- * Removing filters of ours from a device, and the clsact qdisc that was made for them: nothing of anybody else.
+ * Removes our filters from a device, and the clsact qdisc that was made for them; nothing that belongs to anybody else.
  *
- * Whether the qdisc may go is decided by a look at it. There has to be a filter of ours, which proves that it is the qdisc
- * that we made and not one that took its place; and nothing else. The look is repeated until nobody has changed anything in
- * the course of it. Filters and qdisc are then deleted in one datagram: a process that is killed leaves both or none, and not
- * an empty qdisc, which nobody could recognise.
+ * An inspection decides whether the qdisc may be deleted. It must contain a filter of ours, which proves that it is the qdisc that we made
+ * and not one that took its place; and nothing else. The inspection is repeated until nobody has changed anything during it. Filters and
+ * qdisc are then deleted in one datagram: a killed process leaves both or neither, and not an empty qdisc, which nobody could recognise.
  *
- * The kernel has no "delete if unchanged", so there remains the moment between the end of the look and the deletion. A
- * change in it is noticed afterwards: it is reported, and the device gets a clsact qdisc again, but what was in it is lost.
- * SECURITY.md says so too.
+ * The kernel has no "delete if unchanged", so there remains the moment between the end of the inspection and the deletion. A change in it
+ * is noticed afterwards: it is reported, and the device gets a clsact qdisc again, but its contents are lost. SECURITY.md says so too.
  */
 import { NetlinkError } from "../../errors.ts";
 import { EBUSY, EEXIST, EOPNOTSUPP } from "../../sys/sys.ts";
@@ -23,32 +21,32 @@ import { type Attached, contains, containsOnly, inspect, type OwnFilter } from "
 /** What was added to a device. */
 export interface Additions {
   readonly ifindex: number;
-  /** The device as errors call it. */
+  /** The device's name in errors. */
   readonly device: string;
   readonly filters: readonly OwnFilter[];
-  /** One of us made the clsact qdisc: without filters a moment ago, when the kernel refused them all. */
+  /** Whether one of our processes made the clsact qdisc; if there are no filters, it was a moment ago, and the kernel refused them all. */
   readonly clsact: boolean;
 }
 
-/** With what to remove it. */
+/** What removal works with. */
 export interface Tools {
   readonly tc: TrafficControl;
   /** Hears of changes by others; `undefined` if there was no descriptor for it. */
   readonly watch: TcWatch | undefined;
-  /** Is told of what cannot be made good. */
+  /** Receives messages about damage that cannot be undone. */
   readonly onWarning?: ((message: string) => void) | undefined;
 }
 
-/** How many changes go out at once: their acknowledgements have to fit into the socket's buffer. */
+/** Maximum number of changes sent at once: their acknowledgements must fit into the socket's buffer. */
 const MOST_CHANGES = 32;
-/** How often a look is repeated that others disturb; then the clsact qdisc is left to them. */
+/** How often an inspection that others disturb is repeated; then the clsact qdisc is left to them. */
 const MOST_LOOKS = 8;
 
 /**
  * Removes what was added to a device. What is gone already counts as removed.
  *
  * @returns Whether a clsact qdisc that one of us made stays, because it is in use or not provably ours.
- * @throws {NetlinkError} if the kernel refuses something; the error names what stays.
+ * @throws {NetlinkError} if the kernel refuses something; the error names what is left.
  */
 export async function removeAdditions(tools: Tools, additions: Additions): Promise<boolean> {
   const { tc } = tools;
@@ -58,13 +56,13 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
     throwRefusal(additions, await send(tc, deletions));
     return false;
   }
-  // Ready before the look, so that nothing delays it afterwards.
+  // Prepared before the inspection, so that nothing delays the deletion afterwards.
   const all = [...deletions, clsactChange("delete", ifindex, device)];
   const watch = tools.watch?.begin(ifindex) ? tools.watch : undefined;
   try {
     const verdict = await look(tc, watch, additions);
     if (verdict !== "unused") {
-      // The filters can be removed without a look, and are.
+      // The filters can be removed without inspection, and are.
       throwRefusal(additions, await send(tc, deletions));
       if (verdict instanceof NetlinkError) throw blindness(verdict, device);
       return verdict === "stays";
@@ -72,7 +70,7 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
     const results = await send(tc, all);
     const refusal = results.pop();
     if (!refusal) {
-      // Filters whose deletion was refused went with it.
+      // Filters whose deletion was refused were deleted with it.
       if (wasOfOthers(results, watch?.events(), tc.portId)) await makeGood(tools, ifindex, device);
       return false;
     }
@@ -85,10 +83,12 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
   }
 }
 
-/** What a look says of the clsact qdisc: it may go, it stays for others, it is gone already; or why it could not be seen. */
+/**
+ * The result of inspecting the clsact qdisc: it may be deleted, it stays for others, it is gone already; or why it could not be inspected.
+ */
 type Verdict = "unused" | "stays" | "gone" | NetlinkError;
 
-/** Looks until nobody has changed anything meanwhile. */
+/** Inspects until nobody has changed anything meanwhile. */
 async function look(tc: TrafficControl, watch: TcWatch | undefined, { ifindex, filters }: Additions): Promise<Verdict> {
   try {
     for (let i = 0; i < MOST_LOOKS; i++) {
@@ -122,7 +122,7 @@ export function clsactChange(change: "add" | "delete", ifindex: number, device: 
   return { message: encodeQdisc(change, { ifindex, kind: "clsact" }), op };
 }
 
-/** Sends changes in as few datagrams as possible: the last is full, so that the clsact goes together with filters. */
+/** Sends changes in as few datagrams as possible: the last is full, so that the clsact is deleted together with filters. */
 async function send(tc: TrafficControl, changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
   const results: (NetlinkError | undefined)[] = [];
   let end = changes.length % MOST_CHANGES || MOST_CHANGES;
@@ -132,7 +132,7 @@ async function send(tc: TrafficControl, changes: readonly Change[]): Promise<(Ne
 
 /**
  * Whether another program lost something with the clsact: it added something before the deletion, or a clsact of its own.
- * Without a watch it is a sign of that that none of our filters was there any more.
+ * Without a watch, the sign of that is that none of our filters existed any more.
  */
 function wasOfOthers(results: readonly (NetlinkError | undefined)[], events: readonly TcEvent[] | undefined, own: number): boolean {
   if (!events) return results.length > 0 && results.every(isAbsent);
@@ -140,7 +140,7 @@ function wasOfOthers(results: readonly (NetlinkError | undefined)[], events: rea
   return events.slice(0, Math.max(deletion, 0)).some(({ type, by }) => by !== own && type !== RTM_DELQDISC && type !== RTM_DELTFILTER);
 }
 
-/** Gives the device a clsact qdisc again, unless somebody was faster. */
+/** Gives the device a clsact qdisc again, unless somebody else did so first. */
 async function makeGood({ tc, onWarning }: Tools, ifindex: number, device: string): Promise<void> {
   const [refusal] = await tc.changeAll([clsactChange("add", ifindex, device)]);
   const now = !refusal ? "an empty one again" : refusal.errno === EEXIST ? "another program's by now" : "none now";
@@ -160,7 +160,7 @@ function throwRefusal({ filters, device }: Additions, results: readonly (Netlink
   throw new NetlinkError(`remove ${names} from ${device}`, errno, { extack, extackOffset, hint, cause: first });
 }
 
-/** Whether a filter was not there to be deleted: not there at all, or the clsact has become one of a shared block. */
+/** Whether a filter did not exist when it was to be deleted: not at all, or because the clsact now uses a shared block. */
 function isAbsent(result: NetlinkError | undefined): boolean {
   return isGone(result) || result?.errno === EOPNOTSUPP;
 }

@@ -8,8 +8,8 @@ import { type Direction, directionOf } from "../traffic_control.ts";
 import { isOurs } from "./mark.ts";
 
 /**
- * One sample action, as the kernel reports it: once for each filter that uses it, or by itself if none does. Then whatever
- * is about a filter is `undefined`.
+ * One sample action, as the kernel reports it: once for each filter that uses it, or on its own if none does. Then the fields about a
+ * filter are `undefined`.
  *
  * @category Sampling
  */
@@ -48,7 +48,7 @@ export interface Sampling {
   readonly bindings: number;
   /** The action's cookie. */
   readonly cookie: Uint8Array | undefined;
-  /** What happens to the packet afterwards. */
+  /** What happens to the packet after sampling. */
   readonly control: Control;
   /**
    * Packets that the filter matched; a GSO packet counts as one, as it does for the sampler. Of matchall filters only, and of
@@ -63,7 +63,7 @@ export interface Sampling {
   readonly ages: ActionAges | undefined;
   /** Where the sampling is done: `"hardware"`, `"software"`, or `undefined` if the kernel does not say. */
   readonly where: "hardware" | "software" | undefined;
-  /** Whether the filter carries the mark of {@linkcode addSampling}. */
+  /** Whether the filter has the mark of {@linkcode addSampling}. */
   readonly ours: boolean;
 }
 
@@ -117,7 +117,7 @@ export function unusedSampling(action: Action, sample: SampleAction): Sampling {
   return { ...NOWHERE, ...useOf(action, sample, undefined), where: undefined, ours: false };
 }
 
-/** What is about the action, and its use. */
+/** The fields about the action, and its use. */
 type Use = Pick<
   Sampling,
   "rate" | "group" | "truncateBytes" | "index" | "refcount" | "bindings" | "cookie" | "control" | "hits" | "packets" | "bytes" | "ages"

@@ -1,5 +1,5 @@
 /**
- * The names that stand for numbers. Nothing is looked up: an expression means the same on every machine.
+ * Names that stand for numbers. Nothing is looked up: an expression means the same on every machine.
  * Sources: IANA's registries of ports, protocol numbers and EtherTypes; pcap-filter(7) for the names of bytes and their values.
  */
 

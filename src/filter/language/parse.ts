@@ -1,6 +1,6 @@
 /**
  * The language of pcap-filter(7) as libpcap 1.10 parses it: "and" and "or" bind alike, from left to right, and a value without words
- * in front of it takes those of the value before it (`port 80 or 443`). Beside it the words about what only samples have.
+ * in front of it takes those of the value before it (`port 80 or 443`). It adds words for what only samples have.
  * Source: grammar.y and gencode.c of libpcap.
  */
 import { ipv6Bytes, prefixMask } from "../../tc/address.ts";
@@ -25,10 +25,10 @@ import {
   UNRANKED,
 } from "./words.ts";
 
-/** Brackets and negations within one another. */
+/** How deep brackets and negations may be nested. */
 const MOST_DEPTH = 64;
 
-/** How often "and" and "or" may alternate, and signs of arithmetic follow one another: each of them is a step deeper, too. */
+/** How often "and" and "or" may alternate, and how many arithmetic operators may follow one another: each is one level deeper, too. */
 const MOST_STEPS = 1000;
 
 /** The words in front of a value. */
@@ -40,14 +40,14 @@ interface Qualifiers {
 
 interface Parsed {
   readonly tree: Tree;
-  /** What a value behind it takes over; `undefined` behind what has no value. */
+  /** What the next value takes over; `undefined` after something without a value. */
   readonly qualifiers: Qualifiers | undefined;
 }
 
 /**
  * Parses an expression; `undefined` for an empty one, which every packet matches.
  *
- * @throws {FilterError} where it is none.
+ * @throws {FilterError} if it is invalid.
  */
 export function parseFilter(expression: string): Tree | undefined {
   return new Parser(expression).parse();
@@ -106,7 +106,7 @@ class Parser {
     return token;
   }
 
-  /** From a place to the end of what was read last. */
+  /** From a place to the end of the last token. */
   #since(start: number): Span {
     return { start, end: this.#tokens[this.#at - 1]!.end };
   }
@@ -312,7 +312,7 @@ class Parser {
     return { kind: "multicast", over: protocol };
   }
 
-  /** What is complete without a value, or has a value that nothing takes over. */
+  /** A primitive without a value, or with one whose qualifiers are not taken over. */
   #alone(token: Token): Tree | undefined {
     const { text } = token;
     const cast = this.#cast("ether");
@@ -340,7 +340,7 @@ class Parser {
     return test && { kind: "sample", test, at: this.#since(token.start) };
   }
 
-  /** What is said of the packet inside a tunnel. */
+  /** A condition about the packet inside a tunnel. */
   #inner(word: Token): Tree {
     this.#next();
     if (!this.#isSign("(")) throw this.#expected("an opening bracket, as in inner (tcp port 443)");
@@ -392,7 +392,7 @@ class Parser {
     return Number(digits) * { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }[unit as "ns" | "us" | "ms" | "s"];
   }
 
-  /** A value behind the words that say what it is. */
+  /** A value after the words that say what it is. */
   #value(qualifiers: Qualifiers): Tree {
     switch (qualifiers.type) {
       case "port":
@@ -418,7 +418,7 @@ class Parser {
     }
     const what = "a port: a number up to 65535, or a well-known name such as https";
     if (type === "port") throw this.#expected(what);
-    // Names may have a hyphen too.
+    // Names may contain a hyphen.
     for (let hyphen = token.text.indexOf("-"); token.kind === "word" && hyphen > 0; hyphen = token.text.indexOf("-", hyphen + 1)) {
       const from = portOf({ ...token, text: token.text.slice(0, hyphen) });
       const to = portOf({ ...token, text: token.text.slice(hyphen + 1) });
@@ -484,7 +484,7 @@ class Parser {
 
   #mask(size: number, text: string): { mask: Uint8Array; at: Span } | undefined {
     if (this.#isSign("/")) {
-      // As in libpcap, a slash stands behind an address with a dot or a colon.
+      // As in libpcap, a slash is allowed only after an address with a dot or a colon.
       if (!/[.:]/.test(text)) throw this.#expected("an address with a dot in front of the slash, such as 10.0/8");
       const { start } = this.#next();
       const { end } = this.#token;

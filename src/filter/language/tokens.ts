@@ -4,12 +4,12 @@ import { FilterError, type Span } from "../filter_error.ts";
 
 /** One of them. */
 export interface Token extends Span {
-  /** `end` stands behind the last one. */
+  /** `end` follows the last one. */
   readonly kind: "word" | "sign" | "end";
   readonly text: string;
-  /** Written behind a backslash: a name, although it is a word of the language too. */
+  /** Written after a backslash: a name, although it is also a word of the language. */
   readonly escaped: boolean;
-  /** Where its partner stands, for an opening bracket. */
+  /** Index of the closing bracket, for an opening one. */
   partner: number;
 }
 
@@ -24,7 +24,7 @@ const MAC = /^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/;
 /**
  * Splits an expression.
  *
- * @throws {FilterError} at what is no word, and where a bracket has no partner.
+ * @throws {FilterError} at anything that is not a token, and at unbalanced brackets.
  */
 export function tokens(expression: string): Token[] {
   const refuse = (start: number, end: number, why: string): FilterError => new FilterError(expression, { start, end }, why);
@@ -54,7 +54,7 @@ export function tokens(expression: string): Token[] {
     if (token.kind === "sign" && (text === "(" || text === "[")) open.push(token);
     if (token.kind === "sign" && (text === ")" || text === "]")) {
       const opening = open.pop();
-      if (opening?.text !== (text === ")" ? "(" : "[")) throw refuse(at, end, "there is no bracket that this one closes");
+      if (opening?.text !== (text === ")" ? "(" : "[")) throw refuse(at, end, "no bracket is open here");
       opening.partner = found.length;
     }
     found.push(token);
@@ -67,7 +67,7 @@ export function tokens(expression: string): Token[] {
   return found;
 }
 
-/** An address with colons: in brackets a colon is a sign. */
+/** An address with colons: inside brackets a colon is an operator. */
 function address(expression: string, at: number): string | undefined {
   const text = match(COLONS, expression, at);
   return text !== undefined && (MAC.test(text) || ipv6Bytes(text)) ? text : undefined;

@@ -1,4 +1,4 @@
-/** What an expression says: the parser makes it, and everything else is made from it. */
+/** The syntax tree of an expression: the parser makes it, and everything else is made from it. */
 import type { Span } from "../filter_error.ts";
 
 /** At which end of the packet. */
@@ -7,7 +7,7 @@ export type Direction = "src" | "dst" | "src or dst" | "src and dst";
 /** How numbers are compared. */
 export type Relation = "=" | "!=" | "<" | "<=" | ">" | ">=";
 
-/** What is calculated with. */
+/** Arithmetic operators. */
 export type ArithmeticSign = "+" | "-" | "*" | "/" | "%" | "&" | "|" | "^" | "<<" | ">>";
 
 /** The headers whose bytes an expression may name. */
@@ -33,7 +33,7 @@ export const BYTE_PROTOCOLS = [
 /** One of them. */
 export type ByteProtocol = typeof BYTE_PROTOCOLS[number];
 
-/** The words that are a protocol by themselves. */
+/** The words that name a protocol on their own. */
 export const PROTOCOLS = [
   "ip",
   "ip6",
@@ -57,7 +57,7 @@ export const PROTOCOLS = [
 /** One of them. */
 export type Protocol = typeof PROTOCOLS[number];
 
-/** A number, or what gives one for a packet. */
+/** A number, or an expression that yields one for a packet. */
 export type Arithmetic =
   | { readonly kind: "number"; readonly value: number }
   | { readonly kind: "length" }
@@ -71,7 +71,7 @@ export type Arithmetic =
     readonly at: Span;
   };
 
-/** What is known of a sample beside its packet. */
+/** A condition about a sample rather than its packet. */
 export type SampleTest =
   | { readonly about: "device" | "in" | "out"; readonly name: string }
   | { readonly about: "direction"; readonly egress: boolean }
@@ -83,7 +83,7 @@ export type Tree =
   | {
     readonly kind: "and" | "or";
     readonly terms: Tree[];
-    /** Where each of the terms stands. */
+    /** Where each of the terms is. */
     readonly spans: Span[];
   }
   | { readonly kind: "not"; readonly term: Tree }
@@ -109,7 +109,7 @@ export type Tree =
   | { readonly kind: "vlan"; readonly id: number | undefined; readonly at: Span }
   | { readonly kind: "mpls"; readonly label: number | undefined }
   | { readonly kind: "compare"; readonly relation: Relation; readonly left: Arithmetic; readonly right: Arithmetic }
-  /** It went through a tunnel that is known by this number. */
+  /** It went through a tunnel with this identifier. */
   | { readonly kind: "vni"; readonly value: number; readonly at: Span }
   /** The packet inside a tunnel. */
   | { readonly kind: "inner"; readonly term: Tree; readonly at: Span }

@@ -3,24 +3,24 @@ import { ipv4Bytes } from "../../tc/address.ts";
 import { PORTS } from "./names.ts";
 import type { Token } from "./tokens.ts";
 
-/** A number as C writes it: decimal, octal behind 0, hexadecimal behind 0x. */
+/** A number as in C: decimal, octal after 0, hexadecimal after 0x. */
 export function numberOf(text: string): number | undefined {
   if (/^0[0-7]+$/.test(text)) return parseInt(text, 8);
   return /^(0x[0-9a-fA-F]+|0|[1-9]\d*)$/i.test(text) ? Number(text) : undefined;
 }
 
-/** A port by its number or its name. */
+/** A port, by number or name. */
 export function portOf({ kind, text }: Token): number | undefined {
   const port = kind === "word" ? PORTS.get(text) ?? numberOf(text) : undefined;
   return port !== undefined && port <= 0xffff ? port : undefined;
 }
 
-/** An address of one to four parts: the parts that are missing are at its end, and no part of it. */
+/** An address of one to four parts: missing parts are those at the end, and are not part of the prefix. */
 export function shortIpv4(text: string, isNet: boolean): { address: Uint8Array; bits: number } | undefined {
   const number = text.includes(".") ? undefined : numberOf(text);
   if (number !== undefined) {
     if (number > 0xffffffff) return undefined;
-    // As libpcap has it: a bare number is a whole address; for a net, the zeros in front of it move behind it.
+    // As in libpcap: a bare number is a whole address; for a net, its leading zeros move to the end.
     const bytes = [number >>> 24, number >>> 16 & 0xff, number >>> 8 & 0xff, number & 0xff];
     let bits = 32;
     while (isNet && number !== 0 && bytes[0] === 0) {
@@ -35,7 +35,7 @@ export function shortIpv4(text: string, isNet: boolean): { address: Uint8Array; 
   return address && { address, bits: 8 * parts.length };
 }
 
-/** A hardware address, in any of the ways in which libpcap reads it. */
+/** A hardware address, in any of the forms that libpcap reads. */
 export function macBytes(text: string): Uint8Array | undefined {
   const parts = /^[0-9a-fA-F]{12}$/.test(text)
     ? text.match(/../g)!

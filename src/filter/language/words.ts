@@ -15,7 +15,9 @@ export const RELATIONS: ReadonlyMap<string, Relation> = new Map([
   [">", ">"],
   [">=", ">="],
 ]);
-/** How tightly signs bind. Those that are not here have no rank in libpcap's grammar: what follows them is all their right side. */
+/**
+ * How tightly operators bind. Those that are not here have no precedence in libpcap's grammar: everything after them is their right side.
+ */
 export const RANKS: ReadonlyMap<string, number> = new Map([
   ["|", 1],
   ["&", 1],
@@ -26,12 +28,12 @@ export const RANKS: ReadonlyMap<string, number> = new Map([
   ["*", 4],
   ["/", 4],
 ]);
-/** How tightly the others bind to what is in front of them. */
+/** How tightly the others bind to what precedes them. */
 export const UNRANKED = 9;
-/** Words that pcap-filter(7) has and this language has not. */
+/** Words of pcap-filter(7) that this language does not have. */
 export const REFUSED: ReadonlyMap<string, string> = new Map([
   ["gateway", "gateway needs the addresses of names, and names are not looked up"],
-  ["protochain", "protochain needs a loop, which a kernel's filter has not; say proto"],
+  ["protochain", "protochain needs a loop, which filters in the kernel cannot have; say proto"],
   ["inbound", "say ingress"],
   ["outbound", "say egress"],
   ["ifname", "say device"],
@@ -39,7 +41,7 @@ export const REFUSED: ReadonlyMap<string, string> = new Map([
   ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
   ["geneve", "say udp port 6081, vni and the number, or inner (...)"],
 ]);
-/** Words of other languages for the same, as tc's flower and Wireshark have them. */
+/** Words of other languages for the same things, such as those of tc's flower and of Wireshark. */
 export const SAID_OTHERWISE: ReadonlyMap<string, string> = new Map([
   ["dport", "dst port"],
   ["dst_port", "dst port"],
@@ -83,7 +85,7 @@ export const JOINS: ReadonlyMap<string, "and" | "or"> = new Map([["and", "and"],
 export const PROTOCOL_WORDS: ReadonlySet<string> = new Set(PROTOCOLS);
 export const BYTE_WORDS: ReadonlySet<string> = new Set(BYTE_PROTOCOLS);
 
-/** Whether a word means something by itself, so that it is no value. */
+/** Whether a word is a keyword, and so not a value. */
 export function isKeyword({ kind, text, escaped }: Token): boolean {
   if (kind !== "word" || escaped) return false;
   return PROTOCOL_WORDS.has(text) || BYTE_WORDS.has(text) || TYPES.has(text) || REFUSED.has(text) || SAMPLE_NUMBERS.has(text) ||

@@ -17,8 +17,8 @@ export const NETLINK_GENERIC = 16;
 export const PACKET_OUTGOING = 4;
 
 /**
- * A message of type NLMSG_NOOP in a recording of ours, because netlink has nothing of the kind: from here on numbers that are
- * missing were left out on purpose, by a filter, and losses are told: this many before the next sample.
+ * Our own message of type NLMSG_NOOP in a recording, because netlink has nothing of the kind: from here on gaps in the numbers are due to a
+ * filter, and losses are recorded explicitly: this many before the next sample.
  *
  * ```
  * struct nlmsghdr

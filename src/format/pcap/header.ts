@@ -10,7 +10,7 @@ export const FILE_HEADER = 24;
 /** Size of a record's header: u32 seconds, u32 fraction, u32 captured length, u32 original length. */
 export const RECORD_HEADER = 16;
 
-/** What tcpdump and Wireshark take as the longest packet. */
+/** The longest packet that tcpdump and Wireshark accept. */
 export const SNAPLEN = 262144;
 
 /** Of a libpcap that Alexey Kuznetsov patched, and of netsniff-ng: records have a longer header. */

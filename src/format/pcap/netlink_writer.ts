@@ -13,27 +13,27 @@ import { ARPHRD_NETLINK, COOKED_HEADER, LOSSES_SIGNATURE, NETLINK_GENERIC, PACKE
 import { FILE_HEADER, RECORD_HEADER } from "./header.ts";
 import { writeFileHeader, writeRecordHeader } from "./writer.ts";
 
-/** More than the record that names the family and one that tells losses. */
+/** More than the record that names the family and one that records losses. */
 const OTHER_RECORDS = 256;
-/** How many groups are watched for gaps in their numbers. */
+/** Maximum number of groups watched for gaps in their numbers. */
 const MOST_GROUPS = 4096;
 
 /**
- * Writes the messages of samples and group events, byte for byte and so in the byte order of the machine that they are from.
- * Two records come from us: readers learn from a message of the controller which number the psample family has; and if a
- * filter left samples out, the losses are told, because gaps in the numbers no longer show them.
+ * Writes the messages of samples and group events, byte for byte and so in the byte order of the machine that they are from. Two records
+ * are our own: a message of the controller, from which readers learn the number of the psample family; and if a filter left samples out,
+ * records of losses, because gaps in the numbers no longer show them.
  */
 export class NetlinkWriter implements Recorder {
   #little = LITTLE;
   #begun = false;
-  /** The number of the family as the file says it, and in which byte order; -1 before it does. */
+  /** The number of the family that the file contains, and its byte order; -1 if it does not contain one yet. */
   #family = -1;
   #familyIsLittle = LITTLE;
-  /** Whether this file tells losses. */
+  /** Whether this file records losses. */
   #tells = false;
-  /** Of those what is not told yet; below 0 if samples came late that had been told as lost. */
+  /** Losses not recorded yet; negative if samples arrived late that had been recorded as lost. */
   #untold = 0;
-  /** The number that follows the one that was written last, of each group. */
+  /** The number after the last one written, for each group. */
   readonly #next = new Map<string | number, number>();
   readonly #clock = new Clock();
 
@@ -69,7 +69,7 @@ export class NetlinkWriter implements Recorder {
     }
   }
 
-  /** Says which number the family has: it changes when the kernel module is loaded again. */
+  /** Records the number of the family: it changes when the kernel module is loaded again. */
   #introduce(output: Output, family: number, little: boolean): void {
     this.#beginFile(output, little);
     if (family === this.#family && little === this.#familyIsLittle) return;
@@ -90,7 +90,7 @@ export class NetlinkWriter implements Recorder {
     writeFileHeader(output, LINKTYPE_NETLINK, little);
   }
 
-  /** Tells what was lost before a sample, if its number does not. */
+  /** Records the losses before a sample, if its number does not show them. */
   #tell(output: Output, batch: Batch, i: number, sample: SampleView): void {
     const little = sample.littleEndian;
     const lost = batch.lostBefore(i);
@@ -107,7 +107,7 @@ export class NetlinkWriter implements Recorder {
     this.#untold = 0;
   }
 
-  /** How many numbers are missing between a sample and the one of its group that was written last. */
+  /** How many numbers are missing between a sample and the last one of its group that was written. */
   #gap({ group, nsid, sequence }: SampleView, lost: number): number {
     if (group === undefined || sequence === undefined) return 0;
     const key = nsid === undefined ? group : `${nsid}/${group}`;

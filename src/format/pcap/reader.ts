@@ -1,4 +1,7 @@
-/** Reads pcap, of every kind that libpcap or Wireshark read. Sources: draft-ietf-opsawg-pcap; sf-pcap.c of libpcap; wiretap/libpcap.c of Wireshark. */
+/**
+ * Reads pcap, in every variant that libpcap or Wireshark reads. Sources: draft-ietf-opsawg-pcap; sf-pcap.c of libpcap; wiretap/libpcap.c of
+ * Wireshark.
+ */
 import { DecodeError } from "../../errors.ts";
 import { CapturedPacket, type CaptureHandler, type FormatReader, mostBytes } from "../capture.ts";
 import { LINKTYPE_LINUX_SLL, LINKTYPE_NETLINK } from "../link_types.ts";
@@ -38,12 +41,12 @@ export class PcapReader<Source> implements FormatReader {
   #linkType = 0;
   #most = 0;
   #nanosecondsPerUnit = 1000;
-  /** Old versions had the two lengths in the other order, one of them as it pleased. */
+  /** Old versions had the two lengths in the other order, and one version in either. */
   #swapped: "no" | "yes" | "maybe" = "no";
   #isModified = false;
-  /** Size of a record's header; 0 before the first one has told. */
+  /** Size of a record's header; 0 until the first record shows it. */
   #headerBytes = 0;
-  /** The offset in the file of offset 0 of the memory that is read. */
+  /** File offset of offset 0 of the memory being read. */
   #origin = 0;
 
   constructor(little: boolean, handler: CaptureHandler<Source>) {
@@ -79,7 +82,7 @@ export class PcapReader<Source> implements FormatReader {
     this.#isModified = magic === MAGIC_MODIFIED;
     if (magic === MAGIC_NANOSECONDS) this.#nanosecondsPerUnit = 1;
     this.#most = mostBytes(view.getUint32(at + 16, little));
-    // The upper bits of the word say how long the frame check sequence is.
+    // The upper bits of the word contain the length of the frame check sequence.
     this.#linkType = view.getUint32(at + 20, little) & 0xffff;
     this.#handler.section();
     this.#source = this.#handler.interface({
@@ -132,7 +135,7 @@ export class PcapReader<Source> implements FormatReader {
     return at;
   }
 
-  /** Distributions have lengthened the header without changing the magic number: netlink shows by how much. */
+  /** Distributions have lengthened the header without changing the magic number: the netlink messages show by how much. */
   #guessHeader(view: DataView, at: number, end: number): number {
     const usual = this.#isModified ? RECORD_HEADER_MODIFIED : RECORD_HEADER;
     if (this.#linkType !== LINKTYPE_NETLINK && this.#linkType !== LINKTYPE_LINUX_SLL) return usual;

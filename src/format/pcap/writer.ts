@@ -1,4 +1,4 @@
-/** Writes pcap: files and records as such, and the packets of samples as tcpdump would have recorded them. */
+/** Writes pcap: its files and records, and the packets of samples as tcpdump would have recorded them. */
 import { EncodeError } from "../../errors.ts";
 import { linkTypeOfSample } from "../../link/link_type.ts";
 import type { Batch, EntryView } from "../../stream/batch.ts";
@@ -9,7 +9,7 @@ import type { Output } from "../output.ts";
 import type { Recorder } from "../recorder.ts";
 import { FILE_HEADER, MAGIC_NANOSECONDS, RECORD_HEADER, SNAPLEN, VERSION_MAJOR, VERSION_MINOR } from "./header.ts";
 
-/** The last second that a record can have: in 2106. */
+/** The last second that a record can express: in 2106. */
 const LAST_SECOND = 0xffff_ffff;
 
 /** Writes what a file begins with. */
@@ -41,7 +41,7 @@ export function writeRecordHeader(output: Output, clock: Clock, captured: number
 
 /** Writes the packets, all of one link type. Group events are left out. */
 export class PcapWriter implements Recorder {
-  /** Of this file; its first packet decides. */
+  /** The link type of this file; its first packet decides. */
   #linkType: number | undefined;
   readonly #clock = new Clock();
 
@@ -59,7 +59,7 @@ export class PcapWriter implements Recorder {
     const sample = batch.entries[i]!;
     if (sample.type !== "sample") return;
     const captured = sample.dataBytes;
-    // Without data it is of every link type.
+    // A packet without data fits every link type.
     if (captured > 0 || this.#linkType === undefined) {
       const first = linkTypeOfSample(batch.device(i)?.type, sample);
       this.#is(output, first === "ethernet" ? LINKTYPE_ETHERNET : LINKTYPE_RAW);

@@ -133,7 +133,7 @@ export class BlockWriter {
     let end = output.length;
     if (end - begin > OPTION_MOST) {
       end = begin + OPTION_MOST;
-      // Not within a character.
+      // Not in the middle of a character.
       while ((bytes[end]! & 0xc0) === 0x80) end--;
     }
     if (end > begin && bytes[end - 1] === BLANK) end--;

@@ -1,12 +1,12 @@
 /**
- * What this package adds to pcapng so that a sample comes back as it was.
+ * What this package adds to pcapng so that samples can be restored exactly.
  *
  * - Beside each packet a custom option (2989, "may be copied") contains its netlink message without the packet, and beside
  *   each interface one contains its index. Readers that do not know these options skip them; tools that filter or merge files
  *   preserve them.
  * - A group event is a block of its own. Wireshark counts custom blocks (0x0bad) as packets, so it is one of the types
- *   that are for local use; tools that rewrite a file drop it. It never comes before the first interface: editcap takes
- *   the link type of a file from what is there before anything else.
+ *   that are for local use; tools that rewrite a file drop it. It never comes before the first interface: editcap takes the link type of a
+ * file from its first blocks.
  *
  * Custom content is told apart by a Private Enterprise Number. This package has none: 32473 is the one that RFC 5612
  * sets aside for examples, which nobody owns, so a signature follows it. What follows that is in network byte order
@@ -31,7 +31,7 @@ export const BLOCK_EVENT = 0x80007073;
 
 const ENTERPRISE = 32473;
 const SIGNATURE = 0x70736d70;
-/** What stands before the message: the enterprise number and the fields above. */
+/** Size of what precedes the message: the enterprise number and the fields above. */
 export const CARRIED_HEADER = 20;
 
 export const KIND_SAMPLE = 1;
@@ -43,7 +43,7 @@ export const FLAG_LITTLE = 1;
 export const FLAG_NSID = 2;
 export const FLAG_NUMBER = 4;
 
-/** What a custom option or block of ours has. */
+/** The contents of our custom options and blocks. */
 export interface Carried {
   /** What it is about, KIND_*. */
   readonly kind: number;
@@ -53,9 +53,9 @@ export interface Carried {
   readonly nsid: number | undefined;
   /** Where a sample's data was in its message, or the index of an interface. */
   readonly number: number | undefined;
-  /** What tells the machine of an interface apart from others; 0 if it is not known. */
+  /** Distinguishes the machine of an interface from others; 0 if it is not known. */
   readonly machine: number;
-  /** The message, or what is carried of it: a view. */
+  /** The message, or the carried part of it: a view. */
   readonly bytes: Uint8Array;
 }
 
@@ -92,17 +92,17 @@ export function carriedFlags(view: DataView, at: number): number {
   return view.getUint8(at + 9);
 }
 
-/** Its namespace, if the flags say that there is one. */
+/** Its namespace, if the flags indicate one. */
 export function carriedNsid(view: DataView, at: number): number {
   return view.getUint32(at + 12);
 }
 
-/** Its number, if the flags say that there is one. */
+/** Its number, if the flags indicate one. */
 export function carriedNumber(view: DataView, at: number): number {
   return view.getUint32(at + 16);
 }
 
-/** What a custom option or block has, of which `size` bytes begin at `at`; `undefined` where it is somebody else's. */
+/** The contents of the custom option or block of `size` bytes at `at`; `undefined` if it is somebody else's. */
 export function readCarried(view: DataView, at: number, size: number, little: boolean): Carried | undefined {
   if (!isCarried(view, at, size, little)) return undefined;
   const flags = view.getUint8(at + 9);
@@ -116,19 +116,19 @@ export function readCarried(view: DataView, at: number, size: number, little: bo
   };
 }
 
-/** A sample's message as it was, or as it would be with the packet cut. */
+/** A sample's message as it was, or as it would be with the cut packet. */
 export interface Restored {
   /** The message. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** How long it was when it was recorded. */
+  /** Its size when it was recorded, in bytes. */
   readonly originalBytes: number;
 }
 
 /**
- * Puts a sample's message together: what the options carry, and the packet where its data was. A tool may have cut
- * the packet, or changed its length otherwise: the message then says so.
+ * Reassembles a sample's message from the carried parts and the packet. A tool may have cut the packet, or changed its length otherwise:
+ * the message is adjusted then.
  *
- * @throws {DecodeError} where the two do not fit.
+ * @throws {DecodeError} if the two do not fit together.
  */
 export function restoreMessage(parts: readonly Carried[], data: Uint8Array): Restored {
   const { littleEndian, number: dataAt } = parts[0]!;
@@ -143,7 +143,7 @@ export function restoreMessage(parts: readonly Carried[], data: Uint8Array): Res
     }
   }
   if (dataAt === undefined) return { bytes: carried.slice() as Uint8Array<ArrayBuffer>, originalBytes: size };
-  // The attribute's header is before the data, and padding may be behind it.
+  // The attribute's header comes before the data, and padding may follow it.
   if (dataAt < 4 || dataAt > size) throw new DecodeError("recording", 0, `a message of ${size} bytes with a packet at ${dataAt}`);
   const view = viewOf(carried);
   const before = view.getUint16(dataAt - 4, littleEndian) - 4;

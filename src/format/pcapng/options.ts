@@ -3,13 +3,13 @@ import { OPTION_END } from "./block.ts";
 
 /** A cursor over the options of a block. It allocates nothing. */
 export class OptionReader {
-  /** The code of the option that it stands on. */
+  /** The code of the current option. */
   code = 0;
   /** Offset of the option's value. */
   start = 0;
   /** Size of the value in bytes. */
   length = 0;
-  /** Whether it met an option that is longer than its block. */
+  /** Whether it found an option that is longer than its block. */
   isBroken = false;
   #view: DataView | undefined;
   #at = 0;

@@ -19,16 +19,16 @@ import {
 } from "./block.ts";
 import { OptionReader } from "./options.ts";
 
-/** Microseconds: the time unit of an interface that does not say it. */
+/** Microseconds: the default time unit of an interface. */
 const MICROSECONDS = 6;
 /** The longest block of a packet: with options a little more than the longest packet. */
 const MOST_BLOCK = mostBytes(0) + (1 << 20);
-/** How many interfaces a section may describe: each is remembered as long as the section lasts. */
+/** Maximum number of interfaces in a section: each is remembered as long as the section lasts. */
 const MOST_INTERFACES = 1 << 17;
-/** The longest name of an interface that is believed. */
+/** Maximum length of an interface name; longer ones are ignored. */
 const MOST_NAME = 255;
 
-/** Blocks that are read, and how short they may be. Others are skipped, or handed on if the handler asked for them. */
+/** Blocks that are read, and their minimum sizes. Others are skipped, or passed on if the handler asked for them. */
 const LEAST: ReadonlyMap<number, number> = new Map([
   [BLOCK_SECTION, 28],
   [BLOCK_INTERFACE, 20],
@@ -56,15 +56,15 @@ export class PcapngReader<Source> implements FormatReader {
   readonly #options = new OptionReader();
   #little = LITTLE;
   #interfaces: Interface<Source>[] = [];
-  /** How many bytes of the present block are still to be skipped, the length that has to stand behind them, and where it began. */
+  /** How many bytes of the current block are still to be skipped, the length that must follow them, and where the block began. */
   #skip = 0;
   #skipped = 0;
   #skippedFrom = 0;
-  /** The offset in the file of offset 0 of the memory that is read. */
+  /** File offset of offset 0 of the memory being read. */
   #origin = 0;
 
   /**
-   * @param wanted Blocks that {@linkcode CaptureHandler.block} gets, and how long they may be: longer ones are skipped.
+   * @param wanted Blocks that are passed to {@linkcode CaptureHandler.block}, and their maximum sizes: longer ones are skipped.
    */
   constructor(handler: CaptureHandler<Source>, wanted: ReadonlyMap<number, number>) {
     this.#handler = handler;
@@ -88,11 +88,11 @@ export class PcapngReader<Source> implements FormatReader {
     return at;
   }
 
-  /** Each step returns how far it came; where it began, if it needs more. */
+  /** Each step returns the offset that it reached, or the one where it began if it needs more data. */
   #readBlock(view: DataView<ArrayBuffer>, at: number, end: number): number {
     this.need = BLOCK_FRAME;
     if (end - at < BLOCK_FRAME) return at;
-    // The type of a section's block reads the same in both byte orders, and what follows tells which it is.
+    // The type of a section header block is the same in both byte orders; what follows shows which it is.
     if (view.getUint32(at, true) === BLOCK_SECTION) this.#readOrder(view, at);
     const little = this.#little;
     const type = view.getUint32(at, little);
@@ -134,7 +134,7 @@ export class PcapngReader<Source> implements FormatReader {
     return at + size;
   }
 
-  /** What is not of interest may be long: it is not kept, only its end is looked at. */
+  /** Skipped blocks may be long: they are not kept, only their end is checked. */
   #readSkipped(view: DataView, at: number, end: number): number {
     const step = Math.min(this.#skip, end - at);
     this.#skip -= step;
@@ -158,7 +158,7 @@ export class PcapngReader<Source> implements FormatReader {
   #readSection(view: DataView, at: number): void {
     const major = view.getUint16(at + 12, this.#little);
     const minor = view.getUint16(at + 14, this.#little);
-    // Some tools have called it 1.2.
+    // Some tools have numbered it 1.2.
     if (major !== 1 || (minor !== 0 && minor !== 2)) throw this.#damage(at, `pcapng of version ${major}.${minor}: 1.0 and 1.2 are known`);
     this.#interfaces = [];
     this.#handler.section();
@@ -210,7 +210,7 @@ export class PcapngReader<Source> implements FormatReader {
     );
   }
 
-  /** As an enhanced packet, but with a shorter number of the interface beside a count of drops. */
+  /** Like an enhanced packet, but with a shorter interface number beside a count of drops. */
   #readPacket(view: DataView, at: number, end: number): void {
     const little = this.#little;
     this.#take(

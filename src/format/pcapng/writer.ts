@@ -64,7 +64,7 @@ import {
 import { BLOCK_EVENT, CARRIED_HEADER, KIND_EVENT, KIND_INTERFACE, KIND_REST, KIND_SAMPLE, writeCarried } from "./carried.ts";
 
 /**
- * What a file says of itself.
+ * A file's description of itself.
  *
  * @category Recordings
  */
@@ -82,7 +82,7 @@ export interface PcapngOptions {
 const DIRECTION_IN = 1;
 const DIRECTION_OUT = 2;
 const NANOSECONDS = 9;
-/** How much of a message fits beside the header into one option. */
+/** How much of a message fits into one option, after the header. */
 const MESSAGE_PART = OPTION_MOST - CARRIED_HEADER;
 /** The longest name of a device that is written. Linux has names of up to 15 bytes, other recordings have what they like. */
 const MOST_NAME = 64;
@@ -91,14 +91,14 @@ const PACKET_BLOCK = 512;
 /** An interface with the longest name and description; its statistics without a comment. */
 const INTERFACE_BLOCK = 512;
 const STATISTICS_BLOCK = 160;
-/** How many group events are kept until there is an interface. */
+/** Maximum number of group events kept until there is an interface. */
 const MOST_WAITING = 64;
-/** How many groups and rates of one interface are remembered. */
+/** Maximum number of groups and rates remembered for one interface. */
 const MOST_STREAMS = 64;
 /** The size of one of them in the comment of the statistics. */
 const STREAM_TEXT = 96;
 /**
- * How many devices a file tells apart. The kernel names at most 65,536, but a producer in user space may make up any number
+ * Maximum number of devices that a file distinguishes. The kernel names at most 65,536, but a producer in user space may make up any number
  * for each sample, and each costs memory here and in every reader.
  */
 const MOST_DEVICES = 16_384;
@@ -120,7 +120,7 @@ interface Interface {
   readonly id: number;
   readonly streams: Stream[];
   received: number;
-  /** Losses written down as drop counts of its packets. */
+  /** Losses recorded as drop counts of its packets. */
   lost: number;
   // Times of the first and the last sample, in halves.
   firstHigh: number;
@@ -147,16 +147,16 @@ export class PcapngWriter implements Recorder {
   #interfaces: Interface[] = [];
   #places = new Map<number | undefined, Map<number | undefined, Place[]>>();
   #placeCount = 0;
-  /** The place of all samples whose devices are too many to be told apart. */
+  /** The place of all samples whose devices are too many to be distinguished. */
   #elsewhere: Place | undefined;
-  /** Samples come in runs of one device: looking there first saves looking it up. */
+  /** Samples come in runs of one device: checking the last one first saves a lookup. */
   #lastPlace: Place | undefined;
-  /** The numbers that tell machines apart. */
+  /** The numbers that distinguish machines. */
   #machines = new Map<Devices, number>();
   /** What the socket dropped so far, and before this file. */
   #dropped = 0;
   #droppedBefore = 0;
-  /** Losses that are not written down yet; below 0 if samples came late that had been written down as lost. */
+  /** Losses not recorded yet; negative if samples arrived late that had been recorded as lost. */
   #untold = 0;
   /** The most that {@linkcode PcapngWriter.end} would write. */
   #ending = 0;
@@ -173,7 +173,7 @@ export class PcapngWriter implements Recorder {
     const most = INTERFACE_BLOCK + PACKET_BLOCK * (1 + this.#waiting.length) + this.#ending + PACKET_BLOCK;
     if (entry.type !== "sample") return most + (entry.message?.length ?? 0);
     const message = entry.messageBytes;
-    // What is not data is in the comment too: in hexadecimal, with a name.
+    // Everything except the data is in the comment too, in hexadecimal, with a name.
     return most + message + 8 * (message - entry.dataBytes);
   }
 
@@ -212,11 +212,11 @@ export class PcapngWriter implements Recorder {
   }
 
   end(output: Output, { period, stats }: Ending): void {
-    // A file without an interface is none to libpcap.
+    // libpcap rejects a file without an interface.
     if (this.#interfaces.length === 0) this.#addNoInterface(output);
     const dropped = Math.max(this.#dropped, stats?.dropped ?? 0) - this.#droppedBefore;
     for (const from of this.#interfaces) {
-      // Here what was said too much can be taken back.
+      // Over-reported drops can be corrected here.
       const late = Math.min(Math.max(-this.#untold, 0), from.lost);
       this.#untold += late;
       from.lost -= late;
@@ -299,7 +299,9 @@ export class PcapngWriter implements Recorder {
     blocks.end(output, start);
   }
 
-  /** What to write down as lost before a packet: what is written cannot be taken back, so a late sample makes the next loss smaller. */
+  /**
+   * The drop count to write with a packet. Counts already written cannot be corrected, so a late sample is subtracted from the next loss.
+   */
   #lost(from: Interface, lost: number): number {
     this.#untold += lost;
     const told = Math.max(0, this.#untold);
@@ -308,7 +310,7 @@ export class PcapngWriter implements Recorder {
     return told;
   }
 
-  /** The options that give the message back: all of it but the packet, which is there already. */
+  /** The options that restore the message: all of it except the packet, which is there already. */
   #carry(output: Output, sample: SampleView, size: number): void {
     const blocks = this.#blocks;
     const { littleEndian, nsid, dataOffset } = sample;
@@ -366,7 +368,7 @@ export class PcapngWriter implements Recorder {
   #interface(output: Output, batch: Batch, i: number, sample: SampleView): Interface {
     const place = this.#place(batch, i, sample);
     const { device, ethernet, raw } = place;
-    // Without data one link type is as good as the other.
+    // Without data any link type will do.
     const isRaw = sample.dataBytes === 0 && (ethernet ?? raw) !== undefined
       ? ethernet === undefined
       : linkTypeOfSample(device?.type, sample) === "raw-ip";
@@ -379,7 +381,7 @@ export class PcapngWriter implements Recorder {
     return added;
   }
 
-  /** The device of a sample. A device that is renamed, or of which more is known, is another one. */
+  /** The device of a sample. A device that was renamed, or about which more is known, counts as another one. */
   #place(batch: Batch, i: number, sample: SampleView): Place {
     const ifindex = sampledIfindex(sample);
     const { nsid } = sample;
@@ -431,7 +433,7 @@ export class PcapngWriter implements Recorder {
     return added;
   }
 
-  /** The number of a machine: another one in each recording, as far as the time of its first sample can make it. */
+  /** The number of a machine: different in each recording, as far as the time of its first sample ensures that. */
   #machine(devices: Devices): number {
     let machine = this.#machines.get(devices);
     if (machine === undefined) {
@@ -479,7 +481,7 @@ function isPlace(
     (place.device === device || isSame(place.device, device));
 }
 
-/** Whether a file would say the same of two devices. */
+/** Whether a file would describe two devices alike. */
 function isSame(a: Device | undefined, b: Device | undefined): boolean {
   return a?.name === b?.name && a?.type === b?.type && (a?.address === b?.address || a?.address?.join() === b?.address?.join());
 }

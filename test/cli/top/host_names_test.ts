@@ -1,4 +1,4 @@
-/** Names of hosts: asked for once, a few at a time, and nobody waits for them. */
+/** Host names: looked up once, a few at a time, and nobody waits for them. */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";

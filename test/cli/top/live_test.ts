@@ -1,4 +1,4 @@
-/** The live screen as a sink: what is drawn of what comes, and what keys do. */
+/** The live screen as a sink: what is drawn for incoming samples, and what keys do. */
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { CountAt } from "../../../cli/top/count_at.ts";

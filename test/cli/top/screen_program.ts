@@ -1,4 +1,4 @@
-/** A program with a screen, which ends in the way that its argument names: for what a terminal is afterwards. */
+/** A program with a screen, which ends in the way that its argument names, to test the state of the terminal afterwards. */
 import { readlinkSync } from "node:fs";
 import process from "node:process";
 import { openScreen, type Screen } from "../../../cli/top/terminal.ts";

@@ -1,4 +1,4 @@
-/** A terminal is afterwards what it was before, and shows meanwhile what is drawn. */
+/** A terminal is restored afterwards, and meanwhile shows what is drawn. */
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ const NEEDS = programs("script", "stty", "bash");
 
 /** A terminal of 80 by 24, in which an interactive shell runs, with job control. */
 class Terminal implements AsyncDisposable {
-  /** Everything that it was told to show. */
+  /** Everything written to it. */
   shown = "";
   readonly #child;
   readonly #ended: Promise<unknown>;

@@ -1,4 +1,4 @@
-/** What tshark adds up is what `top` says of packets that were all recorded. */
+/** If all packets were recorded, `top` reports the same sums as tshark. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -242,7 +242,7 @@ test("a wrong call names what is meant", async () => {
     [["--unit", "octets", "x.pcap"], /--unit is "octets": expected bits, bytes or packets/],
     [["x.pcap", "eth0"], /devices and recordings cannot be mixed: "eth0" is a device/],
     [["x.pcap", "--group", "5"], /--group is for samples that are received, not for recordings: did you mean --filter 'group N'\?/],
-    [["x.pcap", "--count-at", "in,port"], /--count-at port: recordings do not tell what is whose port; name the device/],
+    [["x.pcap", "--count-at", "in,port"], /--count-at port: recordings do not contain which device is whose port; name the device/],
     [["x.pcap", "--interval", "5s"], /--interval is for samples that are received/],
     [["x.pcap", "--filter", "tcp prot 5"], /--filter: /],
     [["x.pcap", "--match", "ip"], /--match is for samples that are received, not for recordings: did you mean --filter\?/],
