@@ -112,6 +112,18 @@ function frame({ version = 4, protocol = 6, port = 443, net = 10 }, host: number
   return bytes;
 }
 
+/** A frame of 128 bytes: of IPv6 and UDP, with a VLAN tag. */
+function taggedFrame(host: number): Uint8Array {
+  const bytes = new Uint8Array(128);
+  const untagged = frame({ version: 6, protocol: 17 }, host);
+  bytes.set(untagged.subarray(0, 12));
+  bytes.set([0x81, 0, 0, 42], 12);
+  bytes.set(untagged.subarray(12, 124), 16);
+  // the length that UDP has, as IPv6 has it
+  bytes.set([0x05, 0xb4], 62);
+  return bytes;
+}
+
 /** Frames that look like what a filter for TCP to port 443 of 10.0.0.0/8 is after, and are something else. */
 const OTHERS: readonly Parameters<typeof frame>[0][] = [
   { net: 172 },
@@ -157,6 +169,16 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
       const isWanted = (i + 1) % oneIn === 0;
       return sample(128, { inIfindex: 3, data: frame(isWanted ? {} : OTHERS[i % OTHERS.length]!, i) });
     }),
+  /** So many packets of Ethernet, IPv4 and TCP. */
+  tcp: (count) => Array.from({ length: count }, (_, i) => sample(128, { inIfindex: 3, data: frame({}, i) })),
+  /** So many packets of Ethernet, a VLAN tag, IPv6 and UDP. */
+  vlan: (count) => Array.from({ length: count }, (_, i) => sample(128, { inIfindex: 3, originalBytes: 1518, data: taggedFrame(i) })),
+  /** Every second is to one of 16 hosts, the others to so many in turn: more than a table of flows holds, if so many are told. */
+  talkers: (hosts) =>
+    Array.from(
+      { length: 2 * hosts },
+      (_, i) => sample(128, { inIfindex: 3, data: i % 2 === 0 ? frame({ net: 172 }, (i / 2) % 16) : frame({}, (i - 1) / 2) }),
+    ),
   /** So many groups in turn. */
   groups: (count) => Array.from({ length: Math.max(count, COUNT) }, (_, i) => sample(128, { inIfindex: 3, group: i % count })),
   /** Every sample that was recorded from a kernel, see test/golden, in random order. */

@@ -2,7 +2,7 @@
 import { ArgumentError } from "../../src/errors.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
+import { closeSync, existsSync, ftruncateSync, mkdtempSync, openSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -47,7 +47,9 @@ export function cleanUp(): void {
 }
 
 /** Compiles C peers: unless told otherwise, those that need no psample in the kernel. */
-export async function buildPeers(names: readonly string[] = ["decode", "recv", "pcap", "send", "cost", "filter"]): Promise<void> {
+export async function buildPeers(
+  names: readonly string[] = ["decode", "recv", "pcap", "send", "cost", "filter", "headers"],
+): Promise<void> {
   for (const name of names) {
     try {
       // Only the library that tcpdump has, not its headers.
@@ -60,7 +62,23 @@ export async function buildPeers(names: readonly string[] = ["decode", "recv", "
   }
 }
 
-/** The command of a C peer. */
+/** Where Debian's packages for Go are. */
+const GO_PATH = "/usr/share/gocode";
+
+/** Compiles the peer in Go, unless that is done. */
+export async function buildGopacket(): Promise<void> {
+  const binary = join(DIRECTORY, "gopacket");
+  if (existsSync(binary)) return;
+  const build = ["go", "build", "-o", binary, file("peer/gopacket.go")];
+  try {
+    await run(["env", "GO111MODULE=off", `GOPATH=${GO_PATH}`, ...build]);
+  } catch (error) {
+    const cure = "it takes Go and gopacket, on Debian and Ubuntu: apt-get install golang-go golang-github-google-gopacket-dev";
+    throw new ArgumentError(`Cannot compile peer/gopacket.go: ${cure}`, { cause: error });
+  }
+}
+
+/** The command of a peer. */
 export function peer(name: string, ...args: (string | number)[]): string[] {
   return [join(DIRECTORY, name), ...args.map(String)];
 }
@@ -149,8 +167,9 @@ class Rounds {
     });
   }
 
-  async ready(): Promise<void> {
-    await this.#next("ready");
+  /** What it has made of the messages by the time that it is warm; 1 if it does not say. */
+  async ready(): Promise<number> {
+    return await this.#next("ready");
   }
 
   async round(): Promise<Results> {
@@ -172,12 +191,18 @@ class Rounds {
 /** Runs two commands that work in rounds: first one round of one, then one of the other, again and again. */
 export async function alternate(commands: readonly [string[], string[]], rounds: number): Promise<[Results, Results][]> {
   const processes: Rounds[] = [];
+  const found: number[] = [];
   const results: [Results, Results][] = [];
   try {
     for (const command of commands) {
       const process = new Rounds(command);
       processes.push(process);
-      await process.ready();
+      found.push(await process.ready());
+    }
+    if (found[0] !== found[1]) {
+      throw new ArgumentError(
+        `Cannot compare ${commands.map((words) => words.join(" ")).join(" and ")}: they found ${found.join(" and ")}`,
+      );
     }
     for (let i = 0; i < rounds; i++) results.push([await processes[0]!.round(), await processes[1]!.round()]);
   } finally {

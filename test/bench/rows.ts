@@ -1,7 +1,20 @@
 /** What is measured, compared with what, and the targets. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { alternate, DIRECTORY, file, firstByte, type Load, messages, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import {
+  alternate,
+  buildGopacket,
+  DIRECTORY,
+  file,
+  firstByte,
+  type Load,
+  messages,
+  peer,
+  type Results,
+  run,
+  RUNTIME,
+  subject,
+} from "./process.ts";
 import { fewConnections } from "./recordings.ts";
 import { median } from "./table.ts";
 
@@ -36,6 +49,8 @@ export interface Row {
   figures: Figure[];
   /** Measures it; the caller alternates who goes first, since the first one may find the machine warm, or cold. */
   measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
+  /** Makes what is needed, before any row is measured. */
+  prepare?: () => Promise<void>;
   /** Measured only once, whatever was asked for, because it takes long. */
   once?: boolean;
   /** Measured in the quick mode too. */
@@ -187,6 +202,20 @@ function predicate(kind: string, target: number): Row {
   );
 }
 
+/** Two stacks of headers: messages, and their name. */
+const STACKS = { "tcp-10000": "Ethernet/IPv4/TCP", "vlan-10000": "Ethernet/VLAN/IPv6/UDP" } as const;
+
+/** The walk over the headers of a packet, against one that stops at the same places. */
+function headers(kind: keyof typeof STACKS, target: number, other: "gopacket" | "headers"): Row {
+  const row = turns(
+    `decode a packet's headers, ${STACKS[kind]}, of ${other === "gopacket" ? "gopacket's DecodingLayerParser" : "a walk in C"}`,
+    target,
+    () => peer(other, messages(kind), 500_000),
+    () => subject("headers", messages(kind), 500_000, messages("recorded")),
+  );
+  return other === "gopacket" ? { ...row, prepare: buildGopacket } : row;
+}
+
 /** What a listener costs of whose messages a filter in the kernel lets one in 1000 through, and one that gets them all. */
 function filtered(rate: number, target: number): Row {
   const load = (size: Size): Load => ({ kind: "packets-1000", count: 1000 * n(rate / 250, size), rate, burst: 10 });
@@ -313,6 +342,16 @@ export const ROWS: readonly Row[] = [
   quick(predicate("packets-2", 3)),
   predicate("packets-1000", 3),
   filtered(200_000, 0.1),
+  quick(headers("tcp-10000", 4, "headers")),
+  quick(headers("vlan-10000", 4, "headers")),
+  headers("tcp-10000", 0.5, "gopacket"),
+  headers("vlan-10000", 0.5, "gopacket"),
+  {
+    work: "decode a packet's headers, 10,000,000 of both kinds",
+    figures: [{ label: "taken of the heap", name: "taken", target: 1, unit: "MB", factor: 1e-6 }],
+    measure: alone(() => run(subject("headers-heap", messages("tcp-10000"), 10_000_000, messages("vlan-10000")))),
+    once: true,
+  },
   quick(text("uniform-128", 0.3)),
   text("uniform-1500", 0.3),
   quick(text("mixed-128", 0.33)),
@@ -429,6 +468,21 @@ export const ROWS: readonly Row[] = [
     measure: alone((size) =>
       run(subject("wait", "memory", size.memory), { kind: "uniform-128", count: size.memory, rate: 100_000, burst: 10 })
     ),
+    once: true,
+  },
+  {
+    work: "top live at 100,000/s",
+    figures: [
+      { label: "CPU", name: "percent", target: 30, unit: "% of a core" },
+      { label: "samples lost", name: "lost", target: 0, unit: "" },
+      { label: "in no account", name: "missing", target: 0, unit: "" },
+      { label: "growth", name: "growth", target: 5, unit: "MB" },
+      { label: "resident", name: "resident", target: undefined, unit: "MB" },
+    ],
+    measure: alone((size) => {
+      const count = n(2_000_000, size);
+      return run(subject("top", count), { kind: "talkers-10000", count, rate: 100_000, burst: 10, drop: true });
+    }),
     once: true,
   },
 ];

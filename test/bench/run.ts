@@ -102,6 +102,7 @@ if (options.list) {
 const lines: Line[] = [];
 try {
   await buildPeers();
+  for (const { prepare } of rows) await prepare?.();
   if (!options.json) {
     process.stdout.write(`${RUNTIME} ${process.versions[RUNTIME]}, Linux ${release()}, ${cpus().length} x ${cpus()[0]?.model ?? "?"}, `);
     process.stdout.write(`${rounds} rounds; CPU time of the whole process for one sample\n\n`);

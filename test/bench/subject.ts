@@ -10,67 +10,44 @@
  *   details LINKS FILE COUNT                   as drain text, with the names of devices, of which there are LINKS
  *   pcap PATH FILE COUNT                       samples that are in memory, a record for each, in rounds
  *   filter EXPRESSION FILE COUNT               whether packets that are in memory match, in rounds
+ *   headers FILE COUNT OTHERS                  where the headers of packets that are in memory are, in rounds; those of OTHERS, before
+ *   headers-heap FILE COUNT OTHERS             what of the heap that takes, half of them from OTHERS
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
  *   wait filtered COUNT FILE                   the same, of which a filter in the kernel lets one in 1000 through; FILE, all of it, before
  *   blocked text|json COUNT SECONDS RECORDING  the same, for so long: lines on standard output, and a recording
+ *   top COUNT                                  the same, and what it stands for on a screen
  *   idle SECONDS                               nothing comes
  */
-import { readFileSync, readSync, writeSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import process from "node:process";
-import { watchLinksWith } from "../../src/receive/live_links.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { TextWriter } from "../../src/format/text.ts";
 import type { Devices } from "../../src/link/device.ts";
-import { RTM_NEWLINK } from "../../src/link/link.ts";
-import { SocketFilter } from "../../src/filter/socket_filter.ts";
 import { packetFilter } from "../../src/filter/stage.ts";
-import { KernelFilter } from "../../src/receive/kernel_filter.ts";
 import { Ledger } from "../../src/receive/ledger.ts";
-import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
+import type { Entry } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import type { Sample } from "../../src/psample/sample.ts";
 import { SampleDecoder, viewSample } from "../../src/psample/sample_decoder.ts";
 import { SampleView } from "../../src/psample/sample_view.ts";
 import type { LineWriter } from "../../src/sink/lines.ts";
 import { linesToWith, recordToWith } from "../../src/sink/open.ts";
-import { Receiver } from "../../src/socket/receiver.ts";
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import { pump } from "../../src/stream/pump.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
-import { encodeMessage, messageOf, NLM_F_MULTI } from "../../src/wire/message.ts";
+import { messageOf } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
-import { FakeSys } from "../fake_sys.ts";
-import { doneMessage } from "../support/messages.ts";
+import { headersHeap, headersInRounds } from "./headers.ts";
+import { manyDevices, open } from "./listener.ts";
+import { topLive } from "./live.ts";
+import { cpuNs, inRounds, report, WARM_UP } from "./measure.ts";
 import { memorySys } from "./memory_sys.ts";
-import { type BenchMessage, FAMILY, readMessages } from "./messages.ts";
-
-const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
-/** Messages, and rounds at least, until the compilers are done. */
-const WARM_UP = 400_000;
-const WARM_UP_ROUNDS = 3;
+import { type BenchMessage, readMessages } from "./messages.ts";
 
 /** Made of all that is read, so that no reading can be left out. */
 let sum = 0;
-
-function report(name: string, value: number): void {
-  writeSync(2, `${name} ${value.toFixed(1)}\n`);
-}
-
-/** CPU time of this process so far, in nanoseconds. */
-function cpuNs(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) * 1000;
-}
-
-/** Does what takes nanoseconds a message, `count` messages a round: until it is warm, and then as often as it is told to. */
-async function inRounds(count: number, round: () => Promise<number> | number): Promise<void> {
-  for (let i = 0; i < Math.max(WARM_UP_ROUNDS, WARM_UP / count); i++) await round();
-  report("ready", 1);
-  const word = new Uint8Array(1);
-  while (readSync(0, word) === 1) report("cpu", await round());
-}
 
 /** What a program reads that wants all of a sample; the C peers read the same. */
 function readAll(sample: Sample | SampleView): number {
@@ -127,22 +104,6 @@ async function decodeOwned(path: string, count: number): Promise<void> {
     return (cpuNs() - start) / taken;
   });
   await listener.close();
-}
-
-interface OpenOptions {
-  readonly devices?: Devices | undefined;
-  /** An expression that the kernel decides in front of the queue. */
-  readonly filter?: string | undefined;
-}
-
-async function open(sys: Sys, { devices, filter }: OpenOptions = {}): Promise<{ listener: Listener; port: number }> {
-  const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: RECEIVE_BUFFER_BYTES });
-  const inKernel = filter === undefined
-    ? undefined
-    : new KernelFilter(receiver, new SocketFilter([filter]), { groups: undefined, links: undefined });
-  const listener = new SocketListener(receiver, { devices, filter: inKernel });
-  listener.expect(FAMILY);
-  return { listener, port: receiver.portId };
 }
 
 const OTHER_FILTERS = [
@@ -257,25 +218,6 @@ function takers(sys: Sys, form: string, details = false): () => (batch: Batch) =
       return sink.full();
     };
   };
-}
-
-/** So many devices, among them those that the messages name, as the kernel would list them. */
-function manyDevices(count: number): Devices {
-  const sys = new FakeSys();
-  sys.answer = ({ sequence }, socket) => {
-    for (let index = 1; index <= count; index++) sys.reply(socket, linkMessage(index, sequence));
-    sys.reply(socket, doneMessage(sequence));
-  };
-  return watchLinksWith(sys);
-}
-
-/** RTM_NEWLINK: `struct ifinfomsg` with ARPHRD_ETHER and the index, and a name. */
-function linkMessage(index: number, sequence: number): Uint8Array<ArrayBuffer> {
-  const header = memory(16);
-  const view = viewOf(header);
-  view.setUint16(2, 1, LITTLE);
-  view.setInt32(4, index, LITTLE);
-  return encodeMessage({ type: RTM_NEWLINK, flags: NLM_F_MULTI, sequence }, header, (writer) => writer.string(3, `veth${index}`));
 }
 
 /** By as many records as a batch of the receiver has. */
@@ -405,6 +347,9 @@ else if (work === "decode") await decodeOwned(path, count);
 else if (work === "drain") await drain(form, path, count);
 else if (work === "details") await drain("text", path, count, manyDevices(Number(form)));
 else if (work === "filter") await decide(form, path, count);
+else if (work === "headers") sum = await headersInRounds(form, Number(path), number);
+else if (work === "headers-heap") sum = headersHeap(form, Number(path), number);
+else if (work === "top") await topLive(Number(form));
 else if (work === "pcap") await pcap(form, path, count);
 else if (work === "wait") await wait(form, Number(path), number);
 else if (work === "blocked") await blocked(form, Number(path), count, process.argv[6]!);
