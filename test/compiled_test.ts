@@ -22,7 +22,7 @@ const PLANTED: Record<string, string> = {
   ...sameIn([".env", ".env.local", ".env.production", ".env.development", ".env.test"], "PLANTED=yes\n"),
   ...sameIn(
     ["tsconfig.json", "jsconfig.json"],
-    JSON.stringify({ compilerOptions: { paths: { "*": ["./planted.cjs"], "@std/cli/parse-args": ["./planted.cjs"] } } }),
+    JSON.stringify({ compilerOptions: { paths: { "*": ["./planted.cjs"], "@std/text/closest-string": ["./planted.cjs"] } } }),
   ),
   "package.json": JSON.stringify({ main: "./planted.cjs", imports: { "#*": "./planted.cjs" }, browser: { "node:fs": "./planted.cjs" } }),
   ...sameIn(["node_modules/bun/index.js", "node_modules/deno-std/cli/parse_args.js"], `require("${"../".repeat(3)}planted.cjs");\n`),
