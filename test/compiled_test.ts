@@ -25,7 +25,7 @@ const PLANTED: Record<string, string> = {
     JSON.stringify({ compilerOptions: { paths: { "*": ["./planted.cjs"], "@std/text/closest-string": ["./planted.cjs"] } } }),
   ),
   "package.json": JSON.stringify({ main: "./planted.cjs", imports: { "#*": "./planted.cjs" }, browser: { "node:fs": "./planted.cjs" } }),
-  ...sameIn(["node_modules/bun/index.js", "node_modules/deno-std/cli/parse_args.js"], `require("${"../".repeat(3)}planted.cjs");\n`),
+  ...sameIn(["node_modules/bun/index.js", "node_modules/deno-std/text/closest_string.js"], `require("${"../".repeat(3)}planted.cjs");\n`),
 };
 
 function sameIn(names: readonly string[], text: string): Record<string, string> {
