@@ -7,4 +7,5 @@ process.stdout.write("ready\n");
 for (let i = 0;; i++) {
   const direction = (["ingress", "egress", "both"] as const)[i % 3]!;
   await (await addSampling({ device, direction, rate: 1 })).remove();
+  if (i === 0) process.stdout.write("once\n");
 }
