@@ -17,10 +17,14 @@ function program(code: string): string[] {
   return BUN ? [process.execPath, path] : [process.execPath, "run", "--no-check", "--no-prompt", "--allow-ffi", path];
 }
 
+/** The code of the README's program. */
+function readmeCode(): string {
+  return /^```ts ignore\n([^]*?)^```/m.exec(readFileSync(join(ROOT, "README.md"), "utf8"))![1]!;
+}
+
 /** The README's program. */
 function readmeProgram(): string[] {
-  const [, code] = /^```ts ignore\n([^]*?)^```/m.exec(readFileSync(join(ROOT, "README.md"), "utf8"))!;
-  return program(code!);
+  return program(readmeCode());
 }
 
 function addEth0(): string {
@@ -64,12 +68,19 @@ scene("README's program: a signal at any moment of its start leaves nothing", "m
 
 scene("a SIGHUP that the caller ignores stays ignored", "module:dummy", async () => {
   const before = addEth0();
-  await using running = new Program(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...readmeProgram()]);
+  const found = `import { loadSys } from "${ROOT}/src/sys/load.ts";\nconsole.log((await loadSys()).signalAction(1));\n`;
+  await using running = new Program(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...program(found + readmeCode())]);
   await until(() => `it samples; so far it said ${running.err}`, async () => filters() === 2 && await listensToSamples(running.pid));
+  // Deno takes the signal over by itself when its start takes seconds, as on an emulated processor: then nobody knows any more that it was
+  // ignored, and it ends the program in good order.
+  const isTaken = !BUN && running.out.startsWith("caught\n");
+  assert(isTaken || running.out.startsWith("ignored\n"), running.out);
   running.signal("SIGHUP");
   await pause(200);
-  assertEquals(filters(), 2);
-  running.signal("SIGTERM");
+  if (!isTaken) {
+    assertEquals(filters(), 2);
+    running.signal("SIGTERM");
+  }
   assertEquals((await running.ended).status, 0);
   assertEquals(tcDump("eth0"), before);
 });
