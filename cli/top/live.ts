@@ -4,6 +4,7 @@ import { FilterError } from "../../src/filter/filter_error.ts";
 import { filter } from "../../src/filter/stage.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import type { Batch } from "../../src/stream/batch.ts";
+import { nowNs } from "../../src/stream/clock.ts";
 import type { Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { Stage } from "../../src/stream/stage.ts";
@@ -179,7 +180,7 @@ export class Live implements Sink, ScreenEvents {
     const estimator = new Estimator({ by, flows, ...which });
     const asked = { ...which, isFiltered: isFiltered || expression !== "" };
     this.#calibration = this.#options.calibration?.(asked, this.#calibration, isFirst);
-    estimator.snapshot(now(), 0);
+    estimator.snapshot(nowNs(), 0);
     this.#begunMs = performance.now();
     this.#lostBefore = this.#source?.stats().lost ?? 0;
     this.#frozen = undefined;
@@ -224,7 +225,7 @@ export class Live implements Sink, ScreenEvents {
   #figures(rows: number): { readonly report: Report; readonly elapsed: number } {
     const { window, unit, order, scroll, paused, filter } = this.#view;
     if (paused && this.#frozen) return this.#frozen;
-    const atNs = now();
+    const atNs = nowNs();
     const horizon = TAUS.length - 1 - window;
     const estimated = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
     const snapshot = this.#calibration ? calibrate(estimated, this.#calibration, horizon) : estimated;
@@ -266,8 +267,4 @@ function checkFilter(text: string): Problem | undefined {
     if (!(error instanceof FilterError)) throw error;
     return { text: error.message.split("\n")[0]!.replace(/^Cannot filter: /, ""), at: error.position };
   }
-}
-
-function now(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
 }

@@ -4,7 +4,7 @@ import type { Labels } from "../../src/format/labels.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 import { Spool } from "../../src/sink/spool.ts";
 import type { Batch } from "../../src/stream/batch.ts";
-import { Clock } from "../../src/stream/clock.ts";
+import { Clock, nowNs } from "../../src/stream/clock.ts";
 import type { Closing, Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { type HostNames, hostOf } from "./host_names.ts";
@@ -69,14 +69,14 @@ export class Reports implements Sink {
     this.#options = options;
     this.#failed = new Promise((resolve) => this.#fail = resolve);
     if (options.recorded) return;
-    estimator.snapshot(now(), 0);
+    estimator.snapshot(nowNs(), 0);
     if (options.intervalMs === undefined) return;
     this.#timer = setInterval(() =>
       this.#end(() => {
-        this.#report(now());
+        this.#report(nowNs());
         estimator.restart();
         options.counted?.calibration.restart();
-        estimator.snapshot(now(), 0);
+        estimator.snapshot(nowNs(), 0);
         this.#lostBefore = options.source.stats().lost;
       }), options.intervalMs);
   }
@@ -135,7 +135,7 @@ export class Reports implements Sink {
       await this.#counted;
       await counted.count();
     }
-    this.#report(recorded ? nanoseconds(this.#last) : now());
+    this.#report(recorded ? nanoseconds(this.#last) : nowNs());
     await this.#printed;
     await this.#spool.close();
   }
@@ -243,8 +243,4 @@ function between(first: Moment | undefined, last: Moment | undefined): number {
 
 function nanoseconds(moment: Moment | undefined): bigint {
   return moment ? BigInt(moment.seconds) * 1_000_000_000n + BigInt(moment.nanoseconds) : 0n;
-}
-
-function now(): bigint {
-  return BigInt(Date.now()) * 1_000_000n;
 }
