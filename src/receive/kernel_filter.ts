@@ -8,7 +8,7 @@ import type { FilterPlan, SocketFilter } from "../filter/socket_filter.ts";
 import type { Device, Devices } from "../link/device.ts";
 import type { SampleFields } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
-import type { Batch } from "../stream/batch.ts";
+import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import type { LiveLinks } from "./live_links.ts";
 
@@ -69,7 +69,7 @@ export class KernelFilter implements Stage {
 
   /** Whether a sample matches, on a machine with these devices. */
   matches(sample: SampleFields, devices: Devices): boolean {
-    const ifindex = sample.outIfindex ?? sample.inIfindex;
+    const ifindex = sampledIfindex(sample);
     return this.#matches(sample, ifindex === undefined ? undefined : devices.find(ifindex, sample.nsid), devices);
   }
 
