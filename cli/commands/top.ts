@@ -32,7 +32,7 @@ import { labelled } from "../top/labels.ts";
 import { checkResolving, systemHostNames } from "../top/host_names.ts";
 import { Live } from "../top/live.ts";
 import { plainReport } from "../top/plain.ts";
-import type { Report } from "../top/report.ts";
+import type { Report, ReportContext } from "../top/report.ts";
 import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
@@ -377,7 +377,14 @@ async function listenTo(
       const source = counters?.checks.follow(heard) ?? heard;
       const tally = new Tally();
       counters?.enlist(tally.calibration, true);
-      const isFiltered = options.filter !== undefined || options.match !== undefined;
+      const context: ReportContext = {
+        isFiltered: options.filter !== undefined || options.match !== undefined,
+        speeds: () => speeds.known,
+        twice,
+        leftOut,
+        hosts,
+        labels,
+      };
       if (listener && !once && !options.json && !options.csv && !given.has("interval")) {
         const live = new Live({
           title: () => titleOf(chosen, sampled?.group, group, options.rate === undefined, labels),
@@ -385,12 +392,7 @@ async function listenTo(
           unit,
           flows: MOST_FLOWS,
           only,
-          isFiltered,
-          speeds: () => speeds.known,
-          twice,
-          leftOut,
-          hosts,
-          labels,
+          ...context,
           calibration: counters && ((options, before, isFirst) => {
             counters.discharge(before);
             const calibration = new Calibration(options);
@@ -420,12 +422,7 @@ async function listenTo(
           intervalMs: once ? undefined : interval,
           source,
           recorded: false,
-          isFiltered,
-          speeds: () => speeds.known,
-          twice,
-          leftOut,
-          hosts,
-          labels,
+          ...context,
           counted: calibration && { calibration, count: () => sampled.count() },
         },
       );

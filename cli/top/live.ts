@@ -2,7 +2,6 @@
 import { calibrate, type Calibration, type CalibrationOptions, Estimator } from "../../src/estimate/mod.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { filter } from "../../src/filter/stage.ts";
-import type { Labels } from "../../src/format/labels.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import { nowNs } from "../../src/stream/clock.ts";
 import type { Sink } from "../../src/stream/sink.ts";
@@ -12,11 +11,9 @@ import { printable } from "../../src/wire/text.ts";
 import { allOf } from "./all_of.ts";
 import type { Unit } from "./figures.ts";
 import { keysOf } from "./keys.ts";
-import type { Report } from "./report.ts";
+import { type Report, type ReportContext, reportOf } from "./report.ts";
 import { COLORED, flowRows, MONOCHROME, screen } from "./screen.ts";
 import type { Screen, ScreenEvents } from "./terminal.ts";
-import type { HostNames } from "./host_names.ts";
-import type { Twice } from "./twice.ts";
 import { type Checks, firstView, press, type Problem, type View, WINDOWS } from "./view.ts";
 
 /** How often the screen is redrawn. */
@@ -27,7 +24,7 @@ const FIRST_MS = 250;
 const MESSAGE_MS = 15_000;
 
 /** What is shown. */
-export interface LiveOptions {
+export interface LiveOptions extends ReportContext {
   /** What is being sampled: devices and rate. */
   readonly title: () => string;
   /** The keys that were asked for. */
@@ -38,18 +35,6 @@ export interface LiveOptions {
   readonly flows: number;
   /** The stages that choose among the samples. */
   readonly only: readonly Stage[];
-  /** {@linkcode Report.isFiltered}, whatever is typed. */
-  readonly isFiltered: boolean;
-  /** {@linkcode Report.speeds} */
-  readonly speeds: () => ReadonlyMap<string, number>;
-  /** Finds {@linkcode Report.twice}. */
-  readonly twice?: Twice | undefined;
-  /** {@linkcode Report.leftOut} */
-  readonly leftOut?: ReadonlySet<string> | undefined;
-  /** {@linkcode Report.hosts} */
-  readonly hosts?: HostNames | undefined;
-  /** {@linkcode Report.labels} */
-  readonly labels?: Labels | undefined;
   /** Makes what takes the counters of the kernel, instead of the one before; `isFirst` before any sample has come. */
   readonly calibration?: ((options: CalibrationOptions, before: Calibration | undefined, isFirst: boolean) => Calibration) | undefined;
   /** The problem with keys of flows. */
@@ -233,19 +218,8 @@ export class Live implements Sink, ScreenEvents {
     // Flows that have nearly decayed are not shown.
     const flows = snapshot.flows.filter(({ bitsPerSecond, bytes }) => snapshot.seconds > 0 ? bitsPerSecond >= 0.5 : bytes > 0);
     if (order === "names") flows.sort((a, b) => names(a.by).localeCompare(names(b.by), "en", { numeric: true }));
-    const report = {
-      snapshot: { ...snapshot, flows },
-      atNs,
-      seconds: snapshot.seconds,
-      lost,
-      missing: Math.max(0, lost - snapshot.lost),
-      isFiltered: this.#options.isFiltered || filter !== "",
-      speeds: this.#options.speeds(),
-      twice: this.#options.twice?.of(snapshot),
-      leftOut: this.#options.leftOut && [...this.#options.leftOut],
-      hosts: this.#options.hosts,
-      labels: this.#options.labels,
-    };
+    const isFiltered = this.#options.isFiltered || filter !== "";
+    const report = reportOf({ ...snapshot, flows }, atNs, lost, { ...this.#options, isFiltered });
     const figures = { report, elapsed: (performance.now() - this.#begunMs) / 1000 };
     if (paused) this.#frozen = figures;
     return figures;

@@ -4,9 +4,9 @@ import type { Labels } from "../../src/format/labels.ts";
 import { printable } from "../../src/wire/text.ts";
 import { type Figure, scaled } from "./figures.ts";
 import type { HostNames } from "./host_names.ts";
-import { twiceText } from "./twice.ts";
+import { type Twice, twiceText } from "./twice.ts";
 
-/** So many devices are named in a sentence. */
+/** Maximum number of devices named in a sentence. */
 const MOST_NAMED = 8;
 
 /** The figures of an interval. */
@@ -33,6 +33,40 @@ export interface Report {
   readonly hosts?: HostNames | undefined;
   /** Names of groups, cookies and VLANs. */
   readonly labels?: Labels | undefined;
+}
+
+/** What reports contain besides the estimates, as far as it is known before there are any. */
+export interface ReportContext {
+  /** {@linkcode Report.isFiltered} */
+  readonly isFiltered: boolean;
+  /** {@linkcode Report.speeds} */
+  readonly speeds: () => ReadonlyMap<string, number>;
+  /** Finds {@linkcode Report.twice}. */
+  readonly twice?: Twice | undefined;
+  /** {@linkcode Report.leftOut} */
+  readonly leftOut?: ReadonlySet<string> | undefined;
+  /** {@linkcode Report.hosts} */
+  readonly hosts?: HostNames | undefined;
+  /** {@linkcode Report.labels} */
+  readonly labels?: Labels | undefined;
+}
+
+/** The report on a snapshot, with what its context knows now; `lost` is {@linkcode Report.lost}. */
+export function reportOf(snapshot: Snapshot, atNs: bigint, lost: number, context: ReportContext): Report {
+  const { isFiltered, speeds, twice, leftOut, hosts, labels } = context;
+  return {
+    snapshot,
+    atNs,
+    seconds: snapshot.seconds,
+    lost,
+    missing: Math.max(0, lost - snapshot.lost),
+    isFiltered,
+    speeds: speeds(),
+    twice: twice?.of(snapshot),
+    leftOut: leftOut && [...leftOut],
+    hosts,
+    labels,
+  };
 }
 
 /** Whether the figures of bytes are lower bounds, and those of packets; of a flow, those that counters do not make sure. */

@@ -1,15 +1,13 @@
 /** Estimates as text, one report per interval: for files, pipes and plain terminals. */
 import { calibrate, type Calibration, type Estimator } from "../../src/estimate/mod.ts";
-import type { Labels } from "../../src/format/labels.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 import { Spool } from "../../src/sink/spool.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import { Clock, nowNs } from "../../src/stream/clock.ts";
 import type { Closing, Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
-import { type HostNames, hostOf } from "./host_names.ts";
-import type { Report } from "./report.ts";
-import type { Twice } from "./twice.ts";
+import { hostOf } from "./host_names.ts";
+import { type Report, type ReportContext, reportOf } from "./report.ts";
 
 /** How long a report waits for host names. */
 const NAMES_MS = 2000;
@@ -18,25 +16,13 @@ const NAMES_MS = 2000;
 export type ReportWriter = (report: Report) => string;
 
 /** What to report. */
-export interface ReportsOptions {
+export interface ReportsOptions extends ReportContext {
   /** Length of an interval; `undefined` for everything in one. */
   readonly intervalMs: number | undefined;
   /** The source of the samples, which knows what was lost. */
   readonly source: Source;
   /** Whether the source is a recording: then time is that of its samples. */
   readonly recorded: boolean;
-  /** {@linkcode Report.isFiltered} */
-  readonly isFiltered: boolean;
-  /** {@linkcode Report.speeds} */
-  readonly speeds: () => ReadonlyMap<string, number>;
-  /** Finds {@linkcode Report.twice}. */
-  readonly twice?: Twice | undefined;
-  /** {@linkcode Report.leftOut} */
-  readonly leftOut?: ReadonlySet<string> | undefined;
-  /** {@linkcode Report.hosts} */
-  readonly hosts?: HostNames | undefined;
-  /** {@linkcode Report.labels} */
-  readonly labels?: Labels | undefined;
   /** Takes what the kernel counts, if it counts anything; `count` has that done. */
   readonly counted?: { readonly calibration: Calibration; count(): Promise<void> } | undefined;
 }
@@ -59,6 +45,12 @@ export class Reports implements Sink {
   #last: Moment | undefined;
   /** Losses before this interval. */
   #lostBefore = 0;
+  #written = 0;
+  /** The readings of the counters so far. */
+  #counted: Promise<unknown> = Promise.resolve();
+  #isOver = false;
+  /** Reports that wait for names are printed one after the other. */
+  #printed: Promise<void> = Promise.resolve();
 
   /** Reports to `destination`; the first interval begins now. */
   constructor(estimator: Estimator, destination: Destination, write: ReportWriter, options: ReportsOptions) {
@@ -105,13 +97,6 @@ export class Reports implements Sink {
     return Promise.race([this.#spool.ended, this.#failed]);
   }
 
-  #written = 0;
-  /** The looks at the counters so far. */
-  #counted: Promise<unknown> = Promise.resolve();
-  #isOver = false;
-  /** Reports that wait for names are printed one after the other. */
-  #printed: Promise<void> = Promise.resolve();
-
   take(batch: Batch): void {
     this.#written += batch.samples;
     this.#estimator.take(batch);
@@ -147,26 +132,12 @@ export class Reports implements Sink {
   }
 
   #report(atNs: bigint): void {
-    const { source, recorded, isFiltered, speeds, twice, leftOut, hosts, labels } = this.#options;
-    const { counted } = this.#options;
+    const { source, recorded, counted, hosts } = this.#options;
     const estimated = this.#estimator.snapshot(atNs);
     const snapshot = counted ? calibrate(estimated, counted.calibration) : estimated;
     const lost = source.stats().lost - this.#lostBefore;
-    const missing = Math.max(0, lost - snapshot.lost);
-    const seconds = recorded ? between(this.#first, this.#last) : snapshot.seconds;
-    const report: Report = {
-      snapshot,
-      atNs,
-      seconds,
-      lost,
-      missing,
-      isFiltered,
-      speeds: speeds(),
-      twice: twice?.of(snapshot),
-      leftOut: leftOut && [...leftOut],
-      hosts,
-      labels,
-    };
+    const estimates = reportOf(snapshot, atNs, lost, this.#options);
+    const report = recorded ? { ...estimates, seconds: between(this.#first, this.#last) } : estimates;
     if (!hosts) return this.#print(report);
     // Names looked up now are in this report if they arrive soon; meanwhile the next interval has begun.
     for (const flow of snapshot.flows) flow.by.forEach((text, i) => hostOf(hosts, snapshot.by[i]!, text));
