@@ -375,8 +375,8 @@ async function listenTo(
       const counters = sampled?.counters;
       const heard: Source = listener ?? NOTHING;
       const source = counters?.checks.follow(heard) ?? heard;
-      const tally = new Tally();
-      counters?.enlist(tally.calibration, true);
+      const tally = sampled && new Tally();
+      if (tally) sampled.counters.enlist(tally.calibration, true);
       const context: ReportContext = {
         isFiltered: options.filter !== undefined || options.match !== undefined,
         speeds: () => speeds.known,
@@ -428,8 +428,8 @@ async function listenTo(
       );
       await session.pump(source, {
         sinks: [sink],
-        stages: [...own, ...counters ? [counters.checks] : [], tally],
-        account: (stats, written) => received(stats, written, buffer, sampled?.passing(tally)),
+        stages: tally ? [...own, sampled.counters.checks, tally] : [],
+        account: (stats, written) => received(stats, written, buffer, tally && sampled.passing(tally)),
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
         summary: () => listener !== undefined,
         settle: async () => await sampled?.remove(),
