@@ -1,10 +1,12 @@
 /** Chooses the rate of `psample top`: enough samples for useful bounds, and few enough to cost next to nothing. */
-import { type Direction, listLinks } from "../mod.ts";
+import { type Direction, listLinks, type SamplingOptions } from "../mod.ts";
+import type { Session } from "./session.ts";
+import { scaled } from "./top/figures.ts";
 
 /** Target number of samples a second, of all devices together. */
 export const SAMPLES_PER_SECOND = 500;
 /** How long to measure the traffic; drivers that count in hardware may update their counters only once a second. */
-export const LOOK_MS = 1000;
+const LOOK_MS = 1000;
 
 /** Number of packets that have passed in the sampled directions. */
 export interface Traffic {
@@ -36,6 +38,17 @@ export function chosenRate(before: Traffic, after: Traffic): { readonly rate: nu
   // A device that was removed takes its counters with it.
   const packetsPerSecond = seconds > 0 ? Math.max(0, Number(after.packets - before.packets) / seconds) : 0;
   return { rate: oneDigit(packetsPerSecond / SAMPLES_PER_SECOND), packetsPerSecond };
+}
+
+/** The plans with a rate that fits the traffic; reports it. */
+export async function withRate(plans: readonly SamplingOptions[], session: Session): Promise<readonly SamplingOptions[]> {
+  const devices = plans.map(({ device }) => `${device}`);
+  const { direction = "both", netns } = plans[0]!;
+  const before = await traffic(devices, direction, netns);
+  await session.unlessOver(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
+  const { rate, packetsPerSecond } = chosenRate(before, await traffic(devices, direction, netns));
+  session.notice(`${scaled(packetsPerSecond, "pps")} pass now: sampling 1 in ${rate} (--rate N sets it)`);
+  return plans.map((plan) => ({ ...plan, rate }));
 }
 
 function oneDigit(rate: number): number {

@@ -9,7 +9,8 @@ import { RecordingFile } from "../../src/receive/recording.ts";
 import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { printable } from "../../src/wire/text.ts";
-import { chosenRate, LOOK_MS, traffic } from "../chosen_rate.ts";
+import { Asides } from "../asides.ts";
+import { withRate } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
@@ -22,12 +23,12 @@ import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
-import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
+import { inSession, NOTHING, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
 import { countingAt, isWord, knowsDevice } from "../top/count_at.ts";
-import { scaled, UNITS } from "../top/figures.ts";
+import { UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
 import { checkResolving, systemHostNames } from "../top/host_names.ts";
 import { Live } from "../top/live.ts";
@@ -458,42 +459,4 @@ function titleOf(
   const [{ rate, direction }] = plans as [SamplingOptions];
   const devices = plans.map(({ device }) => printable(`${device}`)).join(", ");
   return `psample top ${devices}: 1 in ${rate}${isChosen ? " (chosen)" : ""}, ${direction}, group ${name(own)}`;
-}
-
-/** Number of messages that are repeated at the end: older ones are no longer of interest. */
-const MOST_ASIDES = 100;
-
-/** Messages that come while there is a screen: shown there for a while, and repeated when the screen is gone. */
-class Asides {
-  /** Shows a text; returns whether the screen has taken it. */
-  take: (text: string) => boolean | void = () => false;
-  readonly io: Io;
-  readonly #io: Io;
-  readonly #taken: string[] = [];
-
-  constructor(io: Io) {
-    this.#io = io;
-    this.io = { ...io, err: (text) => this.#err(text) };
-  }
-
-  #err(text: string): void {
-    if (this.take(text)) {
-      this.#taken.push(text);
-      if (this.#taken.length > MOST_ASIDES) this.#taken.shift();
-      return;
-    }
-    for (const before of this.#taken.splice(0)) this.#io.err(before);
-    this.#io.err(text);
-  }
-}
-
-/** The plans with a rate that fits the traffic; reports it. */
-async function withRate(plans: readonly SamplingOptions[], session: Session): Promise<readonly SamplingOptions[]> {
-  const devices = plans.map(({ device }) => `${device}`);
-  const { direction = "both", netns } = plans[0]!;
-  const before = await traffic(devices, direction, netns);
-  await session.unlessOver(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
-  const { rate, packetsPerSecond } = chosenRate(before, await traffic(devices, direction, netns));
-  session.notice(`${scaled(packetsPerSecond, "pps")} pass now: sampling 1 in ${rate} (--rate N sets it)`);
-  return plans.map((plan) => ({ ...plan, rate }));
 }
