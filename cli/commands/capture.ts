@@ -180,13 +180,16 @@ function parseCookie(text: string, name: string): Uint8Array {
   return cookie;
 }
 
+/** Refuses a filter in several words. */
+export function refuseFilter(words: readonly string[]): void {
+  const start = filterStart(words);
+  if (start > 0) throw new UsageError(filterHint(words.slice(start)));
+}
+
 /** Refuses arguments that are not devices, with what they may have been meant to be. */
 export function checkDevices(devices: readonly string[], words: readonly string[]): readonly string[] {
   if (devices.length === 0) throw new UsageError(`missing DEVICE (usage: psample ${capture.usage})`);
-  const start = filterStart(words);
-  if (start > 0) {
-    throw new UsageError(filterHint(words.slice(start)));
-  }
+  refuseFilter(words);
   const file = devices.find(isFile);
   if (file !== undefined) {
     throw new UsageError(`${JSON.stringify(file)} is a file, not a device: to print a recording, psample read ${file}`);

@@ -39,8 +39,8 @@ import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
 import { twiceText } from "../top/twice.ts";
 import type { Problem } from "../top/view.ts";
-import { filterHint, filterStart, isFile, unknownWord } from "../words.ts";
-import { CAPTURE_OPTIONS, checkDevices, samplingOptions, tellLeftovers } from "./capture.ts";
+import { isFile, unknownWord } from "../words.ts";
+import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions, tellLeftovers } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** Default number of flows in a table. */
@@ -187,10 +187,7 @@ export const top: Command = command({
   operands: { name: "DEVICE or FILE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
     if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
-    const start = filterStart(words);
-    if (start > 0) {
-      throw new UsageError(filterHint(words.slice(start)));
-    }
+    refuseFilter(words);
     const all = [...options.device ?? [], ...words];
     const files = all.filter(isFile);
     if (files.length > 0 && files.length < all.length) {
