@@ -1,4 +1,5 @@
 /** Whether samplers do what they say, by their own counters and by the samples that come. */
+import { samplerKey } from "../src/estimate/calibration.ts";
 import { RateCheck, type RateFault, type SamplerCounts } from "../src/estimate/mod.ts";
 import { type Batch, sampledIfindex } from "../src/stream/batch.ts";
 import type { Source } from "../src/stream/source.ts";
@@ -70,9 +71,9 @@ export class SamplerChecks implements Stage {
     const samplers = this.#samplers;
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
-      const ifindex = entry.type === "sample" && entry.nsid === undefined ? sampledIfindex(entry) : undefined;
-      if (samplers && ifindex !== undefined) {
-        const sampler = samplers.get(keyOf(ifindex, entry.type === "sample" && entry.outIfindex !== undefined));
+      if (samplers && entry.type === "sample" && entry.nsid === undefined) {
+        const ifindex = sampledIfindex(entry);
+        const sampler = ifindex === undefined ? undefined : samplers.get(samplerKey(ifindex, entry.outIfindex !== undefined));
         if (sampler) sampler.samples++;
       }
       pick(i);
@@ -101,10 +102,10 @@ export class SamplerChecks implements Stage {
       const name = `${printable(devices.get(ifindex) ?? `if${ifindex}`)} ${direction}`;
       const check = new RateCheck(counts.length);
       const begun = { samples: 0, before: 0, counted: first, settled: undefined, fault: undefined };
-      return [[keyOf(ifindex, direction === "out"), { name, check, oneIn, first, ...begun }] as const];
+      return [[samplerKey(ifindex, direction === "out"), { name, check, oneIn, first, ...begun }] as const];
     }));
     for (const { ifindex, direction, trials } of counts) {
-      const sampler = this.#samplers.get(keyOf(ifindex, direction === "out"));
+      const sampler = this.#samplers.get(samplerKey(ifindex, direction === "out"));
       if (!sampler || trials === undefined || trials < sampler.counted) continue;
       this.#look(sampler, trials);
       if (!this.#isPending) sampler.counted = trials;
@@ -149,9 +150,4 @@ function textOf({ name, oneIn }: Sampler, { trials, samples }: RateFault): strin
   const number = (value: number): string => Math.round(value).toLocaleString("en");
   return `the sampler of ${name} does not do what it says: 1 in ${oneIn} of ${number(trials)} packets is about ` +
     `${number(trials / oneIn)} samples, and there were ${number(samples)}`;
-}
-
-/** The kernel tells the low 16 bits of a device's number. */
-function keyOf(ifindex: number, isOut: boolean): number {
-  return 2 * (ifindex & 0xffff) + (isOut ? 1 : 0);
 }

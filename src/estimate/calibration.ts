@@ -15,7 +15,8 @@
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import { gammaInterval, type Interval } from "./intervals.ts";
-import { countSegments, type Segments, SUPER_PACKET_BYTES } from "./segments.ts";
+import { Picks } from "./picks.ts";
+import { countSegments, LINK_HEADER, type Segments, SUPER_PACKET_BYTES, USUAL_MTU } from "./segments.ts";
 import { Decay, type Estimate } from "./sums.ts";
 
 /** Where packets are sampled, and what was counted there since some moment that stays the same. */
@@ -55,9 +56,6 @@ export interface CalibrationOptions {
   isFiltered?: boolean | undefined;
 }
 
-const USUAL_MTU = 1500;
-/** Ethernet, two tags. */
-const LINK_HEADER = 22;
 /** The two values of a sample that are estimated: its packets, and its bytes. */
 const VALUES = 2;
 /**
@@ -105,18 +103,20 @@ class Row {
 /** Puts samples and counters together. Give it each batch once, and what the counters say as often as you like. */
 export class Calibration {
   readonly #decay: Decay;
-  readonly #only: Stage | undefined;
+  readonly #only: Picks;
+  /** Whether it stands for all packets that pass: nothing is left out. */
+  readonly countsAll: boolean;
   readonly #isFiltered: boolean;
   readonly #rows = new Map<number, Row>();
   readonly #segments: Segments = { packets: 0, bytes: 0, unknown: false };
-  #picked = new Uint8Array(0);
   /** When the counters were looked at last, in seconds. */
   #countedAt = NaN;
 
   /** A calibration of nothing yet. */
   constructor({ taus = [Infinity], only, isFiltered = only !== undefined }: CalibrationOptions = {}) {
     this.#decay = new Decay(taus);
-    this.#only = only;
+    this.#only = new Picks(only);
+    this.countsAll = only === undefined;
     this.#isFiltered = isFiltered;
   }
 
@@ -124,13 +124,13 @@ export class Calibration {
   take(batch: Batch): void {
     if (this.#rows.size === 0) return;
     const { entries, count } = batch;
-    const picked = this.#pick(batch);
+    const picked = this.#only.of(batch);
     const segments = this.#segments;
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
       if (entry.type !== "sample" || entry.nsid !== undefined) continue;
       const ifindex = sampledIfindex(entry);
-      const row = ifindex === undefined ? undefined : this.#rows.get(keyOf(ifindex, entry.outIfindex !== undefined));
+      const row = ifindex === undefined ? undefined : this.#rows.get(samplerKey(ifindex, entry.outIfindex !== undefined));
       if (row === undefined) continue;
       const { fresh } = row;
       const { originalBytes } = entry;
@@ -174,7 +174,7 @@ export class Calibration {
     this.#countedAt = now;
     const missing = new Set(this.#rows.keys());
     for (const sampler of samplers) {
-      const key = keyOf(sampler.ifindex, sampler.direction === "out");
+      const key = samplerKey(sampler.ifindex, sampler.direction === "out");
       missing.delete(key);
       if (this.#rows.get(key)?.counts && this.#rows.get(key)!.counts!.ifindex !== sampler.ifindex) {
         // Their samples cannot be told apart.
@@ -210,11 +210,6 @@ export class Calibration {
       for (let c = 0; c < COLUMNS; c++) sums[h * COLUMNS + c]! += (fresh[c] || 0) * (isSquare(c) ? weight * weight : weight);
     }
     fresh.fill(0);
-  }
-
-  /** Whether it stands for all packets that pass: nothing is left out. */
-  get countsAll(): boolean {
-    return this.#only === undefined;
   }
 
   /** Whether a horizon forgets. */
@@ -268,15 +263,6 @@ export class Calibration {
     for (const row of this.#rows.values()) row.restart();
     this.#decay.restart();
     if (!Number.isNaN(this.#countedAt)) this.#decay.advance(this.#countedAt);
-  }
-
-  #pick(batch: Batch): Uint8Array | undefined {
-    if (!this.#only) return undefined;
-    if (this.#picked.length < batch.count) this.#picked = new Uint8Array(2 * batch.count);
-    const picked = this.#picked;
-    picked.fill(0, 0, batch.count);
-    this.#only.select(batch, (i) => picked[i] = 1);
-    return picked;
   }
 }
 
@@ -338,8 +324,8 @@ function isSquare(column: number): boolean {
   return column === SQUARED || (column >= FIRST && (column - FIRST) % 3 !== 0);
 }
 
-/** The kernel tells the low 16 bits of a device's number. */
-function keyOf(ifindex: number, isOut: boolean): number {
+/** A device and direction as a number; samples contain only the low 16 bits of a device's index. */
+export function samplerKey(ifindex: number, isOut: boolean): number {
   return 2 * (ifindex & 0xffff) + (isOut ? 1 : 0);
 }
 

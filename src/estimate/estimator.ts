@@ -13,7 +13,8 @@ import type { Stage } from "../stream/stage.ts";
 import { type Interval, shareInterval } from "./intervals.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
-import { countSegments, type Segments, SUPER_PACKET_BYTES as SUPER_PACKET, wireBytes } from "./segments.ts";
+import { Picks } from "./picks.ts";
+import { countSegments, LINK_HEADER, type Segments, SUPER_PACKET_BYTES as SUPER_PACKET, USUAL_MTU, wireBytes } from "./segments.ts";
 import { Decay, Increment, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
@@ -100,10 +101,6 @@ export interface Snapshot {
   readonly unknownSegments: number;
 }
 
-/** MTU assumed if that of the device is not known. */
-const USUAL_MTU = 1500;
-/** Ethernet, two tags. */
-const LINK_HEADER = 22;
 /** Maximum number of devices and directions told apart. */
 const MOST_DEVICES = 4096;
 const OTHERS = "others";
@@ -120,9 +117,7 @@ export class Estimator {
   readonly #wire: Sums;
   readonly #increment: Increment;
   readonly #oneIn: number | undefined;
-  readonly #only: Stage | undefined;
-  /** Which entries of the batch are counted, unless all of them are. */
-  #picked = new Uint8Array(0);
+  readonly #only: Picks;
   /**
    * Rows of devices, by direction; looked up by object first, since making a text key for each sample would cost more than everything else.
    */
@@ -147,7 +142,7 @@ export class Estimator {
     if (taus.length === 0 || taus.some((tau) => !(tau > 0))) throw new ArgumentError("Cannot estimate: a time constant must be above 0");
     if (oneIn !== undefined && !(oneIn >= 1)) throw new ArgumentError(`Cannot estimate: samples are 1 in ${oneIn}, expected at least 1`);
     this.#oneIn = oneIn;
-    this.#only = only;
+    this.#only = new Picks(only);
     this.#key = new FlowKey(by);
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
@@ -173,7 +168,7 @@ export class Estimator {
     this.#advance(Number(nowNs) / 1e9);
     this.#lost += batch.lost;
     const { entries, count } = batch;
-    const picked = this.#pick(batch);
+    const picked = this.#only.of(batch);
     const losses = this.#losses;
     const segments = this.#segments;
     const increment = this.#increment;
@@ -303,16 +298,6 @@ export class Estimator {
       this.#lost =
       this.#unknownSegments =
         0;
-  }
-
-  /** A 1 for each entry that is counted; `undefined` if all of them are. */
-  #pick(batch: Batch): Uint8Array | undefined {
-    if (!this.#only) return undefined;
-    if (this.#picked.length < batch.count) this.#picked = new Uint8Array(2 * batch.count);
-    const picked = this.#picked;
-    picked.fill(0, 0, batch.count);
-    this.#only.select(batch, (i) => picked[i] = 1);
-    return picked;
   }
 
   #all(): readonly Sums[] {

@@ -19,8 +19,10 @@ export interface Segments {
 
 /** How long a packet is that segmentation offload hands over in one piece, unless it is larger still (BIG TCP). */
 export const SUPER_PACKET_BYTES = 65_535;
-/** Ethernet's default. */
-const USUAL_MTU = 1500;
+/** Ethernet's default, for devices whose MTU is not known. */
+export const USUAL_MTU = 1500;
+/** Ethernet's header, with two VLAN tags. */
+export const LINK_HEADER = 22;
 /** The largest packet that any link carries; longer ones were not segmented yet, whatever the link. */
 const JUMBO_BYTES = 9216;
 
