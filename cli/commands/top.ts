@@ -391,9 +391,9 @@ async function listenTo(
           flows: MOST_FLOWS,
           only,
           ...context,
-          calibration: counters && ((options, before, isFirst) => {
+          calibration: counters && ((asked, before, isFirst) => {
             counters.discharge(before);
-            const calibration = new Calibration(options);
+            const calibration = new Calibration({ ...asked, isFiltered: asked.isFiltered || options.filter !== undefined });
             counters.enlist(calibration, isFirst);
             return calibration;
           }),

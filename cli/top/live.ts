@@ -35,7 +35,10 @@ export interface LiveOptions extends ReportContext {
   readonly flows: number;
   /** The stages that choose among the samples. */
   readonly only: readonly Stage[];
-  /** Makes what takes the counters of the kernel, instead of the one before; `isFirst` before any sample has come. */
+  /**
+   * Creates the calibration by the kernel's counters, to replace the one before; `isFirst` before any sample has arrived. `isFiltered` only
+   * says whether a filter was typed.
+   */
   readonly calibration?: ((options: CalibrationOptions, before: Calibration | undefined, isFirst: boolean) => Calibration) | undefined;
   /** The problem with keys of flows. */
   readonly checkKeys: (text: string) => Problem | undefined;
@@ -158,12 +161,12 @@ export class Live implements Sink, ScreenEvents {
   /** An estimator of nothing yet. */
   #begin(isFirst = false): Estimator {
     const { by, filter: expression } = this.#view;
-    const { flows, only, isFiltered } = this.#options;
+    const { flows, only } = this.#options;
     const stages = expression === "" ? only : [...only, filter(expression)];
     // The first ranks the flows; each stands for a window twice as long.
     const which = { taus: TAUS, only: allOf(stages) };
     const estimator = new Estimator({ by, flows, ...which });
-    const asked = { ...which, isFiltered: isFiltered || expression !== "" };
+    const asked = { ...which, isFiltered: expression !== "" };
     this.#calibration = this.#options.calibration?.(asked, this.#calibration, isFirst);
     estimator.snapshot(nowNs(), 0);
     this.#begunMs = performance.now();

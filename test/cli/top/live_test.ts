@@ -183,6 +183,18 @@ test("what the kernel counts makes the totals sure, of each view from its own be
   assertEquals(begun, [[false, true, false], [false, true, true], [true, true, false]]);
 });
 
+test("what only a match leaves out, the kernel's counters leave out too", async () => {
+  const begun: unknown[] = [];
+  const calibration: LiveOptions["calibration"] = (options) => {
+    begun.push(options.isFiltered);
+    return new Calibration(options);
+  };
+  const { live: sink } = live({ calibration, isFiltered: true });
+  sink.typed("/udp\r");
+  await sink.close();
+  assertEquals(begun, [false, false, true]);
+});
+
 test("what is paused stays; samples are counted on", async () => {
   const { live: sink, screen } = live();
   await take(sink, [{ from: 1 }]);
