@@ -25,7 +25,7 @@ class Packets {
     this.#originalBytes = Uint32Array.from(samples, ({ originalBytes }) => originalBytes!);
   }
 
-  /** Finds the headers of so many packets; returns something that is made of all. */
+  /** Finds the headers of `count` packets; returns a sum over all results, so that no work can be left out. */
   decode(view: PacketView, count: number): number {
     const { count: all } = this;
     const [bytes, starts, ends, originalBytes] = [this.#bytes, this.#starts, this.#ends, this.#originalBytes];
@@ -67,12 +67,13 @@ export async function headersInRounds(path: string, count: number, others: strin
 }
 
 /**
- * In so many parts the heap is looked at: whatever a collection gives back in between was taken all the same. Bun tells the size of its
- * heap as the last collection left it, so that of what lives shortly it shows a part: of two objects a packet 4 MB, where Deno shows 395.
+ * How often the heap is measured during a run. Its growth is summed from one measurement to the next, so that memory freed by a collection
+ * in between still counts. Bun reports the heap size as of the last collection, so it shows only part of what is short-lived: 4 MB for two
+ * objects per packet, where Deno shows 395.
  */
 const LOOKS = 100;
 
-/** What of the heap is taken while the headers of so many packets are found, half of them from each file. */
+/** Measures how much heap is allocated while the headers of `count` packets are found, half of them from each file. */
 export function headersHeap(path: string, count: number, other: string): number {
   const view = new PacketView();
   const both = [new Packets(path), new Packets(other)] as const;

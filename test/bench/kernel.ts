@@ -27,7 +27,7 @@ const { rates, seconds, rounds } = parseArgs(process.argv.slice(2), {
   default: { rates: "20000,100000", seconds: 5, rounds: 3 },
 });
 
-/** A sender makes about so many packets a second without being what is measured; the rest is several samples a packet. */
+/** About as many packets a second as a sender can make without being what is measured; beyond that, each packet is sampled several times. */
 const PACKETS = 5000;
 
 interface Tool {

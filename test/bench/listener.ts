@@ -33,7 +33,7 @@ export async function open(sys: Sys, { devices, filter }: OpenOptions = {}): Pro
   return { listener, port: receiver.portId };
 }
 
-/** So many devices, among them those that the messages name, as the kernel would list them. */
+/** `count` devices, including those that the messages name, as the kernel would list them. */
 export function manyDevices(count: number): LiveLinks {
   const sys = new FakeSys();
   sys.answer = ({ sequence }, socket) => {

@@ -136,7 +136,7 @@ const OTHERS: readonly Parameters<typeof frame>[0][] = [
 
 /** The kinds of messages, by name; what follows a dash is a number. */
 const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
-  /** All alike, with so many bytes of data. */
+  /** All alike, with `bytes` bytes of data. */
   uniform: (bytes) => new Array(bytes > 4096 ? 16 : COUNT).fill(0).map(() => sample(bytes, { inIfindex: 3, outIfindex: 4 })),
   /** As on a router: 8 interfaces, in and out, IPv4 and IPv6, 4 groups; every eighth has a cookie, every sixteenth a tunnel. */
   mixed: (bytes) => {
@@ -152,7 +152,7 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
         tunnel: i % 16 === 5,
       }));
   },
-  /** So many layouts in turn, of up to 64: interfaces or not, a queue or not, cookies of eight lengths. */
+  /** `count` layouts in turn, up to 64: interfaces or not, a queue or not, cookies of eight lengths. */
   layouts: (count) =>
     Array.from({ length: COUNT }, (_, i) => {
       const layout = i % count;
@@ -163,23 +163,23 @@ const KINDS: Record<string, (number: number) => Uint8Array<ArrayBuffer>[]> = {
         cookieBytes: 2 * (layout >> 3) + 1,
       });
     }),
-  /** The last of every so many is a packet that matches `tcp port 443 and net 10.0.0.0/8`. */
+  /** Every `oneIn`th packet matches `tcp port 443 and net 10.0.0.0/8`. */
   packets: (oneIn) =>
     Array.from({ length: Math.ceil(COUNT / oneIn) * oneIn }, (_, i) => {
       const isWanted = (i + 1) % oneIn === 0;
       return sample(128, { inIfindex: 3, data: frame(isWanted ? {} : OTHERS[i % OTHERS.length]!, i) });
     }),
-  /** So many packets of Ethernet, IPv4 and TCP. */
+  /** `count` packets of Ethernet, IPv4 and TCP. */
   tcp: (count) => Array.from({ length: count }, (_, i) => sample(128, { inIfindex: 3, data: frame({}, i) })),
-  /** So many packets of Ethernet, a VLAN tag, IPv6 and UDP. */
+  /** `count` packets of Ethernet, a VLAN tag, IPv6 and UDP. */
   vlan: (count) => Array.from({ length: count }, (_, i) => sample(128, { inIfindex: 3, originalBytes: 1518, data: taggedFrame(i) })),
-  /** Every second is to one of 16 hosts, the others to so many in turn: more than a table of flows holds, if so many are told. */
+  /** Every second packet goes to one of 16 hosts, the others to `hosts` hosts in turn, which may be more than a table of flows holds. */
   talkers: (hosts) =>
     Array.from(
       { length: 2 * hosts },
       (_, i) => sample(128, { inIfindex: 3, data: i % 2 === 0 ? frame({ net: 172 }, (i / 2) % 16) : frame({}, (i - 1) / 2) }),
     ),
-  /** So many groups in turn. */
+  /** `count` groups in turn. */
   groups: (count) => Array.from({ length: Math.max(count, COUNT) }, (_, i) => sample(128, { inIfindex: 3, group: i % count })),
   /** Every sample that was recorded from a kernel, see test/golden, in random order. */
   recorded: () => {

@@ -38,7 +38,7 @@ function frame(connection: number, i: number): Uint8Array {
   return bytes;
 }
 
-/** A pcapng with so many samples, made if it is not there yet. */
+/** A pcapng with `count` samples, made if it is not there yet. */
 export async function fewConnections(directory: string, count: number): Promise<string> {
   const path = join(directory, `few-${count}.pcapng`);
   if (existsSync(path)) return path;

@@ -239,7 +239,7 @@ async function pcap(to: string, path: string, count: number): Promise<void> {
   });
 }
 
-/** Of so many messages the filter lets one through. */
+/** The filter lets 1 in `ONE_IN` messages through. */
 const ONE_IN = 1000;
 
 /** What comes at its own pace. The first tenth warms up. */

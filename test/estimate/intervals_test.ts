@@ -12,13 +12,13 @@ import {
 } from "../../src/estimate/intervals.ts";
 import { random } from "./random.ts";
 
-/** Compares with figures that are rounded to so many digits. */
+/** Compares with rounded figures. */
 function assertInterval([low, high]: Interval, [expectedLow, expectedHigh]: Interval, tolerance: number): void {
   assertAlmostEquals(low, expectedLow, tolerance);
   assertAlmostEquals(high, expectedHigh, tolerance);
 }
 
-/** The sums of so many samples of a value at a rate each. */
+/** The sums of samples: for each entry `count` of them, with one value, at one rate. */
 function sums(
   samples: readonly (readonly [count: number, oneIn: number, value: number])[],
   largest: number,

@@ -46,7 +46,7 @@ function loopedWire(): void {
   );
 }
 
-/** Sends so many bytes over one connection of TCP, from 192.0.2.1 out of `a`, to 198.51.100.2. */
+/** Sends `bytes` bytes over one TCP connection, from 192.0.2.1 out of `a`, to 198.51.100.2. */
 async function transfer(bytes: number): Promise<void> {
   const server = createServer();
   let received = 0;

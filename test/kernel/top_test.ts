@@ -42,7 +42,7 @@ interface Row {
   countedTwice?: [string, string][];
 }
 
-/** A frame that goes out of `a` from this port, with so many bytes. */
+/** A frame that goes out of `a` from this port, with `size` bytes. */
 function frameFrom(port: number, size: number): Uint8Array {
   return ethernet(PEER, OURS, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2" }, port, 5000, new Uint8Array(size - 42)));
 }

@@ -3,7 +3,7 @@
 #define OWN_H
 #include "peer.h"
 
-/* So many are alive at once. */
+/* How many are alive at once. */
 #define KEPT 10000
 
 static struct sample *kept[KEPT];

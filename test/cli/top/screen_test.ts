@@ -7,7 +7,7 @@ import { COLORED, type Frame, PLAIN, screen } from "../../../cli/top/screen.ts";
 import { type Checks, firstView, press, type View } from "../../../cli/top/view.ts";
 import type { DeviceEstimate, FlowEstimate, Interval } from "../../../src/estimate/mod.ts";
 
-/** A flow of 10 seconds with so many bytes, give or take a tenth. */
+/** A flow of 10 seconds with `bytes` bytes, give or take a tenth. */
 function flow(by: readonly string[], bytes: number, init: Partial<FlowEstimate> = {}): FlowEstimate {
   const about = (value: number): Interval => [0.9 * value, 1.1 * value];
   return {
