@@ -59,8 +59,9 @@ export interface TestOptions {
 
 /** Both test runners: the words that run test files. */
 export const RUNTIMES: Record<"deno" | "bun", (files: readonly string[], options?: TestOptions) => string[]> = {
+  // Not --quiet: that hides what a file prints before its tests run, such as the reasons of its skips.
   deno: (files, { filter, seed, parallel } = {}) => [
-    ...[process.execPath, "test", "-A", "--no-check", "--quiet"],
+    ...[process.execPath, "test", "-A", "--no-check"],
     ...parallel ? ["--parallel"] : [],
     ...filter === undefined ? [] : [`--filter=${filter}`],
     ...seed === undefined ? [] : [`--shuffle=${seed}`],

@@ -1,12 +1,13 @@
-/** The scripts of test/tools: they get programs without installing anything. */
+/** The scripts of test/tools, which get programs without installing anything, and the test runners as the suites start them. */
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { ROOT, TOOLS } from "./project.ts";
+import { inDirectory } from "../support/directory.ts";
+import { ROOT, RUNTIMES, TOOLS } from "./project.ts";
 
 /** Runs test/tools/programs with a cache of its own; `path` in place of PATH. */
 function programs(
@@ -51,3 +52,23 @@ test("nothing in the project installs packages", () => {
     }
   }
 });
+
+test(
+  "a test runner prints why a file skips its tests",
+  inDirectory((at) => {
+    const reason = "test: skipping what needs nosuchprogram: it is missing here";
+    const file = at("skipped_test.ts");
+    writeFileSync(
+      file,
+      `import process from "node:process";
+import { test } from "node:test";
+process.stderr.write(${JSON.stringify(`${reason}\n`)});
+test("a test", { skip: "a reason" }, () => {});
+`,
+    );
+    const [, ...words] = RUNTIMES["Bun" in globalThis ? "bun" : "deno"]([file]);
+    const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } });
+    assertEquals(status, 0, stderr);
+    assert(`${stdout}${stderr}`.split("\n").includes(reason), `${stdout}${stderr}`);
+  }),
+);
