@@ -6,7 +6,7 @@ import { type ListenOptions, listenWith } from "../../src/receive/listen.ts";
 import { type Entry, type Listener, SocketListener } from "../../src/receive/listener.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
 import { pump } from "../../src/stream/pump.ts";
-import { EBADF, EINTR, ENOBUFS, NETLINK_USERSOCK } from "../../src/sys/sys.ts";
+import { EBADF, EINTR, ENOBUFS, ENOMEM, NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 import type { Sample } from "../../src/psample/sample.ts";
 import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import type { EntryView } from "../../src/stream/batch.ts";
@@ -16,7 +16,6 @@ import { familyMessage, groupMessage, joined, sampleMessage, sampleMessages } fr
 
 const EMFILE = 24;
 const ENETDOWN = 100;
-const ENOMEM = 12;
 
 /** A test that runs on a fake Deno and on a fake Bun, and leaves no descriptor behind. */
 function both(name: string, options: FakeOptions, run: (sys: FakeSys) => Promise<void>): void {

@@ -2,12 +2,10 @@ import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { SystemError } from "../../src/errors.ts";
 import { Descriptor } from "../../src/sink/descriptor.ts";
-import { type Memory, POLLOUT } from "../../src/sys/sys.ts";
+import { EAGAIN, EINTR, type Memory, POLLOUT } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 import { FakeSys } from "../fake_sys.ts";
 
-const EINTR = 4;
-const EAGAIN = 11;
 const ENOSPC = 28;
 const EPIPE = 32;
 

@@ -3,13 +3,12 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes, assertT
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { Requests } from "../../src/socket/requests.ts";
-import { EAGAIN, EBADF, EINTR, ENOBUFS, EPERM, type Memory, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { EAGAIN, EBADF, EINTR, EINVAL, ENOBUFS, EPERM, type Memory, NETLINK_GENERIC, NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_MULTI, NLM_F_REQUEST } from "../../src/wire/message.ts";
 import { LITTLE, viewOf } from "../../src/wire/native.ts";
 import { type FakeSocket, FakeSys } from "../fake_sys.ts";
 import { ackMessage, doneMessage, joined } from "../support/messages.ts";
 
-const EINVAL = 22;
 const DUMP_INTR = 0x10;
 
 function get(): Uint8Array<ArrayBuffer> {

@@ -12,13 +12,22 @@ import { SocketListener } from "../../src/receive/listener.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { AF_NETLINK, EBADF, type Memory, NETLINK_USERSOCK, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_RAW, type Sys } from "../../src/sys/sys.ts";
+import {
+  AF_NETLINK,
+  EAFNOSUPPORT,
+  EBADF,
+  EPROTONOSUPPORT,
+  type Memory,
+  NETLINK_USERSOCK,
+  SOCK_CLOEXEC,
+  SOCK_NONBLOCK,
+  SOCK_RAW,
+  type Sys,
+} from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { openFds, settledFds } from "../support/fds.ts";
 import type { Order, Report } from "./edge_worker.ts";
 
-const EPROTONOSUPPORT = 93;
-const EAFNOSUPPORT = 97;
 /** For a busy machine: nothing here takes longer than some seconds. */
 const TIMEOUT_MS = 120_000;
 const TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;

@@ -8,9 +8,13 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import { loadSys } from "../../src/sys/load.ts";
 import {
+  EACCES,
+  EAGAIN,
   EBADF,
   EEXIST,
+  EISDIR,
   ENOENT,
+  ENXIO,
   type FileStatus,
   O_CLOEXEC,
   O_CREAT,
@@ -27,10 +31,6 @@ import {
 import { memory } from "../../src/wire/native.ts";
 import { inDirectory } from "../support/directory.ts";
 
-const ENXIO = 6;
-const EAGAIN = 11;
-const EACCES = 13;
-const EISDIR = 21;
 const sys = await loadSys();
 const isDeno = process.versions["bun"] === undefined;
 

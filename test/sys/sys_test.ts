@@ -17,6 +17,7 @@ import {
   EBADF,
   EINVAL,
   EPERM,
+  EPROTONOSUPPORT,
   NETLINK_GENERIC,
   NETLINK_ROUTE,
   NETLINK_USERSOCK,
@@ -33,7 +34,6 @@ import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { settle } from "../fake_sys.ts";
 import { openFds, settledFds } from "../support/fds.ts";
 
-const EPROTONOSUPPORT = 93;
 const ENOPROTOOPT = 92;
 const TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
