@@ -45,11 +45,9 @@ export abstract class AttributeCode extends TestCode {
     if (runs.length === 0) return code.jump(JUMP, 0, otherwise);
     const middle = runs.length >> 1;
     const run = runs[middle]!;
-    const [within, below, above] = [label(), label(), label()];
-    code.jump(JUMP_GREATER_OR_EQUAL, run.from, within, below);
-    code.place(within);
-    code.jump(JUMP_GREATER, run.to, above, to(run));
-    code.place(above);
+    const below = label();
+    this.decide(JUMP_GREATER_OR_EQUAL, run.from, undefined, below);
+    this.decide(JUMP_GREATER, run.to, undefined, to(run));
     this.search(runs.slice(middle + 1), to, otherwise);
     code.place(below);
     this.search(runs.slice(0, middle), to, otherwise);
@@ -105,16 +103,10 @@ export abstract class AttributeCode extends TestCode {
     }
   }
 
-  /** Loads something into A and jumps by it; a missing label means the next instruction. */
+  /** Loads something into A and jumps by it, as {@linkcode TestCode.decide} does. */
   protected go(load: number, from: number, jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
     this.code.add(load, from);
     this.decide(jump, constant, yes, no);
-  }
-
-  protected decide(jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
-    const next = label();
-    this.code.jump(jump, constant, yes ?? next, no ?? next);
-    this.code.place(next);
   }
 }
 

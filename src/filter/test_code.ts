@@ -134,6 +134,13 @@ export abstract class TestCode {
     return kind === "and" ? { yes: this.facts, no: early! } : { yes: early!, no: this.facts };
   }
 
+  /** Jumps by A; a missing label means the next instruction. */
+  protected decide(jump: number, constant: number, yes: Label | undefined, no: Label | undefined): void {
+    const next = label();
+    this.code.jump(jump, constant, yes ?? next, no ?? next);
+    this.code.place(next);
+  }
+
   /** X no longer points to the start of the packet. */
   protected loseX(): void {
     this.facts = { ...this.facts, inX: false };
@@ -143,12 +150,8 @@ export abstract class TestCode {
   #rightToX(right: Value, slot: number, isDivisor = false): void {
     this.#store(slot);
     this.#value(right, slot + 1);
-    if (isDivisor) {
-      // The kernel would end the program there, without a match.
-      const next = label();
-      this.code.jump(JUMP_EQUAL, 0, this.fail, next);
-      this.code.place(next);
-    }
+    // The kernel would end the program at a division by 0, without a match.
+    if (isDivisor) this.decide(JUMP_EQUAL, 0, this.fail, undefined);
     this.code.add(MOVE_A_TO_X);
     this.code.add(LD_MEMORY, slot);
     this.loseX();
@@ -187,11 +190,10 @@ export abstract class TestCode {
 
   /** The kernel does not shift by more than 31 bits; nothing would be left then. */
   #shift(operation: "<<" | ">>", right: Value, slot: number): void {
-    const [nothing, something, end] = [label(), label(), label()];
+    const [nothing, end] = [label(), label()];
     this.#store(slot);
     this.#value(right, slot + 1);
-    this.code.jump(JUMP_GREATER, 31, nothing, something);
-    this.code.place(something);
+    this.decide(JUMP_GREATER, 31, nothing, undefined);
     this.code.add(MOVE_A_TO_X);
     this.code.add(LD_MEMORY, slot);
     this.code.add(ALU[operation] | WITH_X);
@@ -209,10 +211,8 @@ export abstract class TestCode {
     }
     if (!index) return this.absolute(size, offset);
     if (index.kind === "header length") return this.behindHeader(size, index.offset, offset);
-    const next = label();
     this.#value(index, slot);
-    this.code.jump(JUMP_GREATER, LARGEST_INDEX, this.fail, next);
-    this.code.place(next);
+    this.decide(JUMP_GREATER, LARGEST_INDEX, this.fail, undefined);
     this.code.add(MOVE_A_TO_X);
     this.loseX();
     this.indexed(size, offset);
