@@ -377,7 +377,8 @@ class MessageCode extends AttributeCode {
     const { code } = this;
     const [AT, HIGH] = [0, 1];
     const [high, low] = [Math.floor(value / 2 ** 32), value % 2 ** 32];
-    const [then, otherwise] = relation === "!=" || relation === "<" || relation === "<=" ? [no, yes] : [yes, no];
+    const [jump, swapped] = JUMPS[relation];
+    const [then, otherwise] = swapped ? [no, yes] : [yes, no];
     this.find(PSAMPLE_ATTR_LATENCY, no);
     this.expect(PSAMPLE_ATTR_LATENCY, 8);
     code.add(MOVE_X_TO_A);
@@ -385,16 +386,11 @@ class MessageCode extends AttributeCode {
     this.u32(NLA_HDRLEN + (LITTLE ? 4 : 0));
     code.add(STORE, HIGH);
     this.decide(JUMP_GREATER_OR_EQUAL, INEXACT, this.accept, undefined);
-    const isEqual = label();
-    if (relation === "=" || relation === "!=") code.jump(JUMP_EQUAL, high, isEqual, otherwise);
-    else {
-      this.decide(JUMP_GREATER, high, then, undefined);
-      code.jump(JUMP_EQUAL, high, isEqual, otherwise);
-    }
-    code.place(isEqual);
+    if (jump !== JUMP_EQUAL) this.decide(JUMP_GREATER, high, then, undefined);
+    this.decide(JUMP_EQUAL, high, undefined, otherwise);
     code.add(LDX_MEMORY, AT);
     this.u32(NLA_HDRLEN + (LITTLE ? 0 : 4));
-    code.jump(JUMPS[relation][0], low, then, otherwise);
+    code.jump(jump, low, then, otherwise);
   }
 
   /** Loads the index of a device into A: the input device, the output device, or the one that the packet was sampled on. */
