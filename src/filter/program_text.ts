@@ -1,8 +1,8 @@
 /** Classic BPF programs as text, in the form of `tcpdump -d`. Source: bpf_image.c of libpcap. */
 import { LITTLE, viewOf } from "../wire/native.ts";
+import { JUMP, SKF_AD_OFF } from "./instructions.ts";
 
 const JUMP_CLASS = 0x05;
-const JUMP_ALWAYS = 0x05;
 
 /** The names of ancillary data, which the kernel knows besides a packet's bytes, by SKF_AD_*: include/uapi/linux/filter.h. */
 const BESIDE: ReadonlyMap<number, string> = new Map([
@@ -22,8 +22,6 @@ const BESIDE: ReadonlyMap<number, string> = new Map([
   [56, "random"],
   [60, "vlan_tpid"],
 ]);
-/** Where these begin, `SKF_AD_OFF`. */
-const BESIDE_OFFSET = 0xfffff000;
 
 /** How an operand is written. */
 type Form = "decimal" | "hexadecimal" | "x" | "none" | "place" | "indexed" | "memory" | "length" | "header length";
@@ -78,7 +76,7 @@ export function programLines(program: Uint8Array): string[] {
       view.getUint32(8 * i + 4, LITTLE),
     ];
     const start = `(${`${i}`.padStart(3, "0")})`;
-    if (code === JUMP_ALWAYS) return `${start} ${"ja".padEnd(8)} ${i + 1 + constant}`;
+    if (code === JUMP) return `${start} ${"ja".padEnd(8)} ${i + 1 + constant}`;
     const [name, form] = INSTRUCTIONS.get(code) ?? ["unimp", "hexadecimal"];
     const line = `${start} ${name.padEnd(8)} ${operand(form, constant)}`;
     return (code & 0x07) === JUMP_CLASS ? `${line.padEnd(31)} jt ${i + 1 + yes}\tjf ${i + 1 + no}` : line.trimEnd();
@@ -93,7 +91,7 @@ function operand(form: Form, constant: number): string {
     case "hexadecimal":
       return `#0x${constant.toString(16)}`;
     case "place":
-      return `[${BESIDE.get(constant - BESIDE_OFFSET) ?? `${constant | 0}`}]`;
+      return `[${BESIDE.get((constant | 0) - SKF_AD_OFF) ?? (constant | 0)}]`;
     case "indexed":
       return `[x + ${constant | 0}]`;
     case "memory":

@@ -13,6 +13,7 @@ import {
   LD_MEMORY,
   MEMORY_WORDS,
   MOVE_A_TO_X,
+  SKF_AD_OFF,
   STORE,
   WITH_X,
 } from "./instructions.ts";
@@ -31,11 +32,11 @@ export const JUMPS: Readonly<Record<Comparison, readonly [code: number, swapped:
 /** No packet has this many bytes. Offsets above stand for the kernel's ancillary data. */
 const LARGEST_OFFSET = 0x7fffffff;
 const LARGEST_INDEX = 0xffff;
-/** SKF_AD_OFF and the parts of the VLAN tag, SKF_AD_VLAN_*: the answer is a number, not bytes. */
+/** The parts of the VLAN tag among the ancillary data, SKF_AD_VLAN_*: the answer is a number, not bytes. */
 const TAG_PARTS: Readonly<Record<(Value & { kind: "tag" })["part"], number>> = {
-  control: 0xfffff000 + 44,
-  present: 0xfffff000 + 48,
-  type: 0xfffff000 + 60,
+  control: SKF_AD_OFF + 44,
+  present: SKF_AD_OFF + 48,
+  type: SKF_AD_OFF + 60,
 };
 
 /** What is certain at a point of the program, on every path to it. */
