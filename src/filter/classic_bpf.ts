@@ -24,13 +24,21 @@ const WHOLE = 0xffffffff;
  * long for the kernel.
  */
 export function compileBpf(expression: string, first: FirstHeader, keepBytes: number = WHOLE): Uint8Array<ArrayBuffer> {
+  const refuse = (why: string): FilterError => new FilterError(expression, { start: 0, end: expression.length }, why);
+  return compileTest(packetTest(expression, first), refuse, { keepBytes });
+}
+
+/**
+ * The test that an expression is, for programs that are given packets beginning with `first`.
+ *
+ * @throws {FilterError} if the expression is invalid, or asks for something that only samples have, or for a packet inside a tunnel.
+ */
+export function packetTest(expression: string, first: FirstHeader): Test {
   const tree = parseFilter(expression);
-  if (tree) {
-    refuseSampleTests(expression, tree);
-    refuseTunnels(expression, tree);
-  }
-  const test: Test = tree ? lower(expression, tree, first) : { kind: "constant", value: true };
-  return compileTest(test, (why) => new FilterError(expression, { start: 0, end: expression.length }, why), { keepBytes });
+  if (!tree) return { kind: "constant", value: true };
+  refuseSampleTests(expression, tree);
+  refuseTunnels(expression, tree);
+  return lower(expression, tree, first);
 }
 
 /** How to compile a test, for {@linkcode compileTest}. */

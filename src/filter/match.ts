@@ -6,13 +6,10 @@
  */
 import type { FirstHeader } from "../packet/packet_view.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
-import { compileTest } from "./classic_bpf.ts";
-import { any, type Test } from "./condition.ts";
+import { compileTest, packetTest } from "./classic_bpf.ts";
+import { any } from "./condition.ts";
 import { FilterError } from "./filter_error.ts";
 import { type FlowerMatch, flowerMatch } from "./flower_keys.ts";
-import { parseFilter } from "./language/parse.ts";
-import { lower } from "./lower.ts";
-import { refuseSampleTests, refuseTunnels } from "./refusals.ts";
 import { asKernelHasIt } from "./tagged.ts";
 
 /** Every packet. */
@@ -51,13 +48,7 @@ const MOST_INSTRUCTIONS = 1500;
  * @throws {FilterError} if an expression is invalid, or asks for something that only samples have, or for a packet inside a tunnel.
  */
 export function compileMatch(expressions: readonly string[], first: FirstHeader, exact = false): Match {
-  const tests = expressions.map((expression): Test => {
-    const tree = parseFilter(expression);
-    if (!tree) return { kind: "constant", value: true };
-    refuseSampleTests(expression, tree);
-    refuseTunnels(expression, tree);
-    return lower(expression, tree, first);
-  });
+  const tests = expressions.map((expression) => packetTest(expression, first));
   if (tests.length === 0 || tests.some((test) => test.kind === "constant" && test.value)) return { kind: "matchall", protocol: ETH_P_ALL };
   const test = any(...tests);
   const flower = flowerMatch(test, first, exact);
