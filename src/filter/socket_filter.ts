@@ -33,8 +33,8 @@ export interface FilterPlan {
 
 /** Expressions that must all match. */
 export class SocketFilter {
+  readonly #parsed: readonly (readonly [expression: string, tree: Tree])[];
   readonly #terms: readonly Term[];
-  readonly #matchers: () => SampleMatcher[];
 
   /**
    * Parses the expressions.
@@ -42,15 +42,14 @@ export class SocketFilter {
    * @throws {FilterError} if one is invalid.
    */
   constructor(expressions: readonly string[]) {
-    const parsed = expressions.map((expression) => [expression, parseFilter(expression)] as const)
+    this.#parsed = expressions.map((expression) => [expression, parseFilter(expression)] as const)
       .filter((pair): pair is readonly [string, Tree] => pair[1] !== undefined);
-    this.#terms = parsed.flatMap(([expression, tree]) => termsOf(expression, tree));
-    this.#matchers = () => parsed.map(([expression, tree]) => new SampleMatcher(expression, tree));
+    this.#terms = this.#parsed.flatMap(([expression, tree]) => termsOf(expression, tree));
   }
 
   /** Matchers that decide whether samples match all of the expressions. */
   matchers(): SampleMatcher[] {
-    return this.#matchers();
+    return this.#parsed.map(([expression, tree]) => new SampleMatcher(expression, tree));
   }
 
   /**
@@ -80,11 +79,10 @@ export class SocketFilter {
     }
     // If all of them together are too long, the longest are left out.
     let kept = this.#terms.filter((term) => sizes.has(term));
-    let program = compile(kept);
-    while (!program && kept.length > 0) {
+    let program: Uint8Array<ArrayBuffer> | undefined;
+    while (kept.length > 0 && !(program = compile(kept))) {
       const longest = kept.reduce((a, b) => sizes.get(b)! > sizes.get(a)! ? b : a);
       kept = kept.filter((term) => term !== longest);
-      program = compile(kept);
     }
     if (kept.length === 0) program = groups && encodeGroupFilter(groups);
     return {
