@@ -4,7 +4,6 @@ import { linkTypeOf } from "../link/link_type.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
 import type { SampleFields } from "../psample/sample.ts";
 import { compare, type Test } from "./condition.ts";
-import { parseFilter } from "./language/parse.ts";
 import type { SampleTest, Tree } from "./language/tree.ts";
 import { lower } from "./lower.ts";
 import { Packet } from "./packet.ts";
@@ -73,12 +72,6 @@ export class SampleMatcher {
       }
     }
   }
-}
-
-/** {@linkcode SampleMatcher} of an expression; `undefined` for an empty one, which every sample matches. */
-export function matcherOf(expression: string): SampleMatcher | undefined {
-  const tree = parseFilter(expression);
-  return tree && new SampleMatcher(expression, tree);
 }
 
 /** A number of a sample; `undefined` if it has none, and then no comparison holds. */

@@ -5,7 +5,7 @@ import { parseFilter } from "./language/parse.ts";
 import { Packet } from "./packet.ts";
 import { predicate } from "./predicate.ts";
 import { refuseSampleTests } from "./refusals.ts";
-import { forBoth, matcherOf, type SampleMatcher } from "./sample_matcher.ts";
+import { forBoth, SampleMatcher } from "./sample_matcher.ts";
 
 /**
  * Lets through the samples whose packets match an expression of pcap-filter(7), with the meaning that it has in libpcap: a packet does not
@@ -28,8 +28,8 @@ import { forBoth, matcherOf, type SampleMatcher } from "./sample_matcher.ts";
  * @category Filters
  */
 export function filter(expression: string): Stage {
-  const matcher = matcherOf(expression);
-  return matcher ? new FilterStage(matcher) : { select: selectAll };
+  const tree = parseFilter(expression);
+  return tree ? new FilterStage(new SampleMatcher(expression, tree)) : { select: selectAll };
 }
 
 /**
