@@ -50,6 +50,11 @@ export function load(size: 1 | 2 | 4, offset: number, index?: Value): Value {
   return { kind: "load", size, offset, index };
 }
 
+/** The mask of all bits of a load. */
+export function wholeMask(size: 1 | 2 | 4): number {
+  return size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff;
+}
+
 /** Calculates with 32 bits as BPF does; `undefined` if it cannot be done. */
 export function calculate(operation: Operation, left: number, right: number): number | undefined {
   switch (operation) {

@@ -1,7 +1,7 @@
 /**
  * Turns a test into one list of the values that bytes must have. What some terms say about bytes may decide others, such as alternatives.
  */
-import { all, any, compare as holds, not, type Test, type Value } from "./condition.ts";
+import { all, any, compare as holds, not, type Test, type Value, wholeMask } from "./condition.ts";
 
 /** Region of bytes counted from the start of the frame. */
 export const FRAME = 0;
@@ -216,10 +216,6 @@ function note({ region, at, size, mask }: Field, value: number, facts: ByteFacts
 
 function isOneBit(mask: number): boolean {
   return mask !== 0 && (mask & (mask - 1)) === 0;
-}
-
-function wholeMask(size: 1 | 2 | 4): number {
-  return size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff;
 }
 
 /** The field that a value is, if it consists of bits at one place. */

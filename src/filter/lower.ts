@@ -8,7 +8,7 @@ import type { FirstHeader } from "../packet/packet_view.ts";
 import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import { FilterError, type Span } from "./filter_error.ts";
 import type { Arithmetic, Direction, Protocol, Tree } from "./language/tree.ts";
-import { all, any, calculate, type Comparison, load, not, number, type Test, type Value } from "./condition.ts";
+import { all, any, calculate, type Comparison, load, not, number, type Test, type Value, wholeMask } from "./condition.ts";
 
 /** Up to this value an EtherType is a length, and LLC follows. */
 const LARGEST_LENGTH = 1500;
@@ -60,10 +60,9 @@ function compare(comparison: Comparison, left: Value, right: number): Test {
 
 /** Whether the bits of the mask equal those of the value. */
 function masked(size: 1 | 2 | 4, offset: number, value: number, mask: number): Test | undefined {
-  const whole = size === 4 ? 0xffffffff : size === 2 ? 0xffff : 0xff;
   if (mask === 0) return undefined;
   const bytes = load(size, offset);
-  return compare("=", mask === whole ? bytes : { kind: "calculation", operation: "&", left: bytes, right: number(mask) }, value);
+  return compare("=", mask === wholeMask(size) ? bytes : { kind: "calculation", operation: "&", left: bytes, right: number(mask) }, value);
 }
 
 class Lowering {
