@@ -178,7 +178,7 @@ function numberFrom(value: Value, packet: Packet): Number {
       return () => (byte() & 0xf) << 2;
     }
     case "tag":
-      throw new Error("a packet by itself has no tag beside it");
+      throw new Error("only packets in the kernel have a tag beside their bytes");
     case "load": {
       const { size, offset } = value;
       if (!value.index) return loadAt(size, offset, packet);
