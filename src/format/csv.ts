@@ -105,10 +105,7 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
   ...packetColumns(),
   ["groupLabel", (sample, _batch, _i, labels) => printable(groupLabel(labels, sample))],
   ["cookieLabel", (sample, _batch, _i, labels) => printable(cookieLabel(labels, sample))],
-  [
-    "vlanLabels",
-    (_sample, batch, i, labels) => labels.vlans && vlanLabels(labels, batch.packet(i)).map((name) => printable(name)).join(" "),
-  ],
+  ["vlanLabels", (_sample, batch, i, labels) => vlanLabels(labels, batch, i).map((name) => printable(name)).join(" ")],
   ["data", (sample) => sample.data],
 ]);
 

@@ -84,7 +84,7 @@ export class JsonWriter {
     if (entry.type !== "sample") return this.writeEntry(output, entry);
     this.#fields(output, entry);
     if (this.#details) this.#writeDetails(output, batch, i, entry);
-    if (this.#labels) this.#writeLabels(output, this.#labels, entry, this.#labels.vlans ? vlanLabels(this.#labels, batch.packet(i)) : []);
+    if (this.#labels) this.#writeLabels(output, this.#labels, entry, vlanLabels(this.#labels, batch, i));
     this.#end(output, entry.data);
   }
 

@@ -1,7 +1,7 @@
 /** Labels: names that people give to numbers. */
 import { VLAN } from "../packet/header.ts";
-import type { Headers } from "../packet/headers.ts";
 import type { AnySample } from "../psample/sample_view.ts";
+import type { Batch } from "../stream/batch.ts";
 import { toHex } from "../wire/text.ts";
 
 /**
@@ -28,13 +28,17 @@ export function cookieLabel({ cookies }: Labels, { cookie }: AnySample): string 
   return cookies === undefined || cookie === undefined ? undefined : cookies.get(toHex(cookie));
 }
 
-/** The names of a packet's VLAN tags, outermost first, also of those in tunnels; tags without a name are left out. */
-export function vlanLabels({ vlans }: Labels, packet: Headers): readonly string[] {
+/**
+ * The names of the VLAN tags of sample `i` of a batch, outermost first, also of those in tunnels; tags without a name are left out. The
+ * packet is looked at only if there are names.
+ */
+export function vlanLabels({ vlans }: Labels, batch: Batch, i: number): readonly string[] {
   const names: string[] = [];
   if (vlans === undefined) return names;
-  for (let i = packet.find(VLAN); i >= 0; i = packet.find(VLAN, i + 1)) {
-    if (packet.available(i) < 2) break;
-    const at = packet.offsets[i]!;
+  const packet = batch.packet(i);
+  for (let tag = packet.find(VLAN); tag >= 0; tag = packet.find(VLAN, tag + 1)) {
+    if (packet.available(tag) < 2) break;
+    const at = packet.offsets[tag]!;
     const name = vlans.get((packet.bytes[at]! << 8 | packet.bytes[at + 1]!) & 0xfff);
     if (name !== undefined) names.push(name);
   }

@@ -75,7 +75,7 @@ export class TextWriter {
       this.#devices.write(output, entry, batch.devicesOf(i), batch.recorded ? batch.device(i) : undefined);
       writeDetails(output, entry);
     }
-    if (this.#labels) writeLabels(output, this.#labels, entry, this.#labels.vlans ? vlanLabels(this.#labels, batch.packet(i)) : []);
+    if (this.#labels) writeLabels(output, this.#labels, entry, vlanLabels(this.#labels, batch, i));
     this.#end(output, entry);
   }
 
