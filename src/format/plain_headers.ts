@@ -2,7 +2,7 @@
 import { GENL_HDRLEN } from "../genl/ctrl.ts";
 import { PSAMPLE_ATTR_DATA, PSAMPLE_ATTR_ORIGSIZE, PSAMPLE_CMD_SAMPLE, PSAMPLE_GENL_VERSION } from "../psample/constants.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
-import { align4, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { LITTLE, memory, viewOf } from "../wire/native.ts";
 
 /** The family number in messages made for plain packets: psample's on many machines. */
 const PLAIN_FAMILY = 0x1e;
@@ -11,39 +11,32 @@ export const PLAIN_HEADERS = NLMSG_HDRLEN + GENL_HDRLEN + 8 + 4;
 /** Maximum size of DATA. */
 export const MOST_DATA = 0xffff - 4;
 
-/** Size of a chunk of the arena, larger than anything that is put there. */
-const CHUNK = 1 << 16;
+/** Size of a chunk of the memory: whole headers fill it. */
+const CHUNK = 2048 * PLAIN_HEADERS;
 
 /** Makes headers in memory that is reused for each batch. */
 export class PlainHeaders {
   readonly #chunks: DataView<ArrayBuffer>[] = [];
   #chunk = -1;
-  #used = 0;
-  #size = 0;
+  /** How much of the chunk is used: at first all, because there is none. */
+  #used = CHUNK;
   /** The memory of the headers made last. */
   view: DataView<ArrayBuffer> = viewOf(memory(0));
 
   /** Discards the headers made so far. */
   clear(): void {
     this.#chunk = -1;
-    this.#used = this.#size = 0;
-  }
-
-  /** Takes memory, and returns the offset of its first byte. */
-  #take(size: number): number {
-    while (this.#used + size > this.#size) {
-      this.view = this.#chunks[++this.#chunk] ??= viewOf(memory(CHUNK));
-      this.#size = CHUNK;
-      this.#used = 0;
-    }
-    const at = this.#used;
-    this.#used += align4(size);
-    return at;
+    this.#used = CHUNK;
   }
 
   /** Makes the headers of a sample of `size` bytes of a packet of `originalBytes`, and returns the offset of their first byte. */
   make(originalBytes: number, size: number): number {
-    const start = this.#take(PLAIN_HEADERS);
+    if (this.#used === CHUNK) {
+      this.view = this.#chunks[++this.#chunk] ??= viewOf(memory(CHUNK));
+      this.#used = 0;
+    }
+    const start = this.#used;
+    this.#used += PLAIN_HEADERS;
     const { view } = this;
     view.setUint32(start, PLAIN_HEADERS + size, LITTLE);
     view.setUint16(start + 4, PLAIN_FAMILY, LITTLE);
