@@ -5,8 +5,8 @@
  *   each interface one contains its index. Readers that do not know these options skip them; tools that filter or merge files
  *   preserve them.
  * - A group event is a block of its own. Wireshark counts custom blocks (0x0bad) as packets, so it is one of the types
- *   that are for local use; tools that rewrite a file drop it. It never comes before the first interface: editcap takes the link type of a
- * file from its first blocks.
+ *   that are for local use; tools that rewrite a file drop it. It never comes before the first interface: editcap takes the
+ *   link type of a file from its first blocks.
  *
  * Custom content is told apart by a Private Enterprise Number. This package has none: 32473 is the one that RFC 5612
  * sets aside for examples, which nobody owns, so a signature follows it. What follows that is in network byte order
@@ -24,7 +24,7 @@
  * ```
  */
 import { DecodeError } from "../../errors.ts";
-import { align4, memory, viewOf } from "../../wire/native.ts";
+import { align4, bytesOf, memory, viewOf } from "../../wire/native.ts";
 
 /** For local use, with "ps" in it. */
 export const BLOCK_EVENT = 0x80007073;
@@ -105,14 +105,14 @@ export function carriedNumber(view: DataView, at: number): number {
 /** The contents of the custom option or block of `size` bytes at `at`; `undefined` if it is somebody else's. */
 export function readCarried(view: DataView, at: number, size: number, little: boolean): Carried | undefined {
   if (!isCarried(view, at, size, little)) return undefined;
-  const flags = view.getUint8(at + 9);
+  const flags = carriedFlags(view, at);
   return {
     kind: view.getUint8(at + 8),
     littleEndian: (flags & FLAG_LITTLE) !== 0,
-    nsid: flags & FLAG_NSID ? view.getUint32(at + 12) : undefined,
-    number: flags & FLAG_NUMBER ? view.getUint32(at + 16) : undefined,
+    nsid: flags & FLAG_NSID ? carriedNsid(view, at) : undefined,
+    number: flags & FLAG_NUMBER ? carriedNumber(view, at) : undefined,
     machine: view.getUint16(at + 10),
-    bytes: new Uint8Array(view.buffer, view.byteOffset + at + CARRIED_HEADER, size - CARRIED_HEADER),
+    bytes: bytesOf(view, at + CARRIED_HEADER, at + size),
   };
 }
 

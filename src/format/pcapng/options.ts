@@ -1,4 +1,4 @@
-import { align4 } from "../../wire/native.ts";
+import { align4, bytesOf } from "../../wire/native.ts";
 import { OPTION_END } from "./block.ts";
 
 /** A cursor over the options of a block. It allocates nothing. */
@@ -56,7 +56,6 @@ export class OptionReader {
 
   /** The value: a view of the memory. */
   bytes(): Uint8Array<ArrayBuffer> {
-    const view = this.#view as DataView<ArrayBuffer>;
-    return new Uint8Array(view.buffer, view.byteOffset + this.start, this.length);
+    return bytesOf(this.#view as DataView<ArrayBuffer>, this.start, this.start + this.length);
   }
 }
