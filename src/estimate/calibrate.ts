@@ -37,9 +37,9 @@ export function calibrate(snapshot: Snapshot, calibration: Calibration, horizon 
 }
 
 function scaled({ name, packets, bytes }: Calibrated, factor: number): Calibrated {
-  const times = (estimate: Estimate | undefined): Estimate | undefined =>
-    estimate && { value: estimate.value * factor, range: [estimate.range[0] * factor, estimate.range[1] * factor] };
-  return factor === 1 ? { name, packets, bytes } : { name, packets: times(packets), bytes: times(bytes) };
+  const scale = (estimate: Estimate | undefined): Estimate | undefined =>
+    estimate && { value: estimate.value * factor, range: times(estimate.range, factor) };
+  return factor === 1 ? { name, packets, bytes } : { name, packets: scale(packets), bytes: scale(bytes) };
 }
 
 function deviceOf(device: DeviceEstimate, figure: Calibrated | undefined, seconds: number): DeviceEstimate {
@@ -69,18 +69,22 @@ function figured<Flow extends FlowEstimate>(flow: Flow, packets: Estimate | unde
 /** The sum of what is independent of each other; `silent` had no samples. */
 function totalOf(total: FlowEstimate, devices: readonly DeviceEstimate[], silent: readonly Calibrated[], seconds: number): FlowEstimate {
   const present = devices.filter(({ samples }) => samples > 0);
-  const isSure = (what: "packets" | "bytes"): boolean => present.every(({ calibrated }) => calibrated?.includes(what));
-  const packets = sumOf([
-    ...present.map(({ packets, packetsRange }) => ({ value: packets, range: packetsRange })),
-    ...silent.flatMap(({ packets }) => packets ?? []),
-  ]);
-  const bytes = sumOf([
-    ...present.map(({ bytes, bytesRange }) => ({ value: bytes, range: bytesRange })),
-    ...silent.flatMap(({ bytes }) => bytes ?? []),
-  ]);
-  const one = figured(total, packets, bytes, seconds);
-  const sure = (["packets", "bytes"] as const).filter(isSure);
-  return { ...one, share: total.share, shareRange: total.shareRange, calibrated: sure.length > 0 ? sure : undefined };
+  const packets = sumOf([...present.map(packetsOf), ...silent.flatMap(({ packets }) => packets ?? [])]);
+  const bytes = sumOf([...present.map(bytesOf), ...silent.flatMap(({ bytes }) => bytes ?? [])]);
+  const sure = (["packets", "bytes"] as const).filter((what) => areSure(present, what));
+  return { ...figured(total, packets, bytes, seconds), calibrated: sure.length > 0 ? sure : undefined };
+}
+
+function packetsOf({ packets, packetsRange }: FlowEstimate): Estimate {
+  return { value: packets, range: packetsRange };
+}
+
+function bytesOf({ bytes, bytesRange }: FlowEstimate): Estimate {
+  return { value: bytes, range: bytesRange };
+}
+
+function areSure(flows: readonly FlowEstimate[], what: "packets" | "bytes"): boolean {
+  return flows.every(({ calibrated }) => calibrated?.includes(what));
 }
 
 /** Distances from the truth that are independent of each other add up in squares. */
@@ -98,9 +102,8 @@ function flowOf(flow: FlowEstimate, { by, seconds }: Snapshot, devices: readonly
     samples > 0 && device === flow.by[at("device")] && (at("direction") < 0 || direction === flow.by[at("direction")])
   );
   if (own.length === 0) return flow;
-  const isSure = (what: "packets" | "bytes"): boolean => own.every(({ calibrated }) => calibrated?.includes(what));
-  const packets = isSure("packets") ? sumOf(own.map(({ packets, packetsRange }) => ({ value: packets, range: packetsRange }))) : undefined;
-  const bytes = isSure("bytes") ? sumOf(own.map(({ bytes, bytesRange }) => ({ value: bytes, range: bytesRange }))) : undefined;
+  const packets = areSure(own, "packets") ? sumOf(own.map(packetsOf)) : undefined;
+  const bytes = areSure(own, "bytes") ? sumOf(own.map(bytesOf)) : undefined;
   return packets ?? bytes ? figured(flow, packets, bytes, seconds) : flow;
 }
 

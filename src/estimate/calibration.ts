@@ -140,7 +140,7 @@ export class Calibration {
         continue;
       }
       const device = batch.device(i);
-      const name = `${device?.name ?? `if${ifindex}`}`;
+      const name = device?.name ?? `if${ifindex}`;
       if (row.name !== name) {
         row.isRenamed = row.name !== undefined;
         row.name = name;
@@ -176,19 +176,22 @@ export class Calibration {
     for (const sampler of samplers) {
       const key = samplerKey(sampler.ifindex, sampler.direction === "out");
       missing.delete(key);
-      if (this.#rows.get(key)?.counts && this.#rows.get(key)!.counts!.ifindex !== sampler.ifindex) {
-        // Their samples cannot be told apart.
-        this.#rows.get(key)!.isRenamed = true;
-        continue;
-      }
       let row = this.#rows.get(key);
       if (!row) this.#rows.set(key, row = new Row(this.#decay.taus.length));
       const before = row.counts;
+      if (before && before.ifindex !== sampler.ifindex) {
+        // Their samples cannot be told apart.
+        row.isRenamed = true;
+        continue;
+      }
       row.counts = sampler;
       if (before) this.#add(row, before, sampler, elapsed);
     }
     // Of a sampler that is gone nobody knows what it did last.
-    for (const key of missing) this.#rows.get(key)!.knowsTrials = this.#rows.get(key)!.knowsPackets = false;
+    for (const key of missing) {
+      const row = this.#rows.get(key)!;
+      row.knowsTrials = row.knowsPackets = false;
+    }
   }
 
   #add(row: Row, before: SamplerCounts, now: SamplerCounts, elapsed: number): void {

@@ -60,11 +60,6 @@ export class Topology {
     this.#above.add(lower.index);
   }
 
-  /** The device of this name. */
-  byName(name: string): Link | undefined {
-    return this.#byName.get(name);
-  }
-
   /** Whether it has ports, as a bridge has. */
   hasPorts(index: number): boolean {
     return this.#below.get(index)?.some(({ how }) => how === "port") ?? false;
