@@ -1,38 +1,38 @@
-/** What the kernel counts where it samples: to make figures sure, and to see whether samplers do what they say. */
+/** The kernel's counters where it samples: they calibrate estimates, and show whether samplers keep to their rates. */
 import type { PassedHook } from "../mod.ts";
 import type { Calibration, SamplerCounts } from "../src/estimate/mod.ts";
 import { nowNs } from "../src/stream/clock.ts";
 import { SamplerChecks } from "./sampler_checks.ts";
 
-/** Gives what was counted to everybody who wants it. */
+/** Passes readings of the counters to all calibrations, and to the checks of the samplers. */
 export class Counters {
   readonly checks = new SamplerChecks();
   readonly #calibrations = new Set<Calibration>();
   #last: readonly SamplerCounts[] | undefined;
-  /** Whether samples of others are taken for ours, or some of ours do not come. */
+  /** Whether samples of others are taken for ours, or some of ours are left out. */
   #isMixed = false;
 
-  /** From now on counters prove nothing: samples of others are taken for ours, or the kernel leaves some of ours out. */
+  /** Ignores the counters from now on: samples of others are taken for ours, or the kernel leaves some of ours out. */
   distrust(): void {
     this.#isMixed = true;
   }
 
   /**
-   * From now on it is told what is counted.
+   * Passes readings to this calibration from now on.
    *
-   * @param isFirst Whether no sample has been taken since the counters were looked at last, so that it can begin there.
+   * @param isFirst Whether no sample has arrived since the last reading, so that the calibration can begin with that.
    */
   enlist(calibration: Calibration, isFirst: boolean): void {
     this.#calibrations.add(calibration);
     if (isFirst && this.#last) calibration.count(this.#last, nowNs());
   }
 
-  /** From now on it is not. */
+  /** Stops passing readings to this calibration. */
   discharge(calibration: Calibration | undefined): void {
     if (calibration) this.#calibrations.delete(calibration);
   }
 
-  /** Looks at the counters, by `look`. */
+  /** Reads the counters, with `look`. */
   async count(look: () => Promise<readonly PassedHook[]>, devices: ReadonlyMap<number, string>): Promise<void> {
     if (this.#isMixed) return;
     this.checks.begin();
@@ -49,7 +49,7 @@ export class Counters {
     this.again();
   }
 
-  /** Gives what was counted last to everybody again: what came since belongs to it too, since nothing more is sampled. */
+  /** Passes the last reading again: when sampling has ended, samples that arrived after it belong to it too. */
   again(): void {
     if (!this.#last || this.#isMixed) return;
     for (const calibration of this.#calibrations) calibration.count(this.#last, nowNs());

@@ -1,4 +1,4 @@
-/** Whether samplers do what they say, by their own counters and by the samples that come. */
+/** Checks whether samplers keep to their rates, by their own counters and by the samples that arrive. */
 import { samplerKey } from "../src/estimate/calibration.ts";
 import { RateCheck, type RateFault, type SamplerCounts } from "../src/estimate/mod.ts";
 import { type Batch, sampledIfindex } from "../src/stream/batch.ts";
@@ -6,46 +6,46 @@ import type { Source } from "../src/stream/source.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
 
-/** A sample that was made this long ago has come, if nothing comes at all. */
+/** If nothing arrives for this long, every sample made before has arrived. */
 const QUIET_MS = 3000;
 
 /** One sampler. */
 interface Sampler {
   readonly check: RateCheck;
   readonly oneIn: number;
-  /** What was counted at the first look: of packets before that, no sample needs to have come. */
+  /** The first count: samples of packets before that may not have been received. */
   readonly first: number;
   readonly name: string;
-  /** Samples that have come. */
+  /** Samples that have arrived. */
   samples: number;
-  /** Samples that it had made for certain when a look at the counters began. */
+  /** Samples that it had made for certain when the last reading of the counters began. */
   before: number;
-  /** What was counted, of which not all samples may have come. */
+  /** A count of packets whose samples may not all have arrived. */
   counted: number;
-  /** What was counted when all samples of it had come, and how many there were then. */
+  /** A count of packets whose samples had all arrived, and the number of samples then. */
   settled: { readonly trials: number; readonly samples: number } | undefined;
   fault: RateFault | undefined;
 }
 
-/** A stage that lets everything through, and counts what each sampler has made. */
+/** A stage that lets everything through, and counts the samples of each sampler. */
 export class SamplerChecks implements Stage {
   #samplers: Map<number, Sampler> | undefined;
   #source: Source | undefined;
-  /** When the batch that is there was asked for, or is being waited for. */
+  /** When the current batch was requested, and whether it is still being waited for. */
   #askedMs = Infinity;
   #isWaiting = false;
   #endMs: number | undefined;
   /** When {@linkcode Sampler.counted} was counted. */
   #countedMs = Infinity;
-  /** Whether samples of what was counted then may not have come. */
+  /** Whether samples of the packets counted then may still be on their way. */
   #isPending = false;
 
-  /** The same source: what is asked of it tells how far behind its reader is. */
+  /** The same source, observed: the times of the requests show how far behind the reader is. */
   follow(source: Source): Source {
     this.#source = source;
     const came = (batch: Batch | undefined): Batch | undefined => {
       this.#isWaiting = false;
-      // What was queued when it was ended has come.
+      // Everything that was queued when it was ended has arrived.
       if (!batch && this.#endMs !== undefined) this.#settle(this.#endMs);
       return batch;
     };
@@ -78,23 +78,24 @@ export class SamplerChecks implements Stage {
       }
       pick(i);
     }
-    // Nothing more was queued after it was asked for.
+    // The queue was empty after this batch, so everything that was made before the request has arrived.
     if (!batch.more) this.#settle(this.#askedMs);
   }
 
-  /** The counters are about to be looked at: whatever has come by now they have counted then. */
+  /** Call it right before reading the counters: they will include the packets of all samples that have arrived by now. */
   begin(): void {
     const samplers = [...this.#samplers?.values() ?? []];
     const { lost = 0, groups = [] } = this.#source?.stats() ?? {};
-    // What was lost was made too. Of several samplers nobody knows whose it was, and what somebody else numbers is no sample of ours.
+    // Lost samples were made too. With several samplers it is not known whose they were, and gaps in the numbers of somebody else are no
+    // samples of ours.
     const made = samplers.length === 1 && !groups.some(({ contradictory }) => contradictory) ? lost : 0;
     for (const sampler of samplers) sampler.before = sampler.samples + made;
   }
 
-  /** Takes what the counters say. */
+  /** Takes the reading of the counters. */
   end(counts: readonly SamplerCounts[], devices: ReadonlyMap<number, string>): void {
     const now = performance.now();
-    // Nothing has come for a while: then nothing is on the way.
+    // If nothing has arrived for a while, nothing is on its way.
     if (this.#isWaiting && now - Math.max(this.#askedMs, this.#countedMs) > QUIET_MS) this.#settle(now);
     this.#samplers ??= new Map(counts.flatMap((count) => {
       const { ifindex, direction, oneIn, trials: first } = count;
@@ -114,10 +115,10 @@ export class SamplerChecks implements Stage {
     this.#isPending = true;
   }
 
-  /** What samplers do that they do not say, in a sentence; `undefined` unless it is certain. */
+  /** How samplers deviate from their rates, in a sentence; `undefined` unless it is certain that any does. */
   fault(): string | undefined {
     const faults = [...this.#samplers?.values() ?? []].flatMap((sampler) => {
-      // What has settled since the last look is still to be looked at.
+      // More may have settled since the last check.
       this.#look(sampler, undefined);
       return sampler.fault ? [textOf(sampler, sampler.fault)] : [];
     });
@@ -135,7 +136,7 @@ export class SamplerChecks implements Stage {
     }) ?? sampler.fault;
   }
 
-  /** All samples of what was counted before this time have come. */
+  /** Records that all samples of packets counted before this time have arrived. */
   #settle(beforeMs: number): void {
     if (!this.#isPending || this.#countedMs > beforeMs || !this.#samplers) return;
     this.#isPending = false;
@@ -148,6 +149,6 @@ export class SamplerChecks implements Stage {
 
 function textOf({ name, oneIn }: Sampler, { trials, samples }: RateFault): string {
   const number = (value: number): string => Math.round(value).toLocaleString("en");
-  return `the sampler of ${name} does not do what it says: 1 in ${oneIn} of ${number(trials)} packets is about ` +
+  return `the sampler of ${name} does not keep to its rate: 1 in ${oneIn} of ${number(trials)} packets is about ` +
     `${number(trials / oneIn)} samples, and there were ${number(samples)}`;
 }

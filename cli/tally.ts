@@ -8,11 +8,11 @@ import { amountOf, perSecond, plusMinus, scaled, signOf } from "./top/figures.ts
 /** Approximate window of the current traffic, in seconds. */
 const RECENT_S = 2;
 
-/** A stage that lets everything through, and counts. */
+/** A stage that lets everything through, and estimates the traffic. */
 export class Tally implements Stage {
-  /** Only the total is asked for: one flow for each device. */
+  /** Only the total is used, so one flow per device is enough. */
   readonly #estimator = new Estimator({ by: "device", flows: 64, taus: [Infinity, RECENT_S] });
-  /** What counters make sure of it, if somebody gives them. */
+  /** Calibrates the total, if counters are passed to it. */
   readonly calibration = new Calibration();
   /** Whether every packet was sampled: then it is no estimate. */
   #isExact = true;
@@ -32,7 +32,7 @@ export class Tally implements Stage {
   /**
    * The average traffic over this many seconds in bit/s, formatted for people; `undefined` if nothing is known.
    *
-   * @param isCounted Whether the counters were looked at now: what they said a second ago is too little.
+   * @param isCounted Whether the last reading of the counters covers everything: one from a second ago would give too little.
    */
   average(seconds: number, isCounted = false): string | undefined {
     const snapshot = this.#estimator.snapshot(nowNs(), 0);

@@ -1,5 +1,5 @@
 /**
- * What is known by counters put into what is estimated from samples: each device and direction, and their total.
+ * Replaces estimates from samples by what counters show: for each device and direction, and for their total.
  *
  * @module
  */
@@ -10,16 +10,16 @@ import { FRAME_OVERHEAD_BYTES } from "./segments.ts";
 import type { Estimate } from "./sums.ts";
 
 /**
- * A snapshot with the figures of devices and of the total made sure, as far as counters do that. Flows stay as they are estimated, unless
- * they are told apart by device and direction alone. If nothing is sure, it is the same snapshot.
+ * A snapshot in which the figures of devices and of the total are calibrated, as far as the counters allow. Flows stay estimated, unless
+ * only device and direction tell them apart. Returns the same snapshot if nothing can be calibrated.
  *
- * @param horizon The one that the snapshot is of.
+ * @param horizon The horizon of the snapshot.
  */
 export function calibrate(snapshot: Snapshot, calibration: Calibration, horizon = 0): Snapshot {
   const figures = calibration.figures(horizon);
   if (!figures.some(({ name, packets, bytes }) => name !== undefined && (packets ?? bytes))) return snapshot;
   const counted = calibration.seconds(horizon);
-  // What decays is as of the last look at the counters; its rate is that of now.
+  // Decaying figures are as of the last reading of the counters; this assumes the same rate until now.
   const factor = counted > 0 && snapshot.seconds > 0 && calibration.decays(horizon) ? snapshot.seconds / counted : 1;
   const byName = new Map(figures.flatMap((figure) => figure.name === undefined ? [] : [[figure.name, scaled(figure, factor)] as const]));
   const estimates = snapshot.devices.map((device) => deviceOf(device, byName.get(device.by.join(" ")), snapshot.seconds));
@@ -43,10 +43,10 @@ function scaled({ name, packets, bytes }: Calibrated, factor: number): Calibrate
 }
 
 function deviceOf(device: DeviceEstimate, figure: Calibrated | undefined, seconds: number): DeviceEstimate {
-  // Without any samples of what is asked for there is nothing to be made sure.
+  // Without any counted samples there is nothing to calibrate.
   if (!figure || !(figure.packets ?? figure.bytes) || device.samples === 0) return device;
   const one = figured(device, figure.packets, figure.bytes, seconds);
-  // The same bytes on average, in as many packets as are counted.
+  // The number of packets is the counted one, and their average size is that of the samples.
   const ratio = device.bytes > 0 ? one.bytes / device.bytes : 1;
   const overhead = FRAME_OVERHEAD_BYTES * (one.packets - device.packets * ratio);
   const wireBytes = Math.max(0, device.wireBytes * ratio + overhead);
@@ -55,7 +55,7 @@ function deviceOf(device: DeviceEstimate, figure: Calibrated | undefined, second
   return { ...one, wireBytes, wireBytesRange: [Math.min(low, wireBytes), Math.max(high, wireBytes)] };
 }
 
-/** The same with these figures. */
+/** The same flow with these figures. */
 function figured<Flow extends FlowEstimate>(flow: Flow, packets: Estimate | undefined, bytes: Estimate | undefined, seconds: number): Flow {
   const calibrated = [...packets ? ["packets" as const] : [], ...bytes ? ["bytes" as const] : []];
   return {
@@ -66,7 +66,7 @@ function figured<Flow extends FlowEstimate>(flow: Flow, packets: Estimate | unde
   };
 }
 
-/** The sum of what is independent of each other; `silent` had no samples. */
+/** The total of all devices and directions; there were no samples of those in `silent`. */
 function totalOf(total: FlowEstimate, devices: readonly DeviceEstimate[], silent: readonly Calibrated[], seconds: number): FlowEstimate {
   const present = devices.filter(({ samples }) => samples > 0);
   const packets = sumOf([...present.map(packetsOf), ...silent.flatMap(({ packets }) => packets ?? [])]);
@@ -87,14 +87,14 @@ function areSure(flows: readonly FlowEstimate[], what: "packets" | "bytes"): boo
   return flows.every(({ calibrated }) => calibrated?.includes(what));
 }
 
-/** Distances from the truth that are independent of each other add up in squares. */
+/** The sum of independent estimates: their errors add up in squares. */
 function sumOf(estimates: readonly Estimate[]): Estimate {
   const value = estimates.reduce((sum, one) => sum + one.value, 0);
   const distance = (end: 0 | 1): number => Math.hypot(...estimates.map((one) => one.range[end] - one.value));
   return { value, range: [Math.max(0, value - distance(0)), value + distance(1)] };
 }
 
-/** The same flow if it is one of device, or of device and direction; else as it was. */
+/** The flow with calibrated figures if its only keys are the device, or device and direction; otherwise as it was. */
 function flowOf(flow: FlowEstimate, { by, seconds }: Snapshot, devices: readonly DeviceEstimate[]): FlowEstimate {
   const at = (key: string): number => by.indexOf(key);
   if (at("device") < 0 || by.some((key) => key !== "device" && key !== "direction")) return flow;

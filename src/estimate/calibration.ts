@@ -1,14 +1,14 @@
 /**
- * Estimates made sure by counters. A sampler's own counters tell two things that its samples only estimate: how many packets it decided
- * about (trials; the rule hits of a filter), and how many packets those were on the wire, where segmentation offload hands over several in one
- * piece (the packets of the action).
+ * Estimates calibrated by counters. A sampler's own counters give two numbers that its samples only estimate: how many packets it decided
+ * about (trials; the rule hits of a filter), and how many packets those were on the wire, since segmentation offload hands over several in
+ * one piece (the packets of the action).
  *
- * With the trials T known, the total of anything is T times its mean over all samples: N cancels, and with it what the sampler did
- * differently than it says, and what was lost. That is at least as sure as the sum of N times the value, and far surer for large shares. The packets
- * on the wire are not estimated at all then.
+ * With the number of trials T known, the total of any value is T times its mean over all samples: N cancels out, and with it any deviation
+ * of the sampler from its rate, and losses. That is at least as accurate as the sum of N times the value, and far more accurate for large
+ * shares. The packets on the wire then need no estimate at all.
  *
- * Both are sums over the time between two looks at the counters, and samples are added to them at the second of these looks: so they stand for
- * the same time, whatever decays.
+ * Counts and samples are both added up from one reading of the counters to the next, and enter the sums at the second of the two: so they
+ * cover the same time, even in sums that decay.
  *
  * @module
  */
@@ -19,39 +19,41 @@ import { Picks } from "./picks.ts";
 import { countSegments, LINK_HEADER, type Segments, SUPER_PACKET_BYTES, USUAL_MTU } from "./segments.ts";
 import { Decay, type Estimate } from "./sums.ts";
 
-/** Where packets are sampled, and what was counted there since some moment that stays the same. */
+/** Where packets are sampled, and what was counted there since a fixed moment. */
 export interface SamplerCounts {
-  /** The device by its number. */
+  /** Interface index of the device. */
   readonly ifindex: number;
-  /** Which way the packets go. */
+  /** The direction of the packets. */
   readonly direction: "in" | "out";
   /** N, of "1 in N". */
   readonly oneIn: number;
-  /** Packets that the sampler decided about, a GSO packet being one; `undefined` if nobody counts them. */
+  /** Packets that the sampler decided about, each GSO packet counted once; `undefined` if there is no such counter. */
   readonly trials: number | undefined;
-  /** Packets on the wire, a GSO packet being as many as it is cut into; `undefined` if nobody counts them, or others with them. */
+  /**
+   * Packets on the wire, each GSO packet counted as its segments; `undefined` if there is no such counter, or it includes other packets.
+   */
   readonly packets: number | undefined;
 }
 
-/** What a device and direction carried, as far as counters make it sure. */
+/** What a device and direction carried, as far as counters show it. */
 export interface Calibrated {
-  /** The name that its samples have: that of the device, and `"in"` or `"out"`; `undefined` if there were no samples. */
+  /** The name of the device and `"in"` or `"out"`, as in its samples; `undefined` if there were none. */
   readonly name: string | undefined;
   /** Packets on the wire; `undefined` if no counter helps. */
   readonly packets: Estimate | undefined;
-  /** Bytes, headers of the link and of each segment included; `undefined` if no counter helps. */
+  /** Bytes, including link headers and the headers of each segment; `undefined` if no counter helps. */
   readonly bytes: Estimate | undefined;
 }
 
 /** How to calibrate. */
 export interface CalibrationOptions {
-  /** As those of the {@linkcode Estimator} whose figures are calibrated. Defaults to `[Infinity]`. */
+  /** The same as those of the {@linkcode Estimator} whose figures are calibrated. Defaults to `[Infinity]`. */
   taus?: readonly number[] | undefined;
-  /** As that of the {@linkcode Estimator}. Defaults to all samples. */
+  /** The same as that of the {@linkcode Estimator}. Defaults to all samples. */
   only?: Stage | undefined;
   /**
-   * Whether `only` leaves out packets by what they are, and not whole devices and directions: then no counter counts those that are left. Defaults to
-   * whether there is an `only`.
+   * Whether `only` selects among the packets of a device and direction, so that no counter matches the selection. Defaults to whether there
+   * is an `only`.
    */
   isFiltered?: boolean | undefined;
 }
@@ -59,32 +61,32 @@ export interface CalibrationOptions {
 /** The two values of a sample that are estimated: its packets, and its bytes. */
 const VALUES = 2;
 /**
- * Columns of a row in each horizon: samples and their squared weights; trials, packets on the wire; packets that a sample is more than
- * one, and the bytes of their headers; then of each value the sum, its squares, and its sum with squared weights.
+ * Columns of a row in each horizon: samples, and their squared weights; trials, and packets on the wire; the packets of each sample beyond
+ * its first, and the bytes of their headers; then for each value its sum, the sum of its squares, and its sum with squared weights.
  */
 const COLUMNS = 6 + 3 * VALUES;
 const [SAMPLES, SQUARED, TRIALS, PACKETS, MORE, HEADERS, FIRST] = [0, 1, 2, 3, 4, 5, 6] as const;
 
 /** One device and direction. */
 class Row {
-  /** What came since the counters were looked at last. */
+  /** What arrived since the last reading of the counters. */
   readonly fresh = new Float64Array(COLUMNS);
-  /** All of it, in each horizon. */
+  /** Everything, in each horizon. */
   readonly sums: Float64Array;
-  /** The most that the packets, and the bytes, of one sample can be. */
+  /** Maximum number of packets, and of bytes, of one sample. */
   readonly most = [1, USUAL_MTU + LINK_HEADER];
   name: string | undefined;
-  /** Whether its samples had different names, or may be another's. */
+  /** Whether its samples had different names, or may belong to another device. */
   isRenamed = false;
-  /** Whether it has shown a packet that offload is to cut. */
+  /** Whether a packet was seen that offload will segment. */
   hasSuperPackets = false;
-  /** Whether there were two looks at the counters, with some time between them. */
+  /** Whether the counters were read twice, so that there is a difference. */
   isCounted = false;
-  /** Whether nobody knows how many packets some of its samples are. */
+  /** Whether the number of packets of some samples is not known. */
   hasUnknownSegments = false;
-  /** What the counters said last. */
+  /** The last reading of the counters. */
   counts: SamplerCounts | undefined;
-  /** Which of the counters went on without a break. */
+  /** Which of the counters continued without a break. */
   knowsTrials = true;
   knowsPackets = true;
 
@@ -100,16 +102,16 @@ class Row {
   }
 }
 
-/** Puts samples and counters together. Give it each batch once, and what the counters say as often as you like. */
+/** Combines samples and counters. Pass it each batch once, and readings of the counters as often as you like. */
 export class Calibration {
   readonly #decay: Decay;
   readonly #only: Picks;
-  /** Whether it stands for all packets that pass: nothing is left out. */
+  /** Whether it covers all packets that pass, and leaves none out. */
   readonly countsAll: boolean;
   readonly #isFiltered: boolean;
   readonly #rows = new Map<number, Row>();
   readonly #segments: Segments = { packets: 0, bytes: 0, unknown: false };
-  /** When the counters were looked at last, in seconds. */
+  /** When the counters were last read, in seconds. */
   #countedAt = NaN;
 
   /** A calibration of nothing yet. */
@@ -120,7 +122,7 @@ export class Calibration {
     this.#isFiltered = isFiltered;
   }
 
-  /** Takes a batch. Only samples of this network namespace are looked at. */
+  /** Takes a batch. Samples of other network namespaces are ignored. */
   take(batch: Batch): void {
     if (this.#rows.size === 0) return;
     const { entries, count } = batch;
@@ -135,7 +137,7 @@ export class Calibration {
       const { fresh } = row;
       const { originalBytes } = entry;
       if (originalBytes === undefined) {
-        // Of what is not known no mean is known either.
+        // A sample of unknown size leaves the mean unknown too.
         row.knowsTrials = row.knowsPackets = false;
         continue;
       }
@@ -164,12 +166,15 @@ export class Calibration {
     }
   }
 
-  /** Takes what the counters of all samplers say at this time, in nanoseconds since 1970. What came before the first look counts nowhere. */
+  /**
+   * Takes a reading of the counters of all samplers, and its time in nanoseconds since 1970. Whatever came before the first reading is not
+   * counted.
+   */
   count(samplers: readonly SamplerCounts[], nowNs: bigint): void {
     const now = Number(nowNs) / 1e9;
     const factors = this.#decay.advance(now);
     if (factors) { for (const row of this.#rows.values()) scale(row.sums, factors); }
-    // Clocks are set back.
+    // Clocks may be set back.
     const elapsed = Math.max(0, now - this.#countedAt);
     this.#countedAt = now;
     const missing = new Set(this.#rows.keys());
@@ -187,7 +192,7 @@ export class Calibration {
       row.counts = sampler;
       if (before) this.#add(row, before, sampler, elapsed);
     }
-    // Of a sampler that is gone nobody knows what it did last.
+    // What a sampler did after its last reading is lost when it is removed.
     for (const key of missing) {
       const row = this.#rows.get(key)!;
       row.knowsTrials = row.knowsPackets = false;
@@ -207,7 +212,7 @@ export class Calibration {
     for (const value of [0, 1]) fresh[FIRST + 3 * value + 2] = fresh[FIRST + 3 * value]!;
     const { weights, taus } = this.#decay;
     for (let h = 0; h < weights.length; h++) {
-      // It came all the time since the look before, and not just now.
+      // It arrived throughout the time since the previous reading, not just now.
       const age = elapsed / taus[h]!;
       const weight = weights[h]! * (age > 0 ? -Math.expm1(-age) / age : 1);
       for (let c = 0; c < COLUMNS; c++) sums[h * COLUMNS + c]! += (fresh[c] || 0) * (isSquare(c) ? weight * weight : weight);
@@ -220,12 +225,12 @@ export class Calibration {
     return this.#decay.taus[horizon] !== Infinity;
   }
 
-  /** For how many seconds the figures of a horizon stand, as of the last look at the counters. */
+  /** How many seconds of traffic the figures of a horizon stand for, as of the last reading of the counters. */
   seconds(horizon = 0): number {
     return Number.isNaN(this.#countedAt) ? 0 : this.#decay.seconds(horizon, this.#countedAt);
   }
 
-  /** What is sure of each device and direction, as of the last look at the counters. */
+  /** The calibrated figures of each device and direction, as of the last reading of the counters. */
   figures(horizon = 0): Calibrated[] {
     return [...this.#rows.values()].flatMap((row) => {
       if (row.isRenamed || !row.isCounted || row.counts === undefined) return [];
@@ -240,7 +245,7 @@ export class Calibration {
     const { knowsTrials } = row;
     const trials = of(TRIALS);
     const samples = of(SAMPLES);
-    // Both at once, or each packet of one belongs to another look than that of the other.
+    // With fewer packets on the wire than trials, the two were not read at the same moment, and do not cover the same packets.
     const onWire = !row.knowsPackets || this.#isFiltered || (knowsTrials && of(PACKETS) < trials) ? undefined : of(PACKETS);
     const exact = onWire === undefined ? undefined : exactly(onWire);
     if (!knowsTrials) return { packets: exact, bytes: undefined };
@@ -254,14 +259,14 @@ export class Calibration {
     let bytes = ratio(1);
     const more = of(MORE);
     if (onWire !== undefined && samples > 0 && more > 0) {
-      // Where packets are cut is a guess from the MTU; the counter knows how many headers that took.
+      // The segment size is guessed from the MTU; the counter shows how many headers there really were.
       const headers = of(HEADERS);
       bytes = moved(bytes, (onWire - trials) * headers / more - headers * trials / samples);
     }
     return { packets, bytes };
   }
 
-  /** Begins again, at the last look at the counters. */
+  /** Begins again, at the last reading of the counters. */
   restart(): void {
     for (const row of this.#rows.values()) row.restart();
     this.#decay.restart();
@@ -269,27 +274,27 @@ export class Calibration {
   }
 }
 
-/** Sums over samples: of a value 0 for those that do not count, and of weights 1 unless they decay. */
+/** Sums over samples. The value of samples that are not counted is 0; weights are 1 unless they decay. */
 export interface RatioSums {
   /** The sum of the weights of all samples. */
   readonly samples: number;
-  /** The sum of their squares. */
+  /** The sum of the squared weights. */
   readonly squared: number;
-  /** The sum of weight and value. */
+  /** The sum of weight times value. */
   readonly sum: number;
-  /** The sum of their squares. */
+  /** The sum of the squares of these products. */
   readonly squares: number;
-  /** The sum of the squared weight and the value. */
+  /** The sum of squared weight times value. */
   readonly cross: number;
 }
 
 /**
- * The total of a value over so many trials, from a sample of them: T·c/n, and its bounds at 95 %. The gamma interval of the sum gives their
- * shape; how wide they are, the variance of the mean, which is less than that of the sum: only deviations from the mean count, the largest
- * possible one among them.
+ * The total of a value over all trials, estimated from those that were sampled: T·c/n, and its bounds at 95 %. The gamma interval of the sum
+ * determines their shape, and the variance of the mean their width; that is smaller than the variance of the sum, because only deviations
+ * from the mean count, including the largest possible one.
  *
- * @param largest The most that the value can be.
- * @param oneIn N, of "1 in N": for what there is without a sample.
+ * @param largest Maximum of the value.
+ * @param oneIn N of "1 in N", for the upper bound if there are no samples.
  */
 export function ratioEstimate(
   trials: number,
@@ -298,19 +303,19 @@ export function ratioEstimate(
   oneIn: number,
 ): Estimate {
   if (!(samples > 0)) {
-    // 1 in N, and none of so many.
+    // The bound for a count of 0, if each sample would have stood for N times the largest value.
     const [, high] = gammaInterval({ sum: 0, squares: 0, variance: 0, largest: oneIn * largest });
     return { value: 0, range: [0, Math.min(trials * largest, high)] };
   }
-  // Every trial was sampled, if there are as many.
+  // As many samples as trials mean that every trial was sampled.
   const factor = Math.max(1, trials / samples);
   const value = trials / samples * sum;
   const mean = sum / samples;
   const variance = Math.max(0, squares - 2 * mean * cross + mean * mean * squared);
   const [low, high] = gammaInterval({ sum, squares, variance: squares, largest });
   const unseen = Math.sqrt(1 - 1 / factor);
-  // The samples may be alike by chance: if n of n are of one kind, the share that is may be 0.025 to the power of 1/n. This many of the other
-  // kind, not seen, give that distance within 3 %.
+  // All samples may be of one kind by chance: if all n are, the true share of that kind may be as low as 0.025 to the power of 1/n. Adding
+  // this many unseen samples of another kind gives the same distance within 3 %.
   const unlike = 4 + 22 * squared / (samples * samples);
   const narrower = (deviation: number, most: number): number =>
     sum > 0 ? Math.min(1, Math.sqrt((variance + unlike * deviation * deviation) / (squares + unlike * most * most))) : 1;

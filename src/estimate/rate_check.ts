@@ -1,60 +1,61 @@
 /**
- * Whether a sampler does what it says: picks one packet in N, by chance. Packets that came to it and samples that it made are counted by
- * different programs at different moments, so of both it is only known between which numbers they lie; a verdict is one that holds for all of them.
+ * Checks whether a sampler keeps to its rate: that it picks 1 in N packets at random. The packets that reached it and the samples that it
+ * made are counted in different places at different times, so only bounds are known for both numbers. A verdict is given only if it holds
+ * for everything between these bounds.
  *
  * @module
  */
 import { binomialTest } from "./intervals.ts";
 
-/** What is known of a sampler. */
+/** What is known about a sampler. */
 export interface SamplerRecord {
-  /** N, of "1 in N". */
+  /** N of "1 in N". */
   readonly oneIn: number;
-  /** Packets that it decided about: so many, of whose samples all are counted in `samplesAtMost`. */
+  /** Packets that it decided about, as far as all their samples are included in `samplesAtMost`. */
   readonly trialsAtLeast: number;
-  /** Samples of these, and maybe more. */
+  /** The samples of these packets, and possibly others. */
   readonly samplesAtMost: number;
-  /** Samples that were counted for certain. */
+  /** Samples that it made for certain. */
   readonly samplesAtLeast: number;
-  /** The packets of these, and maybe more. */
+  /** The packets that these were picked from, and possibly others. */
   readonly trialsAtMost: number;
 }
 
-/** What a sampler does that it does not say. */
+/** How a sampler deviates from its rate. */
 export interface RateFault {
   /** Whether there are too few samples, or too many. */
   readonly verdict: "few" | "many";
   /** Packets that it decided about. */
   readonly trials: number;
-  /** Samples of these. */
+  /** The samples of these packets. */
   readonly samples: number;
 }
 
-/** How likely it may be at most that a sampler which does what it says is ever called wrong. */
+/** Maximum probability that a sampler which keeps to its rate is ever reported. */
 const LEVEL = 1e-6;
-/** A sampler this close to what it says does what it says, however certain the difference is. */
+/** A sampler this close to its rate is not reported, however certain the difference is. */
 const TOLERANCE = 0.01;
-/** So many packets may be on their way from the counter to the sample, on as many processors. */
+/** Maximum number of packets that are counted and not yet sampled at any moment: one per processor. */
 const IN_FLIGHT = 64;
-/** Beyond, the digits of a double do not suffice for the test. */
+/** Beyond this, a double is not precise enough for the test. */
 const MOST_TRIALS = 1e14;
-/** So many standard deviations off is nothing that the exact test calls certain. */
+/** The exact test is never certain about a difference of fewer standard deviations than this. */
 const NEAR = 4;
 
-/** Looks at one of `samplers` samplers, again and again: all looks together err as rarely as one of {@linkcode LEVEL}. */
+/** Checks one of `samplers` samplers repeatedly: the probability of any false report in all these checks is at most {@linkcode LEVEL}. */
 export class RateCheck {
   readonly #level: number;
   #looks = 0;
 
-  /** Nothing was looked at yet. */
+  /** A check of one of this many samplers. */
   constructor(samplers = 1) {
     this.#level = LEVEL / samplers;
   }
 
-  /** Looks once more. `undefined` unless it is certain that the sampler does not do what it says. */
+  /** Checks again. Returns `undefined` unless it is certain that the sampler deviates from its rate. */
   look({ oneIn, trialsAtLeast, samplesAtMost, samplesAtLeast, trialsAtMost }: SamplerRecord): RateFault | undefined {
     this.#looks++;
-    // 1/2 + 1/6 + 1/12 + ... = 1: however often it is looked, the chances to err add up to no more than the level.
+    // 1/2 + 1/6 + 1/12 + ... = 1: however many checks there are, their probabilities of error add up to no more than the level.
     const level = this.#level / (this.#looks * (this.#looks + 1));
     const least = 1 / oneIn;
     // The kernel compares 32 random bits with 0 after scaling them to N: rounded up (get_random_u32_below(), prandom_u32_max()).
@@ -70,7 +71,7 @@ export class RateCheck {
 }
 
 function likelihood(count: number, of: number, probability: number): number {
-  // More samples than packets: no sampler does that.
+  // No sampler makes more samples than there are packets.
   return count > of ? 0 : binomialTest(count, of, probability);
 }
 

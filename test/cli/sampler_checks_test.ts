@@ -1,4 +1,4 @@
-/** Whether a sampler does what it says, by what its counters and its samples tell at different moments. */
+/** Whether a sampler keeps to its rate, from counters and samples that are read at different times. */
 import { test } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { SamplerChecks } from "../../cli/sampler_checks.ts";
@@ -7,7 +7,7 @@ import type { SamplerCounts } from "../../src/estimate/mod.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
 
-/** So many samples of packets that leave by eth0; `more` are queued behind them, or none. */
+/** A batch of this many samples of packets that leave by eth0; `more` are queued after them, or none. */
 function batchOf(samples: number, more = false): BatchBuffer {
   const batch = new BatchBuffer();
   for (let i = 0; i < samples; i++) {
@@ -17,7 +17,7 @@ function batchOf(samples: number, more = false): BatchBuffer {
   return batch;
 }
 
-/** A sampler, and what is told of it. */
+/** A sampler, with its counter and its samples. */
 class Scene {
   readonly checks = new SamplerChecks();
   stats: ListenStats = NOTHING.stats();
@@ -30,14 +30,14 @@ class Scene {
     this.counted(0);
   }
 
-  /** The counter tells so many packets. */
+  /** The counter reports this many packets. */
   counted(trials: number | undefined): void {
     const counts: SamplerCounts = { ifindex: 2, direction: "out", oneIn: this.#oneIn, trials, packets: trials };
     this.checks.begin();
     this.checks.end([counts], new Map([[2, "eth\x1b0"]]));
   }
 
-  /** So many samples come. */
+  /** This many samples arrive. */
   came(samples: number, more = false): void {
     this.#coming = batchOf(samples, more);
     this.#source.read();
@@ -46,7 +46,7 @@ class Scene {
     assertEquals(passed, samples);
   }
 
-  /** It is ended when everything has come that was queued. */
+  /** The source ends after everything that was queued. */
   end(): void {
     this.#source.end();
     this.#coming = undefined;
@@ -65,7 +65,7 @@ test("too few: only of packets all of whose samples have come", () => {
   scene.came(100);
   assertEquals(
     scene.checks.fault(),
-    "the sampler of eth\\x1b0 out does not do what it says: 1 in 10 of 10,000 packets is about 1,000 samples, and there were 200",
+    "the sampler of eth\\x1b0 out does not keep to its rate: 1 in 10 of 10,000 packets is about 1,000 samples, and there were 200",
   );
 });
 
@@ -116,7 +116,7 @@ test("without rule hits, or where they begin again, nothing is said", () => {
   assertEquals(again.checks.fault(), undefined);
 });
 
-test("a sampler that does what it says is not called wrong, however it is looked at", () => {
+test("a sampler that keeps to its rate is not reported, however it is checked", () => {
   const scene = new Scene(1);
   let trials = 0;
   for (let look = 1; look < 200; look++) {

@@ -101,7 +101,7 @@ test("of what was never seen there is an upper bound", () => {
   assertAlmostEquals(high, 3689, 1);
 });
 
-test("binomialTest() tells a sampler that does not do what it says", () => {
+test("binomialTest() tells a sampler that does not keep to its rate", () => {
   assertAlmostEquals(binomialTest(80, 100_000, 1 / 1000), 0.045, 0.003);
   assertAlmostEquals(binomialTest(60, 100_000, 1 / 1000), 2.1e-5, 0.5e-5);
   assert(binomialTest(100, 100_000, 1 / 1000) > 0.9);

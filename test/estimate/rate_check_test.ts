@@ -54,7 +54,7 @@ test("huge counts are tested too", () => {
   assertEquals([verdict(1000, 1e12, 1e9), verdict(1000, 1e12, 1.02e9), verdict(1000, 1e12, 0.98e9)], [undefined, "many", "few"]);
 });
 
-test("however often it is looked, a sampler that does what it says is not called wrong; one that is off by a fifth is", () => {
+test("however often it is checked, a sampler that keeps to its rate is not reported; one that is off by a fifth is", () => {
   const next = random(5);
   const ONE_IN = 20;
   const run = (factor: number): boolean => {

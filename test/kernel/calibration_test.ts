@@ -1,4 +1,4 @@
-/** What the kernel's counters make sure: packets that a card cuts, and samplers that do not do what they say. */
+/** What the kernel's counters make sure: packets that a card cuts, and samplers that do not keep to their rates. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
@@ -195,7 +195,7 @@ for (
 ) {
   for (const command of ["capture", "top"]) {
     scene(
-      `${command}: a sampler of which too ${what} samples come is named in the account, and one that does what it says is not`,
+      `${command}: a sampler of which too ${what} samples come is named in the account, and one that keeps to its rate is not`,
       async () => {
         bareWire();
         using sender = new Sender("a", frameOut());
@@ -204,7 +204,7 @@ for (
         await running.samples();
         const says = (): boolean => {
           running.io.signal("SIGUSR1");
-          return running.io.errors().includes("does not do what it says");
+          return running.io.errors().includes("does not keep to its rate");
         };
         const [ours] = (await listSampling()).filter((sampling) => sampling.ours);
         const since = Date.now();
@@ -222,7 +222,7 @@ for (
         });
         await running.end();
         const account = running.io.errors().trim().split("\n").at(-1)!;
-        assertMatch(account, /; the sampler of a out does not do what it says: /);
+        assertMatch(account, /; the sampler of a out does not keep to its rate: /);
         assertMatch(account, told);
       },
     );
