@@ -1,37 +1,28 @@
 /** `psample capture` reports what passed, why nothing comes, and how a recording grows. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
-import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
+import { fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
+import { Command } from "./in_process.ts";
 import { bareWire, pause, scene, send, soon, until } from "./scene.ts";
 
-interface Running {
-  readonly io: FakeIo;
-  readonly status: Promise<number>;
-}
-
 /** Starts a capture, which samples when this resolves. */
-async function capture(words: string, options?: FakeIoOptions): Promise<Running> {
-  const io = fakeIo(options);
-  const status = soon(main(["capture", ...words.split(" ")], io), () => `the end of ${words}; it said ${io.errors()}`);
-  status.catch(() => {});
-  await until(() => `it samples: ${io.errors()}`, () => io.errors().includes("Ctrl-C ends it"));
-  return { io, status };
+async function capture(words: string, options?: FakeIoOptions): Promise<Command> {
+  const command = new Command(["capture", ...words.split(" ")], options);
+  await command.samples();
+  return command;
 }
 
 /** Ends captures as somebody would. */
-async function end(...captures: Running[]): Promise<void> {
-  for (const { io, status } of captures) {
-    io.signal("SIGINT");
-    assertEquals(await status, 0);
-  }
+async function end(...captures: Command[]): Promise<void> {
+  for (const one of captures) await one.end();
 }
 
 scene("the account tells what passed, what was sampled, and how much that is about; USR1 asks for it", async () => {
   bareWire();
   const [all, some] = [await capture("a --rate 1 --direction egress --text"), await capture("a --rate 4 --direction egress --text")];
   for (let i = 0; i < 400; i++) send("a", frameOut());
-  const lines = ({ io }: Running): number => io.text().split("\n").length - 1;
+  const lines = ({ io }: Command): number => io.text().split("\n").length - 1;
   await until("all came", () => lines(all) === 400);
   const told = /psample: 400 packets passed \(rule hits\), 1 in 1: 400 sampled; [\d.]+ [kM]?bit\/s; lost 0\n$/;
   // What passed is counted each second.
@@ -62,7 +53,7 @@ scene("after five seconds of silence somebody at a terminal is told what came, w
   const few = await capture("a --rate 4000000000 --direction egress", terminal);
   const other = await capture("a --rate 1 --direction egress --filter arp", terminal);
   for (let i = 0; i < 60; i++) send("a", frameOut());
-  const says = async ({ io }: Running, what: string): Promise<void> =>
+  const says = async ({ io }: Command, what: string): Promise<void> =>
     await until(() => `it says ${what}: ${io.errors()}`, () => io.errors().includes(`psample: ${what}\n`));
   await says(
     few,

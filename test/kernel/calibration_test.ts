@@ -2,32 +2,11 @@
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
-import { main } from "../../cli/main.ts";
 import { addSampling, aggregateTo, listen, listSampling, pump, watchLinks } from "../../mod.ts";
 import { Estimator } from "../../src/estimate/mod.ts";
-import { type FakeIo, fakeIo } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
+import { Command } from "./in_process.ts";
 import { bareWire, ip, pause, run, scene, Sender, soon, tc, until } from "./scene.ts";
-
-/** A command that samples, within this process. */
-class Running {
-  readonly io: FakeIo = fakeIo();
-  readonly status: Promise<number>;
-
-  constructor(...words: string[]) {
-    this.status = soon(main(words, this.io), () => `the end of ${words}; it said ${this.io.errors()}`);
-    this.status.catch(() => {});
-  }
-
-  async samples(): Promise<void> {
-    await until(() => `it samples; it said ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
-  }
-
-  async end(): Promise<void> {
-    assert(this.io.signal("SIGINT"));
-    assertEquals(await this.status, 0, this.io.errors());
-  }
-}
 
 /** A wire between two addresses of this namespace, whose packets really take it: what is sent is not looked for among what is ours. */
 function loopedWire(): void {
@@ -78,7 +57,7 @@ interface Row {
   calibrated?: string[];
 }
 
-function rowsOf({ io }: Running): Map<string, Row> {
+function rowsOf({ io }: Command): Map<string, Row> {
   const rows: Row[] = io.text().trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
   return new Map(rows.map((row) => [row.by.direction, row]));
 }
@@ -86,7 +65,7 @@ function rowsOf({ io }: Running): Map<string, Row> {
 const BY = ["--json", "--once", "--interval", "1h", "--by", "device,direction"];
 
 /** What both directions together had on the wire, as the account tells it. */
-function onWire({ io }: Running): number {
+function onWire({ io }: Command): number {
   const [, hits, wire] = /psample: ([\d,]+) packets passed \(rule hits(?:, ([\d,]+) on the wire)?\)/.exec(io.errors()) ?? [];
   return Number((wire ?? hits)!.replaceAll(",", ""));
 }
@@ -112,7 +91,7 @@ scene("TCP with offload, every packet sampled: segments as they are estimated ar
 scene("where the other end wants smaller segments than the device carries, the counters tell how many there were", async () => {
   loopedWire();
   ip("route change 192.0.2.1/32 dev b src 198.51.100.2 advmss 500");
-  const top = new Running("top", "a", "--rate", "1", ...BY);
+  const top = new Command(["top", "a", "--rate", "1", ...BY]);
   await top.samples();
   await transfer(2_000_000);
   await top.end();
@@ -140,7 +119,7 @@ scene(
     };
     let inside = 0;
     for (let window = 0; window < WINDOWS; window++) {
-      const top = new Running("top", "a", "--rate", "100", "--direction", "egress", ...BY);
+      const top = new Command(["top", "a", "--rate", "100", "--direction", "egress", ...BY]);
       await top.samples();
       const [packets, bytes] = await counted();
       await transfer(20_000_000);
@@ -166,8 +145,8 @@ scene(
 scene("a filter is estimated by the rule hits, in packets and bytes; the table says what is calibrated", async () => {
   loopedWire();
   const words = ["top", "a", "--rate", "1", "--direction", "egress", "--filter", "tcp dst portrange 1-65535 and greater 1000"];
-  const all = new Running(...words, ...BY);
-  const table = new Running(...words, "--once", "--interval", "1h");
+  const all = new Command([...words, ...BY]);
+  const table = new Command([...words, "--once", "--interval", "1h"]);
   await all.samples();
   await table.samples();
   await transfer(1_000_000);
@@ -200,7 +179,7 @@ for (
         bareWire();
         using sender = new Sender("a", frameOut());
         const words = [command, "a", "--rate", "4", "--direction", "egress", ...command === "top" ? ["--json", "--interval", "1h"] : []];
-        const running = new Running(...words);
+        const running = new Command(words);
         await running.samples();
         const says = (): boolean => {
           running.io.signal("SIGUSR1");

@@ -5,10 +5,11 @@ import { readFileSync } from "node:fs";
 import { main } from "../../cli/main.ts";
 import { ArgumentError } from "../../src/errors.ts";
 import { listSampling, NetlinkError } from "../../mod.ts";
-import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
+import { fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
+import { Command } from "./in_process.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { bareWire, ip, pause, scene, send, soon, tc, until } from "./scene.ts";
+import { bareWire, ip, pause, scene, send, tc, until } from "./scene.ts";
 import { tcActions, tcDump, tcFilters } from "./tc_dump.ts";
 
 /** A stranger's filter on each side of `a`, and what tc shows of it. */
@@ -21,21 +22,9 @@ function stranger(): string {
   return tcDump("a");
 }
 
-/** The command within this process, for all that takes no signal: it starts at once. */
-class Capture {
-  readonly io: FakeIo;
-  readonly status: Promise<number>;
-
-  constructor(words: string, options?: FakeIoOptions) {
-    this.io = fakeIo(options);
-    this.status = soon(main(words.split(" "), this.io), () => `the end of ${words}; it said ${this.io.errors()}`);
-    this.status.catch(() => {});
-  }
-
-  /** Waits until it says that it samples. */
-  async samples(): Promise<void> {
-    await until(`it samples: ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
-  }
+/** Starts the command with these words. */
+function start(words: string, options?: FakeIoOptions): Command {
+  return new Command(words.split(" "), options);
 }
 
 /** Sends until a condition holds: the listener may still be on its way. */
@@ -52,7 +41,7 @@ scene("it samples both ways, each device into one group, and --count, --duration
   bareWire();
   ip("link add name down0 type dummy");
   const [one, other] = [stranger(), tcDump("b", "down0")];
-  const capture = new Capture("capture a b down0 --rate 1 --trunc 20 --cookie c0ffee --json --count 4");
+  const capture = start("capture a b down0 --rate 1 --trunc 20 --cookie c0ffee --json --count 4");
   await capture.samples();
   const ours = (await listSampling()).filter((sampling) => sampling.ours);
   assertEquals(
@@ -70,10 +59,10 @@ scene("it samples both ways, each device into one group, and --count, --duration
   assertMatch(capture.io.errors(), /psample: 4 packets passed \(rule hits\), 1 in 1: 4 sampled; [\d.]+ k?bit\/s; lost 0\n$/);
   assertEquals([tcDump("a"), tcDump("b", "down0")], [one, other]);
 
-  const timed = new Capture("capture a --rate 1 --duration 300ms -q");
+  const timed = start("capture a --rate 1 --duration 300ms -q");
   assertEquals([await timed.status, timed.io.errors()], [0, ""]);
   assertEquals(tcDump("a"), one);
-  const interrupted = new Capture("capture a --rate 1 --direction ingress");
+  const interrupted = start("capture a --rate 1 --direction ingress");
   await interrupted.samples();
   assert(interrupted.io.signal("SIGINT"));
   assertEquals(await interrupted.status, 0);
@@ -84,7 +73,7 @@ scene("two at once on one device do not disturb each other, whichever ends first
   bareWire();
   const before = tcDump("a");
   for (const order of [[0, 1], [1, 0]]) {
-    const captures = [1, 2].map(() => new Capture("capture a --rate 1 --direction egress --text"));
+    const captures = [1, 2].map(() => start("capture a --rate 1 --direction egress --text"));
     for (const capture of captures) await capture.samples();
     const [first, last] = order.map((i) => captures[i]!);
     await sendUntil("both have samples", () => captures.every(({ io }) => io.text() !== ""));
@@ -104,7 +93,7 @@ scene("two at once on one device do not disturb each other, whichever ends first
 scene("what fails ends with status 1, says why, and leaves nothing", async () => {
   bareWire();
   const [before, other] = [stranger(), tcDump("b")];
-  const full = new Capture("capture a b --rate 1", {
+  const full = start("capture a b --rate 1", {
     onWrite: () => {
       throw new NetlinkError("write", 28);
     },
@@ -114,7 +103,7 @@ scene("what fails ends with status 1, says why, and leaves nothing", async () =>
   assertEquals(await full.status, 1);
   assertEquals([tcDump("a"), tcDump("b")], [before, other]);
 
-  const broken = new Capture("capture a --rate 1", {
+  const broken = start("capture a --rate 1", {
     onWrite: () => {
       throw new ArgumentError("a bug of the consumer");
     },
@@ -133,7 +122,7 @@ scene("what fails ends with status 1, says why, and leaves nothing", async () =>
       /It has an ingress qdisc, which cannot hold egress filters/,
     ]] as const
   ) {
-    const second = new Capture(`capture ${words} --rate 1`);
+    const second = start(`capture ${words} --rate 1`);
     assertEquals(await second.status, 1, words);
     assertMatch(second.io.errors(), said);
     assertEquals(tcDump("a"), before, words);
@@ -144,7 +133,7 @@ scene("a device that is removed, or a filter: it says so, goes on while there is
   bareWire();
   ip("link add name x type dummy", "link set dev x up");
   const before = stranger();
-  const capture = new Capture("capture x a --rate 1 --group 5");
+  const capture = start("capture x a --rate 1 --group 5");
   await capture.samples();
   ip("link del dev x");
   await until(
@@ -201,15 +190,15 @@ scene("--dry-run changes nothing; its lines, typed into a shell, set up the same
 
 scene("list says what is sampled, by whom, and whether samples flow; and in words that nothing is", async () => {
   bareWire();
-  const [nothing, none] = [new Capture("list --interval 1ms"), new Capture("list --json --interval 1ms")];
+  const [nothing, none] = [start("list --interval 1ms"), start("list --json --interval 1ms")];
   assertEquals([await nothing.status, await none.status, none.io.text()], [0, 0, ""]);
   assertEquals(nothing.io.text(), "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.\n");
   stranger();
-  const capture = new Capture("capture a --rate 1 --direction egress --group 9");
+  const capture = start("capture a --rate 1 --direction egress --group 9");
   await capture.samples();
   const sending = setInterval(() => send("a", frameOut()), 5);
   try {
-    const list = new Capture("list --interval 500ms");
+    const list = start("list --interval 500ms");
     await until("it hears signals", () => list.io.signal("SIGUSR1"));
     assertEquals([await list.status, list.io.errors()], [
       0,
@@ -235,7 +224,7 @@ scene("list says what is sampled, by whom, and whether samples flow; and in word
       [device, direction, kind, rate, group, trunc, control, where, flow, by].join(" ")
     );
     assertEquals(row, ["a ingress flower 1/7 7 - pipe software idle -", "a egress matchall 1/1 9 - continue software flowing psample"]);
-    const json = new Capture("list --json --interval 10ms");
+    const json = start("list --json --interval 10ms");
     assertEquals(await json.status, 0);
     const objects = json.io.text().trim().split("\n").map((line) => JSON.parse(line));
     assertEquals(objects.map(({ device, group, ours }) => [device, group, ours]), [["a", 7, false], ["a", 9, true]]);
@@ -304,7 +293,7 @@ scene("SIGKILL: the next run tells, cleanup --dry-run only says, cleanup removes
   killed.signal("SIGKILL");
   await killed.ended;
   const what = ["a ingress", "a egress", "b ingress", "b egress"];
-  const next = new Capture("capture a --rate 1 --duration 1ms");
+  const next = start("capture a --rate 1 --duration 1ms");
   assertEquals(await next.status, 0);
   assertMatch(
     next.io.errors(),
@@ -312,14 +301,14 @@ scene("SIGKILL: the next run tells, cleanup --dry-run only says, cleanup removes
   );
   const filters = tcFilters(["a", "b"]).length;
   for (const [command, verb, left] of [["cleanup --dry-run", "would remove", filters], ["cleanup", "removed", 1]] as const) {
-    const cleanup = new Capture(command);
+    const cleanup = start(command);
     assertEquals(await cleanup.status, 0);
     assertMatch(cleanup.io.errors(), /^psample: kept a ingress pref \d+ \(rate 1, group \d+\): its psample is running\n$/);
     const lines = cleanup.io.text().trim().split("\n");
     assertEquals(lines.map((line) => line.replace(/ pref \d+ \(rate 1, group \d+\)$/, "")), what.map((place) => `${verb} ${place}`));
     assertEquals(tcFilters(["a", "b"]).length, left);
   }
-  const again = new Capture("cleanup");
+  const again = start("cleanup");
   assertEquals([await again.status, again.io.text()], [0, ""]);
   assertMatch(again.io.errors(), /^psample: kept a ingress .*\npsample: nothing was left behind\n$/);
   running.signal("SIGINT");

@@ -1,34 +1,22 @@
 /** `psample top`: what it says of flows that are known, and what it leaves behind. */
 import process from "node:process";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { main } from "../../cli/main.ts";
 import { listSampling } from "../../mod.ts";
-import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { ETH_IPV4, ethernet, hex, OURS, PEER, udp } from "./frames.ts";
+import { Command } from "./in_process.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { bareWire, ip, pause, scene, send, Sender, soon, until } from "./scene.ts";
+import { bareWire, ip, pause, scene, send, Sender, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
-/** The command within this process, for all that takes no signal: it starts at once. */
-class Top {
-  readonly io: FakeIo;
-  readonly status: Promise<number>;
-
-  constructor(words: readonly string[], options?: FakeIoOptions) {
-    this.io = fakeIo(options);
-    this.status = soon(main(["top", ...words], this.io), () => `the end of ${words}; it said ${this.io.errors()}`);
-    this.status.catch(() => {});
-  }
-
-  /** Waits until it says that it samples: it listens then. */
-  async samples(): Promise<void> {
-    await until(() => `it samples; it said ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
+/** `psample top` within this process. */
+class Top extends Command {
+  constructor(words: readonly string[]) {
+    super(["top", ...words]);
   }
 
   /** Ends it, and resolves to its lines of JSON. */
   async rows(): Promise<Row[]> {
-    assert(this.io.signal("SIGINT"));
-    assertEquals(await this.status, 0, this.io.errors());
+    await this.end();
     return this.io.text().trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
   }
 }
