@@ -1,42 +1,27 @@
 /** The live screen of `psample top`: however it ends, tc and the terminal are afterwards what they were before. */
-import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { ENTER, LEAVE, Terminal } from "../support/terminal.ts";
 import { frameOut } from "./frames.ts";
 import { COMMANDS, ROOT } from "./runtime.ts";
 import { bareWire, pause, scene, Sender, until } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
-const ENTER = "\x1b[?1049h\x1b[?25l";
-const LEAVE = "\x1b[?25h\x1b[?1049l";
-
 /** `psample top` in a terminal of its own. */
-class Terminal implements AsyncDisposable {
-  /** Everything that the terminal was told to show. */
-  shown = "";
-  readonly #child: ChildProcess;
-  readonly #ended: Promise<unknown>;
+class Screen extends Terminal {
   /** Tells its processes from those of others. */
   readonly #mark: string;
 
   constructor(words: readonly string[], mark: string) {
     const line = words.map((word) => `'${word}'`).join(" ");
     // The shell outlives the signals that a terminal sends.
-    const shell =
-      `trap '' INT QUIT HUP; stty cols 80 rows 24; stty -g; (trap - INT QUIT HUP; ${line}); echo "status=$?"; stty -g; echo over`;
+    super(
+      `trap '' INT QUIT HUP; stty cols 80 rows 24; stty -g; (trap - INT QUIT HUP; ${line}); echo "status=$?"; stty -g; echo over`,
+      { SHELL: "/bin/sh" },
+      ROOT,
+    );
     this.#mark = mark;
-    this.#child = spawn("script", ["-qfec", shell, "/dev/null"], {
-      cwd: ROOT,
-      env: { ...process.env, TERM: "xterm", SHELL: "/bin/sh" },
-      stdio: ["pipe", "pipe", "inherit"],
-    });
-    this.#child.stdout!.setEncoding("utf8").on("data", (text: string) => this.shown += text);
-    this.#ended = new Promise((resolve) => this.#child.on("close", resolve));
-  }
-
-  type(text: string): void {
-    this.#child.stdin!.write(text);
   }
 
   /** Sends a signal to the command alone. */
@@ -58,19 +43,14 @@ class Terminal implements AsyncDisposable {
     // deno-lint-ignore no-control-regex -- sequences of the terminal: colours, and what moves the cursor
     return this.shown.replace(/\x1b\[[\d;]*m/g, "").replace(/\x1b\[[\d;?]*[A-Za-z]/g, "\n");
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#ended;
-  }
 }
 
 const ENDINGS = [
-  { how: "q", status: 0, end: (terminal: Terminal) => terminal.type("q") },
-  { how: "Ctrl-C", status: 0, end: (terminal: Terminal) => terminal.type("\x03") },
-  { how: "Ctrl-\\", status: 131, end: (terminal: Terminal) => terminal.type("\x1c") },
-  { how: "SIGTERM", status: 0, end: (terminal: Terminal) => terminal.signal("SIGTERM") },
-  { how: "SIGHUP", status: 0, end: (terminal: Terminal) => terminal.signal("SIGHUP") },
+  { how: "q", status: 0, end: (terminal: Screen) => terminal.type("q") },
+  { how: "Ctrl-C", status: 0, end: (terminal: Screen) => terminal.type("\x03") },
+  { how: "Ctrl-\\", status: 131, end: (terminal: Screen) => terminal.type("\x1c") },
+  { how: "SIGTERM", status: 0, end: (terminal: Screen) => terminal.signal("SIGTERM") },
+  { how: "SIGHUP", status: 0, end: (terminal: Screen) => terminal.signal("SIGHUP") },
 ] as const;
 
 for (const [i, { name, words }] of COMMANDS.entries()) {
@@ -85,7 +65,7 @@ for (const [i, { name, words }] of COMMANDS.entries()) {
       const terminals = endings.map((ending, i) => ({
         ...ending,
         terminal: stack.use(
-          new Terminal([...words(), "top", "a", "--rate", "1", "--direction", "egress", "--group", `${50 + i}`], `${50 + i}`),
+          new Screen([...words(), "top", "a", "--rate", "1", "--direction", "egress", "--group", `${50 + i}`], `${50 + i}`),
         ),
       }));
       using sender = new Sender("a", frameOut());

@@ -4,6 +4,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { programs } from "../../support/programs.ts";
+import { ENTER, LEAVE, Terminal } from "../../support/terminal.ts";
 
 const PROGRAM = new URL("screen_program.ts", import.meta.url).pathname;
 const WORDS = [
@@ -11,29 +12,17 @@ const WORDS = [
   ..."Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt", "-A"],
   PROGRAM,
 ];
-const ENTER = "\x1b[?1049h\x1b[?25l";
-const LEAVE = "\x1b[?25h\x1b[?1049l";
 const NEEDS = programs("script", "stty", "bash");
 
 /** A terminal of 80 by 24, in which an interactive shell runs, with job control. */
-class Terminal implements AsyncDisposable {
-  /** Everything written to it. */
-  shown = "";
-  readonly #child;
-  readonly #ended: Promise<unknown>;
-
+class Shell extends Terminal {
   constructor(environment: Readonly<Record<string, string | undefined>> = {}) {
-    const shell = "stty cols 80 rows 24; exec bash --norc --noprofile --noediting -i";
-    this.#child = spawn("script", ["-qfec", shell, "/dev/null"], {
-      env: { ...process.env, NO_COLOR: undefined, TERM: "xterm", PS1: "", LC_ALL: "C.UTF-8", ...environment },
-      stdio: ["pipe", "pipe", "inherit"],
+    super("stty cols 80 rows 24; exec bash --norc --noprofile --noediting -i", {
+      NO_COLOR: undefined,
+      PS1: "",
+      LC_ALL: "C.UTF-8",
+      ...environment,
     });
-    this.#child.stdout.setEncoding("utf8").on("data", (text: string) => this.shown += text);
-    this.#ended = new Promise((resolve) => this.#child.on("close", resolve));
-  }
-
-  type(text: string): void {
-    this.#child.stdin.write(text);
   }
 
   /** Waits until it has shown this, behind `from`; returns what it had shown before and behind. */
@@ -63,16 +52,11 @@ class Terminal implements AsyncDisposable {
     this.type(`${WORDS.map((word) => `'${word}'`).join(" ")} ${how}; echo "status=$?"\n`);
     return await this.shows("colours", await this.shows('typed ""', await this.shows("screen of 80 x 24", await this.shows(ENTER, from))));
   }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#child.kill("SIGKILL");
-    await this.#ended;
-  }
 }
 
 for (const [how, status] of [["close", 0], ["throw", 1], ["reject", 1], ["exit", 7]] as const) {
   test(`a screen that ends by ${how} leaves the terminal as it was`, NEEDS, async () => {
-    await using terminal = new Terminal();
+    await using terminal = new Shell();
     const before = await terminal.mode();
     const from = await terminal.start(how);
     terminal.type("ab");
@@ -88,7 +72,7 @@ for (const [how, status] of [["close", 0], ["throw", 1], ["reject", 1], ["exit",
 }
 
 test("Ctrl-Z gives the terminal back, and fg takes it again", NEEDS, async () => {
-  await using terminal = new Terminal();
+  await using terminal = new Shell();
   const before = await terminal.mode();
   let at = await terminal.start("close");
   for (let i = 0; i < 2; i++) {
@@ -108,7 +92,7 @@ test("Ctrl-Z gives the terminal back, and fg takes it again", NEEDS, async () =>
 });
 
 test("another size is drawn at once, all of it", NEEDS, async () => {
-  await using terminal = new Terminal();
+  await using terminal = new Shell();
   const from = await terminal.start("close");
   const [, device] = /on (\/dev\/pts\/\d+)/.exec(terminal.shown)!;
   await output("stty", "-F", device!, "cols", "100", "rows", "30");
@@ -118,11 +102,11 @@ test("another size is drawn at once, all of it", NEEDS, async () => {
 });
 
 test("NO_COLOR has no colours; a terminal without a cursor, and none at all, are no screen", NEEDS, async () => {
-  await using plain = new Terminal({ NO_COLOR: "1" });
+  await using plain = new Shell({ NO_COLOR: "1" });
   await plain.start("close");
   assertStringIncludes(plain.shown, "no colours");
   for (const TERM of ["dumb", ""]) {
-    await using dumb = new Terminal({ TERM });
+    await using dumb = new Shell({ TERM });
     dumb.type(`${WORDS.map((word) => `'${word}'`).join(" ")} close; echo "status=$?"\n`);
     await dumb.shows("status=0\r", await dumb.shows("no screen\r"));
     assertEquals(dumb.shown.includes("\x1b[?1049h"), false);
