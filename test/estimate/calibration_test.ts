@@ -6,6 +6,7 @@ import { Estimator, type Snapshot } from "../../src/estimate/estimator.ts";
 import type { Device } from "../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
+import { hex } from "../packet/made.ts";
 import { random } from "./random.ts";
 
 const SECOND = 1_000_000_000n;
@@ -18,13 +19,7 @@ interface Sampled {
 }
 
 /** TCP, without options. */
-const FRAME = Uint8Array.from(
-  `0200000000020200000000010800 45000028000040004006 00000a0000010a090909 0035003500000000000000005010000000000000`.replace(/\s/g, "")
-    .match(
-      /../g,
-    )!,
-  (byte) => parseInt(byte, 16),
-);
+const FRAME = hex("0200000000020200000000010800 45000028000040004006 00000a0000010a090909 0035003500000000000000005010000000000000");
 
 function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
   const batch = new BatchBuffer();

@@ -6,6 +6,7 @@ import { LossCorrection } from "../../src/estimate/losses.ts";
 import type { Device } from "../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
+import { hex } from "../packet/made.ts";
 import { random } from "./random.ts";
 
 const SECOND = 1_000_000_000n;
@@ -21,8 +22,7 @@ interface Sampled {
 
 /** UDP from 10.0.0.SOURCE to 10.9.9.9. */
 function frame(source: number): Uint8Array {
-  const hex = "0200000000020200000000010800 4500002800004000401100000a0000ff0a090909 0035 0035 0014 0000".replace(/\s/g, "");
-  const bytes = Uint8Array.from(hex.match(/../g)!, (byte) => parseInt(byte, 16));
+  const bytes = hex("0200000000020200000000010800 4500002800004000401100000a0000ff0a090909 0035 0035 0014 0000");
   bytes[29] = source;
   return bytes;
 }

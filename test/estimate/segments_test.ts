@@ -2,14 +2,15 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { countSegments, type Segments, wireBytes } from "../../src/estimate/segments.ts";
 import { PacketView } from "../../src/packet/mod.ts";
+import { hex } from "../packet/made.ts";
 
 const ETHERNET = "020000000002020000000001";
 /** IPv4 and TCP with 12 bytes of options. */
 const TCP = "0800 45000000000040004006 0000c00002070a000001 01bbc93a000000010000000280100fff00000000 0101080a0000000000000000";
 const UDP = "0800 45000000000040004011 0000c00002070a000001 01bbc93a00000000";
 
-function count(hex: string, bytes: number, mtu: number | undefined): Segments & { long: boolean } {
-  const data = Uint8Array.from(hex.replace(/\s/g, "").match(/../g)!, (byte) => parseInt(byte, 16));
+function count(digits: string, bytes: number, mtu: number | undefined): Segments & { long: boolean } {
+  const data = hex(digits);
   const into: Segments = { packets: 0, bytes: 0, unknown: false };
   const long = countSegments(new PacketView().decode(data, 0, data.length, "ethernet", bytes), bytes, mtu, into);
   return { ...into, long };
