@@ -122,7 +122,7 @@ class NotCapableError extends Error {
   override readonly name = "NotCapable";
 
   constructor() {
-    super("Cannot look names of hosts up for --resolve: Requires net access, run again with the --allow-net flag");
+    super("Cannot look up host names for --resolve: Requires net access, run again with the --allow-net flag");
   }
 }
 

@@ -108,7 +108,7 @@ export function remarks(report: Report, shown: number): string[] {
   if (sure.length > 0) notes.push(`calibrated by the kernel's counters: ${some(sure)}`);
   const failed = report.hosts?.failed;
   if (failed && failed.count > 0) {
-    notes.push(`nobody answered what ${failed.count} host${failed.count === 1 ? " is" : "s are"} called (${failed.why})`);
+    notes.push(`${failed.count} host name${failed.count === 1 ? "" : "s"} could not be looked up (${failed.why})`);
   }
   return notes;
 }

@@ -161,6 +161,6 @@ test("on Deno the missing permission is named", { skip: "Bun" in globalThis && "
     });
   const without = run();
   assertEquals(without.status, 1, without.stderr);
-  assertMatch(without.stderr, /^psample: .*names of hosts.*--allow-net.*deno run --allow-ffi --allow-net cli\/main\.ts/);
+  assertMatch(without.stderr, /^psample: .*host names.*--allow-net.*deno run --allow-ffi --allow-net cli\/main\.ts/);
   assertEquals(run("--allow-net").status, 0);
 });
