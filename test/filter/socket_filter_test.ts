@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { KnownDevices } from "../../src/filter/known_devices.ts";
+import type { SampleMatcher } from "../../src/filter/sample_matcher.ts";
 import { type FilterPlan, SocketFilter } from "../../src/filter/socket_filter.ts";
 import type { Device, Devices } from "../../src/link/device.ts";
 import type { Link } from "../../src/link/link.ts";
@@ -12,6 +13,7 @@ import { LITTLE } from "../../src/wire/native.ts";
 import { type Attribute, bytes, join, message, number } from "../psample/build.ts";
 import { recordedSamples } from "../psample/recordings.ts";
 import { checkProgram, runFilter } from "../support/classic_bpf.ts";
+import { link as anyLink } from "../support/filters.ts";
 import { groupMessage } from "../support/messages.ts";
 import { EXPRESSIONS } from "./expressions.ts";
 import { type CutPacket, cutPackets } from "./packets.ts";
@@ -21,24 +23,7 @@ const ARPHRD_PPP = 512;
 const ARPHRD_NONE = 0xfffe;
 
 function link(index: number, name: string, type = ARPHRD_ETHER): Link {
-  return {
-    index,
-    name,
-    alternativeNames: [],
-    type,
-    address: undefined,
-    mtu: undefined,
-    flags: 0,
-    up: true,
-    running: true,
-    alias: undefined,
-    kind: undefined,
-    lowerIndex: undefined,
-    lowerNsid: undefined,
-    masterIndex: undefined,
-    xdp: undefined,
-    packets: undefined,
-  };
+  return anyLink({ index, name, type });
 }
 
 const ETH0 = 2;
@@ -82,11 +67,11 @@ function passes({ program }: FilterPlan, message: Uint8Array): boolean {
 }
 
 /** Whether a message matches, as its receiver decides. */
-function matches(filter: SocketFilter, message: Uint8Array<ArrayBuffer>, devices = DEVICES): boolean {
+function matches(matchers: readonly SampleMatcher[], message: Uint8Array<ArrayBuffer>): boolean {
   const sample = decodeSample(messageOf(message))!;
   const ifindex = sampledIfindex(sample);
-  const device = ifindex === undefined ? undefined : devices.find(ifindex, undefined);
-  return filter.matchers().every((matcher) => matcher.matches(sample, device, devices));
+  const device = ifindex === undefined ? undefined : DEVICES.find(ifindex, undefined);
+  return matchers.every((matcher) => matcher.matches(sample, device, DEVICES));
 }
 
 const skip = LITTLE ? false : "the messages are of a little-endian machine";
@@ -98,13 +83,10 @@ function differences(
   devices: KnownDevices | "unknown",
   exact: boolean,
 ): string[] {
-  const filter = new SocketFilter([expression]);
   const plan = planOf(expression, devices);
-  const [matcher] = filter.matchers();
+  const matchers = new SocketFilter([expression]).matchers();
   const wrong = messages.findIndex((bytes) => {
-    const sample = decodeSample(messageOf(bytes))!;
-    const ifindex = sampledIfindex(sample);
-    const wanted = matcher!.matches(sample, ifindex === undefined ? undefined : DEVICES.find(ifindex, undefined), DEVICES);
+    const wanted = matches(matchers, bytes);
     const passed = passes(plan, bytes);
     return exact ? passed !== wanted : wanted && !passed;
   });
@@ -237,12 +219,12 @@ test("what samples have beside their packets is decided by their attributes", { 
     "less 1 or group 70000",
   ];
   for (const expression of exact) {
-    const filter = new SocketFilter([expression]);
+    const matchers = new SocketFilter([expression]).matchers();
     const plan = planOf(expression);
     assertEquals([plan.inKernel.join(" and "), plan.here], [expression, []]);
     // Of a device that a process in user space names, with 32 bits, it is not known which it is.
     const judged = messages.filter((_, i) => i !== WIDE || !/in |out |device /.test(expression));
-    assertEquals(judged.map((message) => passes(plan, message)), judged.map((message) => matches(filter, message)), expression);
+    assertEquals(judged.map((message) => passes(plan, message)), judged.map((message) => matches(matchers, message)), expression);
   }
 });
 
