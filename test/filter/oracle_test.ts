@@ -1,11 +1,10 @@
 /** Which packets an expression matches: the same as tcpdump says. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { existsSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { packetFilter } from "../../src/filter/stage.ts";
 import { pcapFile } from "../support/capture_files.ts";
+import { inDirectory } from "../support/directory.ts";
 import { programs } from "../support/programs.ts";
 import { EXPRESSIONS as ALL } from "./expressions.ts";
 import { picked } from "./libpcap.ts";
@@ -31,15 +30,14 @@ const AT_ONCE = 3;
  */
 const NEEDS_OPTIMIZER = /net .*:|net 0\.0|\[0 - 1\]/;
 
-async function compareAll(
+function compareAll(
   packets: readonly CutPacket[],
   linkType: number,
   optimized: boolean,
   expressions: readonly string[],
 ): Promise<void> {
-  const directory = mkdtempSync(join(tmpdir(), "psample-"));
-  try {
-    const path = join(directory, "packets.pcap");
+  return inDirectory(async (inside) => {
+    const path = inside("packets.pcap");
     writeFileSync(
       path,
       pcapFile(packets.map(({ data, originalBytes }, i) => ({ bytes: data, originalBytes, seconds: i })), { linkType }),
@@ -65,9 +63,7 @@ async function compareAll(
     }));
     assertEquals(differences, []);
     assert(matches > packets.length, "nothing matches");
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
+  })();
 }
 
 test("an expression matches the Ethernet packets that libpcap matches, whole and cut", programs("tcpdump"), async () => {

@@ -1,7 +1,5 @@
 /** Conditions about tunnels: for the packet inside, the same as libpcap says about that packet alone. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join as path } from "node:path";
+import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { compileBpf } from "../../src/filter/classic_bpf.ts";
@@ -9,6 +7,7 @@ import { FilterError } from "../../src/filter/filter_error.ts";
 import { filter, packetFilter } from "../../src/filter/stage.ts";
 import { bytes, join, number } from "../psample/build.ts";
 import { pcapFile } from "../support/capture_files.ts";
+import { inDirectory } from "../support/directory.ts";
 import { programs } from "../support/programs.ts";
 import { picked } from "./libpcap.ts";
 import { type CutPacket, cutPackets } from "./packets.ts";
@@ -87,13 +86,14 @@ function insides(first: CutPacket["first"]): Uint8Array[] {
     .map(({ data }) => data);
 }
 
-test("of the packet inside a tunnel matches what libpcap says of it alone", programs("tcpdump"), async () => {
-  const directory = mkdtempSync(path(tmpdir(), "psample-"));
-  try {
+test(
+  "of the packet inside a tunnel matches what libpcap says of it alone",
+  programs("tcpdump"),
+  inDirectory(async (path) => {
     for (const [first, linkType, around] of [["ethernet", 1, AROUND_FRAMES], ["raw-ip", 101, AROUND_IPV4]] as const) {
       const packets = insides(first).filter((packet) => first === "ethernet" || packet[0]! >> 4 === 4);
       assert(packets.length > 10, `${packets.length} begin with ${first}`);
-      const file = path(directory, `${first}.pcap`);
+      const file = path(`${first}.pcap`);
       writeFileSync(file, pcapFile(packets.map((bytes, i) => ({ bytes, originalBytes: bytes.length, seconds: i })), { linkType }));
       for (const expression of EXPRESSIONS) {
         const theirs = await picked(file, expression, true);
@@ -107,26 +107,23 @@ test("of the packet inside a tunnel matches what libpcap says of it alone", prog
         }
       }
     }
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
-test("the number of a network matches what libpcap says of Geneve", programs("tcpdump"), async () => {
-  const [inside] = insides("ethernet");
-  const geneve = AROUND_FRAMES["Geneve"]!(inside!);
-  const other = geneve.map((byte, i) => i === 14 + 20 + 8 + 6 ? 0x2b : byte);
-  const packets = [inside!, geneve, other, AROUND_FRAMES["Geneve with options"]!(inside!)];
-  const directory = mkdtempSync(path(tmpdir(), "psample-"));
-  try {
-    const file = path(directory, "geneve.pcap");
+test(
+  "the number of a network matches what libpcap says of Geneve",
+  programs("tcpdump"),
+  inDirectory(async (path) => {
+    const [inside] = insides("ethernet");
+    const geneve = AROUND_FRAMES["Geneve"]!(inside!);
+    const other = geneve.map((byte, i) => i === 14 + 20 + 8 + 6 ? 0x2b : byte);
+    const packets = [inside!, geneve, other, AROUND_FRAMES["Geneve with options"]!(inside!)];
+    const file = path("geneve.pcap");
     writeFileSync(file, pcapFile(packets.map((bytes, i) => ({ bytes, originalBytes: bytes.length, seconds: i })), { linkType: 1 }));
     assertEquals(await picked(file, "geneve 42", true), [1, 3]);
     assertEquals(packets.flatMap((packet, i) => matches("vni 42", packet) ? [i] : []), [1, 3]);
-  } finally {
-    rmSync(directory, { recursive: true });
-  }
-});
+  }),
+);
 
 test("each kind of tunnel is known by its number, and others are not", () => {
   const inside = insides("ethernet")[0]!;
