@@ -120,6 +120,14 @@ test("a message shows a window of a long expression, and obeys no character of i
   assertEquals(line!.indexOf("?"), mark!.indexOf("^"));
 });
 
+test("a time has the nanoseconds that it is written with", () => {
+  const times = { "1.005us": 1005, "8.2ms": 8_200_000, "0.009s": 9_000_000, "1.001001001s": 1_001_001_001, "1.5ns": 1.5, "7ns": 7 };
+  for (const [time, value] of Object.entries(times)) {
+    const tree = parseFilter(`latency ${time}`);
+    assertEquals(tree?.kind === "sample" && tree.test, { about: "latency", relation: "=", value }, time);
+  }
+});
+
 test("an expression without words is no filter", () => {
   assertEquals(parseFilter(""), undefined);
   assertEquals(parseFilter(" \n"), undefined);

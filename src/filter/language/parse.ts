@@ -389,7 +389,8 @@ class Parser {
     const [, digits, unit] = /^(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s)$/.exec(this.#token.text) ?? [];
     if (digits === undefined) throw this.#expected("a time such as 500ns, 20us, 1.5ms or 1s");
     this.#next();
-    return Number(digits) * { ns: 1, us: 1e3, ms: 1e6, s: 1e9 }[unit as "ns" | "us" | "ms" | "s"];
+    // With an exponent the fraction stays exact, which a product would not be: 1.005 times 1000 is less than 1005.
+    return Number(`${digits}e${{ ns: 0, us: 3, ms: 6, s: 9 }[unit as "ns" | "us" | "ms" | "s"]}`);
   }
 
   /** A value after the words that say what it is. */
