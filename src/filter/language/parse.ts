@@ -9,7 +9,7 @@ import { FilterError, type Span } from "../filter_error.ts";
 import { BYTE_NAMES, ETHER_TYPES, IP_PROTOCOL_NUMBERS } from "./names.ts";
 import { type Token, tokens } from "./tokens.ts";
 import type { Arithmetic, ArithmeticSign, ByteProtocol, Direction, Protocol, SampleTest, Tree } from "./tree.ts";
-import { macBytes, numberOf, portOf, shortIpv4 } from "./values.ts";
+import { macBytes, nanosecondsOf, numberOf, portOf, shortIpv4 } from "./values.ts";
 import {
   BYTE_WORDS,
   isKeyword,
@@ -202,7 +202,7 @@ class Parser {
       this.#step();
       this.#next();
       const right = unranked ? this.#deeper(() => this.#arithmetic(0)) : this.#arithmetic(rank + 1);
-      left = { kind: "calculation", sign: text as ArithmeticSign, left, right, at: { start, end: this.#tokens[this.#at - 1]!.end } };
+      left = { kind: "calculation", sign: text as ArithmeticSign, left, right, at: this.#since(start) };
     }
   }
 
@@ -347,7 +347,7 @@ class Parser {
     this.#inside++;
     const { tree } = this.#inBrackets(undefined);
     this.#inside--;
-    return { kind: "inner", term: tree, at: { start: word.start, end: word.end } };
+    return { kind: "inner", term: tree, at: word };
   }
 
   #sampleTest(word: string): SampleTest | undefined {
@@ -386,11 +386,10 @@ class Parser {
 
   /** A span of time, in nanoseconds. */
   #time(): number {
-    const [, digits, unit] = /^(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s)$/.exec(this.#token.text) ?? [];
-    if (digits === undefined) throw this.#expected("a time such as 500ns, 20us, 1.5ms or 1s");
+    const value = nanosecondsOf(this.#token.text);
+    if (value === undefined) throw this.#expected("a time such as 500ns, 20us, 1.5ms or 1s");
     this.#next();
-    // With an exponent the fraction stays exact, which a product would not be: 1.005 times 1000 is less than 1005.
-    return Number(`${digits}e${{ ns: 0, us: 3, ms: 6, s: 9 }[unit as "ns" | "us" | "ms" | "s"]}`);
+    return value;
   }
 
   /** A value after the words that say what it is. */
@@ -477,7 +476,7 @@ class Parser {
       if (type !== "net" && !given.mask.every((byte) => byte === 0xff)) throw this.#refuse(given.at, "only a net has a mask: say net");
       mask = given.mask;
       if (address.some((byte, i) => byte & ~mask[i]!)) {
-        throw this.#refuse({ start: token.start, end: given.at.end }, "the address has bits beyond its mask");
+        throw this.#refuse(this.#since(token.start), "the address has bits beyond its mask");
       }
     }
     return { kind: "net", over, direction, address, mask };
@@ -488,13 +487,14 @@ class Parser {
       // As in libpcap, a slash is allowed only after an address with a dot or a colon.
       if (!/[.:]/.test(text)) throw this.#expected("an address with a dot in front of the slash, such as 10.0/8");
       const { start } = this.#next();
-      const { end } = this.#token;
-      return { mask: prefixMask(this.#number(8 * size, "how many bits the net has:"), size), at: { start, end } };
+      const mask = prefixMask(this.#number(8 * size, "how many bits the net has:"), size);
+      return { mask, at: this.#since(start) };
     }
     if (!this.#isWord("mask") || size !== 4) return undefined;
     const { start } = this.#next();
     const mask = this.#token.kind === "word" ? shortIpv4(this.#token.text, false)?.address : undefined;
     if (!mask) throw this.#expected("a mask such as 255.255.0.0");
-    return { mask, at: { start, end: this.#next().end } };
+    this.#next();
+    return { mask, at: this.#since(start) };
   }
 }

@@ -1,4 +1,4 @@
-/** Numbers, ports and addresses as libpcap reads them. */
+/** Numbers, ports and addresses as libpcap reads them, and times, which only samples have. */
 import { ipv4Bytes } from "../../tc/address.ts";
 import { PORTS } from "./names.ts";
 import type { Token } from "./tokens.ts";
@@ -7,6 +7,14 @@ import type { Token } from "./tokens.ts";
 export function numberOf(text: string): number | undefined {
   if (/^0[0-7]+$/.test(text)) return parseInt(text, 8);
   return /^(0x[0-9a-fA-F]+|0|[1-9]\d*)$/i.test(text) ? Number(text) : undefined;
+}
+
+/** A span of time with its unit, in nanoseconds. */
+export function nanosecondsOf(text: string): number | undefined {
+  const [, digits, unit] = /^(\d{1,9}(?:\.\d{1,9})?)(ns|us|ms|s)$/.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  // With an exponent the fraction stays exact, which a product would not be: 1.005 times 1000 is less than 1005.
+  return Number(`${digits}e${{ ns: 0, us: 3, ms: 6, s: 9 }[unit as "ns" | "us" | "ms" | "s"]}`);
 }
 
 /** A port, by number or name. */
