@@ -1,8 +1,7 @@
 /**
  * Classic BPF that reads the attributes of a netlink message, which the kernel finds for it (`bpf_skb_get_nlattr` in net/core/filter.c).
  */
-import { GENL_HDRLEN } from "../genl/ctrl.ts";
-import { NLMSG_HDRLEN } from "../wire/message.ts";
+import { ATTRIBUTES } from "../psample/layout.ts";
 import { htons, LITTLE } from "../wire/native.ts";
 import { type Label, label } from "./assembler.ts";
 import {
@@ -25,8 +24,6 @@ import {
 import type { Run } from "./known_devices.ts";
 import { TestCode } from "./test_code.ts";
 
-/** Where the first attribute begins, after the headers of netlink and generic netlink. */
-export const ATTRIBUTES: number = NLMSG_HDRLEN + GENL_HDRLEN;
 /** `struct nlattr`. */
 export const NLA_HDRLEN = 4;
 

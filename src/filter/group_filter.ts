@@ -1,8 +1,8 @@
 import { ArgumentError } from "../errors.ts";
-import { GENL_HDRLEN, GENL_ID_CTRL } from "../genl/ctrl.ts";
-import { NLMSG_HDRLEN } from "../wire/message.ts";
-import { htonl, htons } from "../wire/native.ts";
+import { GENL_ID_CTRL } from "../genl/ctrl.ts";
 import { PSAMPLE_ATTR_SAMPLE_GROUP } from "../psample/constants.ts";
+import { ATTRIBUTES } from "../psample/layout.ts";
+import { htonl, htons } from "../wire/native.ts";
 import {
   encodeProgram,
   type Instruction,
@@ -36,7 +36,7 @@ export function encodeGroupFilter(groups: readonly number[], keepBytes: number =
     [JUMP_EQUAL, 0, 1, htons(GENL_ID_CTRL)], // the controller's attribute 3 is its version, not a group
     [RETURN, 0, 0, keepBytes],
     [LDX_IMMEDIATE, 0, 0, PSAMPLE_ATTR_SAMPLE_GROUP],
-    [LD_IMMEDIATE, 0, 0, NLMSG_HDRLEN + GENL_HDRLEN],
+    [LD_IMMEDIATE, 0, 0, ATTRIBUTES],
     [LD_ABSOLUTE[4], 0, 0, SKF_AD_NLATTR], // A = offset of the attribute, 0 if there is none
     [JUMP_EQUAL, 0, 1, 0],
     [RETURN, 0, 0, keepBytes],

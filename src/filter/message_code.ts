@@ -22,10 +22,11 @@ import {
   PSAMPLE_ATTR_USER_COOKIE,
   PSAMPLE_CMD_SAMPLE,
 } from "../psample/constants.ts";
+import { ATTRIBUTES } from "../psample/layout.ts";
 import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { htonl, htons, LITTLE } from "../wire/native.ts";
 import { type Label, label } from "./assembler.ts";
-import { AttributeCode, ATTRIBUTES, FREE_WORDS, header, NLA_HDRLEN } from "./attribute_code.ts";
+import { AttributeCode, FREE_WORDS, header, NLA_HDRLEN } from "./attribute_code.ts";
 import type { Test } from "./condition.ts";
 import {
   ALU,
