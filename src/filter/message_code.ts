@@ -27,7 +27,7 @@ import { NLMSG_HDRLEN } from "../wire/message.ts";
 import { htonl, htons, LITTLE } from "../wire/native.ts";
 import { type Label, label } from "./assembler.ts";
 import { AttributeCode, FREE_WORDS, header, NLA_HDRLEN } from "./attribute_code.ts";
-import type { Test } from "./condition.ts";
+import type { Test, Value } from "./condition.ts";
 import {
   ALU,
   encodeProgram,
@@ -141,11 +141,13 @@ class MessageCode extends AttributeCode {
   compile(): Uint8Array<ArrayBuffer> {
     const { groups, tests } = this.#program;
     this.#isSample(groups);
-    const asText = [JSON.stringify(tests.ethernet), JSON.stringify(tests["raw-ip"])] as const;
-    if (asText.some((text) => text.includes(`"kind":"load"`) || text.includes(`"kind":"header length"`))) this.#findPacket(true);
-    else if (asText.some((text) => text.includes(`"kind":"length"`))) this.#findPacket(false);
-    if (asText.some((text) => text.includes(`"kind":"length"`))) this.#findOriginalSize();
-    if (asText[0] === asText[1]) this.#body(tests.ethernet, this.#reject);
+    const [framed, raw] = [JSON.stringify(tests.ethernet), JSON.stringify(tests["raw-ip"])];
+    const reads = (kind: Value["kind"]): boolean => [framed, raw].some((text) => text.includes(`"kind":"${kind}"`));
+    const readsLength = reads("length");
+    const readsBytes = reads("load") || reads("header length");
+    if (readsBytes || readsLength) this.#findPacket(readsBytes);
+    if (readsLength) this.#findOriginalSize();
+    if (framed === raw) this.#body(tests.ethernet, this.#reject);
     else this.#bothBodies();
     this.code.place(this.accept);
     this.code.add(RETURN, WHOLE);
