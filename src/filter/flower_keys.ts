@@ -5,10 +5,11 @@
 import type { FirstHeader } from "../packet/packet_view.ts";
 import { type MaskedAddress, prefixLength } from "../tc/address.ts";
 import type { FlowerKeys, MaskedNumber } from "../tc/flower.ts";
-import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_QINQ1, ETH_P_RARP } from "../wire/ether_types.ts";
+import { ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../wire/ether_types.ts";
 import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import type { Test } from "./condition.ts";
 import { behindIpv4, type ByteFacts, conjunction, FRAME } from "./conjunction.ts";
+import { VLAN_TYPES } from "./lower.ts";
 
 /** A flower filter. */
 export interface FlowerMatch {
@@ -28,7 +29,6 @@ const OTHER_ARP = "ARP matches only if it is a request or a reply, for Ethernet 
 const HAS_PORTS: ReadonlySet<number> = new Set([IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]);
 /** Headers that flower skips: it never sees them as a protocol. */
 const IPV6_EXTENSIONS: ReadonlySet<number> = new Set([0, 43, IPPROTO_FRAGMENT, 60]);
-const VLAN_TYPES = new Set([ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1]);
 
 /** Offsets of the EtherType of an Ethernet frame, and of what follows a tag. */
 const ETHER_TYPE = 12;
@@ -66,7 +66,9 @@ function vlanChoice(alternatives: readonly Test[]): Test | undefined {
       ? { test, offset: (same.left as { offset: number }).offset, type: same.right.value }
       : undefined;
   });
-  if (types.length !== VLAN_TYPES.size || types.some((one) => !one || one.offset !== types[0]!.offset || !VLAN_TYPES.has(one.type))) {
+  if (
+    types.length !== VLAN_TYPES.length || types.some((one) => !one || one.offset !== types[0]!.offset || !VLAN_TYPES.includes(one.type))
+  ) {
     return undefined;
   }
   return types.find((one) => one!.type === ETH_P_8021Q)?.test;
@@ -112,7 +114,7 @@ class KeyReader {
         networkType = keys.vlanEtherType = this.#type(network + 2);
         network += TAG_SIZE;
         // A second tag has its own keys, which are not made here.
-        if (networkType !== undefined && VLAN_TYPES.has(networkType)) return "has no key here for a tag after a tag";
+        if (networkType !== undefined && VLAN_TYPES.includes(networkType)) return "has no key here for a tag after a tag";
       }
     } else {
       const version = this.#facts.take(FRAME, 0, 0xf0);

@@ -21,6 +21,9 @@ const IPV4_HEADER = { protocol: 9, fragment: 6, source: 12, destination: 16 };
 const IPV6_HEADER = { protocol: 6, source: 8, destination: 24, size: 40 };
 const ARP_HEADER = { source: 14, destination: 24 };
 
+/** EtherTypes of the tags that `vlan` matches. */
+export const VLAN_TYPES: readonly number[] = [ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1];
+
 const FALSE: Test = { kind: "constant", value: false };
 
 /** The protocols above IP: their number, and the IP versions that they run over. */
@@ -272,7 +275,7 @@ class Lowering {
   #vlan(id: number | undefined, at: Span): Test {
     if (this.#labels > 0) throw this.#refuse(at, "there is no VLAN behind MPLS");
     if (!this.#ethernet) return FALSE;
-    const tagged = any(...[ETH_P_8021Q, ETH_P_8021AD, ETH_P_QINQ1].map((type) => this.#etherType(type)));
+    const tagged = any(...VLAN_TYPES.map((type) => this.#etherType(type)));
     const numbered = id === undefined ? [] : [masked(2, this.#payload, id, 0xfff)!];
     this.#type += 4;
     this.#payload += 4;
