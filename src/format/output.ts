@@ -48,7 +48,7 @@ export class Word {
   }
 }
 
-/** Each byte in decimal with a dot behind it, and how many characters that is: for IPv4 addresses. */
+/** Each byte in decimal with a dot after it, and how many characters that is: for IPv4 addresses. */
 const OCTETS = Int32Array.from({ length: 256 }, (_, i) => new Word(`${i}.`).quads[0]!);
 const OCTET_LENGTHS = Uint8Array.from({ length: 256 }, (_, i) => `${i}.`.length);
 
