@@ -23,14 +23,14 @@ import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, Progress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
-import { inSession, NOTHING, STATUS } from "../session.ts";
+import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allOf } from "../top/all_of.ts";
 import { countingAt, isWord, knowsDevice } from "../top/count_at.ts";
 import { UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
-import { checkResolving, systemHostNames } from "../top/host_names.ts";
+import { checkResolving, type HostNames, systemHostNames } from "../top/host_names.ts";
 import { Live } from "../top/live.ts";
 import { plainReport } from "../top/plain.ts";
 import type { Report, ReportContext } from "../top/report.ts";
@@ -268,12 +268,20 @@ async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Prom
   let isTold = !csv || quiet;
   return (report) => {
     // CSV has no column for it.
-    if (!isTold && report.twice?.length) io.err(`psample: ${twiceText(report.twice)}\n`);
-    isTold ||= report.twice !== undefined && report.twice.length > 0;
+    if (!isTold && report.twice?.length) {
+      io.err(`psample: ${twiceText(report.twice)}\n`);
+      isTold = true;
+    }
     const header = isFirst ? csvHeader(report) : "";
     isFirst = false;
     return header + report.snapshot.flows.slice(0, rows).map((flow) => line(flow, report)).join("");
   };
+}
+
+/** Host names, if looking them up is allowed. */
+async function resolving(session: Session): Promise<HostNames> {
+  await session.unlessOver(checkResolving());
+  return systemHostNames();
 }
 
 /** Reports on a recording. */
@@ -294,8 +302,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     const opened: RecordingFile[] = [];
     let progress: Progress | undefined;
     const labels = await labelsOf(options, io, session);
-    if (options.resolve) await session.unlessOver(checkResolving());
-    const hosts = options.resolve ? systemHostNames() : undefined;
+    const hosts = options.resolve ? await resolving(session) : undefined;
     try {
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
@@ -342,8 +349,7 @@ async function listenTo(
   const asides = new Asides(io);
   return await inSession(asides.io, options, async (session) => {
     const labels = await labelsOf(options, io, session);
-    if (options.resolve) await session.unlessOver(checkResolving());
-    const hosts = options.resolve ? systemHostNames() : undefined;
+    const hosts = options.resolve ? await resolving(session) : undefined;
     const devices = new LiveLinks(await open({ netns }));
     const sampled = plans && new Sampled(session);
     const speeds = new Speeds();
