@@ -1,6 +1,5 @@
 /** Messages while a recording is being read, and after that. */
 import type { ListenStats, RecordingSource } from "../mod.ts";
-import type { Io } from "./io.ts";
 import { plural } from "./summary.ts";
 
 /** The losses that a recording shows, of some groups or of all. */
@@ -31,27 +30,8 @@ export function accountOf(
   return parts.join("; ");
 }
 
-const PROGRESS_MS = 500;
-
-/** Shows at a terminal how much of a file has been read. */
-export class Progress {
-  readonly #io: Io;
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
-  #isVisible = false;
-
-  constructor(io: Io, source: Pick<RecordingSource, "size" | "bytesRead">) {
-    this.#io = io;
-    const { size } = source;
-    if (!size || !io.errIsTerminal) return;
-    this.#timer = setInterval(() => {
-      this.#isVisible = true;
-      io.err(`\rpsample: ${Math.floor(100 * source.bytesRead / size)} % read`);
-    }, PROGRESS_MS);
-  }
-
-  /** Takes it off the screen. */
-  end(): void {
-    clearInterval(this.#timer);
-    if (this.#isVisible) this.#io.err("\r\x1b[K");
-  }
+/** How much has been read, for a terminal; `undefined` if the size is not known. */
+export function readingProgress(source: Pick<RecordingSource, "size" | "bytesRead">): (() => string) | undefined {
+  const { size } = source;
+  return size ? () => `psample: ${Math.floor(100 * source.bytesRead / size)} % read` : undefined;
 }

@@ -59,6 +59,8 @@ export interface PumpPlan {
   readonly reopen?: (() => void) | undefined;
   /** Size of the recording in bytes, if its progress is to be shown at a terminal. */
   readonly recordedBytes?: (() => number) | undefined;
+  /** The progress, to be shown at a terminal. Defaults to that of the recording. */
+  readonly progress?: (() => string) | undefined;
   /** The tally that the progress line takes the traffic from; one of the stages. */
   readonly tally?: Tally | undefined;
   /** The message for a user at a terminal who has seen nothing for this many seconds from the start. */
@@ -278,10 +280,11 @@ export class Session {
     }
   }
 
-  /** Shows at a terminal how the recording grows, or why nothing comes. */
-  #forTerminal(source: Source, { sinks, silence, recordedBytes, tally }: PumpPlan): { end(): void } {
+  /** Shows at a terminal the progress, or why nothing comes. */
+  #forTerminal(source: Source, { sinks, silence, recordedBytes, progress, tally }: PumpPlan): { end(): void } {
     if (!this.#io.errIsTerminal || this.#options.quiet) return { end: () => {} };
-    if (recordedBytes) this.#line.start(progressOf(source, recordedBytes, tally));
+    const text = progress ?? (recordedBytes && progressOf(source, recordedBytes, tally));
+    if (text) this.#line.start(text);
     const timer = silence && setTimeout(async () => {
       if (sinks.some(({ written }) => written > 0)) return;
       const text = await silence(SILENCE_S, source.stats());

@@ -10,7 +10,7 @@ import type { Io } from "../io.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { accountOf, lossesOf, Progress } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
 import { filterHint, filterStart, isFile } from "../words.ts";
 
@@ -65,14 +65,14 @@ export const read: Command = command({
     return await inSession(io, options, async (session) => {
       const source = new RecordingFile(await open(path, io), { familyId });
       const groups = group && new GroupStage(group);
-      const progress = new Progress(io, source);
       try {
         const outputs = await plan.open(session, [path]);
         try {
           await session.pump(source, {
             ...outputs.start(),
-            // Progress of reading is shown instead.
+            // Instead of how the recording grows.
             recordedBytes: undefined,
+            progress: readingProgress(source),
             stages: groups ? [groups, ...plan.stages] : plan.stages,
             count,
             account: (stats, written) => {
@@ -89,7 +89,6 @@ export const read: Command = command({
         if (error instanceof UnknownFamilyError) error.message += ": give psample's with --family-id N";
         throw error;
       } finally {
-        progress.end();
         await source.close();
       }
     });

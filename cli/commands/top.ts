@@ -20,7 +20,7 @@ import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
-import { accountOf, lossesOf, Progress } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
@@ -300,7 +300,6 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
   const paths = words.map((word) => streamName(word, 0));
   return await inSession(io, options, async (session) => {
     const opened: RecordingFile[] = [];
-    let progress: Progress | undefined;
     const labels = await labelsOf(options, io, session);
     const hosts = options.resolve ? await resolving(session) : undefined;
     try {
@@ -313,7 +312,6 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         oneIn: options.rate,
         only: allOf([...options.filter ?? [], ...stages]),
       });
-      progress = new Progress(io, source);
       const sink = new Reports(estimator, await openStdout(io, paths), await writerOf(options, io), {
         intervalMs: undefined,
         source,
@@ -326,12 +324,11 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         labels,
       });
       const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
-      await session.pump(source, { sinks: [sink], account, summary: () => true });
+      await session.pump(source, { sinks: [sink], account, summary: () => true, progress: readingProgress(source) });
     } catch (error) {
       if (error instanceof UnknownFamilyError) error.message += ": psample read --family-id N -w NEW.pcapng FILE records it again with it";
       throw error;
     } finally {
-      progress?.end();
       hosts?.close();
       for (const file of opened) await file.close();
     }

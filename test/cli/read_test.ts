@@ -6,6 +6,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { PcapngWriter } from "../../src/format/pcapng/writer.ts";
 import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
+import { IterableInput } from "../../src/receive/recording_input.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { message, number } from "../psample/build.ts";
 import { netlinkRecord, pcapFile } from "../support/capture_files.ts";
@@ -58,6 +59,35 @@ test("names of two hosts that have the same interface index stay apart, also whe
         "storage-B",
       ]);
     }
+  }
+});
+
+/** The bytes, the second half of them only when it is time. */
+async function* inHalves(bytes: Uint8Array, time: Promise<void>): AsyncGenerator<Uint8Array> {
+  yield bytes.slice(0, bytes.length / 2);
+  await time;
+  yield bytes.slice(bytes.length / 2);
+}
+
+test("how much has been read is a line at a terminal, which makes room for others, and quiet does without it", async () => {
+  const bytes = new Uint8Array(readFileSync(`${ODD}be.pcap`));
+  for (const words of [["read", "--json"], ["top", "--json"]]) {
+    let finish = (): void => {};
+    const finished = new Promise<void>((resolve) => finish = resolve);
+    const [quiet, loud] = [["-q"], []].map((given) => {
+      const io = fakeIo({ errIsTerminal: true });
+      io.openRecording = () => Promise.resolve(new IterableInput(inHalves(bytes, finished), bytes.length));
+      return { io, status: main([...words, ...given, "a.pcap"], io) };
+    });
+    let isOver = false;
+    void loud!.status.finally(() => isOver = true);
+    while (!isOver && !loud!.io.errors().includes("read")) await new Promise((resolve) => setTimeout(resolve, 10));
+    loud!.io.signal("SIGUSR1");
+    finish();
+    assertEquals([await quiet!.status, await loud!.status], [0, 0]);
+    const shown = loud!.io.errors().replaceAll("\r\x1b[K", "<erase>").replaceAll(/(<erase>psample: \d+ % read)+/g, "<progress>");
+    assertMatch(shown, /^<progress><erase>psample: read .*\n(<progress><erase>)?psample: read .*\n$/);
+    assertEquals(quiet!.io.errors(), "");
   }
 });
 
