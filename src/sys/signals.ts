@@ -20,8 +20,9 @@ const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR",
  *
  * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its
  * iteration, and so the program ends. A second signal ends it at once. A signal that the process ignores, such
- * as SIGHUP under nohup(1), stays ignored; only Deno takes SIGHUP over by itself when its start takes seconds, and then it ends the program
- * in good order. `process.exit()` always leaves filters behind: abort a signal of your own instead, or let the program end on its own.
+ * as SIGHUP under nohup(1), stays ignored, with one exception: if Deno takes seconds to start, it handles SIGHUP itself by then, and the
+ * signal ends the program in good order. `process.exit()` always leaves filters behind: abort a signal of your own instead, or let the
+ * program end on its own.
  * SIGKILL and the real-time signals leave them behind too, and on Bun SIGSTKFLT, which no program can handle there:
  * {@linkcode cleanUpSampling} removes what they leave.
  *
