@@ -9,10 +9,9 @@ import type { Family } from "../genl/ctrl.ts";
 import type { Link } from "../link/link.ts";
 import type { Group } from "../psample/group.ts";
 import { PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
-import { listFamilies } from "../socket/family.ts";
+import { listFamilies, withGenericNetlink } from "../socket/family.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { netnsOf, type NetnsOptions, open, openWith } from "../socket/open.ts";
-import { Requests } from "../socket/requests.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { printable, shellWord } from "../wire/text.ts";
 import { type Finding, findingIn } from "./finding.ts";
@@ -216,10 +215,5 @@ async function hears(sys: Sys, family: Family, group: number, milliseconds: numb
 
 /** Whether the kernel has a generic netlink family. Asking for it by name would load its module. */
 async function hasFamily(sys: Sys, name: string): Promise<boolean> {
-  const requests = new Requests(sys, NETLINK_GENERIC);
-  try {
-    return (await listFamilies(requests)).some((family) => family.name === name);
-  } finally {
-    requests.close();
-  }
+  return (await withGenericNetlink(sys, listFamilies)).some((family) => family.name === name);
 }

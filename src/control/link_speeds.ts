@@ -1,8 +1,7 @@
 import { DecodeError, SystemError } from "../errors.ts";
 import { decodeLinkSpeed, encodeLinkModesDump, ETHTOOL_GENL_NAME } from "../link/link_speed.ts";
-import { findFamily } from "../socket/family.ts";
-import { Requests } from "../socket/requests.ts";
-import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { findFamily, withGenericNetlink } from "../socket/family.ts";
+import type { Sys } from "../sys/sys.ts";
 
 /**
  * The speeds of the links in bit/s, by device name. Missing if the link does not know it, the kernel does not report it, or the network
@@ -11,17 +10,14 @@ import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 export async function linkSpeeds(sys: Sys): Promise<ReadonlyMap<string, number>> {
   const speeds = new Map<string, number>();
   try {
-    const requests = new Requests(sys, NETLINK_GENERIC);
-    try {
+    await withGenericNetlink(sys, async (requests) => {
       const family = await findFamily(requests, ETHTOOL_GENL_NAME);
-      if (!family) return speeds;
+      if (!family) return;
       for (const reply of await requests.request(encodeLinkModesDump(family.id), "ask for the speeds of links")) {
         const link = reply.type === family.id ? decodeLinkSpeed(reply) : undefined;
         if (link) speeds.set(link.name, link.bitsPerSecond);
       }
-    } finally {
-      requests.close();
-    }
+    });
   } catch (error) {
     if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
   }

@@ -1,9 +1,9 @@
-import { encodeLinkDump, LinkTable } from "../link/link.ts";
+import type { LinkTable } from "../link/link.ts";
 import { type LinkType, linkTypeOfSample } from "../link/link_type.ts";
 import { type NetnsOptions, open } from "../socket/open.ts";
-import { Requests } from "../socket/requests.ts";
 import type { Sample } from "../psample/sample.ts";
-import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
+import type { Sys } from "../sys/sys.ts";
+import { withTrafficControl } from "./traffic_control.ts";
 
 /**
  * What {@linkcode listLinks} asks for.
@@ -26,12 +26,7 @@ export async function listLinks(options: ListLinksOptions = {}): Promise<LinkTab
 
 /** {@linkcode listLinks} on a given seam. */
 export async function listLinksWith(sys: Sys, { counters = false }: ListLinksOptions = {}): Promise<LinkTable> {
-  const requests = new Requests(sys, NETLINK_ROUTE);
-  try {
-    return LinkTable.of(await requests.request(encodeLinkDump(counters), "list network devices"));
-  } finally {
-    requests.close();
-  }
+  return await withTrafficControl(sys, (tc) => tc.links(counters));
 }
 
 /**

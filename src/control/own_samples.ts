@@ -1,10 +1,9 @@
 /** Distinguishes the samples of one's own sampling from those of others in the same group. */
 import { ArgumentError } from "../errors.ts";
 import { PSAMPLE_ATTR_USER_COOKIE, PSAMPLE_GENL_NAME } from "../psample/constants.ts";
-import { findFamily } from "../socket/family.ts";
+import { findFamily, withGenericNetlink } from "../socket/family.ts";
 import { open } from "../socket/open.ts";
-import { Requests } from "../socket/requests.ts";
-import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import type { Sys } from "../sys/sys.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
 import { toHex } from "../wire/text.ts";
 import { sameHook } from "./passed.ts";
@@ -61,13 +60,8 @@ export async function ownSamplesWith(sys: Sys, installed: readonly FilterSamplin
 }
 
 async function sendsCookies(sys: Sys): Promise<boolean> {
-  const requests = new Requests(sys, NETLINK_GENERIC);
-  try {
-    const family = await findFamily(requests, PSAMPLE_GENL_NAME);
-    return (family?.maxAttribute ?? 0) >= PSAMPLE_ATTR_USER_COOKIE;
-  } finally {
-    requests.close();
-  }
+  const family = await withGenericNetlink(sys, (requests) => findFamily(requests, PSAMPLE_GENL_NAME));
+  return (family?.maxAttribute ?? 0) >= PSAMPLE_ATTR_USER_COOKIE;
 }
 
 /**

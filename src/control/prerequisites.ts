@@ -8,11 +8,10 @@ import {
   PSAMPLE_NL_MCGRP_CONFIG_NAME,
   PSAMPLE_NL_MCGRP_SAMPLE_NAME,
 } from "../psample/constants.ts";
-import { findFamily } from "../socket/family.ts";
+import { findFamily, withGenericNetlink } from "../socket/family.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { netnsOf } from "../socket/open.ts";
 import { RECEIVE_BUFFER_BYTES } from "../socket/receiver.ts";
-import { Requests } from "../socket/requests.ts";
 import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import { memory } from "../wire/native.ts";
 import { printable } from "../wire/text.ts";
@@ -32,7 +31,7 @@ export async function checkPrerequisites(sys: Sys): Promise<Prerequisites> {
   ];
   let family: Family | undefined;
   try {
-    family = await psampleFamily(sys);
+    family = await withGenericNetlink(sys, (requests) => findFamily(requests, PSAMPLE_GENL_NAME));
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     return { findings: [...findings, failure("bad", "socket", error)], family };
@@ -50,15 +49,6 @@ export async function checkPrerequisites(sys: Sys): Promise<Prerequisites> {
     otherNamespaces(sys),
   );
   return { findings, family };
-}
-
-async function psampleFamily(sys: Sys): Promise<Family | undefined> {
-  const requests = new Requests(sys, NETLINK_GENERIC);
-  try {
-    return await findFamily(requests, PSAMPLE_GENL_NAME);
-  } finally {
-    requests.close();
-  }
 }
 
 /** Turns an error into a finding, with its cure separate. */

@@ -2,16 +2,15 @@
 import { NetlinkError } from "../errors.ts";
 import type { Link, LinkTable } from "../link/link.ts";
 import { PSAMPLE_GENL_NAME } from "../psample/constants.ts";
-import { findFamily } from "../socket/family.ts";
+import { findFamily, withGenericNetlink } from "../socket/family.ts";
 import { type NetnsOptions, open } from "../socket/open.ts";
-import { Requests } from "../socket/requests.ts";
-import { NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import type { Sys } from "../sys/sys.ts";
 import type { Filter } from "../tc/filter.ts";
 import type { Qdisc } from "../tc/qdisc.ts";
 import { TC_H_CLSACT, TCM_IFINDEX_MAGIC_BLOCK } from "../tc/tcmsg.ts";
 import { findingIn } from "./finding.ts";
 import { type Flow, flowOf, type Reading } from "./flow.ts";
-import { listGroupsWith } from "./groups.ts";
+import { groupsOf } from "./groups.ts";
 import { generatesUnheard, listListeners } from "./listeners.ts";
 import { type Hook, type Place, type Reach, reach } from "./reached.ts";
 import { listSamplingWith, unusedSamplings } from "./sampling/list.ts";
@@ -117,24 +116,22 @@ function passedDevice(before: Link | undefined, now: Link | undefined, direction
   return passed < 0n ? undefined : passed;
 }
 
+const NO_GROUPS: Omit<Reading, "samplings"> = { groups: undefined, listeners: undefined, generatesUnheard: false };
+
 /** The part from generic netlink; a sandbox may block it and allow tc's. */
 async function readGroups(sys: Sys): Promise<Omit<Reading, "samplings">> {
   try {
-    const requests = new Requests(sys, NETLINK_GENERIC);
-    try {
+    return await withGenericNetlink(sys, async (requests) => {
       const family = await findFamily(requests, PSAMPLE_GENL_NAME);
-      if (family) {
-        const groups = new Map((await listGroupsWith(sys)).map((group) => [group.group, group]));
-        const listeners = (await listListeners(sys, family))?.length;
-        return { groups, listeners, generatesUnheard: generatesUnheard(family) ?? false };
-      }
-    } finally {
-      requests.close();
-    }
+      if (!family) return NO_GROUPS;
+      const groups = new Map((await groupsOf(requests, family)).map((group) => [group.group, group]));
+      const listeners = (await listListeners(sys, family))?.length;
+      return { groups, listeners, generatesUnheard: generatesUnheard(family) ?? false };
+    });
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
+    return NO_GROUPS;
   }
-  return { groups: undefined, listeners: undefined, generatesUnheard: false };
 }
 
 /** A sample action, the hooks that it is, and whether packets reach one of them. */

@@ -8,8 +8,8 @@ import {
   GENL_ID_CTRL,
   genlCommand,
 } from "../genl/ctrl.ts";
-import type { Requests } from "./requests.ts";
-import { ENOENT } from "../sys/sys.ts";
+import { Requests } from "./requests.ts";
+import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /** What to do if the psample family is missing. */
 export const NO_FAMILY_HINT = "Load the kernel module: modprobe psample (adding a tc sample action loads it too)";
@@ -25,6 +25,16 @@ export async function findFamily(requests: Requests, name: string): Promise<Fami
     if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error;
   }
   return undefined;
+}
+
+/** Runs `work` with a socket for requests about generic netlink, and closes it. */
+export async function withGenericNetlink<Result>(sys: Sys, work: (requests: Requests) => Promise<Result>): Promise<Result> {
+  const requests = new Requests(sys, NETLINK_GENERIC);
+  try {
+    return await work(requests);
+  } finally {
+    requests.close();
+  }
 }
 
 /** All generic netlink families that this kernel has now. */
