@@ -9,16 +9,15 @@ import { closeSync, openSync, readFileSync, readlinkSync, writeFileSync } from "
 import process from "node:process";
 import { encodeMessage, NLM_F_REQUEST } from "../../src/wire/message.ts";
 import { Requests } from "../../src/socket/requests.ts";
-import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
+import { CLONE_NEWNET, NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { loadSys } from "../../src/sys/load.ts";
 
 interface Libc {
   unshare(flags: number): number;
-  setns(fd: number, kind: number): number;
   ioctl(fd: number, request: bigint, argument: Uint8Array): number;
 }
 
-/** The three calls that the package itself has no use for. */
+/** The two calls that the package itself has no use for. */
 export const libc: Libc = await load();
 
 async function load(): Promise<Libc> {
@@ -26,25 +25,23 @@ async function load(): Promise<Libc> {
     const { dlopen } = await import("bun:ffi");
     return dlopen("libc.so.6", {
       unshare: { args: ["i32"], returns: "i32" },
-      setns: { args: ["i32", "i32"], returns: "i32" },
       ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
     }).symbols as unknown as Libc;
   }
   return Deno.dlopen("libc.so.6", {
     unshare: { parameters: ["i32"], result: "i32" },
-    setns: { parameters: ["i32", "i32"], result: "i32" },
     ioctl: { parameters: ["i32", "u64", "buffer"], result: "i32" },
   }).symbols as unknown as Libc;
 }
 
-const CLONE_NEWNET = 0x40000000;
+const sys = await loadSys();
 
 function current(): number {
   return openSync("/proc/thread-self/ns/net", "r");
 }
 
 function enter(fd: number): void {
-  if (libc.setns(fd, CLONE_NEWNET) !== 0) throw new Error("setns failed: it takes CAP_SYS_ADMIN");
+  if (sys.setns(fd, CLONE_NEWNET) !== 0) throw new Error("setns failed: it takes CAP_SYS_ADMIN");
 }
 
 function enterFresh(): void {
@@ -127,7 +124,7 @@ export class Neighbour implements Disposable {
     const RTM_NEWNSID = 88;
     const NETNSA_NSID = 1;
     const NETNSA_FD = 3;
-    const requests = new Requests(await loadSys(), NETLINK_ROUTE);
+    const requests = new Requests(sys, NETLINK_ROUTE);
     // struct rtgenmsg: one byte of address family, and its padding.
     const message = encodeMessage({ type: RTM_NEWNSID, flags: NLM_F_REQUEST }, new Uint8Array(4), (attr) => {
       attr.u32(NETNSA_NSID, nsid).u32(NETNSA_FD, this.#fd);

@@ -27,7 +27,7 @@ import { attachTcx, TCX_NEXT } from "./bpf.ts";
 import { frameOut, inOrder } from "./frames.ts";
 import { deviceNames, Named, threadNamespace } from "./namespace.ts";
 import { linuxAtLeast } from "./needs.ts";
-import { COMMANDS, ending, openDirectory, Program } from "./runtime.ts";
+import { COMMANDS, ending, genericSocket, openDirectory, Program } from "./runtime.ts";
 import { bareWire, Ear, IFINDEX, ip, run, sample, sampledInOrder, scene, send, soon, tc, until, wire } from "./scene.ts";
 
 const PACKETS = inOrder(5, frameOut);
@@ -54,12 +54,8 @@ async function hear(options: Parameters<typeof listen>[0]): Promise<Ear> {
 
 /** Whether a process listens to samples over there. */
 function listens(there: Named, pid: number): boolean {
-  const table = there.inside(() => readFileSync("/proc/thread-self/net/netlink", "utf8"));
-  // sk, protocol (16 is generic netlink), port id, groups. The kernel gives the first socket of a process its process id.
-  const row = table.split("\n").map((line) => line.trim().split(/\s+/)).find(([, protocol, port]) =>
-    protocol === "16" && Number(port) === pid
-  );
-  return row !== undefined && parseInt(row[3]!, 16) > 0x8000;
+  // The family's groups come after the controller's, which is the 16th.
+  return (there.inside(() => genericSocket(pid, "thread-self"))?.groups ?? 0n) > 0x8000n;
 }
 
 async function started(there: Named, words: readonly string[]): Promise<Program> {

@@ -135,16 +135,23 @@ function isMember(pid: number, group: number): boolean {
   return (groups >> BigInt(group - 1) & 1n) === 1n;
 }
 
-/** What the kernel shows of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops. */
-export function genericSocket(pid: number): { groups: bigint; queued: number; drops: number } | undefined {
+/**
+ * What the kernel shows of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops.
+ *
+ * @param seenBy Whose network namespace is looked at, by the name in /proc; defaults to that of the process.
+ */
+export function genericSocket(
+  pid: number,
+  seenBy: number | "thread-self" = pid,
+): { groups: bigint; queued: number; drops: number } | undefined {
   let table: string;
   try {
-    table = readFileSync(`/proc/${pid}/net/netlink`, "utf8");
+    table = readFileSync(`/proc/${seenBy}/net/netlink`, "utf8");
   } catch {
     // The process is gone.
     return undefined;
   }
-  // In its own network namespace: sk, protocol, port id, groups in hexadecimal, Rmem, Wmem, Dump, Locks, Drops, inode.
+  // sk, protocol, port id, groups in hexadecimal, Rmem, Wmem, Dump, Locks, Drops, inode.
   const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
   // The kernel gives the first socket of a process its process id.
   const row = rows.find(([, protocol, port]) => Number(protocol) === NETLINK_GENERIC && Number(port) === pid);
