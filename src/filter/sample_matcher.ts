@@ -3,6 +3,7 @@ import type { Device, Devices } from "../link/device.ts";
 import { linkTypeOf } from "../link/link_type.ts";
 import type { FirstHeader } from "../packet/packet_view.ts";
 import type { SampleFields } from "../psample/sample.ts";
+import { sameBytes } from "../wire/bytes.ts";
 import { compare, type Test } from "./condition.ts";
 import type { SampleTest, Tree } from "./language/tree.ts";
 import { lower } from "./lower.ts";
@@ -61,7 +62,7 @@ export class SampleMatcher {
       case "cookie":
         return () => {
           const { cookie } = this.#sample;
-          return cookie !== undefined && cookie.length === test.bytes.length && cookie.every((byte, i) => byte === test.bytes[i]);
+          return cookie !== undefined && sameBytes(cookie, test.bytes);
         };
       default: {
         const { about, relation, value } = test;

@@ -10,6 +10,7 @@ import type { SampleFields } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
+import { sameBytes } from "../wire/bytes.ts";
 import type { LiveLinks } from "./live_links.ts";
 
 /** How often a program that knows devices is updated while somebody waits for samples. */
@@ -119,7 +120,7 @@ export class KernelFilter implements Stage {
   #attach(program: Uint8Array<ArrayBuffer> | undefined): boolean {
     if (program === undefined && this.#attached === undefined) return true;
     const wanted = program ?? passAll();
-    if (this.#attached?.length === wanted.length && this.#attached.every((byte, i) => byte === wanted[i])) return true;
+    if (this.#attached && sameBytes(this.#attached, wanted)) return true;
     try {
       this.#receiver.filter(wanted);
       this.#attached = wanted;

@@ -1,4 +1,5 @@
 /** IP addresses and prefixes as bytes. */
+import { sameBytes } from "../wire/bytes.ts";
 import { memory } from "../wire/native.ts";
 
 /** An address of 4, 6 or 16 bytes, and which bits of it are meant. */
@@ -20,8 +21,7 @@ export function prefixMask(bits: number, size: number): Uint8Array<ArrayBuffer> 
 export function prefixLength(mask: Uint8Array): number | undefined {
   let bits = 0;
   while (bits < 8 * mask.length && (mask[bits >> 3]! >> (7 - (bits & 7))) & 1) bits++;
-  const exact = prefixMask(bits, mask.length);
-  return bits > 0 && mask.every((byte, i) => byte === exact[i]) ? bits : undefined;
+  return bits > 0 && sameBytes(mask, prefixMask(bits, mask.length)) ? bits : undefined;
 }
 
 /** The bytes of an IPv4 address in dotted decimal, all four parts; `undefined` for any other text. */

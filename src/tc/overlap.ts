@@ -1,5 +1,6 @@
 /** Which packets two filters have in common, as far as their conditions show. */
 import { AttrReader } from "../wire/attr_reader.ts";
+import { sameBytes } from "../wire/bytes.ts";
 import { LITTLE } from "../wire/native.ts";
 import { ETH_P_ALL } from "../wire/ether_types.ts";
 import { readBpf } from "./bpf.ts";
@@ -52,12 +53,8 @@ function bpfOverlap(options: Uint8Array, mine: Filter): Overlap {
   if (!results || results.size === 0) return "some";
   if (!results.has(0)) return "all";
   const ours = mine.kind === "bpf" && mine.classifier?.kind === "other" ? readBpf(mine.classifier.bytes) : undefined;
-  if (!ours?.directAction && ours?.program && isSame(ours.program, program!)) return "all";
+  if (!ours?.directAction && ours?.program && sameBytes(ours.program, program!)) return "all";
   return results.size === 1 ? "none" : "some";
-}
-
-function isSame(one: Uint8Array, other: Uint8Array): boolean {
-  return one.length === other.length && one.every((byte, i) => byte === other[i]);
 }
 
 /** A basic filter without conditions has an empty tree of them: `struct tcf_ematch_tree_hdr`, u16 count, u16 program. */
