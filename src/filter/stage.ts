@@ -1,7 +1,7 @@
 import type { FirstHeader } from "../packet/packet_view.ts";
-import type { Batch } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import { parseFilter } from "./language/parse.ts";
+import { MatchingStage } from "./matching_stage.ts";
 import { Packet } from "./packet.ts";
 import { predicate } from "./predicate.ts";
 import { refuseSampleTests } from "./refusals.ts";
@@ -29,7 +29,7 @@ import { forBoth, SampleMatcher } from "./sample_matcher.ts";
  */
 export function filter(expression: string): Stage {
   const tree = parseFilter(expression);
-  return tree ? new FilterStage(new SampleMatcher(expression, tree)) : { select: selectAll };
+  return new MatchingStage(tree ? [new SampleMatcher(expression, tree)] : []);
 }
 
 /**
@@ -48,23 +48,4 @@ export function packetFilter(expression: string): (packet: Uint8Array, first: Fi
     packet.point(bytes, first, originalBytes);
     return tests[first]() && !packet.failed;
   };
-}
-
-function selectAll(batch: Batch, pick: (i: number) => void): void {
-  for (let i = 0; i < batch.count; i++) pick(i);
-}
-
-class FilterStage implements Stage {
-  readonly #matcher: SampleMatcher;
-
-  constructor(matcher: SampleMatcher) {
-    this.#matcher = matcher;
-  }
-
-  select(batch: Batch, pick: (i: number) => void): void {
-    for (let i = 0; i < batch.count; i++) {
-      const entry = batch.entries[i]!;
-      if (entry.type !== "sample" || this.#matcher.matches(entry, batch.device(i), batch.devicesOf(i))) pick(i);
-    }
-  }
 }

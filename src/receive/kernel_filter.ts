@@ -3,9 +3,9 @@ import { NetlinkError } from "../errors.ts";
 import { encodeGroupFilter } from "../filter/group_filter.ts";
 import { KnownDevices } from "../filter/known_devices.ts";
 import { passAll } from "../filter/message_code.ts";
-import type { SampleMatcher } from "../filter/sample_matcher.ts";
+import { MatchingStage } from "../filter/matching_stage.ts";
 import type { FilterPlan, SocketFilter } from "../filter/socket_filter.ts";
-import type { Device, Devices } from "../link/device.ts";
+import type { Devices } from "../link/device.ts";
 import type { SampleFields } from "../psample/sample.ts";
 import type { Receiver } from "../socket/receiver.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
@@ -39,7 +39,8 @@ export class KernelFilter implements Stage {
   readonly #receiver: Receiver;
   readonly #filter: SocketFilter;
   readonly #options: KernelFilterOptions;
-  readonly #matchers: readonly SampleMatcher[];
+  /** The whole filter. */
+  readonly #stage: MatchingStage;
   #attached: Uint8Array | undefined;
   /** The version of the devices that the program knows. */
   #version = -1;
@@ -54,7 +55,7 @@ export class KernelFilter implements Stage {
     this.#receiver = receiver;
     this.#filter = filter;
     this.#options = options;
-    this.#matchers = filter.matchers();
+    this.#stage = new MatchingStage(filter.matchers());
     const plan = this.#plan();
     const fits = this.#attach(plan.program);
     this.leavesGaps = fits && plan.leavesGaps;
@@ -62,16 +63,13 @@ export class KernelFilter implements Stage {
   }
 
   select(batch: Batch, pick: (i: number) => void): void {
-    for (let i = 0; i < batch.count; i++) {
-      const entry = batch.entries[i]!;
-      if (entry.type !== "sample" || this.#matches(entry, batch.device(i), batch.devicesOf(i))) pick(i);
-    }
+    this.#stage.select(batch, pick);
   }
 
   /** Whether a sample matches, on a machine with these devices. */
   matches(sample: SampleFields, devices: Devices): boolean {
     const ifindex = sampledIfindex(sample);
-    return this.#matches(sample, ifindex === undefined ? undefined : devices.find(ifindex, sample.nsid), devices);
+    return this.#stage.matches(sample, ifindex === undefined ? undefined : devices.find(ifindex, sample.nsid), devices);
   }
 
   /** Keeps the program up to date while `isNeeded` returns true; `onFailure` gets what went wrong. */
@@ -92,11 +90,6 @@ export class KernelFilter implements Stage {
   close(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
-  }
-
-  #matches(sample: SampleFields, device: Device | undefined, devices: Devices): boolean {
-    for (const matcher of this.#matchers) if (!matcher.matches(sample, device, devices)) return false;
-    return true;
   }
 
   #plan(): FilterPlan {
