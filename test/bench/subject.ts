@@ -91,7 +91,7 @@ async function decodeReused(path: string, count: number): Promise<void> {
 
 /** All of the receive path, but with messages that are in memory already in the place of the kernel. */
 async function decodeOwned(path: string, count: number): Promise<void> {
-  const { listener } = await open(memorySys(readMessages(path).slice(0, 64).map(({ bytes }) => bytes)));
+  const { listener } = await open(memorySys(readMessages(path).slice(0, 64)));
   const batches = listener.batches();
   await inRounds(count, async () => {
     const start = cpuNs();
