@@ -30,7 +30,7 @@ export function ascii(text: string): Uint8Array {
 }
 
 /**
- * ASCII text that is written often, as 32-bit words: a quarter of the steps.
+ * Text that is written often, as 32-bit words: a quarter of the steps.
  *
  * @category Pump
  */
@@ -42,9 +42,10 @@ export class Word {
 
   /** Encodes the word once. */
   constructor(text: string) {
-    this.length = text.length;
-    this.quads = new Int32Array(Math.ceil(text.length / 4));
-    for (let i = 0; i < text.length; i++) this.quads[i >> 2]! |= text.charCodeAt(i) << 8 * (i & 3);
+    const bytes = encoder.encode(text);
+    this.length = bytes.length;
+    this.quads = new Int32Array(Math.ceil(bytes.length / 4));
+    for (let i = 0; i < bytes.length; i++) this.quads[i >> 2]! |= bytes[i]! << 8 * (i & 3);
   }
 }
 

@@ -5,13 +5,11 @@ import type { AnySample } from "../psample/sample_view.ts";
 import type { GeneveOption, Tunnel } from "../psample/tunnel.ts";
 import { hexByte, printable, toHex } from "../wire/text.ts";
 import { cookieLabel, groupLabel, type Labels } from "./labels.ts";
-import { ascii, type Output, Word } from "./output.ts";
+import { type Output, Word } from "./output.ts";
 
 const BLANK = 0x20;
 const DASH = 0x2d;
 
-const IN_NAME = new Word("in-name ");
-const OUT_NAME = new Word("out-name ");
 const LINK_TYPE_ETHERNET = new Word("link-type ethernet ");
 const LINK_TYPE_RAW_IP = new Word("link-type raw-ip ");
 const PROBABILITY = new Word("probability ");
@@ -37,10 +35,21 @@ const TUNNEL_ERSPAN = new Word("tunnel-erspan ");
 /** More than all fields whose length is bounded; kept in reserve after each one whose length is not. */
 const LONGEST = 512;
 
+/** What is written of a device. A device that is renamed is another object. */
+interface Named {
+  readonly device: Device;
+  readonly asInput: Word;
+  readonly asOutput: Word;
+}
+
+/** A power of two: devices whose indexes differ by less never replace each other. */
+const PLACES = 256;
+
 /** Writes the devices that a sample names, and what its data begins with. */
 export class DeviceWriter {
-  /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
-  readonly #names = new WeakMap<Device, Uint8Array>();
+  /** The words of devices, each at the low bits of its index, and of all seen so far. */
+  readonly #near: (Named | undefined)[] = new Array(PLACES).fill(undefined);
+  readonly #all = new WeakMap<Device, Named>();
 
   /**
    * Writes the devices of a sample.
@@ -49,24 +58,36 @@ export class DeviceWriter {
    */
   write(output: Output, sample: AnySample, devices: Devices, sampled?: Device): void {
     const { inIfindex, outIfindex, nsid } = sample;
-    const find = (ifindex: number | undefined, isSampled: boolean): Device | undefined =>
-      ifindex === undefined ? undefined : isSampled && sampled ? sampled : devices.find(ifindex, nsid);
-    const into = find(inIfindex, outIfindex === undefined);
-    const out = find(outIfindex, true);
-    if (into?.name !== undefined) this.#writeName(output, IN_NAME, into);
-    if (out?.name !== undefined) this.#writeName(output, OUT_NAME, out);
-    const type = (sampled ?? (outIfindex === undefined ? into : out))?.type;
-    const linkType = linkTypeOfSample(type, sample);
+    let device: Device | undefined;
+    if (inIfindex !== undefined) {
+      device = sampled !== undefined && outIfindex === undefined ? sampled : devices.find(inIfindex, nsid);
+      if (device?.name !== undefined) this.#writeWord(output, this.#named(device).asInput);
+    }
+    if (outIfindex !== undefined) {
+      device = sampled ?? devices.find(outIfindex, nsid);
+      if (device?.name !== undefined) this.#writeWord(output, this.#named(device).asOutput);
+    }
+    const linkType = linkTypeOfSample((sampled ?? device)?.type, sample);
     output.reserve(LONGEST);
     output.word(linkType === "ethernet" ? LINK_TYPE_ETHERNET : LINK_TYPE_RAW_IP);
   }
 
-  #writeName(output: Output, key: Word, device: Device): void {
-    let name = this.#names.get(device);
-    if (!name) this.#names.set(device, name = ascii(`${printable(device.name)} `));
-    output.reserve(key.length + name.length);
-    output.word(key);
-    output.put(name);
+  #writeWord(output: Output, word: Word): void {
+    output.reserve(word.length);
+    output.word(word);
+  }
+
+  #named(device: Device): Named {
+    const place = (device.index ?? 0) & (PLACES - 1);
+    const near = this.#near[place];
+    if (near?.device === device) return near;
+    let named = this.#all.get(device);
+    if (!named) {
+      const name = printable(device.name!);
+      this.#all.set(device, named = { device, asInput: new Word(`in-name ${name} `), asOutput: new Word(`out-name ${name} `) });
+    }
+    this.#near[place] = named;
+    return named;
   }
 }
 
