@@ -26,7 +26,7 @@ import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
-import { allOf } from "../top/all_of.ts";
+import { Chosen } from "../top/chosen.ts";
 import { countingAt, isWord, knowsDevice } from "../top/count_at.ts";
 import { UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
@@ -306,17 +306,14 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
       const { twice, stages, leftOut } = countingAt(options.countAt, undefined);
-      const estimator = new Estimator({
-        by: options.by,
-        flows: MOST_RECORDED_FLOWS,
-        oneIn: options.rate,
-        only: allOf([...options.filter ?? [], ...stages]),
-      });
+      const chosen = Chosen.by([...options.filter ?? [], ...stages]);
+      const estimator = new Estimator({ by: options.by, flows: MOST_RECORDED_FLOWS, oneIn: options.rate, only: chosen });
       const sink = new Reports(estimator, await openStdout(io, paths), await writerOf(options, io), {
         intervalMs: undefined,
         source,
         recorded: true,
         isFiltered: options.filter !== undefined,
+        chosen,
         speeds: () => new Map(),
         twice,
         leftOut,
@@ -413,10 +410,11 @@ async function listenTo(
       }
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
       if (once) timer = setTimeout(() => source.end(), interval);
-      const calibration = sampled && new Calibration({ only: allOf(only), isFiltered: options.filter !== undefined });
+      const reported = Chosen.by(only);
+      const calibration = sampled && new Calibration({ only: reported, isFiltered: options.filter !== undefined });
       if (calibration && !sink) counters!.enlist(calibration, true);
       sink ??= new Reports(
-        new Estimator({ by, flows: MOST_FLOWS, only: allOf(only) }),
+        new Estimator({ by, flows: MOST_FLOWS, only: reported }),
         await openStdout(io, []),
         await writerOf(options, io),
         {
@@ -424,6 +422,7 @@ async function listenTo(
           source,
           recorded: false,
           ...context,
+          chosen: reported,
           counted: calibration && { calibration, count: () => sampled.count() },
         },
       );

@@ -8,7 +8,7 @@ import type { Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { printable } from "../../src/wire/text.ts";
-import { allOf } from "./all_of.ts";
+import { Chosen } from "./chosen.ts";
 import type { Unit } from "./figures.ts";
 import { keysOf } from "./keys.ts";
 import { type Report, type ReportContext, reportOf } from "./report.ts";
@@ -60,6 +60,8 @@ export class Live implements Sink, ScreenEvents {
   #screen: Screen | undefined;
   #source: Source | undefined;
   #view: View;
+  /** The samples that count. */
+  #chosen: Chosen | undefined;
   #estimator: Estimator;
   #calibration: Calibration | undefined;
   #begunMs = 0;
@@ -114,6 +116,7 @@ export class Live implements Sink, ScreenEvents {
 
   take(batch: Batch): void {
     this.#written += batch.samples;
+    this.#chosen?.take(batch);
     this.#estimator.take(batch);
     this.#calibration?.take(batch);
     this.#options.twice?.take(batch);
@@ -164,7 +167,8 @@ export class Live implements Sink, ScreenEvents {
     const { flows, only } = this.#options;
     const stages = expression === "" ? only : [...only, filter(expression)];
     // The first ranks the flows; each stands for a window twice as long.
-    const which = { taus: TAUS, only: allOf(stages) };
+    this.#chosen = Chosen.by(stages);
+    const which = { taus: TAUS, only: this.#chosen };
     const estimator = new Estimator({ by, flows, ...which });
     const asked = { ...which, isFiltered: expression !== "" };
     this.#calibration = this.#options.calibration?.(asked, this.#calibration, isFirst);

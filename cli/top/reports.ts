@@ -6,6 +6,7 @@ import type { Batch } from "../../src/stream/batch.ts";
 import { Clock, nowNs } from "../../src/stream/clock.ts";
 import type { Closing, Sink } from "../../src/stream/sink.ts";
 import type { Source } from "../../src/stream/source.ts";
+import type { Chosen } from "./chosen.ts";
 import { hostOf } from "./host_names.ts";
 import { type Report, type ReportContext, reportOf } from "./report.ts";
 
@@ -23,6 +24,8 @@ export interface ReportsOptions extends ReportContext {
   readonly source: Source;
   /** Whether the source is a recording: then time is that of its samples. */
   readonly recorded: boolean;
+  /** The samples that count, for the estimator and the calibration. */
+  readonly chosen?: Chosen | undefined;
   /** Takes what the kernel counts, if it counts anything; `count` has that done. */
   readonly counted?: { readonly calibration: Calibration; count(): Promise<void> } | undefined;
 }
@@ -99,6 +102,7 @@ export class Reports implements Sink {
 
   take(batch: Batch): void {
     this.#written += batch.samples;
+    this.#options.chosen?.take(batch);
     this.#estimator.take(batch);
     this.#options.counted?.calibration.take(batch);
     this.#options.twice?.take(batch);

@@ -13,6 +13,7 @@ import type { Link } from "../../../src/link/link.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { Calibration } from "../../../src/estimate/mod.ts";
 import { type BatchBuffer, sampledIfindex } from "../../../src/stream/batch.ts";
+import type { Stage } from "../../../src/stream/stage.ts";
 import { recording, type Sampled } from "./samples.ts";
 
 class FakeScreen implements Screen {
@@ -193,6 +194,29 @@ test("what only a match leaves out, the kernel's counters leave out too", async 
   sink.typed("/udp\r");
   await sink.close();
   assertEquals(begun, [false, false, true]);
+});
+
+test("a filter looks at each batch once, for the estimates and for the counters", async () => {
+  let looks = 0;
+  const even: Stage = {
+    select: (batch, pick) => {
+      looks++;
+      for (let i = 0; i < batch.count; i += 2) pick(i);
+    },
+  };
+  let calibration: Calibration | undefined;
+  const { live: sink, screen } = live({ only: [even], calibration: (options) => calibration = new Calibration(options) });
+  sink.typed("/src host 10.0.0.1 or src host 10.0.0.2\r");
+  calibration!.count([{ ifindex: 3, direction: "in", oneIn: 100, trials: 0, packets: 0 }], BigInt(Date.now()) * 1_000_000n);
+  await take(sink, [{ from: 1 }, { from: 2 }, { from: 3 }]);
+  sink.changed();
+  assertEquals(rowsOf(screen), ["10.0.0.1"]);
+  assertEquals(looks, 1);
+  await take(sink, [{ from: 2 }, { from: 1 }]);
+  sink.changed();
+  assertEquals(rowsOf(screen).sort(), ["10.0.0.1", "10.0.0.2"]);
+  assertEquals(looks, 2);
+  sink.abort();
 });
 
 test("what is paused stays; samples are counted on", async () => {
