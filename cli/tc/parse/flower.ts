@@ -3,10 +3,9 @@ import { type MaskedAddress, prefixMask } from "../../../src/tc/address.ts";
 import { ETH_P_8021AD, ETH_P_8021Q, ETH_P_ALL, ETH_P_ARP, ETH_P_IP, ETH_P_IPV6, ETH_P_RARP } from "../../../src/wire/ether_types.ts";
 import type { ClassifierSpec } from "../../../src/tc/filter.ts";
 import type { FlowerKeys, MaskedNumber, PortRange } from "../../../src/tc/flower.ts";
-import { IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_protocols.ts";
+import { IP_PROTOCOLS, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../../../src/wire/ip_protocols.ts";
 import { TCA_CLS_FLAGS_SKIP_HW, TCA_CLS_FLAGS_SKIP_SW, TCA_CLS_FLAGS_VERBOSE } from "../../../src/tc/tcmsg.ts";
 import { noWords, takeActions, takeClassId, takeFlag, unknownWord } from "./classifier.ts";
-import { IP_PROTOCOLS } from "../../../src/wire/ip_protocols.ts";
 import { fail, illegal, invalidArgument, outside, STATUS_OUTSIDE, TcRefusal } from "./refusal.ts";
 import { etherType, prefixOf, unsigned } from "./values.ts";
 import { isPrefix, keywordOf, type Words } from "./words.ts";
@@ -72,11 +71,14 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
   const found = noWords();
   let innerType = protocol;
   const keys: FlowerKeys = {};
-  const tagged = (what: string): void => {
-    if (protocol !== ETH_P_8021Q && protocol !== ETH_P_8021AD) {
-      throw new TcRefusal(`Can't set "${what}" if ethertype isn't 802.1Q or 802.1AD and num_of_vlans is 0`, 1);
-    }
-  };
+  const value = <Value>(what: string, parse: (text: string) => Value | undefined): Value => parse(words.value()) ?? fail(illegal(what));
+  const tagged = <Value>(what: string, parse: (text: string) => Value | undefined): Value =>
+    value(what, (text) => {
+      if (protocol !== ETH_P_8021Q && protocol !== ETH_P_8021AD) {
+        throw new TcRefusal(`Can't set "${what}" if ethertype isn't 802.1Q or 802.1AD and num_of_vlans is 0`, 1);
+      }
+      return parse(text);
+    });
   while (words.left > 0) {
     const word = words.word!;
     const keyword = FLOWER_WHOLE_WORDS.has(word) ? word : keywordOf(word, FLOWER_WORDS);
@@ -94,26 +96,20 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
       case "skip_sw":
         takeFlag(words, found, TCA_CLS_FLAGS_SKIP_SW);
         break;
-      case "vlan_id": {
-        const value = words.value();
-        tagged("vlan_id");
-        keys.vlanId = unsigned(value, 10, 0xfff) ?? fail(illegal("vlan_id"));
+      case "vlan_id":
+        keys.vlanId = tagged(keyword, (text) => unsigned(text, 10, 0xfff));
         break;
-      }
-      case "vlan_prio": {
-        const value = words.value();
-        tagged("vlan_prio");
-        keys.vlanPriority = unsigned(value, 10, 7) ?? fail(illegal("vlan_prio"));
+      case "vlan_prio":
+        keys.vlanPriority = tagged(keyword, (text) => unsigned(text, 10, 7));
         break;
-      }
-      case "vlan_ethtype": {
-        const value = words.value();
-        tagged("vlan_ethtype");
-        innerType = keys.vlanEtherType = etherType(value) ?? fail(invalidArgument("invalid vlan_ethtype", value));
+      case "vlan_ethtype":
+        innerType = keys.vlanEtherType = tagged(
+          keyword,
+          (text) => etherType(text) ?? fail(invalidArgument("invalid vlan_ethtype", text)),
+        );
         break;
-      }
       case "ip_proto": {
-        const ipProtocol = flowerProtocol(words.value(), innerType) ?? fail(illegal("ip_proto"));
+        const ipProtocol = value(keyword, (text) => flowerProtocol(text, innerType));
         // iproute2 sends the ports of the protocol it has read by then, which the kernel does not look at with another.
         if (ipProtocol !== keys.ipProtocol && (keys.sourcePort ?? keys.destinationPort)) {
           throw new TcRefusal('"ip_proto" cannot change after the ports that belong to it', STATUS_OUTSIDE);
@@ -122,52 +118,52 @@ export function parseFlower(words: Words, protocol: number): ClassifierSpec {
         break;
       }
       case "dst_ip":
-        keys.destination = flowerAddress(words.value(), innerType) ?? fail(illegal("dst_ip"));
+        keys.destination = value(keyword, (text) => flowerAddress(text, innerType));
         break;
       case "src_ip":
-        keys.source = flowerAddress(words.value(), innerType) ?? fail(illegal("src_ip"));
+        keys.source = value(keyword, (text) => flowerAddress(text, innerType));
         break;
       case "dst_port": {
-        const ports = flowerPorts(words.value(), keys.ipProtocol) ?? fail(illegal("dst_port"));
+        const ports = value(keyword, (text) => flowerPorts(text, keys.ipProtocol));
         if ("from" in ports) keys.destinationPorts = ports;
         else keys.destinationPort = ports;
         break;
       }
       case "src_port": {
-        const ports = flowerPorts(words.value(), keys.ipProtocol) ?? fail(illegal("src_port"));
+        const ports = value(keyword, (text) => flowerPorts(text, keys.ipProtocol));
         if ("from" in ports) keys.sourcePorts = ports;
         else keys.sourcePort = ports;
         break;
       }
       case "dst_mac":
-        keys.destinationMac = flowerMac(words.value()) ?? fail(illegal("dst_mac"));
+        keys.destinationMac = value(keyword, flowerMac);
         break;
       case "src_mac":
-        keys.sourceMac = flowerMac(words.value()) ?? fail(illegal("src_mac"));
+        keys.sourceMac = value(keyword, flowerMac);
         break;
       case "ip_tos":
-        keys.tos = masked(words.value(), 10, 16, 0xff) ?? fail(illegal("ip_tos"));
+        keys.tos = value(keyword, maskedByte);
         break;
       case "ip_ttl":
-        keys.ttl = masked(words.value(), 10, 16, 0xff) ?? fail(illegal("ip_ttl"));
+        keys.ttl = value(keyword, maskedByte);
         break;
       case "type":
-        keys.icmpType = flowerIcmp(words.value(), innerType, keys.ipProtocol) ?? fail(illegal("icmp type"));
+        keys.icmpType = value("icmp type", (text) => flowerIcmp(text, innerType, keys.ipProtocol));
         break;
       case "code":
-        keys.icmpCode = flowerIcmp(words.value(), innerType, keys.ipProtocol) ?? fail(illegal("icmp code"));
+        keys.icmpCode = value("icmp code", (text) => flowerIcmp(text, innerType, keys.ipProtocol));
         break;
       case "tcp_flags":
-        keys.tcpFlags = masked(words.value(), 16, 16, 0xffff, 0x0fff) ?? fail(illegal("tcp_flags"));
+        keys.tcpFlags = value(keyword, (text) => masked(text, 16, 16, 0xffff, 0x0fff));
         break;
       case "arp_op":
-        keys.arpOperation = flowerArpOperation(words.value(), innerType) ?? fail(illegal("arp_op"));
+        keys.arpOperation = value(keyword, (text) => flowerArpOperation(text, innerType));
         break;
       case "arp_sip":
-        keys.arpSource = flowerArpAddress(words.value(), innerType) ?? fail(illegal("arp_sip"));
+        keys.arpSource = value(keyword, (text) => flowerArpAddress(text, innerType));
         break;
       case "arp_tip":
-        keys.arpTarget = flowerArpAddress(words.value(), innerType) ?? fail(illegal("arp_tip"));
+        keys.arpTarget = value(keyword, (text) => flowerArpAddress(text, innerType));
         break;
       case "action":
         takeActions(words, found);
@@ -210,6 +206,11 @@ function masked(text: string, base: 10 | 16, maskBase: 10 | 16, most: number, wh
   const value = unsigned(slash < 0 ? text : text.slice(0, slash), base, most);
   const mask = slash < 0 ? whole : unsigned(text.slice(slash + 1), maskBase, most);
   return value === undefined || mask === undefined ? undefined : { value, mask };
+}
+
+/** One byte of the IPv4 or IPv6 header. */
+function maskedByte(text: string): MaskedNumber | undefined {
+  return masked(text, 10, 16, 0xff);
 }
 
 function flowerIcmp(text: string, type: number, protocol: number | undefined): MaskedNumber | undefined {
