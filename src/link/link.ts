@@ -301,7 +301,7 @@ export class LinkTable {
   protected enter(link: Link): void {
     this.remove(link.index);
     this.#byIndex.set(link.index, link);
-    for (const name of [link.name, ...link.alternativeNames]) this.#byName.set(name, link);
+    for (const name of namesOf(link)) this.#byName.set(name, link);
     const low16 = link.index & 0xffff;
     const same = this.#byLow16.get(low16);
     if (same) same.push(link);
@@ -313,7 +313,7 @@ export class LinkTable {
     const link = this.#byIndex.get(index);
     if (!link) return;
     this.#byIndex.delete(index);
-    for (const name of [link.name, ...link.alternativeNames]) {
+    for (const name of namesOf(link)) {
       // The name may have gone to another device meanwhile.
       if (this.#byName.get(name) === link) this.#byName.delete(name);
     }
@@ -335,6 +335,10 @@ export class ChangingLinkTable extends LinkTable {
   delete(index: number): void {
     this.remove(index);
   }
+}
+
+function namesOf({ name, alternativeNames }: Link): string[] {
+  return [name, ...alternativeNames];
 }
 
 /** The devices of the answer to {@linkcode encodeLinkDump}. */
