@@ -1,7 +1,9 @@
 /** The arguments that name devices to sample: names, patterns, and `any`. */
 import { listLinks } from "../mod.ts";
 import { printable } from "../src/wire/text.ts";
+import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
+import { answering } from "./session.ts";
 
 /** What matters about a device here. */
 interface Known {
@@ -9,10 +11,14 @@ interface Known {
   readonly up: boolean;
 }
 
+/** What SIGUSR1 is answered with while the kernel is asked for its devices. */
+export const ASKING_FOR_DEVICES = "asking the kernel for its devices: nothing is sampled yet";
+
 /** The devices that the words name, fixed from now on; the kernel is asked only if one is not a plain name. */
-export async function expandDevices(words: readonly string[], netns: string | undefined): Promise<readonly string[]> {
+export async function expandDevices(words: readonly string[], netns: string | undefined, io: Io): Promise<readonly string[]> {
   if (!words.some((word) => word === "any" || isPattern(word))) return words;
-  return expandAmong(words, [...(await listLinks({ netns })).links()].map(({ name, up }) => ({ name: name ?? "", up })));
+  const links = await answering(io, ASKING_FOR_DEVICES, () => listLinks({ netns }));
+  return expandAmong(words, [...links.links()].map(({ name, up }) => ({ name: name ?? "", up })));
 }
 
 /**

@@ -5,8 +5,11 @@ import { SocketFilter } from "../src/filter/socket_filter.ts";
 import { LiveLinks } from "../src/receive/live_links.ts";
 import { open } from "../src/socket/open.ts";
 import { wrap } from "./help.ts";
+import { ASKING_FOR_DEVICES } from "./devices.ts";
+import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
 import type { Filter } from "./output_options.ts";
+import { answering } from "./session.ts";
 
 /** The socket that a filter is attached to. */
 interface Socket {
@@ -24,9 +27,10 @@ interface Socket {
 export async function explainSocket(
   filters: readonly Filter[] | undefined,
   { groups, allNamespaces, netns, verbose }: Socket,
+  io: Io,
 ): Promise<string> {
   const expressions = expressionsOf(filters);
-  const links = allNamespaces ? undefined : new LiveLinks(await open({ netns }));
+  const links = allNamespaces ? undefined : await answering(io, ASKING_FOR_DEVICES, async () => new LiveLinks(await open({ netns })));
   links?.watch();
   const { program, inKernel, here, leavesGaps } = new SocketFilter(expressions).plan(groups, links && new KnownDevices(links.links()));
   links?.close();

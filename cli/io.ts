@@ -63,7 +63,8 @@ export interface Io {
   openRecording(path: string): Promise<RecordingInput>;
   /**
    * Calls `handler` for each signal that would end the process, until the function that it resolves to is called. Signals that are
-   * ignored when the process starts stay ignored, except for those that ask for something (INT, TERM, USR1, USR2).
+   * ignored when the process starts stay ignored, except for those that ask for something (INT, TERM, USR1, USR2). Afterwards USR1 and
+   * USR2 do nothing, since they never end a command.
    */
   hearSignals(handler: (signal: string) => void): Promise<() => void>;
   /** Dies of a signal as if there were no handler for it. */
@@ -97,6 +98,14 @@ const SIGNALS = [
  * Handled even if they are ignored at the start, as INT is in a job that a script starts in the background: whoever sends them means it.
  */
 const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
+
+/**
+ * They ask a running command for something, and end none: not either between two parts of one that hear signals, or while it prints its
+ * last lines.
+ */
+const QUESTIONS = ["SIGUSR1", "SIGUSR2"] as const;
+
+function ignore(): void {}
 
 /** Signals that a runtime handles itself: Deno HUP, as soon as it handles any other, and Bun those that mean its own faults. */
 const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT", "SIGSYS"]);
@@ -152,12 +161,15 @@ export function processIo(): Io {
         // Deno takes HUP over as soon as it handles any signal, and dies of it if nobody else handles it.
         else if (action === "ignored") handlers.set(name, () => {});
       }
-      const hasUsr1 = sys.takeUsr1();
-      if (hasUsr1) handlers.delete("SIGUSR1");
-      const looking = hasUsr1 && setInterval(() => hasUsr1() && handler("SIGUSR1"), USR1_LOOK_MS);
+      const usr1 = sys.takeUsr1();
+      if (usr1) handlers.delete("SIGUSR1");
+      const looking = usr1 && setInterval(() => usr1.arrived() && handler("SIGUSR1"), USR1_LOOK_MS);
       for (const [signal, handler] of handlers) process.on(signal, handler);
       return () => {
         clearInterval(looking);
+        usr1?.ignore();
+        // First these, so that there is no moment without a handler.
+        for (const signal of QUESTIONS) if (handlers.has(signal) && !process.listeners(signal).includes(ignore)) process.on(signal, ignore);
         for (const [signal, handler] of handlers) process.off(signal, handler);
       };
     },

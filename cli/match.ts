@@ -6,8 +6,11 @@ import { compileMatch, type Match } from "../src/filter/match.ts";
 import { programLines } from "../src/filter/program_text.ts";
 import { ARPHRD_ETHER } from "../src/link/link.ts";
 import { printable } from "../src/wire/text.ts";
+import { ASKING_FOR_DEVICES } from "./devices.ts";
 import { wrap } from "./help.ts";
+import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
+import { answering } from "./session.ts";
 import { matchText } from "./tc/mod.ts";
 
 /** Checks the values of the option. */
@@ -23,9 +26,10 @@ export function parseMatches(expressions: readonly string[], option: string): re
 }
 
 /** What a match becomes on the device of each plan. */
-export async function matchesOf(plans: readonly SamplingOptions[]): Promise<readonly Match[]> {
+export async function matchesOf(plans: readonly SamplingOptions[], io: Io): Promise<readonly Match[]> {
   // Without a match nothing depends on the device. If there is no device of that name, an Ethernet device is assumed.
-  const links = plans.some(({ match }) => match !== undefined) ? await listLinks({ netns: plans[0]!.netns }) : undefined;
+  const isAsked = plans.some(({ match }) => match !== undefined);
+  const links = isAsked ? await answering(io, ASKING_FOR_DEVICES, () => listLinks({ netns: plans[0]!.netns })) : undefined;
   return plans.map((plan) => {
     const name = `${plan.device}`;
     return matchOf(plan, { name, type: links?.byName(name)?.type ?? ARPHRD_ETHER });

@@ -115,14 +115,19 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
 }
 
 /**
- * Does something that takes a while and pumps nothing: USR1 is answered with `account`, and there is nothing to reopen for USR2. Every
- * other signal does what it does to any program.
+ * Answers USR1 with `account` until the function that it resolves to is called, for what takes a while and pumps nothing: there is nothing
+ * to reopen for USR2, and every other signal does what it does to any program.
  */
-export async function answering<Result>(io: Io, account: string, work: () => Promise<Result>): Promise<Result> {
-  const deaf = await io.hearSignals((signal) => {
-    if (signal === "SIGUSR1") io.err(`psample: ${account}\n`);
+export async function answer(io: Io, account: () => string): Promise<() => void> {
+  return await io.hearSignals((signal) => {
+    if (signal === "SIGUSR1") io.err(`psample: ${account()}\n`);
     else if (signal !== "SIGUSR2") void io.dieOf(signal);
   });
+}
+
+/** Does something that takes a while and pumps nothing, and answers USR1 with `account` meanwhile. */
+export async function answering<Result>(io: Io, account: string, work: () => Promise<Result>): Promise<Result> {
+  const deaf = await answer(io, () => account);
   try {
     return await work();
   } finally {

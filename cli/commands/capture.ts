@@ -141,19 +141,19 @@ export const capture: Command = command({
   options: CAPTURE_OPTIONS,
   operands: { name: "DEVICE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
-    const devices = await expandDevices(checkDevices([...options.device ?? [], ...words], words), options.netns);
+    const devices = await expandDevices(checkDevices([...options.device ?? [], ...words], words), options.netns, io);
     const plans = samplingOptions(options, given, devices);
     if (options.explain) {
       const { group, filter, netns, verbose } = options;
       if (!filter && !options.match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
-      const before = options.match ? explainMatches(plans, await matchesOf(plans)) : "";
+      const before = options.match ? explainMatches(plans, await matchesOf(plans, io)) : "";
       const groups = group === undefined ? undefined : [group];
-      const behind = filter ? await explainSocket(filter, { groups, netns, verbose }) : "";
+      const behind = filter ? await explainSocket(filter, { groups, netns, verbose }, io) : "";
       await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
       return 0;
     }
     if (options.dryRun) {
-      const matches = await matchesOf(plans);
+      const matches = await matchesOf(plans, io);
       await io.print(plans.flatMap((plan, i) => tcLines(plan, matches[i]!)).map((line) => `${line}\n`).join(""));
       return 0;
     }

@@ -7,7 +7,7 @@ import { explainSocket } from "../explain.ts";
 import { flag, longName, netnsWords, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
+import { answering, inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
@@ -109,7 +109,7 @@ export const monitor: Command = command({
     checkConflicts(options.write, given);
     if (options.explain) {
       const { group: groups, allNamespaces, netns, verbose, filter } = options;
-      await io.print(await explainSocket(filter, { groups, allNamespaces, netns, verbose }));
+      await io.print(await explainSocket(filter, { groups, allNamespaces, netns, verbose }, io));
       return STATUS.done;
     }
     return options.listGroups ? await list(options, io) : await run(options, io);
@@ -117,7 +117,7 @@ export const monitor: Command = command({
 });
 
 async function list({ json, netns }: Options, io: Io): Promise<number> {
-  const groups = await listGroups({ netns });
+  const groups = await answering(io, "asking the kernel for the groups", () => listGroups({ netns }));
   await io.data(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
   return STATUS.done;
 }

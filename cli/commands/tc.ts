@@ -2,6 +2,7 @@ import { open } from "../../src/socket/open.ts";
 import { Requests } from "../../src/socket/requests.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import type { Command } from "../command.ts";
+import { answer } from "../session.ts";
 import { runTc } from "../tc/mod.ts";
 
 /** The command `tc`. */
@@ -23,12 +24,16 @@ export const tc: Command = {
   options: {},
   run: async (words, io) => {
     let requests: Requests | undefined;
+    let deaf: (() => void) | undefined;
     try {
-      const opener = async (netns: string | undefined): Promise<Requests> =>
-        requests ??= new Requests(await open({ netns }), NETLINK_ROUTE);
+      const opener = async (netns: string | undefined): Promise<Requests> => {
+        deaf ??= await answer(io, () => "asking the kernel: there is nothing to tell before it answers");
+        return requests ??= new Requests(await open({ netns }), NETLINK_ROUTE);
+      };
       return await runTc(words, { out: (text) => io.print(text), err: (line) => io.err(line) }, opener);
     } finally {
       requests?.close();
+      deaf?.();
     }
   },
 };

@@ -194,15 +194,15 @@ export const top: Command = command({
       throw new UsageError(`devices and recordings cannot be mixed: ${JSON.stringify(all.find((word) => !isFile(word)))} is a device`);
     }
     if (options.explain) {
-      const plans = options.match && files.length === 0 && all.length > 0 ? await plansOf(all, options, given) : [];
-      const before = plans.length > 0 ? explainMatches(plans, await matchesOf(plans)) : "";
+      const plans = options.match && files.length === 0 && all.length > 0 ? await plansOf(all, options, given, io) : [];
+      const before = plans.length > 0 ? explainMatches(plans, await matchesOf(plans, io)) : "";
       const why = "To compute shares, top counts all samples: the kernel leaves none out.";
       const behind = options.filter || before === "" ? explainStage(options.filter, why) : "";
       await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
       return STATUS.done;
     }
     if (files.length > 0) return await read(files, options, given, io);
-    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given) : noPlans(given), io);
+    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given, io) : noPlans(given), io);
   },
 });
 
@@ -210,10 +210,15 @@ export const top: Command = command({
 const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"];
 
 /** What to sample; the rate, if it is not given, is chosen later. */
-async function plansOf(words: readonly string[], options: Options, given: ReadonlySet<string>): Promise<readonly SamplingOptions[]> {
+async function plansOf(
+  words: readonly string[],
+  options: Options,
+  given: ReadonlySet<string>,
+  io: Io,
+): Promise<readonly SamplingOptions[]> {
   const { rate, direction, match, trunc, hardware, group, netns } = options;
   if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
-  const devices = await expandDevices(checkDevices(words, words), netns);
+  const devices = await expandDevices(checkDevices(words, words), netns, io);
   return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
 }
 

@@ -36,6 +36,7 @@ import {
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
+  type TakenUsr1,
   TCGETS,
   TCSETS,
   TIOCGWINSZ,
@@ -391,13 +392,20 @@ class DenoSys implements Sys {
    * connect to the loopback address could then run code as us. So the signal gets another handler: alarm(3), a C function that may be
    * called in one. It takes the signal's number for seconds, and so starts a timer that runs long enough to be found, and cancelled, here.
    */
-  takeUsr1(): () => boolean {
+  takeUsr1(): TakenUsr1 {
     const { dlsym, signal, alarm } = this.#libc;
     // Deno installs its own handler once, for the first listener: the debugger's is only added to it later.
     Deno.addSignalListener("SIGUSR1", () => {});
     const handler = dlsym?.(RTLD_DEFAULT, cPath("alarm")) || SIG_IGN;
     signal(SIGUSR1, handler);
-    return () => handler !== SIG_IGN && alarm(0) > 0;
+    return {
+      arrived: () => handler !== SIG_IGN && alarm(0) > 0,
+      ignore: () => {
+        signal(SIGUSR1, SIG_IGN);
+        // One that arrived just now would end the process later.
+        alarm(0);
+      },
+    };
   }
 
   raiseDefault(signal: number): number {

@@ -123,6 +123,14 @@ export interface FileStatus {
   readonly size: number;
 }
 
+/** SIGUSR1, taken away from the runtime. */
+export interface TakenUsr1 {
+  /** Whether the signal has arrived since the last call. */
+  arrived(): boolean;
+  /** From now on ignores the signal: neither the process nor the runtime does anything at it. */
+  ignore(): void;
+}
+
 /** The system calls that this package needs. A call that fails returns the negative error number. */
 export interface Sys {
   /** The runtime. */
@@ -211,10 +219,9 @@ export interface Sys {
   /** sigaction(2) without a change: the present action of a signal; the negative error number if there is no such signal. */
   signalAction(signal: number): SignalAction | number;
   /**
-   * Takes SIGUSR1 away from a runtime that opens a debugger at it. Returns a function that tells whether the signal has arrived since its
-   * last call; `undefined` if the runtime leaves the signal to the program.
+   * Takes SIGUSR1 away from a runtime that opens a debugger at it; `undefined` if the runtime leaves the signal to the program.
    */
-  takeUsr1(): (() => boolean) | undefined;
+  takeUsr1(): TakenUsr1 | undefined;
   /** signal(2) with SIG_DFL, then raise(3). Returns only if that does not end the process. */
   raiseDefault(signal: number): number;
   /** The address of `memory`. The caller keeps it alive for as long as the kernel may use the address. */

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { expandAmong, expandDevices } from "../../cli/devices.ts";
+import { fakeIo } from "./fake_io.ts";
 import { UsageError } from "../../cli/options.ts";
 
 const KNOWN = ["lo", "eth0", "eth1", "eth10", "wlan0", "a.b", "x*", "x[1]"].map((name) => ({ name, up: name !== "eth1" }));
@@ -35,5 +36,5 @@ test("a pattern that fits nothing, or is none, is a wrong call that says what th
 
 test("names alone ask nobody", async () => {
   const names = ["nosuch0", "nosuch1"];
-  assertEquals(await expandDevices(names, undefined), names);
+  assertEquals(await expandDevices(names, undefined, fakeIo()), names);
 });

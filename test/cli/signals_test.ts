@@ -240,3 +240,79 @@ test("USR1 opens no debugger, whenever it comes", async () => {
   // Deno would say what became of it, and wait for whoever reads that.
   assert(!/debugger|inspector/i.test(running.err), running.err);
 });
+
+/** Signals in `/proc/PID/status`. */
+function hasUsr1(pid: number, set: "SigIgn" | "SigCgt"): boolean {
+  const USR1 = 10;
+  try {
+    const [, bits] = new RegExp(`^${set}:\\s*([0-9a-f]+)$`, "m").exec(readFileSync(`/proc/${pid}/status`, "utf8")) ?? [];
+    return (BigInt(`0x${bits ?? "0"}`) >> BigInt(USR1 - 1) & 1n) === 1n;
+  } catch {
+    // It is gone.
+    return false;
+  }
+}
+
+/** Every command, in a form that ends on its own. Some fail where there is no psample or no privilege: that is their end too. */
+const EVERY = [
+  ["--list-groups"],
+  ["--duration", "100ms"],
+  ["--explain", "--filter", "tcp"],
+  ["capture", "lo", "--rate", "1", "--duration", "100ms"],
+  ["capture", "l?", "--explain", "--match", "tcp"],
+  ["top", "lo", "--once", "--interval", "100ms"],
+  ["top", RECORDING],
+  ["read", RECORDING],
+  ["demo"],
+  ["list"],
+  ["doctor"],
+  ["cleanup", "--dry-run"],
+  ["tc", "qdisc", "show", "dev", "lo"],
+  ["tc", "actions", "list", "action", "sample"],
+];
+
+for (const shell of ['exec "$0" "$@"', 'trap "" USR1; exec "$0" "$@"']) {
+  const when = shell.startsWith("trap") ? "from its start, where whoever starts it ignores it until it hears it" : "from when it hears it";
+  test(`USR1 ends no command, however often it comes: ${when}`, async () => {
+    for (const args of EVERY) {
+      await using running = new Running(args, { shell });
+      const { child } = running;
+      const sets = shell.startsWith("trap") ? ["SigIgn", "SigCgt"] as const : ["SigCgt"] as const;
+      const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
+      await until(() => `${args} begins`, () => over() || sets.some((set) => hasUsr1(child.pid!, set)));
+      // Not by the child's own method: Deno's takes a signal that it sent to a process that has just ended for what ended it.
+      const sending = setInterval(() => {
+        try {
+          if (!over()) process.kill(child.pid!, "SIGUSR1");
+        } catch (error) {
+          // It has just ended.
+          if ((error as { code?: string }).code !== "ESRCH") throw error;
+        }
+      }, 2);
+      const { status, signal } = await running.ended.finally(() => clearInterval(sending));
+      assert(signal === null && status! <= 1, `psample ${args.join(" ")}: ${status} ${signal} ${running.err}`);
+    }
+  });
+}
+
+test("what pumps nothing but asks the kernel says so at USR1", async () => {
+  const asks: readonly (readonly [string, readonly string[]])[] = [
+    ["asking the kernel: there is nothing to tell before it answers", ["tc", "qdisc", "show", "dev", "lo"]],
+    ["asking the kernel for the groups", ["--list-groups"]],
+    ["asking the kernel for its devices: nothing is sampled yet", ["--explain", "--filter", "tcp"]],
+    ["asking the kernel for its devices: nothing is sampled yet", ["capture", "l?", "--dry-run"]],
+    ["asking the kernel for its devices: nothing is sampled yet", ["top", "lo", "--explain", "--match", "tcp"]],
+  ];
+  for (const [said, args] of asks) {
+    const io = fakeIo();
+    await main(args, {
+      ...io,
+      hearSignals: (handler) => {
+        handler("SIGUSR1");
+        return io.hearSignals(handler);
+      },
+    });
+    assertEquals(io.errors().split("\n")[0], `psample: ${said}`, args.join(" "));
+    assert(!io.signal("SIGUSR1"), `${args}: nobody hears signals any more`);
+  }
+});
