@@ -74,12 +74,18 @@ export type Call =
   | "write"
   | "setns";
 
+/** An open file, and where it is read or written next. */
+interface OpenFile {
+  readonly file: FakeFile;
+  at: number;
+}
+
 /** The part of the fake that opens, reads and writes. */
 export class FakeFiles {
   /** Files by their paths; several paths may lead to one. */
   readonly files: Map<string, FakeFile> = new Map();
   /** Open files. */
-  readonly openFiles: Map<number, { file: FakeFile; at: number }> = new Map();
+  readonly openFiles: Map<number, OpenFile> = new Map();
   /** The network namespace that the thread is in. */
   netns: string = HOME;
   /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
@@ -105,6 +111,17 @@ export class FakeFiles {
     return this.#nextFd++;
   }
 
+  #opened(file: FakeFile, at = 0): number {
+    const fd = this.newFd();
+    this.openFiles.set(fd, { file, at });
+    return fd;
+  }
+
+  #with<Result>(fd: number, work: (open: OpenFile) => Result): Result | number {
+    const open = this.openFiles.get(fd);
+    return open ? work(open) : -EBADF;
+  }
+
   close(fd: number): number {
     this.log.push(`${fd} close`);
     if (this.openFiles.delete(fd)) return 0;
@@ -124,29 +141,25 @@ export class FakeFiles {
     if (file?.kind === "fifo" && flags & O_WRONLY && !file.peer) return -ENXIO;
     if (!file) this.files.set(path, file = new FakeFile());
     if (flags & O_TRUNC) file.bytes = new Uint8Array(0);
-    const fd = this.newFd();
-    this.openFiles.set(fd, { file, at: flags & O_APPEND ? file.bytes.length : 0 });
-    return fd;
+    return this.#opened(file, flags & O_APPEND ? file.bytes.length : 0);
   }
 
   read(fd: number, into: Memory): number {
-    const failure = this.failure("read");
-    if (failure) return failure;
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    const { file } = open;
-    if (file.kind === "directory") return -EISDIR;
-    const isStream = file.kind !== "file";
-    const from = isStream ? 0 : open.at;
-    const part = file.bytes.subarray(from, from + into.length);
-    if (isStream && part.length === 0 && file.peer) {
-      this.faults.push(`read of ${fd} that would block`);
-      return -EAGAIN;
-    }
-    into.set(part);
-    if (isStream) file.bytes = file.bytes.slice(part.length);
-    else open.at += part.length;
-    return part.length;
+    return this.failure("read") || this.#with(fd, (open) => {
+      const { file } = open;
+      if (file.kind === "directory") return -EISDIR;
+      const isStream = file.kind !== "file";
+      const from = isStream ? 0 : open.at;
+      const part = file.bytes.subarray(from, from + into.length);
+      if (isStream && part.length === 0 && file.peer) {
+        this.faults.push(`read of ${fd} that would block`);
+        return -EAGAIN;
+      }
+      into.set(part);
+      if (isStream) file.bytes = file.bytes.slice(part.length);
+      else open.at += part.length;
+      return part.length;
+    });
   }
 
   write(fd: number, bytes: Memory): number {
@@ -171,68 +184,62 @@ export class FakeFiles {
   }
 
   stat(fd: number): FileStatus | number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    const { kind, bytes } = open.file;
-    return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
+    return this.#with(fd, (open) => {
+      const { kind, bytes } = open.file;
+      return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
+    });
   }
 
   getdents64(fd: number, into: Memory): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    if (open.file.kind !== "directory") return -ENOTDIR;
-    if (open.at > 0) return 0;
-    const [directory] = [...this.files].find(([, file]) => file === open.file)!;
-    const prefix = directory === "." ? "" : directory.endsWith("/") ? directory : `${directory}/`;
-    const names = [
-      ".",
-      "..",
-      ...[...this.files.keys()].filter((path) => path.startsWith(prefix) && path !== directory).map((path) => path.slice(prefix.length)),
-    ];
-    const view = new DataView(into.buffer, into.byteOffset);
-    for (const name of names.filter((name) => !name.includes("/"))) {
-      const bytes = new TextEncoder().encode(name);
-      const size = (19 + bytes.length + 1 + 7) & ~7;
-      into.fill(0, open.at, open.at + size);
-      view.setUint16(open.at + 16, size, true);
-      into.set(bytes, open.at + 19);
-      open.at += size;
-    }
-    return open.at;
+    return this.#with(fd, (open) => {
+      if (open.file.kind !== "directory") return -ENOTDIR;
+      if (open.at > 0) return 0;
+      const [directory] = [...this.files].find(([, file]) => file === open.file)!;
+      const prefix = directory === "." ? "" : directory.endsWith("/") ? directory : `${directory}/`;
+      const names = [
+        ".",
+        "..",
+        ...[...this.files.keys()].filter((path) => path.startsWith(prefix) && path !== directory).map((path) => path.slice(prefix.length)),
+      ];
+      const view = new DataView(into.buffer, into.byteOffset);
+      for (const name of names.filter((name) => !name.includes("/"))) {
+        const bytes = new TextEncoder().encode(name);
+        const size = (19 + bytes.length + 1 + 7) & ~7;
+        into.fill(0, open.at, open.at + size);
+        view.setUint16(open.at + 16, size, true);
+        into.set(bytes, open.at + 19);
+        open.at += size;
+      }
+      return open.at;
+    });
   }
 
   reopen(fd: number, _flags: number): number {
     const open = this.openFiles.get(fd);
     if (!open) return -ENOENT;
-    const own = this.newFd();
-    this.openFiles.set(own, { file: open.file, at: 0 });
-    return own;
+    return this.#opened(open.file);
   }
 
   openNetns(): number {
-    const fd = this.newFd();
-    this.openFiles.set(fd, { file: new FakeFile(undefined, "file", this.netns), at: 0 });
-    return fd;
+    return this.#opened(new FakeFile(undefined, "file", this.netns));
   }
 
   setns(fd: number, _type: number): number {
-    const failure = this.failure("setns");
-    if (failure) return failure;
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    if (open.file.netns === undefined) return -EINVAL;
-    this.netns = open.file.netns;
-    return 0;
+    return this.failure("setns") || this.#with(fd, (open) => {
+      if (open.file.netns === undefined) return -EINVAL;
+      this.netns = open.file.netns;
+      return 0;
+    });
   }
 
   ftruncate(fd: number, size: number): number {
-    const open = this.openFiles.get(fd);
-    if (!open) return -EBADF;
-    if (open.file.kind !== "file") return -EINVAL;
-    const bytes = new Uint8Array(size);
-    bytes.set(open.file.bytes.subarray(0, size));
-    open.file.bytes = bytes;
-    return 0;
+    return this.#with(fd, (open) => {
+      if (open.file.kind !== "file") return -EINVAL;
+      const bytes = new Uint8Array(size);
+      bytes.set(open.file.bytes.subarray(0, size));
+      open.file.bytes = bytes;
+      return 0;
+    });
   }
 
   unlink(path: string): number {

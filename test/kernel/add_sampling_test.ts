@@ -14,16 +14,9 @@ import {
 } from "../../mod.ts";
 import { fromHex, toHex } from "../../src/wire/text.ts";
 import { counting, ETH_IPV4, ethernet, frameIn, frameOut, hex, inOrder, udp } from "./frames.ts";
-import { asSamples, bareWire, hear, IFINDEX, ip, sampledInOrder, scene, secondWire, send, tc, until, wire } from "./scene.ts";
+import { asSamples, bareWire, dummies, hear, IFINDEX, ip, sampledInOrder, scene, secondWire, send, tc, until, wire } from "./scene.ts";
 import { linuxAtLeast } from "./needs.ts";
 import { saidByTc, saidByUs, type TcAction, tcActions, tcControl, tcDump, tcFilters, tcShow } from "./tc_dump.ts";
-
-/** Devices on which nothing happens: `d0`, with number 200, and so on. */
-function dummies(count: number): string[] {
-  const names = Array.from({ length: count }, (_, i) => `d${i}`);
-  ip(...names.flatMap((name, i) => [`link add name ${name} index ${200 + i} type dummy`, `link set dev ${name} up`]));
-  return names;
-}
 
 scene("each option is what iproute2 reads back, and a removal leaves nothing", async () => {
   const cookie = fromHex("000102030405060708090a0b0c0d0e0f")!;

@@ -10,7 +10,7 @@ import { toHex } from "../../src/wire/text.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { wholePackets } from "../filter/packets.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { asSamples, bareWire, type Device, hear, ip, run, scene, send, tc, until } from "./scene.ts";
+import { asSamples, bareWire, type Device, dummies, hear, ip, run, scene, send, tc, until } from "./scene.ts";
 import { tcDump, tcFilters } from "./tc_dump.ts";
 import { addTun } from "./tun.ts";
 
@@ -200,8 +200,7 @@ scene("each match is the filter that tc makes of the line that --dry-run prints"
     "vlan and ether[14] & 0xe0 = 0x60",
     "ip proto 47",
   ];
-  const devices = Array.from({ length: 2 * matches.length }, (_, i) => `d${i}`);
-  ip(...devices.map((name) => `link add name ${name} type dummy`));
+  const devices = dummies(2 * matches.length);
   const handles = await Promise.all(
     matches.map((match, i) => addSampling({ device: devices[i]!, direction: "ingress", rate: 10, group: 5, match })),
   );

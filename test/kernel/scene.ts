@@ -89,6 +89,13 @@ export function secondWire(): void {
   tc("qdisc add dev c clsact");
 }
 
+/** Devices on which nothing happens: `d0`, with number 200, and so on. */
+export function dummies(count: number): string[] {
+  const names = Array.from({ length: count }, (_, i) => `d${i}`);
+  ip(...names.flatMap((name, i) => [`link add name ${name} index ${200 + i} type dummy`, `link set dev ${name} up`]));
+  return names;
+}
+
 /** Samples what passes: `sample("a ingress", "rate 1 group 5")`; of all packets, or of what `match` says. */
 export function sample(where: string, parameters: string, match = "matchall"): void {
   tc(`filter add dev ${where} ${match} action sample ${parameters}`);
