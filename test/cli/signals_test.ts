@@ -10,21 +10,13 @@ import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { hears } from "../support/hears.ts";
 import { programs } from "../support/programs.ts";
+import { pause, until } from "../support/waiting.ts";
 import { fakeIo } from "./fake_io.ts";
 
 /** A recording that has samples. */
 const RECORDING = fileURLToPath(new URL("../golden/ingress.new.pcap", import.meta.url));
-/** Nothing waits for it but a test that fails. */
-const PATIENCE_MS = 60_000;
 /** What a signal may take when something does not read, and a machine that is busy. */
 const BOUND_MS = 20_000;
-
-async function until(what: () => string, yes: () => boolean): Promise<void> {
-  for (const end = Date.now() + PATIENCE_MS; !yes();) {
-    if (Date.now() > end) throw new Error(`waited in vain until ${what()}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
-}
 
 /** The command, running. Its standard input stays open, and what it prints is read only if asked to. */
 class Running implements AsyncDisposable {
@@ -109,7 +101,7 @@ test("QUIT and ALRM end it, and it dies of them", async () => {
   for (const name of ["SIGQUIT", "SIGALRM"] as const) {
     // Nobody needs a memory image of it.
     await using running = new Running(ENDLESS, { shell: 'ulimit -c 0; exec "$0" "$@"' });
-    await until(() => "it prints", () => running.out !== "");
+    await until("it prints", () => running.out !== "");
     await running.signal(name);
     assertEquals(await running.ended, { status: null, signal: name });
     assertMatch(running.err, /received \d+ samples/);
@@ -122,7 +114,7 @@ test("a HUP that whoever started it ignores stays ignored, as with nohup; otherw
   for (const running of [ignoring, hearing]) await running.signal("SIGHUP");
   assertEquals(await hearing.ended, { status: 0, signal: null });
   const before = ignoring.out.length;
-  await until(() => "it goes on", () => ignoring.out.length > before);
+  await until("it goes on", () => ignoring.out.length > before);
   await ignoring.signal("SIGINT");
   assertEquals(await ignoring.ended, { status: 0, signal: null });
 });
@@ -140,7 +132,7 @@ test(
       process.kill(pid(), "SIGHUP");
       // Were it not ignored, it would be what ends it.
       if (prelude) {
-        await new Promise((resolve) => setTimeout(resolve, 200));
+        await pause(200);
         process.kill(pid(), "SIGTERM");
       }
       assertEquals(await running.ended, { status: 0, signal: null }, running.out);
@@ -186,14 +178,14 @@ test(
   inDirectory(async (path) => {
     const [file, moved] = [path("x.pcapng"), path("moved.pcapng")];
     await using running = new Running([...ENDLESS, "-w", file]);
-    await until(() => "it records", () => existsSync(file) && statSync(file).size > 100_000);
+    await until("it records", () => existsSync(file) && statSync(file).size > 100_000);
     await running.signal("SIGUSR1");
-    await until(() => "it has told", () => /^psample: received \d+ samples.*\n/m.test(running.err));
+    await until("it has told", () => /^psample: received \d+ samples.*\n/m.test(running.err));
     await running.signal("SIGUSR2");
-    await until(() => "it has refused", () => running.err.includes("it is still the file being recorded to"));
+    await until("it has refused", () => running.err.includes("it is still the file being recorded to"));
     renameSync(file, moved);
     await running.signal("SIGUSR2");
-    await until(() => "it has a new file", () => existsSync(file) && statSync(file).size > 100_000);
+    await until("it has a new file", () => existsSync(file) && statSync(file).size > 100_000);
     await running.signal("SIGINT");
     assertEquals(await running.ended, { status: 0, signal: null });
     let samples = 0;
@@ -229,11 +221,11 @@ function listensOn(pid: number, port: number): boolean {
 test("USR1 opens no debugger, whenever it comes", async () => {
   await using running = new Running(["read", "-"]);
   await running.signal("SIGUSR1");
-  await until(() => "it has told once", () => running.err.includes("read 0 samples"));
+  await until("it has told once", () => running.err.includes("read 0 samples"));
   // Deno listens to it itself half a second after the start.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  await pause(1000);
   await running.signal("SIGUSR1");
-  await until(() => "it has told twice", () => running.err.split("read 0 samples").length === 3);
+  await until("it has told twice", () => running.err.split("read 0 samples").length === 3);
   assert(!listensOn(running.child.pid!, 9229), running.err);
   await running.signal("SIGINT");
   assertEquals(await running.ended, { status: 0, signal: null });

@@ -511,10 +511,9 @@ test("a process without the privilege does not hold us up, whatever ports it hol
   const held = [LOCK_PORT, LOCK_PORT + 1, MARK, MARK + 77].map((port) => kernel.holdPort(port));
   // And one that has the privilege, and nothing to do with us.
   held.push(kernel.holdPort(4711, INSTANCE_GROUP, LOCK_GROUP));
-  const began = performance.now();
   const warnings: string[] = [];
   await (await addSamplingWith(kernel, { ...BOTH, onWarning: (message) => warnings.push(message) })).remove();
-  assert(performance.now() - began < 1000, "it waited");
+  // These ports are not given up: waiting for one would end with a warning.
   assertEquals([kernel.state, warnings], [undefined, []]);
   for (const { fd } of held) kernel.close(fd);
   kernel.assertClean();

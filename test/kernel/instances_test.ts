@@ -78,9 +78,8 @@ scene(
     await using program = new Program([...words, ...ports], { HOME: home, DENO_DIR: `${home}/deno` });
     await until(() => `it holds them; so far it said ${program.err}`, () => program.out.includes("\n"));
     assertEquals(JSON.parse(program.out), [[], [], []], "it has joined a group");
-    const began = performance.now();
+    // The ports are not given up: waiting for one would end with a warning.
     await (await addSampling({ device: "d0", rate: 1, onWarning: (message) => assert(false, message) })).remove();
-    assert(performance.now() - began < 1000, "it was waited for");
     assertEquals(tcDump("d0"), before);
     leaveBehind();
     assertEquals((await listLeftovers()).map(({ handle }) => handle), [0x70738123]);

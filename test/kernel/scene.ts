@@ -8,9 +8,9 @@ import { type Memory, SOCK_CLOEXEC, SOCK_RAW } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { inFreshNamespace } from "./namespace.ts";
 import { type Need, needs } from "./needs.ts";
+import { PATIENCE_MS, soon } from "../support/waiting.ts";
 
-/** Long enough for an emulated processor on a busy machine; nothing waits for it but a test that fails. */
-export const PATIENCE_MS = 90_000;
+export { PATIENCE_MS, pause, soon, until } from "../support/waiting.ts";
 
 /** The scene that plays now. */
 let playing: string | undefined;
@@ -173,33 +173,6 @@ export function sendToBeCut(device: Device, frame: Uint8Array, segmentBytes: num
 }
 
 // --- listening --------------------------------------------------------------------------------------
-
-/** Waits for something, and says what was missing where it does not come. */
-export async function soon<Result>(promise: Promise<Result>, what: string | (() => string), ms = PATIENCE_MS): Promise<Result> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Waited in vain for ${typeof what === "string" ? what : what()}`)), ms);
-  });
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-/** Asks again and again until the answer is yes. */
-export async function until(what: string | (() => string), yes: () => boolean | Promise<boolean>, ms = PATIENCE_MS): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!await yes()) {
-    if (Date.now() > deadline) throw new Error(`Waited in vain until ${typeof what === "string" ? what : what()}`);
-    await pause(20);
-  }
-}
-
-/** Lets time pass. */
-export function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
 
 /** A listener, and the time since when it listens. */
 export class Ear implements AsyncDisposable {

@@ -3,11 +3,12 @@
  * PSAMPLE_SIGNALS=200 in the environment sends that many.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, constants, openSync, readFileSync, rmSync } from "node:fs";
+import { closeSync, constants, openSync, rmSync } from "node:fs";
 import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
 import { listSampling } from "../../mod.ts";
 import { Random } from "../fuzz/mutate.ts";
+import { hears } from "../support/hears.ts";
 import { frameOut } from "./frames.ts";
 import { openDirectory, script } from "./runtime.ts";
 import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from "./scene.ts";
@@ -101,18 +102,6 @@ async function play({ situation, signals }: Plan, stalled: string, lonely: strin
   return { status, signal, sampled, err };
 }
 
-/** Whether a process hears signals, and so may sample. */
-function hears(pid: number): boolean {
-  let caught: string | undefined;
-  try {
-    caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];
-  } catch {
-    // It is gone.
-  }
-  // SIGPROF, one of the last that it gets a handler for.
-  return (BigInt(`0x${caught ?? "0"}`) >> 26n & 1n) === 1n;
-}
-
 /** How long as many commands as run at once take until they sample. */
 async function measureStart(directory: string): Promise<number> {
   const words = [...script("cli/main.ts"), "capture", "a", "--rate", "1"];
@@ -191,9 +180,14 @@ scene("two processes that do not read each other's output: one TERM ends a captu
     await pause(2000);
     const pid = Number(/^(\d+)$/m.exec(err)![1]);
     process.kill(pid, "SIGTERM");
-    // At once: nothing that waits for a reader comes before.
-    await until("the filters are gone", () => tcDump("a") === before, 4000);
-    await until(() => `it has ended; it said ${err}`, () => /^status 0$/m.test(err), 20_000);
+    const began = performance.now();
+    await until("the filters are gone", () => tcDump("a") === before);
+    const removedMs = performance.now() - began;
+    // The reader never reads: without a bound it would not end.
+    await until(() => `it has ended; it said ${err}`, () => /^status 0$/m.test(err));
+    const endedMs = performance.now() - began;
+    // It removes them first, and then waits for the reader.
+    assert(removedMs < endedMs / 2, `the filters were gone after ${removedMs} ms, and it ended after ${endedMs} ms`);
   } finally {
     clearInterval(sending);
     spawnSync("kill", ["-KILL", "--", `-${child.pid}`]);

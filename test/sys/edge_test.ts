@@ -26,6 +26,7 @@ import {
 } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { openFds, settledFds } from "../support/fds.ts";
+import { soon } from "../support/waiting.ts";
 import type { Order, Report } from "./edge_worker.ts";
 
 /** For a busy machine: nothing here takes longer than some seconds. */
@@ -37,17 +38,6 @@ const sys = await loadSys();
 /** Bytes of their own, as the seam takes them. */
 function bytes(size: number, value = 0): Memory {
   return memory(size).fill(value);
-}
-
-/** A promise that fails where the other does not settle in time. */
-async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error(`${what} took more than 60 s`)), 60_000));
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 function turn(): Promise<void> {

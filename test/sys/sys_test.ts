@@ -33,6 +33,7 @@ import { encodeMessage, NLM_F_DUMP, NLM_F_REQUEST } from "../../src/wire/message
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { settle } from "../fake_sys.ts";
 import { openFds, settledFds } from "../support/fds.ts";
+import { soon } from "../support/waiting.ts";
 
 const ENOPROTOOPT = 92;
 const TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
@@ -42,17 +43,6 @@ const sys = await loadSys();
 /** Bytes of their own, as the seam takes them. */
 function bytes(size: number, value = 0): Uint8Array<ArrayBuffer> {
   return memory(size).fill(value);
-}
-
-/** A promise that fails where the other does not settle in time. */
-async function soon<T>(promise: Promise<T>, what: string): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => timer = setTimeout(() => reject(new Error(`${what} took more than 5 s`)), 5000));
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 test("loadSys opens the backend of this runtime, once", async () => {
@@ -245,9 +235,8 @@ test("closing a watch that waits is done at once, and closes the descriptor", as
   const watch = await sys.watch(to.fd, () => calls++);
   watch.wait();
   await settle();
-  const began = performance.now();
+  // Nothing arrives: what closing does not wake waits for ever.
   await soon(Promise.all([watch.close(), watch.close()]), "closing");
-  assert(performance.now() - began < 1000);
   assertEquals(calls, 0);
   assertEquals(sys.getsockname(to.fd, bytes(12)), -EBADF);
   watch.wait();

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { programs } from "../../support/programs.ts";
 import { ENTER, LEAVE, Terminal } from "../../support/terminal.ts";
+import { until } from "../../support/waiting.ts";
 
 const PROGRAM = new URL("screen_program.ts", import.meta.url).pathname;
 const WORDS = [
@@ -27,14 +28,14 @@ class Shell extends Terminal {
 
   /** Waits until it has shown this, behind `from`; returns what it had shown before and behind. */
   async shows(what: string | RegExp, from = 0): Promise<number> {
-    const deadline = Date.now() + 20_000;
-    for (;;) {
+    let end = -1;
+    await until(() => `${what} is in ${JSON.stringify(this.shown.slice(from))}`, () => {
       const rest = this.shown.slice(from);
       const [found] = typeof what === "string" ? rest.includes(what) ? [what] : [] : what.exec(rest) ?? [];
-      if (found !== undefined) return from + rest.indexOf(found) + found.length;
-      if (Date.now() > deadline) throw new Error(`waited in vain for ${what} in ${JSON.stringify(this.shown.slice(from))}`);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+      if (found !== undefined) end = from + rest.indexOf(found) + found.length;
+      return end >= 0;
+    });
+    return end;
   }
 
   /** What stty -g says of it now. */
