@@ -169,7 +169,7 @@ export const top: Command = command({
     "Estimates from samples how much traffic there is, and whose: each sample stands for the N packets that it was picked from; losses " +
     "and segmentation offload are corrected for. ± is the error bound, with a confidence of 95 %. Each DEVICE is sampled as by " +
     "psample capture, and nothing is left behind; any is every device that is up, except lo. Of these the kernel's counters tell the " +
-    'packets exactly, and make the bytes surer ("calibrated"); flows stay estimated. Without DEVICE and FILE it counts ' +
+    'packets exactly, and make the bytes surer ("calibrated"); flows are estimated shares of them. Without DEVICE and FILE it counts ' +
     "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
     "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
   examples: [
@@ -419,7 +419,7 @@ async function listenTo(
       const calibration = sampled && new Calibration({ only: reported, isFiltered: options.filter !== undefined });
       if (calibration && !sink) counters!.enlist(calibration, true);
       sink ??= new Reports(
-        new Estimator({ by, flows: MOST_FLOWS, only: reported }),
+        new Estimator({ by, flows: MOST_FLOWS, only: reported, parts: calibration !== undefined }),
         await openStdout(io, []),
         await writerOf(options, io),
         {

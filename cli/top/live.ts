@@ -169,7 +169,7 @@ export class Live implements Sink, ScreenEvents {
     // The first ranks the flows; each stands for a window twice as long.
     this.#chosen = Chosen.by(stages);
     const which = { taus: TAUS, only: this.#chosen };
-    const estimator = new Estimator({ by, flows, ...which });
+    const estimator = new Estimator({ by, flows, ...which, parts: this.#options.calibration !== undefined });
     const asked = { ...which, isFiltered: expression !== "" };
     this.#calibration = this.#options.calibration?.(asked, this.#calibration, isFirst);
     estimator.snapshot(nowNs(), 0);
@@ -219,8 +219,9 @@ export class Live implements Sink, ScreenEvents {
     if (paused && this.#frozen) return this.#frozen;
     const atNs = nowNs();
     const horizon = TAUS.length - 1 - window;
-    const estimated = this.#estimator.snapshot(atNs, scroll + rows, horizon, unit === "packets" ? "packets" : "bytes");
-    const snapshot = this.#calibration ? calibrate(estimated, this.#calibration, horizon) : estimated;
+    const by = unit === "packets" ? "packets" : "bytes";
+    const estimated = this.#estimator.snapshot(atNs, scroll + rows, horizon, by);
+    const snapshot = this.#calibration ? calibrate(estimated, this.#calibration, horizon, by) : estimated;
     const lost = (this.#source?.stats().lost ?? 0) - this.#lostBefore;
     // Flows that have nearly decayed are not shown.
     const flows = snapshot.flows.filter(({ bitsPerSecond, bytes }) => snapshot.seconds > 0 ? bitsPerSecond >= 0.5 : bytes > 0);

@@ -43,6 +43,10 @@ export interface Calibrated {
   readonly packets: Estimate | undefined;
   /** Bytes, including link headers and the headers of each segment; `undefined` if no counter helps. */
   readonly bytes: Estimate | undefined;
+  /**
+   * Packets that the sampler decided about, each GSO packet counted once, if `packets` are those that became of them; `undefined` otherwise.
+   */
+  readonly trials?: number | undefined;
 }
 
 /** How to calibrate. */
@@ -239,7 +243,7 @@ export class Calibration {
     });
   }
 
-  #figuresOf(row: Row, h: number): Pick<Calibrated, "packets" | "bytes"> {
+  #figuresOf(row: Row, h: number): Omit<Calibrated, "name"> {
     const weight = this.#decay.weights[h]!;
     const of = (column: number): number => row.sums[h * COLUMNS + column]! / (isSquare(column) ? weight * weight : weight);
     const { knowsTrials } = row;
@@ -263,7 +267,7 @@ export class Calibration {
       const headers = of(HEADERS);
       bytes = moved(bytes, (onWire - trials) * headers / more - headers * trials / samples);
     }
-    return { packets, bytes };
+    return { packets, bytes, trials: exact && trials };
   }
 
   /** Begins again, at the last reading of the counters. */

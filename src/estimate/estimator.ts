@@ -11,6 +11,7 @@ import type { Device } from "../link/device.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import { type Interval, shareInterval } from "./intervals.ts";
+import { type FlowPart, FlowParts } from "./flow_parts.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
 import { Picks } from "./picks.ts";
@@ -39,6 +40,11 @@ export interface EstimatorOptions {
    * stand for everything that was lost.) Defaults to all samples.
    */
   only?: Stage | undefined;
+  /**
+   * Keep of which device and direction the packets of each flow were, so that {@linkcode calibrate} can pass on to flows what the counters
+   * of their devices show. Takes four times the memory for a flow. Defaults to false.
+   */
+  parts?: boolean | undefined;
 }
 
 /** One flow, or one device and direction. */
@@ -99,6 +105,28 @@ export interface Snapshot {
   readonly lost: number;
   /** Samples of segmentation offload whose number of packets is not known. */
   readonly unknownSegments: number;
+  /** With {@linkcode EstimatorOptions.parts}: what the figures of flows and devices are made of. */
+  readonly parts?: SnapshotParts | undefined;
+}
+
+/** What flows are parts of. */
+export interface WholeParts {
+  /** Estimated packets, each GSO packet counted once. */
+  readonly trials: number;
+  /** Upper bound of the packets of a flow without samples. */
+  readonly unseenPackets: number;
+  /** Upper bound of the bytes of a flow without samples. */
+  readonly unseenBytes: number;
+}
+
+/** What the figures of flows and devices are made of. */
+export interface SnapshotParts {
+  /** Of all traffic. */
+  readonly total: WholeParts;
+  /** Of each device and direction. */
+  readonly devices: readonly WholeParts[];
+  /** Of each flow: what it has of each device and direction. */
+  readonly flows: readonly (readonly FlowPart[])[];
 }
 
 /** Maximum number of devices and directions told apart. */
@@ -111,6 +139,7 @@ export class Estimator {
   readonly #decay: Decay;
   readonly #flows: TopKeys;
   readonly #sums: Sums;
+  readonly #parts: FlowParts | undefined;
   readonly #total: Sums;
   readonly #devices: Sums;
   /** The same rows, with bytes on the wire instead of bytes. */
@@ -135,7 +164,7 @@ export class Estimator {
   #unknownSegments = 0;
 
   /** An estimator of nothing yet. */
-  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only }: EstimatorOptions = {}) {
+  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only, parts = false }: EstimatorOptions = {}) {
     if (!Number.isInteger(flows) || flows < 1 || flows > 1 << 20) {
       throw new ArgumentError(`Cannot keep ${flows} flows: expected 1 to ${1 << 20}`);
     }
@@ -147,6 +176,7 @@ export class Estimator {
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
     this.#sums = new Sums(flows, this.#decay);
+    this.#parts = parts ? new FlowParts(flows, this.#decay) : undefined;
     this.#total = new Sums(1, this.#decay);
     this.#devices = new Sums(MOST_DEVICES, this.#decay);
     this.#wire = new Sums(MOST_DEVICES, this.#decay);
@@ -173,6 +203,7 @@ export class Estimator {
     const segments = this.#segments;
     const increment = this.#increment;
     const key = this.#key;
+    const parts = this.#parts;
     const weight = this.#decay.weights[0]!;
     // Samples come in runs of one device and direction.
     let lastDevice: Device | undefined;
@@ -216,8 +247,13 @@ export class Estimator {
         this.#keyless++;
       } else {
         const slot = this.#flows.add(key.bytes, size, corrected * bytes * weight);
-        if (this.#flows.isNew) this.#sums.clearRow(slot);
+        const { isNew } = this.#flows;
+        if (isNew) this.#sums.clearRow(slot);
         this.#sums.add(slot, increment);
+        if (parts !== undefined) {
+          if (isNew) parts.clearSlot(slot);
+          parts.add(slot, row, increment);
+        }
       }
       const onWire = packets === 1 ? wireBytes(bytes) : packets * wireBytes(bytes / packets);
       const mostOnWire = mostPackets === 1 ? wireBytes(mostBytes) : mostPackets * wireBytes(mostBytes / mostPackets);
@@ -268,11 +304,18 @@ export class Estimator {
       const sizes = Float64Array.from(ranked, (_, slot) => this.#sums.sum(slot, horizon, order));
       ranked = ranked.sort((a, b) => sizes[b]! - sizes[a]!);
     }
+    const shown = ranked.slice(0, top);
+    const parts = this.#parts;
+    const whole = (sums: Sums, row: number): WholeParts => ({
+      trials: sums.sum(row, horizon, "trials"),
+      unseenPackets: sums.unseen(row, horizon, "packets"),
+      unseenBytes: sums.unseen(row, horizon, "bytes"),
+    });
     return {
       by: this.by,
       seconds,
       total: estimate(this.#total, 0, []),
-      flows: ranked.slice(0, top).map((slot) =>
+      flows: shown.map((slot) =>
         estimate(this.#sums, slot, this.#key.texts(flows.key(slot)), horizon === 0 ? flows.error(slot) / weight : 0)
       ),
       devices: this.#deviceNames.map((names, row) => {
@@ -285,6 +328,15 @@ export class Estimator {
       unusable: this.#unusable,
       lost: this.#lost,
       unknownSegments: this.#unknownSegments,
+      ...parts
+        ? {
+          parts: {
+            total: whole(this.#total, 0),
+            devices: this.#deviceNames.map((_, row) => whole(this.#devices, row)),
+            flows: shown.map((slot) => parts.of(slot, horizon)),
+          },
+        }
+        : {},
     };
   }
 
@@ -292,6 +344,7 @@ export class Estimator {
   restart(): void {
     this.#flows.clear();
     for (const sums of this.#all()) sums.clear();
+    this.#parts?.clear();
     this.#decay.restart();
     this.#keyless =
       this.#unusable =
@@ -308,6 +361,7 @@ export class Estimator {
     const factors = this.#decay.advance(now);
     if (!factors) return;
     for (const sums of this.#all()) sums.scale(factors);
+    this.#parts?.scale(factors);
     this.#flows.scale(factors[0]!);
   }
 

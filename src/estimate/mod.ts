@@ -17,7 +17,16 @@
 export { calibrate } from "./calibrate.ts";
 export { type Calibrated, Calibration, type CalibrationOptions, type SamplerCounts } from "./calibration.ts";
 export { DistinctCounters } from "./distinct.ts";
-export { type DeviceEstimate, Estimator, type EstimatorOptions, type FlowEstimate, type Snapshot } from "./estimator.ts";
+export {
+  type DeviceEstimate,
+  Estimator,
+  type EstimatorOptions,
+  type FlowEstimate,
+  type Snapshot,
+  type SnapshotParts,
+  type WholeParts,
+} from "./estimator.ts";
+export type { FlowPart } from "./flow_parts.ts";
 export { LogHistogram } from "./histogram.ts";
 export {
   binomialInterval,

@@ -74,8 +74,9 @@ export class Decay {
   }
 }
 
-/** Columns for each horizon: sum, sum of squares and variance, of packets and of bytes. */
-const COLUMNS = 6;
+/** Columns for each horizon: sum, sum of squares and variance, of packets and of bytes; and the sum of trials, each GSO packet one. */
+const COLUMNS = 7;
+const TRIALS = 6;
 
 /** What a sample adds to each row that it counts in, computed once. */
 export class Increment {
@@ -111,6 +112,7 @@ export class Increment {
       terms[at] = w;
       terms[at + 1] = w * w;
       terms[at + 2] = w * w * rest;
+      terms[at + TRIALS] = oneIn * weights[h]!;
     }
     this.mostPackets = oneIn * mostPackets;
     this.setBytes(oneIn, bytes, mostBytes);
@@ -159,6 +161,7 @@ export class Sums {
       values[at + 3]! += terms[i + 3]!;
       values[at + 4]! += terms[i + 4]!;
       values[at + 5]! += terms[i + 5]!;
+      values[at + TRIALS]! += terms[i + TRIALS]!;
       at += COLUMNS;
     }
     const largest = this.#largest;
@@ -186,9 +189,10 @@ export class Sums {
     return this.#samples[row]!;
   }
 
-  /** The packets, or the bytes, of a row in horizon `h`, without the bounds: those take most of the time. */
-  sum(row: number, h: number, of: "packets" | "bytes"): number {
-    return this.#values[(row * this.#decay.taus.length + h) * COLUMNS + (of === "bytes" ? 3 : 0)]! / this.#decay.weights[h]!;
+  /** The packets, bytes or trials of a row in horizon `h`, without the bounds: those take most of the time. */
+  sum(row: number, h: number, of: "packets" | "bytes" | "trials"): number {
+    const column = of === "bytes" ? 3 : of === "trials" ? TRIALS : 0;
+    return this.#values[(row * this.#decay.taus.length + h) * COLUMNS + column]! / this.#decay.weights[h]!;
   }
 
   /** The packets of a row in horizon `h`. */
@@ -210,6 +214,14 @@ export class Sums {
     // If every packet was sampled, nothing went unseen.
     const largest = sum > 0 && variance === 0 ? 0 : this.#largest[2 * row + what]!;
     return { value: sum, range: gammaInterval({ sum, squares, variance, largest }) };
+  }
+
+  /** Upper bound, at 95 %, of the packets, or the bytes, of which a row has no sample; 0 if every packet was sampled. */
+  unseen(row: number, h: number, of: "packets" | "bytes"): number {
+    const what = of === "bytes" ? 1 : 0;
+    const at = (row * this.#decay.taus.length + h) * COLUMNS + 3 * what;
+    if (this.#values[at + 2] === 0) return 0;
+    return gammaInterval({ sum: 0, squares: 0, variance: 0, largest: this.#largest[2 * row + what]! })[1];
   }
 
   /** Empties a row. */
@@ -239,6 +251,7 @@ export class Sums {
       values[at + 3]! *= factor;
       values[at + 4]! *= factor * factor;
       values[at + 5]! *= factor * factor;
+      values[at + TRIALS]! *= factor;
     }
   }
 }

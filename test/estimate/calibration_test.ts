@@ -2,11 +2,12 @@ import { test } from "node:test";
 import { assert, assertAlmostEquals, assertEquals } from "@std/assert";
 import { calibrate } from "../../src/estimate/calibrate.ts";
 import { Calibration, ratioEstimate, type SamplerCounts } from "../../src/estimate/calibration.ts";
-import { Estimator, type Snapshot } from "../../src/estimate/estimator.ts";
+import { Estimator, type FlowEstimate, type Snapshot } from "../../src/estimate/estimator.ts";
 import type { Device } from "../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import { hex } from "../packet/made.ts";
+import { binomialInterval } from "../../src/estimate/intervals.ts";
 import { random } from "./random.ts";
 
 const SECOND = 1_000_000_000n;
@@ -16,6 +17,8 @@ interface Sampled {
   readonly bytes: number;
   readonly ifindex?: number;
   readonly out?: boolean;
+  /** The last byte of its IPv4 source. */
+  readonly host?: number;
 }
 
 /** TCP, without options. */
@@ -25,7 +28,9 @@ function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
   const batch = new BatchBuffer();
   batch.readAtNs = BigInt(atSeconds) * SECOND;
   batch.devices = { find: (ifindex) => ({ ...ETH0, name: `eth${ifindex - 1}` }) };
-  for (const { bytes, ifindex = 1, out = false } of samples) {
+  for (const { bytes, ifindex = 1, out = false, host = 1 } of samples) {
+    const data = FRAME.slice();
+    data[29] = host;
     batch.add(
       {
         type: "sample",
@@ -37,8 +42,8 @@ function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
         outIfindex: out ? ifindex : undefined,
         originalBytes: bytes,
         protocol: 0x0800,
-        data: FRAME,
-        dataMemory: FRAME.buffer,
+        data,
+        dataMemory: data.buffer,
         dataAt: 0,
         dataBytes: FRAME.length,
         dataOffset: 0,
@@ -55,7 +60,7 @@ const IN: SamplerCounts = { ifindex: 1, direction: "in", oneIn: 100, trials: 0, 
 function both(
   samples: readonly Sampled[],
   counts: readonly SamplerCounts[],
-  options: { by?: string; only?: Stage; isFiltered?: boolean } = {},
+  options: { by?: string; only?: Stage; isFiltered?: boolean; parts?: boolean } = {},
 ): { readonly before: Snapshot; readonly after: Snapshot } {
   const estimator = new Estimator(options);
   const calibration = new Calibration(options);
@@ -79,7 +84,7 @@ test("packets are what the counter says, bytes the rule hits times the mean", ()
   }
   // 8 bits for 2 s; the wire has 24 bytes more for each packet.
   assertEquals([device!.bitsPerSecond, device!.wireBytes, device!.share], [200_000, 50_000 + 24 * 250, 1]);
-  // Of flows counters say nothing.
+  // Without their parts nothing is known of flows.
   assertEquals(after.flows, before.flows);
 });
 
@@ -150,6 +155,115 @@ test("flows told apart by device and direction are calibrated, others are not", 
   assertEquals(of("direction,device"), [["out", "eth0", 80, 16_000, sure], ["in", "eth0", 150, 15_000, sure]]);
   assertEquals(of("device"), [["eth0", 230, 31_000, sure]]);
   assertEquals(of("device,ipprotocol").map(([, , , , calibrated]) => calibrated), [undefined]);
+});
+
+/** Packets and bytes of each flow by its last byte, and whether they are as many as the total and each within it. */
+function rowsOf({ flows, total }: Snapshot): Record<string, readonly [packets: number, bytes: number]> {
+  const sum = (of: (flow: FlowEstimate) => number): number => flows.reduce((sum, flow) => sum + of(flow), 0);
+  assertAlmostEquals(sum(({ packets }) => packets), total.packets, 1e-6);
+  assertAlmostEquals(sum(({ bytes }) => bytes), total.bytes, 1e-6);
+  assertAlmostEquals(sum(({ share }) => share), 1, 1e-9);
+  for (const { packets, packetsRange, bytes, bytesRange, share, shareRange } of flows) {
+    for (
+      const [value, [low, high], most] of [[packets, packetsRange, total.packetsRange[1]], [
+        bytes,
+        bytesRange,
+        total.bytesRange[1],
+      ]] as const
+    ) {
+      assert(low <= value && value <= high && high <= most + 1e-6, `${low} ${value} ${high} ${most}`);
+    }
+    assert(shareRange[0] <= share && share <= shareRange[1] + 1e-9, `${shareRange} ${share}`);
+  }
+  return Object.fromEntries(flows.map(({ by, packets, bytes }) => [by[0]!.split(".").at(-1)!, [packets, bytes] as const]));
+}
+
+test("flows are shares of what the counters of their device and direction show", () => {
+  // Twice as many packets came in as the samples say, and half as many went out.
+  const samples = [{ bytes: 100 }, { bytes: 300, host: 2 }, { bytes: 200, out: true, host: 2 }, { bytes: 200, out: true, host: 3 }];
+  const counts = [{ ...IN, trials: 400, packets: 400 }, { ...IN, direction: "out" as const, trials: 100, packets: 100 }];
+  const { after } = both(samples, counts, { by: "ipsource", parts: true });
+  assertEquals(rowsOf(after), { 1: [200, 20_000], 2: [250, 70_000], 3: [50, 10_000] });
+  assertEquals(after.flows.map(({ by, calibrated }) => [by[0], calibrated]), [
+    ["10.0.0.2", undefined],
+    ["10.0.0.1", undefined],
+    ["10.0.0.3", undefined],
+  ]);
+  const [, first] = after.flows;
+  assertEquals(first!.bitsPerSecond, 4 * 20_000);
+  // By packets the order is another one, if another is asked for.
+  const packets = both([{ bytes: 100 }, { bytes: 250, out: true, host: 2 }], counts, { by: "ipsource", parts: true }).after;
+  assertEquals(packets.flows.map(({ bytes }) => bytes), [40_000, 25_000]);
+});
+
+test("a flow of which all samples of a device are has at most what the device has, and may have less", () => {
+  const samples = Array.from({ length: 5 }, () => ({ bytes: 500 }));
+  const { before, after } = both(samples, [{ ...IN, trials: 730, packets: 730 }], { by: "ipsource", parts: true });
+  const [flow] = after.flows;
+  assertEquals([flow!.packets, flow!.packetsRange[1], before.flows[0]!.packets], [730, 730, 500]);
+  assertEquals([flow!.bytes, flow!.bytesRange[1]], [after.total.bytes, after.total.bytesRange[1]]);
+  // Clopper and Pearson's lower bound of 5 of 5.
+  assertAlmostEquals(flow!.packetsRange[0], 730 * binomialInterval(5, 5)[0], 0.1);
+  assert(flow!.share === 1 && flow!.shareRange[0] < 0.9, `${flow!.shareRange}`);
+});
+
+test("segments that the counter shows belong to the flows with packets that are segmented", () => {
+  // 10 segments each by the MTU, 25 by the counter; of the other flow each packet is one for sure.
+  const samples = Array.from({ length: 20 }, (_, i) => i < 10 ? { bytes: 54 + 14_600 } : { bytes: 66, host: 2 });
+  const { after } = both(samples, [{ ...IN, trials: 2000, packets: 26_000 }], { by: "ipsource", parts: true });
+  const rows = rowsOf(after);
+  assertAlmostEquals(rows[1]![0], 25_000, 1e-6);
+  assertAlmostEquals(rows[2]![0], 1000, 1e-6);
+});
+
+test("a flow on more devices than are told apart, and one that took over from others, are shares of everything", () => {
+  const samples = Array.from({ length: 12 }, (_, i) => ({ bytes: 100 + i, ifindex: 1 + i % 6 }));
+  const counts = Array.from({ length: 6 }, (_, i) => ({ ...IN, ifindex: 1 + i, trials: 300, packets: 300 }));
+  const { after } = both(samples, counts, { by: "ipprotocol", parts: true });
+  assertAlmostEquals(after.flows[0]!.packets, 1800, 1e-6);
+  assertAlmostEquals(after.flows[0]!.bytes, after.total.bytes, 200);
+  const crowd = Array.from({ length: 9 }, (_, host) => ({ bytes: 100, host }));
+  const few = new Estimator({ by: "ipsource", flows: 2, parts: true });
+  const calibration = new Calibration();
+  calibration.count([IN], 0n);
+  few.take(batchOf(crowd));
+  calibration.take(batchOf(crowd));
+  calibration.count([{ ...IN, trials: 1800, packets: 1800 }], SECOND);
+  const { flows, total } = calibrate(few.snapshot(SECOND), calibration);
+  assertEquals(total.bytes, 180_000);
+  // Twice what the samples say, of what was taken over as well.
+  const before = few.snapshot(SECOND).flows;
+  assertEquals(
+    flows.map(({ bytes, overcountAtMost }) => [bytes, overcountAtMost]),
+    before.map(({ bytes, overcountAtMost }) => [2 * bytes, 2 * overcountAtMost]),
+  );
+});
+
+test("the bounds of a flow enclose the truth as often as is claimed when it is a share of what was counted", () => {
+  const next = random(5);
+  const ONE_IN = 100;
+  const RUNS = 400;
+  for (const [expected, part] of [[5, 0.5], [50, 0.02], [50, 0.9]] as const) {
+    let [packetsInside, bytesInside] = [0, 0];
+    for (let run = 0; run < RUNS; run++) {
+      const trials = ONE_IN * expected;
+      const truth = [0, 0];
+      const samples: Sampled[] = [];
+      for (let packet = 0; packet < trials; packet++) {
+        const host = next() < part ? 1 : 2;
+        const bytes = next() < 0.5 ? 1500 : 64;
+        if (host === 1) truth[0]!++, truth[1]! += bytes;
+        if (next() * ONE_IN < 1) samples.push({ bytes, host });
+      }
+      const { flows } = both(samples, [{ ...IN, trials, packets: trials }], { by: "ipsource", parts: true }).after;
+      const flow = flows.find(({ by }) => by[0] === "10.0.0.1");
+      // Of a flow without samples nothing is told.
+      const isIn = (value: number, [low, high]: readonly [number, number] = [0, Infinity]): boolean => low <= value && value <= high;
+      if (isIn(truth[0]!, flow?.packetsRange)) packetsInside++;
+      if (isIn(truth[1]!, flow?.bytesRange)) bytesInside++;
+    }
+    assert(Math.min(packetsInside, bytesInside) >= 0.94 * RUNS, JSON.stringify({ expected, part, packetsInside, bytesInside }));
+  }
 });
 
 test("what came before the first look counts nowhere; a counter that begins again is none; an interval begins at the last look", () => {

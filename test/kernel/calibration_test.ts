@@ -106,6 +106,45 @@ scene("where the other end wants smaller segments than the device carries, the c
   assert(out.bytes >= 2_000_000 + out.packets * 54 && out.bytes <= 2_000_000 + out.packets * 78, JSON.stringify(out));
 });
 
+scene(
+  "the rows of flows are as many packets and bytes together as the counters show, and the segments are those of the flow that has them",
+  async () => {
+    loopedWire();
+    // A third of what the device would carry: whoever guesses from its MTU finds too few.
+    ip("route change 192.0.2.1/32 dev b src 198.51.100.2 advmss 500");
+    const top = new Command([
+      "top",
+      "a",
+      "--rate",
+      "4",
+      "--json",
+      "--once",
+      "--interval",
+      "1h",
+      "--rows",
+      "1000",
+      "--by",
+      "ethernetprotocol,ipsource",
+    ]);
+    await top.samples();
+    await transfer(4_000_000);
+    await top.end();
+    const rows: Row[] = top.io.text().trim().split("\n").map((line) => JSON.parse(line));
+    const told = JSON.stringify(rows);
+    const counted = onWire(top);
+    assert(counted >= 8000, told);
+    // Whatever has no address is in the totals only, and that is next to nothing. Rows are whole numbers.
+    const sum = rows.reduce((sum, { packets }) => sum + packets, 0);
+    assert(sum <= counted + rows.length && sum >= 0.98 * counted, `${sum} of ${counted}: ${told}`);
+    // Each acknowledgement is one packet: all the others are data.
+    const [largest] = rows;
+    const { packets, packetsRange: [low, high] } = largest!;
+    assert(packets >= 7200 && low <= packets && packets <= high && high <= counted, told);
+    // Only figures that the counters make sure are called that.
+    assert(rows.every(({ calibrated }) => calibrated === undefined), told);
+  },
+);
+
 const WINDOWS = 10;
 
 scene(
