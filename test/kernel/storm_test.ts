@@ -34,7 +34,7 @@ scene("a storm: received and lost are what was sent, and the process is what it 
   await using program = await startListening(writingTo("/dev/null", [...COMMANDS[0]!.words(), "-c"]));
   // Warm: what a process makes at its first samples it keeps.
   await load.offer(STORM_RATE / 10, 1);
-  await hearsOneMore(program, load);
+  const usualMs = await hearsOneMore(program, load);
   const before = holdings(program.pid);
   const sent = load.sent;
   const rate = await load.offer(STORM_RATE, STORM_SECONDS);
@@ -45,8 +45,8 @@ scene("a storm: received and lost are what was sent, and the process is what it 
   assertEquals(after.descriptors, before.descriptors);
   assert(after.residentKiB <= before.residentKiB + GROWTH_KIB, `${before.residentKiB} KiB before, ${after.residentKiB} after`);
   assert(after.peakKiB * 1024 <= MEMORY_BYTES, `it had ${after.peakKiB} KiB in between`);
-  // Idle processes are woken within milliseconds; a second is for one that is not.
-  assert(took < 1000, `one more sample took ${took} ms`);
+  // Idle processes are woken within milliseconds; a second is for one that is not. On a busy machine it took long before the storm, too.
+  assert(took < Math.max(1000, 20 * usualMs), `one more sample took ${took} ms, and ${usualMs} ms before the storm`);
   const { received, lost } = await accountsFor(program, load);
   say(
     `${Math.round(rate)} samples a second for ${STORM_SECONDS} s, ${load.sent - sent} in all; received ${received}, lost ${lost}; ` +
