@@ -52,7 +52,7 @@ class Packets {
   }
 }
 
-/** `count` packets a round, after those of another file, so that the compiler has seen more than one kind. */
+/** `count` packets per round, after those of another file, so that the compiler has seen more than one kind. */
 export async function headersInRounds(path: string, count: number, others: string): Promise<number> {
   const view = new PacketView();
   let sum = new Packets(others).decode(view, WARM_UP);

@@ -15,10 +15,10 @@ import { FAMILY } from "./messages.ts";
 
 const RECEIVE_BUFFER_BYTES = 32 * 1024 * 1024;
 
-/** What is not as it usually is. */
+/** Deviations from the usual. */
 export interface OpenOptions {
   readonly devices?: Devices | undefined;
-  /** An expression that the kernel decides in front of the queue. */
+  /** A filter that the kernel runs before samples are queued. */
   readonly filter?: string | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** What `psample top` does with what comes, as the bench measures it. */
+/** What `psample top` does with samples, as the bench measures it. */
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { DEFAULT_KEYS } from "../../src/estimate/mod.ts";
@@ -29,7 +29,7 @@ class Meter implements Stage {
   readonly #count: number;
   readonly #done: () => void;
   readonly #tally = new Tally();
-  /** Samples that have come, or are known to be lost. */
+  /** Samples that have arrived, or are known to be lost. */
   #accounted = 0;
   #start: { readonly cpuNs: number; readonly ms: number; readonly resident: number } | undefined;
 
@@ -56,7 +56,7 @@ class Meter implements Stage {
   }
 }
 
-/** Shows on a screen what `count` samples stand for that somebody else sends to the port that is reported. */
+/** Shows on a screen what `count` samples stand for, which another process sends to the reported port. */
 export async function topLive(count: number): Promise<void> {
   const devices = manyDevices(4);
   const { listener, port } = await open(await loadSys(), { devices });

@@ -1,12 +1,12 @@
-/** How a subject of the bench measures itself, and how it tells: lines "NAME VALUE" on standard error, CPU of the whole process. */
+/** How a subject of the bench measures itself and reports: lines "NAME VALUE" on standard error, with the CPU time of the whole process. */
 import { readSync, writeSync } from "node:fs";
 import process from "node:process";
 
-/** Messages, and rounds at least, until the compilers are done. */
+/** Messages, and minimum number of rounds, until the compilers are done. */
 export const WARM_UP = 400_000;
 const WARM_UP_ROUNDS = 3;
 
-/** Tells a result. */
+/** Reports a result. */
 export function report(name: string, value: number): void {
   writeSync(2, `${name} ${value.toFixed(1)}\n`);
 }
@@ -18,9 +18,9 @@ export function cpuNs(): number {
 }
 
 /**
- * Does what takes nanoseconds a message, `count` messages a round: until it is warm, and then as often as it is told to.
+ * Repeats fast work, `count` messages per round: until it is warm, and then as often as requested.
  *
- * @param found What was made of the messages, where what it is compared with must have made the same.
+ * @param found The result of the work, if the other side must have found the same.
  */
 export async function inRounds(count: number, round: () => Promise<number> | number, found = 1): Promise<void> {
   for (let i = 0; i < Math.max(WARM_UP_ROUNDS, WARM_UP / count); i++) await round();

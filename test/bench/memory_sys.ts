@@ -7,7 +7,7 @@ const MMSGHDR = 64;
 const MSG_IOV = 16;
 const MSG_LEN = 56;
 
-/** The slots of a batch, and what was in them. */
+/** The slots of a batch, and their contents. */
 interface Filled {
   readonly slots: bigint;
   readonly view: DataView;

@@ -24,13 +24,13 @@ export interface BenchMessage {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** Where the sequence number is; 0 if there is none. */
   readonly sequenceAt: number;
-  /** By how much the sequence number grows when all messages have been sent once: as many as are in the group. */
+  /** Increment of the sequence number once all messages have been sent: the number of messages in the group. */
   readonly step: number;
   /** Where the time stamp is; 0 if there is none. */
   readonly timestampAt: number;
 }
 
-/** How a sample differs from the plain one. */
+/** Differences from the plain sample. */
 interface Fields {
   readonly inIfindex?: number | undefined;
   readonly outIfindex?: number | undefined;
@@ -43,10 +43,10 @@ interface Fields {
   readonly data?: Uint8Array;
 }
 
-/** How many messages there are of a kind, so that not all of it stays in the processor's nearest cache. */
+/** Number of messages of a kind: too many for the processor's first-level cache. */
 const COUNT = 1024;
 
-/** Numbers that are the same in every run: the generator of POSIX's rand(3). */
+/** Numbers that are the same in every run: POSIX's example of rand(3). */
 function random(seed: number): (limit: number) => number {
   return (limit) => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0;
@@ -124,7 +124,7 @@ function taggedFrame(host: number): Uint8Array {
   return bytes;
 }
 
-/** Frames that look like what a filter for TCP to port 443 of 10.0.0.0/8 is after, and are something else. */
+/** Near misses of a filter for TCP to port 443 of 10.0.0.0/8. */
 const OTHERS: readonly Parameters<typeof frame>[0][] = [
   { net: 172 },
   { port: 80 },
@@ -238,7 +238,7 @@ export function messageFile(directory: string, kind: string): string {
   return path;
 }
 
-/** Reads what {@linkcode messageFile} wrote: each message a view of one memory. */
+/** Reads what {@linkcode messageFile} wrote: messages as views of one memory. */
 export function readMessages(path: string): BenchMessage[] {
   const file = new Uint8Array(readFileSync(path));
   const view = viewOf(file);

@@ -1,4 +1,4 @@
-/** Processes of the bench: C peers and our own, their results, and the senders of their load. */
+/** Processes of the bench: C peers and our own, their results, and the senders of the load. */
 import { ArgumentError } from "../../src/errors.ts";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -13,7 +13,7 @@ import { messageFile } from "./messages.ts";
 /** What a process measured: `"cpu"`, `"p99"` and so on. */
 export type Results = Map<string, number>;
 
-/** What to send to a process as soon as it reports the port on which it listens. */
+/** The load for a process that reports the port on which it listens. */
 export interface Load {
   /** Which messages, see messages.ts. */
   kind: string;
@@ -23,11 +23,11 @@ export interface Load {
   rate: number;
   /** Samples at once. */
   burst: number;
-  /** Messages that do not fit into the receiver's queue are lost, instead of waiting for room. */
+  /** Whether messages that do not fit into the receiver's queue are lost, instead of waiting for room. */
   drop?: boolean;
 }
 
-/** The runtime that this is run by. */
+/** The runtime that runs this. */
 export const RUNTIME: "deno" | "bun" = "Bun" in globalThis ? "bun" : "deno";
 
 /** The runtime's command and what comes before a script's name. */
@@ -38,7 +38,7 @@ export function file(path: string): string {
   return fileURLToPath(new URL(path, import.meta.url));
 }
 
-/** Where binaries and recordings go, until {@linkcode cleanUp}. */
+/** The directory of binaries and recordings, until {@linkcode cleanUp}. */
 export const DIRECTORY: string = mkdtempSync(join(tmpdir(), "psample-bench-"));
 
 /** Removes what was built and written. */
@@ -65,7 +65,7 @@ export async function buildPeers(
 /** Where Debian's packages for Go are. */
 const GO_PATH = "/usr/share/gocode";
 
-/** Compiles the peer in Go, unless that is done. */
+/** Compiles the peer in Go, once. */
 export async function buildGopacket(): Promise<void> {
   const binary = join(DIRECTORY, "gopacket");
   if (existsSync(binary)) return;
@@ -93,7 +93,7 @@ export function subject(...args: (string | number)[]): string[] {
   return [...RUN, file("subject.ts"), ...args.map(String)];
 }
 
-/** A file that is gone as soon as nobody has it open. What is written to it goes to its end. */
+/** A file that is deleted once nobody has it open. Writes append. */
 function outputFile(): number {
   const path = join(DIRECTORY, "output");
   const output = openSync(path, "a");
@@ -103,7 +103,7 @@ function outputFile(): number {
 
 /**
  * Runs a command and reads its results from standard error. Its output goes to a file; or, with `blockedMs`, to a pipe that nobody
- * reads for so long.
+ * reads during that time.
  */
 export function run(command: readonly string[], load?: Load, blockedMs?: number): Promise<Results> {
   const [program = "", ...args] = command;
@@ -155,7 +155,7 @@ class Rounds {
     this.#child.on("close", () => this.#failed(new ArgumentError(`Cannot run ${command.join(" ")}: it ended`)));
   }
 
-  /** What it says next of `name`. */
+  /** The next value that it reports for `name`. */
   #next(name: string): Promise<number> {
     return new Promise((resolve, reject) => {
       let text = "";
@@ -167,13 +167,13 @@ class Rounds {
     });
   }
 
-  /** What it has made of the messages by the time that it is warm; 1 if it does not say. */
+  /** Its result for the messages once it is warm; 1 if it reports none. */
   async ready(): Promise<number> {
     return await this.#next("ready");
   }
 
   async round(): Promise<Results> {
-    // What was printed before would make the disk busy.
+    // Earlier output would keep the disk busy.
     ftruncateSync(this.#output);
     const cpu = this.#next("cpu");
     this.#child.stdin!.write("\n");

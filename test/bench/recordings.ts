@@ -21,7 +21,7 @@ const STEP_NS = 10_000n;
 /** Samples in a batch of the writer. */
 const BATCH = 1024;
 
-/** A TCP segment of one of 1,280 connections, 64 bytes of it. */
+/** The first 64 bytes of a TCP segment of one of 1,280 connections. */
 function frame(connection: number, i: number): Uint8Array {
   const bytes = new Uint8Array(64);
   const view = viewOf(bytes);
@@ -38,7 +38,7 @@ function frame(connection: number, i: number): Uint8Array {
   return bytes;
 }
 
-/** A pcapng with `count` samples, made if it is not there yet. */
+/** A pcapng file with `count` samples, created if it does not exist. */
 export async function fewConnections(directory: string, count: number): Promise<string> {
   const path = join(directory, `few-${count}.pcapng`);
   if (existsSync(path)) return path;

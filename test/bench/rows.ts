@@ -18,7 +18,7 @@ import {
 import { fewConnections } from "./recordings.ts";
 import { median } from "./table.ts";
 
-/** How much is measured. */
+/** The extent of the measurement. */
 export interface Size {
   /** Multiplies the number of messages or of rounds: 1 for the whole table. */
   scale: number;
@@ -32,7 +32,7 @@ export interface Figure {
   label?: string;
   /** Its name in the results. */
   name: string;
-  /** Its maximum: a ratio to C if there is C, else in its unit. */
+  /** Its maximum: relative to C if there is a C peer, otherwise in its unit. */
   target: number | undefined;
   /** Compared with the same figure of C. */
   ratio?: boolean;
@@ -41,19 +41,19 @@ export interface Figure {
   factor?: number;
 }
 
-/** A line of the table, or a few that come out of the same run. */
+/** A row of the table, or several from the same run. */
 export interface Row {
   /** What is done. */
   work: string;
   /** What comes out. */
   figures: Figure[];
-  /** Measures it; the caller alternates who goes first, since the first one may find the machine warm, or cold. */
+  /** Measures it; the caller alternates the order, because the machine may be cold for the first one. */
   measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
-  /** Makes what is needed, before any row is measured. */
+  /** Prepares what is needed before any row is measured. */
   prepare?: () => Promise<void>;
-  /** Measured only once, whatever was asked for, because it takes long. */
+  /** Measured only once, regardless of `--rounds`, because it takes long. */
   once?: boolean;
-  /** Measured in the quick mode too. */
+  /** Whether it is measured with `--quick` too. */
   quick?: boolean;
 }
 
@@ -68,7 +68,7 @@ export interface Pair {
 /** Rounds of two processes that take turns. */
 const ROUNDS = 20;
 
-/** How many messages of a kind a round has: what the receive buffer holds. */
+/** Number of messages of a kind in a round: as many as fit into the receive buffer. */
 function drained(kind: string): number {
   const bytes = Number(kind.split("-")[1] ?? 0);
   return kind.startsWith("groups")
@@ -92,7 +92,7 @@ function n(count: number, { scale }: Size): number {
   return Math.max(1, Math.round(count * scale));
 }
 
-/** Two processes that take turns. What they work on is made when their turn comes. */
+/** Two processes that take turns. Their input is created when it is needed. */
 function turns(work: string, target: number, peer: () => string[], ours: () => string[]): Row {
   return {
     work,
@@ -114,7 +114,7 @@ function runs(c: (size: Size) => Promise<Results>, ours: (size: Size) => Promise
   };
 }
 
-/** This package alone. */
+/** Only this package. */
 function alone(ours: (size: Size) => Promise<Results>): Row["measure"] {
   return async (size) => [{ c: undefined, ours: await ours(size) }];
 }
@@ -165,7 +165,7 @@ function named(kind: string): string {
   return names[name!]!;
 }
 
-/** This package with itself: what more of something costs. */
+/** This package compared with itself: the cost of more of something. */
 function growth(work: string, target: number, small: () => string[], large: () => string[]): Row {
   return turns(work, target, small, large);
 }
@@ -252,7 +252,7 @@ function wait(rate: number, target: number): Row {
   };
 }
 
-/** The command, as it is started: the compiled file on Bun, with its permissions alone on Deno. */
+/** The words that start the command: the compiled file on Bun, the script with only its permissions on Deno. */
 async function command(...words: string[]): Promise<string[]> {
   const [runtime = "", verb = ""] = subject();
   const main = file("../../cli/main.ts");
@@ -262,11 +262,11 @@ async function command(...words: string[]): Promise<string[]> {
   return [compiled, ...words];
 }
 
-/** What top does not do either. */
+/** Options that turn off what top does not do either. */
 const WITHOUT_TCP_ANALYSIS = ["analyze_sequence_numbers", "calculate_timestamps", "desegment_tcp_streams", "relative_sequence_numbers"]
   .flatMap((name) => ["-o", `tcp.${name}:FALSE`]);
 
-/** What another program does with a recording of few connections, and the command with the same one, from start to end. */
+/** Another program and the command on the same recording of few connections, from start to end. */
 function recording(
   work: string,
   target: number | undefined,
@@ -293,7 +293,7 @@ function recording(
 /** How long nobody reads what is printed. */
 const BLOCKED_MS = 5000;
 
-/** Records and prints while nobody reads what is printed: the recording is to lose nothing, and every sample to be accounted for. */
+/** Records and prints while nobody reads the output: the recording must lose nothing, and every sample must be accounted for. */
 function blocked(form: "text" | "json", kind: string, figures: Figure[]): Row {
   const [rate, seconds] = [50_000, 8];
   const count = rate * seconds;
@@ -314,7 +314,7 @@ function blocked(form: "text" | "json", kind: string, figures: Figure[]): Row {
   };
 }
 
-/** A row that is measured in the quick mode too. */
+/** A row that is measured with `--quick` too. */
 function quick(row: Row): Row {
   return { ...row, quick: true };
 }

@@ -27,7 +27,7 @@ interface Line {
   ours: number;
   /** Median of the ratios of the rounds. */
   ratio: number | undefined;
-  /** How far the rounds are apart, of what is compared with the target: (largest - smallest) / median. */
+  /** Spread of the rounds, in the figure that has the target: (largest - smallest) / median. */
   spread: number;
   target: number | undefined;
   met: boolean | undefined;
@@ -52,7 +52,7 @@ async function measure(row: Row, rounds: number, size: Size): Promise<Line[]> {
 
 function line(row: Row, { label, name, target, ratio, unit, factor = 1 }: Figure, measured: readonly Pair[][]): Line {
   const value = (results: Results | undefined): number => (results?.get(name) ?? NaN) * factor;
-  // The processes of a round are like each other, so the median is that of rounds, each by its median.
+  // The processes of a round resemble each other, so this is the median of the medians of rounds.
   const middle = (of: (pair: Pair) => number): number[] => measured.map((pairs) => median(pairs.map(of)));
   const peers = middle(({ c }) => value(c));
   const values = middle(({ ours }) => value(ours));

@@ -1,6 +1,6 @@
 /**
  * A soak: the command under steady load in a real kernel, in both runtimes at once. Prints memory by the minute,
- * and at the end whether what was received and what was lost make up what was sent.
+ * and at the end whether what was received and what was lost add up to what was sent.
  *
  *   test/kernel/boot new -t 4000 -- deno run -A --no-check test/bench/soak.ts --minutes 60 --rate 2000
  */
@@ -18,7 +18,7 @@ import { BUN_PROGRAM } from "../run/project.ts";
 import { printRow } from "./table.ts";
 
 const { minutes, rate } = parseArgs(process.argv.slice(2), { default: { minutes: 60, rate: 2000 } });
-/** How often frames are sent: in bursts, as traffic is. */
+/** How often frames are sent: in bursts, like real traffic. */
 const TICK_MS = 20;
 
 interface Subject {

@@ -13,12 +13,12 @@ async function capture(words: string, options?: FakeIoOptions): Promise<Command>
   return command;
 }
 
-/** Ends captures as somebody would. */
+/** Ends captures as a user would. */
 async function end(...captures: Command[]): Promise<void> {
   for (const one of captures) await one.end();
 }
 
-scene("the account tells what passed, what was sampled, and how much that is about; USR1 asks for it", async () => {
+scene("the summary says what passed, what was sampled, and roughly how much traffic that is; USR1 prints it", async () => {
   bareWire();
   const [all, some] = [await capture("a --rate 1 --direction egress --text"), await capture("a --rate 4 --direction egress --text")];
   for (let i = 0; i < 400; i++) send("a", frameOut());
@@ -38,11 +38,11 @@ scene("the account tells what passed, what was sampled, and how much that is abo
   assertMatch(some.io.errors(), account);
   const [, sampled, percent] = account.exec(some.io.errors())!.map(Number) as [number, number, number];
   assertEquals(sampled, lines(some));
-  // But for one time in a million.
+  // Fails once in a million runs.
   assert(sampled > 50 && sampled < 160 && percent > 5 && percent < 60, some.io.errors());
 });
 
-scene("after five seconds of silence somebody at a terminal is told what came, what was wanted, and what rate would help", async () => {
+scene("after five seconds without output, a terminal shows what arrived, what was wanted, and which rate would help", async () => {
   bareWire();
   const terminal = { errIsTerminal: true };
   const none = await capture("b --rate 10 --direction egress", terminal);
@@ -71,7 +71,7 @@ scene("after five seconds of silence somebody at a terminal is told what came, w
   await end(few, none, other, script);
 });
 
-scene("while a recording grows, somebody at a terminal sees how", async () => {
+scene("while a recording grows, a terminal shows its progress", async () => {
   bareWire();
   const recording = await capture("a --rate 1 --direction egress -w x.pcapng", { errIsTerminal: true });
   const { io } = recording;
@@ -81,7 +81,7 @@ scene("while a recording grows, somebody at a terminal sees how", async () => {
     return /\[K[1-9]\d* samples\/s, about [\d.]+ k?bit\/s, [\d.]+ k?B recorded, lost 0/.test(io.errors());
   });
   io.signal("SIGUSR1");
-  // It makes room for what stays.
+  // The progress line is erased before permanent lines.
   assertMatch(io.errors().replaceAll("\r\x1b[K", "<erase>"), /, lost 0<erase>psample: \d+ packets? passed .*; lost 0\n$/);
   await end(recording);
   assertMatch(io.errors(), /[\nK]psample: \d+ packets? passed .*; lost 0\n$/);

@@ -1,4 +1,4 @@
-/** Shared sample actions, and what is refused about sampling: with which words, and that nothing is half done. */
+/** Shared sample actions, and refusals about sampling: their messages, and that nothing is left half done. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -21,9 +21,9 @@ import { ending, openDirectory, script, WITHOUT_PRIVILEGE } from "./runtime.ts";
 import { ip, run, scene, tc, until } from "./scene.ts";
 import { type TcAction, tcActions, tcControl, tcDump, tcShow } from "./tc_dump.ts";
 
-/** The actions as iproute2 lists them, without what it says about time. */
+/** The actions as iproute2 lists them, without times. */
 function actionsOfTc(): TcAction[] {
-  // As many lists as the dump has messages, each behind its count.
+  // One list for each message of the dump, each after its count.
   const lists = tcShow(["actions list action sample"], "-s")[0] as { actions?: TcAction[] }[];
   return lists.flatMap(({ actions }) => actions ?? []).map(
     ({ kind, rate, group, trunc_size, control_action, index, ref, bind, cookie, stats }) => {
@@ -55,7 +55,7 @@ function inWordsOfTc(actions: readonly (Action | undefined)[]): TcAction[] {
   });
 }
 
-/** Makes the device `d0`, and says what tc shows of it. */
+/** Creates the device `d0`; returns what tc shows of it. */
 function dummy(): string {
   ip("link add name d0 type dummy", "link set dev d0 up");
   return tcDump("d0");
@@ -85,7 +85,7 @@ scene("add, get, replace, delete: iproute2 reads each back", async () => {
   const { rate, group, truncateBytes, control } = replaced!.sample!;
   assertEquals([rate, group, truncateBytes, control, toHex(replaced!.cookie!)], [51, 7, 64, "continue", toHex(cookie)]);
   assertEquals(inWordsOfTc([replaced]), actionsOfTc().filter(({ index }) => index === 19));
-  // One that is not there yet is made.
+  // A missing action is created.
   await replaceAction({ sample: { rate: 3, group: 8, index: 20 } });
   assertEquals(inWordsOfTc(await listActions()), actionsOfTc());
   await deleteAction(19);
@@ -94,7 +94,7 @@ scene("add, get, replace, delete: iproute2 reads each back", async () => {
   assertEquals([await listActions(), actionsOfTc()], [[], []]);
 });
 
-scene("a hundred actions are listed whole; flush takes those that no filter uses", async () => {
+scene("a hundred actions are listed completely; flush removes those that no filter uses", async () => {
   dummy();
   tc(
     ...Array.from(
@@ -128,7 +128,7 @@ async function refused(
   assertEquals([tcDump("d0"), tcActions()], [before, actions]);
 }
 
-scene("refusals about filters: what is wrong, what helps, and nothing half installed", async () => {
+scene("refusals about filters: the cause, the cure, and nothing half installed", async () => {
   dummy();
   tc("actions add action sample rate 4 group 6 index 19 cookie aa");
   const add = (options: Partial<SamplingOptions>) => () => addSampling({ device: "d0", direction: "both", rate: 1, ...options });
@@ -164,7 +164,7 @@ scene("refusals about filters: what is wrong, what helps, and nothing half insta
   ]);
 });
 
-scene("refusals about actions: what is wrong, and what helps", async () => {
+scene("refusals about actions: the cause, and the cure", async () => {
   dummy();
   tc(
     "actions add action sample rate 4 group 6 index 19",
@@ -195,7 +195,7 @@ scene("refusals about actions: what is wrong, and what helps", async () => {
   ]);
 });
 
-scene("psample tc refuses what tc refuses: a chain that is out of range, and what the kernel will not have", async () => {
+scene("psample tc refuses what tc refuses: a chain out of range, and what the kernel rejects", async () => {
   dummy();
   tc(
     "qdisc add dev d0 clsact",
@@ -261,7 +261,7 @@ scene("without privilege everything can be listed, and nothing changed", "progra
   assertEquals([tcDump("d0"), tcActions()], [before, actions]);
 });
 
-scene("a kernel without act_sample: the message names the module, and the clsact goes again", "guest", async () => {
+scene("a kernel without act_sample: the message names the module, and the clsact is removed again", "guest", async () => {
   const before = dummy();
   const loader = "/proc/sys/kernel/modprobe";
   const modprobe = readFileSync(loader, "utf8");

@@ -81,7 +81,7 @@ scene("each option is what iproute2 reads back, and a removal leaves nothing", a
     else assertEquals(handle.group, options.group);
     assertEquals(await handle.isInstalled(), true);
   }
-  // Groups that were not asked for are all different.
+  // Groups that were chosen automatically are all different.
   const chosen = handles.filter((_, i) => variations[i]!.group === undefined).map((handle) => handle.group);
   assertEquals(new Set(chosen).size, chosen.length);
   const said = saidByTc(devices);
@@ -127,7 +127,7 @@ scene("a match samples what matches; both directions at once, each packet with i
     ] as unknown as typeof said,
   );
   await ear.hearsNoMore();
-  // The clsact was ours, and two packets of four were.
+  // The clsact was ours, and two of four packets matched.
   assertEquals(handle.installed.map(({ packets }) => packets), [0n, 0n]);
   assertEquals((await listSampling()).map(({ packets }) => packets), [2n, 1n]);
 });
@@ -165,7 +165,7 @@ scene("forwarded packets have both interfaces, in both directions; a shared acti
 
 // --- strangers --------------------------------------------------------------------------------------
 
-/** Filters of somebody else, on both sides of `a`, each kind; all let packets through to the next. */
+/** Another program's filters, one of each kind on both sides of `a`; all pass packets on to the next. */
 const STRANGERS = ["ingress", "egress"].flatMap((side) => [
   `filter add dev a ${side} pref 10 protocol ip flower ip_proto udp dst_port 5000 action continue`,
   // Not the same preference on both sides: the kernel would list both at each (u32's tables are the qdisc's).
@@ -176,7 +176,7 @@ const STRANGERS = ["ingress", "egress"].flatMap((side) => [
   `filter add dev a ${side} chain 5 pref 1 protocol ip flower ip_proto tcp action ok`,
 ]);
 
-/** How often the first action of each filter of `a` was come by. */
+/** How many packets reached the first action of each filter of `a`. */
 function hits(): number[] {
   return tcFilters(["a"], undefined, "-s").map(({ filter }) => filter.options?.actions?.[0]?.stats?.packets ?? 0);
 }
@@ -189,11 +189,11 @@ scene("strangers' filters on a clsact: before us, behind us, and after us they a
   const handle = await addSampling({ device: "a", direction: "both", rate: 1 });
   assertEquals(handle.installed.map(({ preference }) => preference), [9, 9]);
   await using ear = await hear({ events: false, groups: [handle.group!] });
-  // To nobody: what comes to us is answered, that no such port is open.
+  // To another host: packets to us would be answered with "port unreachable".
   send("b", ...[1, 2, 3].map((id) => frameIn({ id, to: "192.0.2.77" })));
   send("a", ...inOrder(2, frameOut));
   assertEquals(asSamples(await ear.take(5)).filter(({ inIfindex }) => inIfindex === IFINDEX.a).length, 3);
-  // Ours, then theirs; those in the other chain see nothing. (u32 filters come with a table, which has no action.)
+  // Ours, then theirs; filters in the other chain see nothing. (u32 filters come with a table, which has no action.)
   assertEquals(hits().filter((packets) => packets > 0), [3, 3, 3, 3, 3, 3, 2, 2, 2, 2, 2, 2]);
   assertEquals(await listLeftovers(), []);
   await handle.remove();
@@ -201,7 +201,7 @@ scene("strangers' filters on a clsact: before us, behind us, and after us they a
   await until("the actions are what they were", () => tcActions() === actions);
 });
 
-scene("a stranger with preference 1: ours is the first that is free", async () => {
+scene("another program's filter has preference 1: ours gets the first free one", async () => {
   bareWire();
   tc("qdisc add dev a clsact", ...[1, 2, 4].map((pref) => `filter add dev a ingress pref ${pref} matchall action continue`));
   const before = tcDump("a");
@@ -211,7 +211,7 @@ scene("a stranger with preference 1: ours is the first that is free", async () =
   assertEquals(tcDump("a"), before);
 });
 
-scene("an ingress qdisc is used as it stands; egress, or both, is refused and changes nothing", async () => {
+scene("an existing ingress qdisc is used unchanged; egress, or both, is refused and changes nothing", async () => {
   bareWire();
   tc(
     "qdisc add dev a handle ffff: ingress",
@@ -233,7 +233,7 @@ scene("an ingress qdisc is used as it stands; egress, or both, is refused and ch
   assertEquals(tcDump("a"), before);
 });
 
-scene("all or nothing: where the second direction is refused the first is undone", async () => {
+scene("all or nothing: if the second direction is refused, the first is undone", async () => {
   bareWire();
   tc("qdisc add dev a egress_block 22 clsact", "filter add block 22 matchall action continue");
   const before = tcDump("a");
@@ -242,7 +242,7 @@ scene("all or nothing: where the second direction is refused the first is undone
   assertStringIncludes(error.message, "block is shared");
   assertStringIncludes(error.message, "tc filter add block NUMBER");
   assertEquals(tcDump("a"), before);
-  // And where we made the clsact, it goes too.
+  // If we created the clsact, it is removed too.
   const clean = tcDump("b");
   await assertRejects(() => addSampling({ device: "b", direction: "ingress", rate: 1, hardware: "only" }), Error, "leave out hardware");
   assertEquals(tcDump("b"), clean);
@@ -251,7 +251,7 @@ scene("all or nothing: where the second direction is refused the first is undone
 // --- the clsact -------------------------------------------------------------------------------------
 
 scene(
-  "the clsact goes with the last of us, even if another of us made it; a stranger's stays, and stays where a stranger came",
+  "the clsact is removed with the last of ours, even if another instance created it; it stays if it is, or is used by, another program's",
   async () => {
     const [mine, theirs, visited] = dummies(3) as [string, string, string];
     tc(`qdisc add dev ${theirs} clsact`);
@@ -278,7 +278,7 @@ scene(
   },
 );
 
-scene("eight at once on one device, begun and ended at once", async () => {
+scene("eight at once on one device, started and stopped concurrently", async () => {
   const [device] = dummies(1) as [string];
   const before = tcDump(device);
   for (let round = 0; round < 2; round++) {
@@ -295,7 +295,7 @@ scene("eight at once on one device, begun and ended at once", async () => {
   }
 });
 
-scene("somebody else removes our filter, or the device: remove says nothing and takes nothing else", async () => {
+scene("another program removes our filter, or the device: remove() does not fail, and removes nothing else", async () => {
   const [one, two, three] = dummies(3) as [string, string, string];
   const handles: SamplingHandle[] = [];
   for (const device of [one, two, three]) handles.push(await addSampling({ device, direction: "both", rate: 1 }));
@@ -347,7 +347,7 @@ scene("a clsact of ours that another program has asked for by tc qdisc replace i
     assertEquals(await handle.isInstalled(), true);
     await handle.remove();
   }
-  // What the other program does next works: nothing of ours is left there.
+  // The other program's next steps work: nothing of ours is left there.
   tc(`filter add dev ${claimed} ingress matchall action continue`);
   assertEquals(tcFilters([claimed, other]).map(({ device }) => device), [claimed]);
   assertEquals(warnings.map((warning) => warning.includes(`clsact qdisc of ${claimed} too`)), [true]);
@@ -362,7 +362,7 @@ scene("what another program put into our clsact keeps it: a chain with a templat
   const devices = dummies(theirs.length);
   const handles: SamplingHandle[] = [];
   for (const [i, line] of theirs.entries()) {
-    // A chain 0 is theirs only where we have no filter.
+    // A chain 0 is theirs only if we have no filter in it.
     const direction = line.includes("ingress chain 0") ? "egress" : line.includes("chain 0") ? "ingress" : "both";
     handles.push(await addSampling({ device: devices[i]!, direction, rate: 1 }));
     tc(line.replace("DEVICE", devices[i]!));
@@ -406,10 +406,10 @@ scene("a signal that aborts removes, also when it comes in the middle of the ins
 
 // --- what was left behind ---------------------------------------------------------------------------
 
-scene("leftovers: what carries our mark and has nobody any more, and nothing else", async () => {
+scene("leftovers: what carries our mark and belongs to no running process, and nothing else", async () => {
   const [one, two] = dummies(2) as [string, string];
   tc(
-    // As if killed: with a clsact of its own making on one, with a stranger's on the other.
+    // As if killed: one device has a clsact that it created, the other one that was there before.
     `qdisc add dev ${one} clsact`,
     `qdisc add dev ${two} clsact`,
     `filter add dev ${one} ingress pref 28787 handle 0x70738123 matchall action sample rate 5 group 70000 continue`,
@@ -422,7 +422,7 @@ scene("leftovers: what carries our mark and has nobody any more, and nothing els
   );
   await using running = await addSampling({ device: two, direction: "both", rate: 1 });
   const expected = [[one, "ingress", 70000], [one, "egress", 70000], [two, "egress", 70001]] as unknown[];
-  // Two that look at once do not take each other for the one that ran.
+  // Two that inspect at the same time do not mistake each other for the one that was killed.
   for (const leftovers of await Promise.all([listLeftovers(), listLeftovers()])) {
     assertEquals(leftovers.map(({ device, direction, group }) => [device, direction, group]), expected);
   }
@@ -443,7 +443,7 @@ scene("leftovers: what carries our mark and has nobody any more, and nothing els
   ]);
 });
 
-scene("a clsact that a killed one made goes when the next one has ended and it is cleaned up, in either order", async () => {
+scene("a clsact that a killed process created is removed once the next one has ended and cleanup has run, in either order", async () => {
   const [device] = dummies(1) as [string];
   const before = tcDump(device);
   for (const cleanFirst of [true, false]) {
@@ -460,7 +460,7 @@ scene("a clsact that a killed one made goes when the next one has ended and it i
 
 // --- the list ---------------------------------------------------------------------------------------
 
-scene("the list is what iproute2 says: matchall, flower, u32, chains, several actions, shared ones, with their counters", async () => {
+scene("the list agrees with iproute2: matchall, flower, u32, chains, several actions, shared ones, with their counters", async () => {
   wire();
   tc(
     "actions add action sample rate 2 group 9 trunc 0 index 500",
@@ -483,7 +483,7 @@ scene("the list is what iproute2 says: matchall, flower, u32, chains, several ac
   assertEquals(saidByUs(listed), saidByTc(devices));
   assertEquals(listed.map(({ ours }) => ours), listed.map(() => false));
   assert(listed.some(({ packets }) => packets === 5n) && listed.some(({ packets }) => packets === 3n), "counters stood still");
-  // Ages in whole seconds, of which iproute2 leaves out 0: ours lie between what it said before and after.
+  // Ages are in whole seconds, and iproute2 omits 0: ours lie between its values before and after.
   const ages = (filters: typeof before): number[] =>
     filters.flatMap(({ filter }) => filter.options!.actions ?? []).filter(({ kind }) => kind === "sample")
       .map(({ installed = 0 }) => installed);
@@ -510,7 +510,7 @@ scene("a block that devices share is listed once, and has no device", async () =
   ]);
 });
 
-scene("the list has actions that no filter uses, and none of a filter that was just removed", async () => {
+scene("the list contains actions that no filter uses, but none of a filter that was just removed", async () => {
   const [device] = dummies(1) as [string];
   tc("actions add action sample rate 100 group 6 index 19", "actions add action sample rate 9 group 7 trunc 64 index 20 cookie c0ffee");
   for (let i = 0; i < 20; i++) {
@@ -532,7 +532,7 @@ scene("the list has actions that no filter uses, and none of a filter that was j
 
 // --- the rate ---------------------------------------------------------------------------------------
 
-scene("rate 100 over many packets: the samples are as many as chance allows, the counter is what was sent", async () => {
+scene("rate 100 over many packets: the number of samples is within the bounds of chance, and the counter is what was sent", async () => {
   bareWire();
   // An emulated processor takes ten times as long.
   const sent = process.env.PSAMPLE_GUEST === "old" ? 20_000 : 200_000;
@@ -545,7 +545,7 @@ scene("rate 100 over many packets: the samples are as many as chance allows, the
   const samples = (await ear.rest()).length;
   assertEquals([counted, bytes], [BigInt(sent), BigInt(sent * packet.length)]);
   assertEquals([ear.listener.stats().lost, ear.listener.stats().dropped], [0, 0]);
-  // The binomial distribution's 99.9 %: 3.29 standard deviations.
+  // 99.9 % of a binomial distribution lie within 3.29 standard deviations.
   const spread = 3.29 * Math.sqrt(sent * 0.01 * 0.99);
   assert(Math.abs(samples - sent / 100) <= spread, `${samples} samples of ${sent} packets at rate 100`);
   await handle.remove();

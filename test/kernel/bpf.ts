@@ -1,4 +1,4 @@
-/** BPF programs that answer every packet with the same number, and where a scene puts them. */
+/** BPF programs that return the same number for every packet, and attaching them to a device. */
 import { Requests } from "../../src/socket/requests.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { EINVAL, NETLINK_ROUTE } from "../../src/sys/sys.ts";
@@ -56,7 +56,7 @@ export function attachTcx(device: Device, direction: "ingress" | "egress", resul
   }
 }
 
-/** Puts a generic XDP program on a device, or takes it away. */
+/** Attaches a generic XDP program to a device, or detaches it. */
 export async function setXdp(device: Device, result: number | undefined): Promise<void> {
   const [RTM_SETLINK, IFLA_XDP, IFLA_XDP_FD, IFLA_XDP_FLAGS, XDP_FLAGS_SKB_MODE] = [19, 43, 1, 3, 2];
   const fd = result === undefined ? -1 : load("xdp", result);

@@ -1,4 +1,4 @@
-/** What the kernel's counters make sure: packets that a card cuts, and samplers that do not keep to their rates. */
+/** Calibration by the kernel's counters: packets that a card segments, and samplers that do not keep to their rates. */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 import { assert, assertAlmostEquals, assertEquals, assertMatch } from "@std/assert";
@@ -8,7 +8,7 @@ import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { bareWire, ip, pause, run, scene, Sender, soon, tc, until } from "./scene.ts";
 
-/** A wire between two addresses of this namespace, whose packets really take it: what is sent is not looked for among what is ours. */
+/** A wire between two addresses of this namespace, which packets really take, instead of being delivered locally. */
 function loopedWire(): void {
   bareWire();
   ip("neighbour flush dev a", "address add 198.51.100.2/24 dev b");
@@ -64,13 +64,13 @@ function rowsOf({ io }: Command): Map<string, Row> {
 
 const BY = ["--json", "--once", "--interval", "1h", "--by", "device,direction"];
 
-/** What both directions together had on the wire, as the account tells it. */
+/** Packets on the wire in both directions, according to the summary. */
 function onWire({ io }: Command): number {
   const [, hits, wire] = /psample: ([\d,]+) packets passed \(rule hits(?:, ([\d,]+) on the wire)?\)/.exec(io.errors()) ?? [];
   return Number((wire ?? hits)!.replaceAll(",", ""));
 }
 
-scene("TCP with offload, every packet sampled: segments as they are estimated are the action's counter, within 1 %", async () => {
+scene("TCP with offload, every packet sampled: estimated segments agree with the action's counter within 1 %", async () => {
   loopedWire();
   await using sampling = await addSampling({ device: "a", rate: 1, group: 5, truncateBytes: 256 });
   const source = await listen({ groups: [5], devices: await watchLinks() });
@@ -82,13 +82,13 @@ scene("TCP with offload, every packet sampled: segments as they are estimated ar
   const { stats } = await soon(pumped, "the end of the samples");
   assertEquals([stats.received, stats.lost], [Number(trials), 0]);
   const { total } = estimator.snapshot(BigInt(Date.now()) * 1_000_000n);
-  // Offload is what this is about.
+  // Otherwise there was no offload, which this is about.
   assert(packets! > 4n * trials!, `${packets} of ${trials}`);
   assertAlmostEquals(total.packets / Number(packets), 1, 0.01);
   assertEquals(total.calibrated, undefined);
 });
 
-scene("where the other end wants smaller segments than the device carries, the counters tell how many there were", async () => {
+scene("if the other end asks for smaller segments than the device carries, the counters say how many there were", async () => {
   loopedWire();
   ip("route change 192.0.2.1/32 dev b src 198.51.100.2 advmss 500");
   const top = new Command(["top", "a", "--rate", "1", ...BY]);
@@ -97,7 +97,7 @@ scene("where the other end wants smaller segments than the device carries, the c
   await top.end();
   const { out } = Object.fromEntries(rowsOf(top)) as { out: Row };
   assertEquals([out.calibrated, out.lost], [["packets", "bytes"], 0]);
-  // 2 MB in pieces of at most 500 bytes. Nobody has to guess: the range is nothing but the number.
+  // 2 MB in pieces of at most 500 bytes. Nothing is estimated: both ends of the range are the number itself.
   assert(out.packets >= 4000, `${out.packets}`);
   assertEquals(out.packetsRange, [out.packets, out.packets]);
   const rows = [...rowsOf(top).values()];
@@ -148,7 +148,7 @@ scene(
 const WINDOWS = 10;
 
 scene(
-  `TCP with offload, 1 in 100, in ${WINDOWS} windows: packets are the counter's, and its bytes lie inside of the error bar`,
+  `TCP with offload, 1 in 100, in ${WINDOWS} windows: packets are the counter's, and the bytes lie within the error bar`,
   async () => {
     loopedWire();
     await using oracle = await addSampling({ device: "a", direction: "egress", rate: 1_000_000_000, group: 77 });
@@ -165,11 +165,11 @@ scene(
       const [packetsThen, bytesThen] = await counted();
       await top.end();
       const row = rowsOf(top).get("out");
-      // Of what was not sampled at all nothing is told.
+      // Nothing is reported about traffic that was never sampled.
       if (row) {
         assertEquals([row.calibrated, row.lost], [["packets", "bytes"], 0]);
         assertEquals(row.packetsRange, [row.packets, row.packets]);
-        // What the stack sends of its own accord may come before or after the other counter was read.
+        // Packets that the stack sends on its own may pass before or after the other counter is read.
         assertAlmostEquals(row.packets, packetsThen - packets, 10);
       }
       const [low, high] = row?.bytesRange ?? [0, Infinity];
@@ -181,7 +181,7 @@ scene(
   },
 );
 
-scene("a filter is estimated by the rule hits, in packets and bytes; the table says what is calibrated", async () => {
+scene("with a filter, packets and bytes are estimated from the rule hits; the table says what is calibrated", async () => {
   loopedWire();
   const words = ["top", "a", "--rate", "1", "--direction", "egress", "--filter", "tcp dst portrange 1-65535 and greater 1000"];
   const all = new Command([...words, ...BY]);

@@ -12,7 +12,7 @@ import { COMMANDS, Program } from "./runtime.ts";
 import { bareWire, ip, pause, scene, send, tc, until } from "./scene.ts";
 import { tcActions, tcDump, tcFilters } from "./tc_dump.ts";
 
-/** A stranger's filter on each side of `a`, and what tc shows of it. */
+/** Adds another program's filter on each side of `a`; returns what tc shows. */
 function stranger(): string {
   tc(
     "qdisc add dev a clsact",
@@ -84,13 +84,13 @@ scene("two at once on one device do not disturb each other, whichever ends first
     assertEquals(tcFilters(["a"]).length, 1);
     last!.io.signal("SIGTERM");
     assertEquals(await last!.status, 0);
-    // What is not theirs they did not hear: each has one line a packet.
+    // Neither received the other's samples: each printed one line per packet.
     for (const { io } of captures) assertEquals(new Set(io.text().trim().split("\n").map((line) => line.split(" ")[1])).size, 1);
     assertEquals(tcDump("a"), before);
   }
 });
 
-scene("what fails ends with status 1, says why, and leaves nothing", async () => {
+scene("failures end with status 1, say why, and leave nothing behind", async () => {
   bareWire();
   const [before, other] = [stranger(), tcDump("b")];
   const full = start("capture a b --rate 1", {
@@ -129,7 +129,7 @@ scene("what fails ends with status 1, says why, and leaves nothing", async () =>
   }
 });
 
-scene("a device that is removed, or a filter: it says so, goes on while there is another, and ends with status 1", async () => {
+scene("a device or a filter is removed: it says so, continues while another is left, and ends with status 1", async () => {
   bareWire();
   ip("link add name x type dummy", "link set dev x up");
   const before = stranger();
@@ -188,7 +188,7 @@ scene("--dry-run changes nothing; its lines, typed into a shell, set up the same
   assertEquals(tcDump("a"), clean);
 });
 
-scene("list says what is sampled, by whom, and whether samples flow; and in words that nothing is", async () => {
+scene("list says what is sampled, by whom, and whether samples arrive, or that nothing is sampled", async () => {
   bareWire();
   const [nothing, none] = [start("list --interval 1ms"), start("list --json --interval 1ms")];
   assertEquals([await nothing.status, await none.status, none.io.text()], [0, 0, ""]);
@@ -248,7 +248,7 @@ async function samplesSoon(...programs: Program[]): Promise<void> {
 }
 
 for (const [i, { name, words }] of COMMANDS.entries()) {
-  // The compiled file is the same program: one signal and the pipe will do.
+  // The compiled file is the same program: one signal and the pipe are enough.
   const signals = i === 0 ? ["SIGINT", "SIGTERM", "SIGHUP"] as const : ["SIGTERM"] as const;
   scene(`${name} capture: ${signals.join(", ")}, | head -1 and a full disk, of which none leaves anything`, async () => {
     bareWire();
@@ -283,7 +283,7 @@ for (const [i, { name, words }] of COMMANDS.entries()) {
   });
 }
 
-scene("SIGKILL: the next run tells, cleanup --dry-run only says, cleanup removes that and no more", async () => {
+scene("SIGKILL: the next run reports what is left, cleanup --dry-run only lists it, cleanup removes it and nothing else", async () => {
   bareWire();
   const before = tcDump("a", "b");
   const words = COMMANDS[0]!.words();

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 let mounted: string | undefined;
 
-/** Where the second version of control groups is mounted; `undefined` where this kernel has none. */
+/** Where control groups version 2 are mounted; `undefined` if this kernel has none. */
 function mount(): string | undefined {
   if (mounted) return mounted;
   const path = mkdtempSync(join(tmpdir(), "cgroup-"));
@@ -20,7 +20,7 @@ export function controllers(): string[] {
   return path === undefined ? [] : readFileSync(join(path, "cgroup.controllers"), "utf8").trim().split(" ");
 }
 
-/** A group of processes that have so much memory in all. */
+/** A group of processes that share a limited amount of memory. */
 export class MemoryGroup implements Disposable {
   readonly #path: string;
 
@@ -32,12 +32,12 @@ export class MemoryGroup implements Disposable {
     writeFileSync(join(this.#path, "memory.max"), String(bytes));
   }
 
-  /** Words that run a program in it. It keeps the process id. */
+  /** The words that run a program in it, with the same process ID. */
   inside(words: readonly string[]): string[] {
     return ["sh", "-c", 'echo $$ >"$0"; exec "$@"', join(this.#path, "cgroup.procs"), ...words];
   }
 
-  /** How many of its processes the kernel has killed because the memory did not suffice. */
+  /** How many of its processes the kernel has killed for lack of memory. */
   killed(): number {
     return Number(/^oom_kill (\d+)$/m.exec(readFileSync(join(this.#path, "memory.events"), "utf8"))![1]);
   }

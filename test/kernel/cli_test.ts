@@ -7,7 +7,7 @@ import { BUN, COMMANDS, ending, openDirectory, Program, script, startAllListenin
 import { asSamples, type Ear, hear, ip, run, sample, scene, send, tc, until, wire } from "./scene.ts";
 
 // --- what libpsample prints -------------------------------------------------------------------------
-// Written from its description and not from this package's formatter, which has to print the same.
+// Written from its description, independently of this package's formatter, which must print the same.
 
 function libpsampleLine(entry: Entry): string {
   if (entry.type !== "sample") {
@@ -49,9 +49,9 @@ function lines(entries: readonly Entry[], line: (entry: Entry) => string = libps
 
 // --- what there is to print -------------------------------------------------------------------------
 
-/** Two groups, a tunnel, packets with and without data, in and out; and the news of all that. Returns it as it was heard. */
+/** Two groups, a tunnel, packets with and without data, in and out, and the group events. Returns what a listener received. */
 async function muchHappens(ear: Ear): Promise<Entry[]> {
-  // Without an address nothing answers: ICMP errors would be samples that nobody counted.
+  // Without an address nothing answers: ICMP errors would be additional samples.
   ip("address del 192.0.2.1/24 dev a");
   sample("a ingress", "rate 1 group 5", "pref 1 protocol ip flower ip_proto udp dst_port 5000");
   sample("a ingress", "rate 1 group 4294967295 trunc 0", `pref 2 protocol ${ETH_EXPERIMENT} matchall`);
@@ -62,7 +62,7 @@ async function muchHappens(ear: Ear): Promise<Entry[]> {
   return await ear.take(3 + 5 + 2 + 1);
 }
 
-/** How many records a pcap has by now. */
+/** The number of records in a pcap so far. */
 function records(file: string): number {
   const bytes = readFileSync(file);
   let count = 0;
@@ -77,7 +77,7 @@ function ofGroup(entries: readonly Entry[], group: number): Entry[] {
 }
 
 async function printed(program: Program, text: string): Promise<void> {
-  // Too little is shown by what is missing, and not by the waiting.
+  // If too few arrive, the comparison shows what is missing, not the wait.
   await until("the command has printed all", () => program.out.length >= text.length).catch(() => {});
   assertEquals(program.out, text);
 }
@@ -122,7 +122,7 @@ for (const { name, words } of COMMANDS) {
     assertEquals((await two.ended).err, SUMMARY(3, 3));
   });
 
-  scene(`${name}: -l is libpsample's table, and nothing where there are no groups`, async () => {
+  scene(`${name}: -l prints libpsample's table, and nothing if there are no groups`, async () => {
     assertEquals(await ending([...words(), "-l"]), { status: 0, out: "", err: "" });
     wire();
     await using ear = await hear();
@@ -132,7 +132,7 @@ for (const { name, words } of COMMANDS) {
     assertEquals(await ending([...words(), "-l"]), { status: 0, out: table, err: "" });
   });
 
-  scene(`${name}: --json has the library's keys; --count and --duration end it`, async () => {
+  scene(`${name}: --json uses the library's keys; --count and --duration end it`, async () => {
     wire();
     await using ear = await hear();
     const [counting, all] = await startAllListening(
@@ -164,11 +164,11 @@ for (const { name, words } of COMMANDS) {
     });
     all.signal("SIGTERM");
     assertEquals((await all.ended).status, 0);
-    // Nobody sends to group 999: time alone ends it, and there is nothing to tell.
+    // Nobody sends to group 999: only --duration ends it, and there is nothing to report.
     assertEquals(await ending([...words(), "--duration", "500ms", "-g", "999"]), { status: 0, out: "", err: "" });
   });
 
-  scene(`${name}: a recording (-w) is what psample read prints, to the letter`, async () => {
+  scene(`${name}: psample read prints a recording (-w) exactly as it was printed live`, async () => {
     wire();
     const directory = openDirectory();
     const file = `${directory}/samples.pcap`;
@@ -176,7 +176,7 @@ for (const { name, words } of COMMANDS) {
       await using ear = await hear();
       await using program = await startListening([...words("--allow-write", "--allow-read"), "-w", file]);
       const entries = await muchHappens(ear);
-      // Each batch is in the file as soon as it is written: nothing waits for the end.
+      // Each batch is in the file as soon as it is written, not only at the end.
       await until("everything is in the recording", () => records(file) === 1 + entries.length);
       program.signal("SIGINT");
       assertEquals(await program.ended, { status: 0, out: "", err: SUMMARY(7, 4) });
@@ -191,14 +191,14 @@ for (const { name, words } of COMMANDS) {
     }
   });
 
-  scene(`${name}: whoever reads may stop: | head -1 ends it with status 0, and without a word`, "program:bash", async () => {
+  scene(`${name}: the reader may stop: | head -1 ends it with status 0, silently`, "program:bash", async () => {
     wire();
     sample("a egress", "rate 1 group 1");
     const shell = '"$@" | head -1; echo "${PIPESTATUS[0]}"';
     await using pipe = new Program(["bash", "-c", shell, "bash", ...words()]);
     let over = false;
     pipe.ended.then(() => over = true, () => {});
-    // The pipe breaks when somebody writes into it: samples have to go on coming.
+    // The pipe breaks at the next write, so samples have to keep arriving.
     await until("head has seen enough", () => {
       send("a", frameOut());
       return over;
@@ -220,11 +220,11 @@ scene("psample: pairs that libpsample refuses are refused, with status 2", async
 });
 
 if (!BUN) {
-  scene("psample: a grant for libc alone is enough", async () => {
+  scene("psample: permission for libc alone is enough", async () => {
     wire();
     sample("a egress", "rate 1 group 1");
     await using ear = await hear({ events: false });
-    // Where the runtime itself has it from is where it is.
+    // The runtime has it loaded, so its maps contain the path.
     const libc = /\s(\/\S*\/libc[.-]\S*)$/m.exec(readFileSync("/proc/self/maps", "utf8"))![1]!;
     await using program = await startListening([...script("cli/main.ts", `--allow-ffi=${libc}`), "-c", "--count", "2"]);
     send("a", ...inOrder(2, frameOut));
@@ -259,7 +259,7 @@ scene("psample: other tools read the recording", "program:tshark", async () => {
   }
 });
 
-scene("psample --details: what libpsample does not print, behind what it does", "module:vxlan", async () => {
+scene("psample --details: what libpsample does not print, after what it does", "module:vxlan", async () => {
   wire();
   ip("link add name tunnel0 index 120 type vxlan external dstport 4789", "link set dev tunnel0 up");
   tc("qdisc add dev tunnel0 clsact");

@@ -1,5 +1,5 @@
 /**
- * What endurance_test.ts runs with a limit of few descriptors, none of which it leaves unused.
+ * What endurance_test.ts runs with a low limit of descriptors, all of which it uses.
  *
  *   descriptors.ts start               listens, again and again: with no descriptor left, with one, and so on, until it can.
  *                                      Prints what each attempt came to, and how many descriptors were left afterwards
@@ -10,7 +10,7 @@ import process from "node:process";
 import { main } from "../../cli/main.ts";
 import { listen, listGroups } from "../../mod.ts";
 
-/** Opens whatever can be opened. */
+/** Opens descriptors until none is left. */
 function fill(): number[] {
   const opened: number[] = [];
   try {
@@ -22,7 +22,7 @@ function fill(): number[] {
 }
 
 async function start(): Promise<void> {
-  // What is loaded at the first call is there: a program whose own files cannot be read is not what this is about.
+  // Everything is loaded by now: this is not about a program whose own files cannot be read.
   await listGroups();
   const opened = fill();
   const attempts: { free: number; left: number; said: string }[] = [];

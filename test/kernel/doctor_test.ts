@@ -1,4 +1,4 @@
-/** `psample list` and `psample doctor` about real kernels: what they say is what happens. */
+/** `psample list` and `psample doctor` on real kernels: what they say is what happens. */
 import { existsSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
@@ -9,7 +9,7 @@ import { frameOut } from "./frames.ts";
 import { linuxAtLeast } from "./needs.ts";
 import { bareWire, hear, ip, pause, run, sample, scene, send, soon, tc, until, wire } from "./scene.ts";
 
-/** Runs the command, and gives its status and what it printed. */
+/** Runs the command; returns its status and output. */
 async function psample(...args: string[]): Promise<{ status: number; out: string }> {
   const io = fakeIo();
   const status = await soon(main(args, io), `the end of ${args.join(" ")}`);
@@ -17,7 +17,7 @@ async function psample(...args: string[]): Promise<{ status: number; out: string
   return { status, out: io.text() };
 }
 
-/** Whether Open vSwitch may sample into a group without being listed: another test may have loaded it. */
+/** Whether Open vSwitch, which is never listed, may sample into a group: another test may have loaded it. */
 function mayBeElsewhere(): boolean {
   return existsSync("/sys/module/openvswitch");
 }
@@ -30,7 +30,7 @@ async function whileSending<Result>(work: () => Promise<Result>): Promise<Result
       try {
         send("a", frameOut());
       } catch {
-        // A drop on the way out is reported to the sender.
+        // A packet dropped on egress is an error for the sender.
       }
       await pause(5);
     }
@@ -56,7 +56,7 @@ function brief(findings: readonly Finding[]): string[] {
   return findings.map(({ verdict, about }) => `${verdict} ${about}`);
 }
 
-scene("list: what flows, is idle, hidden, unheard by anybody, or not known", async () => {
+scene("list: flowing, idle, hidden, unheard, or not known", async () => {
   wire();
   ip("link add name c index 103 type dummy");
   tc("qdisc add dev c clsact");
@@ -68,7 +68,7 @@ scene("list: what flows, is idle, hidden, unheard by anybody, or not known", asy
   tc("filter add dev b egress pref 1 protocol ip flower ip_proto udp action sample rate 1 group 6");
   const others = { "4": "hidden", "5": "down", "6": "idle" };
   assertEquals(await flows(), { "1": "idle", "2": "idle", ...others });
-  // The kernel goes on for a moment after the last listener, of whatever namespace, was closed.
+  // The kernel still counts listeners of any namespace for a moment after they are closed.
   await until("nobody listens any more", async () => (await whileSending(flows))["1"] === "no listener");
   assertEquals(await whileSending(flows), { "1": "no listener", "2": "no listener", ...others });
   await using ear = await hear({ events: false });
@@ -76,7 +76,7 @@ scene("list: what flows, is idle, hidden, unheard by anybody, or not known", asy
   assert((await ear.take(1)).length === 1);
 });
 
-scene("list: two that sample into one group, of which one has no packets", async () => {
+scene("list: two samplers of one group, one of which has no packets", async () => {
   wire();
   sample("a egress pref 1", "rate 1 group 1");
   sample("a ingress pref 1", "rate 1 group 1");
@@ -106,7 +106,7 @@ scene("a device with a name that would control a terminal: text escapes it, JSON
   }
 });
 
-scene("doctor: one device, and one group: 0 if all is well with it, 1 and the reason if not", async () => {
+scene("doctor: one device, and one group: status 0 if all is well, 1 and the reason if not", async () => {
   wire();
   ip("link add name c index 103 type dummy");
   sample("a egress pref 2", "rate 1 group 5 continue");
@@ -118,7 +118,7 @@ scene("doctor: one device, and one group: 0 if all is well with it, 1 and the re
   assertEquals(await whileSending(() => said("a")), [0, ["good listeners", "good flow"]]);
   assertEquals(await whileSending(() => said("-g", "5")), [0, ["good listeners", "good flow"]]);
   assertEquals(await whileSending(() => said("a", "-g", "5")), [0, ["good listeners", "good flow"]]);
-  // Packets long ago are none now.
+  // Packets of long ago do not count.
   assertEquals(await said("a"), [0, ["good listeners", "note flow"]]);
   assertEquals(await said("b"), [1, ["good listeners", "bad not-sampled"]]);
   assertEquals(await said("c"), [1, ["good listeners", "bad not-sampled", "note device-down"]]);
@@ -137,7 +137,7 @@ scene("doctor: one device, and one group: 0 if all is well with it, 1 and the re
   ip("link set dev a down");
   assertEquals(await said("a"), [1, ["good listeners", "note flow", "bad device-down"]]);
   assertEquals(await said("-g", "5"), [1, ["good listeners", "note flow", "bad device-down"]]);
-  // Of all there is, that is nothing special.
+  // About the whole machine that is no fault.
   assertEquals((await psample("doctor")).status, 0);
 });
 
@@ -192,7 +192,7 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
   assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
 });
 
-scene("capture into a group that others sample into: only what is its own, and it says so", async () => {
+scene("capture into a group that others sample into: it shows only its own samples, and says so", async () => {
   bareWire();
   tc("qdisc add dev a clsact");
   // As its own samples by the device and direction, told apart by the cookie alone; and on another device.
@@ -220,7 +220,7 @@ scene("capture into a group that others sample into: only what is its own, and i
   assertEquals(/\(a egress\): their samples cannot be told apart/.test(io.errors()), !cookies);
 });
 
-scene("listening to a group that nothing samples into: somebody at a terminal is told", async () => {
+scene("listening to a group that nothing samples into: a terminal shows that", async () => {
   bareWire();
   tc("qdisc add dev a clsact");
   sample("a egress", "rate 1 group 5");
@@ -234,7 +234,7 @@ scene("listening to a group that nothing samples into: somebody at a terminal is
   assertEquals(await said("7", false), "");
 });
 
-scene("capture: what hides its packets is told when it comes, that it went, and once what ends it", async () => {
+scene("capture: it reports when something hides its packets, when that is gone, and once what ends it", async () => {
   bareWire();
   tc("qdisc add dev a clsact", "filter add dev a ingress pref 1 protocol all bpf da bytecode '1,6 0 0 0'");
   const io = fakeIo();

@@ -1,4 +1,4 @@
-/** Programs of others that use the library: however a signal ends them, tc shows afterwards what it showed before. */
+/** Other programs that use the library: whichever signal ends them, tc shows afterwards what it showed before. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
@@ -36,7 +36,7 @@ const filters = (): number => tcFilters(["eth0"]).length;
 const sendOne = (): void => send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGALRM", "SIGUSR2", "SIGXCPU", "SIGIO"] as const) {
-  scene(`README's program: ${signal} ends it, with its filters removed and its last words said`, "module:dummy", async () => {
+  scene(`README's program: ${signal} ends it, with its filters removed and its last line printed`, "module:dummy", async () => {
     const before = addEth0();
     await using running = new Program(readmeProgram());
     await until(() => `it samples; so far it said ${running.err}`, async () => filters() === 2 && await listensToSamples(running.pid));
@@ -53,13 +53,13 @@ scene("README's program: a signal at any moment of its start leaves nothing", "m
   const before = addEth0();
   const words = readmeProgram();
   const [program, ...args] = words;
-  // A start takes some hundred milliseconds; how many is different on each machine.
+  // A start takes some hundred milliseconds, depending on the machine.
   for (let ms = 0; ms < 600; ms += 40) {
     await using starting = new Program([program!, ...args]);
     await pause(ms);
     starting.signal("SIGTERM");
     const { status, err } = await starting.ended;
-    // Before it listens to signals, in the course of the installation, and afterwards.
+    // Before it handles signals, during the installation, and afterwards.
     assert([null, 143, 1, 0].includes(status), `${status} ${err}`);
     if (status === 1) assert(err.includes("The process received SIGTERM"), err);
     assertEquals(tcDump("eth0"), before, `after ${ms} ms, status ${status}`);
@@ -71,8 +71,8 @@ scene("a SIGHUP that the caller ignores stays ignored", "module:dummy", async ()
   const found = `import { loadSys } from "${ROOT}/src/sys/load.ts";\nconsole.log((await loadSys()).signalAction(1));\n`;
   await using running = new Program(["sh", "-c", 'trap "" HUP; exec "$@"', "sh", ...program(found + readmeCode())]);
   await until(() => `it samples; so far it said ${running.err}`, async () => filters() === 2 && await listensToSamples(running.pid));
-  // Deno takes the signal over by itself when its start takes seconds, as on an emulated processor: then nobody knows any more that it was
-  // ignored, and it ends the program in good order.
+  // Deno handles the signal itself when its start takes seconds, as on an emulated processor: then it is no longer known that it was
+  // ignored, and the program ends in good order.
   const isTaken = !BUN && running.out.startsWith("caught\n");
   assert(isTaken || running.out.startsWith("ignored\n"), running.out);
   running.signal("SIGHUP");
@@ -110,7 +110,7 @@ scene("a program without a descriptor to spare removes its filters all the same"
   const before = addEth0();
   const code = `import { addSampling } from "@psample/psample";
     const sampling = await addSampling({ device: "eth0", rate: 1 });
-    // Until somebody takes the descriptors away.
+    // Runs until its descriptors are taken away.
     process.once("SIGUSR2", () => void sampling.remove().then(() => console.log("removed")));
     console.log("ready");
     setTimeout(() => {}, 100_000);`;

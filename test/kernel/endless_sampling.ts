@@ -1,4 +1,4 @@
-/** Begins and ends sampling on a device for ever: `endless_sampling.ts DEVICE`. Somebody has to kill it. */
+/** Starts and stops sampling on a device until it is killed: `endless_sampling.ts DEVICE`. */
 import process from "node:process";
 import { addSampling } from "../../mod.ts";
 

@@ -1,4 +1,4 @@
-/** What goes wrong around a program that runs for months: it lives on where it can, says why where it cannot, and its account stays true. */
+/** What happens around a program that runs for months: it survives if it can, says why if it cannot, and its summary stays true. */
 import { spawnSync } from "node:child_process";
 import { closeSync, constants, existsSync, openSync, readFileSync, readSync, rmSync, statSync, writeFileSync } from "node:fs";
 import process from "node:process";
@@ -29,7 +29,7 @@ const PACKETS = inOrder(20, frameOut);
 
 // --- network namespaces -----------------------------------------------------------------------------
 
-/** A network namespace that has a name, and nobody inside. */
+/** A network namespace with a name and no process inside. */
 class Named implements Disposable {
   readonly name: string;
 
@@ -66,7 +66,7 @@ function ifindex(device: string): number {
   return Number(/"ifindex":(\d+)/.exec(run("ip", ["-json", "link", "show", "dev", device]))![1]);
 }
 
-scene("ip netns del while a command runs inside: it goes on, until it is ended; then the namespace is gone", async () => {
+scene("ip netns del while a command runs inside: it continues until it is ended; then the namespace is gone", async () => {
   using there = new Named("one");
   there.connect("e", "f", "rate 1 group 5");
   await using program = await startListening(["ip", "netns", "exec", there.name, ...COMMAND, "-c"]);
@@ -77,7 +77,7 @@ scene("ip netns del while a command runs inside: it goes on, until it is ended; 
   there.remove();
   assert(!existsSync(`/run/netns/${there.name}`), "the name is still there");
   send(near, ...PACKETS);
-  await until("it goes on", () => lines() === 2 * PACKETS.length);
+  await until("it continues", () => lines() === 2 * PACKETS.length);
   program.signal("SIGINT");
   const { status, err } = await program.ended;
   assertEquals([status, err], [0, `psample: received ${2 * PACKETS.length} samples; lost 0\n`]);
@@ -85,7 +85,7 @@ scene("ip netns del while a command runs inside: it goes on, until it is ended; 
   await until("the namespace is gone", () => spawnSync("ip", ["link", "show", "dev", "e"]).status !== 0);
 });
 
-scene("allNamespaces: one of them goes away, the others are heard on, and so is one that comes instead", async () => {
+scene("allNamespaces: one is removed, the others are still heard, and so is the one that replaces it", async () => {
   using first = new Named("first");
   using second = new Named("second");
   ip(`netns set ${first.name} 7`, `netns set ${second.name} 8`);
@@ -129,7 +129,7 @@ scene("allNamespaces: one of them goes away, the others are heard on, and so is 
 
 // --- devices ----------------------------------------------------------------------------------------
 
-scene("a sampled device is removed: the listener lives on, hears the other of its group, and both again", async () => {
+scene("a sampled device is removed: the listener still hears the group's other device, and later both again", async () => {
   wire();
   secondWire();
   await using ear = await hear();
@@ -155,10 +155,10 @@ scene("a sampled device is removed: the listener lives on, hears the other of it
 
 // --- a process that cannot go on --------------------------------------------------------------------
 
-/** Room for less than what comes meanwhile: without a loss there would be nothing to account for. */
+/** Room for less than what arrives meanwhile: without a loss there would be nothing to account for. */
 const SMALL_BUFFER = ["--buffer", "1000000"];
 
-scene("suspended for 5 seconds while samples come: it goes on, and received and lost are what was sent", async () => {
+scene("suspended for 5 seconds while samples arrive: it continues, and received and lost add up to what was sent", async () => {
   wire();
   using load = new Load([5]);
   await using program = await startListening([...COMMAND, "-c", ...SMALL_BUFFER]);
@@ -193,7 +193,7 @@ scene("nobody reads its output for 10 seconds: what does not fit into the pipe w
     await using program = await startListening(writingTo(pipe, [...COMMAND, "-c", ...SMALL_BUFFER]));
     await hearsOneMore(program, load);
     await load.offer(1000, 10);
-    // It goes on receiving.
+    // It keeps receiving.
     await until("nothing waits in the socket", () => genericSocket(program.pid)!.queued === 0);
     const reading = setInterval(read, 10);
     try {
@@ -219,18 +219,18 @@ scene("nobody reads its output for 10 seconds: what does not fit into the pipe w
 // --- a disk that is full ------------------------------------------------------------------------------
 
 for (const format of ["pcap", "pcapng"]) {
-  scene(`-w onto a full disk (${format}): it says so, ends with status 1, and what is there can be read`, async () => {
+  scene(`-w onto a full disk (${format}): it says so, ends with status 1, and what was written can be read`, async () => {
     const directory = openDirectory();
     const [disk, file, copy] = [`${directory}/disk`, `${directory}/disk/samples.${format}`, `${directory}/copy.${format}`];
     try {
       wire();
       using load = new Load([5]);
-      // The mount is the command's own, and goes with it.
+      // The mount belongs to the command, and disappears with it.
       const mount = 'mkdir "$0"; mount -t tmpfs -o size=256k none "$0"; exec "$@"';
       await using program = await startListening(["unshare", "--mount", "sh", "-ec", mount, disk, ...COMMAND, "-w", file]);
       const path = `/proc/${program.pid}/root${file}`;
       await until("the file is there", () => existsSync(path));
-      // An open file is still there when nothing else of the disk is.
+      // An open file outlives the mount.
       const fd = openSync(path, "r");
       let over = false;
       program.ended.then(() => over = true, () => {});
@@ -245,11 +245,11 @@ for (const format of ["pcap", "pcapng"]) {
       assertStringIncludes(err, file);
       writeFileSync(copy, readFileSync(fd));
       closeSync(fd);
-      // The last record may be cut off: reading says so, after all that is before.
+      // The last record may be cut off: reading says so, after everything before it.
       const read = await ending([...COMMAND, "read", "--text", copy]);
       const sequences = read.out.trimEnd().split("\n").map((line) => Number(/ seq (\d+) /.exec(line)?.[1]));
       assertEquals(sequences, sequences.map((_, i) => i));
-      // All that fitted is there, and all of it is read but for the last record.
+      // Everything that fitted is there, and all of it can be read except the last record.
       const { size } = statSync(copy);
       assert(size > 250_000, `the recording has ${size} bytes`);
       const left = Number(/cut off here: (\d+) bytes left/.exec(read.err)?.[1] ?? 0);
@@ -266,7 +266,7 @@ for (const format of ["pcap", "pcapng"]) {
 /** Enough for the runtime alone. */
 const FEW_DESCRIPTORS = ["prlimit", "--nofile=64:64"];
 
-scene("no descriptors left at the start: it says so, names the cure, and keeps none", async () => {
+scene("no descriptors left at the start: it says so, names the cure, and leaves none open", async () => {
   const { status, out, err } = await ending([...FEW_DESCRIPTORS, ...script("test/kernel/descriptors.ts", "--allow-read"), "start"]);
   assertEquals([status, err], [0, ""]);
   const attempts = JSON.parse(out) as { free: number; left: number; said: string }[];
@@ -278,7 +278,7 @@ scene("no descriptors left at the start: it says so, names the cure, and keeps n
   }
 });
 
-scene("no descriptors left while it runs: it goes on, also after an overflow", async () => {
+scene("no descriptors left while it runs: it continues, also after an overflow", async () => {
   wire();
   using load = new Load([5]);
   const words = script("test/kernel/descriptors.ts", "--allow-read");
@@ -291,7 +291,7 @@ scene("no descriptors left while it runs: it goes on, also after an overflow", a
   load.send(5000);
   program.signal("SIGCONT");
   await hearsOneMore(program, load);
-  // Whether the family is still there is asked a second later, of all that was dropped by then.
+  // A second after drops the listener asks whether the family still exists.
   await pause(1500);
   await hearsOneMore(program, load);
   const { lost } = await accountsFor(program, load);

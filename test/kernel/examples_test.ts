@@ -1,4 +1,4 @@
-/** The examples of the library's documentation that need a kernel which samples, run as they stand there. */
+/** The examples in the library's documentation that need a kernel with psample, run unchanged. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { assertEquals } from "@std/assert";
@@ -9,18 +9,18 @@ import { openDirectory, Program, scriptWords } from "./runtime.ts";
 import { ip, pause, scene, send, tc } from "./scene.ts";
 
 const ETH0 = 150;
-/** What somebody sends: no protocol that there is, and TCP to port 443. */
+/** What is sent: an unknown protocol, and TCP to port 443. */
 const FRAMES = [
   ethernet(PEER, PEER, ETH_EXPERIMENT, new Uint8Array(60)),
   ethernet(PEER, PEER, ETH_IPV4, ipPacket({ from: "192.0.2.1", to: "198.51.100.7" }, 6, words(40000, 443, 0, 1, 0, 1, 0x5010, 1024, 0, 0))),
 ];
 
 for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)) {
-  scene(`the example in ${name} runs as it stands there`, "module:dummy", async () => {
+  scene(`the example in ${name} runs unchanged`, "module:dummy", async () => {
     using there = code.includes("netns") ? new Named() : undefined;
     const addEth0 = (): void => ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
     there ? there.inside(addEth0) : addEth0();
-    // What adds its own sampling has nothing before it; everybody else finds two groups that get everything.
+    // Examples that add sampling start without any; the others find two groups that receive everything.
     if (!code.includes("addSampling")) {
       tc("qdisc add dev eth0 clsact");
       for (const group of [5, 6]) tc(`filter add dev eth0 egress pref ${group} matchall action sample rate 1 group ${group} continue`);
@@ -40,14 +40,14 @@ for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)
   });
 }
 
-/** Runs a program while somebody uses the network: else there would be nothing to sample. */
+/** Runs a program while packets are sent: otherwise there would be nothing to sample. */
 async function runs(
   code: string,
   directory: string,
   there: Named | undefined,
 ): Promise<{ status: number | null; out: string; err: string }> {
   const file = join(directory, "example.ts");
-  // Samples of one in a hundred and of one in a thousand are not waited for.
+  // Waiting for samples of 1 in 100 or 1 in 1000 would take too long.
   const text = withFiles(code).replace(/rate: 100\d*/, "rate: 1");
   writeFileSync(file, there ? text.replace('"blue"', JSON.stringify(there.name)) : text);
   const sendAll = (): void => send(ETH0, ...Array.from({ length: 10 }, () => FRAMES).flat());

@@ -1,4 +1,4 @@
-/** Filters in front of a listener's socket, run by the kernel: they deliver what the predicate picks, and nothing else is queued. */
+/** Filters in front of a listener's socket, run by the kernel: they deliver what the predicate selects, and nothing else is queued. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Sample } from "../../mod.ts";
 import { packetFilter } from "../../src/filter/stage.ts";
@@ -23,17 +23,17 @@ const EXPRESSIONS = [
   "udp dst port 443 or udp dst port 5120 or tcp port 443",
 ];
 
-/** The last packet is so long, and longer than all others. */
+/** The size of the last packet, which is longer than all others. */
 const LAST_BYTES = 1400;
 
-/** What arrives at a listener without a filter is judged by the predicate; the others, each with an expression, have to hear the same. */
+/** The predicate judges what a listener without a filter receives; the others, each with an expression, must receive the same. */
 async function compareAll(first: "ethernet" | "raw-ip", groups: number, play: () => void): Promise<void> {
   const ears: [expression: string, ear: Ear][] = [];
   try {
     for (const expression of EXPRESSIONS) ears.push([expression, await hear({ filter: expression, events: false })]);
     await using all = await hear({ events: false });
     play();
-    // How many come is not known: the kernel drops some that are cut within a tag.
+    // Their number is not known: the kernel drops some that are cut within a tag.
     const samples: Sample[] = [];
     const isLast = ({ group, originalBytes }: Sample): boolean => group === groups && originalBytes! >= LAST_BYTES;
     while (samples.length === 0 || !isLast(samples.at(-1)!)) samples.push(...asSamples(await all.take(1)));
@@ -47,7 +47,7 @@ async function compareAll(first: "ethernet" | "raw-ip", groups: number, play: ()
       const got = asSamples(await ear.rest());
       assertEquals(got.map(({ group, sequence }) => [group, sequence]), wanted.map(({ group, sequence }) => [group, sequence]), expression);
       const { received, lost, filtered } = ear.listener.stats();
-      // Nothing else came as far as the queue.
+      // Nothing else reached the queue.
       assertEquals({ received, lost, filtered }, { received: wanted.length, lost: 0, filtered: true }, expression);
       matches += wanted.length;
     }
@@ -57,9 +57,9 @@ async function compareAll(first: "ethernet" | "raw-ip", groups: number, play: ()
   }
 }
 
-scene("on Ethernet the kernel delivers what the predicate picks, whole and cut", async () => {
+scene("on Ethernet the kernel delivers what the predicate selects, whole and cut", async () => {
   wire();
-  // The cookie follows the packet in the message: who reads beyond the cut finds its bytes, and those of its header.
+  // The cookie follows the packet in the message: reading beyond the cut would find its header and its bytes.
   sample("a ingress", "rate 1 group 1 action sample rate 1 group 2 trunc 34 cookie 01bb01bb01bb01bb01bb01bb01bb01bb");
   const frames = cutPackets().filter(({ first, data }) => first === "ethernet" && data.length >= 14 && data.length < LAST_BYTES)
     .map(({ data }) => data).filter((_, i) => i % 3 === 0);
@@ -81,13 +81,13 @@ scene("on a device without frames the kernel looks at the packet from its first 
   });
 });
 
-scene("what samples have beside their packets is decided in the kernel", async () => {
+scene("conditions about samples rather than packets are decided in the kernel", async () => {
   wire();
   secondWire();
   sample("a ingress", "rate 1 group 1");
   sample("a egress", "rate 1 group 2");
   sample("c ingress", "rate 1 group 3");
-  // For somebody else: our own stack says nothing to it.
+  // To another host: our own stack does not answer it.
   const unanswered = frameIn({ to: "192.0.2.77" });
   const expected: Record<string, number[]> = {
     "ingress": [1, 3],
@@ -112,7 +112,7 @@ scene("what samples have beside their packets is decided in the kernel", async (
   }
 });
 
-scene("a device that is made while a filter names it is heard, and so is one that takes over the name", async () => {
+scene("a device created while a filter names it is heard, and so is one that takes over the name", async () => {
   wire();
   sample("a ingress", "rate 1 group 1");
   await using ear = await hear({ filter: "in c", events: false });
@@ -138,7 +138,7 @@ scene("a device that is made while a filter names it is heard, and so is one tha
   assertEquals((await heard).inIfindex, IFINDEX.a);
 });
 
-scene("losses are what the socket dropped of what the filter lets through, and nothing else", async () => {
+scene("losses are what the socket dropped of what passed the filter, and nothing else", async () => {
   wire();
   sample("a ingress", "rate 1 group 1");
   const options = { events: false, receiveBufferBytes: 32 * 1024 } as const;
@@ -156,7 +156,7 @@ scene("losses are what the socket dropped of what the filter lets through, and n
   assertEquals([nothing.received, nothing.dropped, nothing.lost], [0, 0, 0]);
 });
 
-scene("the commands choose in the kernel, say so at the end, and explain it before", async () => {
+scene("the commands filter in the kernel, say so at the end, and explain it before", async () => {
   wire();
   sample("a ingress", "rate 1 group 7");
   const frames = [frameIn({ port: 5001 }), frameIn({ port: 5000 }), frameIn({ port: 5001 }), frameIn({ port: 5001 })];

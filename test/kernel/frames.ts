@@ -1,6 +1,6 @@
 /** Packets byte for byte: what a scene sends is what it expects in the samples. */
 
-/** MAC addresses: ours is that of the device `a`, the peer's is behind the wire. */
+/** MAC addresses: ours is that of the device `a`, the peer's is at the other end of the wire. */
 export const OURS: Uint8Array = hex("020000000001");
 export const PEER: Uint8Array = hex("020000000002");
 
@@ -8,7 +8,7 @@ export const ETH_IPV4 = 0x0800;
 export const ETH_IPV6 = 0x86dd;
 export const ETH_VLAN = 0x8100;
 export const ETH_QINQ = 0x88a8;
-/** For experiments: no stack takes it for anything. */
+/** For experiments: no stack handles it. */
 export const ETH_EXPERIMENT = 0x88b5;
 
 const UDP = 17;
@@ -21,7 +21,7 @@ export function hex(digits: string): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length: digits.length / 2 }, (_, i) => parseInt(digits.slice(2 * i, 2 * i + 2), 16));
 }
 
-/** 00 01 02 ... ff 00 ...: a payload in which a byte that is missing shows. */
+/** 00 01 02 ... ff 00 ...: a payload that shows missing bytes. */
 export function counting(length: number): Uint8Array<ArrayBuffer> {
   return Uint8Array.from({ length }, (_, i) => i & 0xff);
 }
@@ -62,14 +62,14 @@ function address(text: string): Uint8Array {
 export interface Route {
   from: string;
   to: string;
-  /** IP identification; 1 unless given. */
+  /** IP identification. Defaults to 1. */
   id?: number;
   tos?: number;
   ttl?: number;
   dontFragment?: boolean;
 }
 
-/** An IP packet; of version 6 where the addresses are. */
+/** An IP packet; IPv6 if the addresses are. */
 export function ip({ from, to, id = 1, tos = 0, ttl = 64, dontFragment = false }: Route, protocol: number, body: Uint8Array): Uint8Array {
   const [source, destination] = [address(from), address(to)];
   if (source.length === 16) return join(words(0x6000 | tos << 4, 0, body.length), Uint8Array.of(protocol, ttl), source, destination, body);
@@ -93,12 +93,12 @@ export function udp(route: Route, from: number, to: number, payload: Uint8Array,
   return ip(route, UDP, datagram);
 }
 
-/** An Ethernet frame; a tag is what `kind` and the first bytes of `body` make of it. */
+/** An Ethernet frame. For a tagged one, `kind` and the first bytes of `body` are the tag. */
 export function ethernet(to: Uint8Array, from: Uint8Array, kind: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   return join(to, from, words(kind), body);
 }
 
-/** What the peer sends to us: 192.0.2.2:4000 to 192.0.2.1:5000, with `bytes` bytes. */
+/** What the peer sends to us, from 192.0.2.2:4000 to 192.0.2.1:5000, with `bytes` bytes. */
 export function packetIn({ id = 1, size = 100, port = 5000, to = "192.0.2.1" } = {}): Uint8Array {
   return udp({ from: "192.0.2.2", to, id }, 4000, port, counting(size));
 }
@@ -108,7 +108,7 @@ export function frameIn(options: Parameters<typeof packetIn>[0] = {}): Uint8Arra
   return ethernet(OURS, PEER, ETH_IPV4, packetIn(options));
 }
 
-/** What we send to the peer, the ports the same. */
+/** What we send to the peer, with the same ports. */
 export function frameOut({ id = 1, size = 100 } = {}): Uint8Array<ArrayBuffer> {
   return ethernet(PEER, OURS, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2", id }, 4000, 5000, counting(size)));
 }
@@ -123,7 +123,7 @@ export function ipip(route: Route, packet: Uint8Array): Uint8Array {
   return ip(route, IPIP, packet);
 }
 
-/** How many bytes of a segment go on the wire at a time. */
+/** The number of bytes per segment on the wire. */
 export const SEGMENT_BYTES = 1448;
 
 /**
@@ -144,7 +144,7 @@ export function superFrame(segments: number): Uint8Array<ArrayBuffer> {
 const INNER_OURS = hex("020000000011");
 const INNER_PEER = hex("020000000012");
 
-/** The frame that comes out of a tunnel. */
+/** The frame that leaves a tunnel. */
 export const INNER: Uint8Array = ethernet(
   INNER_OURS,
   INNER_PEER,
@@ -152,7 +152,7 @@ export const INNER: Uint8Array = ethernet(
   udp({ from: "10.0.0.2", to: "10.0.0.1" }, 4000, 5000, counting(100)),
 );
 
-/** The frame that goes into a tunnel. */
+/** The frame that enters a tunnel. */
 export const BACK: Uint8Array = ethernet(
   INNER_PEER,
   INNER_OURS,

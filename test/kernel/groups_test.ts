@@ -1,4 +1,4 @@
-/** Groups: the news of their coming and going, and the list. */
+/** Groups: the events of their creation and deletion, and the list. */
 import { assertEquals } from "@std/assert";
 import { type GroupStats, listGroups } from "../../mod.ts";
 import { frameIn, frameOut, inOrder } from "./frames.ts";
@@ -8,12 +8,12 @@ scene("no groups: the list is empty", async () => {
   assertEquals(await listGroups(), []);
 });
 
-scene("groups come and go while somebody listens: news, samples and the list agree, in the order of events", async () => {
+scene("groups are created and deleted during listening: events, samples and the list agree, in order", async () => {
   wire();
   await using ear = await hear();
   sample("a ingress", "rate 1 group 101", "pref 1 protocol ip flower ip_proto udp dst_port 5000");
   sample("a ingress", "rate 1 group 102", "pref 2 protocol ip flower ip_proto udp dst_port 5001");
-  // A second sampler into a group that there is already is no news.
+  // A second sampler of an existing group is no event.
   sample("a egress", "rate 1 group 102", "pref 1 protocol ip flower ip_proto udp dst_port 5001");
   sample("a egress", "rate 1 group 4294967295", "pref 2 protocol ip flower ip_proto udp dst_port 5002");
   await ear.hearsEvents(
@@ -43,7 +43,7 @@ scene("groups come and go while somebody listens: news, samples and the list agr
   await ear.hearsNoMore();
 });
 
-scene("a group that is made again restarts its numbers: that is no loss", async () => {
+scene("a group that is created again restarts its numbers: that is no loss", async () => {
   wire();
   await using ear = await hear();
   const packets = inOrder(3, frameOut);

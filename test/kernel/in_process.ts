@@ -4,7 +4,7 @@ import { main } from "../../cli/main.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { soon, until } from "./scene.ts";
 
-/** The command within this process, for all that takes no real signal: it starts at once. */
+/** The command within this process, for everything that needs no real signal: it starts immediately. */
 export class Command {
   readonly io: FakeIo;
   readonly status: Promise<number>;
@@ -15,12 +15,12 @@ export class Command {
     this.status.catch(() => {});
   }
 
-  /** Waits until it says that it samples: it listens then. */
+  /** Waits until it reports that it samples: then it listens. */
   async samples(): Promise<void> {
     await until(() => `it samples; it said ${this.io.errors()}`, () => this.io.errors().includes("Ctrl-C ends it"));
   }
 
-  /** Ends it as somebody would. */
+  /** Ends it as a user would. */
   async end(): Promise<void> {
     assert(this.io.signal("SIGINT"));
     assertEquals(await this.status, 0, this.io.errors());

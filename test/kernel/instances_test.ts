@@ -22,7 +22,7 @@ function dummy(): string {
   return tcDump("d0");
 }
 
-/** What a psample with the number 0x123 left behind, on a clsact that it made. */
+/** What a psample with the number 0x123 left behind, on a clsact that it created. */
 function leaveBehind(): void {
   tc(
     "qdisc add dev d0 clsact",
@@ -50,7 +50,7 @@ scene("killed at any moment: cleaning up leaves what was there before", "module:
   const cycleMs = await firstCycle(words);
   assertEquals((await cleanUpSampling()).kept, []);
   let killedWithFilters = 0;
-  // As often as there is time for: an emulated processor on a busy machine takes seconds to start a program.
+  // As often as time allows: an emulated processor on a busy machine takes seconds to start a program.
   const deadline = Date.now() + 60_000;
   for (let i = 0; (i < 25 && Date.now() < deadline) || (killedWithFilters === 0 && i < 40); i++) {
     await using program = new Program(words);

@@ -1,11 +1,11 @@
-/** How a listener behaves when there is too much, when nobody reads, and when it ends. */
+/** How a listener behaves when too much arrives, when nothing is read, and when it ends. */
 import { readdirSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import { listen, type SampleFields } from "../../mod.ts";
 import { frameOut, inOrder } from "./frames.ts";
 import { asSamples, hear, IFINDEX, pause, sample, sampledInOrder, scene, send, soon, tc, timeless, wire } from "./scene.ts";
 
-/** A wire on which all that goes out is sampled: on egress, because there the sender itself does the sampling, before it goes on. */
+/** A wire on which everything sent is sampled: on egress, because there the sender itself samples, before sending returns. */
 function sampledWire(): void {
   wire();
   sample("a egress", "rate 1 group 1");
@@ -13,7 +13,7 @@ function sampledWire(): void {
 
 const OUT = { group: 1, outIfindex: IFINDEX.a };
 
-scene("a receive buffer that is too small: received and dropped are what was sent, and the numbers agree", async () => {
+scene("a receive buffer that is too small: received and dropped add up to what was sent, and the numbers agree", async () => {
   sampledWire();
   await using ear = await hear({ events: false, receiveBufferBytes: 32 * 1024 });
   assertEquals(ear.listener.receiveBufferBytes, 32 * 1024);
@@ -25,7 +25,7 @@ scene("a receive buffer that is too small: received and dropped are what was sen
   const { received, dropped, lost, gaps } = ear.listener.stats();
   assert(received >= 5, `only ${received} samples fitted into 32 KiB`);
   assertEquals(received + dropped, 3000);
-  // The end of the sequence is missing: only a later number shows that. But that it is lost is known.
+  // The end of the sequence is missing: only a later number shows the gap, but the loss is already known.
   assertEquals([lost, gaps], [dropped, 0]);
   const [later] = inOrder(1, frameOut);
   send("a", later!);
@@ -33,13 +33,13 @@ scene("a receive buffer that is too small: received and dropped are what was sen
   assertEquals(last!.sequence, 3000);
   const stats = ear.listener.stats();
   assertEquals([stats.received, stats.dropped, stats.lost, stats.gaps], [received + 1, dropped, dropped, dropped]);
-  // What did arrive is whole, and is the beginning.
+  // What arrived is complete, and is the beginning.
   assertEquals(arrived.map(timeless), sampledInOrder(packets.slice(0, received), OUT));
   assertEquals(await ear.rest(), []);
   assertEquals(ear.listener.stats(), stats);
 });
 
-scene("overflow after overflow: the account stays exact, also when the listener is ended and closed", async () => {
+scene("overflow after overflow: the counts stay exact, also when the listener is ended and closed", async () => {
   sampledWire();
   const ear = await hear({ events: false, receiveBufferBytes: 32 * 1024 });
   const packets = inOrder(400, frameOut);
@@ -58,14 +58,14 @@ scene("overflow after overflow: the account stays exact, also when the listener 
   assertEquals(ear.listener.stats(), stats);
 });
 
-scene("a reader who pauses loses nothing that fits into the default buffer, and gets it in order", async () => {
+scene("a reader that pauses loses nothing that fits into the default buffer, and receives it in order", async () => {
   sampledWire();
   await using ear = await hear({ events: false });
   // A small packet's sample takes about 1300 bytes of the buffer.
   const count = Math.min(5000, Math.floor(ear.listener.receiveBufferBytes / 4096));
   const packets = inOrder(count, frameOut);
   send("a", ...packets.slice(0, count / 2));
-  // Not busy, but absent: the event loop turns, and nothing may be read.
+  // Not busy, but absent: the event loop runs, and nothing may be read.
   await pause(300);
   assertEquals(ear.listener.stats().received, 0);
   send("a", ...packets.slice(count / 2));
@@ -73,7 +73,7 @@ scene("a reader who pauses loses nothing that fits into the default buffer, and 
   await ear.hearsNoMore();
 });
 
-scene("batches: what came while nobody read comes together", async () => {
+scene("batches: samples that arrived while nobody read are yielded together", async () => {
   sampledWire();
   await using listener = await listen({ events: false });
   const packets = inOrder(100, frameOut);
@@ -91,7 +91,7 @@ scene("batches: what came while nobody read comes together", async () => {
   assertEquals(await soon(listener[Symbol.asyncIterator]().next(), "the end"), { done: true, value: undefined });
 });
 
-scene("close while somebody waits: the waiting ends", async () => {
+scene("close while an iteration waits: the wait ends", async () => {
   sampledWire();
   const listener = await listen();
   const waiting = listener[Symbol.asyncIterator]().next();
@@ -108,7 +108,7 @@ scene("close discards what is queued", async () => {
   assertEquals(await soon(listener[Symbol.asyncIterator]().next(), "the end"), { done: true, value: undefined });
 });
 
-scene("a signal that aborts ends the waiting like close", async () => {
+scene("a signal that aborts ends the wait like close", async () => {
   sampledWire();
   const abort = new AbortController();
   const listener = await listen({ signal: abort.signal });
@@ -118,7 +118,7 @@ scene("a signal that aborts ends the waiting like close", async () => {
   assertEquals(await soon(waiting, "the end"), { done: true, value: undefined });
 });
 
-scene("end gives what is queued, and nothing that comes later", async () => {
+scene("end yields what is queued, and nothing that arrives later", async () => {
   sampledWire();
   await using ear = await hear({ events: false });
   const packets = inOrder(3000, frameOut);
@@ -129,7 +129,7 @@ scene("end gives what is queued, and nothing that comes later", async () => {
   await ear.hearsNoMore();
 });
 
-scene("end while somebody waits: the waiting ends", async () => {
+scene("end while an iteration waits: the wait ends", async () => {
   sampledWire();
   await using ear = await hear({ events: false });
   const waiting = ear.take(1).catch((error: Error) => error.message);
@@ -147,7 +147,7 @@ scene("two listeners at once: each hears everything", async () => {
   await one.hears(...sampledInOrder(packets, OUT));
   await two.hears(...sampledInOrder(packets, OUT));
   await one.hearsNoMore();
-  // One that has ended takes nothing from the other. While nobody listens at all, new kernels do not count.
+  // A listener that has ended takes nothing from the other. While nobody listens at all, new kernels do not count.
   send("a", packets[0]!);
   const [last] = asSamples(await two.take(1));
   assertEquals(last!.sequence, 50);
@@ -192,14 +192,14 @@ scene("a listener in a Worker", async () => {
   }
 });
 
-scene("nobody listens: tc goes on, and a later listener hears only what comes later", async () => {
+scene("nobody listens: tc continues, and a later listener hears only what is sampled later", async () => {
   sampledWire();
   send("a", ...inOrder(5, frameOut));
   await using ear = await hear({ events: false });
   const packets = inOrder(5, frameOut);
   send("a", ...packets);
   const samples = asSamples(await ear.take(5));
-  // Since 6.11 the numbers stand still while nobody listens; before, they run on. Neither is a loss.
+  // Since 6.11 numbers stop while nobody listens; before, they continue. Neither is a loss.
   const first = samples[0]!.sequence!;
   assert(first === 0 || first === 5, `the first number is ${first}`);
   assertEquals(samples.map((sample) => sample.sequence), [0, 1, 2, 3, 4].map((n) => first + n));

@@ -1,4 +1,4 @@
-/** The live table of devices, while devices are made, renamed and removed. */
+/** The live table of devices, while devices are created, renamed and removed. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { watchLinks } from "../../mod.ts";
@@ -10,12 +10,12 @@ function linkScene(name: string, play: () => Promise<void>): void {
   test(name, needs("net_admin"), () => inFreshNamespace(play));
 }
 
-/** Lets a table read what the kernel has told: it does once in a turn of the event loop. The kernel tells before `ip` ends. */
+/** Lets a table read the kernel's notifications, once per turn of the event loop. They are there before `ip` ends. */
 function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-linkScene("a device has its new name at once, also one that was made after the start", async () => {
+linkScene("a device has its new name at once, also one that was created later", async () => {
   ip("link add name old0 index 201 address 02:00:00:00:00:0a mtu 1400 type dummy");
   using devices = await watchLinks();
   assertEquals(devices.find(201, undefined)?.name, "old0");
@@ -59,7 +59,7 @@ linkScene("a port that leaves its bridge is not gone", async () => {
   assertEquals(devices.find(201, undefined)?.name, "left0");
 });
 
-linkScene("after more changes than fit into its socket it knows everything again", async () => {
+linkScene("after more changes than fit into its socket it is complete again", async () => {
   ip("link add name device0 index 201 type dummy");
   using devices = await watchLinks();
   for (let i = 0; i < 20; i++) {

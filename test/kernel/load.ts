@@ -1,4 +1,4 @@
-/** Samples in great number: who makes them, and what the kernel says of them and of the process that takes them. */
+/** Large numbers of samples: generating them, and what the kernel reports about them and the process that receives them. */
 import { readdirSync, readFileSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
@@ -8,19 +8,19 @@ import { genericSocket, type Program } from "./runtime.ts";
 import { pause, Sender, tc, until } from "./scene.ts";
 import { tcFilters } from "./tc_dump.ts";
 
-/** How often a load sends: in bursts, as traffic is. */
+/** How often a load sends: in bursts, like real traffic. */
 const TICK_MS = 2;
-/** Kernels take no more actions in one filter (TCA_ACT_MAX_PRIO in include/uapi/linux/pkt_cls.h). */
+/** Maximum number of actions in one filter (TCA_ACT_MAX_PRIO in include/uapi/linux/pkt_cls.h). */
 const MOST_ACTIONS = 32;
 
 /**
- * What goes out at `a` is sampled, each packet `perPacket` times: by a chain of actions, each of which hands the packet
+ * Everything sent on `a` is sampled, each packet `perPacket` times: by a chain of actions, each of which passes the packet
  * on to the next. Several may share a group.
  */
 export class Load implements Disposable {
-  /** Samples that were asked of the kernel so far. */
+  /** Samples that the kernel was asked for so far. */
   sent = 0;
-  /** How many samples a packet makes. */
+  /** Number of samples for each packet. */
   readonly perPacket: number;
   readonly #groups: readonly number[];
   readonly #sender = new Sender("a", frameOut());
@@ -38,26 +38,26 @@ export class Load implements Disposable {
     tc(`filter add dev a egress pref 1 matchall ${actions.join(" ")}`);
   }
 
-  /** So many packets at once. */
+  /** Sends `packets` packets at once. */
   send(packets: number): void {
     this.#sender.send(packets);
     this.sent += packets * this.perPacket;
   }
 
-  /** So many samples a second, or as many as this machine can make. Resolves to how many there were in each. */
+  /** Makes `rate` samples a second, or as many as this machine can. Resolves to the actual number per second. */
   async offer(rate: number, seconds: number): Promise<number> {
     const [begin, before] = [performance.now(), this.sent];
     const most = Math.ceil(20 * TICK_MS * rate / 1000 / this.perPacket);
     for (let elapsed = 0; elapsed < seconds * 1000; elapsed = performance.now() - begin) {
       const due = Math.floor(elapsed / 1000 * rate - (this.sent - before)) / this.perPacket;
-      // What could not be sent in time is not made up for in one go: the listener has to get the processor too.
+      // A backlog is not sent in one go: the listener needs the processor too.
       this.send(Math.min(Math.max(Math.floor(due), 0), most));
       await pause(TICK_MS);
     }
     return (this.sent - before) / (performance.now() - begin) * 1000;
   }
 
-  /** The kernel's own counters say the same: of each action, and, where somebody has always listened, of each group. */
+  /** Checks that the kernel's own counters agree: those of each action, and, if there always was a listener, of each group. */
   async isCounted(): Promise<void> {
     const actions = tcFilters(["a"], ["egress"], "-s").flatMap(({ filter }) => filter.options!.actions!);
     assertEquals(actions.map(({ stats }) => stats!.packets), new Array(this.perPacket).fill(this.sent / this.perPacket));
@@ -76,7 +76,7 @@ function field(pid: number, file: string, name: string): number {
   return Number(value);
 }
 
-/** Bytes that a process has written, wherever to. */
+/** Bytes that a process has written, to any file. */
 export function writtenBytes(pid: number): number {
   return field(pid, "io", "wchar");
 }
@@ -86,7 +86,7 @@ export interface Holdings {
   descriptors: number;
   threads: number;
   residentKiB: number;
-  /** The most that `residentKiB` has been. */
+  /** Maximum of `residentKiB` so far. */
   peakKiB: number;
 }
 
@@ -103,11 +103,11 @@ export function holdings(pid: number): Holdings {
 /** CPU time of a process so far, in seconds. */
 export function cpuSeconds(pid: number): number {
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /, "").split(" ");
-  // utime and stime, in ticks of USER_HZ, which is 100 on every machine that there is.
+  // utime and stime, in ticks of USER_HZ, which is 100 on every machine in use.
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** What the kernel shows of the socket of a command that listens; an error where it does so no more. */
+/** The kernel's view of the socket of a command that listens. Throws if it no longer does. */
 async function socketOf(program: Program): Promise<{ queued: number; drops: number }> {
   const socket = genericSocket(program.pid);
   if (socket) return socket;
@@ -115,7 +115,7 @@ async function socketOf(program: Program): Promise<{ queued: number; drops: numb
   throw new Error(`the command ended with status ${status}: ${err}`);
 }
 
-/** Waits until a command has taken and written all that there is for it. */
+/** Waits until a command has received and written everything. */
 export async function quiet(program: Program): Promise<void> {
   let before = -1;
   await until(() => `the command has written all: ${program.err}`, async () => {
@@ -131,7 +131,7 @@ export async function quiet(program: Program): Promise<void> {
 /** The minimum length of a line, in bytes. Less is a runtime's own: its threads wake each other by writing. */
 const LEAST_LINE = 100;
 
-/** Sends one more packet, to a command that has nothing left to do: it writes it. Resolves to how many milliseconds that took. */
+/** Sends one more packet to a command that has nothing left to do, and resolves to how many milliseconds it took to write it. */
 export async function hearsOneMore(program: Program, load: Load): Promise<number> {
   await quiet(program);
   const before = writtenBytes(program.pid);
@@ -162,7 +162,7 @@ function accountOf(err: string): Account {
 }
 
 /**
- * Ends a command that has nothing left to do. What it received and what it lost are what was sent, and what it lost is what
+ * Ends a command that has nothing left to do. What it received and what it lost add up to what was sent, and what it lost is what
  * the kernel has dropped at its socket.
  */
 export async function accountsFor(program: Program, load: Load): Promise<Account> {

@@ -1,4 +1,4 @@
-/** What was lost is told as it is: known here, since the scene knows what was sent. */
+/** Losses are reported exactly: the scene knows what was sent. */
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { assert, assertEquals } from "@std/assert";
@@ -10,7 +10,7 @@ import { hear, sample, scene, secondWire, send, soon, tc, until, wire } from "./
 
 const PACKETS = inOrder(5, frameOut);
 
-scene("a group that is deleted tells how many samples it had: those that the socket dropped are told as gaps at once", async () => {
+scene("the deletion of a group contains its number of samples: those that the socket dropped count as gaps at once", async () => {
   wire();
   await using ear = await hear({ receiveBufferBytes: 4096 });
   sample("a egress", "rate 1 group 1", "pref 1 matchall");
@@ -28,7 +28,7 @@ scene("a group that is deleted tells how many samples it had: those that the soc
   assertEquals([after.received + after.lost, after.gaps, after.dropped], [50, after.lost, dropped]);
 });
 
-scene("the module is loaded again while nobody reads: what others heard meanwhile is lost", "guest", async () => {
+scene("the module is reloaded while nobody reads: what others received meanwhile is lost", "guest", async () => {
   wire();
   const ear = await hear({ wait: true });
   sample("a egress", "rate 1 group 1", "pref 1 matchall");
@@ -55,7 +55,7 @@ scene("the module is loaded again while nobody reads: what others heard meanwhil
   await ear.listener.close();
 });
 
-scene("several senders of one group at once: numbers that come out of order or twice are no loss", async () => {
+scene("several concurrent senders of one group: numbers out of order or repeated are no loss", async () => {
   wire();
   secondWire();
   sample("a egress", "rate 1 group 1 trunc 14", "pref 1 matchall");
@@ -70,6 +70,6 @@ scene("several senders of one group at once: numbers that come out of order or t
   const { lost, gaps, dropped, late, duplicates, groups } = listener.stats();
   const told = JSON.stringify({ lost, gaps, dropped, late, duplicates, cpus: cpus().length });
   assertEquals([dropped, groups.length, groups[0]!.contradictory], [0, 1, false], told);
-  // Each number that came twice is another one that nobody ever had: they add up.
+  // For each number that was used twice another one was never used: they add up.
   assertEquals([lost, gaps], [0, 0], told);
 });

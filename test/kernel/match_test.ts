@@ -1,4 +1,4 @@
-/** `match`: one filter of tc's takes the packets that the expression says of the frame on the wire, and nobody else loses any. */
+/** `match`: a single tc filter samples the packets whose frames on the wire match, and hides none from other filters. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { main } from "../../cli/main.ts";
@@ -14,7 +14,7 @@ import { asSamples, bareWire, type Device, dummies, hear, ip, run, scene, send, 
 import { tcDump, tcFilters } from "./tc_dump.ts";
 import { addTun } from "./tun.ts";
 
-/** Frames that are there as a whole, and no shorter than a card sends them. */
+/** Frames that are complete, and no shorter than a card sends them. */
 const FRAMES = wholePackets().filter(({ first, data, originalBytes }) =>
   first === "ethernet" && data.length === originalBytes && data.length >= 60 && data.length <= 1400
 ).map(({ data }) => data);
@@ -44,14 +44,14 @@ const EXPRESSIONS = [
   "icmp[icmptype] = icmp-echo",
 ];
 
-/** A frame without the tag that the kernel takes off what arrives. */
+/** A frame without the tag that the kernel strips on arrival. */
 function withoutTag(frame: Uint8Array): Uint8Array {
   const type = frame[12]! << 8 | frame[13]!;
   if (type !== 0x8100 && type !== 0x88a8) return frame;
   return Uint8Array.from([...frame.subarray(0, 12), ...frame.subarray(16)]);
 }
 
-/** Sends all frames from b to a, and takes the samples of a filter on one of the two. */
+/** Sends all frames from b to a; returns the samples of a filter on one of the two. */
 async function sampledOf(handle: SamplingHandle, frames: readonly Uint8Array[], expected: number): Promise<string[]> {
   await using ear = await hear({ events: false, groups: [handle.group!] });
   send("b", ...frames);
@@ -62,13 +62,13 @@ async function sampledOf(handle: SamplingHandle, frames: readonly Uint8Array[], 
 
 for (const [device, direction] of [["a", "ingress"], ["b", "egress"]] as const) {
   const where = direction === "ingress" ? "taken off" : "in the frame";
-  scene(`the samples are those that the expression says of the frames, with the VLAN tag ${where}`, async () => {
+  scene(`the samples are those whose frames match the expression, with the VLAN tag ${where}`, async () => {
     bareWire();
     ip("link set dev b mtu 9000", "link set dev a mtu 9000");
     const kinds = new Set<string>();
     for (const expression of EXPRESSIONS) {
       const isProgram = compileMatch([expression], "ethernet").kind === "bpf";
-      // What is exact may be flower too; without that, flower may differ, and says where.
+      // An exact match may be flower too; otherwise flower may differ, and lists how.
       for (const hardware of isProgram ? [undefined] : ["never", undefined] as const) {
         await using handle = await addSampling({ device, direction, rate: 1, match: expression, hardware });
         const { kind } = handle.installed[0]!;
@@ -102,7 +102,7 @@ function hasExtensions(frame: Uint8Array): boolean {
   return frame[12] === 0x86 && [0, 43, 44, 60].includes(frame[20]!);
 }
 
-scene("what a VLAN device sends and receives has its tag beside it: vlan sees it, and other words do not look through it", async () => {
+scene("packets of a VLAN device have their tag beside the bytes: vlan matches it, and other words do not look past it", async () => {
   bareWire();
   ip("link add link a name a.5 type vlan id 5", "link set dev a.5 up", "address add 203.0.113.1/24 dev a.5");
   ip("neighbour add 203.0.113.2 lladdr 02:00:00:00:00:02 dev a.5");
@@ -118,7 +118,7 @@ scene("what a VLAN device sends and receives has its tag beside it: vlan sees it
   await Promise.all(handles.map((handle) => handle.remove()));
 });
 
-scene("several expressions are one filter, and a packet that all of them match is sampled once", async () => {
+scene("several expressions become one filter, and a packet that several match is sampled once", async () => {
   bareWire();
   await using handle = await addSampling({
     device: "a",
@@ -156,7 +156,7 @@ scene("packets without an Ethernet header", "module:tun", async () => {
   await never.remove();
 });
 
-scene("a filter behind ours sees every packet, matched or not", async () => {
+scene("a filter after ours sees every packet, matched or not", async () => {
   bareWire();
   const none: readonly Device[] = ["a"];
   for (const match of ["tcp port 443 or icmp", "ip and tcp dst port 443", "not arp", "vlan 5"]) {
@@ -168,14 +168,14 @@ scene("a filter behind ours sees every packet, matched or not", async () => {
     await ear.hearsNoMore();
     assertEquals(samples.map(({ data }) => toHex(data!)), FRAMES.map((frame) => toHex(withoutTag(frame))), match);
     assertEquals((await handle.check()).map(({ about }) => about), ["reached"]);
-    // In front of it, what takes packets away is told.
+    // Earlier filters that hide packets are reported.
     tc(
       "filter add dev a ingress pref 1 protocol ip flower action pass",
       "filter add dev a ingress pref 2 protocol all matchall action pass",
     );
     assertEquals((await handle.check()).map(({ about, verdict }) => `${verdict} ${about}`).at(-1), "bad hidden", match);
     tc("filter del dev a ingress pref 1", "filter del dev a ingress pref 2");
-    // The same filter once more, which ends classification: then it hides all that is for ours, and else nothing.
+    // The same filter again, but ending classification: it hides everything meant for ours, and nothing else.
     const [, line] = tcLines({ device: "a", direction: "ingress", rate: 1, group: 98, control: "pass" }, compileMatch([match], "ethernet"));
     tc(line!.slice(3).replace(" ingress ", " ingress pref 1 "));
     assertEquals((await handle.check()).map(({ about, verdict }) => `${verdict} ${about}`), ["bad hidden"], match);
@@ -185,7 +185,7 @@ scene("a filter behind ours sees every packet, matched or not", async () => {
   assertEquals(tcFilters(none), []);
 });
 
-scene("each match is the filter that tc makes of the line that --dry-run prints", "module:dummy", async () => {
+scene("each match is the filter that tc makes from the line that --dry-run prints", "module:dummy", async () => {
   const matches = [
     ...EXPRESSIONS,
     "ip and tcp dst portrange 80-90 and dst net 10.0.0.0/8 and tcp src port 1024",
@@ -224,14 +224,14 @@ scene("each match is the filter that tc makes of the line that --dry-run prints"
   await Promise.all(handles.map((handle) => handle.remove()));
 });
 
-scene("psample tc adds and lists what a match becomes as tc does", async () => {
+scene("psample tc adds and lists the filters of matches as tc does", async () => {
   bareWire();
   await using _handle = await addSampling({ device: "a", direction: "ingress", rate: 10, group: 5, match: "tcp port 443 or icmp" });
   tc(
     "filter add dev a ingress pref 7 protocol ip bpf da bytecode '1,6 0 0 0' classid 1:5",
     "filter add dev a ingress pref 8 protocol all bpf bytecode '2,48 0 0 0,6 0 0 4294967295' skip_hw action sample rate 3 group 6 pass",
   );
-  // What psample tc adds is what tc adds.
+  // Both add the same filter.
   for (
     const [i, [protocol, words]] of ([
       ["all", ["bpf", "bytecode", "4,40 0 0 12,21 0 1 2054,6 0 0 4294967295,6 0 0 0", "flowid", "1:6"]],
@@ -256,12 +256,12 @@ scene("psample tc adds and lists what a match becomes as tc does", async () => {
   }
 });
 
-/** Without what changes from one second to the next. */
+/** Without ages, which change every second. */
 function ageless(text: string): string {
   return text.replace(/(installed|used|firstused) \d+ sec/g, "$1");
 }
 
-scene("--dry-run and the real thing know the device: a tun has no Ethernet header", "module:tun", async () => {
+scene("--dry-run and real sampling consider the device: a tun has no Ethernet header", "module:tun", async () => {
   ip("link set dev lo up");
   using _tun = addTun("tun0", 110);
   const io = fakeIo();
@@ -271,7 +271,7 @@ scene("--dry-run and the real thing know the device: a tun has no Ethernet heade
   assertEquals([out.status, out.stderr], [0, ""]);
 });
 
-scene("the longest program that is allowed can be listed, checked and removed, by us and by tc", async () => {
+scene("the longest allowed program can be listed, checked and removed, by us and by tc", async () => {
   bareWire();
   const before = tcDump("a");
   const hosts = (count: number): string =>
@@ -329,7 +329,7 @@ scene("killed with -9, it leaves a filter that list shows and cleanup removes", 
   assertEquals(tcDump("a"), before);
 });
 
-scene("a pattern names the devices that there are, and any those that are up", async () => {
+scene("a pattern names existing devices, and any names those that are up", async () => {
   bareWire();
   ip("link add name eth10 type veth peer name eth11", "link set dev eth10 up", "link set dev eth11 up");
   const devices = async (...words: string[]): Promise<string[]> => {

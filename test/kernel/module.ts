@@ -3,12 +3,12 @@ import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { run, until } from "./scene.ts";
 
-/** Loads psample and what samples by it. */
+/** Loads psample and the modules that use it. */
 export function loadPsample(): void {
   run("modprobe", ["-a", "psample", "act_sample"]);
 }
 
-/** Takes psample out of the kernel. What earlier scenes left is removed by the kernel when it finds the time. */
+/** Unloads psample. The kernel removes what earlier scenes left when it has time. */
 export async function unloadPsample(): Promise<void> {
   const users = (): string => readFileSync("/proc/modules", "utf8").split("\n").filter((line) => line.includes("sample")).join("; ");
   await until(() => `the psample module is unloaded: ${users()}`, () => {

@@ -1,4 +1,4 @@
-/** The kernel module comes and goes. Only in a kernel that `boot` started: nobody wants that done to one in use. */
+/** Loading and unloading the kernel module. Only in a kernel that `boot` started, never in one in use. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { listen, listGroups, NetlinkError } from "../../mod.ts";
 import { frameOut, inOrder } from "./frames.ts";
@@ -41,7 +41,7 @@ scene("without the module: listen and listGroups say how to load it", "guest", a
   }
 });
 
-scene("wait: listen resolves when the module is loaded, and goes on when it comes back", "guest", async () => {
+scene("wait: listen resolves when the module is loaded, and continues when it is reloaded", "guest", async () => {
   await unloadPsample();
   try {
     wire();
@@ -62,7 +62,7 @@ scene("wait: listen resolves when the module is loaded, and goes on when it come
       loadPsample();
       await until("the listener knows that the family is back", () => ear.listener.family !== -1);
       families.push(ear.listener.family);
-      // In its second life the kernel may give the family another number.
+      // After a reload the kernel may give the family another number.
       sample("a egress", "rate 1 group 1", "pref 1 matchall");
       assertEquals((await waiting).map(({ type }) => type), ["group-created"]);
       send("a", ...PACKETS);
@@ -76,7 +76,7 @@ scene("wait: listen resolves when the module is loaded, and goes on when it come
   }
 });
 
-scene("wait can be given up: by a signal that aborts", "guest", async () => {
+scene("waiting ends when a signal aborts", "guest", async () => {
   await unloadPsample();
   try {
     const abort = new AbortController();
@@ -89,7 +89,7 @@ scene("wait can be given up: by a signal that aborts", "guest", async () => {
   }
 });
 
-scene("without wait a module that is unloaded ends the listener with ENODEV, after what is queued", "guest", async () => {
+scene("without wait, unloading the module ends the listener with ENODEV, after what is queued", "guest", async () => {
   wire();
   const ear = await hear();
   sample("a egress", "rate 1 group 1", "pref 1 matchall");
@@ -118,7 +118,7 @@ scene("the command waits too: psample --wait", "guest", async () => {
     await until("the command says that it waits", () => program.err.includes("waiting"));
     loadPsample();
     sample("a egress", "rate 1 group 1", "pref 1 matchall");
-    // It may still be on its way into the group: it is enough that it hears, at last.
+    // It may not have joined the group yet: it only has to receive samples eventually.
     let over = false;
     program.ended.then(() => over = true, () => {});
     await until("it has heard five samples", async () => {

@@ -1,5 +1,5 @@
 /**
- * Network namespaces, by the thread: a scene plays in one that was made for it. It has no name and ends with
+ * Network namespaces, by the thread: each scene has one of its own. It has no name and ends with
  * the process, so a test that was killed leaves nothing behind.
  *
  * What the thread opens or starts belongs to the namespace it is in at that moment: sockets, programs, Workers.
@@ -17,7 +17,7 @@ interface Libc {
   ioctl(fd: number, request: bigint, argument: Uint8Array): number;
 }
 
-/** The two calls that the package itself has no use for. */
+/** Two calls that the package itself does not need. */
 export const libc: Libc = await load();
 
 async function load(): Promise<Libc> {
@@ -49,7 +49,7 @@ function enterFresh(): void {
   silenceIpv6();
 }
 
-/** Or each device that comes up would say hello by IPv6, right into the samples. */
+/** Otherwise each device that comes up sends IPv6 packets, which would be sampled. */
 function silenceIpv6(): void {
   for (const which of ["all", "default"]) writeFileSync(`/proc/sys/net/ipv6/conf/${which}/disable_ipv6`, "1");
 }
@@ -68,7 +68,7 @@ function removeDevices(): void {
   const devices = deviceNames().filter((name) => name !== "lo");
   // Some go with their peer, and some only with the namespace.
   if (devices.length > 0) spawnSync("ip", ["-force", "-batch", "-"], { input: devices.map((name) => `link del dev ${name}\n`).join("") });
-  // Actions may also stand by themselves.
+  // Actions may exist without a filter.
   spawnSync("tc", ["actions", "flush", "action", "sample"]);
 }
 
@@ -99,7 +99,7 @@ function freshNamespace(): number {
   }
 }
 
-/** Another network namespace beside the one the thread is in. */
+/** Another network namespace. */
 export class Neighbour implements Disposable {
   readonly #fd: number;
 
@@ -107,7 +107,7 @@ export class Neighbour implements Disposable {
     this.#fd = fd;
   }
 
-  /** Does something over there. Not asynchronous: the whole thread is there meanwhile. */
+  /** Does something in it. Not asynchronously: the whole thread is there meanwhile. */
   inside<Result>(work: () => Result): Result {
     const here = current();
     enter(this.#fd);
@@ -158,7 +158,7 @@ export class Named extends Neighbour {
     return this.inside(threadNamespace);
   }
 
-  /** Takes the name away: the namespace goes on until nobody uses it any more. */
+  /** Removes the name: the namespace exists until nobody uses it. */
   delete(): void {
     if (!this.#isDeleted) ipNetns("delete", this.name);
     this.#isDeleted = true;

@@ -1,4 +1,4 @@
-/** Network namespaces: each has its own groups and samples; with the privilege for it one can listen to those of others. */
+/** Network namespaces: each has its own groups and samples; with the privilege, one can listen to those of others. */
 import { assertEquals } from "@std/assert";
 import { listGroups } from "../../mod.ts";
 import { frameOut, inOrder } from "./frames.ts";
@@ -26,7 +26,7 @@ scene("samples, events and groups of another namespace do not arrive", async () 
   await ear.hearsNoMore();
 });
 
-scene("allNamespaces: they do, with the number of the namespace, and our own without", async () => {
+scene("allNamespaces: they do, with the number of the namespace; our own have none", async () => {
   using there = new Neighbour();
   using unnumbered = new Neighbour();
   await there.setNsid(7);
@@ -41,7 +41,7 @@ scene("allNamespaces: they do, with the number of the namespace, and our own wit
     if (round === 0) await ear.hearsEvents({ type: "group-created", group: 1 });
     send("a", ...PACKETS);
     await ear.hears(...sampledInOrder(PACKETS, { ...OUT, group: 1 }).map((s, i) => ({ ...s, sequence: sequence + i })));
-    // A namespace that has no number here stays unheard.
+    // A namespace without a number here is not heard.
     if (round === 0) unnumbered.inside(() => sampleOutgoing(1));
     unnumbered.inside(() => send("a", ...PACKETS));
   }
@@ -52,7 +52,7 @@ scene("allNamespaces: they do, with the number of the namespace, and our own wit
   await ear.hearsNoMore();
 });
 
-scene("allNamespaces: a single sample is heard at once, be the listener in a hurry or not", async () => {
+scene("allNamespaces: a single sample is received at once, with any latency", async () => {
   using there = new Neighbour();
   await there.setNsid(7);
   there.inside(() => sampleOutgoing(3));

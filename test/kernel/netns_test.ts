@@ -1,4 +1,4 @@
-/** Working in a network namespace that has a name, from outside of it: the process stays where it is. */
+/** Working in a named network namespace from outside: the process stays where it is. */
 import { spawnSync } from "node:child_process";
 import { readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -31,30 +31,30 @@ import { COMMANDS, ending, genericSocket, openDirectory, Program } from "./runti
 import { bareWire, Ear, IFINDEX, ip, run, sample, sampledInOrder, scene, send, soon, tc, until, wire } from "./scene.ts";
 
 const PACKETS = inOrder(5, frameOut);
-/** Then a sample without our cookie is not ours. */
+/** In that case samples without our cookie are not ours. */
 const SENDS_COOKIES = linuxAtLeast("6.11");
 const OUT = { outIfindex: IFINDEX.a };
 
-/** What Deno wants to be allowed; Bun has no such thing. */
+/** The permissions that Deno requires; Bun has none. */
 const READ = "--allow-read=/run/netns,/proc";
 
 const CAPTURE = ["capture", "a", "--rate", "1", "--direction", "egress", "--text"];
 
-/** Gives `a` another name. Before Linux 6.3 it has to be down for that. */
+/** Renames `a`, which must be down for that before Linux 6.3. */
 function rename(): void {
   ip("link set dev a down", "link set dev a name renamed", "link set dev renamed up");
 }
 
-/** Words before a program that take only the right to enter namespaces away. */
+/** Words before a program that remove only the right to enter namespaces. */
 const WITHOUT_SYS_ADMIN = ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"];
 
 async function hear(options: Parameters<typeof listen>[0]): Promise<Ear> {
   return new Ear(await soon(listen(options), "listen"));
 }
 
-/** Whether a process listens to samples over there. */
+/** Whether a process listens to samples in that namespace. */
 function listens(there: Named, pid: number): boolean {
-  // The family's groups come after the controller's, which is the 16th.
+  // The family's groups follow the controller's, which is number 16.
   return (there.inside(() => genericSocket(pid, "thread-self"))?.groups ?? 0n) > 0x8000n;
 }
 
@@ -94,7 +94,7 @@ scene(
         !SENDS_COOKIES,
       ]);
 
-      // Here is nothing of all that.
+      // Nothing of that is in this namespace.
       assertEquals([await listGroups(), await listSampling(), await observeSampling(), await listLeftovers()], [[], [], [], []]);
       assertEquals([...(await listLinks()).links()].map(({ name }) => name).sort(), deviceNames().sort());
       assertEquals(threadNamespace(), home);
@@ -104,7 +104,7 @@ scene(
   },
 );
 
-scene("shared actions, devices as they change, and handles of several namespaces", "initial-namespace", async () => {
+scene("shared actions, changing devices, and handles of several namespaces", "initial-namespace", async () => {
   using one = new Named();
   using two = new Named();
   one.inside(wire);
@@ -146,7 +146,7 @@ scene("two listeners in two namespaces at once, and a third here: each hears its
   }
 });
 
-scene("a namespace whose name is deleted while somebody listens: samples and names still come", "initial-namespace", async () => {
+scene("a namespace whose name is deleted during listening: samples and device names still arrive", "initial-namespace", async () => {
   using there = new Named();
   const netns = there.name;
   there.inside(wire);
@@ -165,7 +165,7 @@ scene("a namespace whose name is deleted while somebody listens: samples and nam
 
   const refused = await assertRejects(() => listGroups({ netns }), SystemError, "ip netns lists the names");
   assertEquals(refused.code, "ENOENT");
-  // Somebody else's by now, in which nothing of ours is.
+  // Another namespace has the name now, and nothing of ours is in it.
   run("ip", ["netns", "add", netns]);
   try {
     assert(readNamespace(netns) !== link);
@@ -176,12 +176,12 @@ scene("a namespace whose name is deleted while somebody listens: samples and nam
   }
 });
 
-/** The link of a namespace, as a process that is started in it sees it. */
+/** The link of a namespace, as a process started in it sees it. */
 function readNamespace(netns: string): string {
   return run("ip", ["netns", "exec", netns, "readlink", "/proc/self/ns/net"]).trim();
 }
 
-scene("what is no namespace, or may not be entered, is told with what helps; the thread stays", "initial-namespace", async () => {
+scene("what is not a namespace, or may not be entered, is an error with a cure; the thread stays", "initial-namespace", async () => {
   const home = threadNamespace();
   const directory = openDirectory();
   const file = join(directory, "file");
@@ -215,11 +215,11 @@ scene("no thread of the process stays in the other namespace", "initial-namespac
       return false;
     }
   };
-  // A compiler's thread that the runtime starts in that very moment is there until it has nothing to do.
+  // A compiler thread that the runtime starts at that very moment is there until it has nothing to do.
   await until("no thread is there", () => !readdirSync("/proc/self/task").some(isThere));
 });
 
-scene("programs of BPF in front are those of the other namespace's device", "initial-namespace", async () => {
+scene("earlier BPF programs are those of the other namespace's device", "initial-namespace", async () => {
   using there = new Named();
   there.inside(wire);
   await using sampling = await addSampling({ device: "a", direction: "egress", rate: 1, netns: there.name });
@@ -229,12 +229,12 @@ scene("programs of BPF in front are those of the other namespace's device", "ini
   if (there.inside(() => attachTcx("a", "egress", TCX_NEXT))) assertEquals(await about(), ["tcx"]);
 });
 
-/** The first fault that is found. */
+/** The first fault found. */
 async function fault(options: DiagnoseOptions): Promise<Finding | undefined> {
   return (await diagnose(options)).find(({ verdict }) => verdict === "bad");
 }
 
-scene("diagnose: about the namespace that was asked for, and what to type is for there", "initial-namespace", async () => {
+scene("diagnose: findings and recommended commands are for the given namespace", "initial-namespace", async () => {
   using there = new Named();
   there.inside(bareWire);
   const { name: netns, link } = there;
@@ -251,7 +251,7 @@ scene("diagnose: about the namespace that was asked for, and what to type is for
   const path = `/run/netns/${netns}`;
   const byPath = await fault({ device: "a", netns: path, milliseconds: 10 });
   assertStringIncludes(byPath!.cure!, `nsenter -n${path} tc qdisc add dev a clsact; nsenter -n${path} tc filter add`);
-  // What it says helps: a shell does it, and then nothing is wrong.
+  // The recommended command helps: once it was run, nothing is wrong.
   for (const cure of [missing!.cure!, byPath!.cure!]) {
     assertEquals(run("sh", ["-c", cure]), "");
     assertEquals((await diagnose({ device: "a", netns, milliseconds: 10 })).filter(({ verdict }) => verdict === "bad"), []);
@@ -293,7 +293,7 @@ for (const { name, words } of COMMANDS) {
     assertEquals([status, JSON.parse(out.split("\n")[0]!).device], [0, "a"], err);
   });
 
-  scene(`${name} --netns: doctor, and tc as the real one`, "initial-namespace", async () => {
+  scene(`${name} --netns: doctor, and tc like the real one`, "initial-namespace", async () => {
     using there = new Named();
     const { name: netns } = there;
     there.inside(() => {
@@ -330,7 +330,7 @@ for (const { name, words } of COMMANDS) {
     }
   });
 
-  scene(`${name} --netns: of a process's namespace; what was killed there is cleaned up`, "initial-namespace", async () => {
+  scene(`${name} --netns: the namespace of a process; what a killed psample left there is cleaned up`, "initial-namespace", async () => {
     using there = new Named();
     const { name: netns } = there;
     there.inside(wire);
@@ -351,7 +351,7 @@ for (const { name, words } of COMMANDS) {
     assertEquals([status, out.startsWith("removed a egress pref "), filters()], [0, true, ""], err);
   });
 
-  scene(`${name} --netns --user: there before privileges go, and cleaned up after`, "initial-namespace", async () => {
+  scene(`${name} --netns --user: entered before privileges are dropped, and cleaned up after`, "initial-namespace", async () => {
     using there = new Named();
     const { name: netns } = there;
     there.inside(wire);
@@ -373,7 +373,7 @@ for (const { name, words } of COMMANDS) {
     await using program = await started(there, [...psample, ...capture]);
     const status = (): string => readFileSync(`/proc/${program.pid}/status`, "utf8");
     await until("it is nobody", () => /^NoNewPrivs:\s*1$/m.test(status()));
-    // Only now, when nothing can be opened there any more.
+    // Only now, when nothing more can be opened there.
     there.inside(() => rename());
     there.inside(() => send("a", ...PACKETS));
     await until(() => `it prints; so far ${JSON.stringify(program.err)}`, () => program.out.includes("renamed"));
@@ -383,7 +383,7 @@ for (const { name, words } of COMMANDS) {
     assertEquals(there.inside(() => run("tc", ["filter", "show", "dev", "renamed", "egress"])), "");
   });
 
-  scene(`${name} --netns: without the right to enter it, and where there is none`, "initial-namespace", "program:setpriv", async () => {
+  scene(`${name} --netns: without the right to enter it, and if there is none`, "initial-namespace", "program:setpriv", async () => {
     using there = new Named();
     const { name: netns } = there;
     const tcSays = await ending([...psample, "tc", "-n", "nosuch", "qdisc"]);

@@ -1,4 +1,4 @@
-/** Open vSwitch's datapath with a port and flows that sample, set up as its daemon does it: by generic netlink. */
+/** Open vSwitch's datapath with a port and flows that sample, set up by generic netlink, as its daemon does. */
 import { findFamily } from "../../src/socket/family.ts";
 import { genlHeader } from "../../src/genl/ctrl.ts";
 import { Requests } from "../../src/socket/requests.ts";
@@ -11,7 +11,7 @@ import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 /** Which packets a flow takes, and how it samples them. */
 export interface SamplingFlow {
   etherType: number;
-  /** In units of 1/4294967295; each packet unless given. */
+  /** In units of 1/4294967295. Defaults to every packet. */
   probability?: number;
   trunc?: number;
   group: number;
@@ -64,13 +64,13 @@ export async function startOpenVswitch(device: "a", flows: readonly SamplingFlow
 
 function writeKey(key: AttrWriter, port: number, value: number, etherType: number): void {
   key.u32(KEY.IN_PORT, port).bytes(KEY.ETHERNET, memory(12)).be16(KEY.ETHERTYPE, value);
-  // The kernel wants it named where there is one; all zero in a mask is "whatever it is".
+  // The kernel requires it if there is one; a mask of zeros matches anything.
   if (etherType === ETH_IPV4) key.bytes(KEY.IPV4, memory(12));
 }
 
 function writeActions(actions: AttrWriter, { probability, trunc, group, cookie }: SamplingFlow): void {
   const psample = (writer: AttrWriter): void => {
-    // This action alone insists on the flag.
+    // Only this action requires the flag.
     writer.nest(ACTION.PSAMPLE | NLA_F_NESTED, (attr) => attr.u32(PSAMPLE.GROUP, group).bytes(PSAMPLE.COOKIE, cookie));
   };
   if (trunc !== undefined) actions.u32(ACTION.TRUNC, trunc);

@@ -1,4 +1,4 @@
-/** A user without privilege: what is refused, with which words, and what works all the same. */
+/** An unprivileged user: what is refused, with which message, and what still works. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { readFileSync, rmSync } from "node:fs";
 import { frameOut } from "./frames.ts";
@@ -26,7 +26,7 @@ scene("without privilege: samples are refused and the hint says why; events and 
     assertEquals([all.code, all.errno], ["EPERM", 1]);
     assertStringIncludes(all.message, "CAP_NET_BROADCAST");
     assertEquals(groups, [{ group: 1, refcount: 1, sequence: 0 }]);
-    // Asked for 32 MiB: whatever net.core.rmem_max is, what was granted is known.
+    // 32 MiB were requested: the listener knows what was granted, which depends on net.core.rmem_max.
     assertEquals(granted > 0 && granted <= 32 * 1024 * 1024, true);
     const common = { refcount: 0, sequence: 0, portId: 0 };
     assertEquals(events, [{ type: "group-created", group: 2, ...common }, { type: "group-deleted", group: 1, ...common }]);
@@ -53,7 +53,7 @@ scene("without CAP_NET_ADMIN the command says what is missing, with status 1; -s
   assertEquals((await events.ended).status, 0);
 });
 
-scene("--user: the command has joined as root, and receives as somebody without any right", async () => {
+scene("--user: the command joins as root, and receives without any privilege", async () => {
   wire();
   sample("a egress", "rate 1 group 5");
   await using program = await startListening([...script("cli/main.ts"), "--user", "nobody", "--count", "2"]);

@@ -1,4 +1,4 @@
-/** Whether packets reach a hook: what is said of it, and what the kernel's own counter says. */
+/** Whether packets reach a hook: what is reported, and what the kernel's own counter says. */
 import { assert, assertEquals } from "@std/assert";
 import { addSampling, type FilterSampling, type Finding, listSampling } from "../../mod.ts";
 import { checkHooks } from "../../src/control/check.ts";
@@ -29,7 +29,7 @@ async function counted(): Promise<bigint> {
   return (await hooks()).reduce((sum, { packets = 0n }) => sum + packets, 0n);
 }
 
-/** Frames that the stack has no answer to; a drop on the way out is reported to the sender. */
+/** Sends frames that the stack does not answer; a packet dropped on egress is an error for the sender. */
 function sendOut(count = 1): void {
   try {
     send("a", ...Array.from({ length: count }, () => frameOut()));
@@ -108,7 +108,7 @@ for (const direction of ["ingress", "egress"] as const) {
         const findings = await check(await hooks());
         assertEquals(brief(findings), said, what);
         assertEquals(findings.map(({ device, direction, group }) => [device, direction, group]), [["a", direction, 1]], what);
-        // What is said to help does.
+        // The recommended cure helps.
         if (!reached && findings[0]!.verdict === "bad") {
           const cure = /\((tc filter del [^)]*)\)/.exec(findings[0]!.cure!)![1]!;
           run("sh", ["-c", cure]);
@@ -122,7 +122,7 @@ for (const direction of ["ingress", "egress"] as const) {
   );
 }
 
-scene("chains: a hook in one that nothing leads to, that something leads to, that is hidden in it", async () => {
+scene("chains: a hook in one that nothing leads to, that something leads to, and that is hidden in it", async () => {
   wire();
   sample("a egress chain 5 pref 10", "rate 1 group 1");
   const steps: [string | undefined, string, bigint][] = [
@@ -171,7 +171,7 @@ scene("tcx: packets that it does not pass on are not sampled", async () => {
     sendOut();
     sendIn();
     const findings = await check(await hooks());
-    // A drop on the way out is one on the way in of nobody: the counter stands still.
+    // What is dropped on egress arrives nowhere: the counter does not change.
     assertEquals([brief(findings), await counted()], ["note tcx", 1n]);
     assert(new RegExp(`^a ${direction}: the tcx programs \\d+, \\d+ come first; `).test(findings[0]!.what), findings[0]!.what);
     tc(`filter del dev a ${direction}`);
@@ -227,7 +227,7 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
   );
 });
 
-scene("a handle tells what came, and when something gets in the way, or out of it again", async () => {
+scene("a handle reports what reached it, and when something gets in the way or is gone again", async () => {
   bareWire();
   const handle = await addSampling({ device: "a", direction: "both", rate: 1000, group: 5 });
   const good = ["good a ingress is sampled, 1 in 1000 into group 5", "good a egress is sampled, 1 in 1000 into group 5"];
@@ -248,7 +248,7 @@ scene("a handle tells what came, and when something gets in the way, or out of i
   assertEquals(await said(), good);
   ip("link set dev b down");
   assertEquals(await said(), ["note a has no carrier"]);
-  // Of each direction, so that it is known when nothing is left.
+  // One for each direction, so that it is known when nothing is left.
   tc("filter del dev a ingress");
   assertEquals((await handle.check()).map(({ about, direction }) => [about, direction]), [["removed", "ingress"], [
     "no-carrier",
@@ -260,7 +260,7 @@ scene("a handle tells what came, and when something gets in the way, or out of i
   assertEquals(await handle.check(), []);
 });
 
-scene("a packet that the card will cut is one for the sampler, and several for the wire", async () => {
+scene("a packet that the card segments is one for the sampler, and several on the wire", async () => {
   bareWire();
   await using handle = await addSampling({ device: "a", direction: "ingress", rate: 1000, group: 5 });
   sendToBeCut("b", superFrame(3), SEGMENT_BYTES);

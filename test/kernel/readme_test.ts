@@ -1,4 +1,4 @@
-/** The README's commands, typed as they stand there, on a device that has the name that they say. */
+/** The README's commands, typed unchanged, on a device of the name that they use. */
 import { spawn } from "node:child_process";
 import { rmSync, writeFileSync } from "node:fs";
 import process from "node:process";
@@ -9,7 +9,7 @@ import { COMMANDS, listensToSamples, openDirectory, script } from "./runtime.ts"
 import { ip, pause, scene, send, tc, until } from "./scene.ts";
 
 const ETH0 = 150;
-/** What takes no end by itself: it is ended as a person would. */
+/** Commands that do not end on their own: they are ended as a user would. */
 const ENDLESS = /^psample( capture .*| -g .*)?$/;
 
 /** Types a line into a shell in which `psample` is the command. */
@@ -29,9 +29,9 @@ async function type(line: string, directory: string): Promise<{ status: number |
   child.on("close", (code) => status = code);
   let told = false;
   await until(`${line} ends; so far it said ${err}${out}`, async () => {
-    // Somebody has to use the network, or there is nothing to sample.
+    // Without packets there is nothing to sample.
     for (let i = 0; i < 3; i++) send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
-    // One in a thousand, by hand and by capture: nobody waits for that.
+    // With 1 in 1000, by hand and by capture, it would take too long to wait for samples.
     const seen = async (): Promise<boolean> => {
       if (line.includes("capture")) return err.includes("sampling eth0");
       return line.includes("--details") ? await listensToSamples(child.pid!) : out.includes("\n");
@@ -46,7 +46,7 @@ async function type(line: string, directory: string): Promise<{ status: number |
   return { status: status!, out, err };
 }
 
-/** Two groups that get everything that leaves the device. */
+/** Two groups that receive everything that leaves the device. */
 function sampleEverything(): void {
   tc("qdisc add dev eth0 clsact");
   for (const group of [5, 6]) tc(`filter add dev eth0 egress pref ${group} matchall action sample rate 1 group ${group} continue`);
@@ -55,7 +55,7 @@ function sampleEverything(): void {
 /** Types lines into one shell after the other, in a directory of their own. */
 async function typed(lines: readonly string[]): Promise<void> {
   ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
-  // The lines of tc begin with the qdisc; capture makes its own.
+  // The lines with tc begin with the qdisc; capture creates its own.
   if (!lines.some((line) => line.startsWith("tc ") || line.includes("capture"))) sampleEverything();
   const directory = openDirectory();
   try {
@@ -70,7 +70,7 @@ async function typed(lines: readonly string[]): Promise<void> {
 }
 
 for (const block of readmeCommands().map((block) => block.filter(needsKernel)).filter((block) => block.length > 0)) {
-  // What is done by hand goes together; else each line stands for itself, but for what is read: that was written before.
+  // The lines for doing it by hand belong together; the others are independent, except that what is read was written before.
   const together = block[0]!.startsWith("tc ") ? [block] : block.map((line, i) => line.includes(" read ") ? [block[i - 1]!, line] : [line]);
   for (const lines of together) scene(`README: ${lines.at(-1)} works as it stands there`, "module:dummy", () => typed(lines));
 }

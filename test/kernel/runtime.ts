@@ -25,18 +25,18 @@ export function script(path: string, ...permissions: string[]): string[] {
   return BUN ? [process.execPath, file] : [process.execPath, "run", "--no-check", "--no-prompt", ...ffi, ...permissions, file];
 }
 
-/** The words that run a file that is not the project's own, with every permission. */
+/** The words that run a file outside the project, with all permissions. */
 export function scriptWords(file: string): string[] {
   return BUN ? [process.execPath, file] : [process.execPath, "run", "--no-check", "-A", file];
 }
 
-/** The command: the script, and the compiled file where PSAMPLE_BINARY names one. */
+/** The command: the script, and the compiled file if PSAMPLE_BINARY names one. */
 export const COMMANDS: readonly { name: string; words: (...permissions: string[]) => string[] }[] = [
   { name: "psample", words: (...permissions) => script("cli/main.ts", ...permissions) },
   ...(process.env.PSAMPLE_BINARY ? [{ name: "psample (compiled)", words: () => [process.env.PSAMPLE_BINARY!] }] : []),
 ];
 
-/** Words that run a program with its standard output in a file, or in a pipe that has a name. It keeps the process id. */
+/** The words that run a program with its standard output in a file or named pipe, with the same process ID. */
 export function writingTo(file: string, words: readonly string[]): string[] {
   return ["sh", "-c", 'exec "$@" >"$0"', file, ...words];
 }
@@ -67,12 +67,12 @@ export class Program implements AsyncDisposable {
       child.on("error", reject);
       child.on("close", (status) => resolve({ status, out: this.out, err: this.err }));
     });
-    // Some scenes take as long as others may at most.
+    // Some scenes take as long as the limit of others.
     this.ended = soon(ended, () => `the end of ${words.join(" ")}; so far it said ${JSON.stringify(this.err + this.out)}`, 2 * PATIENCE_MS);
     this.ended.catch(() => {});
   }
 
-  /** Its process id. */
+  /** Its process ID. */
   get pid(): number {
     return this.#child.pid!;
   }
@@ -81,7 +81,7 @@ export class Program implements AsyncDisposable {
   signal(
     name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGXCPU" | "SIGIO" | "SIGKILL" | "SIGSTOP" | "SIGCONT" | "SIGUSR2",
   ): void {
-    // Not by child.kill: after that Deno reports the signal as how the child ended, whatever its exit status is.
+    // Not by child.kill(): after that Deno reports the signal as the way the child ended, even if it exited.
     process.kill(this.pid, name);
   }
 
@@ -97,7 +97,7 @@ export async function ending(words: readonly string[], environment?: Record<stri
   return await program.ended;
 }
 
-/** Starts the command, and waits until it listens: to samples but for `-s`, to events but for `-c`. */
+/** Starts the command, and waits until it listens: to samples unless `-s`, to events unless `-c` is given. */
 export async function startListening(words: readonly string[]): Promise<Program> {
   const [program] = await startAllListening(words);
   return program!;
@@ -117,7 +117,7 @@ export async function startAllListening(...commands: readonly (readonly string[]
   return programs;
 }
 
-/** Whether a process listens to samples. Signals are heard by then. */
+/** Whether a process listens to samples. It handles signals by then. */
 export async function listensToSamples(pid: number): Promise<boolean> {
   const group = (await psampleFamily())?.groups.get("packets");
   return group !== undefined && isMember(pid, group);
@@ -136,9 +136,9 @@ function isMember(pid: number, group: number): boolean {
 }
 
 /**
- * What the kernel shows of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops.
+ * The kernel's view of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops.
  *
- * @param seenBy Whose network namespace is looked at, by the name in /proc; defaults to that of the process.
+ * @param seenBy The process, as named in /proc, whose network namespace is searched. Defaults to the process itself.
  */
 export function genericSocket(
   pid: number,
@@ -153,13 +153,13 @@ export function genericSocket(
   }
   // sk, protocol, port id, groups in hexadecimal, Rmem, Wmem, Dump, Locks, Drops, inode.
   const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
-  // The kernel gives the first socket of a process its process id.
+  // The kernel uses the process ID as the port of a process's first socket.
   const row = rows.find(([, protocol, port]) => Number(protocol) === NETLINK_GENERIC && Number(port) === pid);
   return row && { groups: BigInt(`0x${row[3]}`), queued: Number(row[4]), drops: Number(row[8]) };
 }
 
 /**
- * Words before a program that take its privileges away: it runs as nobody, or, where nobody may not read the
+ * Words before a program that remove its privileges: it runs as nobody or, if nobody may not read the
  * project, as the same user without capabilities, which is the same to the kernel.
  */
 export const WITHOUT_PRIVILEGE: readonly string[] = ((): string[] => {
@@ -168,10 +168,10 @@ export const WITHOUT_PRIVILEGE: readonly string[] = ((): string[] => {
   return readable.status === 0 ? nobody : ["setpriv", "--inh-caps=-all", "--bounding-set=-all"];
 })();
 
-/** Words before a program that take only CAP_NET_ADMIN away: it can still read and write what root can. */
+/** Words before a program that remove only CAP_NET_ADMIN: it can still read and write what root can. */
 export const WITHOUT_NET_ADMIN: readonly string[] = ["setpriv", "--inh-caps=-net_admin", "--bounding-set=-net_admin"];
 
-/** A directory that everybody may write. */
+/** A directory that everybody can write to. */
 export function openDirectory(): string {
   const path = mkdtempSync(join(tmpdir(), "psample-"));
   spawnSync("chmod", ["777", path]);

@@ -43,7 +43,7 @@ import {
   wire,
 } from "./scene.ts";
 
-scene("ingress: the samples are the packets that came in, numbered from 0", async () => {
+scene("ingress: the samples are the packets that arrived, numbered from 0", async () => {
   wire();
   sample("a ingress", "rate 1 group 1");
   await using ear = await hear({ events: false });
@@ -53,7 +53,7 @@ scene("ingress: the samples are the packets that came in, numbered from 0", asyn
   await ear.hearsNoMore();
 });
 
-scene("egress: a packet of our own has only the interface it goes out by", async () => {
+scene("egress: a packet of our own has only the output interface", async () => {
   wire();
   sample("a egress", "rate 1 group 2");
   await using ear = await hear({ events: false });
@@ -63,7 +63,7 @@ scene("egress: a packet of our own has only the interface it goes out by", async
   await ear.hearsNoMore();
 });
 
-scene("egress: a forwarded packet has both interfaces, and the header that it leaves with", async () => {
+scene("egress: a forwarded packet has both interfaces, and its header as sent", async () => {
   wire();
   secondWire();
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
@@ -91,14 +91,14 @@ for (const size of [0, 1, 13, 64, 142, 1000]) {
   });
 }
 
-scene("rate 100: about each hundredth packet, in order, the numbers without a gap", async () => {
+scene("rate 100: about 1 in 100 packets, in order, numbered without a gap", async () => {
   wire();
   sample("a egress", "rate 100 group 5");
   await using ear = await hear({ events: false });
   const packets = inOrder(10_000, frameOut, 18);
   send("a", ...packets);
   const samples = asSamples(await ear.rest());
-  // 100 are expected; less than 50 or more than 160 come once in a million runs.
+  // 100 are expected; fewer than 50 or more than 160 happen once in a million runs.
   assert(samples.length > 50 && samples.length < 160, `${samples.length} samples of 10000 packets`);
   const ids = samples.map((sample) => sample.data![18]! << 8 | sample.data![19]!);
   assertEquals(ids, [...ids].sort((a, b) => a - b), "the packets are out of order");
@@ -107,7 +107,7 @@ scene("rate 100: about each hundredth packet, in order, the numbers without a ga
   assertEquals(ear.listener.stats().lost, 0);
 });
 
-scene("two groups sample the same packet, each with numbers of its own", async () => {
+scene("two groups sample the same packet, each with its own numbers", async () => {
   wire();
   sample("a ingress", "rate 1 group 11 action sample rate 1 group 4000000000 trunc 32");
   await using ear = await hear({ events: false });
@@ -122,7 +122,7 @@ scene("two groups sample the same packet, each with numbers of its own", async (
 });
 
 for (const group of [11, 4000000000]) {
-  scene(`a listener to group ${group} hears nothing of the other`, async () => {
+  scene(`a listener to group ${group} hears nothing from the other`, async () => {
     wire();
     await using ear = await hear({ groups: [group] });
     await using all = await hear();
@@ -137,7 +137,7 @@ for (const group of [11, 4000000000]) {
   });
 }
 
-scene("a packet of 64 KiB that a card is to cut comes whole, and as one", async () => {
+scene("a packet of 64 KiB that a card is to segment is one complete sample", async () => {
   wire();
   sample("a ingress", "rate 1 group 6");
   await using ear = await hear({ events: false });
@@ -148,7 +148,7 @@ scene("a packet of 64 KiB that a card is to cut comes whole, and as one", async 
   await ear.hearsNoMore();
 });
 
-scene("64 packets of 64 KiB are in one batch, and two hundred small ones behind them", async () => {
+scene("64 packets of 64 KiB are in one batch, followed by two hundred small ones", async () => {
   wire();
   sample("a egress", "rate 1 group 6");
   await using ear = await hear({ events: false });
@@ -216,13 +216,13 @@ scene("an interface number above 65535 arrives as its lower 16 bits", async () =
     tc(`qdisc add dev x${group} clsact`);
     sample(`x${group} egress`, `rate 1 group ${group}`);
     send(ifindex, data);
-    // For 65536 it is not absent: the attribute is there, and it is 0.
+    // For 65536 it is not absent: the attribute exists, and is 0.
     await ear.hears(sampled({ group, outIfindex: ifindex % 65536, data }));
   }
   await ear.hearsNoMore();
 });
 
-scene("egress: a packet that tc mirrored has come in by the device it was mirrored from", async () => {
+scene("egress: the input interface of a packet that tc mirrored is the device it was mirrored from", async () => {
   wire();
   secondWire();
   tc("filter add dev b egress matchall action mirred egress mirror dev c");
@@ -278,7 +278,7 @@ scene("Open vSwitch: a probability, a cookie, no numbers", "linux>=6.11", "modul
   );
   const whole = { ...common, group: 31, rate: EACH, oneIn: 1, protocol: ETH_EXPERIMENT, originalBytes: 114 };
   assertEquals(thirtyOne!.map(timeless), [1, 2].map(() => sampled({ ...whole, data: experiment.subarray(0, 64) })));
-  // Neither numbers nor events nor a group in the list: nothing of it is taken for a loss.
+  // No numbers, no events, no group in the list: none of that counts as a loss.
   await ear.hearsNoMore();
   assertEquals(ear.listener.stats().groups.map(({ group, numbered, lost }) => ({ group, numbered, lost })), [
     { group: 30, numbered: false, lost: 0 },

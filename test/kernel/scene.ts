@@ -1,4 +1,4 @@
-/** What scenes are played with: devices, samplers, packets on the wire, and somebody who listens. */
+/** What scenes are made of: devices, samplers, packets on the wire, and listeners. */
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
@@ -12,15 +12,17 @@ import { PATIENCE_MS, soon } from "../support/waiting.ts";
 
 export { PATIENCE_MS, pause, soon, until } from "../support/waiting.ts";
 
-/** The scene that plays now. */
+const sys = await loadSys();
+
+/** The scene that is running. */
 let playing: string | undefined;
 
-/** A test that plays in a network namespace of its own, on a machine that has psample. */
+/** A test in its own network namespace, on a machine that has psample. */
 export function scene(name: string, ...rest: [...Need[], () => Promise<void>]): void {
   const play = rest.pop() as () => Promise<void>;
   const options = needs("psample", "net_admin", ...rest as Need[]);
   test(name, { ...options, timeout: 4 * PATIENCE_MS }, async () => {
-    // One that ran out of time goes on all the same, and both would change the namespace of the one thread.
+    // A scene that timed out keeps running, and both would change the namespace of the only thread.
     assert(playing === undefined, `"${playing}" has not ended, so that nothing can be said of this`);
     playing = name;
     try {
@@ -31,9 +33,17 @@ export function scene(name: string, ...rest: [...Need[], () => Promise<void>]): 
   });
 }
 
+/**
+ * Prints on standard error what was measured. Directly to the descriptor, because a quiet test runner hides what is printed through the
+ * runtime.
+ */
+export function say(text: string): void {
+  sys.write(2, new TextEncoder().encode(`test/kernel: ${text}\n`));
+}
+
 // --- devices ------------------------------------------------------------------------------------
 
-/** Runs a program to its end; an exit status other than 0 is an error with what it said. */
+/** Runs a program to its end; an exit status other than 0 is an error with its output. */
 export function run(program: string, args: readonly string[], input = ""): string {
   const { status, stdout, stderr, error } = spawnSync(program, args, { input, encoding: "utf8" });
   if (error) throw error;
@@ -41,31 +51,31 @@ export function run(program: string, args: readonly string[], input = ""): strin
   return stdout;
 }
 
-/** Commands of `ip`, in one go. */
+/** Runs commands of `ip` in one process. */
 export function ip(...lines: string[]): void {
   run("ip", ["-batch", "-"], lines.map((line) => `${line}\n`).join(""));
 }
 
-/** Commands of `tc`, in one go. */
+/** Runs commands of `tc` in one process. */
 export function tc(...lines: string[]): void {
   run("tc", ["-batch", "-"], lines.map((line) => `${line}\n`).join(""));
 }
 
-/** The numbers of the devices that scenes make. */
+/** The indexes of the devices that scenes create. */
 export const IFINDEX = { a: 101, b: 102, c: 103, d: 104, tun0: 110, tunnel0: 120 } as const;
 /** The name of such a device. */
 export type Device = keyof typeof IFINDEX;
 
 /**
- * A wire from `a`, which is ours (192.0.2.1), to `b`, which is the sender. The peer 192.0.2.2 is made up of
- * frames alone; its MAC address is not `b`'s, so that the stack takes nothing that comes out there for its own.
+ * A wire from `a`, which is ours (192.0.2.1), to `b`, the sender. The peer 192.0.2.2 consists of
+ * frames only; its MAC address is not `b`'s, so that the stack accepts nothing that arrives there.
  */
 export function wire(): void {
   bareWire();
   tc("qdisc add dev a clsact", "qdisc add dev b clsact");
 }
 
-/** The same wire, and no qdisc for filters. */
+/** The same wire, without qdiscs for filters. */
 export function bareWire(): void {
   ip(
     "link set dev lo up",
@@ -77,7 +87,7 @@ export function bareWire(): void {
   );
 }
 
-/** A second wire, behind which the network 198.51.100.0/24 is. */
+/** A second wire, which leads to the network 198.51.100.0/24. */
 export function secondWire(): void {
   ip(
     "link add name c index 103 address 02:00:00:00:00:03 type veth peer name d index 104 address 02:00:00:00:00:0d",
@@ -89,14 +99,14 @@ export function secondWire(): void {
   tc("qdisc add dev c clsact");
 }
 
-/** Devices on which nothing happens: `d0`, with number 200, and so on. */
+/** Creates devices without traffic: `d0` with index 200, and so on. */
 export function dummies(count: number): string[] {
   const names = Array.from({ length: count }, (_, i) => `d${i}`);
   ip(...names.flatMap((name, i) => [`link add name ${name} index ${200 + i} type dummy`, `link set dev ${name} up`]));
   return names;
 }
 
-/** Samples what passes: `sample("a ingress", "rate 1 group 5")`; of all packets, or of what `match` says. */
+/** Samples what passes: `sample("a ingress", "rate 1 group 5")`; all packets, or those that `match` selects. */
 export function sample(where: string, parameters: string, match = "matchall"): void {
   tc(`filter add dev ${where} ${match} action sample ${parameters}`);
 }
@@ -104,7 +114,6 @@ export function sample(where: string, parameters: string, match = "matchall"): v
 // --- packets --------------------------------------------------------------------------------------
 
 const AF_PACKET = 17;
-const sys = await loadSys();
 
 function checked(what: string, result: number): number {
   if (result < 0) throw new Error(`${what} failed: errno ${-result}`);
@@ -121,14 +130,14 @@ function packetSocket<Result>(work: (fd: number) => Result): Result {
 }
 
 function deviceAddress(device: Device | number): Memory {
-  // struct sockaddr_ll: u16 family, be16 protocol, int ifindex, and what only a receiver is told.
+  // struct sockaddr_ll: u16 family, be16 protocol, int ifindex, and fields for receivers.
   const address = memory(20);
   viewOf(address).setUint16(0, AF_PACKET, LITTLE);
   viewOf(address).setInt32(4, typeof device === "number" ? device : IFINDEX[device], LITTLE);
   return address;
 }
 
-/** Puts frames on a device's transmit path, by its name or its number. On `b` they come in at `a`. */
+/** Sends frames on a device, given by its name or index. Those sent on `b` arrive at `a`. */
 export function send(device: Device | number, ...frames: readonly Uint8Array[]): void {
   const to = deviceAddress(device);
   packetSocket((fd) => {
@@ -136,7 +145,7 @@ export function send(device: Device | number, ...frames: readonly Uint8Array[]):
   });
 }
 
-/** Puts a frame on a device's transmit path many times, fast: through one socket. */
+/** Sends a frame on a device many times, fast, through one socket. */
 export class Sender implements Disposable {
   readonly #fd = checked("socket", sys.socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
   readonly #to: Memory;
@@ -156,7 +165,7 @@ export class Sender implements Disposable {
   }
 }
 
-/** Puts one frame on a device's transmit path that the card is to cut into segments (TCP over IPv4 without options). */
+/** Sends one frame on a device that the card is to segment (TCP over IPv4 without options). */
 export function sendToBeCut(device: Device, frame: Uint8Array, segmentBytes: number): void {
   const SOL_PACKET = 263;
   const PACKET_VNET_HDR = 15;
@@ -174,7 +183,7 @@ export function sendToBeCut(device: Device, frame: Uint8Array, segmentBytes: num
 
 // --- listening --------------------------------------------------------------------------------------
 
-/** A listener, and the time since when it listens. */
+/** A listener, and the time when it started. */
 export class Ear implements AsyncDisposable {
   readonly listener: Listener;
   readonly #entries: AsyncIterator<Entry, undefined>;
@@ -196,7 +205,7 @@ export class Ear implements AsyncDisposable {
     return entries;
   }
 
-  /** The next entries are these samples, in every field. Of the time it is known between which moments it lies. */
+  /** The next entries are these samples, in every field; their times lie between the start of the listener and now. */
   async hears(...expected: SampleFields[]): Promise<void> {
     const samples = asSamples(await this.take(expected.length));
     for (const sample of samples) this.#checkTime(sample);
@@ -209,7 +218,7 @@ export class Ear implements AsyncDisposable {
     assertEquals(events as unknown, expected.map((event) => ({ refcount: 0, sequence: 0, nsid: undefined, portId: 0, ...event })));
   }
 
-  /** Ends the listener: what is still queued. */
+  /** Ends the listener; returns what is still queued. */
   async rest(): Promise<Entry[]> {
     this.listener.end();
     const entries: Entry[] = [];
@@ -220,7 +229,7 @@ export class Ear implements AsyncDisposable {
     }
   }
 
-  /** Ends the listener: nothing else has come, and nothing was lost. */
+  /** Ends the listener; nothing else has arrived, and nothing was lost. */
   async hearsNoMore(): Promise<void> {
     const rest = await this.rest();
     assertEquals(rest.map((entry) => ({ ...entry })), []);
@@ -245,7 +254,7 @@ export async function hear(options: ListenOptions = {}): Promise<Ear> {
   return new Ear(await soon(listen(options), "listen"));
 }
 
-/** Entries of which each is a sample. */
+/** Entries that must all be samples. */
 export function asSamples(entries: readonly Entry[]): Sample[] {
   return entries.map((entry) => {
     if (entry.type !== "sample") throw new Error(`a sample was expected, this is ${entry.type} ${entry.group}`);
@@ -253,12 +262,12 @@ export function asSamples(entries: readonly Entry[]): Sample[] {
   });
 }
 
-/** Everything in a sample but when it was taken: that alone no scene can set. */
+/** Everything in a sample except its time, which no scene can set. */
 export function timeless(sample: Sample): SampleFields {
   return { ...sample, timestampNs: undefined };
 }
 
-/** A sample in all its fields: what a scene says of it; else the whole of an IPv4 packet, one of one, the first of its group. */
+/** A sample with all fields: those given; by default a complete IPv4 packet, 1 in 1, the first of its group. */
 export function sampled(fields: Partial<SampleFields> & { group: number }): SampleFields {
   const rate = fields.rate ?? 1;
   return {

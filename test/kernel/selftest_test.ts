@@ -12,7 +12,7 @@ import { pause, sample, scene, tc, until, wire } from "./scene.ts";
 
 const linesOf = (file: string): string[] => readFileSync(file, "utf8").split("\n").slice(0, -1);
 
-/** Both streams of a command, as lines: of one that runs until `enough`, and is then ended by timeout(1) as when its time is over. */
+/** Both streams of a command, as lines. It runs until `enough` resolves, and is then ended by timeout(1) as if its time were over. */
 async function capture(words: readonly string[], file: string, enough: () => Promise<void>): Promise<string[]> {
   const pid = `${file}.pid`;
   const shell = `exec timeout --preserve-status 900 sh -c 'echo $$ >"$0.pid"; exec "$@"' "$0" "$@" >"$0" 2>&1`;
@@ -41,7 +41,7 @@ for (const { name, words } of COMMANDS) {
       assertEquals(await capture(words(), file, () => pause(500)), []);
       sample("a egress", "rate 1 group 1234 trunc 96");
       const all = await capture(words(), file, () => until("ten samples are printed", () => linesOf(file).length >= 10));
-      // The account at the end is told, since there is something to tell.
+      // There is a summary at the end, because samples were received.
       const lines = all.filter((line) => !line.startsWith("psample: received "));
       assertEquals(all.length - lines.length, 1, all.at(-1));
       assert(lines.length >= 10, `${lines.length} lines`);

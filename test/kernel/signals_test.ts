@@ -1,5 +1,5 @@
 /**
- * `psample capture` under random signals, whatever it is waiting for: nothing of ours stays, and the exit status is the truth.
+ * `psample capture` under random signals, whatever it is waiting for: nothing of ours stays, and the exit status is right.
  * PSAMPLE_SIGNALS=200 in the environment sends that many.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
@@ -14,10 +14,10 @@ import { openDirectory, script } from "./runtime.ts";
 import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
-/** How many commands a scene starts, all at once: an emulated processor takes long to start them. */
+/** Number of commands that a scene starts, all at once: an emulated processor starts them slowly. */
 const RUNS = 5;
 const SCENES = Math.ceil(Number(process.env.PSAMPLE_SIGNALS ?? 20) / RUNS);
-/** How long they take until they sample, once that is measured. */
+/** How long they take until they sample, once measured. */
 let startMs: number | undefined;
 
 const ENDING = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
@@ -26,7 +26,7 @@ const ASKING = ["SIGUSR1", "SIGUSR2"] as const;
 type Signal = typeof ENDING[number] | typeof DEADLY[number] | typeof ASKING[number];
 const SIGNALS: readonly Signal[] = [...ENDING, ...DEADLY, ...ASKING];
 
-/** What the command waits for, as words of a shell; `$0` is a pipe that nobody reads, `$1` one that nobody opens. */
+/** What the command waits for, as shell code; `$0` is a pipe that nobody reads, `$1` one that nobody opens. */
 const SITUATIONS: readonly { readonly name: string; readonly shell: string; readonly words: readonly string[] }[] = [
   { name: "its output is read", shell: 'shift; exec "$@"', words: [] },
   { name: "its output is not read", shell: 'shift; exec "$@" >"$0"', words: ["--json"] },
@@ -42,11 +42,11 @@ interface Plan {
   readonly signals: readonly { readonly name: Signal; readonly afterMs: number }[];
 }
 
-/** A plan for commands of which several take `startMs` together until they sample. */
+/** A plan for commands that take `startMs` until they sample. */
 function planOf(random: Random, startMs: number): Plan {
   const signals = Array.from({ length: 1 + random.below(2) }, () => ({
     name: SIGNALS[random.below(SIGNALS.length)]!,
-    // From before it hears anything until after it samples; two of them close to each other.
+    // From before it handles signals until after it samples; sometimes two close to each other.
     afterMs: Math.round((random.below(3) === 0 ? 0 : startMs) + startMs * random.below(1000) / 1000),
   })).sort((a, b) => a.afterMs - b.afterMs);
   return { situation: SITUATIONS[random.below(SITUATIONS.length)]!, signals };
@@ -93,7 +93,7 @@ async function play({ situation, signals }: Plan, stalled: string, lonely: strin
     sampled ||= hears(child.pid!);
     kill(name);
   }
-  // Those that only ask for something do not end it.
+  // Signals that only ask for something do not end it.
   if (signals.every(({ name }) => (ASKING as readonly Signal[]).includes(name))) {
     await until("it hears signals", () => over || hears(child.pid!));
     kill("SIGTERM");
@@ -102,7 +102,7 @@ async function play({ situation, signals }: Plan, stalled: string, lonely: strin
   return { status, signal, sampled, err };
 }
 
-/** How long as many commands as run at once take until they sample. */
+/** How long the commands that run at once take until they sample. */
 async function measureStart(directory: string): Promise<number> {
   const words = [...script("cli/main.ts"), "capture", "a", "--rate", "1"];
   const children = Array.from(
@@ -125,26 +125,26 @@ function check({ situation, signals }: Plan, { status, signal, sampled, err }: O
   }; status ${status} ${signal}; ${err}`;
   const names: readonly string[] = signals.map(({ name }) => name);
   if (!sampled) {
-    // It may not have heard it: then it did nothing yet.
+    // It may not have handled it: then it had done nothing yet.
     assert(status === 0 || (signal !== null && names.includes(signal)) || signal === "SIGTERM", what);
     return;
   }
   const deadly = names.filter((name) => (DEADLY as readonly string[]).includes(name));
   if (deadly.length === 0) assertEquals([status, signal], [0, null], what);
   else if (deadly.length === names.length) assert(deadly.includes(signal!), what);
-  // The other one may have ended it before.
+  // The other signal may have ended it before.
   else assert(status === 0 || deadly.includes(signal!), what);
 }
 
 for (let seed = 1; seed <= SCENES; seed++) {
-  scene(`${RUNS} captures under random signals (seed ${seed}): nothing of ours stays, and the exit status is the truth`, async () => {
+  scene(`${RUNS} captures under random signals (seed ${seed}): nothing of ours stays, and the exit status is right`, async () => {
     bareWire();
     tc("qdisc add dev a clsact", "filter add dev a egress pref 5 protocol ip u32 match ip protocol 17 0xff action continue");
     const [before, actions] = [tcDump("a"), tcActions()];
     const directory = openDirectory();
     const [stalled, lonely] = [`${directory}/stalled`, `${directory}/lonely`];
     run("mkfifo", [stalled, lonely]);
-    // Both ends, so that opening it blocks nobody.
+    // Both ends, so that opening it does not block.
     const fd = openSync(stalled, constants.O_RDWR | constants.O_NONBLOCK);
     const sending = setInterval(() => send("a", frameOut()), 5);
     try {
@@ -176,7 +176,7 @@ scene("two processes that do not read each other's output: one TERM ends a captu
   const sending = setInterval(() => send("a", ...Array.from({ length: 20 }, () => frameOut())), 5);
   try {
     await until(() => `it samples; it said ${err}`, () => err.includes("Ctrl-C ends it"));
-    // More than the pipe takes.
+    // More than fits into the pipe.
     await pause(2000);
     const pid = Number(/^(\d+)$/m.exec(err)![1]);
     process.kill(pid, "SIGTERM");

@@ -1,19 +1,18 @@
-/** More samples than any process can take: it takes what it can, counts the rest, and is afterwards what it was before. */
+/** More samples than any process can handle: it receives what it can, counts the rest, and is unchanged afterwards. */
 import process from "node:process";
 import { assert, assertEquals } from "@std/assert";
-import { loadSys } from "../../src/sys/load.ts";
 import { MemoryGroup } from "./cgroup.ts";
 import { accountsFor, hearsOneMore, holdings, Load } from "./load.ts";
 import { COMMANDS, startListening, writingTo } from "./runtime.ts";
-import { scene, until, wire } from "./scene.ts";
+import { say, scene, until, wire } from "./scene.ts";
 
-/** As many as the kernels can make with the help of a chain of actions, on a machine with nothing else to do. */
+/** As many as the kernels can generate with a chain of actions, on an otherwise idle machine. */
 const STORM_RATE = 300_000;
-/** An emulated processor makes a tenth of that, and takes its time. */
+/** An emulated processor generates a tenth of that, and slowly. */
 const STORM_SECONDS = Number(process.env.PSAMPLE_STORM_SECONDS ?? (process.env.PSAMPLE_GUEST === "new" ? 60 : 10));
-/** What the process may hold: the runtime is half of that. */
+/** Memory that the process may use: half of that is the runtime. */
 const MEMORY_BYTES = 150_000_000;
-/** By how much it may be larger after a storm: the compiler's code, and a heap that has not given back what it had. */
+/** Growth allowed after a storm: compiled code, and heap that was not returned. */
 const GROWTH_KIB = 48 * 1024;
 
 /** Four groups, and each packet is sampled eight times into each. */
@@ -21,18 +20,11 @@ function storm(): Load {
   return new Load([5, 6, 7, 4294967295], 32, "trunc 128");
 }
 
-const sys = await loadSys();
-
-/** Says on standard error what was measured. By the descriptor itself: a quiet test runner keeps what goes through the runtime. */
-function say(text: string): void {
-  sys.write(2, new TextEncoder().encode(`test/kernel: ${text}\n`));
-}
-
-scene("a storm: received and lost are what was sent, and the process is what it was", async () => {
+scene("a storm: received and lost add up to what was sent, and the process is unchanged", async () => {
   wire();
   using load = storm();
   await using program = await startListening(writingTo("/dev/null", [...COMMANDS[0]!.words(), "-c"]));
-  // Warm: what a process makes at its first samples it keeps.
+  // Warm up: what a process allocates for its first samples it keeps.
   await load.offer(STORM_RATE / 10, 1);
   const usualMs = await hearsOneMore(program, load);
   const before = holdings(program.pid);
@@ -55,7 +47,7 @@ scene("a storm: received and lost are what was sent, and the process is what it 
 });
 
 scene(
-  "150 MB of memory and no more: a fast load does not kill it, and received and lost are what was sent",
+  "150 MB of memory and no more: a fast load does not kill it, and received and lost add up to what was sent",
   "controller:memory",
   async () => {
     wire();

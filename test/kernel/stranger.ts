@@ -1,5 +1,5 @@
 /**
- * Another program that changes the clsact qdisc of a device all the time: `stranger.ts IFINDEX SEED`. It does what a careful
+ * Another program that keeps changing the clsact qdisc of a device: `stranger.ts IFINDEX SEED`. It does what a careful
  * program does: it adds the qdisc unless it is there, puts something in, looks whether that is still there, and takes it out
  * again; and sometimes what a rude one does, which replaces the qdisc with all that is in it. It ends with its standard
  * input, and prints a line of JSON: how often it put something in, how often it replaced, and what it lost.
@@ -93,7 +93,7 @@ while (!over) {
   const found = await errno(encodeQdisc("add", { ifindex, kind: "clsact" })) === EEXIST;
   const thing = THINGS[random(THINGS.length)]!;
   if (await thing.put() !== 0) {
-    // A qdisc that was only found may go; one of its own may not.
+    // A qdisc that was there already may be removed; its own may not.
     if (found) told.foundGone++;
     else told.qdiscsLost++;
     continue;

@@ -1,4 +1,4 @@
-/** Another process with CAP_NET_ADMIN multicasts news of the psample family that are not true. */
+/** Another process with CAP_NET_ADMIN multicasts false notifications about the psample family. */
 import { assertEquals } from "@std/assert";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_GENERIC, SOCK_CLOEXEC, SOCK_RAW } from "../../src/sys/sys.ts";
@@ -10,7 +10,7 @@ import { hear, IFINDEX, sample, sampledInOrder, scene, send, wire } from "./scen
 
 const sys = await loadSys();
 
-/** Multicasts to a group of generic netlink, as any process may that has CAP_NET_ADMIN. */
+/** Multicasts to a group of generic netlink, as any process with CAP_NET_ADMIN may. */
 function multicast(group: number, message: Uint8Array<ArrayBuffer>): void {
   const fd = sys.socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
   const address = memory(12);
@@ -23,7 +23,7 @@ function multicast(group: number, message: Uint8Array<ArrayBuffer>): void {
   }
 }
 
-scene("news of the family that another process made up neither end nor deafen a listener", async () => {
+scene("false notifications about the family from another process neither end nor deafen a listener", async () => {
   wire();
   sample("a egress", "rate 1 group 1", "pref 1 matchall");
   for (const wait of [false, true]) {

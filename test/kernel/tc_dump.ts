@@ -1,4 +1,4 @@
-/** What iproute2 says of the devices of a scene, in its JSON. */
+/** What iproute2 reports about the devices of a scene, in its JSON. */
 import type { Control, Sampling } from "../../mod.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { run } from "./scene.ts";
@@ -39,7 +39,7 @@ export interface TcFilter {
   };
 }
 
-/** Commands of `tc` that show something, in one go: the JSON of each. */
+/** The JSON of several `tc` commands that show something, run in one process. */
 export function tcShow(lines: readonly string[], ...options: string[]): unknown[] {
   const out = run("tc", [...options, "-json", "-batch", "-"], lines.map((line) => `${line}\n`).join(""));
   const all = out.split("\n").filter((line) => line !== "").map((line) => JSON.parse(line));
@@ -47,7 +47,7 @@ export function tcShow(lines: readonly string[], ...options: string[]): unknown[
   return all;
 }
 
-/** The filters of both sides of devices, without the entries that stand for a whole preference. */
+/** The filters on both sides of devices, without the entries for whole preferences. */
 export function tcFilters(
   devices: readonly string[],
   directions: readonly string[] = ["ingress", "egress"],
@@ -60,7 +60,7 @@ export function tcFilters(
 
 const COUNTERS = /"(rule_hit|rule_success|success|packets|bytes|installed|last_used|first_used)":\d+,?/g;
 
-/** Everything that traffic control has at devices, as text: qdiscs, filters of both sides, chains; without the counters, which may move. */
+/** Everything that traffic control has on devices, as text: qdiscs, filters on both sides, chains; without counters, which may change. */
 export function tcDump(...devices: string[]): string {
   const lines = devices.flatMap((device) => [
     `qdisc show dev ${device}`,
@@ -69,7 +69,7 @@ export function tcDump(...devices: string[]): string {
   return run("tc", ["-d", "-json", "-batch", "-"], lines.map((line) => `${line}\n`).join("")).replace(COUNTERS, "");
 }
 
-/** The actions of the namespace in the same way; those of a filter that was removed go a little later. */
+/** The actions of the namespace in the same way; those of a removed filter disappear a little later. */
 export function tcActions(): string {
   return run("tc", ["-d", "-json", "-batch", "-"], "actions list action sample\nactions list action gact\n").replace(COUNTERS, "");
 }
@@ -82,7 +82,7 @@ function handleOf({ handle, fh }: NonNullable<TcFilter["options"]>): number | un
   return ((parseInt(table, 16) << 20) | ((parseInt(bucket, 16) || 0) << 12) | (parseInt(node, 16) || 0)) >>> 0;
 }
 
-/** What {@linkcode Sampling} and iproute2 both say of a sample action, in iproute2's units. */
+/** What {@linkcode Sampling} and iproute2 both contain about a sample action, in iproute2's units. */
 export interface Said {
   device: string | undefined;
   direction: string | undefined;
@@ -105,7 +105,7 @@ export interface Said {
   bytes: number;
 }
 
-/** What iproute2 says of the sample actions at devices. */
+/** What iproute2 reports about the sample actions on devices. */
 export function saidByTc(devices: readonly string[], directions?: readonly string[]): Said[] {
   return tcFilters(devices, directions, "-s").flatMap(({ device, direction, filter }) =>
     (filter.options!.actions ?? []).filter((action) => action.kind === "sample").map((action) => ({
@@ -132,7 +132,7 @@ export function saidByTc(devices: readonly string[], directions?: readonly strin
   );
 }
 
-/** The same of our own list. */
+/** The same from our own list. */
 export function saidByUs(samplings: readonly Sampling[]): Said[] {
   return samplings.map((sampling) => ({
     device: sampling.device,

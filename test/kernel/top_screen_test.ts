@@ -1,4 +1,4 @@
-/** The live screen of `psample top`: however it ends, tc and the terminal are afterwards what they were before. */
+/** The live screen of `psample top`: however it ends, tc and the terminal are unchanged afterwards. */
 import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -8,9 +8,9 @@ import { COMMANDS, ROOT } from "./runtime.ts";
 import { bareWire, pause, scene, Sender, until } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
-/** `psample top` in a terminal of its own. */
+/** `psample top` in its own terminal. */
 class Screen extends Terminal {
-  /** Tells its processes from those of others. */
+  /** Distinguishes its processes from others. */
   readonly #mark: string;
 
   constructor(words: readonly string[], mark: string) {
@@ -54,10 +54,10 @@ const ENDINGS = [
 ] as const;
 
 for (const [i, { name, words }] of COMMANDS.entries()) {
-  // The compiled file is the same program: one of them will do. In the emulated processor all of them at once take minutes.
+  // The compiled file is the same program: one ending is enough. On an emulated processor all of them at once take minutes.
   const endings = i > 0 ? ENDINGS.slice(0, 1) : process.env.PSAMPLE_GUEST === "old" ? ENDINGS.slice(0, 2) : ENDINGS;
   scene(
-    `${name} top at a terminal: ${endings.map(({ how }) => how).join(", ")} leave nothing behind, and the terminal as it was`,
+    `${name} top at a terminal: ${endings.map(({ how }) => how).join(", ")} leave nothing behind, and the terminal unchanged`,
     async () => {
       bareWire();
       const before = tcDump("a");
@@ -86,7 +86,7 @@ for (const [i, { name, words }] of COMMANDS.entries()) {
         assert(left > 0, how);
         const after = terminal.shown.slice(left);
         assertMatch(after, new RegExp(`status=${status}\\r\\n`), how);
-        // The account is told on the screen that stays.
+        // The summary is on the normal screen.
         assertMatch(after, /psample: \d+ packets? passed \(rule hits\), 1 in 1: \d+ sampled/, how);
         const [mode] = /^[\da-f:]{20,}\r\n/m.exec(terminal.shown)!;
         assertEquals(/\n([\da-f:]{20,}\r\n)over/.exec(after)![1], mode, how);

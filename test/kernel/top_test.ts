@@ -1,4 +1,4 @@
-/** `psample top`: what it says of flows that are known, and what it leaves behind. */
+/** `psample top`: its figures for known flows, and that it leaves nothing behind. */
 import process from "node:process";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listSampling } from "../../mod.ts";
@@ -30,21 +30,21 @@ interface Row {
   countedTwice?: [string, string][];
 }
 
-/** A frame that goes out of `a` from this port, with `size` bytes. */
+/** A frame sent on `a` from this port, with `size` bytes. */
 function frameFrom(port: number, size: number): Uint8Array {
   return ethernet(PEER, OURS, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2" }, port, 5000, new Uint8Array(size - 42)));
 }
 
 const FLOWS = 10;
-/** Setting sampling up takes a second and more in the emulated processor. */
+/** Setting up sampling takes a second or more on an emulated processor. */
 const WINDOWS = process.env.PSAMPLE_GUEST === "old" ? 20 : 100;
-/** 95 of 100, and less than three standard deviations below. */
+/** 95 of 100, minus less than three standard deviations. */
 const LEAST_INSIDE = Math.floor(FLOWS * WINDOWS * 0.95 - 3 * Math.sqrt(FLOWS * WINDOWS * 0.95 * 0.05));
 /** Each flow has more and larger packets than the one before. */
 const flows = Array.from({ length: FLOWS }, (_, i) => ({ port: 4001 + i, packets: 20 * (i + 1), bytes: 100 + 100 * i }));
 
 scene(
-  `ten flows that are known, in ${WINDOWS} windows: their packets and bytes lie inside of the ranges as often as is claimed`,
+  `ten known flows, in ${WINDOWS} windows: their packets and bytes lie within the ranges as often as claimed`,
   async () => {
     bareWire();
     using senders = new DisposableStack();
@@ -58,7 +58,7 @@ scene(
       for (const { port, packets, bytes } of flows) {
         const row = rows.get(`${port}`);
         assertEquals(row?.lost ?? 0, 0);
-        // A flow of which nothing was sampled has up to 3.69 times as many packets as one sample stands for.
+        // A flow without samples has up to 3.69 times as many packets as one sample stands for.
         const [low, high] = row?.packetsRange ?? [0, 37];
         if (low <= packets && packets <= high) inside.packets++;
         const [lowBytes, highBytes] = row?.bytesRange ?? [0, 37 * 1522];
@@ -70,7 +70,7 @@ scene(
 );
 
 scene(
-  "with devices it sets sampling up, at a rate that fits the traffic, and takes it away; what it tells of the link is right",
+  "with devices it sets up sampling, at a rate that fits the traffic, and removes it; what it reports about the link is right",
   async () => {
     bareWire();
     const before = tcDump("a", "b");
@@ -101,45 +101,48 @@ scene(
   },
 );
 
-scene("--rate, --direction, --match, --group and --trunc are what is set up; reports come at each interval until a signal", async () => {
-  bareWire();
-  const before = tcDump("a");
-  const top = new Top(
-    [
-      "a",
-      "--rate",
-      "1",
-      "--direction",
-      "egress",
-      "--match",
-      "ip proto udp",
-      "--group",
-      "9",
-      "--trunc",
-      "42",
-      "--json",
-      "--interval",
-      "200ms",
-    ],
-  );
-  await top.samples();
-  const [ours, ...more] = (await listSampling()).filter((sampling) => sampling.ours);
-  assertEquals([ours!.direction, ours!.rate, ours!.group, ours!.truncateBytes, more], ["egress", 1, 9, 42, []]);
-  using sender = new Sender("a", frameFrom(4000, 1000));
-  // Whatever the machine is busy with: until there are two reports.
-  await until("there are reports", async () => {
-    sender.send(3);
-    await pause(50);
-    return top.io.text().trim().split("\n").length >= 2;
-  });
-  const rows = await top.rows();
-  for (const { by, packetsRange: [low, high], bytesRange } of rows) {
-    assertEquals([by, low, bytesRange], [{ ipsource: "192.0.2.1", ipdestination: "192.0.2.2" }, high, [1000 * low, 1000 * low]]);
-  }
-  assertEquals(tcDump("a"), before);
-});
+scene(
+  "--rate, --direction, --match, --group and --trunc determine the sampling; reports are printed at each interval until a signal",
+  async () => {
+    bareWire();
+    const before = tcDump("a");
+    const top = new Top(
+      [
+        "a",
+        "--rate",
+        "1",
+        "--direction",
+        "egress",
+        "--match",
+        "ip proto udp",
+        "--group",
+        "9",
+        "--trunc",
+        "42",
+        "--json",
+        "--interval",
+        "200ms",
+      ],
+    );
+    await top.samples();
+    const [ours, ...more] = (await listSampling()).filter((sampling) => sampling.ours);
+    assertEquals([ours!.direction, ours!.rate, ours!.group, ours!.truncateBytes, more], ["egress", 1, 9, 42, []]);
+    using sender = new Sender("a", frameFrom(4000, 1000));
+    // Until there are two reports, however busy the machine is.
+    await until("there are reports", async () => {
+      sender.send(3);
+      await pause(50);
+      return top.io.text().trim().split("\n").length >= 2;
+    });
+    const rows = await top.rows();
+    for (const { by, packetsRange: [low, high], bytesRange } of rows) {
+      assertEquals([by, low, bytesRange], [{ ipsource: "192.0.2.1", ipdestination: "192.0.2.2" }, high, [1000 * low, 1000 * low]]);
+    }
+    assertEquals(tcDump("a"), before);
+  },
+);
 
-scene("what passes a bridge and its ports is told to count twice, and counts once where --count-at says", async () => {
+scene("packets that pass a bridge and its ports are reported as counted twice, and counted once with --count-at", async () => {
   ip(
     "link add name br0 index 205 address 02:00:00:00:00:05 type bridge",
     "link add name p1 index 201 type veth peer name q1 index 202",
@@ -151,7 +154,7 @@ scene("what passes a bridge and its ports is told to count twice, and counts onc
   const frameTo = (to: string): Uint8Array =>
     ethernet(hex(to), PEER, ETH_IPV4, udp({ from: "192.0.2.1", to: "192.0.2.2" }, 4000, 5000, new Uint8Array(100)));
   const run = async (...args: string[]): Promise<Top> => {
-    // What the stack sends of its own accord does not count.
+    // What the stack sends on its own does not count.
     const words = ["p1", "p2", "br0", "--rate", "1", "--once", "--interval", "1h", "--by", "device,direction"];
     const top = new Top([...words, "--filter", "udp dst port 5000", ...args]);
     await top.samples();

@@ -1,11 +1,11 @@
-/** What a sample says about the tunnel of its packet. The devices collect metadata (`external`); `tunnel_key` sets what goes out. */
+/** What a sample contains about its packet's tunnel. The devices collect metadata (`external`); `tunnel_key` sets that of sent packets. */
 import { release } from "node:os";
 import { writeFileSync } from "node:fs";
 import type { Tunnel } from "../../mod.ts";
 import { BACK, geneve, hex, INNER, vxlan } from "./frames.ts";
 import { hear, IFINDEX, ip, sample, sampled, scene, send, tc, wire } from "./scene.ts";
 
-/** Adds the device `tunnel0`: what comes in is sampled into group 20, what goes out, by `key`, into group 21. */
+/** Adds the device `tunnel0`: received packets are sampled into group 20, packets sent with `key` into group 21. */
 function addTunnel(type: string, port: number, key: string): void {
   ip(
     `link add name tunnel0 index 120 address 02:00:00:00:00:11 type ${type} external dstport ${port}`,
@@ -21,7 +21,7 @@ function addIpv6(): void {
   ip("address add 2001:db8::1/64 dev a nodad", "neighbour add 2001:db8::2 lladdr 02:00:00:00:00:02 dev a");
 }
 
-/** A tunnel in all its fields: what a scene says of it, and nothing else. */
+/** A tunnel with all fields: those given, and nothing else. */
 function tunnel(fields: Partial<Tunnel>): Tunnel {
   return {
     id: undefined,
@@ -88,7 +88,7 @@ scene("Geneve with options", "module:geneve", async () => {
     tunnel: tunnel({
       ...FROM_PEER,
       id: 77n,
-      // The outer packet forbids fragmentation; kernels tell that of a received one since some time after 6.1.
+      // The outer packet forbids fragmentation; kernels report that for received ones since some time after 6.1.
       dontFragment: !release().startsWith("6.1."),
       sourcePort: 50001,
       destinationPort: 6081,

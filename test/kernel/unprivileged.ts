@@ -1,4 +1,4 @@
-/** What privilege_test.ts runs as a user without privilege: it tries everything, and prints what came of it. */
+/** What privilege_test.ts runs as a user without privilege: it tries everything, and prints the results. */
 import { type GroupEvent, listen, type ListenOptions, listGroups } from "../../mod.ts";
 
 async function refused(options: ListenOptions): Promise<unknown> {

@@ -1,4 +1,4 @@
-/** What a user without any right can do to the instance protocol: holds ports of NETLINK_USERSOCK, and joins groups if it may. */
+/** What an unprivileged user can do to the instance protocol: holds ports of NETLINK_USERSOCK, and joins groups if allowed. */
 import process from "node:process";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { loadSys } from "../../src/sys/load.ts";

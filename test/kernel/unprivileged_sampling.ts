@@ -1,4 +1,4 @@
-/** What actions_test.ts runs as a user without privilege: it looks at everything, and tries to change it. */
+/** What actions_test.ts runs as a user without privilege: it reads everything, and tries to change it. */
 import {
   addAction,
   addSampling,

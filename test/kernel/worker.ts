@@ -1,4 +1,4 @@
-/** What the Worker of listener_test.ts does: it listens, and says what it hears. */
+/** What the Worker of listener_test.ts does: it listens, and posts what it receives. */
 import { listen } from "../../mod.ts";
 
 declare const self: { postMessage(message: unknown): void };
@@ -6,6 +6,6 @@ declare const self: { postMessage(message: unknown): void };
 const listener = await listen({ events: false });
 self.postMessage("listening");
 for await (const entry of listener) {
-  // Bytes are shared with the rest of their batch, so only a copy of its own goes through.
+  // Bytes are shared with the rest of their batch, so only a copy can be posted.
   if (entry.type === "sample") self.postMessage({ ...entry.copy(), timestampNs: undefined });
 }
