@@ -180,7 +180,9 @@ function shareOf(part: Estimate, before: Estimate, after: Estimate, unseen: numb
   const low = Math.min(least, before.value > 0 ? share * Math.exp(-unseen / before.value) : 0);
   const value = Math.min(share * factor * after.value, after.value);
   const range: Interval = [low * factor * after.range[0], Math.min(high * factor * after.range[1], after.range[1])];
-  return { value, range: [Math.min(range[0], value), Math.max(range[1], value)] };
+  // Of a small part its own bounds are narrower.
+  const own = part.value > 0 ? times(part.range, value / part.value) : range;
+  return { value, range: [Math.min(Math.max(range[0], own[0]), value), Math.max(Math.min(range[1], own[1]), value)] };
 }
 
 /** The flow with calibrated figures, if its devices have any. */

@@ -242,7 +242,7 @@ test("a flow on more devices than are told apart, and one that took over from ot
 test("the bounds of a flow enclose the truth as often as is claimed when it is a share of what was counted", () => {
   const next = random(5);
   const ONE_IN = 100;
-  const RUNS = 400;
+  const RUNS = 1000;
   for (const [expected, part] of [[5, 0.5], [50, 0.02], [50, 0.9]] as const) {
     let [packetsInside, bytesInside] = [0, 0];
     for (let run = 0; run < RUNS; run++) {
