@@ -52,7 +52,7 @@ export const demo: Command = command({
     return await inSession(io, options, async (session) => {
       const outputs = await plan.open(session);
       try {
-        session.notice(`recorded on ${DEMO_SOURCE}, replayed through a netlink socket of this machine`);
+        session.notice(`recorded on ${DEMO_SOURCE}, replayed through a local netlink socket`);
         const listener = await replay(repeated(), {
           family: DEMO_FAMILY,
           intervalMs: loop === 1 ? INTERVAL_MS : 0,
