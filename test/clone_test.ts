@@ -1,4 +1,4 @@
-/** What the README's first command costs somebody who has just cloned the project: its downloads, with Deno's own left out. */
+/** What the README's first command downloads in a fresh clone, not counting Deno itself. */
 import { spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,7 +13,7 @@ import { readmeCommands } from "./support/readme.ts";
 const MB = 1_000_000;
 /** The Deno that runs this, or the one in PATH. */
 const DENO = "Bun" in globalThis ? "deno" : process.execPath;
-/** A proxy that is not there. */
+/** A proxy that does not exist. */
 const OFFLINE = Object.fromEntries(["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"].map((name) => [name, "http://127.0.0.1:9/"]));
 
 function bytesIn(directory: string): number {

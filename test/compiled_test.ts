@@ -15,7 +15,7 @@ import { programs } from "./support/programs.ts";
 const SECURITY = readFileSync(join(ROOT, "SECURITY.md"), "utf8");
 const [bun, ...BUILD] = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")).tasks.build.command.split(" ") as string[];
 
-/** What the runtime might look for, each naming `planted.cjs` in the way that is its own. */
+/** Files that the runtime might look for, each naming `planted.cjs` in its own way. */
 const PLANTED: Record<string, string> = {
   "planted.cjs": `globalThis.planted = "yes"; require("node:fs").writeFileSync(__dirname + "/ran", "");\n`,
   ...sameIn(["bunfig.toml", ".bunfig.toml"], `preload = ["./planted.cjs"]\n[run]\npreload = ["./planted.cjs"]\n`),
@@ -79,11 +79,11 @@ describe("planted files", () => {
     assertEquals(ran, false);
   });
 
-  test("it has the flags of the build to thank for that", needs, () => {
+  test("that is because of the flags of the build", needs, () => {
     const probe = join(directory, "probe.ts");
     writeFileSync(probe, `console.log(globalThis.planted, process.env.PLANTED);\n`);
     assertEquals(start(["./program"], {}, build(probe)), { out: "undefined undefined\n", ran: false });
-    // Should this change, the test above proves nothing.
+    // If this changes, the test above proves nothing.
     assertEquals(start(["./program"], {}, build(probe, /^--no-compile-autoload-/)), { out: "yes yes\n", ran: true });
   });
 

@@ -1,4 +1,4 @@
-/** The pages for people who work on the project: what they say can be typed, and what they point at is there. */
+/** The pages for people who work on the project: their commands work, and what they refer to exists. */
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,14 +13,14 @@ const PAGES = readdirSync(ROOT).filter((name) => name.endsWith(".md"));
 const TASKS: Record<string, { command: string }> = JSON.parse(read("deno.json")).tasks;
 const COMMANDS = commandsIn("CONTRIBUTING.md").flat();
 
-test("every task that a page names is there, and every task is explained", () => {
+test("every task that a page names exists, and every task is explained", () => {
   for (const page of PAGES) {
     for (const [, name] of read(page).matchAll(/\bdeno(?:@[\d.]+)? task ([a-z:]+)/g)) assert(name! in TASKS, `${page}: deno task ${name}`);
   }
   assertEquals(Object.values(TASKS).filter((task) => !("description" in task)), []);
 });
 
-test("every file that a page links to or a command names is there", () => {
+test("every file that a page links to or a command names exists", () => {
   for (const page of PAGES) {
     for (const [, path] of read(page).matchAll(/\]\((?!https?:)([^)#]+)\)/g)) assert(existsSync(join(ROOT, path!)), `${page}: ${path}`);
   }

@@ -1,4 +1,4 @@
-/** The examples of the library's documentation: there are enough, and those that need nothing run in this runtime too. */
+/** The examples of the library's documentation: there are enough, and those without requirements run in this runtime too. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { examples, withFiles } from "./support/examples.ts";
 
-test("the main entries have an example each", () => {
+test("each main entry has an example", () => {
   const all = examples().map(({ code }) => code).join("\n");
   for (
     const entry of [
@@ -31,7 +31,7 @@ test("the main entries have an example each", () => {
 });
 
 for (const { name, code } of examples().filter(({ needsKernel }) => !needsKernel)) {
-  test(`the example in ${name} runs as it stands there`, () => {
+  test(`the example in ${name} runs unchanged`, () => {
     const directory = mkdtempSync(join(tmpdir(), "psample-example-"));
     try {
       const file = join(directory, "example.ts");

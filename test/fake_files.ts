@@ -39,7 +39,7 @@ export class FakeFile {
   bytes: Uint8Array;
   /** Of a FIFO: whether it has a writer, or a reader if it is written. */
   peer = true;
-  /** For a FIFO: how many bytes it takes at once. */
+  /** For a FIFO: how many bytes fit into it. */
   room = Infinity;
   /** Which network namespace it is, if it is one. */
   readonly netns: string | undefined;
@@ -88,7 +88,7 @@ export class FakeFiles {
   readonly openFiles: Map<number, OpenFile> = new Map();
   /** The network namespace that the thread is in. */
   netns: string = HOME;
-  /** What was asked for, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
+  /** The requests, in order: `"3 join 16"`, `"3 filter"`, `"3 close"`. */
   readonly log: string[] = [];
   /** Things that a correct caller never does. */
   readonly faults: string[] = [];
@@ -106,7 +106,7 @@ export class FakeFiles {
     return at < 0 ? 0 : -this.#failures.splice(at, 1)[0]!.errno;
   }
 
-  /** A descriptor that no file had before. */
+  /** A new descriptor. */
   protected newFd(): number {
     return this.#nextFd++;
   }

@@ -2,7 +2,7 @@
 import { type Memory, MSG_TRUNC, NETLINK_LISTEN_ALL_NSID, SOL_NETLINK } from "../src/sys/sys.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
 
-/** Gives memory its addresses. */
+/** Assigns addresses to memory. */
 export class FakeMemory {
   readonly #memories: { start: bigint; bytes: Uint8Array }[] = [];
   readonly #addresses = new Map<ArrayBuffer, bigint>();

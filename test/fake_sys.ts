@@ -41,7 +41,7 @@ import { FakeMemory } from "./fake_memory.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
 
-/** What waits in a socket to be read: a datagram, or an error that the read gets in its place. */
+/** An entry in a socket's queue: a datagram, or an error that a read returns instead. */
 export type Queued = { bytes: Uint8Array; portId: number; nsid: number | undefined } | { errno: number };
 
 /** A socket of the fake kernel. */
@@ -61,7 +61,7 @@ export class FakeSocket {
   reads = 0;
   /** The network namespace that it was opened in. */
   readonly netns: string;
-  /** The watch's callback, while one is there. */
+  /** The watch's callback, if there is one. */
   ready: ((first?: Uint8Array) => void) | undefined;
   waiting = false;
   scheduled = false;
@@ -76,7 +76,7 @@ export class FakeSocket {
 
 /** How the fake behaves. */
 export interface FakeOptions {
-  /** As on Bun: the runtime reads a datagram to find out that there is one. */
+  /** As on Bun: the runtime reads a datagram to find out that one has arrived. */
   readsFirst?: boolean;
   /** The user has no capability. */
   unprivileged?: boolean;
@@ -127,7 +127,7 @@ export class FakeSys extends FakeFiles implements Sys {
     return [...this.fds.values()].filter((socket) => socket.groups.size > 0);
   }
 
-  /** The one that listens; the first, where there are two. */
+  /** The one that listens; the first if there are two. */
   get listener(): FakeSocket {
     const [socket] = this.listeners;
     if (!socket) throw new Error("nobody listens");
@@ -144,7 +144,7 @@ export class FakeSys extends FakeFiles implements Sys {
     this.multicast(this.#group("config"), bytes);
   }
 
-  /** The kernel multicasts to a group; `nsid` where the sender is in another namespace. */
+  /** The kernel multicasts to a group; `nsid` if the sender is in another namespace. */
   multicast(group: number, bytes: Uint8Array, nsid?: number): void {
     for (const socket of this.fds.values()) {
       if (!socket.groups.has(group) || (nsid !== undefined && !socket.allNamespaces)) continue;
@@ -480,7 +480,7 @@ export class FakeSys extends FakeFiles implements Sys {
   }
 }
 
-/** Lets everything happen that is due: a few turns of the event loop, and the tick of a busy receiver. */
+/** Waits for everything that is due: a few turns of the event loop, and the tick of a busy receiver. */
 export async function settle(): Promise<void> {
   for (let i = 0; i < 4; i++) await new Promise((resolve) => setImmediate(resolve));
   await new Promise((resolve) => setTimeout(resolve, 4));

@@ -14,7 +14,7 @@ const DENO = /^npx --yes deno@[\d.]+/m.exec(read(".ci/run"))![0];
 test("the first block of the README is the first command, which shows samples without a privilege", () => {
   const [[first, ...more] = []] = readmeCommands();
   assertEquals([first, more], [`${DENO} run --allow-ffi cli/main.ts demo`, []]);
-  // The runtime that runs this stands in for the one that npx would fetch.
+  // This runtime is used instead of the one that npx would download.
   const runtime = "Bun" in globalThis ? [] : ["run", "--no-check", "--allow-ffi"];
   const { status, stdout, stderr } = spawnSync(process.execPath, [...runtime, "cli/main.ts", "demo"], { cwd: ROOT, encoding: "utf8" });
   assertEquals(status, 0, stderr);

@@ -1,4 +1,4 @@
-/** What the rooms of this project may know of each other. The tests are the only room that may know everything. */
+/** What the rooms of this project may know about each other. Only the tests may know everything. */
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 import { dirname, join, normalize } from "node:path";

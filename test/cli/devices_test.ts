@@ -1,4 +1,4 @@
-/** The words that name devices: what patterns stand for. */
+/** The words that name devices: expansion of patterns. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { expandAmong, expandDevices } from "../../cli/devices.ts";
@@ -7,7 +7,7 @@ import { UsageError } from "../../cli/options.ts";
 
 const KNOWN = ["lo", "eth0", "eth1", "eth10", "wlan0", "a.b", "x*", "x[1]"].map((name) => ({ name, up: name !== "eth1" }));
 
-test("a pattern is every device that it fits, up or not, and each only once", () => {
+test("a pattern means every device that it matches, up or not, each only once", () => {
   for (
     const [words, names] of [
       [["eth*"], ["eth0", "eth1", "eth10"]],
@@ -26,7 +26,7 @@ test("a pattern is every device that it fits, up or not, and each only once", ()
   ) assertEquals(expandAmong(words, KNOWN), names, words.join(" "));
 });
 
-test("a pattern that fits nothing, or is none, is a wrong call that says what there is", () => {
+test("a pattern that matches nothing, or is invalid, is a usage error that names the existing devices", () => {
   assertThrows(() => expandAmong(["en*"], KNOWN), UsageError, "no device matches en*: there are lo, eth0, eth1");
   assertThrows(() => expandAmong(["eth.*"], KNOWN), UsageError, "no device matches eth.*");
   assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is not a valid pattern");
@@ -34,7 +34,7 @@ test("a pattern that fits nothing, or is none, is a wrong call that says what th
   assertThrows(() => expandAmong(["any"], [{ name: "lo", up: true }]), UsageError, "no device is up but lo");
 });
 
-test("names alone ask nobody", async () => {
+test("plain names make no request", async () => {
   const names = ["nosuch0", "nosuch1"];
   assertEquals(await expandDevices(names, undefined, fakeIo()), names);
 });

@@ -11,7 +11,7 @@ async function explained(...args: string[]): Promise<string> {
   return io.text();
 }
 
-test("--explain tells what the kernel decides, what is decided here, and what that means for losses", async () => {
+test("--explain says what the kernel decides, what is decided here, and what that means for losses", async () => {
   const text = await explained("--filter", "tcp port 443 and inner (udp) and net 10.0.0.0/8");
   assertMatch(
     text,
@@ -25,7 +25,7 @@ test("--explain tells what the kernel decides, what is decided here, and what th
   assertMatch(long, /\n\(000\) ld {7}#pktlen\n/);
 });
 
-test("--explain with groups, with two filters, and where the kernel decides nothing", async () => {
+test("--explain with groups, with two filters, and when the kernel decides nothing", async () => {
   const groups = await explained("-g", "5", "-g", "7", "--filter", "group 5", "--filter", "vlan");
   assertMatch(groups, /:\n {2}group 5\n {2}vlan\n {2}group 5 or 7 \(--group\)\n/);
   assertEquals(await explained("--filter", "not vni 5"), "In the kernel: nothing of it.\nHere, sample by sample:\n  not vni 5\n");
@@ -33,13 +33,13 @@ test("--explain with groups, with two filters, and where the kernel decides noth
   assert(!capture.includes("drops"), "the numbers of a group are its own");
 });
 
-test("--explain on commands that have no kernel in front of them", async () => {
+test("--explain on commands that do not filter in the kernel", async () => {
   for (const args of [["read", "x.pcap"], ["demo"], ["top"]]) {
     assertMatch(await explained(...args, "--filter", "udp"), /^Here, sample by sample:\n {2}udp\n[A-Z].*\.\n$/s);
   }
 });
 
-test("--explain of a match tells which classifier has it, on which devices, why, and what it does otherwise", async () => {
+test("--explain of a match says which classifier runs it, on which devices, why, and how it differs", async () => {
   const flower = await explained("capture", "nosuch1", "nosuch2", "--match", "ip and tcp dst port 443");
   assertEquals(
     flower,
@@ -61,7 +61,7 @@ test("--explain of a match tells which classifier has it, on which devices, why,
   assertMatch(await explained("top", "nosuch1", "--match", "vlan 5", "--filter", "udp"), /vlan_id 5\n.*\n\nHere, sample by sample/s);
 });
 
-test("--explain without a filter, or with one that is none, is a wrong call", async () => {
+test("--explain without a filter, or with an invalid one, is a usage error", async () => {
   for (
     const [args, says] of [
       [["--explain"], "--explain requires --filter EXPR"],

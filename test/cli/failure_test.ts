@@ -6,7 +6,7 @@ function refused(name: string, message: string): Error {
   return Object.assign(new Error(message), { name });
 }
 
-test("a refused permission says where the flag goes", () => {
+test("a missing permission says where to put the flag", () => {
   const said = (flag: string): string => `Requires some access, run again with the ${flag} flag`;
   const where = "Flags of Deno go before the program: deno run";
   assertEquals(

@@ -5,7 +5,7 @@ import { ArgumentError } from "../../mod.ts";
 import { IterableInput } from "../../src/receive/recording_input.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 
-/** A world for the command that remembers what was printed; files are kept in memory, recordings are read from disk. */
+/** An environment for the command that remembers what was printed; files are kept in memory, recordings are read from disk. */
 export interface FakeIo extends Io {
   /** Standard output as text. */
   text(): string;
@@ -15,19 +15,19 @@ export interface FakeIo extends Io {
   errors(): string;
   /** Files that were written. */
   readonly files: Map<string, Uint8Array>;
-  /** Sends a signal to whoever listens; false where nobody does. */
+  /** Sends a signal to its handlers; false if there are none. */
   signal(name: string): boolean;
   /** The signals that the process has died of. */
   readonly deaths: string[];
 }
 
-/** What is different from the normal. */
+/** Deviations from the default. */
 export interface FakeIoOptions {
   outIsTerminal?: boolean;
   errIsTerminal?: boolean;
-  /** How wide the terminal is. Defaults to 80. */
+  /** Width of the terminal. Defaults to 80. */
   columns?: number;
-  /** What the terminal is as a screen. Defaults to none. */
+  /** The terminal as a screen. Defaults to none. */
   screen?: (events: ScreenEvents) => Screen;
   /** Whether it has colours. Defaults to false. */
   hasColors?: boolean;

@@ -8,7 +8,7 @@ import { escapeControls } from "../../cli/io.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 
-test("text for people: nothing in it controls a terminal, hides or turns around what stands there", () => {
+test("messages: nothing in them controls a terminal, or hides or reorders text", () => {
   const escaped: [string, string][] = [
     ["plain ü 日本 text\twith\nlines\n", "plain ü 日本 text\twith\nlines\n"],
     ["\u001b[31mred\u007f", "\\x1b[31mred\\x7f"],
@@ -26,14 +26,14 @@ test("text for people: nothing in it controls a terminal, hides or turns around 
   for (const [text, expected] of escaped) assertEquals(escapeControls(text), expected);
 });
 
-/** The words, in a shell: `WRITTEN` is written to a pipe whose reader has ended. What it tells is the exit status, and the other stream. */
+/** Runs the words in a shell, with `WRITTEN` written to a pipe whose reader has ended; returns the exit status and the other stream. */
 function withoutReader(words: readonly string[], written: string): string {
   // The shell writes until it cannot: then the reader is gone.
   const script = `trap "" PIPE; { { while echo; do :; done 2>/dev/null; "$@" ${written}; echo "status $?" >&3; } | true; } 3>&2`;
   return spawnSync("sh", ["-c", script, "sh", ...words], { encoding: "utf8", env: { ...process.env, NO_COLOR: "1" } }).stderr;
 }
 
-test("nobody reads standard output any more: the command ends without a word", () => {
+test("the reader of standard output is gone: the command ends silently", () => {
   for (
     const args of [["--help"], ["help", "capture"], ["--version"], ["list"], ["list", "--json"], ["demo", "-q"], [
       "tc",
@@ -49,14 +49,14 @@ test("nobody reads standard output any more: the command ends without a word", (
   }
 });
 
-test("a full disk behind standard output is one sentence of ours, and status 1", () => {
+test("standard output on a full disk is one sentence, and status 1", () => {
   for (const args of [["--help"], ["help", "capture"], ["--version"], ["list"]]) {
     const { status, stderr } = spawnSync("sh", ["-c", 'exec "$@" > /dev/full', "sh", ...COMMAND, ...args], { encoding: "utf8" });
     assertEquals([status, stderr], [1, "psample: Cannot write standard output: no space left on device (ENOSPC)\n"], args.join(" "));
   }
 });
 
-test("nobody reads standard error any more: the command goes on, and its status is the same", () => {
+test("the reader of standard error is gone: the command continues, with the same status", () => {
   assertEquals(withoutReader([...COMMAND, "--nonsense"], "2>&1 >&3"), "status 2\n");
   const code = `const { processIo } = await import(${JSON.stringify(new URL("../../cli/io.ts", import.meta.url))});
     const io = processIo();

@@ -12,7 +12,7 @@ async function run(args: readonly string[], options?: FakeIoOptions): Promise<Fa
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const GOLDEN = new URL("../golden/", import.meta.url).pathname;
 
-test("names from a file and from the command line are in every form; those of the command line count", async () => {
+test("names from a file and from the command line are in every format; those of the command line take precedence", async () => {
   const names = bytes("# what our groups are\n\ngroup:9=tunnels # the first\n\tgroup:0x1=access\r\ngroup:3=old\ncookie:C0FFEE=coffee\n");
   const demo = async (...args: string[]): Promise<string> => {
     const io = await run(["demo", "-q", "--labels", "names", "--label", "group:3=core", ...args], { input: { names } });
@@ -34,7 +34,7 @@ test("VLANs have names in a recording of them, with or without details", async (
   }
 });
 
-test("a label that is none is a wrong call, with a mark below the word", async () => {
+test("an invalid label is a usage error, with a mark below the word", async () => {
   const wrong: readonly (readonly [string, string, number, number])[] = [
     ["foo:1=x", "expected cookie:, group: or vlan:, as in group:5=edge", 0, 3],
     ["=x", "expected cookie:, group: or vlan:, as in group:5=edge", 0, 1],
@@ -61,7 +61,7 @@ test("a label that is none is a wrong call, with a mark below the word", async (
   assertEquals(twice.errors(), "psample: --label: it is called a already\n  group:0x5=b\n        ^~~\nTry: psample demo --help\n");
 });
 
-test("a file of labels that is not there, or is none, is an error, and destroys nothing", async () => {
+test("a file of labels that does not exist, or is invalid, is an error, and destroys nothing", async () => {
   const io = fakeIo({ input: { big: new Uint8Array((1 << 20) + 1).fill(0x0a) } });
   io.files.set("old.pcapng", bytes("precious"));
   assertEquals(await main(["demo", "--labels", "/nonexistent/names", "-w", "old.pcapng", "--text"], io), 1);

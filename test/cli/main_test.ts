@@ -46,13 +46,13 @@ test("the help of tc fits a terminal too", async () => {
   assertEquals(help.split("\n").filter((line) => line.length >= 80), []);
 });
 
-test("--version says the version of deno.json", async () => {
+test("--version prints the version of deno.json", async () => {
   const { version } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));
   assertEquals(VERSION, version);
   assertEquals((await run(["--version"])).text(), `psample ${version}\n`);
 });
 
-test("a wrong call ends with 2, says why and where help is, and prints nothing", async () => {
+test("a usage error has status 2, says why and where help is, and prints nothing else", async () => {
   const wrong: [string[], RegExp][] = [
     [["--jsn"], /unknown option --jsn; the nearest is --json/],
     [["rede"], /unknown command "rede"; the nearest is read/],
@@ -85,7 +85,7 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
     [["capture", "eth0", "--control", "goto chain 268435456"], /--control is "268435456": expected a whole number from 0 to 268435455/],
     [["capture", "eth0", "--index", "5", "--group", "6"], /--index without --rate shares an existing action: --group cannot change it/],
     [["capture", "any", "eth0"], /any is every device/],
-    // What people type out of habit when they mean something else.
+    // What people type out of habit.
     [["-c5"], /-c takes no value, but "5" was given: to stop after 5 samples, --count 5/],
     [["-c", "5"], /-c takes no value: to stop after 5 samples, --count 5/],
     [["-s", "96"], /-s takes no value: to truncate packets, psample capture DEVICE --trunc 96/],
@@ -128,7 +128,7 @@ test("a wrong call ends with 2, says why and where help is, and prints nothing",
   }
 });
 
-test("--netns: every command that asks the kernel has it, and what cannot be a name is a wrong call", async () => {
+test("--netns: every command that queries the kernel has it, and an impossible name is a usage error", async () => {
   for (const command of [[], ["capture", "eth0"], ["top"], ["list"], ["doctor"], ["cleanup"]]) {
     assertStringIncludes((await run([...command.slice(0, 1), "--help"])).text(), "--netns NAME", command.join(" "));
     const { status, errors } = await run([...command, "--netns", ".."]);
@@ -145,7 +145,7 @@ test("--netns: every command that asks the kernel has it, and what cannot be a n
   );
 });
 
-test("--netns: a namespace that there is not is one sentence, and status 1", async () => {
+test("--netns: a namespace that does not exist is one sentence, and status 1", async () => {
   for (const command of [[], ["-l"], ["capture", "eth0"], ["top"], ["list"], ["doctor"], ["cleanup"]]) {
     const { status, text, errors } = await run([...command, "--netns", "no-such-psample"]);
     assertEquals([status, text()], [1, ""], command.join(" "));
@@ -176,7 +176,7 @@ test("the pairs that libpsample's tool refuses are refused", async () => {
   }
 });
 
-test("demo prints a line about each packet, and then the account", async () => {
+test("demo prints a line about each packet, and then the summary", async () => {
   const result = await run(["demo"]);
   assertEquals([result.status, result.text()], [0, (await run(["demo", "--packets"])).text()]);
   const lines = result.text().split("\n").slice(0, -1);
@@ -218,7 +218,7 @@ test("demo --packets prints a line for each packet, at a terminal in 80 columns"
   assert(whole.text().split("\n")[2]!.endsWith(`${UDP}, length 100`), whole.text());
 });
 
-test("demo has tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async () => {
+test("demo accepts tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async () => {
   const line = async (...args: string[]): Promise<string> => {
     const { status, text, errors } = await run(["demo", "-q", "-c", "1", ...args], { outIsTerminal: true });
     assertEquals([status, errors()], [0, ""]);
@@ -235,7 +235,7 @@ test("demo has tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async () 
   }
 });
 
-test("--color always colours lines, also in a file; auto only where the terminal has colours", async () => {
+test("--color always colours lines, also in a file; auto only if the terminal has colours", async () => {
   const has = async (options: FakeIoOptions, ...args: string[]): Promise<boolean> =>
     (await run(["demo", "-q", "-c", "1", ...args], options)).text().includes("\x1b[");
   assertEquals(await has({ outIsTerminal: true, hasColors: true }), true);
@@ -277,7 +277,7 @@ test("demo --count stops after as many samples, events not counted", async () =>
   assertEquals(lines.filter((line) => line.startsWith("group ")).length, 3);
 });
 
-test("demo -w makes a recording that read gives back", async () => {
+test("demo -w makes a recording that read prints again", async () => {
   const written = await run(["demo", "-w", "demo", "--format", "netlink"]);
   assertEquals([written.status, written.text()], [0, ""]);
   const read = await run(["read", "--json", "demo"], { input: { demo: written.files.get("demo")! } });
@@ -288,13 +288,13 @@ test("demo -w makes a recording that read gives back", async () => {
   assertEquals((await run(["read", "--json", "-"], { input: { "-": piped.bytes() } })).text(), read.text());
 });
 
-test("-w prints text as well where it is asked to", async () => {
+test("-w also prints text if asked to", async () => {
   const result = await run(["demo", "-w", "demo.pcapng", "--text"]);
   assertEquals(result.text().trimEnd().split("\n").length, DEMO_MESSAGES.length);
   assert(result.files.get("demo.pcapng")!.length > 1000);
 });
 
-test("-w FILE.pcap refuses a second link type with the cure, and prints on", async () => {
+test("-w FILE.pcap refuses a second link type with the cure, and keeps printing", async () => {
   const result = await run(["demo", "-w", "demo.pcap", "--text"]);
   assertEquals([result.status, result.text().trimEnd().split("\n").length], [1, DEMO_MESSAGES.length]);
   assertMatch(result.errors(), /psample: Cannot record .*: a pcap file has one link type\. .*\.pcapng/);
@@ -303,7 +303,7 @@ test("-w FILE.pcap refuses a second link type with the cure, and prints on", asy
 test("a word that is the value of an option is no command", async () => {
   const recorded = await run(["demo", "-q", "-w", "read"]);
   assertEquals([recorded.status, [...recorded.files.keys()]], [0, ["read"]]);
-  // The bare command would start to monitor: it is the missing privilege, or family, that it complains of.
+  // Without a command it would start to monitor, and report the missing privilege or family.
   const { errors } = await run(["-w", "read", "--user", "list", "-g", "x"]);
   assertMatch(errors(), /--group is "x"/);
 });
@@ -329,14 +329,14 @@ test("read takes a recording in pieces of any size", async () => {
   }
 });
 
-test("read -g keeps the groups that are named", async () => {
+test("read -g keeps the given groups", async () => {
   const result = await run(["read", "--text", "-g", "101", "-g", "4294967295", `${GOLDEN}groups.new.pcap`]);
   const groups = new Set(result.text().trimEnd().split("\n").map((line) => /group (\d+)/.exec(line)![1]));
   assertEquals(groups, new Set(["101", "4294967295"]));
   assertMatch(result.errors(), /of other groups/);
 });
 
-test("read gives everything before a cut, then the error, and ends with 1", async () => {
+test("read prints everything before a cut, then the error, and ends with 1", async () => {
   const bytes = new Uint8Array(readFileSync(`${GOLDEN}ingress.new.pcap`));
   const whole = (await run(["read", `${GOLDEN}ingress.new.pcap`])).text();
   const cut = await run(["read", "-"], { input: { "-": bytes.subarray(0, bytes.length - 10) } });
@@ -350,21 +350,21 @@ test("read shows progress on a terminal only", async () => {
   assert(!quiet.errors().includes("%"));
 });
 
-test("a file that is not there is one sentence and status 1", async () => {
+test("a missing file is one sentence and status 1", async () => {
   const result = await run(["read", "/nonexistent/file.pcap"]);
   assertEquals([result.status, result.text()], [1, ""]);
   assertMatch(result.errors(), /^psample: ENOENT.*\n$/);
   assertMatch((await run(["read", "eth0"])).errors(), /to sample a device of that name, psample capture eth0\n$/);
 });
 
-test("a start that fails leaves an old recording as it was", async () => {
+test("a failed start leaves an old recording unchanged", async () => {
   const io = fakeIo();
   io.files.set("old.pcap", new TextEncoder().encode("precious"));
   assertEquals(await main(["read", "/nonexistent/file.pcap", "-w", "old.pcap"], io), 1);
   assertEquals(new TextDecoder().decode(io.files.get("old.pcap")), "precious");
 });
 
-test("a reader that goes away ends the command quietly, a full disk does not", async () => {
+test("a reader that closes the pipe ends the command quietly, a full disk does not", async () => {
   const gone = await run(["demo"], {
     onWrite: () => {
       throw new NetlinkError("write the output", 32);
@@ -381,7 +381,7 @@ test("a reader that goes away ends the command quietly, a full disk does not", a
   assertMatch(full.errors(), /no space left on device/);
 });
 
-test("a signal ends the command with its account", async () => {
+test("a signal ends the command with its summary", async () => {
   const io = fakeIo();
   const running = main(["demo", "--loop", "1000000"], io);
   while (io.text() === "") await new Promise((resolve) => setTimeout(resolve, 5));
@@ -390,7 +390,7 @@ test("a signal ends the command with its account", async () => {
   assertMatch(io.errors(), /psample: received \d+ samples/);
 });
 
-test("a second signal ends the command though nobody reads what it prints", async () => {
+test("a second signal ends the command even if nobody reads its output", async () => {
   let writing = false;
   const io = fakeIo({
     onWrite: () => {
@@ -431,6 +431,6 @@ test("capture --dry-run prints tc lines and touches nothing", async () => {
   ]);
 });
 
-test("the demo's messages are of the family that it says", () => {
+test("the demo's messages have the family number that it names", () => {
   for (const hex of DEMO_MESSAGES) assertEquals(new DataView(fromHex(hex)!.buffer).getUint16(4, true), DEMO_FAMILY);
 });

@@ -7,8 +7,8 @@ import { COMMAND } from "../support/command.ts";
 const USER = ["--user", "--map-root-user"];
 const possible = spawnSync("unshare", [...USER, "unshare", "--net", "true"]).status === 0;
 
-test("who could not come back does not go", { skip: possible ? false : "this system allows no user namespaces" }, () => {
-  // There a process may enter a network namespace that was created there, but not the one that it came from.
+test("a namespace is not entered if there is no way back", { skip: possible ? false : "this system allows no user namespaces" }, () => {
+  // In a user namespace a process may enter network namespaces created there, but not the one that it came from.
   const made = 'unshare --net sleep 1000 & until [ "$(readlink /proc/$!/ns/net)" != "$(readlink /proc/$$/ns/net)" ]; do sleep 0.1; done';
   const asked = '"$0" "$@" --netns /proc/$!/ns/net; status=$?; kill $!; exit $status';
   const { status, stdout, stderr } = spawnSync("unshare", [...USER, "sh", "-c", `${made}; ${asked}`, ...COMMAND, "list"], {

@@ -102,17 +102,17 @@ test("parse takes short, long and joined options, in any order", () => {
   assertEquals(found("--duration", "2m"), { duration: 120_000 });
 });
 
-test("parse says which options were given, also where that changes nothing", () => {
+test("parse reports which options were given, even if they change nothing", () => {
   assertEquals([...parsed("--rate", "1000", "-v").given].sort(), ["rate", "verbose"]);
 });
 
-test("everything behind -- is a word, and words are what they are", () => {
+test("everything after -- is a word, and words are unchanged", () => {
   assertEquals(found("a", "--", "-v", "--json"), { words: ["a", "-v", "--json"] });
   assertEquals(found("0x10", "--", "--"), { words: ["0x10", "--"] });
   assertEquals(found("", "_", "__proto__"), { words: ["", "_", "__proto__"] });
 });
 
-test("- is standard output and a word, and so are the other names of it", () => {
+test("- is standard output and a word, and so are its other names", () => {
   for (const name of ["-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"]) {
     assertEquals(found("-w", name), { write: "-" });
     assertEquals(found("--write", name), { write: "-" });
@@ -121,7 +121,7 @@ test("- is standard output and a word, and so are the other names of it", () => 
   assertEquals(found("-"), { words: ["-"] });
 });
 
-test("a value on a switch is refused and never vanishes", () => {
+test("a value on a switch is refused, never ignored", () => {
   assertEquals(refusal("-v5"), '-v takes no value, but "5" was given');
   assertEquals(refusal("-v=5"), '-v takes no value, but "5" was given');
   assertEquals(refusal("-v-"), '-v takes no value, but "-" was given');
@@ -133,7 +133,7 @@ test("a value on a switch is refused and never vanishes", () => {
   assertEquals(refusal("-c", "5"), "-c takes no value: --count 5");
 });
 
-test("an unknown option is refused, with the nearest or what does the same here", () => {
+test("an unknown option is refused, with the nearest one or an equivalent", () => {
   assertEquals(refusal("--verbos"), "unknown option --verbos; the nearest is --verbose");
   assertEquals(refusal("--gruop=5"), "unknown option --gruop; the nearest is --group");
   assertEquals(refusal("--noEvents"), "unknown option --noEvents; the nearest is --no-events");
@@ -145,7 +145,7 @@ test("an unknown option is refused, with the nearest or what does the same here"
   assertEquals(refusal("-D"), "unknown option -D: ip link lists devices");
 });
 
-test("an option without its value is refused: another option is none", () => {
+test("an option without its value is refused: another option is not a value", () => {
   for (const args of [["-w"], ["--write"], ["--write="], ["-w", ""], ["-w", "--json"], ["-w", "-v"], ["--write", "--"]]) {
     assertEquals(refusal(...args), "--write needs a value: --write FILE", args.join(" "));
   }
@@ -164,7 +164,7 @@ test("a wrong value is refused, with what was expected", () => {
   assertEquals(refusal("--duration", "soon"), '--duration is "soon": expected a time such as 10s, 500ms, 2m or 1h, up to 24 days');
 });
 
-test("takesNext knows whose value the next word is", () => {
+test("takesNext knows whether the next word is a value", () => {
   assertEquals(["-w", "-vw", "--write", "-g"].map((arg) => takesNext(arg, TABLE)), [true, true, true, true]);
   assertEquals(["-v", "-wx", "--write=x", "--json", "-", "--", "x", "", "-k"].filter((arg) => takesNext(arg, TABLE)), []);
 });
@@ -210,7 +210,7 @@ test("a command gets its options and words, and refuses too few and too many wor
 
 const COMMANDS = [monitor, capture, read, list, doctor, demo, cleanup];
 
-test("every option says one short line and at least one whole sentence, and no letter is taken twice", () => {
+test("every option has one short line and at least one complete sentence, and no letter is used twice", () => {
   for (const { name, options } of COMMANDS) {
     const letters: string[] = [];
     for (const [key, { help, details, letter, otherLetters = "" }] of Object.entries(options)) {
@@ -235,7 +235,7 @@ test("the help of one option is found by its name or its letter, in one command 
     assert(text.startsWith("  --match EXPR\n") && text.includes("ip and tcp dst portrange 80-90"), text);
   }
   assert((await help("capture", "--help", "r")).startsWith("  -r, --rate N\n"));
-  // It means something else in each.
+  // It has a different meaning in each.
   assertEquals((await help("help", "c")).split("\n").filter((line) => /^ {2}-c,/.test(line)), ["  -c, --no-config", "  -c, --count N"]);
   const io = fakeIo();
   assertEquals(await main(["help", "mtach"], io), 2);

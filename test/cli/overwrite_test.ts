@@ -1,4 +1,4 @@
-/** `psample read -w` never writes to the file that it reads, by whatever name. */
+/** `psample read -w` never writes to the file that it reads, under any name. */
 import { spawnSync } from "node:child_process";
 import { existsSync, linkSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";

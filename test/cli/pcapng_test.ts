@@ -29,7 +29,7 @@ async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { 
   return Object.assign(io, { status: await main(args, io) });
 }
 
-/** What read prints of a file. */
+/** The output of read for a file. */
 async function json(io: FakeIo, path: string): Promise<string> {
   const input = io.files.get(path);
   const back = await run(["read", "--json", path], input && { input: { [path]: input } });
@@ -39,7 +39,7 @@ async function json(io: FakeIo, path: string): Promise<string> {
 
 const ofType = (file: Uint8Array, type: number): PcapngBlock[] => pcapngBlocks(file).filter((block) => block.type === type);
 
-test("read -w FILE.pcapng records packets, and read gives the same samples", async () => {
+test("read -w FILE.pcapng records packets, and read prints the same samples", async () => {
   for (const { name } of recordings()) {
     const path = `${GOLDEN}${name}`;
     const io = await run(["read", "-w", "x.pcapng", path]);
@@ -48,7 +48,7 @@ test("read -w FILE.pcapng records packets, and read gives the same samples", asy
   }
 });
 
-test("the format is the name's, or what --format says", async () => {
+test("the format is determined by the name, or by --format", async () => {
   const path = `${GOLDEN}ingress.new.pcap`;
   const formatOf = async (...args: string[]): Promise<string> => {
     const io = await run(args);
@@ -69,7 +69,7 @@ test("the format is the name's, or what --format says", async () => {
   assertEquals(await formatOf("demo", "-q", "-w", "x.pcap", "--format", "netlink"), "netlink");
 });
 
-test("only the bare command records as libpsample does what is not FILE.pcapng", async () => {
+test("only psample without a command records in libpsample's format, unless to FILE.pcapng", async () => {
   for (const [file, bare, others] of [["x", 253, 0x0a], ["x.pcap", 253, 0xd4], ["x.pcapng", 0x0a, 0x0a]] as const) {
     for (const [other, expected] of [["netlink", bare], ["pcapng", others]] as const) {
       const io = fakeIo();
@@ -86,7 +86,7 @@ test("only the bare command records as libpsample does what is not FILE.pcapng",
   }
 });
 
-test("a recording of packets goes together with text and JSON", async () => {
+test("a recording of packets can be combined with text and JSON", async () => {
   const path = `${GOLDEN}forward.new.pcap`;
   for (const form of ["--packets", "--text", "--json", "--details"]) {
     const alone = await run(["read", form, path]);
@@ -96,7 +96,7 @@ test("a recording of packets goes together with text and JSON", async () => {
   }
 });
 
-test("names of interfaces go into the file, come back, and stay when it is recorded again", async () => {
+test("names of interfaces are recorded, read, and kept when it is recorded again", async () => {
   const io = await run(["demo", "-q", "-w", "x.pcapng"]);
   assertEquals(io.status, 0, io.errors());
   const file = io.files.get("x.pcapng")!;
@@ -143,7 +143,7 @@ async function record(io: FakeIo, args: string[], batches: readonly EntryView[][
   });
 }
 
-test("--rotate SIZE: no file is longer, each is whole, and together they have everything", async () => {
+test("--rotate SIZE: no file is longer, each is complete, and together they contain everything", async () => {
   for (const format of ["pcapng", "netlink"]) {
     const entries = samples(Array.from({ length: 500 }, (_, i) => i));
     const io = fakeIo();
@@ -171,7 +171,7 @@ test("--rotate SIZE: no file is longer, each is whole, and together they have ev
   }
 });
 
-test("--rotate TIME: a recording is divided by its own times; --keep removes the oldest, also of earlier runs", async () => {
+test("--rotate TIME: a recording is divided by its own times; --keep removes the oldest files, also those of earlier runs", async () => {
   const entries = samples([0, 1, 3599, 3600, 3601, 7199, 7200, 20000, 20001, 19999]);
   const io = fakeIo();
   await record(io, ["-w", "x.pcapng", "--rotate", "1h"], [entries], { recorded: true });
@@ -197,7 +197,7 @@ test("--rotate TIME: a recording is divided by its own times; --keep removes the
   assert([...both.files.keys()].every((name) => /^x-\d{5}$/.test(name)));
 });
 
-test("a file has the drops of the socket, and what it lost, also when it ends early", async () => {
+test("a file contains the drops of the socket, and the losses, also when it ends early", async () => {
   const entries = samples([0, 1, 2, 3, 4, 5]);
   const io = fakeIo();
   await record(io, ["-w", "x.pcapng"], [[entries[0]!, entries[3]!], [entries[4]!]], { dropped: 1 });
@@ -213,7 +213,7 @@ test("a file has the drops of the socket, and what it lost, also when it ends ea
   assertEquals(ofType(broken.files.get("x.pcapng")!, 5).length, 1);
 });
 
-test("when nobody reads the text any more the recording continues, and says so", async () => {
+test("when the reader of the text is gone the recording continues, and says so", async () => {
   const entries = samples([0, 1, 2, 3, 4, 5]);
   let writes = 0;
   const io = fakeIo({
@@ -242,7 +242,7 @@ test("when one output fails the others continue, and the exit status is 1", asyn
   assertMatch(io.errors(), /^psample: Cannot write standard output: no space left on device \(ENOSPC\)/);
 });
 
-test("a recording that is read is never overwritten, but may be one of a series that goes on", async () => {
+test("a recording that is read is never overwritten, but may belong to a series that is continued", async () => {
   const path = `${GOLDEN}ingress.new.pcap`;
   const recorded = (await run(["read", "-q", "-w", "x.pcapng", path])).files.get("x.pcapng")!;
   for (const args of [["-w", "x.pcapng"], ["-w", "x.pcapng", "--json"], ["-w", "x.pcapng", "-q", "--format=netlink"]]) {
@@ -259,7 +259,7 @@ test("a recording that is read is never overwritten, but may be one of a series 
   assertEquals(io.files.get("x-00002.pcapng"), recorded);
 });
 
-test("a wrong call says why, and makes no file", async () => {
+test("a usage error says why, and creates no file", async () => {
   const wrong: [string[], RegExp][] = [
     [["--format", "pcapng"], /--format requires --write FILE/],
     [["--rotate", "1h"], /--rotate requires --write FILE/],

@@ -24,7 +24,7 @@ async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { 
   return Object.assign(io, { status: await main(args, io) });
 }
 
-test("a recording of the other byte order is recorded again as it was", async () => {
+test("a recording of the other byte order is recorded again unchanged", async () => {
   const odd = `${ODD}be.pcap`;
   const printed = await run(["read", "--json", odd]);
   assertEquals([printed.status, printed.text().split("\n").length], [0, 2], printed.errors());
@@ -39,7 +39,7 @@ test("a recording of the other byte order is recorded again as it was", async ()
   assertEquals(netlink.slice(netlink.length - 124), new Uint8Array(readFileSync(odd)).slice(-124));
 });
 
-test("names of two hosts that have the same interface index stay apart, also when they are recorded again", async () => {
+test("devices of two hosts with the same index are kept apart, also when they are recorded again", async () => {
   for (const name of ["two-hosts-cat.pcapng", "two-hosts-mergecap.pcapng"]) {
     for (const pieceBytes of [7, 65536]) {
       const printed = await run(["read", "--details", "-w", "x.pcapng", `${ODD}${name}`], { pieceBytes });
@@ -62,14 +62,14 @@ test("names of two hosts that have the same interface index stay apart, also whe
   }
 });
 
-/** The bytes, the second half of them only when it is time. */
+/** The bytes; the second half only once `time` resolves. */
 async function* inHalves(bytes: Uint8Array, time: Promise<void>): AsyncGenerator<Uint8Array> {
   yield bytes.slice(0, bytes.length / 2);
   await time;
   yield bytes.slice(bytes.length / 2);
 }
 
-test("how much has been read is a line at a terminal, which makes room for others, and quiet does without it", async () => {
+test("progress is a line at a terminal, which makes way for others, and is left out by quiet", async () => {
   const bytes = new Uint8Array(readFileSync(`${ODD}be.pcap`));
   for (const words of [["read", "--json"], ["top", "--json"]]) {
     let finish = (): void => {};
@@ -91,7 +91,7 @@ test("how much has been read is a line at a terminal, which makes room for other
   }
 });
 
-test("read tells the losses that a recording shows, and none of what was left out", async () => {
+test("read reports the losses that a recording shows, but none for what was filtered out", async () => {
   const items = [1, 2, 5, 6, 9].map((sequence) => viewSample(messageOf(message([[3, number(4, 1)], [4, number(4, sequence)]]))));
   for (const writer of [new PcapngWriter(), new NetlinkWriter()]) {
     const file = record(
@@ -110,7 +110,7 @@ test("read tells the losses that a recording shows, and none of what was left ou
   }
 });
 
-test("read -g tells the losses of the groups that were asked for", async () => {
+test("read -g reports the losses of the given groups", async () => {
   const items = [[1, 1], [1, 5], [2, 1], [2, 3]].map(([group, sequence]) => {
     return viewSample(messageOf(message([[3, number(4, group!)], [4, number(4, sequence!)]])));
   });
@@ -143,7 +143,7 @@ test("read without the family's number names the option", async () => {
   assertEquals((await run(["read", "--text", "--family-id", "30", "a"], { input: { a } })).text(), "group 1 \n");
 });
 
-test("packets of anybody are read, and recorded as packets", async () => {
+test("packets from other programs are read, and recorded as packets", async () => {
   const a = pcapFile([{ bytes: new Uint8Array(60).fill(2), originalBytes: 1500 }], { linkType: 1 });
   const io = await run(["read", "-w", "b.pcap", "--text", "a"], { input: { a } });
   assertEquals([io.status, io.text()], [0, "origsize 1500 \n"]);
@@ -170,7 +170,7 @@ test("read --filter prints the samples whose packets match, all of the filters i
   assertMatch(io.errors(), /^psample: read 1 sample;/);
 });
 
-test("a filter that is none is a wrong call, with a mark below the word", async () => {
+test("an invalid filter is a usage error, with a mark below the word", async () => {
   for (const args of [["read", "x.pcap"], [], ["capture", "eth0"], ["demo"]]) {
     const io = await run([...args, "--filter", "tcp port foo"]);
     assertEquals(io.status, 2);

@@ -7,7 +7,7 @@ import type { SamplerCounts } from "../../src/estimate/mod.ts";
 import { BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
 
-/** A batch of this many samples of packets that leave by eth0; `more` are queued after them, or none. */
+/** A batch of samples of packets that leave through eth0; `more`: whether others are queued after them. */
 function batchOf(samples: number, more = false): BatchBuffer {
   const batch = new BatchBuffer();
   for (let i = 0; i < samples; i++) {
@@ -54,7 +54,7 @@ class Scene {
   }
 }
 
-test("too few: only of packets all of whose samples have come", () => {
+test("too few: only for packets all of whose samples have arrived", () => {
   const scene = new Scene(10);
   scene.came(0);
   scene.counted(10_000);
@@ -69,7 +69,7 @@ test("too few: only of packets all of whose samples have come", () => {
   );
 });
 
-test("too few: at the end all have come of what was counted before it", () => {
+test("too few: at the end all samples of counted packets have arrived", () => {
   const scene = new Scene(10);
   scene.came(0);
   scene.counted(10_000);
@@ -79,7 +79,7 @@ test("too few: at the end all have come of what was counted before it", () => {
   assertMatch(scene.checks.fault()!, /, and there were 10$/);
 });
 
-test("what was lost was made", () => {
+test("lost samples were taken", () => {
   const scene = new Scene(10);
   scene.came(0);
   scene.counted(10_000);
@@ -91,7 +91,7 @@ test("what was lost was made", () => {
   assertMatch(scene.checks.fault()!, /, and there were 2,100$/);
 });
 
-test("too many: only beside packets that were counted later", () => {
+test("too many: only compared with packets that were counted later", () => {
   const scene = new Scene(10);
   scene.came(3000);
   assertEquals(scene.checks.fault(), undefined);
@@ -102,7 +102,7 @@ test("too many: only beside packets that were counted later", () => {
   assertMatch(scene.checks.fault()!, /1 in 10 of 31,000 packets is about 3,100 samples, and there were 6,000$/);
 });
 
-test("without rule hits, or where they begin again, nothing is said", () => {
+test("without rule hits, or if they start again, nothing is reported", () => {
   const scene = new Scene(1);
   scene.counted(undefined);
   scene.came(50);
@@ -120,7 +120,7 @@ test("a sampler that keeps to its rate is not reported, however it is checked", 
   const scene = new Scene(1);
   let trials = 0;
   for (let look = 1; look < 200; look++) {
-    // Some are counted before they come, some come before they are counted.
+    // Some are counted before they arrive, some arrive before they are counted.
     scene.came(100, look % 3 === 0);
     trials += 100;
     scene.counted(trials + look % 7);

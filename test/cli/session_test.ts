@@ -17,7 +17,7 @@ import { messageOf } from "../../src/wire/message.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
-/** Something that stays as it is until it is let go. */
+/** A gate that stays closed until it is opened. */
 class Gate {
   open = (): void => {};
   readonly passed: Promise<void> = new Promise((resolve) => this.open = resolve);
@@ -27,7 +27,7 @@ function batch(...sequences: number[]): ReturnType<typeof viewSample>[] {
   return sequences.map((sequence) => viewSample(messageOf(message([[3, number(4, 1)], [4, number(4, sequence)]]))));
 }
 
-/** A source that has some batches, then waits until it is ended; what is queued still comes. */
+/** A source that has some batches, then waits until it is ended; queued batches are still delivered. */
 class Waiting extends BatchesSource {
   readonly #gate = new Gate();
   #queued: BatchesSource | undefined;
@@ -100,7 +100,7 @@ test("INT, TERM and HUP end it with what is queued, a summary and status 0", asy
   }
 });
 
-test("what pumps nothing answers USR1, goes on, and lets every other signal do what it does", async () => {
+test("without a pump USR1 is answered, work continues, and other signals have their default effect", async () => {
   const io = fakeIo();
   const gate = new Gate();
   const result = answering(io, "half done", () => gate.passed.then(() => 42));
@@ -114,7 +114,7 @@ test("what pumps nothing answers USR1, goes on, and lets every other signal do w
   assert(!io.signal("SIGUSR1"), "nobody hears signals any more");
 });
 
-test("every other signal ends it in the same way, and then the process dies of the first of them", async () => {
+test("every other signal ends it in the same way, and then the process dies of the first one", async () => {
   for (const signal of ["SIGQUIT", "SIGALRM", "SIGPROF"]) {
     const { io, status, destination } = await pumping();
     io.signal(signal);
@@ -125,7 +125,7 @@ test("every other signal ends it in the same way, and then the process dies of t
   }
 });
 
-test("it dies of the signal also when its work fails, after everything is cleaned up", async () => {
+test("it dies of the signal also if its work fails, after cleaning up", async () => {
   let cleaned = false;
   const { io, status } = await start(async (session) => {
     try {
@@ -140,7 +140,7 @@ test("it dies of the signal also when its work fails, after everything is cleane
   assertEquals([cleaned, io.deaths], [true, ["SIGQUIT"]]);
 });
 
-test("a second signal waits for no reader", async () => {
+test("after a second signal no reader is waited for", async () => {
   const { destination, sink } = lines();
   destination.room = 5;
   const source = new Waiting([batch(1, 2)]);
@@ -168,7 +168,7 @@ test("two signals in one turn of the event loop are two", async () => {
   assertEquals(await status, 0);
 });
 
-test("USR1 asks for the numbers so far, USR2 has the recording opened anew; both go on", async () => {
+test("USR1 prints the numbers so far, USR2 reopens the recording; both continue", async () => {
   let reopened = 0;
   const { io, status } = await pumping({ reopen: () => void reopened++ }, { quiet: true });
   io.signal("SIGUSR1");
@@ -218,7 +218,7 @@ test("the time limit counts from the start, and begin gives what was begun in ti
   assert(performance.now() - started >= 50);
 });
 
-test("over aborts before the source is ended, so that sampling ends first", async () => {
+test("`over` aborts before the source is ended, so that sampling ends first", async () => {
   const order: string[] = [];
   const { sink } = lines();
   class Ordered extends Waiting {
@@ -245,7 +245,7 @@ test("over aborts before the source is ended, so that sampling ends first", asyn
   assertEquals(order, ["over", "source"]);
 });
 
-test("nothing is told where there is nothing to tell and no terminal", async () => {
+test("nothing is reported if there is nothing to report and no terminal", async () => {
   const pumpNothing = async (terminal: boolean, quiet: boolean): Promise<string> => {
     const io = Object.assign(fakeIo({ errIsTerminal: terminal }));
     await inSession(io, { quiet }, async (session) => {
@@ -258,7 +258,7 @@ test("nothing is told where there is nothing to tell and no terminal", async () 
   assertEquals(await pumpNothing(true, true), "");
 });
 
-test("losses change the status only if they are to", async () => {
+test("losses change the status only on request", async () => {
   for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
     for (const [batches, dropped, lossy] of [[[batch(1, 5)], 0, true], [[batch(1, 2)], 0, false], [[batch(1)], 1, true]] as const) {
       const { status } = await start(async (session) => {
@@ -269,7 +269,7 @@ test("losses change the status only if they are to", async () => {
   }
 });
 
-test("what was cut off because nobody read it is a loss, and is told of the output that it is missing from", async () => {
+test("output cut off because nobody read it is a loss, and is reported for that output", async () => {
   for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
     const read = lines();
     const stuck = lines();
@@ -288,7 +288,7 @@ test("what was cut off because nobody read it is a loss, and is told of the outp
   }
 });
 
-test("the numbers are told also when the only output fails", async () => {
+test("the numbers are reported also when the only output fails", async () => {
   const { destination, sink } = lines();
   destination.fails(28);
   const { io, status } = await start(async (session) => {
@@ -298,7 +298,7 @@ test("the numbers are told also when the only output fails", async () => {
   assertMatch(io.errors(), /^psample: .*ENOSPC.*\npsample: 2 received, 0 lost, 0 written\n$/);
 });
 
-test("what was not done is told though it is quiet, and is status 1, whatever was lost", async () => {
+test("what was not done is reported even with --quiet, and is status 1, whatever was lost", async () => {
   const { io, status } = await start(async (session) => {
     session.notice("not to be heard");
     session.fail("Cannot remove the filter");
@@ -307,7 +307,7 @@ test("what was not done is told though it is quiet, and is status 1, whatever wa
   assertEquals([await status, io.errors()], [1, "psample: Cannot remove the filter\n"]);
 });
 
-test("a sink that fails is told once, and is status 1; the others continue", async () => {
+test("a failed sink is reported once, and is status 1; the others continue", async () => {
   const full = lines();
   full.destination.errno = 28;
   const fine = lines();
@@ -326,7 +326,7 @@ test("a sink that fails is told once, and is status 1; the others continue", asy
   assertEquals(run.io.errors().match(/ENOSPC/g)!.length, 1);
 });
 
-test("a reader who has gone ends it without a word if it was the only one", async () => {
+test("if the only reader is gone, it ends silently", async () => {
   const alone = lines();
   alone.destination.errno = 32;
   const { io, status } = await start(async (session) => {
@@ -335,7 +335,7 @@ test("a reader who has gone ends it without a word if it was the only one", asyn
   assertEquals([await status, io.errors()], [0, ""]);
 });
 
-test("what the source throws is what it ends with, and a bug in a sink keeps its stack", async () => {
+test("it ends with the error of the source, and a bug in a sink keeps its stack", async () => {
   const failure = new SystemError("receive samples", 19);
   const failing = await start(async (session) => {
     await session.pump(new BatchesSource([batch(1)], { failure }), { sinks: [lines().sink], ...always });
@@ -356,7 +356,7 @@ test("what the source throws is what it ends with, and a bug in a sink keeps its
   }
 });
 
-test("the numbers at the end are final: what has to settle has settled", async () => {
+test("the numbers at the end are final: everything has settled", async () => {
   let settled = false;
   const { io, status } = await start(async (session) => {
     await session.pump(new BatchesSource([batch(1)]), {

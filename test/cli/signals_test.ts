@@ -15,7 +15,7 @@ import { fakeIo } from "./fake_io.ts";
 
 /** A recording that has samples. */
 const RECORDING = fileURLToPath(new URL("../golden/ingress.new.pcap", import.meta.url));
-/** What a signal may take when something does not read, and a machine that is busy. */
+/** How long a signal may take if something is not read, on a busy machine. */
 const BOUND_MS = 20_000;
 
 /** The command, running. Its standard input stays open, and what it prints is read only if asked to. */
@@ -38,7 +38,7 @@ class Running implements AsyncDisposable {
     });
   }
 
-  /** Sends a signal, once it is heard. */
+  /** Sends a signal, once it is handled. */
   async signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGUSR1" | "SIGUSR2"): Promise<void> {
     await until(() => `it hears signals; it said ${this.err}`, () => this.child.exitCode !== null || hears(this.child.pid!));
     process.kill(this.child.pid!, name);
@@ -108,7 +108,7 @@ test("QUIT and ALRM end it, and it dies of them", async () => {
   }
 });
 
-test("a HUP that whoever started it ignores stays ignored, as with nohup; otherwise it ends it", async () => {
+test("a HUP that was ignored at the start stays ignored, as with nohup; otherwise it ends the command", async () => {
   await using ignoring = new Running(ENDLESS, { shell: 'trap "" HUP; exec "$0" "$@"' });
   await using hearing = new Running(ENDLESS);
   for (const running of [ignoring, hearing]) await running.signal("SIGHUP");
@@ -120,7 +120,7 @@ test("a HUP that whoever started it ignores stays ignored, as with nohup; otherw
 });
 
 test(
-  "a HUP at a terminal is heard too, and ignored if whoever started it ignores it",
+  "a HUP at a terminal is handled too, and ignored if it was ignored at the start",
   programs("script"),
   inDirectory(async (path) => {
     for (const prelude of ["", "trap '' HUP; "]) {
@@ -130,7 +130,7 @@ test(
       const pid = (): number => existsSync(file) ? Number(readFileSync(file, "utf8")) : 0;
       await until(() => `it hears signals; it said ${running.out}`, () => pid() > 0 && hears(pid()));
       process.kill(pid(), "SIGHUP");
-      // Were it not ignored, it would be what ends it.
+      // If it were not ignored, it would end the command.
       if (prelude) {
         await pause(200);
         process.kill(pid(), "SIGTERM");
@@ -143,7 +143,7 @@ test(
 test("nobody reads what it prints: one signal ends it within a bound, two at once", async () => {
   await using one = new Running(ENDLESS, { reads: false });
   await using two = new Running(ENDLESS, { reads: false });
-  // Notices too go where nobody reads.
+  // Nobody reads its notices either.
   await using both = new Running(ENDLESS, { reads: false, shell: 'exec "$0" "$@" 2>&1' });
   const started = performance.now();
   for (const running of [one, two, both]) await running.signal("SIGTERM");
@@ -174,7 +174,7 @@ test(
 );
 
 test(
-  "USR1 tells the numbers so far; USR2 opens the recording anew once it was renamed, and leaves it alone before",
+  "USR1 prints the numbers so far; USR2 reopens the recording once it was renamed, and leaves it alone before",
   inDirectory(async (path) => {
     const [file, moved] = [path("x.pcapng"), path("moved.pcapng")];
     await using running = new Running([...ENDLESS, "-w", file]);
@@ -222,14 +222,14 @@ test("USR1 opens no debugger, whenever it comes", async () => {
   await using running = new Running(["read", "-"]);
   await running.signal("SIGUSR1");
   await until("it has told once", () => running.err.includes("read 0 samples"));
-  // Deno listens to it itself half a second after the start.
+  // Deno handles it itself from half a second after the start.
   await pause(1000);
   await running.signal("SIGUSR1");
   await until("it has told twice", () => running.err.split("read 0 samples").length === 3);
   assert(!listensOn(running.child.pid!, 9229), running.err);
   await running.signal("SIGINT");
   assertEquals(await running.ended, { status: 0, signal: null });
-  // Deno would say what became of it, and wait for whoever reads that.
+  // Deno would report the debugger, and wait for a connection.
   assert(!/debugger|inspector/i.test(running.err), running.err);
 });
 
@@ -272,7 +272,7 @@ for (const shell of ['exec "$0" "$@"', 'trap "" USR1; exec "$0" "$@"']) {
       const sets = shell.startsWith("trap") ? ["SigIgn", "SigCgt"] as const : ["SigCgt"] as const;
       const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
       await until(() => `${args} begins`, () => over() || sets.some((set) => hasUsr1(child.pid!, set)));
-      // Not by the child's own method: Deno's takes a signal that it sent to a process that has just ended for what ended it.
+      // Not by the child's own method: Deno takes a signal sent to a process that has just ended for the cause of its end.
       const sending = setInterval(() => {
         try {
           if (!over()) process.kill(child.pid!, "SIGUSR1");
@@ -287,7 +287,7 @@ for (const shell of ['exec "$0" "$@"', 'trap "" USR1; exec "$0" "$@"']) {
   });
 }
 
-test("what pumps nothing but asks the kernel says so at USR1", async () => {
+test("commands that only query the kernel say so at USR1", async () => {
   const asks: readonly (readonly [string, readonly string[]])[] = [
     ["asking the kernel: there is nothing to tell before it answers", ["tc", "qdisc", "show", "dev", "lo"]],
     ["asking the kernel for the groups", ["--list-groups"]],

@@ -1,4 +1,4 @@
-/** The summary at the end, and the message for somebody who sees nothing. */
+/** The summary at the end, and the message if nothing is shown. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { silenceOf } from "../../cli/sampled.ts";
@@ -7,7 +7,7 @@ import { type Passing, received } from "../../cli/summary.ts";
 
 const PASSING: Passing = { trials: 43112n, packets: 43112n, oneIn: 1000, foreign: 0, load: "about 3.10 Mbit/s ±31%" };
 
-test("the account says what passed, what was sampled of it, how much that is about, and what was lost", () => {
+test("the summary says what passed, what was sampled, roughly how much traffic that is, and what was lost", () => {
   const stats = { ...NOTHING.stats(), received: 41 };
   const told = (passing: Partial<Passing>, written = 41): string => received(stats, written, undefined, { ...PASSING, ...passing });
   assertEquals(told({}), "43,112 packets passed (rule hits), 1 in 1000: 41 sampled; about 3.10 Mbit/s ±31%; lost 0");
@@ -27,7 +27,7 @@ test("the account says what passed, what was sampled of it, how much that is abo
   assertEquals(told({ trials: undefined, packets: undefined, load: undefined }), "received 41 samples; lost 0");
 });
 
-test("a silence is explained by what came, what was wanted, and a rate that would show something", () => {
+test("a silence is explained by what arrived, what was wanted, and a rate that would show something", () => {
   const told = (passed: bigint | undefined, oneIn: number | undefined, samples = 0): string =>
     silenceOf({ seconds: 5, devices: "eth0", passed, oneIn, samples });
   assertEquals(

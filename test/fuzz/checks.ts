@@ -1,4 +1,4 @@
-/** What has to be true of samples and of files, whatever they were made from. */
+/** What must be true of samples and files, whatever they were made from. */
 import { DecodeError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { NetlinkWriter } from "../../src/format/pcap/netlink_writer.ts";
@@ -20,7 +20,7 @@ import { takeApart } from "../psample/apart.ts";
 import { WIDTHS } from "../psample/build.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
-/** What a target found to be false. */
+/** A violation found by a target. */
 export class Broken extends Error {
   override readonly name = "Broken";
 }
@@ -49,7 +49,7 @@ function checkFields(sample: SampleView, input: Uint8Array, littleEndian: boolea
   while (attr.next()) {
     const { type, size } = attr;
     if (type === 6) data = attr.bytes();
-    // What has an unexpected size spoils only itself.
+    // An attribute of unexpected size affects only itself.
     else if (WIDTHS[type]?.includes(size) === false) continue;
     else if (type <= 14) last.set(type, size === 2 ? attr.u16() : size === 4 ? attr.u32() : size === 8 ? attr.u64() : -1);
     else if (type === 16) last.set(type, 1);
@@ -70,10 +70,10 @@ function checkFields(sample: SampleView, input: Uint8Array, littleEndian: boolea
   must(sample.data?.byteOffset === data?.byteOffset, "the data is elsewhere");
 }
 
-/** Everything that is done with a sample. A getter must not throw: what is wrong is found when it is decoded. */
+/** Does everything that can be done with a sample. A getter must not throw: errors are found during decoding. */
 export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
   checkFields(viewSample(messageOf(input, littleEndian)), input, littleEndian);
-  // Once more: it may be known by now.
+  // Again: its layout may be known by now.
   const sample = viewSample(messageOf(input, littleEndian));
   checkFields(sample, input, littleEndian);
   let fields: unknown;
@@ -94,7 +94,7 @@ export function useSample(input: Uint8Array, littleEndian: boolean): unknown {
 const apartDecoder = new SampleDecoder();
 const apartView = new SampleView();
 
-/** A sample whose packet was taken out of its message says the same as the whole one. */
+/** A sample whose packet was taken out of its message equals the complete one. */
 export function useApart(input: Uint8Array, littleEndian: boolean): unknown {
   const whole = viewSample(messageOf(input, littleEndian));
   const apart = takeApart(input, whole);
@@ -108,7 +108,7 @@ export function useApart(input: Uint8Array, littleEndian: boolean): unknown {
   return json;
 }
 
-/** What a recording has, as text: two readings of it are compared. */
+/** The contents of a recording as text, for comparing two readings. */
 function itemText(item: EntryView, { told, timeNs, origin }: Circumstances): string {
   const where = origin.place?.device?.name;
   if (item.type !== "sample") return `${told} ${timeNs} ${where} ${JSON.stringify(item)}`;
@@ -129,20 +129,20 @@ export function* pieces(input: Uint8Array): Generator<Uint8Array<ArrayBuffer>> {
   }
 }
 
-/** What was read of a file. */
+/** The result of reading a file. */
 export interface Read {
   readonly items: readonly string[];
   readonly counts: unknown;
   readonly error: string | undefined;
 }
 
-/** Whether two readings of a file are the same. */
+/** Whether two readings of a file agree. */
 export function sameRead(one: Read, other: Read): boolean {
   return one.items.length === other.items.length && one.items.every((item, i) => item === other.items[i]) && one.error === other.error &&
     JSON.stringify(one.counts) === JSON.stringify(other.counts);
 }
 
-/** What a file has, given in these pieces, and why it ends where it does. */
+/** The contents of a file given in these pieces, and why it ends where it does. */
 export function readFile(given: Iterable<Uint8Array>): Read {
   return decodePieces(given, itemText);
 }
@@ -153,7 +153,7 @@ export function writeAndRead(item: SampleView | GroupEvent, message: Uint8Array,
   const file = record(recorder, [item], { devices: DEVICES });
   const { items, error } = decodePieces([file], ({ message }) => toHex(message!));
   must(error === undefined, `what was written cannot be read: ${error}`);
-  // Among messages, an event that somebody asked for is none.
+  // Among messages, an answer to a request is not an event.
   const hex = littleEndian === undefined ? toHex(packetsOf(file).at(-1)!.subarray(16)) : items.at(-1);
   if (hex !== toHex(message)) throw new Broken(`${hex} is read back`);
   return file.length;

@@ -1,4 +1,4 @@
-/** What is damaged: everything that was recorded, piece by piece, and the command lines that the tests know. */
+/** The input that is damaged: all recordings, piece by piece, and the command lines of the tests. */
 import { readdirSync, readFileSync } from "node:fs";
 import { DecodeError } from "../../src/errors.ts";
 import { Output } from "../../src/format/output.ts";
@@ -20,7 +20,7 @@ function unique(list: readonly Uint8Array[]): Uint8Array[] {
   return [...new Map(list.map((bytes) => [toHex(bytes), bytes])).values()];
 }
 
-/** The messages of a datagram, each whole, with its header; up to where it makes no sense. */
+/** The messages of a datagram, complete with their headers, up to the first invalid one. */
 function whole(datagram: Uint8Array): Uint8Array[] {
   const messages: Uint8Array[] = [];
   const reader = new MessageReader(viewOf(datagram));
@@ -54,13 +54,13 @@ const psampleMessages = golden.flatMap(({ items }) => items.flatMap(({ message }
 /** Samples and group events, one message each, in both byte orders. */
 export const samples: readonly Uint8Array[] = unique([...psampleMessages, ...psampleMessages.map(swapped)]);
 
-/** Packets: those that were sampled, and those that are made. */
+/** Packets: sampled ones, and those made by hand. */
 export const sampledPackets: readonly Uint8Array[] = unique([
   ...golden.flatMap(({ items }) => items.flatMap((item) => item.type === "sample" && item.data ? [item.data.slice()] : [])),
   ...Object.values(MADE),
 ]);
 
-/** What the controller said. */
+/** The controller's answers. */
 export const families: readonly Uint8Array[] = unique(
   datagrams.flatMap((bytes) => whole(bytes)).filter((message) => messageType(message) === 0x10 && message[16] === 1),
 );

@@ -1,5 +1,5 @@
 /**
- * Runs a target over damaged input. The result has to be a value or the error that the target's documentation names, in a
+ * Runs a target over damaged input. The result must be a value or the error that the target's documentation names, in a
  * number of steps and of a size that the size of the input bounds.
  */
 import { toHex } from "../../src/wire/text.ts";
@@ -9,25 +9,25 @@ import { Random } from "./mutate.ts";
 // deno-lint-ignore no-explicit-any
 export type ErrorClass = new (...args: any[]) => Error;
 
-/** Something that takes what strangers send. */
+/** Something that takes foreign input. */
 export interface Target {
-  /** How it is called. */
+  /** Its name. */
   readonly name: string;
-  /** What is damaged. */
+  /** The input that is damaged. */
   readonly recordings: readonly Uint8Array[];
-  /** Damages one of them. */
+  /** Damages one of the inputs. */
   mutate(random: Random, recordings: readonly Uint8Array[]): Uint8Array;
-  /** Takes bytes. What it gives is weighed; what it throws is judged by {@linkcode Target.refuses}. */
+  /** Takes bytes. The size of its result is checked, and its errors by {@linkcode Target.refuses}. */
   run(input: Uint8Array): unknown;
-  /** Whether this is how it says that the bytes make no sense. */
+  /** Whether this is its documented error for invalid bytes. */
   refuses(error: unknown): boolean;
   /** Classes of errors that it makes for every other input: see {@linkcode withoutStacks}. */
   readonly lean?: readonly ErrorClass[];
-  /** Input as people write it, for a report. */
+  /** The input in readable form, for a report. */
   describe?(input: Uint8Array): string;
 }
 
-/** What went wrong, and how to have it again. */
+/** What went wrong, and how to reproduce it. */
 export class Found extends Error {
   override readonly name = "Found";
   /** The input. */
@@ -41,7 +41,7 @@ export class Found extends Error {
   }
 }
 
-/** More steps than the input can be worth. */
+/** More steps than the input justifies. */
 class TooMany extends Error {
   override readonly name = "TooMany";
 }
@@ -58,7 +58,7 @@ const READS = ["getUint8", "getUint16", "getUint32", "getInt16", "getInt32", "ge
 let steps = 0;
 let limit = Infinity;
 
-/** Counts every read through a DataView from now on, and throws where there are too many. Returns what ends the counting. */
+/** Counts every read through a DataView from now on, and throws if there are too many. Returns a function that ends the counting. */
 function countReads(): () => void {
   const prototype = DataView.prototype;
   const before = READS.map((name) => Object.getOwnPropertyDescriptor(prototype, name)!);
@@ -121,7 +121,7 @@ export function weigh(value: unknown, depth = 0): number {
   }
 }
 
-/** What became of an input. */
+/** The outcome of an input. */
 export type Outcome = "value" | "refused";
 
 /** Tries one input. Only what gives a promise is waited for: that alone takes as long as a small message does. */
@@ -148,7 +148,7 @@ function attempt(target: Target, input: Uint8Array): Outcome | Promise<Outcome> 
   }
 }
 
-/** How often which outcome came. */
+/** The number of each outcome. */
 export interface Tally {
   /** Values. */
   value: number;
@@ -156,10 +156,10 @@ export interface Tally {
   refused: number;
 }
 
-/** Which inputs to try. */
+/** The inputs to try. */
 export interface Plan {
   readonly seed: number;
-  /** The first mutation, and the one behind the last. */
+  /** The first mutation, and the one after the last. */
   readonly from: number;
   readonly to: number;
   /** Called before each input, with its number: true ends the run there. */
@@ -227,7 +227,7 @@ async function tryAll(target: Target, plan: Plan, input: (index: number) => Uint
   return tally;
 }
 
-/** Tries one input, such as one that was found before. */
+/** Tries one input, such as one found earlier. */
 export async function tryOne(target: Target, input: Uint8Array): Promise<Outcome> {
   const restore = countReads();
   try {
@@ -237,12 +237,12 @@ export async function tryOne(target: Target, input: Uint8Array): Promise<Outcome
   }
 }
 
-/** The kind of an error: a smaller input must fail alike. */
+/** The kind of an error: a smaller input must fail in the same way. */
 function kindOf(error: unknown): string {
   return error instanceof Error ? `${error.name} ${error.message.replace(/\d+/g, "N").slice(0, 40)}` : String(error);
 }
 
-/** A smaller input that fails alike: pieces are taken out, bytes become 0. */
+/** A smaller input that fails in the same way: pieces are removed, bytes become 0. */
 async function minimize(target: Target, input: Uint8Array, error: unknown): Promise<{ input: Uint8Array; error: unknown }> {
   const kind = kindOf(error);
   let best = { input, error };

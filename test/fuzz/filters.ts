@@ -1,4 +1,4 @@
-/** Filters over what strangers send, and filters that strangers write. */
+/** Filters on foreign input, and filters as foreign input. */
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { KnownDevices } from "../../src/filter/known_devices.ts";
 import type { SampleMatcher } from "../../src/filter/sample_matcher.ts";
@@ -26,7 +26,7 @@ interface Compiled {
   readonly matcher: SampleMatcher;
 }
 
-/** Programs of all kinds: of packets, with calculated offsets, and of what is beside packets. */
+/** Programs of all kinds: about packets, with calculated offsets, and about metadata. */
 const COMPILED: readonly Compiled[] = [
   "udp port 53 or tcp[(tcp[12] & 0xf0) >> 2] != 0",
   "not tcp and len > 60",
@@ -37,7 +37,7 @@ const COMPILED: readonly Compiled[] = [
   return { expression, program: filter.plan(undefined, undefined).program!, matcher: filter.matchers()[0]! };
 });
 
-/** The types of a message's attributes, and where they are; `undefined` where they are not whole. */
+/** The types of a message's attributes, and where they are; `undefined` if one is incomplete. */
 function attributesOf(message: Uint8Array): { type: number; start: number; end: number }[] | undefined {
   const view = viewOf(message);
   const found: { type: number; start: number; end: number }[] = [];
@@ -50,7 +50,7 @@ function attributesOf(message: Uint8Array): { type: number; start: number; end: 
   return found;
 }
 
-/** The same message with DATA at its end, so that there is nothing behind it to read. */
+/** The same message with DATA at its end, so that nothing follows that could be read. */
 function dataLast(message: Uint8Array, attributes: readonly { type: number; start: number; end: number }[]): Uint8Array {
   const last = attributes.find(({ type }) => type === DATA);
   if (!last) return message;
@@ -66,7 +66,7 @@ function dataLast(message: Uint8Array, attributes: readonly { type: number; star
   return moved;
 }
 
-/** A program never leaves out what matches, and reads nothing behind the packet. */
+/** A program never drops a match, and reads nothing beyond the packet. */
 function useMessage(input: Uint8Array): unknown {
   const passed = COMPILED.map(({ program }) => runFilter(program, input) > 0);
   const message = messageOf(input);
@@ -105,7 +105,7 @@ const WORDS: readonly string[] = [
 const PACKETS = sampledPackets.filter((_, i) => i % 50 === 0).slice(0, 8);
 const DEVICES = new KnownDevices();
 
-/** An expression is one or is refused; what the kernel is given it takes. */
+/** An expression is valid or refused; the kernel accepts the compiled programs. */
 function useExpression(expression: string): unknown {
   const filter = new SocketFilter([expression]);
   const plan = filter.plan([5], DEVICES);

@@ -1,6 +1,6 @@
 /**
  * Damaged input is a value or the documented error, in bounded steps and of bounded size: a short run with a fixed seed.
- * `run.ts` beside this is the long one. What was found once stands at the end by name.
+ * `run.ts` beside this is the long one. Earlier findings are at the end.
  */
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "@std/assert";
@@ -14,7 +14,7 @@ import { TARGETS } from "./targets.ts";
 
 const SEED = 0x5eed;
 const MUTATIONS = 3000;
-/** Small recordings are cut everywhere here, until there are so many cuts; the long run cuts all of them. */
+/** Maximum number of truncations here, of small recordings first; the long run tries all of them. */
 const CUTS = 8000;
 
 function named(name: string): Target {
@@ -29,12 +29,12 @@ for (const target of TARGETS) {
     assertEquals(cut.value + cut.refused, count);
     const { value, refused } = await tryMutations(target, { seed: SEED, from: 0, to: MUTATIONS });
     assertEquals(value + refused, MUTATIONS);
-    // Damage that is always refused at the door would reach nothing behind it.
+    // If all damage were refused immediately, nothing else would be tested.
     assert(value > MUTATIONS / 20, `${value} of ${MUTATIONS} have a value`);
   });
 }
 
-test("the same seed makes the same mutations, another makes others", () => {
+test("the same seed makes the same mutations, another seed others", () => {
   for (const { mutate, recordings } of TARGETS) {
     const made = (seed: number): string[] => Array.from({ length: 20 }, (_, i) => toHex(mutate(new Random(seed, i), recordings)));
     assertEquals(made(7), made(7));
@@ -42,7 +42,7 @@ test("the same seed makes the same mutations, another makes others", () => {
   }
 });
 
-/** A target that does what no decoder should. */
+/** A target that misbehaves. */
 function bad(run: (input: Uint8Array) => unknown): Target {
   const recordings = [new Uint8Array(64).fill(7)];
   return { name: "bad", recordings, mutate, run, refuses: (error) => error instanceof DecodeError };
@@ -69,7 +69,7 @@ test("an endless loop over the input is found", async () => {
   assertEquals(DataView.prototype.getUint8, restored);
 });
 
-test("errors lack a stack while inputs are tried, and nothing else", async () => {
+test("errors lack a stack while inputs are tried, but nothing else", async () => {
   const seen: DecodeError[] = [];
   const make = (): DecodeError => new DecodeError("it", 3, "it is wrong");
   const target: Target = {
@@ -84,13 +84,13 @@ test("errors lack a stack while inputs are tried, and nothing else", async () =>
   const [lean] = seen;
   assertEquals([lean!.name, lean!.message, lean!.offset, lean!.stack], ["DecodeError", make().message, 3, undefined]);
   assert(lean instanceof DecodeError && lean instanceof Error);
-  // A report has them all, and afterwards everything is as it was.
+  // A report has them all, and afterwards everything is restored.
   await assertRejects(() => tryTruncations(target, { seed: 1, from: 0, to: 1 }), Found, "TypeError: Cannot decode it");
   assert(make().stack !== undefined);
   assertEquals(Object.getPrototypeOf(DecodeError), Error);
 });
 
-test("a value that is larger than its input can be worth is found", async () => {
+test("a value that is too large for its input is found", async () => {
   await assertRejects(
     () => tryOne(bad((input) => input.length === 0 ? new Uint8Array(1 << 20) : 0), new Uint8Array()),
     Error,
@@ -112,7 +112,7 @@ test("decodeAck: an echoed request that says it is longer than 2 GiB", () => {
   }
 });
 
-test("arguments: -_ and --_ are options that there are not", async () => {
+test("arguments: -_ and --_ are unknown options", async () => {
   // The parser keeps its list of words under this name: the value of the option took its place.
   for (const words of [["", "-_"], ["", "--_", "x", "y"], ["read", "--_=1", "file"], ["read", "-v_", "file"], ["demo", "--_"]]) {
     assertEquals(await tryOne(named("arguments"), encodeWords(words)), "refused", words.join(" "));
@@ -121,7 +121,7 @@ test("arguments: -_ and --_ are options that there are not", async () => {
   await assertRejects(async () => await named("command").run(encodeWords(["read", "--_"])), UsageError, "unknown option --_");
 });
 
-test("words are bytes, each behind a NUL", () => {
+test("words are bytes, separated by NUL", () => {
   assertEquals(decodeWords(encodeWords(["a", "", "b c", "é"])), ["a", "", "b c", "é"]);
   assertEquals(decodeWords(encodeWords([])), []);
 });

@@ -1,4 +1,4 @@
-/** Seeded damage: bytes and words as nobody should send them, the same ones for the same seed on every machine. */
+/** Seeded damage: invalid bytes and words, the same for the same seed on every machine. */
 
 /** Numbers that are the same in every run: xorshift32. */
 export class Random {
@@ -33,7 +33,7 @@ export class Random {
   }
 }
 
-/** Larger recordings are taken seldom: they would take most of the time and say little more. */
+/** Larger recordings are used rarely: they would take most of the time and add little. */
 const LARGE = 4096;
 const SELDOM = 32;
 
@@ -42,7 +42,7 @@ export function pick(random: Random, recordings: readonly Uint8Array[]): Uint8Ar
   for (;;) {
     const recording = random.one(recordings);
     if (recording.length <= LARGE || random.below(SELDOM) === 0) return recording;
-    // Where there are only large ones, that is what there is.
+    // Unless there are only large ones.
     if (recordings.every(({ length }) => length > LARGE)) return recording;
   }
 }
@@ -83,7 +83,7 @@ const NOTHING = new Uint8Array();
 
 type Damage = (random: Random, draft: Draft, recordings: readonly Uint8Array[]) => void;
 
-/** Where to hurt: anywhere, or among the headers at the front, where it hurts most. */
+/** Where to damage: anywhere, or among the headers at the front, where it has most effect. */
 function place(random: Random, { length }: Draft): number {
   return random.below(random.below(2) ? Math.min(length, 100) : length);
 }
@@ -188,7 +188,7 @@ const DAMAGES: readonly Damage[] = [
 /** No mutation is longer than its recording by more than this. */
 const MOST_MORE = 4096;
 
-/** One of the recordings, damaged in one to four places: in memory of its own, which ends where it ends. */
+/** One of the recordings, damaged in one to four places, in its own memory of exactly that size. */
 export function mutate(random: Random, recordings: readonly Uint8Array[]): Uint8Array {
   const recording = pick(random, recordings);
   draft.length = 0;

@@ -34,7 +34,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-/** Runs one target in a Worker; true where nothing was found. */
+/** Runs one target in a Worker; true if nothing was found. */
 function run(name: string): Promise<boolean> {
   const target = TARGETS.find((target) => target.name === name);
   if (!target) throw new TypeError(`Cannot fuzz ${name}: the targets are ${TARGETS.map(({ name }) => name).join(", ")}`);

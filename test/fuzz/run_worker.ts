@@ -13,7 +13,7 @@ export interface Order {
   readonly position: Int32Array<SharedArrayBuffer>;
 }
 
-/** What came of it. */
+/** The result. */
 export type Report =
   | { readonly kind: "done"; readonly truncated: Tally; readonly mutated: Tally }
   | { readonly kind: "found"; readonly message: string };
@@ -23,7 +23,7 @@ declare const self: {
   onmessage: ((event: { data: Order }) => void) | null;
 };
 
-/** How many inputs between two looks at the clock: a power of two. */
+/** Number of inputs between two readings of the clock: a power of two. */
 const LOOK = 1024;
 
 self.onmessage = async ({ data: { target: name, seed, mutations, seconds, position } }): Promise<void> => {

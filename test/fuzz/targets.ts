@@ -1,4 +1,4 @@
-/** Everything that takes what strangers send, and what has to be true of each. */
+/** Everything that takes foreign input, and what must be true of each. */
 import { DecodeError, NetlinkError } from "../../src/errors.ts";
 import { formatJson } from "../../src/format/json.ts";
 import { decodeFamily, genlCommand } from "../../src/genl/ctrl.ts";
@@ -59,7 +59,7 @@ function decoder(name: string, recordings: readonly Uint8Array[], run: (input: U
   return { name, recordings, mutate, run, refuses: (error) => error instanceof DecodeError, lean: [DecodeError, NetlinkError] };
 }
 
-/** Calls a decoder in both byte orders; where both refuse, so does this. */
+/** Calls a decoder in both byte orders; refuses if both do. */
 function inBothOrders<T>(run: (littleEndian: boolean) => T): T[] {
   const values: T[] = [];
   let refusal: unknown;
@@ -82,7 +82,7 @@ const TC_FORMS: readonly TcOptions[] = [TC_OPTIONS, { ...TC_OPTIONS, json: true 
   oneline: true,
   raw: false,
 }];
-/** What a format makes in each form. The JSON is JSON, whatever strangers called their devices. */
+/** Formats an entry in every way. JSON stays valid, whatever the names of devices. */
 function inEachForm(format: (options: TcOptions) => string): string[] {
   return TC_FORMS.map((options) => {
     const text = format(options);

@@ -25,7 +25,7 @@ const PROGRAMS: Record<string, string> = {
 /** Where caches are kept. */
 export const CACHE: string = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
 
-/** A download that is still to come. */
+/** A pending download. */
 export interface Download {
   what: string;
   where: string;
@@ -47,7 +47,7 @@ extendPath();
 
 const missing = (): string[] => Object.keys(PROGRAMS).filter((program) => !has(program));
 
-/** Whether this is a Bun that runs, and not only the file that stands in for it until its install script has run. */
+/** Whether this Bun works, or is only the placeholder that is there until its install script has run. */
 const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status === 0;
 
 /** What would be downloaded. */
@@ -59,7 +59,7 @@ export function downloads(): Download[] {
   return list;
 }
 
-/** Runs a program in a directory, and shows what it says. */
+/** Runs a program in a directory, and shows its output. */
 function run(directory: string, program: string, ...args: string[]): boolean {
   return spawnSync(program, args, { cwd: directory, stdio: ["ignore", "inherit", "inherit"] }).status === 0;
 }
@@ -73,7 +73,7 @@ export function installBun(): void {
   if (!existsSync(join(ROOT, "node_modules/deno-std"))) run(ROOT, BUN_PROGRAM, "install", "--frozen-lockfile");
 }
 
-/** Unpacks the programs that are missing; what cannot be had is left to the tests to skip. */
+/** Unpacks missing programs; if one is not available, the tests that need it are skipped. */
 export function unpackPrograms(): boolean {
   const programs = missing().map((program) => `${program}:${PROGRAMS[program]}`);
   if (programs.length === 0) return true;

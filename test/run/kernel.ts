@@ -16,7 +16,7 @@ const { values: { runtime, filter }, positionals: [kernel = "", ...files] } = pa
   options: { runtime: { type: "string" }, filter: { type: "string" } },
 });
 
-/** A file may be named as it is seen from the project, from the directory of the call, or from test/kernel. */
+/** The path of a file may be relative to the project, the current directory, or test/kernel. */
 function find(name: string): string {
   const called = process.env.INIT_CWD ?? ROOT;
   const path = [join(called, name), join(ROOT, name), join(ROOT, "test/kernel", name)].find((path) => existsSync(path));

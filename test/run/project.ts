@@ -24,7 +24,7 @@ export const kernelTests = (): string[] => testsIn("kernel");
 /** All others. */
 export const unitTests = (): string[] => testsIn(".").filter((path) => !path.startsWith("./test/kernel/"));
 
-/** What starts another program or thread, or looks at all that this process has open: not for tests that run side by side. */
+/** What starts another program or thread, or inspects everything that this process has open: not for tests that run in parallel. */
 const STARTS = /from "node:child_process"|\bnew Worker\(|readdirSync\("\/proc\/self\/fd"\)/;
 /** What waits for a time to pass; a turn of the event loop does not. */
 const SLEEPS = /\bset(Timeout|Interval)\((?!.*, 0\))/;
@@ -53,7 +53,7 @@ export interface TestOptions {
   filter?: string | undefined;
   /** Shuffles the tests, the same way for the same number. */
   seed?: number | undefined;
-  /** Runs files side by side, in Deno. */
+  /** Runs files in parallel, in Deno. */
   parallel?: boolean | undefined;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Format, lint, types, and in Deno the tests that are done in no time: `deno task quick`. Prints what is wrong, and one
+ * Format, lint, types, and in Deno the fast tests: `deno task quick`. Prints problems, and one
  * line.
  */
 import process from "node:process";

@@ -13,7 +13,7 @@ export interface Count {
 /** How a program ended. */
 export interface Ended {
   status: number;
-  /** Both streams, without colours. */
+  /** The output on both streams, without colours. */
   output: string;
 }
 
@@ -26,7 +26,7 @@ export function say(line: string): void {
 export interface RunOptions {
   /** Variables besides those of this process. */
   environment?: Record<string, string> | undefined;
-  /** Hears what it prints meanwhile. */
+  /** Called with its output as it is printed. */
   hear?: ((chunk: string) => void) | undefined;
 }
 
@@ -47,12 +47,12 @@ export function run(words: readonly string[], { environment = {}, hear = () => {
   });
 }
 
-/** How often a suite that says nothing tells how far it is. */
+/** How often a silent suite reports its progress. */
 const PROGRESS_MS = 60_000;
-/** A test that a test runner is done with. */
+/** A finished test. */
 const DONE = /^\((pass|fail|skip)\) | \.\.\. (ok|FAILED|ignored)\b/gm;
 
-/** What the last lines of a test runner's output count; `undefined` if it counted nothing. */
+/** The counts in the last lines of a test runner's output; `undefined` if there are none. */
 export function count(output: string): Count | undefined {
   const deno = [...output.matchAll(/(?:ok|FAILED) \| (\d+) passed.*? \| (\d+) failed(?: \| (\d+) ignored)?/g)].at(-1);
   if (deno) return { passed: Number(deno[1]), failed: Number(deno[2]), skipped: Number(deno[3] ?? 0) };
@@ -64,7 +64,7 @@ export function count(output: string): Count | undefined {
   return passed === undefined ? undefined : { passed, failed: number("fail") ?? 0, skipped: number("skip") ?? 0 };
 }
 
-/** What an output has about failures. Deno gathers it at the end, Bun puts it before the line of the test that failed. */
+/** The part of an output about failures. Deno prints it at the end, Bun before the line of the failed test. */
 export function failures(output: string): string {
   const gathered = output.search(/^ *ERRORS *$/m);
   if (gathered >= 0) return output.slice(gathered);
@@ -90,7 +90,7 @@ export class Report {
   readonly #absent: string[] = [];
   #realKernels = 0;
 
-  /** With `require`, what cannot be had is a failure. */
+  /** With `require`, what is not available is a failure. */
   constructor(require: boolean) {
     this.#require = require;
   }
@@ -105,7 +105,7 @@ export class Report {
     this.#realKernels++;
   }
 
-  /** Runs a suite and adds what it counts; shows all of it, or only what failed. A runner that fails without counting a failure is one. */
+  /** Runs a suite and adds its counts; shows everything, or only failures. A runner that fails without a failed test is a failure. */
   async suite(name: string, words: readonly string[], { environment, live = false }: SuiteOptions = {}): Promise<void> {
     const began = Date.now();
     let heard = "";
@@ -125,7 +125,7 @@ export class Report {
     for (const reason of new Set(ended.output.match(/^.*\bskipping\b.*$/gm) ?? [])) say(`  ${reason}`);
   }
 
-  /** Adds what was counted otherwise. */
+  /** Adds other counts. */
   add(name: string, counted: Count, began: number): void {
     for (const kind of ["passed", "failed", "skipped"] as const) this.#total[kind] += counted[kind];
     say(`${name}: ${inWords(counted)} in ${Math.round((Date.now() - began) / 1000)} s`);
@@ -138,7 +138,7 @@ export class Report {
     say(`${name}: ${this.#require ? "failed" : "skipped"}: ${why}`);
   }
 
-  /** What a run ends with: what was not tested, in words that nobody overlooks, and the sum in the last line. */
+  /** The end of a run: what was not tested, impossible to overlook, and the sum in the last line. */
   get summary(): string[] {
     const lines = this.#absent.map((suite) => `Not tested: ${suite}`);
     if (this.#realKernels === 0) {
@@ -149,7 +149,7 @@ export class Report {
     return [...lines, inWords(this.#total)];
   }
 
-  /** Says the summary, and ends this process. */
+  /** Prints the summary, and ends this process. */
   end(): never {
     say(`\n${this.summary.join("\n")}`);
     process.exit(this.failed ? 1 : 0);

@@ -36,14 +36,14 @@ AssertionError: Values are not equal.
 Ran 11 tests across 1 file. [14.00ms]
 `;
 
-test("what a test runner counts is read from its last lines", () => {
+test("the counts of a test runner are read from its last lines", () => {
   for (const output of [DENO_OUTPUT, BUN_OUTPUT]) assertEquals(count(output), { passed: 7, failed: 1, skipped: 3 });
   assertEquals(count("ok | 3 passed | 0 failed (1s)"), { passed: 3, failed: 0, skipped: 0 });
   assertEquals(count(" 3 pass\n 0 fail\n"), { passed: 3, failed: 0, skipped: 0 });
   assertEquals(count("error: Module not found"), undefined);
 });
 
-test("of a run that failed, the failures are shown and not what passed", () => {
+test("of a failed run, only the failures are shown", () => {
   for (const output of [DENO_OUTPUT, BUN_OUTPUT]) {
     assertStringIncludes(failures(output), "AssertionError: Values are not equal.");
     assert(!/one|other_test/.test(failures(output)), failures(output));
@@ -63,7 +63,7 @@ test("every test file is of one kind, and the quick ones start no program", () =
   }
 });
 
-test("a run ends with what was not tested, says so if no real kernel was among it, and counts in its last line", () => {
+test("a run ends with what was not tested, says so if no real kernel was used, and has the counts in its last line", () => {
   const report = new Report(false);
   report.add("deno, this machine", { passed: 7, failed: 0, skipped: 1 }, Date.now());
   report.absent("kernel new", "Unpacking it\nbooting it requires root");

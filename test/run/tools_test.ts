@@ -1,4 +1,4 @@
-/** The scripts of test/tools, which get programs without installing anything, and the test runners as the suites start them. */
+/** The scripts of test/tools, which get programs without installing anything, and the test runners as suites start them. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,11 +25,11 @@ function programs(
   }
 }
 
-test("for programs that are there nothing is downloaded and nothing written", () => {
+test("for existing programs nothing is downloaded or written", () => {
   assertEquals(programs(["sh:dash", "cat:coreutils"]), { status: 0, out: "CACHE/psample-programs/bin\n", err: "", cache: [] });
 });
 
-test("where there is no apt-get, it says so", () => {
+test("without apt-get, it says so", () => {
   const bin = mkdtempSync(join(tmpdir(), "psample-path-"));
   try {
     for (const program of ["bash", "dirname", "env", "flock", "mkdir", "realpath", "sort"]) {

@@ -5,7 +5,7 @@ import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.
 import type { Source } from "../../src/stream/source.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
 
-/** What is known beside the entries. */
+/** What is known besides the entries. */
 export interface BatchesOptions {
   /** Whether they come from a recording. Defaults to false. */
   readonly recorded?: boolean;
@@ -17,7 +17,7 @@ export interface BatchesOptions {
   readonly failure?: unknown;
 }
 
-/** A source of batches that are known beforehand, with the account that a listener would keep. */
+/** A source of given batches, with the statistics that a listener would keep. */
 export class BatchesSource implements Source {
   readonly #batches: (readonly EntryView[])[];
   readonly #options: BatchesOptions;

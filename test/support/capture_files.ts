@@ -44,7 +44,7 @@ export interface PcapOptions {
   version?: readonly [number, number];
   snaplen?: number;
   linkType?: number;
-  /** What stands behind the header of each record. */
+  /** Bytes after the header of each record. */
   more?: Uint8Array;
   /** The two lengths of each record in the other order. */
   swapped?: boolean;

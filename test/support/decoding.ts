@@ -1,4 +1,4 @@
-/** Decoding a recording at once, without a source: for what has to be told of each entry while it is lent. */
+/** Decoding a recording at once, without a source, for checks of each entry while it is lent. */
 import { DecodeError } from "../../src/errors.ts";
 import { CaptureReader } from "../../src/format/capture_reader.ts";
 import type { Origin } from "../../src/format/decoded_interface.ts";
@@ -24,7 +24,7 @@ export interface Circumstances {
   readonly origin: Origin;
 }
 
-/** Decodes pieces of a file; `take` makes of each entry what is kept of it. */
+/** Decodes pieces of a file; `take` returns what is kept of each entry. */
 export function decodePieces<Item>(
   pieces: Iterable<Uint8Array>,
   take: (entry: EntryView, circumstances: Circumstances) => Item,
@@ -72,7 +72,7 @@ export function decodeFile(
   return decodePieces(slices(file, size), (entry) => own(entry), options);
 }
 
-/** The bytes of all packets of a file, whatever they are. */
+/** The bytes of all packets of a file, of any kind. */
 export function packetsOf(file: Uint8Array<ArrayBuffer>): Uint8Array[] {
   const packets: Uint8Array[] = [];
   const reader = new CaptureReader({
@@ -92,7 +92,7 @@ export function* slices(file: Uint8Array, size: number): Generator<Uint8Array> {
   for (let at = 0; at < file.length; at += size) yield file.slice(at, at + size);
 }
 
-/** An entry that stays. */
+/** A copy of an entry. */
 export function own({ message, nsid }: EntryView): SampleView | GroupEvent {
   const bytes = message!.slice();
   return viewMessage(messageOf(bytes, isLittleEndian(bytes)), nsid)!;

@@ -7,7 +7,7 @@ export interface Example {
   /** Where it is, and what it is called. */
   readonly name: string;
   readonly code: string;
-  /** Whether it cannot run just anywhere: it needs a kernel that samples, or a file. */
+  /** Whether it cannot run everywhere, because it needs a kernel with psample, or a file. */
   readonly needsKernel: boolean;
 }
 

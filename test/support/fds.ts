@@ -1,6 +1,6 @@
 import { readdirSync, readlinkSync } from "node:fs";
 
-/** The open descriptors of this process, each with what it stands for; not those that are closed before one can look. */
+/** The open descriptors of this process, and what each refers to, except those that are closed during the listing. */
 export function openFds(): string[] {
   return readdirSync("/proc/self/fd").flatMap((fd) => {
     try {
@@ -16,7 +16,7 @@ export function openFds(): string[] {
 /** How long nothing may change before what earlier tests left, such as the threads of their Workers, counts as closed. */
 const QUIET_MS = 300;
 
-/** {@linkcode openFds}, as soon as no more are closed or opened. */
+/** {@linkcode openFds}, once none is closed or opened any more. */
 export async function settledFds(): Promise<string[]> {
   let fds = openFds();
   for (let since = performance.now(); performance.now() - since < QUIET_MS;) {

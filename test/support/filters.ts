@@ -31,7 +31,7 @@ export function otherAction(kind: string, write: (attr: AttrWriter) => void, fie
   };
 }
 
-/** `tc_gen` with a number for the control, and room behind it. */
+/** `tc_gen` with a number for the control, followed by free space. */
 export function parameters(control: number): Uint8Array<ArrayBuffer> {
   const bytes = memory(32);
   viewOf(bytes).setInt32(8, control, LITTLE);

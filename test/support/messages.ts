@@ -1,4 +1,4 @@
-/** Messages as the kernel sends them, for tests that are about what happens to messages. */
+/** Messages as the kernel sends them, for tests of their processing. */
 import { encodeMessage, joinMessages, NLM_F_MULTI, NLMSG_DONE, NLMSG_ERROR } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 
@@ -6,9 +6,9 @@ import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 export interface SampleInit {
   group?: number | undefined;
   sequence?: number | undefined;
-  /** Bytes of packet data; 6 unless given. */
+  /** Bytes of packet data. Defaults to 6. */
   dataBytes?: number;
-  /** Message type; 30 unless given. */
+  /** Message type. Defaults to 30. */
   family?: number;
   portId?: number;
 }

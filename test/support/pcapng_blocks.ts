@@ -7,17 +7,17 @@ export interface PcapngOption {
 
 export interface PcapngBlock {
   readonly type: number;
-  /** What stands between the head and the options. */
+  /** The bytes between the head and the options. */
   readonly body: Uint8Array;
   readonly options: PcapngOption[];
   /** The byte order of its section. */
   readonly little: boolean;
 }
 
-// How much of a block is before its options, without head; a packet adds its own bytes.
+// Size of a block before its options, without its head; a packet adds its own bytes.
 const FIXED: Record<number, number> = { 0x0a0d0d0a: 16, 1: 8, 5: 12, 6: 20 };
 
-/** All blocks of a file; throws where one is wrong. */
+/** All blocks of a file; throws if one is invalid. */
 export function pcapngBlocks(file: Uint8Array): PcapngBlock[] {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const blocks: PcapngBlock[] = [];

@@ -21,7 +21,7 @@ interface Needed {
 const told = new Set<string>();
 
 /**
- * For the options of `node:test`: skips a test where one of the programs is missing, and says so, because runtimes keep
+ * For the options of `node:test`: skips a test if one of the programs is missing, and says so, because runtimes keep
  * the reason of a skip to themselves. With PSAMPLE_REQUIRE=1 nothing is skipped, and the test fails.
  */
 export function programs(...names: string[]): Needed {
@@ -59,7 +59,7 @@ function unmet(need: string, why: string): Needed {
   return { skip, timeout: TIMEOUT_MS };
 }
 
-/** What a program prints, and how it ends; what it says on standard error is kept apart. */
+/** What a program prints on each stream, and how it ends. */
 export function output(program: string, ...args: string[]): { out: string; err: string; status: number | null } {
   const { stdout, stderr, status, error } = spawnSync(program, args, {
     encoding: "utf8",

@@ -3,14 +3,14 @@ import { readRecording, type ReadRecordingOptions, type RecordingSource } from "
 import type { ListenStats } from "../../src/stream/stats.ts";
 import { toHex } from "../../src/wire/text.ts";
 
-/** An entry, as it was when it was lent. */
+/** A copy of an entry. */
 export interface ReadEntry {
   readonly type: string;
   readonly group: number | undefined;
   readonly sequence: number | undefined;
   readonly nsid: number | undefined;
   readonly data: string | undefined;
-  /** Everything that it says, as text. */
+  /** All its fields, as text. */
   readonly json: string;
   /** The message, in hexadecimal. */
   readonly message: string;

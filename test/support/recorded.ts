@@ -16,11 +16,11 @@ export interface RecordOptions {
   devices?: Devices;
   /** How many messages the kernel dropped before them. */
   dropped?: number;
-  /** What is known at the end. */
+  /** The statistics at the end. */
   ending?: Ending;
   /** Counts what is lost. */
   ledger?: Ledger;
-  /** How many entries a batch has; all in one unless given. */
+  /** Number of entries in a batch. Defaults to all in one. */
   batch?: number;
 }
 

@@ -1,4 +1,4 @@
-/** Entries of `listSampling()`, for tests that judge them. */
+/** Entries of `listSampling()`, for tests that evaluate them. */
 import type { Sampling } from "../../src/control/sampling/sampling.ts";
 
 /** A matchall filter on arriving packets of `eth0` that samples 1 in 10 into group 5. */

@@ -1,10 +1,10 @@
-/** A terminal, by script(1), and what is written to it. */
+/** A terminal, made by script(1), and what is written to it. */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 
-/** What a screen begins with: xterm's alternate screen, without a cursor. */
+/** The start of a screen: xterm's alternate screen, without a cursor. */
 export const ENTER = "\x1b[?1049h\x1b[?25l";
-/** What it ends with. */
+/** The end of a screen. */
 export const LEAVE = "\x1b[?25h\x1b[?1049l";
 
 /** A terminal in which a shell runs. */

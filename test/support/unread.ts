@@ -1,4 +1,4 @@
-/** A program that takes one sample and forgets to close: it must end all the same. Started by replay_test.ts. */
+/** A program that takes one sample and does not close the listener: it must still end. Started by replay_test.ts. */
 import { replay } from "../../mod.ts";
 import { FAMILY, sampleMessages } from "./messages.ts";
 

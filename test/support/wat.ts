@@ -1,5 +1,5 @@
 /**
- * As much of an assembler for WebAssembly's text format as the modules of this package need: one memory and one function,
+ * The part of an assembler for WebAssembly's text format that the modules of this package need: one memory and one function,
  * instructions without parentheses. WebAssembly Core Specification 2.0, sections 5 (binary format) and 6 (text format).
  */
 import { ArgumentError } from "../../src/errors.ts";
@@ -107,7 +107,7 @@ function vector(entries: readonly (readonly number[])[]): number[] {
   return [...unsigned(entries.length), ...entries.flat()];
 }
 
-/** Equal numbers in a row, as how many there are and the number. */
+/** Runs of equal numbers, as count and number. */
 function runs(values: readonly number[]): number[][] {
   const found: [number, number][] = [];
   for (const value of values) {

@@ -4,7 +4,7 @@ import { documentWriter } from "../../../cli/tc/format/document.ts";
 
 const OPTIONS = { stats: false, raw: false, json: true, pretty: false, oneline: false };
 
-test("JSON stays JSON, and steers no terminal, whatever a device is called", () => {
+test("JSON stays valid, and controls no terminal, whatever the name of a device", () => {
   const name = 'a"b\\c\t\u0001\u001b[2J\u007f\u009b31m\u202e\u2028\u{e0001}é\u{1f600}';
   for (const pretty of [false, true]) {
     const out = documentWriter({ ...OPTIONS, pretty });

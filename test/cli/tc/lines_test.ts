@@ -19,14 +19,14 @@ function read(line: string): TcTask {
   return command.tasks[0]!;
 }
 
-test("tcLines: for a device of another network namespace, as psample tc and tc take it", () => {
+test("tcLines: for a device of another network namespace, as psample tc and tc accept it", () => {
   const [qdisc, filter] = tcLines({ device: "v0", rate: 1, group: 1, direction: "ingress", netns: "blue" }, ALL);
   assertEquals(qdisc, "tc -n blue qdisc add dev v0 clsact");
   const command = parseTc(filter!.split(" ").slice(1));
   assertEquals([command.netns, command.kind, command.device], ["blue", "command", "v0"]);
 });
 
-test("tcLines: every match, read back by psample tc, is the filter that capture makes", () => {
+test("tcLines: every match, read by psample tc, becomes the filter that capture adds", () => {
   for (
     const match of [
       "",
@@ -80,7 +80,7 @@ test("tcLines: a program is decimal numbers, as tc reads it", () => {
   assertEquals(line, `tc filter add dev v0 ingress protocol all bpf bytecode '${program}' action sample rate 1 group 1 continue`);
 });
 
-test("psample tc: a program that is none, a mask and an address that are none, and what belongs to others, in a sentence", () => {
+test("psample tc: invalid programs, masks and addresses, and unsupported words, are refused in a sentence", () => {
   const refusals: readonly (readonly [string, RegExp])[] = [
     ["bpf bytecode 2,6,0", /length is less|instruction 0/],
     ["bpf bytecode '2,6 0 0 0'", /parsed program length is less than encoded/],
@@ -105,7 +105,7 @@ test("psample tc: a program that is none, a mask and an address that are none, a
   }
 });
 
-test("tcLines: the clsact, and a filter in each direction, with everything that was asked for", () => {
+test("tcLines: the clsact, and a filter in each direction, with all options", () => {
   const cookie = new Uint8Array([0xc0, 0xff, 0xee]);
   const options = { device: "v0", rate: 100, group: 5, truncateBytes: 0, index: 7, cookie, hardware: "only", control: "pass" } as const;
   const [qdisc, ...filters] = tcLines(options, ALL).map(read);
@@ -120,7 +120,7 @@ test("tcLines: the clsact, and a filter in each direction, with everything that 
   }
 });
 
-test("tcLines: a name is one word of the shell's, whatever it is", () => {
+test("tcLines: a name is always one word of the shell", () => {
   const lines = ["a;reboot", "a'b", "e\u009b\u202e"].map((device) => tcLines({ device, rate: 1, direction: "ingress" }, ALL)[0]);
   assertEquals(lines, [
     "tc qdisc add dev 'a;reboot' clsact",
@@ -129,7 +129,7 @@ test("tcLines: a name is one word of the shell's, whatever it is", () => {
   ]);
 });
 
-test("controlText: every control, and those that tc has a word for are read back", () => {
+test("controlText: every control; those that tc has a word for are read back", () => {
   const controls: Control[] = ["continue", "drop", "pass", "reclassify", "pipe", "trap", { jump: 2 }, { gotoChain: 7 }];
   for (const control of controls) {
     const task = read(`tc filter add dev v0 ingress matchall action sample rate 1 group 1 ${controlText(control)}`);

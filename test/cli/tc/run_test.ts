@@ -7,10 +7,10 @@ import { AttrReader } from "../../../src/wire/attr_reader.ts";
 import { toHex } from "../../../src/wire/text.ts";
 import { allSessions, linkMessages, ReplayedKernel, type Session } from "../../tc/sessions.ts";
 
-/** The status of what is left to tc. */
+/** The status of commands that are left to tc. */
 const OUTSIDE = 2;
 
-/** Sessions in which psample tc does something else on purpose: their status, and why. */
+/** Sessions in which psample tc deliberately differs: their status, and why. */
 const EXCEPTIONS: readonly (readonly [pattern: RegExp, status: number, why: string])[] = [
   [/flower .*\b(cvlan_id|ip_flags|arp_sha|enc_dst_ip|indev|num_of_vlans) /, OUTSIDE, "a flower key that match has not"],
   [/filter add .* flower$/, OUTSIDE, "a filter that samples nothing"],
@@ -20,7 +20,7 @@ const EXCEPTIONS: readonly (readonly [pattern: RegExp, status: number, why: stri
   [/dev abcdefghijklmnop$/, 1, "a name of 16 characters, which tc cuts to find another device"],
 ];
 
-/** Sessions whose output has what this package does not decode, and says so. */
+/** Sessions whose output contains things that this package does not decode, which it says. */
 const PARTLY_DECODED = /^(tc (-s |-j -s )?filter show dev d0 ingress|tc qdisc show dev d1)$/;
 
 async function run(session: Session): Promise<{ status: number; out: string; err: string; asked: string[] }> {
@@ -152,12 +152,12 @@ async function say(line: string): Promise<{ status: number; err: string; sent: n
   return { status, err, sent };
 }
 
-test("psample tc: a device that there is not is told where iproute2 looks for it", async () => {
+test("psample tc: a missing device is reported at the point where iproute2 looks it up", async () => {
   const sample = "action sample rate 1 group 1";
   const missing = 'Cannot find device "nosuch"\n';
   for (
     const [line, status, err] of [
-      // Mistakes in front of the look-up come first, mistakes behind it do not come at all.
+      // Mistakes before the lookup are reported first, mistakes after it not at all.
       [`filter add dev nosuch ingress pref x matchall ${sample}`, 255, 'Error: argument "x" is wrong: invalid priority value\n'],
       [`filter add dev nosuch ingress matchall bogus`, 1, missing],
       [`filter add dev nosuch ingress flower action sample rate x`, 1, missing],
@@ -178,7 +178,7 @@ test("psample tc: a device that there is not is told where iproute2 looks for it
   }
 });
 
-test("psample tc: words that make no request together are refused in words", async () => {
+test("psample tc: combinations that make no request are refused with a message", async () => {
   const sample = "action sample rate 1 group 1 ";
   for (
     const [line, why] of [
@@ -201,7 +201,7 @@ test("psample tc: words that make no request together are refused in words", asy
   assertEquals((await say(`actions add ${sample.repeat(32)}`)).status, 0);
 });
 
-test("psample tc: no word vanishes that iproute2 takes and does not look at", async () => {
+test("psample tc: words that iproute2 accepts and ignores are not lost", async () => {
   for (
     const [line, why] of [
       ["actions flush action sample index 5", 'What is "index"?'],
@@ -219,7 +219,7 @@ test("psample tc: no word vanishes that iproute2 takes and does not look at", as
   }
 });
 
-test("psample tc: mistakes are told without a socket", async () => {
+test("psample tc: mistakes are reported without opening a socket", async () => {
   for (
     const line of ["filter add dev d0 ingress pref x matchall", "qdisc frob", "actions add action sample rate 1", "help", "", "filter help"]
   ) {
@@ -232,7 +232,7 @@ test("psample tc: mistakes are told without a socket", async () => {
   }
 });
 
-test("psample tc: -n and its like name the network namespace that the socket is opened in, before anything else is looked at", async () => {
+test("psample tc: -n and similar options name the network namespace of the socket, before anything else is read", async () => {
   const opened: (string | undefined)[] = [];
   const ask = async (line: string, fail?: Error): Promise<{ status: number; err: string }> => {
     let err = "";
@@ -276,7 +276,7 @@ test("psample tc: the control stolen is sent, though tc has no word for it", asy
   assert(toHex(sent[0]!).includes("09000000" + "00000000" + "04000000"));
 });
 
-test("psample tc: u32 keys in words are whole JSON with -json -pretty", async () => {
+test("psample tc: u32 keys in words are valid JSON with -json -pretty", async () => {
   const session = sessions.find((one) => one.status < 0)!;
   const { status, out } = await run(session);
   assertEquals(status, 0);

@@ -1,4 +1,4 @@
-/** Host names: looked up once, a few at a time, and nobody waits for them. */
+/** Host names: looked up once, a few at a time, in the background. */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
@@ -15,7 +15,7 @@ import { RecordingFile } from "../../../src/receive/recording.ts";
 import { IterableInput } from "../../../src/receive/recording_input.ts";
 import { recording } from "./samples.ts";
 
-/** Names that a test gives when it likes. */
+/** Names that a test resolves when it likes. */
 function asking(): { hosts: HostNames; asked: string[]; answer: (address: string, name: string | Error | undefined) => void } {
   const asked: string[] = [];
   const answers = new Map<string, (name: string | Error | undefined) => void>();
@@ -26,7 +26,7 @@ function asking(): { hosts: HostNames; asked: string[]; answer: (address: string
   return { hosts, asked, answer: (address, name) => answers.get(address)!(name) };
 }
 
-test("a name is there when it is known, and asked for once", async () => {
+test("a name is returned once it is known, and looked up once", async () => {
   const { hosts, asked, answer } = asking();
   assertEquals([hosts.of("192.0.2.1"), hosts.of("192.0.2.1"), hosts.of("192.0.2.2")], [undefined, undefined, undefined]);
   assertEquals(asked, ["192.0.2.1", "192.0.2.2"]);
@@ -37,7 +37,7 @@ test("a name is there when it is known, and asked for once", async () => {
   assertEquals(asked.length, 2);
 });
 
-test("a few are asked for at once, the others wait; what is remembered has a bound", async () => {
+test("a few are looked up at once, the others wait; the memory is bounded", async () => {
   let [now, most, count] = [0, 0, 0];
   const hosts = new HostNames(async (address) => {
     count++;
@@ -57,7 +57,7 @@ test("a few are asked for at once, the others wait; what is remembered has a bou
   assertEquals([hosts.of("0"), count], ["host-0", 8001]);
 });
 
-test("who waits, waits no longer than told; after the end nothing is asked for", async () => {
+test("waiting is limited; after the end nothing is looked up", async () => {
   const { hosts, asked } = asking();
   hosts.of("192.0.2.1");
   await hosts.settled(1);
@@ -66,7 +66,7 @@ test("who waits, waits no longer than told; after the end nothing is asked for",
   assertEquals(asked, ["192.0.2.1"]);
 });
 
-test("an address without a name is no failure, one that nobody answers is told", async () => {
+test("an address without a name is no failure; a lookup without an answer is reported", async () => {
   const { hosts, answer } = asking();
   for (const address of ["192.0.2.1", "192.0.2.2"]) hosts.of(address);
   answer("192.0.2.1", Object.assign(new Error("none"), { code: "ENOTFOUND" }));
@@ -83,7 +83,7 @@ test("only addresses have names of hosts", () => {
   assertEquals(asked, ["ipsource", "ipdestination.1", "ip6source"]);
 });
 
-test("names are in every form, and steer no terminal", async () => {
+test("names are in every format, and control no terminal", async () => {
   const estimator = new Estimator();
   const source = new RecordingFile(
     new IterableInput((async function* (): AsyncGenerator<Uint8Array> {
@@ -115,7 +115,7 @@ test("names are in every form, and steer no terminal", async () => {
   assertMatch(csvHeader(report), /,names\.ipsource,names\.ipdestination\r\n$/);
 });
 
-test("a report waits for the names of what is in it, and the end for the report", async () => {
+test("a report waits for its names, and the end for the report", async () => {
   const { hosts, asked, answer } = asking();
   const io = fakeIo();
   const sink = new Reports(new Estimator(), await io.stdout([]), (report) => plainReport(report, { rows: 9, unit: "bits", columns: 120 }), {

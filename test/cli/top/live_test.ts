@@ -54,7 +54,7 @@ function live(options: Partial<LiveOptions> = {}): { live: Live; screen: FakeScr
   return { live, screen, quits: () => quits };
 }
 
-/** Takes samples as if they came now. */
+/** Takes samples as if they arrived now. */
 async function take(live: Live, samples: readonly Sampled[], devices?: readonly Link[]): Promise<void> {
   const source = new RecordingFile(
     new IterableInput((async function* (): AsyncGenerator<Uint8Array> {
@@ -73,7 +73,7 @@ const rowsOf = ({ lines }: FakeScreen): string[] => {
   return lines.slice(heading + 1, lines.findIndex((line, i) => i > heading && line === "")).map((line) => line.split(/ {2,}/)[0]!);
 };
 
-test("what has a name is drawn with it, whatever the keys are", async () => {
+test("labels are drawn, whatever the keys", async () => {
   const { live: sink, screen } = live({ by: "group", labels: { groups: new Map([[7, "edge"]]), vlans: new Map([[42, "dmz"]]) } });
   await take(sink, [{ vlan: 42 }]);
   sink.changed();
@@ -84,7 +84,7 @@ test("what has a name is drawn with it, whatever the keys are", async () => {
   assertEquals(rowsOf(screen), ["42 (dmz)"]);
 });
 
-test("what counts twice is told as long as it does, and by the topology of now", async () => {
+test("what counts twice is reported while it does, by the present topology", async () => {
   const devices = [link({ index: 3, name: "eth0" }), link({ index: 4, name: "eth1", kind: "vlan", lowerIndex: 3 })];
   const links = { version: 1, links: () => devices };
   const twice = new Twice(links);
@@ -103,7 +103,7 @@ test("what counts twice is told as long as it does, and by the topology of now",
   assertEquals(told(), "counted twice (--count-at in counts it once): what passes eth0 in and eth1 out");
 });
 
-test("--count-at by what devices are to others", async () => {
+test("--count-at by the relations of devices", async () => {
   const devices = [link({ index: 3, name: "eth0", masterIndex: 4 }), link({ index: 4, name: "eth1", kind: "bridge" })];
   const counted = async (...values: string[]): Promise<[string[], string[]]> => {
     const twice = new Twice({ version: 1, links: () => devices }, !values.includes("in"));
@@ -125,7 +125,7 @@ test("--count-at by what devices are to others", async () => {
   assertEquals((await counted("eth0", "eth1"))[0].sort(), both[0]);
 });
 
-test("flows are drawn as they come, ordered by traffic or by name, of the keys and the filter that are typed", async () => {
+test("flows are drawn as they arrive, ordered by traffic or by name, with the typed keys and filter", async () => {
   const { live: sink, screen, quits } = live();
   await take(sink, [{ from: 9 }, { from: 9 }, { from: 9 }, { from: 10 }, { from: 10 }, { from: 2 }]);
   assertEquals(sink.written, 6);
@@ -149,7 +149,7 @@ test("flows are drawn as they come, ordered by traffic or by name, of the keys a
   assertEquals(screen.closed, 1);
 });
 
-test("what the kernel counts makes the totals sure, of each view from its own beginning", async () => {
+test("the kernel's counters make the totals exact, for each view from its own start", async () => {
   const made: Calibration[] = [];
   const begun: unknown[] = [];
   const calibration: LiveOptions["calibration"] = (options, before, isFirst) => {
@@ -180,11 +180,11 @@ test("what the kernel counts makes the totals sure, of each view from its own be
   sink.changed();
   assertMatch(text(), /calibrated by the kernel's counters: eth0 in/);
   sink.abort();
-  // Before there was anything to show, at the start, and with the filter that was typed.
+  // Before there was anything to show, at the start, and with the typed filter.
   assertEquals(begun, [[false, true, false], [false, true, true], [true, true, false]]);
 });
 
-test("what only a match leaves out, the kernel's counters leave out too", async () => {
+test("what --match leaves out, the kernel's counters leave out too", async () => {
   const begun: unknown[] = [];
   const calibration: LiveOptions["calibration"] = (options) => {
     begun.push(options.isFiltered);
@@ -219,7 +219,7 @@ test("a filter looks at each batch once, for the estimates and for the counters"
   sink.abort();
 });
 
-test("what is paused stays; samples are counted on", async () => {
+test("a paused screen stays; counting continues", async () => {
   const { live: sink, screen } = live();
   await take(sink, [{ from: 1 }]);
   sink.typed("p");
@@ -233,7 +233,7 @@ test("what is paused stays; samples are counted on", async () => {
   sink.abort();
 });
 
-test("more flows than there is room for are scrolled through, and not beyond the last", async () => {
+test("more flows than fit are scrolled, not beyond the last", async () => {
   const { live: sink, screen } = live();
   await take(sink, Array.from({ length: 50 }, (_, i) => Array.from({ length: 60 - i }, () => ({ from: i + 1 }))).flat());
   sink.changed();
@@ -249,7 +249,7 @@ test("more flows than there is room for are scrolled through, and not beyond the
   sink.abort();
 });
 
-test("messages are shown; a terminal that is gone ends it without an error, one that fails with one", async () => {
+test("messages are shown; a closed terminal ends it without an error, a failing one with an error", async () => {
   const { live: sink, screen } = live();
   assert(sink.tell("psample: eth0 is down\n"));
   assert(screen.lines.includes("eth0 is down"));

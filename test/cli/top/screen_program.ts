@@ -6,7 +6,7 @@ import { loadSys } from "../../../src/sys/load.ts";
 
 const [how = ""] = process.argv.slice(2);
 let typed = "";
-/** The terminal, for whoever wants to give it another size. */
+/** The terminal, so that its size can be changed. */
 const device = readlinkSync("/proc/self/fd/1");
 const screen: Screen | undefined = openScreen(await loadSys(), {
   typed: (text) => {

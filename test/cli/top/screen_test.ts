@@ -7,7 +7,7 @@ import { COLORED, type Frame, PLAIN, screen } from "../../../cli/top/screen.ts";
 import { type Checks, firstView, press, type View } from "../../../cli/top/view.ts";
 import type { DeviceEstimate, FlowEstimate, Interval } from "../../../src/estimate/mod.ts";
 
-/** A flow of 10 seconds with `bytes` bytes, give or take a tenth. */
+/** A flow of 10 seconds with `bytes` bytes, ±10 %. */
 function flow(by: readonly string[], bytes: number, init: Partial<FlowEstimate> = {}): FlowEstimate {
   const about = (value: number): Interval => [0.9 * value, 1.1 * value];
   return {
@@ -99,7 +99,7 @@ test("the screen at 80 columns", () => {
   );
 });
 
-test("the screen at 120 columns, in packets, paused, with a filter and something to say", () => {
+test("the screen at 120 columns, in packets, paused, with a filter and a message", () => {
   const init = { report: report({ lost: 3, missing: 2, isFiltered: true }), messages: ["old", "eth0 is down, no packets pass"] };
   assertEquals(screen(frame(120, 15, init, { unit: "packets", paused: true, filter: "udp", window: 2 })), [
     "psample top eth0: 1 in 100, both, group 5                                                        PAUSED  2 s 10 s [40 s]",
@@ -120,7 +120,7 @@ test("the screen at 120 columns, in packets, paused, with a filter and something
   ]);
 });
 
-test("the help, and what is being typed, with a mark where it is wrong", () => {
+test("the help, and typed text, with a mark at the error", () => {
   const help = screen(frame(80, 20, {}, { help: true }));
   assertEquals(help.slice(0, 4), [
     "psample top eth0: 1 in 100, both, group 5                        2 s [10 s] 40 s",
@@ -136,7 +136,7 @@ test("the help, and what is being typed, with a mark where it is wrong", () => {
   assertEquals(long.at(-1), `filter: ${"x".repeat(31)}_`);
 });
 
-test("whatever its size, no line is longer than the screen is wide, and there are not more lines", () => {
+test("at any size, no line is wider than the screen, and there are no more lines than rows", () => {
   for (const columns of [1, 10, 30, 40, 60, 79, 100, 200]) {
     for (const rows of [1, 2, 5, 8, 12, 24, 60]) {
       for (const view of [{}, { help: true }, { input: { what: "keys", text: "ipsource", problem: { text: "no", at: 3 } } as const }]) {
@@ -148,7 +148,7 @@ test("whatever its size, no line is longer than the screen is wide, and there ar
   }
 });
 
-test("names that others chose steer no terminal", () => {
+test("foreign names control no terminal", () => {
   const flows = [flow(["\x1b]0;owned\x07", "a\r\nb\u202e"], 75e6)];
   const devices = [device("\x1b[2J", "in", 1e6)];
   const lines = screen(frame(80, 24, { report: report({}, { flows, devices }) }));
@@ -178,7 +178,7 @@ function after(...keys: string[]): View | undefined {
   );
 }
 
-test("keys of terminals have names; sequences that mean nothing are none", () => {
+test("keys of terminals have names; unknown sequences are ignored", () => {
   assertEquals(keysOf("a\x1b[A\x1b[1;5B\x1bOH\x1b[5~\x1b[6~\x1b[15~\x1b[?1;2cé\x1b"), [
     ..."a",
     "up",
@@ -204,7 +204,7 @@ test("keys choose the window, the unit, the order, the keys of flows, and what i
   assertEquals(after("%"), after());
 });
 
-test("a filter is typed, corrected, used or not; a wrong one is not used", () => {
+test("a filter is typed, corrected, applied or discarded; an invalid one is not applied", () => {
   assertEquals(after("/", ..."tc", "enter")?.filter, "tc");
   assertEquals(after("/", ..."tcp", "backspace", "enter")?.filter, "tc");
   assertEquals(after("/", ..."q1b", "escape"), after());

@@ -1,4 +1,4 @@
-/** A terminal is restored afterwards, and meanwhile shows what is drawn. */
+/** A terminal shows what is drawn, and is restored afterwards. */
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
@@ -26,7 +26,7 @@ class Shell extends Terminal {
     });
   }
 
-  /** Waits until it has shown this, behind `from`; returns what it had shown before and behind. */
+  /** Waits until it has shown this after offset `from`; returns the offset after it. */
   async shows(what: string | RegExp, from = 0): Promise<number> {
     let end = -1;
     await until(() => `${what} is in ${JSON.stringify(this.shown.slice(from))}`, () => {
@@ -38,7 +38,7 @@ class Shell extends Terminal {
     return end;
   }
 
-  /** What stty -g says of it now. */
+  /** Its settings, as stty -g prints them. */
   async mode(): Promise<string> {
     const from = this.shown.length;
     this.type('echo "mode=$(stty -g)=end"\n');
@@ -67,7 +67,7 @@ for (const [how, status] of [["close", 0], ["throw", 1], ["reject", 1], ["exit",
     await terminal.shows(`status=${status}\r`, from);
     assertEquals(terminal.shown.indexOf(ENTER, from), -1, "entered again");
     assertEquals(await terminal.mode(), before);
-    // What is said about a bug is said on the screen that stays.
+    // A bug is reported on the normal screen.
     if (how === "throw" || how === "reject") assert(terminal.shown.indexOf("a bug", from) > left);
   });
 }

@@ -1,4 +1,4 @@
-/** If all packets were recorded, `top` reports the same sums as tshark. */
+/** If every packet was recorded, `top` reports the same sums as tshark. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -14,7 +14,7 @@ import { fakeIo } from "../fake_io.ts";
 const packets = Object.values(MADE).filter(({ length }) => length <= 1500)
   .flatMap((bytes, i) => Array.from({ length: 1 + i % 5 }, (_, k) => ({ bytes, seconds: 1_784_000_000 + i, fraction: k })));
 
-/** What tshark finds of two keys in the headers of `protocol`: the fields, and where they come from. */
+/** Two keys of `top`, and tshark's fields for them in the headers of `protocol`. */
 interface Fields {
   readonly by: string;
   readonly protocol: string;

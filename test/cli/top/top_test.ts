@@ -26,7 +26,7 @@ const TEN: readonly Sampled[] = Array.from({ length: 10 }, (_, i) => ({
   out: i >= 8,
 }));
 
-test("a recording as a table: totals, devices and flows, each figure with how far it may be off", async () => {
+test("a recording as a table: totals, devices and flows, each figure with its error bound", async () => {
   assertEquals(
     await top(TEN),
     `10 samples in 10.0 s until 2026-07-14 03:33:30Z, lost 0
@@ -44,7 +44,7 @@ ipsource  ipdestination         bit/s      ±       share   samples
   );
 });
 
-test("rates are over the time from the first to the last sample, bytes and packets of all of it", async () => {
+test("rates are over the time from the first to the last sample, bytes and packets over all of it", async () => {
   const rows = (await top(TEN, "--json")).trim().split("\n").map((line) => JSON.parse(line));
   assertEquals(
     rows.map(({ by, samples, packets, bytes, bitsPerSecond, share, seconds, at, lost, overcountAtMost }) => (
@@ -80,7 +80,7 @@ test("what was sampled at 1 in 1 is exact", async () => {
   ]);
 });
 
-test("without time there are amounts and no rates", async () => {
+test("without times there are amounts, but no rates", async () => {
   const one = [{ oneIn: 1 }, { oneIn: 1, from: 2 }];
   assertEquals(
     await top(one, "-n", "1"),
@@ -100,7 +100,7 @@ the 1 largest of 2 flows
   assertEquals([row.seconds, row.bitsPerSecond, row.bytes], [undefined, undefined, 1000]);
 });
 
-test("CSV has the columns of JSON, a column for each key, and only the rows that are asked for", async () => {
+test("CSV has the columns of JSON, one for each key, and only the requested rows", async () => {
   const lines = (await top(TEN, "--csv", "--by", "direction, sourceport,ipsource", "--rows", "2")).split("\r\n");
   assertEquals(lines.length, 4);
   assertEquals(
@@ -114,7 +114,7 @@ test("CSV has the columns of JSON, a column for each key, and only the rows that
   );
 });
 
-test("a filter selects what is counted, and what was lost is not made up for by the few that it picks", async () => {
+test("a filter selects what is counted, and losses are corrected by all samples, not only by the selected ones", async () => {
   // Of 1000 samples every tenth is from 10.0.0.2; 500 are lost on the way.
   const samples = Array.from({ length: 1000 }, (_, i) => ({ from: i % 10 === 0 ? 2 : 1, at: i / 100, sequence: i < 400 ? i : i + 500 }));
   const of = async (...args: string[]): Promise<{ packets: number; lost: number }> => {
@@ -134,18 +134,18 @@ test("a filter selects what is counted, and what was lost is not made up for by 
   assertEquals(both.packets, some.packets);
 });
 
-test("several recordings are one, whatever their order", async () => {
+test("several recordings are combined, in any order", async () => {
   const parts = [TEN.slice(5), TEN.slice(0, 5)].map(recording);
   const io = await run(["--json", "a.pcapng", "b.pcapng"], { input: { "a.pcapng": parts[0]!, "b.pcapng": parts[1]! }, pieceBytes: 100 });
   const rows = (text: string): unknown[] => text.trim().split("\n").map((line) => ({ ...JSON.parse(line), lost: 0 }));
-  // The numbers begin in the middle of the first: that is not a loss.
+  // The first numbers are not 0: that is not a loss.
   assertEquals(rows(io.text()), rows(await top(TEN, "--json")));
   assertMatch(io.errors(), /read 10 samples/);
   const missing = await run(["a.pcapng", "nosuch.pcapng"], { input: { "a.pcapng": parts[0]! } });
   assertEquals([missing.status, missing.text()], [1, ""]);
 });
 
-test("packets that do not say how they were sampled are told, and counted with --rate", async () => {
+test("packets without a sampling rate are reported, and counted with --rate", async () => {
   const file = pcapFile([{ bytes: frame(1), originalBytes: 1000 }, { bytes: frame(2), originalBytes: 500 }], { linkType: 1 });
   const without = await run(["x.pcap"], { input: { "x.pcap": file } });
   assertEquals(
@@ -156,7 +156,7 @@ test("packets that do not say how they were sampled are told, and counted with -
   assertEquals(rows.text().trim().split("\n").map((line) => JSON.parse(line).bytes), [10_000, 5000]);
 });
 
-test("samples without one of the keys count in the totals only, which is told", async () => {
+test("samples without one of the keys count in the totals only, which is reported", async () => {
   const text = await top(TEN, "--by", "ip6source");
   assertMatch(text, /^total +800 kbit\/s/m);
   assertMatch(text, /\n10 samples without ip6source: in the totals only\n$/);
@@ -181,7 +181,7 @@ test("addresses of IPv6 and many keys take more lines, and nothing is left out",
 
 const LABELS = ["--label", "group:7=edge", "--label", "cookie:0102=web", "--label", "vlan:42=dmz"];
 
-test("groups, cookies and VLANs have the names that --label and --labels give them, in every form", async () => {
+test("groups, cookies and VLANs have the names given by --label and --labels, in every format", async () => {
   const all = [{ cookie: Uint8Array.of(1, 2), vlan: 42 }, { cookie: Uint8Array.of(3), vlan: 7 }, { cookie: Uint8Array.of(3), vlan: 7 }];
   const by = ["--by", "group,cookie,vlan"];
   const rows = (text: string): string[] =>
@@ -212,7 +212,7 @@ test("groups, cookies and VLANs have the names that --label and --labels give th
   assertEquals((await run(["--labels", "nosuch", "x.pcapng"], { input: { "x.pcapng": recording(all) } })).status, 1);
 });
 
-test("what comes in and leaves again is told to count twice, and counts once with --count-at", async () => {
+test("packets that arrive and leave again are reported as counted twice, and counted once with --count-at", async () => {
   const all = TEN.map((sample) => ({ ...sample, forwarded: sample.out ?? false }));
   const table = await top(all);
   assertMatch(table, /\ncounted twice \(--count-at in counts it once\): what passes eth0 in and eth1 out\n$/);
@@ -228,11 +228,11 @@ test("what comes in and leaves again is told to count twice, and counts once wit
   assertMatch(await top(all, "--count-at", "in"), /\nleft out by --count-at: eth1 out\n$/);
   const csv = await run(["--csv", "x.pcapng"], { input: { "x.pcapng": recording(all) } });
   assertMatch(csv.errors(), /^psample: counted twice \(.*eth1 out\n/);
-  // What a machine sends itself is in nobody's way.
+  // What a machine sends itself does not count twice.
   assertEquals((await top(TEN)).includes("counted twice"), false);
 });
 
-test("a wrong call names what is meant", async () => {
+test("a usage error names what is meant", async () => {
   const wrong: [string[], RegExp][] = [
     [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource\n/],
     [["--by", "ipsource,tcpport", "x.pcap"], /--by: unknown key "tcpport"/],
@@ -262,7 +262,7 @@ test("a wrong call names what is meant", async () => {
   }
 });
 
-test("a reader that goes away is no failure, a full disk is", async () => {
+test("a reader that closes the pipe is no failure, a full disk is", async () => {
   const samples = { "x.pcapng": recording(TEN) };
   const code = (errno: number): FakeIoOptions => ({
     input: samples,
