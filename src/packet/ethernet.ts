@@ -25,6 +25,11 @@ const ETH_P_PPP_DISC = 0x8863;
 const ETH_P_PPP_SES = 0x8864;
 const ETH_P_NSH = 0x894f;
 
+/** Size of an Ethernet header. */
+export const ETHERNET_BYTES = 14;
+/** Size of a VLAN tag and the EtherType after it. */
+export const VLAN_BYTES = 4;
+
 const PPP_IP = 0x0021;
 const PPP_IPV6 = 0x0057;
 
@@ -68,12 +73,12 @@ function afterType(packet: Headers, bytes: Uint8Array, at: number): number {
 
 /** Destination, source, and an EtherType or a length. */
 export function ethernet(packet: Headers, bytes: Uint8Array, at: number): number {
-  return at + 14 > packet.limit ? packet.short(ETHERNET) : afterType(packet, bytes, at + 12);
+  return at + ETHERNET_BYTES > packet.limit ? packet.short(ETHERNET) : afterType(packet, bytes, at + 12);
 }
 
 /** A tag: priority and number, and an EtherType or a length. */
 export function vlan(packet: Headers, bytes: Uint8Array, at: number): number {
-  return at + 4 > packet.limit ? packet.short(VLAN) : afterType(packet, bytes, at + 2);
+  return at + VLAN_BYTES > packet.limit ? packet.short(VLAN) : afterType(packet, bytes, at + 2);
 }
 
 /** Service access points and control: AA AA 03 announces SNAP. */

@@ -12,6 +12,14 @@ import { headerName, NONE } from "./header.ts";
 export const MOST_HEADERS = 15;
 
 /**
+ * Whether a header may claim to end at `stop` among surroundings that end at `limit`: within them, or in what the capture cut off, which
+ * is what was between `end` and `whole`.
+ */
+export function canEndAt(stop: number, limit: number, end: number, whole: number): boolean {
+  return stop <= limit || limit === end && stop <= whole;
+}
+
+/**
  * Where the headers of a packet are, in place.
  *
  * @category Packets
@@ -50,7 +58,8 @@ export class Headers {
   short(kind: number): number {
     // Nothing is known of what was not captured; but a header around this one may show that nothing follows.
     if (this.limit === this.end && this.end - this.start < this.originalBytes) this.cut = kind;
-    else this.contradict(kind);
+    // An empty packet cannot be wrong.
+    else if (this.start < this.end) this.contradict(kind);
     return NONE;
   }
 
@@ -62,10 +71,9 @@ export class Headers {
 
   /** Narrows the surroundings to the `length` bytes from `at` on that a header of this kind claims. */
   narrow(kind: number, at: number, length: number): void {
-    const limit = at + length;
-    if (limit <= this.limit) this.limit = limit;
-    // It claims more than the packet had.
-    else if (this.limit < this.end || limit - this.start > this.originalBytes) this.contradict(kind);
+    const stop = at + length;
+    if (!canEndAt(stop, this.limit, this.end, this.start + this.originalBytes)) this.contradict(kind);
+    else if (stop < this.limit) this.limit = stop;
   }
 
   /** The names of the headers found, outermost first: `"eth.ip.udp.vxlan.eth.ip.tcp"`. */

@@ -8,6 +8,11 @@ import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_T
 import { AH, ESP, ETHERNET, GRE, ICMP, ICMPV6, IGMP, IPV4, IPV6, IPV6_EXTENSION, MPLS, NONE, SCTP, TCP, UDP, UDP_LITE } from "./header.ts";
 import type { Headers } from "./headers.ts";
 
+/** Size of an IPv4 header without options. */
+export const IPV4_BYTES = 20;
+/** Size of an IPv6 header. */
+export const IPV6_BYTES = 40;
+
 const IPPROTO_HOPOPTS = 0;
 const IPPROTO_IGMP = 2;
 const IPPROTO_IPIP = 4;
@@ -70,10 +75,10 @@ export function ofProtocol(protocol: number, version: number): number {
 
 /** An IPv4 header with its options. */
 export function ipv4(packet: Headers, bytes: Uint8Array, at: number): number {
-  if (at + 20 > packet.limit) return packet.short(IPV4);
+  if (at + IPV4_BYTES > packet.limit) return packet.short(IPV4);
   const first = bytes[at]!;
   const size = (first & 15) << 2;
-  if (first >> 4 !== 4 || size < 20) return packet.contradict(IPV4);
+  if (first >> 4 !== 4 || size < IPV4_BYTES) return packet.contradict(IPV4);
   const length = bytes[at + 2]! << 8 | bytes[at + 3]!;
   // Segmentation offload beyond 64 KiB leaves the length 0; the packet's own size is used then.
   if (length > 0) {
@@ -90,12 +95,12 @@ export function ipv4(packet: Headers, bytes: Uint8Array, at: number): number {
 
 /** An IPv6 header. */
 export function ipv6(packet: Headers, bytes: Uint8Array, at: number): number {
-  if (at + 40 > packet.limit) return packet.short(IPV6);
+  if (at + IPV6_BYTES > packet.limit) return packet.short(IPV6);
   if (bytes[at]! >> 4 !== 6) return packet.contradict(IPV6);
   const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
   // 0 means a jumbogram, or segmentation offload beyond 64 KiB; or truly 0, if nothing follows the header.
-  if (length > 0) packet.narrow(IPV6, at, 40 + length);
-  packet.next = at + 40;
+  if (length > 0) packet.narrow(IPV6, at, IPV6_BYTES + length);
+  packet.next = at + IPV6_BYTES;
   packet.protocol = bytes[at + 6]!;
   return ofProtocol(packet.protocol, 6);
 }

@@ -8,6 +8,11 @@
 import { GENEVE, GTPU, NONE, TCP, UDP, VXLAN, VXLAN_GPE } from "./header.ts";
 import type { Headers } from "./headers.ts";
 
+/** Size of a TCP header without options. */
+export const TCP_BYTES = 20;
+/** Size of a UDP header. */
+export const UDP_BYTES = 8;
+
 const PORT_GTPU = 2152;
 const PORT_VXLAN = 4789;
 const PORT_VXLAN_GPE = 4790;
@@ -16,9 +21,9 @@ const PORT_VXLAN_LINUX = 8472;
 
 /** A TCP header with its options. */
 export function tcp(packet: Headers, bytes: Uint8Array, at: number): number {
-  if (at + 20 > packet.limit) return packet.short(TCP);
+  if (at + TCP_BYTES > packet.limit) return packet.short(TCP);
   const size = bytes[at + 12]! >> 4 << 2;
-  if (size < 20) return packet.contradict(TCP);
+  if (size < TCP_BYTES) return packet.contradict(TCP);
   if (at + size > packet.limit) return packet.short(TCP);
   packet.next = at + size;
   return NONE;
@@ -31,19 +36,19 @@ export function isTunnelPort(port: number): boolean {
 
 /** A UDP header, and the tunnel that its destination port is known for. */
 export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
-  if (at + 8 > packet.limit) return packet.short(UDP);
-  packet.next = at + 8;
+  if (at + UDP_BYTES > packet.limit) return packet.short(UDP);
+  packet.next = at + UDP_BYTES;
   const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
   // 0 is a jumbogram (RFC 2675), or segmentation offload beyond 64 KiB.
   if (length > 0) {
-    if (length < 8) return packet.contradict(UDP);
+    if (length < UDP_BYTES) return packet.contradict(UDP);
     packet.narrow(UDP, at, length);
   }
   switch (bytes[at + 2]! << 8 | bytes[at + 3]!) {
     case PORT_VXLAN:
     case PORT_VXLAN_LINUX:
       // Without the flag for a network identifier it is something else on this port.
-      return at + 8 >= packet.limit || bytes[at + 8]! & 0x08 ? VXLAN : NONE;
+      return packet.next >= packet.limit || bytes[at + 8]! & 0x08 ? VXLAN : NONE;
     case PORT_GENEVE:
       return GENEVE;
     case PORT_GTPU:

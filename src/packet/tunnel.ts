@@ -6,7 +6,7 @@
  * @module
  */
 import { ofEtherType } from "./ethernet.ts";
-import { ERSPAN, ETHERNET, GENEVE, GRE, GTPU, IPV4, IPV6, MPLS, NONE, NSH, PPP, VXLAN_GPE } from "./header.ts";
+import { ERSPAN, ETHERNET, GENEVE, GRE, GTPU, IPV4, IPV6, MPLS, NONE, NSH, PPP, VXLAN, VXLAN_GPE } from "./header.ts";
 import type { Headers } from "./headers.ts";
 
 // The flags in the first byte of GRE, and the one in the second that only version 1 has.
@@ -58,6 +58,13 @@ export function erspan(packet: Headers, bytes: Uint8Array, at: number): number {
   if (version === 2 && bytes[at + 11]! & 1) size += ERSPAN_PLATFORM_BYTES;
   if (at + size > packet.limit) return packet.short(ERSPAN);
   packet.next = at + size;
+  return ETHERNET;
+}
+
+/** Flags, an identifier, and a frame. */
+export function vxlan(packet: Headers, at: number): number {
+  if (at + 8 > packet.limit) return packet.short(VXLAN);
+  packet.next = at + 8;
   return ETHERNET;
 }
 

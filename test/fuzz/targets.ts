@@ -35,6 +35,7 @@ import { runTc } from "../../cli/tc/mod.ts";
 import { parseTc } from "../../cli/tc/parse/command.ts";
 import { TcRefusal } from "../../cli/tc/parse/refusal.ts";
 import { fakeIo } from "../cli/fake_io.ts";
+import { difference, plainWalk } from "../packet/plain_walk.ts";
 import { linkMessages } from "../tc/sessions.ts";
 import { Broken, LARGE, must, pieces, readFile, sameRead, useApart, useSample, writeAndRead } from "./checks.ts";
 import {
@@ -104,6 +105,8 @@ function usePacket(input: Uint8Array): unknown {
         const memory = new Uint8Array(input.length + 64).fill(filler);
         memory.set(input, 5);
         const packet = new PacketView().decode(memory, 5, 5 + input.length, first, originalBytes);
+        const other = difference(packet, plainWalk(memory, 5, 5 + input.length, first, originalBytes), false);
+        if (other !== undefined) throw new Broken(`the straight path has ${other}`);
         const places = [5, ...packet.offsets.subarray(0, packet.count), packet.payload, 5 + input.length];
         must(places.every((place, i) => i === 0 || place >= places[i - 1]!), `headers at ${places}`);
         must(packet.cut === 0 || originalBytes > input.length, "something is cut of a whole packet");
