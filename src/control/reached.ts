@@ -124,7 +124,7 @@ class Judge {
     if (!action) {
       return this.#gone(
         "removed",
-        `${this.#device} is no longer sampled: another program replaced the actions of ${nameOf(filter)}`,
+        `${this.#label} is no longer sampled: another program replaced the actions of ${nameOf(filter)}`,
         "start sampling again",
       );
     }
@@ -221,14 +221,14 @@ class Judge {
 
   #whyRemoved(): string {
     const { qdisc } = this.#place;
-    const why = this.#direction === undefined
-      ? "the filter"
-      : !qdisc
-      ? "the clsact qdisc"
-      : qdisc.kind !== "clsact" && this.#direction === "egress"
-      ? `the clsact qdisc, and put ${printable(qdisc.kind)} in its place`
-      : `the ${this.#direction} filter, or its qdisc`;
-    return `${this.#device} is no longer sampled: another program removed ${why}`;
+    const removed = (what: string, why: string): string => `${what} is no longer sampled: another program removed ${why}`;
+    if (this.#direction === undefined) return removed(this.#label, "the filter");
+    // With the qdisc both directions are gone.
+    if (!qdisc) return removed(this.#device, "the clsact qdisc");
+    if (qdisc.kind !== "clsact" && this.#direction === "egress") {
+      return removed(this.#device, `the clsact qdisc, and put ${printable(qdisc.kind)} in its place`);
+    }
+    return removed(this.#label, `the ${this.#direction} filter, or its qdisc`);
   }
 
   #cureFor(other: Filter): string {

@@ -291,8 +291,13 @@ test("gone: the device, the qdisc, the filter, its actions", () => {
   const qdisc = { kind: "clsact" } as Place["qdisc"];
   const cases: [Partial<Place>, Partial<Hook>, string, RegExp][] = [
     [{ link: undefined }, {}, "gone; bad device-gone", /^eth0 is no longer sampled: the device was removed, or moved/],
-    [{ filters: [] }, {}, "gone; bad removed", /another program removed the clsact qdisc$/],
-    [{ filters: [], qdisc }, {}, "gone; bad removed", /another program removed the ingress filter, or its qdisc$/],
+    [{ filters: [] }, {}, "gone; bad removed", /^eth0 is no longer sampled: another program removed the clsact qdisc$/],
+    [
+      { filters: [], qdisc },
+      {},
+      "gone; bad removed",
+      /^eth0 ingress is no longer sampled: another program removed the ingress filter, or its qdisc$/,
+    ],
     [
       { filters: [], qdisc: { kind: "ingress" } as Place["qdisc"] },
       { parent: EGRESS },
@@ -301,7 +306,12 @@ test("gone: the device, the qdisc, the filter, its actions", () => {
     ],
     [{ filters: [{ ...MINE, handle: 8 }], qdisc }, {}, "gone; bad removed", /removed the ingress filter/],
     [{ filters: [{ ...MINE, kind: "flower" }], qdisc }, {}, "gone; bad removed", /removed the ingress filter/],
-    [{ filters: [filter(10, [gact("pass")], { handle: 7 })] }, {}, "gone; bad removed", /replaced the actions of the filter pref 10/],
+    [
+      { filters: [filter(10, [gact("pass")], { handle: 7 })] },
+      {},
+      "gone; bad removed",
+      /^eth0 ingress is no longer sampled: another program replaced the actions of the filter pref 10/,
+    ],
   ];
   for (const [place, hook, expected, what] of cases) {
     const answer = judge([MINE], place, hook);

@@ -206,15 +206,15 @@ scene("a device that is down, has no carrier, is gone or moved; a filter or qdis
     await said(() =>
       tc(`filter del dev e egress pref ${preference}`, `filter add dev e egress pref ${preference} handle 0x1 matchall action pass`)
     ),
-    [`bad e is no longer sampled: another program replaced the actions of the filter pref ${preference} (matchall)`],
+    [`bad e egress is no longer sampled: another program replaced the actions of the filter pref ${preference} (matchall)`],
   );
   assertEquals(
     await said(() => tc("filter del dev e egress")),
-    ["bad e is no longer sampled: another program removed the egress filter, or its qdisc"],
+    ["bad e egress is no longer sampled: another program removed the egress filter, or its qdisc"],
   );
   assertEquals(
     await said(() => tc("qdisc del dev e clsact", "qdisc add dev e clsact")),
-    ["bad e is no longer sampled: another program removed the egress filter, or its qdisc"],
+    ["bad e egress is no longer sampled: another program removed the egress filter, or its qdisc"],
   );
   assertEquals(
     await said(() => tc("qdisc del dev e clsact", "qdisc add dev e ingress")),
