@@ -11,7 +11,9 @@ import type { Message } from "../wire/message.ts";
 const NO_PRIVILEGE_HINT =
   "Receiving samples requires CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and the stable " +
   "kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run as root. Group events need no privileges";
-const UNLOADED_HINT = "The psample module was unloaded. With the option wait the listener resumes when it returns";
+/** In hints: how a program asks to wait for the module. Programs with words of their own put them in its place. */
+export const WAIT_WORDS = "listen({ wait: true })";
+const UNLOADED_HINT = `The psample module was unloaded. To resume when it returns: ${WAIT_WORDS}`;
 const NO_CONFIG_HINT = "This kernel's psample sends no group events: leave `events` out, or set it to false";
 const NO_GROUP_HINT = "This kernel's psample has no such group";
 
@@ -80,7 +82,7 @@ export class FamilyWatch {
     const family = await this.#find();
     if (family) this.#join(family);
     else if (!this.#memberships.wait) {
-      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}, or use the option wait` });
+      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}. To wait for it: ${WAIT_WORDS}` });
     }
   }
 

@@ -1,6 +1,8 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { failureText } from "../../cli/failure.ts";
+import { NetlinkError } from "../../mod.ts";
+import { WAIT_WORDS } from "../../src/receive/family_watch.ts";
 
 function refused(name: string, message: string): Error {
   return Object.assign(new Error(message), { name });
@@ -15,4 +17,9 @@ test("a missing permission says where to put the flag", () => {
   );
   assertEquals(failureText(refused("NotCapable", said("--allow-ffi"))), `${said("--allow-ffi")}. ${where} --allow-ffi cli/main.ts ...`);
   assertEquals(failureText(refused("PermissionDenied", "no")), "no");
+});
+
+test("how to wait for the module is said in the command's words", () => {
+  const error = new NetlinkError("receive samples", 2, { hint: `Load it. To wait for it: ${WAIT_WORDS}` });
+  assertEquals(failureText(error), "Cannot receive samples: no such file or directory (ENOENT). Load it. To wait for it: psample --wait");
 });

@@ -243,7 +243,7 @@ both("a listener without wait yields what came, and then says that the family is
   })());
   assertEquals(taken, ["1:0", "1:1", "1:2"]);
   assertEquals(error.code, "ENODEV");
-  assertStringIncludes(error.message, "The psample module was unloaded");
+  assertStringIncludes(error.message, "The psample module was unloaded. To resume when it returns: listen({ wait: true })");
   assertEquals(await all(listener), []);
 });
 
