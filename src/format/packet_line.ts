@@ -46,6 +46,9 @@ const IN = 0x3c;
 const OUT = 0x3e;
 const NOWHERE = 0x2d;
 const NEWLINE = 0x0a;
+const BACKSLASH = 0x5c;
+/** How long the escape of a byte is. */
+const ESCAPE_BYTES = 4;
 
 /** How many characters of a device's name there is room for. */
 const DEVICE_COLUMNS = 8;
@@ -159,7 +162,7 @@ export class PacketWriter {
     output.reserve(LONGEST_START);
     this.#time.write(output, start.hasDate);
     start.timeEnd = output.length;
-    const shown = Math.min(name.length, nameColumns);
+    const shown = fitting(name, nameColumns);
     for (let i = 0; i < shown; i++) output.byte(name[i]!);
     for (let blanks = nameColumns - shown + 1; blanks > 0; blanks--) output.byte(BLANK);
     start.nameEnd = output.length;
@@ -196,6 +199,14 @@ export class PacketWriter {
     }
     return name;
   }
+}
+
+/** How much of a printable name fits: of an escape, such as `\x1b`, all or nothing. */
+function fitting(name: Uint8Array, columns: number): number {
+  if (name.length <= columns) return name.length;
+  // A backslash in a name is escaped too, so that each of them begins one.
+  for (let at = Math.max(0, columns - ESCAPE_BYTES + 1); at < columns; at++) if (name[at] === BACKSLASH) return at;
+  return columns;
 }
 
 /** The names of a sample's group and cookie, for the end of its line; `undefined` if they have none. */

@@ -175,8 +175,18 @@ test("what is cut is told, with everything before it", () => {
   assertEquals(lines([[[2, number(4, 60)]]])[0], "00:00:00.000000 -        -    60 [|eth]");
 });
 
+test("a device's name that is too long is cut, but never within an escape", () => {
+  const device = (name: string, columns?: number): string =>
+    lines([sample(MADE["tcp4"]!)], { columns, time: "none" }, name)[0]!.split(" ")[0]!;
+  assertEquals(
+    ["abcdefghi", "abcdefg\x1b[31m", "abcdef\x1bx", "abcde\x1bx", "abcd\x1bxyz", "abc\x1b\x1b", "a\\x1b\\"].map((name) => device(name)),
+    ["abcdefgh", "abcdefg", "abcdef", "abcde", "abcd\\x1b", "abc\\x1b", "a\\x5cx1b"],
+  );
+  assertEquals(["\x1b\x1b\x1b", "e\\"].map((name) => device(name, 20)), ["", "e"]);
+});
+
 test("nothing in a device's name steers the terminal, and what is written of every packet is printable, at every cut", () => {
-  assertEquals(lines([sample(MADE["tcp4"]!)], {}, "\x1b[2J\u202e")[0]!.slice(16, 24), "\\x1b[2J\\");
+  assertEquals(lines([sample(MADE["tcp4"]!)], {}, "\x1b[2J\u202e")[0]!.slice(16, 24), "\\x1b[2J ");
   for (const [name, data] of Object.entries(MADE)) {
     for (let size = 0; size <= data.length; size++) {
       for (const columns of [80, 200]) {
