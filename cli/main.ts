@@ -39,6 +39,7 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
   try {
     command = commandOf(args);
     const rest = command === monitor ? args : args.slice(1);
+    refuseValues(command, rest);
     const asked = args[0] === "help" ? { topic: args[1], long: true } : helpAsked(command, rest);
     if (asked) {
       await io.print(help(command, asked.topic, asked.long));
@@ -87,6 +88,19 @@ function helpAsked(command: Command, args: readonly string[]): { topic: string |
   // tc's arguments are its own.
   if (at < 0 || command === tc && at > 0) return undefined;
   return { topic: own[at + 1], long: false };
+}
+
+/** Refuses a value on `--help` or `--version`: the tables of options do not have them. */
+function refuseValues(command: Command, args: readonly string[]): void {
+  const own = command === tc ? args.slice(0, 1) : args.includes("--") ? args.slice(0, args.indexOf("--")) : args;
+  for (const arg of own) {
+    const [, name, value] = /^--(help|version)=(.*)$/s.exec(arg) ?? [];
+    if (name === undefined) continue;
+    const words = command === monitor ? "psample" : `psample ${command.name}`;
+    const one = Object.keys(command.options).length > 0 ? `, ${words} --help OPTION explains one` : "";
+    const meant = name === "help" ? `: ${words} --help lists the options${one}` : "";
+    throw new UsageError(`--${name} takes no value, but ${JSON.stringify(value)} was given${meant}`);
+  }
 }
 
 /** The help of a command, or about a topic: a command, or an option. */

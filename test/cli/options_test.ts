@@ -224,6 +224,27 @@ test("every option has one short line and at least one complete sentence, and no
   }
 });
 
+test("--help and --version take no value: what is typed behind them is no option that is unknown", async () => {
+  for (
+    const [args, said] of [
+      [
+        ["capture", "--help=x"],
+        '--help takes no value, but "x" was given: psample capture --help lists the options, psample capture --help OPTION explains one',
+      ],
+      [
+        ["--help=capture"],
+        '--help takes no value, but "capture" was given: psample --help lists the options, psample --help OPTION explains one',
+      ],
+      [["tc", "--help=x"], '--help takes no value, but "x" was given: psample tc --help lists the options'],
+      [["read", "a.pcap", "--version="], '--version takes no value, but "" was given'],
+    ] as const
+  ) {
+    const io = fakeIo();
+    assertEquals(await main(args, io), 2);
+    assertEquals(io.errors().split("\n")[0], `psample: ${said}`);
+  }
+});
+
 test("the help of one option is found by its name or its letter, in one command or in all", async () => {
   const help = async (...args: string[]): Promise<string> => {
     const io = fakeIo();
