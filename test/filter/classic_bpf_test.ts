@@ -1,4 +1,4 @@
-/** Programs for the kernel: they pick what the predicate picks. */
+/** Programs for the kernel: they select what the predicate selects. */
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { compileBpf } from "../../src/filter/classic_bpf.ts";
@@ -8,7 +8,7 @@ import { runFilter } from "../support/classic_bpf.ts";
 import { EXPRESSIONS } from "./expressions.ts";
 import { type CutPacket, cutPackets } from "./packets.ts";
 
-/** What the recordings have no use for: indices beyond everything, shifts and quotients of what packets have. */
+/** What the recordings do not exercise: indexes beyond the end, shifts and quotients of packet bytes. */
 const ODD = [
   "ip[ip[8] - 100] = 0 or udp",
   "tcp[0 - 20] = 5 or udp",
@@ -32,7 +32,7 @@ function differences(packets: readonly CutPacket[], expressions: readonly string
   });
 }
 
-test("a program picks the packets that the predicate picks, whole and cut", { timeout: 60_000 }, () => {
+test("a program selects the packets that the predicate selects, whole and cut", { timeout: 60_000 }, () => {
   const packets = cutPackets();
   const byte: CutPacket = { first: "ethernet", data: new Uint8Array(1), originalBytes: 60 };
   assert(packets.length > 1000);
@@ -44,7 +44,7 @@ test("a program picks the packets that the predicate picks, whole and cut", { ti
   assertEquals(differences(packets, ODD), []);
 });
 
-test("a long program jumps as far as it has to, and one that is too long is refused", () => {
+test("a long program jumps as far as necessary, and one that is too long is refused", () => {
   const hosts = (count: number): string => Array.from({ length: count }, (_, i) => `10.1.${i >> 8}.${i & 255}`).join(" or ");
   const expression = `not ip src host (${hosts(300)}) and udp`;
   assert(compileBpf(expression, "ethernet").length / 8 > 1000);
@@ -56,7 +56,7 @@ test("a long program jumps as far as it has to, and one that is too long is refu
   assert(/instructions, and the kernel takes 4096/.test(error.message), error.message);
 });
 
-test("what the kernel has no word for is refused", () => {
+test("what the kernel cannot express is refused", () => {
   assertThrows(() => compileBpf("udp and rate > 5", "ethernet"), FilterError, "only samples have this");
   const nested = `${"(ip[0] + ".repeat(20)}1${")".repeat(20)} = 1`;
   assertThrows(() => compileBpf(nested, "ethernet"), FilterError, "too many brackets");

@@ -1,4 +1,4 @@
-/** Expressions of pcap-filter(7): libpcap is asked what each of them means. */
+/** Expressions of pcap-filter(7), for comparison with libpcap. */
 
 const TERMS = `
 ip; ip6; arp; rarp; tcp; udp; sctp; icmp; icmp6; igmp; igrp; pim; vrrp; ah; esp; stp

@@ -7,7 +7,7 @@ import { bytes, message, number } from "../psample/build.ts";
 
 const skip = LITTLE ? false : "the bytes are of a little-endian machine";
 
-/** What the kernel does with a program: net/core/filter.c, as far as the filter goes. */
+/** Runs a program as the kernel does (net/core/filter.c), as far as the filter needs it. */
 function run(program: Uint8Array<ArrayBuffer>, packet: Uint8Array<ArrayBuffer>): number {
   const code = new DataView(program.buffer, program.byteOffset, program.length);
   const data = new DataView(packet.buffer, packet.byteOffset, packet.length);
@@ -68,7 +68,7 @@ test("encodeGroupFilter is this program", { skip }, () => {
   );
 });
 
-test("encodeGroupFilter passes its groups and all that has none", { skip }, () => {
+test("encodeGroupFilter passes its groups and everything without a group", { skip }, () => {
   const filter = encodeGroupFilter([7, 0xfffffffe, 0]);
   const sample = (group: number): Uint8Array<ArrayBuffer> => message([[0, number(2, 3)], [6, bytes("010203")], [3, number(4, group)]]);
   for (const group of [7, 0xfffffffe, 0]) assertEquals(run(filter, sample(group)), 0xffffffff);
@@ -81,7 +81,7 @@ test("encodeGroupFilter passes its groups and all that has none", { skip }, () =
   assertEquals(run(encodeGroupFilter([]), sample(7)), 0);
 });
 
-test("encodeGroupFilter refuses what is no group", () => {
+test("encodeGroupFilter refuses invalid groups", () => {
   for (const group of [-1, 1.5, 0x100000000, NaN]) assertThrows(() => encodeGroupFilter([group]), ArgumentError, "group");
   assertThrows(() => encodeGroupFilter(new Array(2041).fill(1)), ArgumentError, "2041 groups");
   assertEquals(encodeGroupFilter(new Array(2040).fill(1)).length <= 8 * 4096, true);

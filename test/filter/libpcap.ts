@@ -1,7 +1,7 @@
-/** What libpcap says of expressions: tcpdump reads a file. */
+/** What libpcap says about expressions, by having tcpdump read a file. */
 import { execFile } from "node:child_process";
 
-/** The numbers of the packets that tcpdump picks: each was recorded at the second of its number. */
+/** The numbers of the packets that tcpdump selects: each was recorded at the second of its number. */
 export function picked(path: string, expression: string, optimized: boolean): Promise<number[] | string> {
   return new Promise((resolve) => {
     const words = ["-Z", "root", ...optimized ? [] : ["-O"], "-r", path, "-w", "-", "--", expression];

@@ -1,4 +1,4 @@
-/** A match as one tc filter: its classifier, compared with the requests that tc sends for the same, and the packets that it picks. */
+/** A match as one tc filter: its classifier, compared with the requests that tc sends for the same, and the packets that it selects. */
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { matchText } from "../../cli/tc/mod.ts";
@@ -38,7 +38,7 @@ test("compileMatch: makes the bytes that tc makes", () => {
   assertEquals(ours("ip dst host 10.8.0.0", 19), recorded("protocol ip pref 19 "));
 });
 
-/** What flower says itself. */
+/** What flower can express. */
 const FLOWER: readonly (readonly [expression: string, words: string])[] = [
   ["arp", "protocol arp flower"],
   ["ip6", "protocol ipv6 flower"],
@@ -66,7 +66,7 @@ const FLOWER: readonly (readonly [expression: string, words: string])[] = [
   ["ip[9] = 6 and ip[12:4] = 0x0a000001", "protocol ip flower ip_proto tcp src_ip 10.0.0.1/32"],
   ["ip proto 47", "protocol ip flower ip_proto 0x2f"],
   ["ip6 proto 50", "protocol ipv6 flower ip_proto 0x32"],
-  // Flower sees what is behind these.
+  // Flower looks behind these.
   ["ip6 proto 44", ""],
   [
     "ether src 02:00:00:00:00:01 and ether dst 02:00:00:00:00:02",
@@ -74,7 +74,7 @@ const FLOWER: readonly (readonly [expression: string, words: string])[] = [
   ],
   ["ether broadcast", "protocol all flower dst_mac ff:ff:ff:ff:ff:ff/48"],
   ["ether proto 0x88cc", "protocol LLDP flower"],
-  // One bit of an address, and that is not the first.
+  // One bit of an address, other than the first.
   ["ether multicast and ip", ""],
   ["arp and arp[6:2] = 1 and arp dst host 10.0.0.1", "protocol arp flower arp_tip 10.0.0.1/32 arp_op request"],
   ["vlan", "protocol 802.1Q flower"],
@@ -91,18 +91,18 @@ const FLOWER: readonly (readonly [expression: string, words: string])[] = [
   ["ip and arp", ""],
   ["ip and dst port 53", ""],
   ["ip and ip6 and tcp", ""],
-  // No port, to flower.
+  // Not a port for flower.
   ["ip and tcp dst port 0", ""],
   ["ip and tcp dst portrange 0-9", ""],
   // A mask that tc cannot write.
   ["ip[12:4] & 0x00ff0000 = 0x00010000", ""],
-  // Fragments but the first have no ports, and flower cannot leave out that condition.
+  // Fragments other than the first have no ports, and flower cannot leave out that condition.
   ["ip[9] = 6 and ip[6:2] & 0x1fff = 0", ""],
   ["port 80", ""],
   ["stp", ""],
 ];
 
-test("compileMatch: flower where it can say all of it, else a program", () => {
+test("compileMatch: flower if it can express everything, otherwise a program", () => {
   for (const [expression, words] of FLOWER) {
     const match = compileMatch([expression], "ethernet");
     assertEquals(match.kind === "flower" ? matchText(match) : "", words, expression);
@@ -110,7 +110,7 @@ test("compileMatch: flower where it can say all of it, else a program", () => {
   }
 });
 
-test("compileMatch: of several expressions one has to match, each by itself", () => {
+test("compileMatch: one of several expressions must match, each independently", () => {
   const match = compileMatch(["vlan 5", "tcp"], "ethernet");
   assertEquals(match.kind, "bpf");
   for (const { data, first } of wholePackets().filter(({ first }) => first === "ethernet")) {
@@ -135,7 +135,7 @@ test("compileMatch: what begins with IP has no Ethernet header", () => {
   }
 });
 
-test("compileMatch: what is no expression, or about samples, is refused with its place", () => {
+test("compileMatch: invalid expressions, and those about samples, are refused with the place", () => {
   const wrong: readonly (readonly [string, string])[] = [
     ["ip proto tcp dport 80", "say dst port"],
     ["udp sport 53", "say src port"],
@@ -160,7 +160,7 @@ test("compileMatch: what is no expression, or about samples, is refused with its
   assertThrows(() => compileMatch([`host ${hosts}`], "ethernet"), FilterError, "instructions");
 });
 
-/** A frame as tc has it after the network card or the kernel has stripped its tag. */
+/** A frame as tc sees it after the network card or the kernel has stripped its tag. */
 function untagged(frame: Uint8Array): { data: Uint8Array; tag: Tag } | undefined {
   const type = frame[12]! << 8 | frame[13]!;
   if (frame.length < 18 || type !== 0x8100 && type !== 0x88a8) return undefined;
@@ -170,7 +170,7 @@ function untagged(frame: Uint8Array): { data: Uint8Array; tag: Tag } | undefined
   return { data, tag: { type, control: frame[14]! << 8 | frame[15]! } };
 }
 
-/** Looks at bytes in and around the tag, at places that the packet tells. */
+/** Looks at bytes in and around the tag, at offsets read from the packet. */
 const AROUND_THE_TAG = [
   "ether[ether[15]] = 0",
   "ether[ether[15] + 5:2] = 0x0506",
@@ -190,8 +190,8 @@ const AROUND_THE_TAG = [
   "ether[12:2] <= 1500",
 ];
 
-test("a program picks the frames that the predicate picks, with the tag among the bytes and beside them", () => {
-  // A frame whose bytes tell where to look: 0 to 15 are in front of the tag's end.
+test("a program selects the frames that the predicate selects, with the tag in the bytes and beside them", () => {
+  // A frame whose bytes are the offsets to look at: 0 to 15 are before the tag's end.
   const looking = Array.from(
     { length: 20 },
     (_, i) =>
@@ -225,7 +225,7 @@ test("a program picks the frames that the predicate picks, with the tag among th
   assert(matched > 1000, `${matched}`);
 });
 
-/** What flower finds in a frame: `fl_classify`, written down once more for headers that tests have. */
+/** The fields that flower finds in a frame: `fl_classify`, reimplemented for the headers in tests. */
 function flowerMatches({ protocol, keys }: Match & { kind: "flower" }, frame: Uint8Array): boolean {
   const u16 = (at: number): number => frame[at]! << 8 | frame[at + 1]!;
   const outer = u16(12);
@@ -273,7 +273,7 @@ function flowerMatches({ protocol, keys }: Match & { kind: "flower" }, frame: Ui
   });
 }
 
-test("a filter of flower's picks the frames that the predicate picks, but for what it names; and for nothing if it has to be exact", () => {
+test("a flower filter selects the frames that the predicate selects, except for the differences it lists; none if it must be exact", () => {
   const frames = wholePackets().filter(({ first, data }) => first === "ethernet" && data.length >= 60).map(({ data }) => data);
   const named = new Set<string>();
   let flowers = 0;

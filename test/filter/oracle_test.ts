@@ -1,4 +1,4 @@
-/** Which packets an expression matches: the same as tcpdump says. */
+/** An expression matches the same packets as in tcpdump. */
 import { existsSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
@@ -10,17 +10,17 @@ import { EXPRESSIONS as ALL } from "./expressions.ts";
 import { picked } from "./libpcap.ts";
 import { type CutPacket, cutPackets } from "./packets.ts";
 
-/** What libpcap asks these files for, which a small system may not have; names of other kinds it knows by itself. */
+/** libpcap looks these names up in files that a small system may not have; names of other kinds are built in. */
 const KNOWS_NAMES = existsSync("/etc/services") && existsSync("/etc/protocols");
 const EXPRESSIONS = ALL.filter((expression) => KNOWS_NAMES || !/(port|portrange|proto) \\?\(?[a-z]/.test(expression));
 
-/** Of packets without an Ethernet header libpcap refuses these words; here they match nothing. */
+/** libpcap refuses these words for packets without an Ethernet header; here they match nothing. */
 const NEEDS_ETHERNET = /ether (host|src|dst|broadcast|multicast)|^broadcast|^multicast|vlan|mpls/;
 
 /** These load what short packets do not have. */
 const BEYOND_THE_END = /\[(?:100|60|70|40)\]/;
 
-/** Few enough processes at once for a machine that has other things to do. */
+/** Number of concurrent processes, low enough for a busy machine. */
 const AT_ONCE = 3;
 
 /**

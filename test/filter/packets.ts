@@ -50,7 +50,7 @@ function ethernet(type: string, payload: Uint8Array, macs = MACS): Uint8Array {
   return join(bytes(macs), bytes(type), payload, new Uint8Array(6));
 }
 
-/** Frames of what the recordings do not have. */
+/** Frames of kinds that the recordings do not have. */
 function made(): Uint8Array[] {
   const web = ipv4(6, ports(443, 51514));
   return [
@@ -83,13 +83,13 @@ function made(): Uint8Array[] {
     ethernet("0026", bytes("fefe03 8301000000")),
     ethernet("0026", bytes("aaaa03000000 0800")),
     ethernet("88cc", bytes("020704020000000001")),
-    // IPv4 headers that cannot be.
+    // Invalid IPv4 headers.
     ethernet("0800", bytes("40000014000000004006000001020304050607080050")),
     ethernet("0800", bytes("4f00003c000000004006000001020304050607080050")),
   ];
 }
 
-/** All of them as they were. */
+/** All of them, unchanged. */
 export function wholePackets(): CutPacket[] {
   const whole = new Map<string, CutPacket>();
   for (const { data, protocol, originalBytes } of recordedSamples()) {
@@ -106,7 +106,7 @@ export function wholePackets(): CutPacket[] {
   return [...whole.values()];
 }
 
-/** Each of them whole, and cut. */
+/** Each of them, complete and cut. */
 export function cutPackets(): CutPacket[] {
   return wholePackets().flatMap((packet) => {
     const cuts = [13, 14, 15, 17, 18, 20, 23, 24, 27, 33, 34, 36, 37, 38, 40, 41, 47, 50, 54, 55, 57, 58, 62, 66].filter((size) =>

@@ -1,4 +1,4 @@
-/** The language: what it refuses, and where it says the trouble is. */
+/** The language: what it refuses, and which place the error names. */
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
@@ -14,7 +14,7 @@ function refusal(expression: string): FilterError {
   }, FilterError);
 }
 
-test("an error points at the word, and says what is expected there", () => {
+test("an error points at the word, and names what was expected", () => {
   const error = refusal("tcp port foo and udp");
   assert(error instanceof ArgumentError);
   assertEquals(error.name, "FilterError");
@@ -29,7 +29,7 @@ test("an error points at the word, and says what is expected there", () => {
   );
 });
 
-test("what is no filter is refused where it goes wrong", () => {
+test("invalid filters are refused at the right place", () => {
   const refused: Record<string, [position: number, says: string]> = {
     "10.0.0.1": [0, "a word in front of this"],
     "foo": [0, "a word of the filter language"],
@@ -93,7 +93,7 @@ test("what is no filter is refused where it goes wrong", () => {
   }
 });
 
-test("hostile expressions are refused before they cost anything", () => {
+test("hostile expressions are refused cheaply", () => {
   assert(refusal("(".repeat(100) + "tcp" + ")".repeat(100)).message.includes("at most 64 deep"));
   assert(refusal("not ".repeat(1000) + "tcp").message.includes("at most 64 deep"));
   assert(refusal(`len = ${"-".repeat(1000)}1`).message.includes("at most 64 deep"));
@@ -103,7 +103,7 @@ test("hostile expressions are refused before they cost anything", () => {
   assert(refusal("tcp ".repeat(10_000)).message.includes("at most 32768 characters"));
 });
 
-test("a long list of hosts is no hostile expression", () => {
+test("a long list of hosts is accepted", () => {
   const hosts = Array.from({ length: 3500 }, (_, i) => `${i & 255}.${i >> 8}`);
   const frame = Uint8Array.from([...new Array<number>(12).fill(0), 8, 0, 0x45, ...new Array<number>(11).fill(0), 13, 3, 1, 1, 1, 1, 1, 1]);
   const expression = `host ${hosts.join(" or ")}`;
@@ -113,14 +113,14 @@ test("a long list of hosts is no hostile expression", () => {
   assert(packetFilter(deepest)(frame, "ethernet"));
 });
 
-test("a message shows a window of a long expression, and obeys no character of it", () => {
+test("a message shows part of a long expression, with control characters escaped", () => {
   const [, line, mark] = refusal(`${"tcp or ".repeat(100)}\x1b[31m or udp${" or tcp".repeat(100)}`).message.split("\n");
   assert(line!.length <= 74, line);
   assert(!/[^\x20-\x7e]/.test(line!));
   assertEquals(line!.indexOf("?"), mark!.indexOf("^"));
 });
 
-test("a time has the nanoseconds that it is written with", () => {
+test("times are exact to the nanosecond", () => {
   const times = { "1.005us": 1005, "8.2ms": 8_200_000, "0.009s": 9_000_000, "1.001001001s": 1_001_001_001, "1.5ns": 1.5, "7ns": 7 };
   for (const [time, value] of Object.entries(times)) {
     const tree = parseFilter(`latency ${time}`);
@@ -128,7 +128,7 @@ test("a time has the nanoseconds that it is written with", () => {
   }
 });
 
-test("an expression without words is no filter", () => {
+test("an expression without words means no filter", () => {
   assertEquals(parseFilter(""), undefined);
   assertEquals(parseFilter(" \n"), undefined);
 });

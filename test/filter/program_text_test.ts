@@ -1,4 +1,4 @@
-/** Programs as text: what tcpdump prints of the same instructions. */
+/** Programs as text: the same as tcpdump prints. */
 import { execFile } from "node:child_process";
 import { test } from "node:test";
 import { promisify } from "node:util";
@@ -20,7 +20,7 @@ const RARE = [
 
 test("a program reads as tcpdump prints it", programs("tcpdump"), async () => {
   const seen = new Set<string>();
-  // Not all of them: each is two processes.
+  // Not all of them: each requires two processes.
   for (const expression of [...RARE, ...EXPRESSIONS.filter((_, i) => i % 12 === 0)]) {
     const words = ["-y", "EN10MB", "-s", "1000"];
     const [numbers, text] = await Promise.all(
@@ -41,7 +41,7 @@ test("a program reads as tcpdump prints it", programs("tcpdump"), async () => {
   assert(seen.size > 15, [...seen].join());
 });
 
-test("what the kernel knows beside the bytes has its name, and what is unknown is told", () => {
+test("ancillary data has its name, and unknown instructions are marked", () => {
   const program = encodeProgram([[0x30, 0, 0, 0xfffff030], [0x28, 0, 0, 0xfffff03c], [0x05, 0, 0, 1], [0xff, 0, 0, 2], [
     0x06,
     0,

@@ -39,7 +39,7 @@ function devicesOf(links: readonly Link[]): Devices {
 
 const DEVICES = devicesOf(LINKS);
 
-/** What follows DATA, to be found by a program that reads too far. */
+/** The bytes after DATA, which a program finds if it reads too far. */
 const COOKIE = bytes("01bb01bb01bb01bb01bb01bb01bb01bb");
 
 function sampleOf({ first, data, originalBytes }: CutPacket): Uint8Array<ArrayBuffer> {
@@ -93,7 +93,7 @@ function differences(
   return wrong < 0 ? [] : [`${expression}: message ${wrong}`];
 }
 
-test("where devices are known, a program lets through what the predicate picks, and nothing else", { skip, timeout: 120_000 }, () => {
+test("if devices are known, a program passes what the predicate selects, and nothing else", { skip, timeout: 120_000 }, () => {
   const messages = cutPackets().map(sampleOf);
   assert(messages.length > 1000);
   // Every expression sees every fifth message: five in a row see all.
@@ -105,7 +105,7 @@ test("where devices are known, a program lets through what the predicate picks, 
   assertEquals(found, []);
 });
 
-test("where they are not, it leaves out nothing that the predicate picks, whatever the device", { skip, timeout: 120_000 }, () => {
+test("otherwise it drops nothing that the predicate selects, whatever the device", { skip, timeout: 120_000 }, () => {
   const messages = cutPackets().map(sampleOf);
   const found = EXPRESSIONS.flatMap((expression, i) => {
     const some = messages.filter((_, j) => j % 5 === i % 5);
@@ -118,7 +118,7 @@ test("where they are not, it leaves out nothing that the predicate picks, whatev
   assert(passed > 0 && passed < messages.length / 10, `${passed} of ${messages.length}`);
 });
 
-test("everything that was recorded passes if the predicate picks it", { skip }, () => {
+test("everything recorded passes if the predicate selects it", { skip }, () => {
   const messages = recordedSamples().map(({ message }) => message.slice());
   const beside = [
     "egress",
@@ -136,7 +136,7 @@ test("everything that was recorded passes if the predicate picks it", { skip }, 
   }
 });
 
-test("a program does not read behind the packet: what follows is no part of it", { skip }, () => {
+test("a program does not read beyond the packet", { skip }, () => {
   const frame = bytes("020000000001 020000000002 0800 45000028000000004011 0000 c0000207 0a000001");
   assertEquals(frame.length, 34);
   // Behind these 34 bytes the cookie's header and its ports follow.
@@ -157,7 +157,7 @@ test("a program does not read behind the packet: what follows is no part of it",
   assert(!passes(planOf("ether[34] >= 0"), cut));
 });
 
-test("what samples have beside their packets is decided by their attributes", { skip }, () => {
+test("conditions about samples are decided by their attributes", { skip }, () => {
   const plain: Attribute[] = [[0, number(2, 3)], [5, number(4, 100)], [2, number(4, 1514)], [3, number(4, 70000)], [6, bytes("02")]];
   const messages = [
     plain,
@@ -228,7 +228,7 @@ test("what samples have beside their packets is decided by their attributes", { 
   }
 });
 
-test("what a program cannot know it lets through", { skip }, () => {
+test("a program passes what it cannot know", { skip }, () => {
   const passing: [expression: string, list: Attribute[]][] = [
     // A device that was made later, one that a process in user space names, and none.
     ["in eth0", [[0, number(2, 77)], [3, number(4, 1)]]],
@@ -250,7 +250,7 @@ test("what a program cannot know it lets through", { skip }, () => {
   assert(!passes(planOf("in eth0"), message([[0, number(2, 3)], [3, number(4, 1)]])));
 });
 
-test("messages that are no samples pass, but for events of other groups", { skip }, () => {
+test("other messages pass, except events of other groups", { skip }, () => {
   const plan = planOf("tcp");
   const inGroup = planOf("tcp", KNOWN, [5]);
   const controller = message([[3, number(4, 1)]], { type: 0x10 });
@@ -275,7 +275,7 @@ test("messages that are no samples pass, but for events of other groups", { skip
   assert(!passes(planOf("tcp", KNOWN, [6]), sampleOf(web)));
 });
 
-test("what the kernel cannot decide is left, and what it can is not", { skip }, () => {
+test("the kernel gets what it can decide, and only that", { skip }, () => {
   const parts = (expression: string, devices: KnownDevices | "unknown" = KNOWN): [string[], string[]] => {
     const { inKernel, here } = planOf(expression, devices);
     return [[...inKernel], [...here]];
@@ -291,13 +291,13 @@ test("what the kernel cannot decide is left, and what it can is not", { skip }, 
   assertEquals(parts(`udp and ${nested}`), [["udp"], [nested]]);
   assertEquals(planOf("vni 5").program, undefined);
   assertEquals(new SocketFilter(["", " "]).plan(undefined, KNOWN).program, undefined);
-  // Several expressions begin anew, each of them.
+  // Each of several expressions starts from the beginning.
   assertEquals(new SocketFilter(["vlan", "ip"]).plan(undefined, KNOWN).inKernel, ["vlan", "ip"]);
   const [vlan] = cutPackets().filter(({ data }) => data.length === 60 && data[12] === 0x81).map(sampleOf);
   if (vlan) assert(!passes(new SocketFilter(["vlan", "ip"]).plan(undefined, KNOWN), vlan));
 });
 
-test("numbers that are missing mean something if only groups are chosen", () => {
+test("missing numbers have a meaning if only groups are filtered", () => {
   const gaps = (...expressions: string[]): boolean => new SocketFilter(expressions).plan(undefined, KNOWN).leavesGaps;
   assertEquals([gaps("group 5"), gaps("group 5 or group 7 and not group 9"), gaps("vni 5"), gaps("")], [false, false, false, false]);
   assertEquals([gaps("group 5 and tcp"), gaps("ingress"), gaps("group 5", "tcp")], [true, true, true]);
@@ -332,7 +332,7 @@ test("many devices are searched, not compared one by one", { skip }, () => {
   assert(!passes(plan, sampleAt(10)) && !passes(plan, sampleAt(1009)));
   // Behind a device without frames it is no TCP; nor is that certain behind one that is not known.
   assert(passes(plan, sampleAt(60)) && passes(plan, sampleAt(9)) && passes(plan, sampleAt(1010)));
-  // Too scattered: no more instructions than it is worth.
+  // Too scattered: the number of instructions is limited.
   const scattered = new SocketFilter(["in veth7"]).plan(undefined, new KnownDevices(links));
   assertEquals([scattered.inKernel, scattered.here], [[], ["in veth7"]]);
   // Two that a sample cannot tell apart are not known.

@@ -1,4 +1,4 @@
-/** The stage: what only samples have, group events, and samples without data. */
+/** The stage: conditions about samples, group events, and samples without data. */
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { FilterError } from "../../src/filter/filter_error.ts";
@@ -19,14 +19,14 @@ function selected(expression: string, entries: readonly EntryView[]): EntryView[
   return picked;
 }
 
-test("the stage picks the samples whose packets match", () => {
+test("the stage selects the samples whose packets match", () => {
   const samples = recordedSamples();
   const udp = samples.filter(({ data }) => data && data.length > 23 && data[12] === 8 && data[13] === 0 && data[23] === 17);
   assert(udp.length > 0 && udp.length < samples.length);
   assertEquals(selected("ether[12:2] = 0x800 and ip proto 17", samples), udp);
 });
 
-test("group events go on, whatever the filter is; without words all does", () => {
+test("group events pass every filter; an empty filter passes everything", () => {
   const { items } = recordings().find(({ items }) => items.some(({ type }) => type !== "sample"))!;
   const events = items.filter(({ type }) => type !== "sample");
   assert(events.length < items.length);
@@ -34,7 +34,7 @@ test("group events go on, whatever the filter is; without words all does", () =>
   assertEquals(selected("", items), items);
 });
 
-test("what samples have beside their packets can be asked for", () => {
+test("metadata of samples can be tested", () => {
   const samples = recordedSamples();
   const cases: Record<string, (sample: (typeof samples)[number]) => boolean> = {
     "egress": ({ outIfindex }) => outIfindex !== undefined,
@@ -63,14 +63,14 @@ test("what samples have beside their packets can be asked for", () => {
   );
 });
 
-test("a sample without data matches only what looks at none", () => {
+test("a sample without data matches only conditions that need none", () => {
   const sample = recordedSamples().find(({ data }) => !data || data.length === 0)!;
   assertEquals(selected("tcp", [sample]), []);
   assertEquals(selected("not tcp", [sample]), []);
   assertEquals(selected("len >= 0", [sample]), [sample]);
 });
 
-test("a packet alone has nothing that only samples have", () => {
+test("a packet alone has no metadata", () => {
   const error = assertThrows(() => packetFilter("udp and not (tcp or group 5)"), FilterError);
   assertEquals(error.position, 20);
 });

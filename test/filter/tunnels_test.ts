@@ -1,4 +1,4 @@
-/** Conditions about tunnels: for the packet inside, the same as libpcap says about that packet alone. */
+/** Conditions about tunnels: for the packet inside, libpcap's result for that packet alone. */
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
@@ -125,7 +125,7 @@ test(
   }),
 );
 
-test("each kind of tunnel is known by its number, and others are not", () => {
+test("each kind of tunnel is found by its number, and no other", () => {
   const inside = insides("ethernet")[0]!;
   for (const [name, wrap] of Object.entries(AROUND_FRAMES)) {
     const wrapped = wrap(inside);
@@ -137,7 +137,7 @@ test("each kind of tunnel is known by its number, and others are not", () => {
   for (const [name, wrap] of Object.entries(AROUND_IPV4)) assert(!matches("vni 42", wrap(ip)), name);
 });
 
-test("a tunnel in a tunnel is inside of it, and what is outside is not", () => {
+test("a tunnel in a tunnel is inside, and what is outside is not", () => {
   const vxlan = AROUND_FRAMES["VXLAN"]!;
   const geneve = AROUND_FRAMES["Geneve"]!;
   const web = insides("ethernet").find((packet) => matches("tcp port 443 and not vlan", packet))!;
@@ -152,7 +152,7 @@ test("a tunnel in a tunnel is inside of it, and what is outside is not", () => {
   assert(matches("mpls 5 and inner (tcp port 443)", join(bytes(`${MACS} 8847 00005140 00000000`), web)));
 });
 
-test("a packet that was cut before the tunnel could be seen does not match, whatever is asked", () => {
+test("a packet cut before the tunnel matches no condition about it", () => {
   const web = insides("ethernet").find((packet) => matches("tcp port 443 and not vlan", packet))!;
   const wrapped = AROUND_FRAMES["VXLAN"]!(web);
   const cut = (size: number): Uint8Array => wrapped.subarray(0, size);
@@ -164,11 +164,11 @@ test("a packet that was cut before the tunnel could be seen does not match, what
   }
   assert(matches("vni 42 and not tcp", cut(50), wrapped.length));
   assert(!matches("not inner (tcp)", cut(50), wrapped.length));
-  // Behind TCP there is no tunnel, whatever is missing of it.
+  // After TCP there is no tunnel, even if the packet is cut.
   assert(matches("not inner (tcp)", web.subarray(0, 40), web.length));
 });
 
-test("what is wrong about a tunnel is refused where it is", () => {
+test("mistakes about tunnels are refused at the right place", () => {
   const refusals: Record<string, [position: number, says: string]> = {
     "vni": [3, "the number of a network from 0 to 16777215 behind this"],
     "vni 16777216": [4, "from 0 to 16777215"],

@@ -51,7 +51,7 @@ const PLAIN: readonly Attribute[] = [
   [14, number(2, 0x0800)],
 ];
 
-test("CSV has a header, and by default what people look at first", () => {
+test("CSV has a header, and by default the most important columns", () => {
   assertEquals(
     csv(batchOf([PLAIN])),
     "at,device,direction,originalBytes,protocolName,packet.source,packet.sourcePort,packet.destination,packet.destinationPort," +
@@ -75,13 +75,13 @@ test("CSV has every key of a packet and of the one in its tunnel, lists joined b
   );
 });
 
-test("CSV has a header where there are no samples", () => {
+test("CSV has a header even without samples", () => {
   const batch = batchOf([]);
   batch.add({ type: "group-created", group: 1, refcount: 0, sequence: 0, nsid: undefined, portId: 0 });
   assertEquals(csv(batch), `${CSV_DEFAULT_FIELDS.join(",")}\r\n`);
 });
 
-test("CSV has the columns that are asked for, in that order, and leaves absent ones empty", () => {
+test("CSV has the requested columns, in that order, and leaves absent ones empty", () => {
   const rows = batchOf([PLAIN, [[1, number(2, 3)]], []]);
   assertEquals(parse(csv(rows, ["group", "direction", "device", "cookie", "group"])), [
     ["group", "direction", "device", "cookie", "group"],
@@ -178,7 +178,7 @@ test("CSV has every field of a sample", () => {
   });
 });
 
-test("CSV quotes what has commas and quotes, and disarms what could break a line or steer a terminal", () => {
+test("CSV quotes commas and quotes, and escapes what could break a line or control a terminal", () => {
   for (
     const [name, text] of [['a,b"c', '"a,b""c"'], ['"', '""""'], ["a b", "a\\x20b"], ["a\r\nb", "a\\x0d\\x0ab"], ["é", "é"], [
       "\u009b2J",

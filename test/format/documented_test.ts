@@ -72,7 +72,7 @@ test("docs/json.md has the keys of a sample, with details and labels, and of its
   assertEquals(documented.get("`tunnel`"), Object.keys(sample.tunnel));
 });
 
-/** What is printed of packets with every header that there is, whole, cut and broken. */
+/** The output for packets with every known header, complete, cut and broken. */
 const packets: Record<string, unknown>[] = Object.values(MADE).flatMap((data) =>
   [data, data.subarray(0, 40), data.subarray(0, 60)].flatMap((captured) =>
     [data.length, captured.length].map((originalBytes) => {

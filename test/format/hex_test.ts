@@ -7,7 +7,7 @@ import { Output } from "../../src/format/output.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { assemble } from "../support/wat.ts";
 
-/** Every byte, and every pair of neighbours some time. */
+/** Every byte, and every pair of neighbours at least once. */
 const BYTES = Uint8Array.from({ length: 140_000 }, (_, i) => i ^ (i >>> 8) * 37);
 const LENGTHS = [...Array(70).keys(), 255, 256, 257, 258, 511, 1500, 9000, 65_531, 65_535, 65_536, 65_537, 140_000];
 

@@ -9,7 +9,7 @@ import { messageOf } from "../../src/wire/message.ts";
 
 const writer = new InstantWriter();
 
-/** The time of the only entry, or `undefined` if it cannot be said. */
+/** The time of the only entry, or `undefined` if it cannot be expressed. */
 function instant(batch: BatchBuffer): string | undefined {
   if (!writer.read(batch, 0)) return undefined;
   const output = new Output(INSTANT_BYTES);
@@ -25,14 +25,14 @@ function sampledAt(timestampNs: bigint | undefined): BatchBuffer {
   return batch;
 }
 
-test("an instant is what Date has, with nanoseconds", () => {
+test("an instant equals Date's, with nanoseconds", () => {
   for (const time of [0n, 1n, 951_782_400_123_456_789n, 1_784_000_000_999_999_999n, 0xffff_ffff_ffff_ffffn, 5n]) {
     const text = new Date(Number(time / 1_000_000n)).toISOString();
     assertEquals(instant(sampledAt(time)), `${text.slice(0, 20)}${String(time % 1_000_000_000n).padStart(9, "0")}Z`);
   }
 });
 
-test("an instant is that of the sample, else of its record, else of the reading", () => {
+test("an instant is that of the sample, otherwise of its record, otherwise of the reading", () => {
   const recorded = (batch: BatchBuffer, seconds: number): BatchBuffer => {
     batch.recorded = true;
     batch.recordedAt(seconds, 7);

@@ -16,7 +16,7 @@ function check(data: Uint8Array, first: "ethernet" | "raw-ip", originalBytes: nu
   assertEquals(output.takeText(), JSON.stringify(packetFields(view)));
 }
 
-test("what is written in the fast way is what the fields are, wherever a packet is cut", () => {
+test("the fast writer agrees with the fields, wherever a packet is cut", () => {
   const packets = [...Object.values(MADE), ...recordedSamples().flatMap(({ data }) => data ?? [])];
   assert(packets.length > 100);
   for (const data of packets) {
@@ -27,7 +27,7 @@ test("what is written in the fast way is what the fields are, wherever a packet 
   }
 });
 
-test("the same of packets in which any byte is another", () => {
+test("also for packets with any byte changed", () => {
   let seed = 5;
   const random = (limit: number): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;

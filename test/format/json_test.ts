@@ -10,7 +10,7 @@ import { recordings } from "../psample/recordings.ts";
 import { MADE } from "../packet/made.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
-test("formatJson equals JSON.stringify for all that kernels sent", () => {
+test("formatJson equals JSON.stringify for everything that kernels sent", () => {
   const batch = new BatchBuffer();
   const output = new Output(16);
   const writer = new JsonWriter();
@@ -75,7 +75,7 @@ test("JSON with details has time, device, direction and protocol, before the dat
   );
 });
 
-test("JSON with details has what the headers of a packet say, also in a tunnel", () => {
+test("JSON with details has the headers of a packet, also in a tunnel", () => {
   const { packet } = JSON.parse(detailed(batchOf([[2, number(4, 1514)], [6, MADE["gre"]!.subarray(0, 62)]])));
   const ends = { source: "192.0.2.7", destination: "10.0.0.1" };
   const inner = { ...ends, protocol: 6, protocolName: "tcp", sourcePort: 443, destinationPort: 51514, ttl: 63, dscp: 46, ipLength: 48 };
@@ -84,7 +84,7 @@ test("JSON with details has what the headers of a packet say, also in a tunnel",
   assertEquals(packet, { ...ether, ...outer, inner, cut: "tcp" });
 });
 
-test("JSON with details has nothing that is not known", () => {
+test("JSON with details omits what is not known", () => {
   const batch = batchOf([], undefined);
   batch.recorded = true;
   batch.recordedAt(1e15, 0);
@@ -107,7 +107,7 @@ test("the name of a protocol is that of an EtherType, and of nothing else", () =
   assertEquals([0, 1, 3, 11, 12, 0x5ff, 0x1234].map(name), new Array(7).fill(undefined));
 });
 
-test("JSON stays JSON whatever a device is called, and shows nothing that could steer a terminal", () => {
+test("JSON stays valid whatever the name of a device, and contains nothing that could control a terminal", () => {
   for (const name of ['a"b\\c', "\x1b[31m\n\x7f", "\u009b2J", "a\u202eb\u00a0c\u2028d", "\u{e0041}\ud800x", "é€😀 ü", ""]) {
     const line = detailed(batchOf([[0, number(2, 3)]], name));
     assertEquals(JSON.parse(line).device, name);

@@ -1,4 +1,4 @@
-/** Names of groups, cookies and VLANs in what the writers write. */
+/** Names of groups, cookies and VLANs in the output of the writers. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { CsvWriter, formatGroupEvent, JsonWriter, type Labels, Output, PacketWriter, TextWriter } from "../../src/format/mod.ts";
@@ -15,7 +15,7 @@ const LABELS: Labels = {
   vlans: new Map([[5, "dmz"], [100, "outer"], [6, "inner"]]),
 };
 
-/** What a writer writes of samples of these packets, with group, rate and cookie. */
+/** A writer's output for samples of these packets, with group, rate and cookie. */
 function written(writer: LineWriter, packets: readonly string[], cookie = "0102", group = 5): string {
   const batch = new BatchBuffer();
   batch.devices = { find: () => ({ name: "eth3", type: 1, address: undefined }) };
@@ -29,7 +29,7 @@ function written(writer: LineWriter, packets: readonly string[], cookie = "0102"
   return output.takeText();
 }
 
-test("lines about packets have names in brackets, of VLANs behind their numbers, in tunnels too", () => {
+test("lines about packets have names in brackets, those of VLANs after their numbers, in tunnels too", () => {
   const line = (name: string, cookie?: string, group?: number): string =>
     written(new PacketWriter({ labels: LABELS, time: "none" }), [name], cookie, group).trimEnd().split("\n").at(-1)!.slice(11);
   const udp = "2001:db8::1.12345 > 2001:db8::2.9999: UDP, length 8";
@@ -57,7 +57,7 @@ test("so has the line with the rate, and group events have the name of the group
   assertEquals(JSON.parse(output.takeText()), { type: "group-created", group: 5, refcount: 0, sequence: 0, portId: 0, groupLabel: "edge" });
 });
 
-test("libpsample's text has them behind its own fields", () => {
+test("libpsample's text has them after its own fields", () => {
   const plain = written(new TextWriter(), ["qinq"]);
   assertEquals(
     written(new TextWriter({ labels: LABELS }), ["qinq"]),
@@ -66,7 +66,7 @@ test("libpsample's text has them behind its own fields", () => {
   assertEquals(written(new TextWriter({ labels: LABELS }), ["udp6"], "03", 6), written(new TextWriter(), ["udp6"], "03", 6));
 });
 
-test("JSON and CSV have them by their keys", () => {
+test("JSON and CSV have them under their keys", () => {
   const json = (name: string, cookie?: string): Record<string, unknown> =>
     JSON.parse(written(new JsonWriter({ labels: LABELS }), [name], cookie));
   const { groupLabel, cookieLabel, vlanLabels } = json("vlan in vxlan in vlan");
@@ -75,11 +75,11 @@ test("JSON and CSV have them by their keys", () => {
   const row = (labels: Labels, fields?: string[]): string[] => written(new CsvWriter({ labels, fields }), ["qinq"]).split("\r\n");
   assertEquals(row(LABELS, ["groupLabel", "cookieLabel", "vlanLabels"])[1], "edge,web,outer");
   assertEquals(row({}, ["groupLabel", "cookieLabel", "vlanLabels"])[1], ",,");
-  // Those that there are names for have columns that nobody has to ask for.
+  // Columns of kinds that have names are there by default.
   assertEquals(row({ cookies: LABELS.cookies, vlans: LABELS.vlans })[0]!.split(",").slice(-3), ["oneIn", "cookieLabel", "vlanLabels"]);
 });
 
-test("nothing in a name steers a terminal", () => {
+test("nothing in a name controls a terminal", () => {
   const labels = { groups: new Map([[5, "\x1b[2J"]]), vlans: new Map([[100, "a\u202eb"]]) };
   for (const writer of [new PacketWriter({ labels }), new TextWriter({ labels }), new JsonWriter({ labels }), new CsvWriter({ labels })]) {
     const text = written(writer, ["qinq"]);

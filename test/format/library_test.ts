@@ -1,4 +1,4 @@
-/** The formats, used by a program that has only the package. */
+/** The formats, used by a program through the package's entry points. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Batch, CSV_FIELDS, CsvWriter, formatJson, formatText, JsonWriter, Output, TextWriter } from "@psample/psample/format";
@@ -12,7 +12,7 @@ const RECORDED = "3000000000000000000000000000000000010000" + // the two headers
 const message = Uint8Array.from(RECORDED.match(/../g)!, (byte) => parseInt(byte, 16));
 const sample = decodeMessage(messageOf(message, true));
 
-test("a sample by itself is formatted as a string", () => {
+test("a single sample is formatted as a string", () => {
   if (sample?.type !== "sample") throw new Error("not a sample");
   assertEquals(formatText(sample), "group 1 sample-rate 100 \n");
   assertEquals(
@@ -22,7 +22,7 @@ test("a sample by itself is formatted as a string", () => {
   assertEquals(JSON.parse(formatJson(sample)), JSON.parse(JSON.stringify(sample)));
 });
 
-/** A batch of one's own making: what a program needs that has its samples from elsewhere. */
+/** A custom batch, for a program that has its samples from elsewhere. */
 const batch: Batch = {
   entries: [viewSample(messageOf(message, true))],
   count: 1,

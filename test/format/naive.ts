@@ -1,4 +1,4 @@
-/** The lines of samples as one would write them without a thought of speed: what the writers are compared with. */
+/** The lines of samples, written without regard to speed, for comparison with the writers. */
 import type { SampleView } from "../../src/psample/sample_view.ts";
 
 /** A line of text, in UTC. */

@@ -20,7 +20,7 @@ function sample(group: number, type = 30, little = true): Uint8Array<ArrayBuffer
   return message([[3, number(4, group, little)]], { type, little });
 }
 
-/** The groups of what is decoded, the counts, and the error at the end. */
+/** The groups of decoded samples, the counts, and the error at the end. */
 function decode(
   records: readonly PcapRecordParts[],
   options: RecordingDecoderOptions = {},
@@ -30,7 +30,7 @@ function decode(
   return [[...items], counts, error];
 }
 
-test("netlink messages: passes over other protocols and families", () => {
+test("netlink messages: skips other protocols and families", () => {
   const records = [
     record(sample(9), 0),
     record(family("nlctrl", 0x10)),
@@ -51,10 +51,10 @@ test("netlink messages: learns the family from a dump of several, in both byte o
   }
 });
 
-test("netlink messages: keeps what comes before the family is known", () => {
+test("netlink messages: keeps what arrives before the family is known", () => {
   const records = [record(sample(1)), record(sample(2, 31)), record(sample(3)), record(family("psample", 30)), record(sample(4))];
   assertEquals(decode(records), [[1, 3, 4], { ...NO_RECORDS, records: 5, samples: 3, otherMessages: 1 }, undefined]);
-  // Room for two of the messages before: the third of them is counted, not forgotten.
+  // Room for two of the earlier messages: the third is counted, not forgotten.
   assertEquals(decode(records, { pendingBytes: 2 * sample(1).length }), [
     [1, 4],
     { ...NO_RECORDS, records: 5, samples: 2, otherMessages: 1, lostBeforeFamily: 1 },
@@ -62,7 +62,7 @@ test("netlink messages: keeps what comes before the family is known", () => {
   ]);
 });
 
-test("netlink messages: follows the number when the module comes again", () => {
+test("netlink messages: follows the number when the module is reloaded", () => {
   const records = [
     record(family("psample", 30)),
     record(sample(1)),
@@ -76,7 +76,7 @@ test("netlink messages: follows the number when the module comes again", () => {
   assertEquals(decode(records), [[1, 3], { ...NO_RECORDS, records: 8, samples: 2, otherMessages: 3 }, undefined]);
 });
 
-test("netlink messages: takes a number for granted", () => {
+test("netlink messages: uses a given number", () => {
   const records = [record(family("psample", 30)), record(sample(1)), record(sample(2, 31))];
   assertEquals(decode(records, { familyId: 31 }), [[2], { ...NO_RECORDS, records: 3, samples: 1, otherMessages: 2 }, undefined]);
 });
@@ -93,7 +93,7 @@ test("netlink messages: says at the end that the family was never named", () => 
   assertEquals(decode([record(sample(1), 0)])[2], undefined);
 });
 
-test("netlink messages: tells cut records from damaged ones", () => {
+test("netlink messages: distinguishes cut records from damaged ones", () => {
   const known = record(family("psample", 30));
   const two = join(sample(1), sample(2));
   assertEquals(decode([known, record(two, 16, 1)]), [
@@ -119,7 +119,7 @@ test("netlink messages: reads the files of libpsample: its whole buffer is behin
   assertEquals(decode(records), [[1], { ...NO_RECORDS, records: 2, samples: 1, trailing: 2 }, undefined]);
 });
 
-test("netlink messages: tells events from entries of a list", () => {
+test("netlink messages: distinguishes events from entries of a list", () => {
   const list: Attribute[] = [[3, number(4, 5)], [7, number(4, 1)], [4, number(4, 0)]];
   const records = [
     record(family("psample", 30)),

@@ -28,12 +28,12 @@ function lines(samples: readonly (readonly Attribute[])[], options?: PacketOptio
   return output.takeText().split("\n").slice(0, -1);
 }
 
-/** The attributes of a sample that came in. */
+/** The attributes of a sample of an arriving packet. */
 function sample(data: Uint8Array, originalBytes = data.length): Attribute[] {
   return [[0, number(2, 3)], [2, number(4, originalBytes)], [13, number(8, NOW)], [6, data]];
 }
 
-/** What is said of a packet, behind the size. */
+/** The text about a packet after the size. */
 function words(data: Uint8Array, originalBytes?: number, options?: PacketOptions): string {
   return lines([sample(data, originalBytes)], options)[0]!.slice(33);
 }
@@ -45,13 +45,13 @@ test("a line has time, device, direction, size, addresses, ports and flags", () 
   ]);
 });
 
-test("the rate is told first, and again when it changes, by group", () => {
+test("the rate is printed first, and again when it changes, for each group", () => {
   const of = (group: number, rate: number): Attribute[] => [...sample(MADE["tcp4"]!), [3, number(4, group)], [5, number(4, rate)]];
   const told = lines([of(1, 100), of(1, 100), of(2, 5), of(1, 100), of(1, 7)]).filter((line) => line.startsWith("group"));
   assertEquals(told, ["group 1: 1/100", "group 2: 1/5", "group 1: 1/7"]);
 });
 
-test("details are a line below, with everything that is known, and the dump comes after it", () => {
+test("details are on the next line, with everything known, and the dump follows", () => {
   const of = [...sample(MADE["tcp4"]!.subarray(0, 16), 62), [3, number(4, 1)], [15, Uint8Array.of(1, 2)]] as Attribute[];
   const [line, details, dump] = lines([of], { details: true, verbose: true }, "eth3").filter((line) => !line.startsWith("group 1:"));
   assert(line!.endsWith("[|ip]"), line);
@@ -78,12 +78,12 @@ test("the longest line of IPv4 fits 80 columns: lengths, the device's end and th
     assert(line.length <= 80, line);
     assert(line.endsWith(" 255.255.255.255.65535 > 255.255.255.255.65535: Flags [S.]"), line);
   }
-  // Of a long one nothing that has to stay is left out.
+  // A long one is never cut where it must not be.
   const long = lines([sample(MADE["vlan in vxlan in vlan"]!)], { columns: 40 })[0]!;
   assert(long.endsWith("| vlan 6 2001:db8::1.12345 > 2001:db8::2.9999: UDP"), long);
 });
 
-test("what is left out goes in its order as the terminal gets narrower", () => {
+test("parts are left out in a fixed order as the terminal gets narrower", () => {
   const at = (columns: number): string => lines([sample(MADE["tcp4"]!)], { columns })[0]!;
   const ends = "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.]";
   assertEquals(at(125), `03:33:20.000042 eth3     <    62 ${ends}, seq 1:9, ack 2, win 65535, length 8`);
@@ -93,7 +93,7 @@ test("what is left out goes in its order as the terminal gets narrower", () => {
   assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
 });
 
-test("a date goes before the size, and what there is room for then comes back", () => {
+test("the date is left out before the size, and what fits then is back", () => {
   const at = (columns: number): string => lines([sample(MADE["tcp4"]!)], { columns, time: "date" })[0]!;
   const ends = "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.]";
   assertEquals(at(90), `2026-07-14 03:33:20.000042 eth3     <    62 ${ends}`);
@@ -102,7 +102,7 @@ test("a date goes before the size, and what there is room for then comes back", 
   assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
 });
 
-test("times are tcpdump's", () => {
+test("times are formatted like tcpdump's", () => {
   const of = (ns: bigint): Attribute[] => [...sample(MADE["tcp4"]!).filter(([type]) => type !== 13), [13, number(8, ns)]];
   const times = (time: PacketTimeForm, utcOffset = () => 0): string[] =>
     lines([of(NOW), of(NOW + 1_500_000_000n), of(NOW + 1_000_000_000n), of(NOW + 3_601_000_000_000n)], { time, utcOffset })
@@ -122,7 +122,7 @@ test("link-layer addresses come first, and then nothing is left out", () => {
   assertMatch(other, / > [\da-f:]{17}, ethertype unknown \(0x[\da-f]{4}\): /);
 });
 
-test("with colours a line is the same, and as long", () => {
+test("with colours a line has the same text and width", () => {
   const packets = [sample(MADE["tcp4"]!), sample(MADE["vlan in vxlan in vlan"]!), sample(MADE["arp"] ?? MADE["tcp4"]!.subarray(0, 40), 62)];
   // deno-lint-ignore no-control-regex
   const plain = (line: string): string => line.replace(/\x1b\[\d*m/g, "");
@@ -143,7 +143,7 @@ test("the width may change while lines are written", () => {
   assertEquals(of().map((line) => line.includes("win")), [true, false]);
 });
 
-test("tunnels, tags and labels come before what is in them", () => {
+test("tunnels, tags and labels precede what is inside them", () => {
   const tcp = "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.], seq 1:9, ack 2, win 65535, length 8";
   const udp = "2001:db8::1.12345 > 2001:db8::2.9999: UDP, length 8";
   const outer = "192.0.2.7 > 10.0.0.1: ";
@@ -161,7 +161,7 @@ test("tunnels, tags and labels come before what is in them", () => {
   assertEquals(words(MADE["sit"]!), `192.0.2.7 > 10.0.0.1 | ${udp}`);
 });
 
-test("what is cut is told, with everything before it", () => {
+test("cut headers are named, after everything before them", () => {
   const at = (size: number): string => words(MADE["tcp4"]!.subarray(0, size), 62);
   assertEquals([at(53), at(40), at(36), at(34)], [
     "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.] [|tcp]",
@@ -185,7 +185,7 @@ test("a device's name that is too long is cut, but never within an escape", () =
   assertEquals(["\x1b\x1b\x1b", "e\\"].map((name) => device(name, 20)), ["", "e"]);
 });
 
-test("nothing in a device's name steers the terminal, and what is written of every packet is printable, at every cut", () => {
+test("nothing in a device's name controls the terminal, and the line of every packet is printable, at every cut", () => {
   assertEquals(lines([sample(MADE["tcp4"]!)], {}, "\x1b[2J\u202e")[0]!.slice(16, 24), "\\x1b[2J ");
   for (const [name, data] of Object.entries(MADE)) {
     for (let size = 0; size <= data.length; size++) {
@@ -211,22 +211,22 @@ test("addresses of IPv6 are written as ipv6Text() has them", () => {
   }
 });
 
-/** Where tcpdump says more or something else, with the reason. */
+/** Where tcpdump prints more or something else, with the reason. */
 const OTHER_WORDS: readonly RegExp[] = [
-  // It says nothing of a length of 0, which segmentation offload leaves.
+  // It does not print a length of 0, which segmentation offload leaves.
   /^tcp4, length 0/,
   // Up to version 4.99.3 it has no letter for the ninth flag.
   /^tcp4 with nine/,
-  // These protocols are only named here.
+  // For these protocols only the name is printed here.
   /^(udplite|sctp|igmp|ospf)/,
-  // Ports come with the addresses here, also behind what stands between.
+  // Ports are with the addresses here, even if other headers are between.
   /^(ah|ip6 options|ip6 first)/,
   /later fragment|no next header|error$/,
-  // Tunnels and what is no IP have words of their own here.
+  // Tunnels, and packets other than IP, are worded differently here.
   /^(vxlan|geneve|gtp|gre|pptp|erspan|ipip|sit|ip4ip6|ip6ip6|vlan in|mpls|pppoe|stp|unknown)/,
 ];
 
-test("the words are tcpdump's", programs("tcpdump"), () => {
+test("the wording is tcpdump's", programs("tcpdump"), () => {
   const packets = [
     ...Object.entries(MADE).filter(([name]) => !OTHER_WORDS.some((other) => other.test(name))),
     ...recordedSamples().flatMap((sample) =>

@@ -23,7 +23,7 @@ function write(items: readonly Item[], options: PcapngOptions & RecordOptions = 
 
 const read = decodeFile;
 
-/** Everything that an item has. */
+/** All fields of an item. */
 function whole(item: Item): unknown {
   return item.type === "sample" ? { ...item.copy(), message: item.message } : { ...item, message: item.message };
 }
@@ -102,7 +102,7 @@ const EVENTS: readonly GroupEvent[] = [
   viewMessage(messageOf(message([[3, number(4, 9, false)]], { command: 3, little: false }), false)) as GroupEvent,
 ];
 
-test("PcapngWriter: what the recordings have comes back, byte by byte", () => {
+test("PcapngWriter: recorded messages are read again, byte by byte", () => {
   for (const littleEndian of [true, false]) {
     for (const { name, items } of recordings()) {
       const back = read(write(items, { littleEndian }), 1000);
@@ -113,7 +113,7 @@ test("PcapngWriter: what the recordings have comes back, byte by byte", () => {
   }
 });
 
-test("PcapngWriter: what no recording has comes back, byte by byte", () => {
+test("PcapngWriter: messages that no recording has are read again, byte by byte", () => {
   const items = [...STRANGE, ...EVENTS];
   for (const littleEndian of [true, false]) {
     const file = write(items, { littleEndian });
@@ -265,14 +265,14 @@ test("PcapngWriter: interfaces by namespace, index and link type", () => {
   assertEquals(of(5).map((block) => [block.body[0], optionNumber(block, 4)]), [[0, 1n], [1, 2n], [2, 1n], [3, 1n], [4, 1n], [5, 2n]]);
 });
 
-test("PcapngWriter: a file of nothing has an interface, for libpcap's sake, and reads as nothing", () => {
+test("PcapngWriter: an empty file has an interface, for libpcap's sake, and is read as empty", () => {
   const file = write([]);
   assertEquals(pcapngBlocks(file).map((block) => block.type), [0x0a0d0d0a, 1, 5]);
   const { items, error } = read(file);
   assertEquals([items, error], [[], undefined]);
 });
 
-test("PcapngWriter: events stand behind the first interface, in their order, and none is lost", () => {
+test("PcapngWriter: events follow the first interface, in order, and none is lost", () => {
   for (const count of [1, 63, 64, 65, 200]) {
     const items = Array.from({ length: count }, (_, i) => EVENTS[i % EVENTS.length]!);
     for (const all of [items, [...items, STRANGE[3]!, ...items]]) {
@@ -283,7 +283,7 @@ test("PcapngWriter: events stand behind the first interface, in their order, and
   }
 });
 
-test("PcapngWriter: descriptions and comments have what no field has", () => {
+test("PcapngWriter: descriptions and comments contain what no field does", () => {
   const blocks = pcapngBlocks(write([...STRANGE], {}));
   assertEquals(
     blocks.filter((block) => block.type === 1).map((block) => optionText(block, 3)),
@@ -314,7 +314,7 @@ test("PcapngWriter: descriptions and comments have what no field has", () => {
   assertEquals(optionText(long, 1)!.length, 65535);
 });
 
-test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
+test("PcapngWriter: drop counts add up to the ledger, for any samples", () => {
   let seed = 12345;
   const random = (most: number): number => {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
@@ -327,7 +327,7 @@ test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
     for (let i = 0; i < 60; i++) {
       const group = random(3);
       if (random(8) === 0) next[group] = (next[group]! + random(5)) >>> 0;
-      // Some come one too late.
+      // Some are late by one.
       const late = random(10) === 0 ? 1 : 0;
       items.push(numbered(group, (next[group]! + late) >>> 0, 3 + random(2)));
       if (late) items.push(numbered(group, next[group]!, 3));
@@ -350,14 +350,14 @@ test("PcapngWriter: drop counts add up to the ledger, whatever comes", () => {
   }
 });
 
-test("PcapngWriter: a late sample takes back what was told before", () => {
-  // 2 comes after 3: told as lost, then not; the gap behind it is told as one smaller.
+test("PcapngWriter: a late sample takes back what was recorded before", () => {
+  // 2 arrives after 3: recorded as lost, then not; the next gap is recorded as one smaller.
   const blocks = pcapngBlocks(write([0, 1, 3, 2, 4, 9, 10].map((sequence) => numbered(1, sequence))));
   assertEquals(blocks.filter((block) => block.type === 6).map((block) => optionNumber(block, 4)), [0n, 0n, 1n, 0n, 0n, 3n, 0n]);
   assertEquals(optionNumber(blocks.at(-1)!, 5), 4n);
 });
 
-test("PcapngWriter: a producer that numbers nothing has no drop counts; what the socket dropped is said once in each file", () => {
+test("PcapngWriter: a producer that numbers nothing has no drop counts; what the socket dropped is recorded once in each file", () => {
   const zero = sample([[0, u16(3)], [3, u32(30)], [4, u32(0)], [5, u32(1)], [16, bytes("")], DATA]);
   const writer = new PcapngWriter();
   const period = { startNs: 5n, endNs: 7n };
@@ -373,7 +373,7 @@ test("PcapngWriter: a producer that numbers nothing has no drop counts; what the
   assertEquals(optionNumber(pcapngBlocks(record(new PcapngWriter(), [zero])).at(-1)!, 7), undefined);
 });
 
-test("PcapngWriter: what is lost between two files is told in the second", () => {
+test("PcapngWriter: what is lost between two files is recorded in the second", () => {
   const writer = new PcapngWriter();
   const ledger = new Ledger();
   const files = [[0, 1, 3], [5, 6], [9]].map((sequences) => {
@@ -409,7 +409,7 @@ test("PcapngWriter: a device that is renamed is a new interface, and the old one
   assertEquals(blocks.filter((block) => block.type === 5).map((block) => optionNumber(block, 4)), [3n, 2n, 1n]);
 });
 
-test("PcapngWriter: devices of two machines are told apart, whatever their numbers and names", () => {
+test("PcapngWriter: devices of two machines are kept apart, whatever their indexes and names", () => {
   const writer = new PcapngWriter({ littleEndian: true });
   const hosts = ["eth0", "eth0"].map((name): Devices => ({ find: () => ({ name, type: 1, address: undefined }) }));
   const output = new Output();
@@ -429,7 +429,7 @@ test("PcapngWriter: devices of two machines are told apart, whatever their numbe
   assertEquals(blocks.filter((block) => block.type === 6).map((block) => block.body[0]), [0, 1, 0]);
 });
 
-test("PcapngWriter: devices without end become one interface", () => {
+test("PcapngWriter: beyond a bound, devices share one interface", () => {
   const items = Array.from({ length: 16_400 }, (_, i) => sample([[0, u32(100_000 + i)], [3, u32(1)], [4, u32(i)], [5, u32(1)]]));
   const blocks = pcapngBlocks(write([...items, items[0]!]));
   const interfaces = blocks.filter((block) => block.type === 1);
@@ -443,7 +443,7 @@ test("PcapngWriter: devices without end become one interface", () => {
   assertEquals(back.map(whole), items.slice(0, 20).map(whole));
 });
 
-test("what is before a cut of such a file is read, wherever it is", () => {
+test("everything before a cut of such a file is read, wherever it is", () => {
   const items = [...recordings().find(({ name }) => name === "tun.new.pcap")!.items, ...STRANGE.slice(2, 6), EVENTS[1]!];
   const file = write(items);
   const ends: number[] = [];

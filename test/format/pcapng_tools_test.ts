@@ -1,4 +1,4 @@
-/** What tshark, capinfos, tcpdump, editcap and mergecap make of the files of packets. */
+/** How tshark, capinfos, tcpdump, editcap and mergecap handle files of packets. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +31,7 @@ function read(file: Uint8Array): readonly Item[] {
   return items;
 }
 
-/** Calls `use` with the path of a file that is there for so long. */
+/** Calls `use` with the path of a temporary file. */
 function withFile<T>(bytes: Uint8Array, use: (path: string, directory: string) => T): T {
   const directory = mkdtempSync(join(tmpdir(), "psample-"));
   try {
@@ -116,7 +116,7 @@ test("tshark shows what the samples have", programs("tshark"), () => {
       assert(row[8]!.startsWith(`group ${samples[i]!.group} sample-rate ${samples[i]!.rate}`), row[8]);
     }
     for (const item of items) item.type === "sample" ? ledger.sample(item) : ledger.event(item);
-    // Recordings one after the other: numbers begin anew, which is no loss, and the ledger says so.
+    // Recordings one after the other: numbers restart, which the ledger does not count as a loss.
     assertEquals(rows.reduce((sum, row) => sum + Number(row[7]), 0), ledger.stats(0).lost);
   }
 });

@@ -14,7 +14,7 @@ function sample(list: readonly Attribute[], portId = 0): SampleView {
   return viewSample(messageOf(message(list, { portId }), true));
 }
 
-/** asctime(3) by another way than the writer's: the text of Date has the same parts in other places. */
+/** asctime(3), done differently than in the writer: the text of Date has the same parts in other places. */
 function asctime(timestampNs: bigint, offset = 0): string {
   const [weekday, day, month, year, time] = new Date(Number(timestampNs / 1_000_000n) + offset * 1000).toUTCString().split(" ");
   return `${weekday!.slice(0, 3)} ${month} ${day!.replace(/^0/, " ")} ${time} ${year}`;
@@ -78,7 +78,7 @@ test("formatText dumps with offsets that do not wrap", () => {
   assertEquals([lines[16]!.slice(0, 9), lines[17]!.slice(0, 9), lines[0xfff]!.slice(0, 9)], ["0x00f0:  ", "0x0100:  ", "0xffe0:  "]);
 });
 
-test("formatText has local time if it is told how far that is from UTC", () => {
+test("formatText has local time if given its offset from UTC", () => {
   // Central European Time of 2026: summer from 29 March to 25 October, 01:00 UTC.
   const utcOffset = (seconds: number): number => seconds >= 1774746000 && seconds < 1792890000 ? 7200 : 3600;
   for (const seconds of [1774745999n, 1774746000n, 1792889999n, 1792890000n, 1784000000n]) {
@@ -157,7 +157,7 @@ function details(sample: SampleView, known: Devices | undefined): string {
   return line.slice(plain.length);
 }
 
-test("details are what libpsample does not print", () => {
+test("details are the fields that libpsample does not print", () => {
   const list: Attribute[] = [
     [0, number(2, 3)],
     [1, number(2, 4)],
@@ -197,7 +197,7 @@ test("details are what libpsample does not print", () => {
   );
 });
 
-test("a plain sample has no details, and a namespace is one", () => {
+test("a plain sample has no details; a namespace is a detail", () => {
   assertEquals(details(sample([[0, number(2, 3)], [5, number(4, 100)]]), undefined), "");
   const foreign = viewSample(messageOf(message([[0, number(2, 3)]]), true), 0);
   assertEquals(details(foreign, devices), "in-name eth3-0 link-type ethernet nsid 0 ");
@@ -209,7 +209,7 @@ test("the link type is that of the device that the packet was sampled on", () =>
   assertEquals(details(sample([[0, number(2, 3)]]), types), "link-type ethernet ");
 });
 
-test("details disarm the names of interfaces", () => {
+test("details escape the names of interfaces", () => {
   const named = (name: string): string => details(sample([[0, number(2, 3)]]), { find: () => ({ name, type: 1, address: undefined }) });
   assertEquals(named("eth0.7@x-é"), "in-name eth0.7@x-é link-type ethernet ");
   assertEquals(named("\x1b[31m\n a\\b\x7f"), "in-name \\x1b[31m\\x0a\\x20a\\x5cb\\x7f link-type ethernet ");

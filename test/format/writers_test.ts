@@ -41,7 +41,7 @@ class Random {
   }
 }
 
-/** Attributes that are there half of the time; the same few values often, as in real traffic. */
+/** Attributes that are present half of the time; often the same few values, as in real traffic. */
 function randomSample(random: Random): SampleView {
   const list: Attribute[] = [];
   for (const [type, widths] of Object.entries(WIDTHS)) {
@@ -59,7 +59,7 @@ function randomSample(random: Random): SampleView {
   return viewSample(messageOf(message(list, { portId: Number(random.number(4)) }), true), nsid);
 }
 
-/** How many bytes the attributes of a tunnel have; Geneve options are a header of 4 and so many words as it says. */
+/** Sizes of the attributes of a tunnel; Geneve options are a header of 4 bytes and as many words as it says. */
 const TUNNEL_WIDTHS: readonly (readonly [type: number, size: number])[] = [
   ...[[0, 8], [1, 4], [12, 16], [2, 4], [13, 16], [3, 1], [4, 1], [5, 0], [6, 0], [7, 0], [9, 2], [10, 2], [11, 4], [15, 300], [16, 0], [
     40,
@@ -85,7 +85,7 @@ function* mixed(): Iterable<SampleView> {
   for (let i = 0; i < 6000; i++) yield random.below(3) === 0 ? recorded[random.below(recorded.length)]! : randomSample(random);
 }
 
-/** Compares the lines of a batch with what is expected of each, and says of which sample a line is wrong. */
+/** Compares the lines of a batch with the expected ones, and says which sample has a wrong line. */
 function checkWriter(write: (output: Output, batch: BatchBuffer, i: number) => void, expected: (sample: SampleView) => string): void {
   const batch = new BatchBuffer();
   for (const sample of mixed()) batch.add(sample);
@@ -116,7 +116,7 @@ test("JSON of mixed samples is that of JSON.stringify", () => {
   checkWriter((output, batch, i) => writer.write(output, batch, i), (sample) => `${JSON.stringify(sample)}\n`);
 });
 
-test("two writers in turn do not disturb each other", () => {
+test("alternating writers do not disturb each other", () => {
   const samples = [...mixed()].slice(0, 500);
   const [text, json, output] = [new TextWriter(), new JsonWriter(), new Output(16)];
   for (const sample of samples) {

@@ -1,4 +1,4 @@
-/** Listening with a filter: what is in front of the socket, what comes through, and what is said of losses. */
+/** Listening with a filter: the program on the socket, what passes it, and what is reported about losses. */
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ArgumentError, NetlinkError } from "../../src/errors.ts";
@@ -14,7 +14,7 @@ import { Machine } from "./machine.ts";
 
 const skip = LITTLE ? false : "the messages are of a little-endian machine";
 
-/** A test on a fake Deno and on a fake Bun, with devices; it leaves no descriptor behind. */
+/** A test on a fake Deno and a fake Bun, with devices; it leaves no descriptor open. */
 function both(name: string, run: (machine: Machine, sys: FakeSys) => Promise<void>, options: FakeOptions = {}): void {
   for (const readsFirst of [false, true]) {
     test(`${name} (the runtime ${readsFirst ? "reads first" : "only tells"})`, { skip }, async () => {
@@ -40,7 +40,7 @@ function sample(sequence: number, data: Uint8Array, { group = 5, device = 3 } = 
   return message([...list, [14, number(2, 0x0800)], [6, data]]);
 }
 
-/** The numbers of what comes until the end; group events have a name. */
+/** The sequence numbers of all samples until the end, and the names of group events. */
 async function rest(listener: Listener): Promise<(number | string | undefined)[]> {
   listener.end();
   const entries: (number | string | undefined)[] = [];
@@ -55,7 +55,7 @@ async function queued(sys: FakeSys, options: ListenOptions, ...messages: Uint8Ar
   return [count, await rest(listener)];
 }
 
-both("the kernel chooses what it can, before it is queued; the rest is chosen here", async (_, sys) => {
+both("the kernel filters what it can, before samples are queued; the rest is filtered here", async (_, sys) => {
   const messages = [sample(0, TCP), sample(1, UDP), sample(2, TCP, { group: 6 }), sample(3, TCP, { device: 4 })];
   const cases: [ListenOptions, number, unknown[]][] = [
     [{ filter: "tcp" }, 3, [0, 2, 3]],
@@ -74,7 +74,7 @@ both("the kernel chooses what it can, before it is queued; the rest is chosen he
   }
 });
 
-both("the filter is there before the groups are joined, and is closed with the listener", async (_, sys) => {
+both("the filter is attached before the groups are joined, and is closed with the listener", async (_, sys) => {
   const listener = await listenWith(sys, { filter: "tcp" });
   const log = sys.log.filter((line) => /filter|join (41|40)/.test(line));
   assertStringIncludes(log[0]!, "filter");
@@ -82,7 +82,7 @@ both("the filter is there before the groups are joined, and is closed with the l
   await listener.close();
 });
 
-both("batches that are lent have what matches; numbers that are missing are no losses, and drops are", async (_, sys) => {
+both("lent batches contain what matches; missing numbers are no losses, drops are", async (_, sys) => {
   const listener = await listenWith(sys, { filter: "tcp", events: false });
   sys.sample(sample(0, TCP), sample(1, UDP), sample(9, TCP));
   const batch = (await listener.lentBatches().next()).value!;
@@ -94,11 +94,11 @@ both("batches that are lent have what matches; numbers that are missing are no l
   await listener.close();
 });
 
-both("what is chosen here alone has its numbers, and so have groups", async (_, sys) => {
+both("numbers keep their meaning if filtering happens only here, or only by group", async (_, sys) => {
   for (const filter of ["not inner (ip) and group 5", "group 5"]) {
     const listener = await listenWith(sys, { filter });
     sys.sample(sample(0, TCP), sample(0, TCP, { group: 6 }), sample(3, TCP));
-    // What happens to a group that is left out tells nothing of losses.
+    // Events of a group that is left out reveal no losses.
     sys.event(groupMessage("deleted", 6));
     assertEquals(await rest(listener), [0, 3, "group-deleted"], filter);
     const { lost, gaps, filtered } = listener.stats();
@@ -106,7 +106,7 @@ both("what is chosen here alone has its numbers, and so have groups", async (_, 
   }
 });
 
-both("a loss that a sample showed which is left out here is told by the next one", async (_, sys) => {
+both("a loss revealed by a sample that is left out here is reported with the next one", async (_, sys) => {
   const listener = await listenWith(sys, { filter: "vni 5 or len < 1500", events: false });
   const small = (sequence: number): Uint8Array<ArrayBuffer> =>
     message([[2, number(4, 60)], [3, number(4, 5)], [4, number(4, sequence)], [6, UDP]]);
@@ -116,7 +116,7 @@ both("a loss that a sample showed which is left out here is told by the next one
   await listener.close();
 });
 
-both("a device that comes later is decided here; soon the kernel knows it, and renames too", async (machine, sys) => {
+both("samples of a new device are decided here; soon the kernel knows it, and renames too", async (machine, sys) => {
   const listener = await listenWith(sys, { filter: "in eth0", events: false });
   const filters = (): number => sys.log.filter((line) => line.includes("filter")).length;
   assertEquals(filters(), 1);
@@ -126,7 +126,7 @@ both("a device that comes later is decided here; soon the kernel knows it, and r
   assertEquals(sys.listener.queue.length, 2);
   assertEquals((await iterator.next()).value?.type, "sample");
   assertEquals(listener.stats().received, 2);
-  // Somebody waits: the program learns of changes.
+  // While the iteration waits, the program is updated.
   const next = iterator.next();
   machine.set(3, "old0");
   machine.set(4, "eth0");
@@ -137,13 +137,13 @@ both("a device that comes later is decided here; soon the kernel knows it, and r
   await listener.close();
 });
 
-both("where samples come from other namespaces, devices are not the kernel's to decide", async (_, sys) => {
+both("if samples come from other namespaces, the kernel does not decide about devices", async (_, sys) => {
   const listener = await listenWith(sys, { filter: "in eth0", allNamespaces: true });
   assertEquals(sys.log.filter((line) => line.includes("filter")), []);
   await listener.close();
 });
 
-both("a kernel that has no room for the program lets all through, to be chosen here", async (_, sys) => {
+both("a kernel without room for the program passes everything, to be filtered here", async (_, sys) => {
   const setsockopt = sys.setsockopt.bind(sys);
   let refusals = 0;
   sys.setsockopt = (fd, level, name, value) => {
@@ -163,7 +163,7 @@ both("a kernel that has no room for the program lets all through, to be chosen h
   assert(refusals >= 2);
 });
 
-both("what cannot be attached is an error with its reason, and nothing stays open", async (_, sys) => {
+both("a program that cannot be attached is an error with its reason, and nothing stays open", async (_, sys) => {
   const setsockopt = sys.setsockopt.bind(sys);
   sys.setsockopt = (fd, level, name, value) => `${level}/${name}` === "1/26" ? -EPERM : setsockopt(fd, level, name, value);
   const error = await assertRejects(() => listenWith(sys, { filter: "tcp" }), NetlinkError);
@@ -171,7 +171,7 @@ both("what cannot be attached is an error with its reason, and nothing stays ope
   assertStringIncludes(error.message, "SO_LOCK_FILTER");
 });
 
-both("a filter that is none is refused before anything is opened", async (_, sys) => {
+both("an invalid filter is refused before anything is opened", async (_, sys) => {
   const error = await assertRejects(() => listenWith(sys, { filter: ["tcp", "udp port foo"] }), FilterError);
   assertEquals([error.expression, error.position], ["udp port foo", 9]);
   await assertRejects(() => listenWith(sys, { filter: "tcp", samples: false }), ArgumentError, "selects among samples");

@@ -50,7 +50,7 @@ const GROUP: GroupStats = {
   contradictory: false,
 };
 
-test("Ledger without a sample has nothing to tell", () => {
+test("Ledger without a sample reports nothing", () => {
   assertEquals(new Ledger().stats(4096), {
     received: 0,
     events: 0,
@@ -69,7 +69,7 @@ test("Ledger without a sample has nothing to tell", () => {
   });
 });
 
-test("Ledger tells with each sample how many more are missing", () => {
+test("Ledger reports with each sample how many more are missing", () => {
   const ledger = new Ledger();
   assertEquals(enter(ledger, [5, 6, 9, 8, 8, 10, 2, 3]), [0, 0, 2, -1, 0, 0, 0, 1 - 1]);
   const { lost, late, duplicates, groups } = ledger.stats(0);
@@ -77,7 +77,7 @@ test("Ledger tells with each sample how many more are missing", () => {
   assertEquals(groups, [{ ...GROUP, received: 8, lost: 1, late: 1, duplicates: 1, restarts: 1 }]);
 });
 
-test("Ledger tells nothing of producers that number nothing: Open vSwitch, mlx5, and those without numbers", () => {
+test("Ledger reports no losses for producers that number nothing: Open vSwitch, mlx5, and those without numbers", () => {
   assertEquals(after([0, 0, 0, 0], { rateIsProbability: true }), { received: 4, lost: 0, numbered: false });
   assertEquals(after([0]), { received: 1, lost: 0, numbered: true });
   assertEquals(after([0, 0]), { received: 2, lost: 0, numbered: false });
@@ -89,12 +89,12 @@ test("Ledger tells nothing of producers that number nothing: Open vSwitch, mlx5,
   assertEquals(enter(ledger, [undefined], { group: 3 }), [undefined]);
 });
 
-test("Ledger counts where a producer that numbers takes the group over", () => {
+test("Ledger counts once a producer that numbers takes over the group", () => {
   assertEquals(after([0, 0, 0, 1, 2, 5]), { received: 6, lost: 2, numbered: true });
   assertEquals(after([0, 0, 0, 700, 701, 703]), { received: 6, lost: 1, numbered: true });
 });
 
-test("Ledger tells the producers of one group apart: the kernel, each process, each namespace", () => {
+test("Ledger distinguishes the producers of one group: the kernel, each process, each namespace", () => {
   const ledger = new Ledger();
   for (let i = 0; i < 100; i++) {
     enter(ledger, [1000 + i]);
@@ -151,7 +151,7 @@ test("Ledger: a group that is created again begins its numbers again, and the fi
   }
 });
 
-test("Ledger: the last samples of a group that is deleted are lost, if all were to come", () => {
+test("Ledger: the last samples of a group that is deleted are lost, if all were to arrive", () => {
   const ledger = new Ledger({ complete: true });
   enter(ledger, [7, 8]);
   assertEquals(ledger.event(event("group-deleted", { sequence: 12 })), 3);
@@ -162,25 +162,25 @@ test("Ledger: the last samples of a group that is deleted are lost, if all were 
   assertEquals([some.event(event("group-deleted", { sequence: 12 })), some.lost], [0, 0]);
 });
 
-test("Ledger: all samples of a group that came and went unheard are lost, if all were to come", () => {
+test("Ledger: all samples of a group that was created and deleted unheard are lost, if all were to arrive", () => {
   const ledger = new Ledger({ complete: true });
   ledger.event(event("group-created", { group: 9 }));
   assertEquals(ledger.stats(0).groups, []);
   ledger.event(event("group-deleted", { group: 9, sequence: 7 }));
   assertEquals(ledger.stats(0).groups, [{ ...GROUP, group: 9, lost: 7 }]);
-  // Of one that was there before nobody knows.
+  // Nothing is known about a group that existed before.
   ledger.event(event("group-deleted", { group: 10, sequence: 7 }));
   assertEquals(ledger.stats(0).lost, 7);
 });
 
-test("Ledger opens no account for an event about a group that sent nothing, of a source that is not complete", () => {
+test("Ledger creates no entry for an event about a group that sent nothing, if the source is not complete", () => {
   const ledger = new Ledger();
   ledger.event(event("group-created", { group: 9 }));
   ledger.event(event("group-deleted", { group: 9, sequence: 4 }));
   assertEquals([ledger.stats(0).events, ledger.stats(0).groups.length, ledger.lost], [2, 0, 0]);
 });
 
-test("Ledger takes an event for the kernel's group in that namespace, and believes no process", () => {
+test("Ledger assigns an event to the kernel's group in that namespace, and believes no process", () => {
   const ledger = new Ledger();
   enter(ledger, [7]);
   enter(ledger, [20], { nsid: 2 });
@@ -206,7 +206,7 @@ test("Ledger: after the module was unloaded all groups of the kernel are numbere
   assertEquals(enter(ledger, [3], { group: 2 }), [3]);
   assertEquals(enter(ledger, [51], { portId: 5 }), [0]);
   assertEquals(enter(ledger, [9], { group: 2, portId: 5 }), [0]);
-  // Open vSwitch begins nothing.
+  // Open vSwitch numbers nothing.
   assertEquals(enter(ledger, [0, 0, 0], { group: 4, rateIsProbability: true }), [undefined, undefined, undefined]);
   const { received, lost, groups } = ledger.stats(0);
   assertEquals([received, lost, groups[0]!.restarts], [14, 10, 1]);
@@ -214,23 +214,23 @@ test("Ledger: after the module was unloaded all groups of the kernel are numbere
 
 // ---- what the socket dropped
 
-test("Ledger adds up what a counter of 32 bits says that wraps", () => {
+test("Ledger adds up a 32-bit counter that wraps", () => {
   const ledger = new Ledger();
   assertEquals([0, 4294967290, 4294967290, 5].map((counter) => ledger.drops(counter)), [false, true, false, true]);
   assertEquals(ledger.stats(0).dropped, 4294967290 + 11);
 });
 
-test("lost is one figure that nothing has to be added to: drops that a gap accounts for are in it once", () => {
+test("lost is one complete figure: drops that a gap accounts for are in it once", () => {
   const ledger = new Ledger();
   enter(ledger, [0, 1]);
   ledger.drops(10);
-  // Nobody knows yet whose they were.
+  // It is not known yet which group they belonged to.
   assertEquals(losses(ledger.stats(0)), { lost: 10, gaps: 0, dropped: 10 });
   enter(ledger, [8]);
   assertEquals(losses(ledger.stats(0)), { lost: 10, gaps: 6, dropped: 10 });
   enter(ledger, [15]);
   assertEquals(losses(ledger.stats(0)), { lost: 12, gaps: 12, dropped: 10 });
-  // The rest was of a producer that numbers nothing, or of a group that never shows again.
+  // The others belonged to a producer that numbers nothing, or to a group that never appears again.
   ledger.drops(13);
   enter(ledger, [16]);
   assertEquals(losses(ledger.stats(0)), { lost: 15, gaps: 12, dropped: 13 });
@@ -243,7 +243,7 @@ test("a gap from before anything was dropped is a loss of its own", () => {
   assertEquals(losses(ledger.stats(0)), { lost: 8, gaps: 4, dropped: 4 });
 });
 
-test("what came late was not dropped: others were", () => {
+test("late samples were not dropped: others were", () => {
   const ledger = new Ledger();
   enter(ledger, [0]);
   ledger.drops(2);
@@ -255,7 +255,7 @@ test("what came late was not dropped: others were", () => {
   assertEquals(losses(ledger.stats(0)), { lost: 2, gaps: 0, dropped: 2 });
 });
 
-test("a number that came twice hides a loss, the socket's drops do not", () => {
+test("a repeated number hides a loss, the socket's drops do not", () => {
   const ledger = new Ledger();
   enter(ledger, [0, 1]);
   ledger.drops(1);
@@ -263,7 +263,7 @@ test("a number that came twice hides a loss, the socket's drops do not", () => {
   assertEquals(losses(ledger.stats(0)), { lost: 1, gaps: 0, dropped: 1 });
 });
 
-test("drops are counted before the gap that they leave is: once for each read of the socket", () => {
+test("drops are counted before the gap that they cause: once for each read of the socket", () => {
   let drops = 0;
   let reads = 0;
   const ledger = new Ledger({
@@ -283,7 +283,7 @@ test("drops are counted before the gap that they leave is: once for each read of
   assertEquals([reads, losses(ledger.stats(0))], [2, { lost: 7, gaps: 7, dropped: 5 }]);
 });
 
-test("losses, drops and what explains them add up, whatever comes in whatever order", () => {
+test("losses, drops and their causes add up, for any samples in any order", () => {
   let state = 3;
   const random = (below: number): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
   for (let round = 0; round < 200; round++) {
@@ -306,7 +306,7 @@ test("losses, drops and what explains them add up, whatever comes in whatever or
       const { lost, gaps } = ledger.stats(0);
       assert(lost >= gaps && lost <= dropped + elsewhere && gaps <= dropped + elsewhere, `round ${round}`);
     }
-    // One more of each, and everything shows.
+    // One more of each reveals everything.
     ledger.begin();
     for (const group of [0, 1, 2]) enter(ledger, [next[group]!], { group });
     ledger.drops(drops);
@@ -316,7 +316,7 @@ test("losses, drops and what explains them add up, whatever comes in whatever or
 
 // ---- recordings
 
-test("Ledger of a recording: what was told, what is taken back, what was dropped", () => {
+test("Ledger of a recording: reported losses, late samples, drops", () => {
   const ledger = new Ledger();
   assertEquals([ledger.told(sample(5), 3), ledger.told(sample(9), 0), ledger.told(sample(2, { group: 2 }), undefined)], [3, 0, undefined]);
   assertEquals(losses(ledger.stats(0)), { lost: 3, gaps: 3, dropped: 0 });
@@ -330,7 +330,7 @@ test("Ledger of a recording: what was told, what is taken back, what was dropped
 
 // ---- bounds
 
-test("Ledger: however many groups are made up, its memory is bounded, and the others are counted together", () => {
+test("Ledger: memory is bounded however many groups are invented; those beyond the bound are counted together", () => {
   const ledger = new Ledger({ complete: true });
   enter(ledger, [0, 1, 4]);
   for (let i = 0; i < 30_000; i++) {
@@ -346,13 +346,13 @@ test("Ledger: however many groups are made up, its memory is bounded, and the ot
   assertEquals(others.received + groups.reduce((sum, group) => sum + group.received, 0), received);
 });
 
-test("Ledger: a group of the kernel here is never left out for what other namespaces and processes make up", () => {
+test("Ledger: a group of this namespace's kernel is never left out because of other namespaces and processes", () => {
   const ledger = new Ledger();
   for (let i = 0; i < 3 * MOST_PRODUCERS; i++) enter(ledger, [0], { group: i, nsid: 3 });
   assertEquals(enter(ledger, [10, 12], { group: 5 }), [0, 1]);
 });
 
-test("Ledger: producers that are gone make room for new ones, and what they lost is not forgotten", () => {
+test("Ledger: producers that are gone make room for new ones, and their losses are kept", () => {
   const ledger = new Ledger({ complete: true });
   for (let i = 0; i < 3 * MOST_PRODUCERS; i++) {
     ledger.event(event("group-created", { group: i }));
@@ -388,7 +388,7 @@ test("Ledger keeps the last reason of a malformed message", () => {
   assertEquals([ledger.stats(0).malformed, ledger.stats(0).lastMalformed], [2, "second"]);
 });
 
-test("Ledger.stats is a copy that later samples do not change", () => {
+test("Ledger.stats returns a copy that later samples do not change", () => {
   const ledger = new Ledger();
   enter(ledger, [0]);
   const before = ledger.stats(0);

@@ -17,7 +17,7 @@ import { familyMessage, groupMessage, joined, sampleMessage, sampleMessages } fr
 const EMFILE = 24;
 const ENETDOWN = 100;
 
-/** A test that runs on a fake Deno and on a fake Bun, and leaves no descriptor behind. */
+/** A test on a fake Deno and a fake Bun, which leaves no descriptor open. */
 function both(name: string, options: FakeOptions, run: (sys: FakeSys) => Promise<void>): void {
   for (const readsFirst of [false, true]) {
     test(`${name} (the runtime ${readsFirst ? "reads first" : "only tells"})`, async () => {
@@ -55,7 +55,7 @@ async function refusal(promise: Promise<unknown>): Promise<NetlinkError> {
 
 // ---- joining
 
-both("listen attaches the filter before it joins, and listens to the controller before it asks it", {}, async (sys) => {
+both("listen attaches the filter before it joins, and listens to the controller before it queries it", {}, async (sys) => {
   const listener = await listenWith(sys, { groups: [5] });
   assertEquals(sys.log.filter((line) => /filter|join/.test(line)), ["3 filter", "3 join 16", "3 join 41", "3 join 40"]);
   await listener.close();
@@ -67,7 +67,7 @@ both("listen without groups attaches no filter", {}, async (sys) => {
   await listener.close();
 });
 
-both("listen joins only what is switched on", {}, async (sys) => {
+both("listen joins only what is enabled", {}, async (sys) => {
   const joins = async (options: ListenOptions): Promise<number[]> => {
     const listener = await listenWith(sys, options);
     const groups = [...sys.listener.groups];
@@ -79,13 +79,13 @@ both("listen joins only what is switched on", {}, async (sys) => {
   assertEquals(await joins({ events: false }), [16, 41]);
 });
 
-both("listen lets only samples and events of its groups in", {}, async (sys) => {
+both("listen lets in only samples and events of its groups", {}, async (sys) => {
   const listener = await listenWith(sys, { groups: [5, 4294967295] });
   sys.sample(sampleMessage({ group: 5, sequence: 1 }), sampleMessage({ group: 7, sequence: 1 }));
   sys.event(groupMessage("created", 7));
   sys.event(groupMessage("created", 5));
   sys.sample(sampleMessage({ group: 4294967295, sequence: 3 }), sampleMessage({ group: 83886080, sequence: 4 }));
-  // The controller's attribute 3 is no group: its news pass whatever the filter.
+  // The controller's attribute 3 is not a group: its notifications pass every filter.
   sys.multicast(16, familyMessage(1, { id: 99, name: "other", groups: {} }));
   assertEquals(sys.listener.queue.length, 4);
   assertEquals(await take(listener, 3), ["5:1", "group-created 5", "4294967295:3"]);
@@ -100,7 +100,7 @@ both("listen to no groups lets samples in that name none", {}, async (sys) => {
   await listener.close();
 });
 
-both("listen refuses wrong options before it opens anything", {}, async (sys) => {
+both("listen refuses invalid options before it opens anything", {}, async (sys) => {
   await assertRejects(
     () => listenWith(sys, { samples: false, events: false }),
     ArgumentError,
@@ -122,13 +122,13 @@ both("listen asks for 32 MiB", {}, async (sys) => {
   await listener.close();
 });
 
-both("listen tells the smaller buffer that an unprivileged user gets", { unprivileged: true }, async (sys) => {
+both("listen reports the smaller buffer that an unprivileged user gets", { unprivileged: true }, async (sys) => {
   const listener = await listenWith(sys, { samples: false });
   assertEquals(listener.receiveBufferBytes, 212992);
   await listener.close();
 });
 
-both("listen without the privilege says what it takes", { unprivileged: true }, async (sys) => {
+both("listen without the privilege says what is required", { unprivileged: true }, async (sys) => {
   const error = await refusal(listenWith(sys));
   assertEquals([error.code, error.op], ["EPERM", "join the multicast group packets of psample"]);
   assertStringIncludes(error.message, "Cannot join the multicast group packets of psample: operation not permitted (EPERM). ");
@@ -144,13 +144,13 @@ both("listen without the family says how to load it", { noFamily: true }, async 
   );
 });
 
-both("listen says where this kernel's family lacks a group", {}, async (sys) => {
+both("listen says if this kernel's family lacks a group", {}, async (sys) => {
   sys.family!.groups = { config: 40 };
   const error = await refusal(listenWith(sys));
   assertStringIncludes(error.message, "Cannot join the multicast group packets of psample");
 });
 
-both("listen to all namespaces without the privilege says what it takes", { unprivileged: true }, async (sys) => {
+both("listen to all namespaces without the privilege says what is required", { unprivileged: true }, async (sys) => {
   const error = await refusal(listenWith(sys, { samples: false, allNamespaces: true }));
   assertStringIncludes(
     error.message,
@@ -195,7 +195,7 @@ both("listen with wait resolves when the family appears", { noFamily: true }, as
   await listener!.close();
 });
 
-both("listen with wait survives the family's going and coming", {}, async (sys) => {
+both("listen with wait survives that the family is removed and added again", {}, async (sys) => {
   const listener = await listenWith(sys, { wait: true });
   sys.sample(sampleMessage({ sequence: 0 }));
   const iterator = listener[Symbol.asyncIterator]();
@@ -213,7 +213,7 @@ both("listen with wait survives the family's going and coming", {}, async (sys) 
   await listener.close();
 });
 
-both("listen with wait goes on where the news of the going was dropped", {}, async (sys) => {
+both("listen with wait continues if the notification of the removal was dropped", {}, async (sys) => {
   const listener = await listenWith(sys, { wait: true });
   sys.listener.room = 0;
   sys.removeFamily();
@@ -233,7 +233,7 @@ both("listen with wait ends with the refusal when it may not join", { noFamily: 
   assertEquals((await listening).code, "EPERM");
 });
 
-both("a listener without wait yields what came, and then says that the family is gone", {}, async (sys) => {
+both("a listener without wait yields what arrived, and then fails because the family is gone", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(...sampleMessages(3));
   sys.removeFamily();
@@ -247,7 +247,7 @@ both("a listener without wait yields what came, and then says that the family is
   assertEquals(await all(listener), []);
 });
 
-both("news that is older than the look-up does not end a listener", {}, async (sys) => {
+both("a notification older than the lookup does not end a listener", {}, async (sys) => {
   const { answer } = sys;
   sys.answer = (request, socket) => {
     // Between joining and asking the module was unloaded and loaded again.
@@ -263,7 +263,7 @@ both("news that is older than the look-up does not end a listener", {}, async (s
   await listener.close();
 });
 
-both("another process's news of the family is a hint: the controller is asked, and the listener goes on", {}, async (sys) => {
+both("another process's notification about the family is a hint: the controller is asked, and the listener continues", {}, async (sys) => {
   for (const wait of [false, true]) {
     const listener = await listenWith(sys, { wait });
     const iterator = listener[Symbol.asyncIterator]();
@@ -280,7 +280,7 @@ both("another process's news of the family is a hint: the controller is asked, a
   }
 });
 
-both("a family that went and came back under its old number while nobody read is joined again", {}, async (sys) => {
+both("a family that was removed and added with its old number while nobody read is joined again", {}, async (sys) => {
   const listener = await listenWith(sys, { wait: true });
   sys.removeFamily();
   sys.addFamily(30, { config: 40, packets: 41 });
@@ -292,7 +292,7 @@ both("a family that went and came back under its old number while nobody read is
   await listener.close();
 });
 
-both("a listener that cannot ask for want of a descriptor asks again later", {}, async (sys) => {
+both("a listener that cannot ask for lack of a descriptor asks again later", {}, async (sys) => {
   const listener = await listenWith(sys, { wait: true });
   const waiting = take(listener, 1);
   sys.removeFamily();
@@ -315,7 +315,7 @@ both("a listener that cannot join when it asks again later ends with the refusal
   assertEquals((await ended).op, "join the multicast group packets of psample");
 });
 
-both("what the family does at random, and strangers say of it, neither ends nor deafens a listener that waits", {}, async (sys) => {
+both("random changes of the family, and false notifications about it, neither end nor deafen a listener with wait", {}, async (sys) => {
   let state = 12345;
   const random = (below: number): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
   const listener = await listenWith(sys, { wait: true });
@@ -340,7 +340,7 @@ both("what the family does at random, and strangers say of it, neither ends nor 
   await listener.close();
 });
 
-both("a kernel without group events: they are left out, unless they are asked for", {}, async (sys) => {
+both("a kernel without group events: they are left out, unless requested", {}, async (sys) => {
   sys.family!.groups = { packets: 41 };
   const listener = await listenWith(sys);
   assertEquals([...sys.listener.groups], [16, 41]);
@@ -497,7 +497,7 @@ both("end yields what is queued and then ends", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(...sampleMessages(3));
   listener.end();
-  // The groups are left: nothing that comes now gets in.
+  // The groups are left: nothing that arrives now gets in.
   assertEquals(sys.listeners, []);
   assertEquals(await all(listener), ["1:0", "1:1", "1:2"]);
   sys.assertClean();
@@ -513,11 +513,11 @@ both("end while the iteration waits ends it", {}, async (sys) => {
   sys.assertClean();
 });
 
-both("end loses nothing of a long queue, in whatever way it is woken", {}, async (sys) => {
+both("end loses nothing of a long queue, however it is woken", {}, async (sys) => {
   const listener = await listenWith(sys);
   const ended = all(listener);
   await settle();
-  // More than one drain: the event loop gets its turns in between.
+  // More than one drain: the event loop runs in between.
   sys.sample(...sampleMessages(2500));
   listener.end();
   const taken = await ended;
@@ -526,7 +526,7 @@ both("end loses nothing of a long queue, in whatever way it is woken", {}, async
   assertEquals(listener.stats().lost, 0);
 });
 
-both("end with a reason throws it behind what is queued", {}, async (sys) => {
+both("end with a reason throws it after what is queued", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(...sampleMessages(2));
   listener.end(new Error("because"));
@@ -542,7 +542,7 @@ both("end with a reason throws it behind what is queued", {}, async (sys) => {
   assertEquals(await all(listener), []);
 });
 
-both("end after close has nothing to say", {}, async (sys) => {
+both("end after close does nothing", {}, async (sys) => {
   const listener = await listenWith(sys);
   await listener.close();
   listener.end(new Error("too late"));
@@ -551,7 +551,7 @@ both("end after close has nothing to say", {}, async (sys) => {
 
 // ---- iterating
 
-both("samples and events come in order, as entries told apart by type", {}, async (sys) => {
+both("samples and events are yielded in order, as entries distinguished by type", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.event(groupMessage("created", 9));
   sys.sample(sampleMessage({ group: 9, sequence: 0 }));
@@ -575,7 +575,7 @@ both("concurrent next calls get the entries in order, and none is lost", {}, asy
   await listener.close();
 });
 
-both("two iterations share what comes: each entry is seen once", {}, async (sys) => {
+both("two iterations share what arrives: each entry is seen once", {}, async (sys) => {
   const listener = await listenWith(sys);
   const iterations = Promise.all([all(listener), all(listener)]);
   for (let i = 0; i < 4; i++) {
@@ -587,7 +587,7 @@ both("two iterations share what comes: each entry is seen once", {}, async (sys)
   assertEquals(seen, Array.from({ length: 20 }, (_, i) => `1:${i}`));
 });
 
-both("samples own their bytes: they do not change with what comes later", {}, async (sys) => {
+both("samples own their bytes: they do not change with later ones", {}, async (sys) => {
   const listener = await listenWith(sys);
   const kept: Entry[] = [];
   const iterator = listener[Symbol.asyncIterator]();
@@ -604,7 +604,7 @@ both("samples own their bytes: they do not change with what comes later", {}, as
   await listener.close();
 });
 
-both("while nobody asks nothing is read, and what the kernel drops is counted", {}, async (sys) => {
+both("nothing is read unless requested, and what the kernel drops is counted", {}, async (sys) => {
   const listener = await listenWith(sys);
   const iterator = listener[Symbol.asyncIterator]();
   sys.sample(sampleMessage({ sequence: 0 }));
@@ -625,7 +625,7 @@ both("while nobody asks nothing is read, and what the kernel drops is counted", 
   await listener.close();
 });
 
-both("a batch in hand is handed out before more is read", {}, async (sys) => {
+both("a received batch is yielded before more is read", {}, async (sys) => {
   const listener = await listenWith(sys);
   const iterator = listener[Symbol.asyncIterator]();
   sys.sample(...sampleMessages(8));
@@ -640,7 +640,7 @@ both("batches are never empty, and as large as a drain", {}, async (sys) => {
   const listener = await listenWith(sys);
   const sizes: number[] = [];
   const batches = listener.batches();
-  // The controller's news is no entry: it makes no batch.
+  // The controller's notification is not an entry: it makes no batch.
   sys.multicast(16, familyMessage(1, { id: 99, name: "other", groups: {} }));
   const first = batches.next();
   await settle();
@@ -651,7 +651,7 @@ both("batches are never empty, and as large as a drain", {}, async (sys) => {
   await listener.close();
 });
 
-both("a batch says whether more is queued behind it", {}, async (sys) => {
+both("a batch says whether more is queued after it", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(...sampleMessages(300));
   const more: boolean[] = [];
@@ -665,7 +665,7 @@ both("a batch says whether more is queued behind it", {}, async (sys) => {
   await listener.close();
 });
 
-both("while the queue never empties the event loop has its turn nevertheless", {}, async (sys) => {
+both("the event loop runs even if the queue never empties", {}, async (sys) => {
   const listener = await listenWith(sys);
   let turned = false;
   sys.sample(...sampleMessages(500));
@@ -681,13 +681,13 @@ both("while the queue never empties the event loop has its turn nevertheless", {
   }
 });
 
-both("who asks without waiting gets each entry of a long queue once, and in order", {}, async (sys) => {
+both("concurrent requests get each entry of a long queue once, in order", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(...sampleMessages(30_000));
   listener.end();
   const batches = listener.batches();
   const each = listener[Symbol.asyncIterator]();
-  // Three that ask as soon as they are answered: what came, in the order of asking.
+  // Three that ask again as soon as they are answered: entries in the order of the requests.
   const takeAll = async (ask: () => Promise<Entry[]>): Promise<number[]> => {
     const answers: Promise<Entry[]>[] = [];
     const askAgain = async (): Promise<void> => {
@@ -705,7 +705,7 @@ both("who asks without waiting gets each entry of a long queue once, and in orde
   assertEquals(numbers.flat().sort((a, b) => a - b), Array.from({ length: 30_000 }, (_, i) => i));
 });
 
-both("lent batches have what came, in samples that are used again", {}, async (sys) => {
+both("lent batches contain what arrived, in samples that are reused", {}, async (sys) => {
   const listener = await listenWith(sys);
   const batches = listener.lentBatches();
   const seen = new Set<unknown>();
@@ -759,7 +759,7 @@ both("small and large samples in turn arrive whole, lent and given away", {}, as
   await listener.close();
 });
 
-both("what is given away stays as it was, whatever comes later, lent or not", {}, async (sys) => {
+both("given samples stay unchanged, whatever arrives later, lent or not", {}, async (sys) => {
   const listener = await listenWith(sys);
   const owned = listener.batches();
   const kept: Entry[] = [];
@@ -776,7 +776,7 @@ both("what is given away stays as it was, whatever comes later, lent or not", {}
   await listener.close();
 });
 
-both("a batch tells what was lost before each sample, what was dropped since the batch before, and when it was read", {}, async (sys) => {
+both("a batch says what was lost before each sample, what was dropped since the previous batch, and when it was read", {}, async (sys) => {
   const listener = await listenWith(sys);
   const before = BigInt(Date.now()) * 1_000_000n;
   sys.event(groupMessage("created", 1));
@@ -784,7 +784,7 @@ both("a batch tells what was lost before each sample, what was dropped since the
   sys.listener.drops = 2;
   const first = (await listener.read())!;
   const seen = [...Array(first.count).keys()].map((i) => [brief(first.entries[i]), first.lostBefore(i)]);
-  // Where the runtime reads first, the first one comes by itself only if it wakes a reader; here it is one drain.
+  // If the runtime reads first, the first datagram is a batch of its own only if it wakes a reader; here it is one drain.
   assertEquals(seen, [
     ["group-created 1", 0],
     ["1:3", 3],
@@ -852,9 +852,9 @@ both("low latency waits for each datagram instead of ticking", {}, async (sys) =
   assertEquals((await waiting).done, true);
 });
 
-// ---- what may go wrong in between
+// ---- failures during an iteration
 
-both("malformed, truncated and unknown messages are counted, and the stream goes on", {}, async (sys) => {
+both("malformed, truncated and unknown messages are counted, and the stream continues", {}, async (sys) => {
   const listener = await listenWith(sys);
   const good = sampleMessage({ sequence: 4 });
   sys.sample(
@@ -892,7 +892,7 @@ both("a malformed message spoils neither those before it nor the next datagram",
   await listener.close();
 });
 
-both("a datagram that is larger than its slot is a loss that is counted, not a short sample", {}, async (sys) => {
+both("a datagram larger than its slot counts as a loss, and is not a short sample", {}, async (sys) => {
   const listener = await listenWith(sys);
   // The first may be read by the runtime, which has more room.
   sys.sample(sampleMessage({ sequence: 0 }), joined(sampleMessage({ dataBytes: 65000 }), sampleMessage({ dataBytes: 65000 })));
@@ -913,7 +913,7 @@ both("64 KiB samples arrive whole", {}, async (sys) => {
   }
 });
 
-both("EINTR and ENOBUFS are not the reader's concern", {}, async (sys) => {
+both("EINTR and ENOBUFS do not reach the reader", {}, async (sys) => {
   const listener = await listenWith(sys);
   const iterator = listener[Symbol.asyncIterator]();
   sys.sample(...sampleMessages(2));
@@ -954,7 +954,7 @@ both("an error that wakes a waiting iteration ends it", {}, async (sys) => {
 
 // ---- namespaces
 
-both("a sample tells the namespace it came from", {}, async (sys) => {
+both("a sample contains the namespace that it is from", {}, async (sys) => {
   const listener = await listenWith(sys, { allNamespaces: true });
   sys.sample(sampleMessage({ sequence: 0 }));
   sys.multicast(41, sampleMessage({ sequence: 7 }), 3);
@@ -978,7 +978,7 @@ both("a sample tells the namespace it came from", {}, async (sys) => {
   ]);
 });
 
-both("another namespace's news of its family is not this one's", {}, async (sys) => {
+both("another namespace's notification about its family does not concern this one", {}, async (sys) => {
   const listener = await listenWith(sys, { allNamespaces: true });
   sys.multicast(16, familyMessage(2, sys.family!), 3);
   sys.sample(sampleMessage({ sequence: 0 }));
@@ -997,7 +997,7 @@ both("listening to all namespaces takes a second socket only where the runtime r
   sys.assertClean();
 });
 
-test("a doorbell that rings before the sample is in the socket beside it does not leave it lying there", async () => {
+test("if the wake-up socket is faster than the other one, the sample is still delivered", async () => {
   const sys = new FakeSys({ readsFirst: true });
   const listener = await listenWith(sys, { allNamespaces: true });
   const [socket, bell] = sys.listeners as [FakeSocket, FakeSocket];
@@ -1014,7 +1014,7 @@ test("a doorbell that rings before the sample is in the socket beside it does no
   sys.assertClean();
 });
 
-test("a full doorbell still rings, and what it drops is not counted", async () => {
+test("a full wake-up socket still wakes, and its drops are not counted", async () => {
   const sys = new FakeSys({ readsFirst: true });
   const listener = await listenWith(sys, { allNamespaces: true });
   sys.listeners[1]!.room = 1;
@@ -1030,9 +1030,9 @@ test("a full doorbell still rings, and what it drops is not counted", async () =
   sys.assertClean();
 });
 
-// ---- the account
+// ---- statistics
 
-both("stats are still there when the listener is closed", {}, async (sys) => {
+both("stats are available after the listener is closed", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.sample(sampleMessage({ sequence: 0 }), sampleMessage({ sequence: 5 }));
   await take(listener, 2);
@@ -1043,7 +1043,7 @@ both("stats are still there when the listener is closed", {}, async (sys) => {
   assertEquals([before.received, before.gaps, before.dropped, before.lost], [2, 4, 4, 8]);
 });
 
-both("what the kernel dropped until the close is counted by it", {}, async (sys) => {
+both("closing counts what the kernel dropped until then", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.listener.drops = 4294967295;
   await listener.close();
@@ -1069,14 +1069,14 @@ both("what was dropped while the queue never emptied is counted, also where the 
   }
 });
 
-both("stats do not fail where the kernel does not tell its drops", {}, async (sys) => {
+both("stats do not fail if the kernel does not report its drops", {}, async (sys) => {
   const listener = await listenWith(sys);
   sys.fail("getsockopt", 92);
   assertEquals(listener.stats().dropped, 0);
   await listener.close();
 });
 
-both("a listener reads messages of the family it is told, from whoever sends them", {}, async (sys) => {
+both("a listener reads messages of the given family from any sender", {}, async (sys) => {
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 });
   const listener = new SocketListener(receiver);
   listener.expect(77);

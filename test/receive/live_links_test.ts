@@ -26,7 +26,7 @@ test("LiveLinks opens nothing before the first question, and then lists the devi
   machine.sys.assertClean();
 });
 
-test("LiveLinks knows of what happened when a batch begins, and of a new device at once", () => {
+test("LiveLinks knows everything that happened before a batch begins, and new devices at once", () => {
   const machine = new Machine();
   using links = watchLinksWith(machine.sys) as LiveLinks;
   machine.set(3, "uplink0");
@@ -37,13 +37,13 @@ test("LiveLinks knows of what happened when a batch begins, and of a new device 
   machine.delete(9);
   links.begin();
   assertEquals(links.find(9, undefined), undefined);
-  // What somebody else sends is nothing that the kernel has told.
+  // Messages from other processes are ignored.
   machine.sys.reply(machine.watcher!, linkMessage(RTM_NEWLINK, 3, "lie0"), 4711);
   links.begin();
   assertEquals([links.find(3, undefined)?.name, machine.lists], ["uplink0", 1]);
 });
 
-test("LiveLinks looks once a batch, however often it is asked", () => {
+test("LiveLinks updates once per batch, however often it is asked", () => {
   const machine = new Machine();
   using links = watchLinksWith(machine.sys) as LiveLinks;
   links.find(3, undefined);
@@ -52,7 +52,7 @@ test("LiveLinks looks once a batch, however often it is asked", () => {
   assertEquals(machine.watcher!.reads, reads);
 });
 
-test("LiveLinks lists the devices again if it could not be told everything", () => {
+test("LiveLinks lists the devices again if notifications were lost", () => {
   const machine = new Machine();
   using links = watchLinksWith(machine.sys) as LiveLinks;
   machine.watcher!.room = 1;
@@ -63,7 +63,7 @@ test("LiveLinks lists the devices again if it could not be told everything", () 
   assertEquals([links.find(3, undefined)?.name, links.find(4, undefined)?.name, machine.lists], ["two0", "more0", 2]);
 });
 
-test("LiveLinks asks for a list again that changed while it was made, but not for ever", () => {
+test("LiveLinks requests a list again if it changed while it was made, but not endlessly", () => {
   const machine = new Machine();
   machine.interrupted = 1;
   using links = watchLinksWith(machine.sys);

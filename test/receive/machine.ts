@@ -1,4 +1,4 @@
-/** A kernel that has devices, and tells of them. */
+/** A kernel with devices, and notifications about them. */
 import { RTM_DELLINK, RTM_GETLINK, RTM_NEWLINK } from "../../src/link/link.ts";
 import { NETLINK_ROUTE } from "../../src/sys/sys.ts";
 import { encodeMessage, NLM_F_DUMP_INTR, NLM_F_MULTI } from "../../src/wire/message.ts";
@@ -42,7 +42,7 @@ export class Machine {
     };
   }
 
-  /** The socket that is told of changes. */
+  /** The socket that receives notifications. */
   get watcher(): FakeSocket | undefined {
     return [...this.sys.fds.values()].find((socket) => socket.protocol === NETLINK_ROUTE);
   }

@@ -1,4 +1,4 @@
-/** What sequence numbers tell. In the property tests it is known what became of each sample: nothing may be told that is not so. */
+/** What sequence numbers reveal. In the property tests the fate of each sample is known: nothing untrue may be reported. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { Numbering } from "../../src/receive/numbering.ts";
@@ -22,7 +22,7 @@ function told(numbering: Numbering): Told {
   return { lost, late, duplicates, restarts, contradictory };
 }
 
-/** What these numbers tell, one after the other. */
+/** What these numbers reveal, in this order. */
 function after(...sequences: readonly number[]): Told {
   const numbering = new Numbering();
   for (const sequence of sequences) enter(numbering, sequence);
@@ -35,11 +35,11 @@ function upFrom(first: number, count: number): number[] {
 
 const NOTHING: Told = { lost: 0, late: 0, duplicates: 0, restarts: 0, contradictory: false };
 
-test("numbers in order tell of no loss, wherever they begin", () => {
+test("numbers in order show no loss, wherever they begin", () => {
   for (const first of [0, 1000, 4294967290]) assertEquals(after(...upFrom(first, 20)), NOTHING);
 });
 
-test("gaps tell how many are missing, also over the wrap at 2^32", () => {
+test("gaps show how many are missing, also across the wrap at 2^32", () => {
   assertEquals(after(0, 1, 4, 5, 10), { ...NOTHING, lost: 6 });
   assertEquals(after(4294967294, 2, 3), { ...NOTHING, lost: 3 });
   assertEquals(after(4294967295, 1), { ...NOTHING, lost: 1 });
@@ -52,12 +52,12 @@ test("late numbers take their loss back, in whatever order", () => {
   assertEquals(after(0, 3, 2, 1, 4), { ...NOTHING, late: 2 });
   assertEquals(after(0, 3, 1, 2, 5), { ...NOTHING, lost: 1, late: 2 });
   assertEquals(after(4294967293, 4294967295, 0, 4294967294, 1), { ...NOTHING, late: 1 });
-  // As far as two processors were seen to be apart, and more.
+  // More than the largest distance between two processors that was measured.
   for (const far of [432, 4000]) assertEquals(after(0, ...upFrom(2, far), 1, far + 2), { ...NOTHING, late: 1 });
   assertEquals(after(0, 50, ...upFrom(1, 49), 51), { ...NOTHING, late: 49 });
 });
 
-test("numbers that arrive again take nothing back", () => {
+test("repeated numbers take nothing back", () => {
   assertEquals(after(10, 11, 20, 20, 20, 21), { ...NOTHING, lost: 8, duplicates: 2 });
   assertEquals(after(0, 1, 2, 3, 1, 4, 1, 5), { ...NOTHING, duplicates: 2 });
   assertEquals(after(0, 2, 1, 1, 3), { ...NOTHING, late: 1, duplicates: 1 });
@@ -82,7 +82,7 @@ test("numbers that begin again in the middle of what is missing: it shows when t
   assertEquals(after(...numbers), { ...NOTHING, lost: 57, restarts: 1 });
 });
 
-test("a few that arrive again one after the other are no new beginning, once the others go on", () => {
+test("a few repeated in a row are no restart, once the others continue", () => {
   assertEquals(after(...upFrom(0, 100), 90, 95, 100, 101), { ...NOTHING, duplicates: 2 });
   assertEquals(after(...upFrom(0, 100), 90, 95, 103, 104), { ...NOTHING, lost: 3, duplicates: 2 });
 });
@@ -109,7 +109,7 @@ test("long gaps one after the other are counted exactly, wherever words of the w
   }
 });
 
-test("two producers that number the same group: no loss is made up, and it is told", () => {
+test("two producers that number the same group: no loss is invented, and it is reported", () => {
   const mixed = (a: number, b: number, count: number, run: number): number[] =>
     Array.from({ length: count }, (_, i) => i).flatMap((i) => [...upFrom(a + i * run, run), ...upFrom(b + i * run, run)]);
   for (const [a, b, longest] of [[1000, 1_000_000, 100], [1_000_000, 5, 100], [5, 1000, 3], [3_000_000_000, 7, 100]] as const) {
@@ -118,18 +118,18 @@ test("two producers that number the same group: no loss is made up, and it is to
       assertEquals([lost, contradictory], [0, true], `${a} and ${b}, ${run} at a time`);
     }
   }
-  // What each of them lost is still told.
+  // The losses of each are still reported.
   const gaps = mixed(1000, 1_000_000, 100, 1).filter((_, i) => i !== 50 && i !== 71 && i !== 73);
   assertEquals(after(...gaps), { ...NOTHING, lost: 3, contradictory: true });
 });
 
-test("two producers whose numbers are near each other, many at a time: what is made up is not much", () => {
+test("two producers with close numbers, many in a row: few losses are invented", () => {
   const numbers = Array.from({ length: 20 }, (_, i) => [...upFrom(5 + 100 * i, 100), ...upFrom(1000 + 100 * i, 100)]).flat();
   const { lost } = after(...numbers);
   assert(lost <= 4096, `${lost}`);
 });
 
-test("numbers at random are told to contradict each other, and nothing is made up", () => {
+test("random numbers are reported as contradictory, and nothing is invented", () => {
   const random = generator(7);
   const { lost, contradictory } = after(...Array.from({ length: 3000 }, () => random(2 ** 32)));
   assertEquals(contradictory, true);
@@ -141,7 +141,7 @@ test("one stray number among many is no loss", () => {
   assertEquals(after(5_000_000, 5_000_001, 3, 5_000_002, 5_000_003).lost, 0);
 });
 
-test("what is told of the beginning and the end is counted from and to there", () => {
+test("a known beginning and end are counted from and to", () => {
   const numbering = new Numbering();
   numbering.restart(0);
   enter(numbering, 3);
@@ -158,7 +158,7 @@ test("what is told of the beginning and the end is counted from and to there", (
   assertEquals(told(numbering), { ...NOTHING, lost: 8, late: 2, restarts: 1 });
 });
 
-test("an end of which nothing is known before tells nothing", () => {
+test("an end without anything known before it shows nothing", () => {
   const numbering = new Numbering();
   numbering.end(10);
   assertEquals(told(numbering), NOTHING);
@@ -203,7 +203,7 @@ function arriving(
     arrivals.push({ at: i + (chance(rates.late) ? 1.5 + random(432) : 0), i });
     if (chance(rates.duplicate)) arrivals.push({ at: i + 0.25, i });
   }
-  // What is still on its way at the end does not arrive all by itself behind everything else.
+  // What is still on its way at the end does not arrive alone after everything else.
   const numbers = arrivals.map(({ at, i }) => ({ at: Math.min(at, count - 2.5), i })).sort((a, b) => a.at - b.at).map(({ i }) => i);
   const arrived = new Set(numbers);
   const missing = Array.from({ length: Math.max(0, ...numbers) }, (_, i) => i).filter((i) => !arrived.has(i));
@@ -217,7 +217,7 @@ function rates(random: (below: number) => number): Rates {
   return { loss: one(0, 0.01, 0.1, 0.3), burst: one(0, 0.005), late: one(0, 0.005, 0.01), duplicate: one(0, 0.001, 0.005) };
 }
 
-test("of one numbering the loss that is told is exactly what did not arrive", () => {
+test("with one numbering the reported loss is exactly what did not arrive", () => {
   const random = generator(20_261_127);
   for (let round = 0; round < 1500; round++) {
     const chosen = rates(random);
@@ -232,7 +232,7 @@ test("of one numbering the loss that is told is exactly what did not arrive", ()
   }
 });
 
-test("where beginnings are told, the loss is exactly what did not arrive, of all of them", () => {
+test("if restarts are known, the loss is exactly what did not arrive, over all of them", () => {
   const random = generator(9);
   for (let round = 0; round < 500; round++) {
     const chosen = rates(random);
@@ -254,7 +254,7 @@ test("where beginnings are told, the loss is exactly what did not arrive, of all
   }
 });
 
-test("where nothing tells of beginnings, the loss is what did not arrive, but for beginnings of which hardly anything arrives", () => {
+test("if restarts are not known, the loss is what did not arrive, except for restarts of which hardly anything arrives", () => {
   const random = generator(4);
   let exact = 0;
   const ROUNDS = 1000;

@@ -72,7 +72,7 @@ test(
     assertThrows(() => sink.reopen(), ArgumentError, "it is the file that is recorded to");
     assertEquals(statSync(path).size, size);
     const moved = at("moved");
-    // A number that a removed file had may be that of a new one.
+    // A new file may get the number of a removed one.
     for (let i = 0; i < 3; i++) {
       renameSync(path, moved);
       sink.reopen();

@@ -1,4 +1,4 @@
-/** Recordings as a source: what is in them, from where, and when. */
+/** Recordings as a source: entries, their devices, and their times. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { spawnSync } from "node:child_process";
 import { open } from "node:fs/promises";
@@ -50,7 +50,7 @@ function numbered(sequence: number, group = 1, ...more: Attribute[]): SampleView
 
 const sequences = ({ entries }: Reading): (number | undefined)[] => entries.map(({ sequence }) => sequence);
 
-test("readRecording() gives what real kernels sent, whole and in pieces of 7 bytes", async () => {
+test("readRecording() yields what real kernels sent, whole and in pieces of 7 bytes", async () => {
   for (const { name, file, items } of recordings()) {
     for (const size of SIZES) {
       const read = await readPieces(file, size);
@@ -61,7 +61,7 @@ test("readRecording() gives what real kernels sent, whole and in pieces of 7 byt
   }
 });
 
-/** Files that are odd, but valid: their samples, and the records that are passed over. */
+/** Files that are odd, but valid: their samples, and the records that are skipped. */
 const ODD: Readonly<Record<string, { samples: number; groups: number[]; passed: number; firstNs: bigint }>> = {
   "be.pcap": { samples: 1, groups: [5], passed: 0, firstNs: 1700000001_123456000n },
   "be-rewritten-on-le.pcap": { samples: 1, groups: [5], passed: 0, firstNs: 1700000001_123456000n },
@@ -165,7 +165,7 @@ test("readRecording() reads pcap of every kind that libpcap or Wireshark read", 
   }
 });
 
-test("readRecording() reads netlink from cooked captures of both versions, and passes over what is beside it", async () => {
+test("readRecording() reads netlink from cooked captures of both versions, and skips everything else", async () => {
   const cooked2 = (payload: Uint8Array, hardware = 824): Uint8Array =>
     join(number(2, 16, false), number(2, 0), number(4, 2, false), number(2, hardware, false), new Uint8Array(10), payload);
   const ip = join(number(2, 0, false), number(2, 1, false), new Uint8Array(10), number(2, 0x0800, false), new Uint8Array(40));
@@ -184,7 +184,7 @@ test("readRecording() reads netlink from cooked captures of both versions, and p
   assert(nothing.error?.includes("link type 113 (Linux cooked capture)"), nothing.error);
 });
 
-test("readRecording(): the length of a message tells its byte order, whatever that of the file", async () => {
+test("readRecording(): the length of a message shows its byte order, whatever that of the file", async () => {
   for (const fileIsLittle of [true, false]) {
     const records = [
       family(30, false),
@@ -222,7 +222,7 @@ test("readRecording(): family numbers belong to the interface", async () => {
   for (const size of SIZES) assertEquals(sequences(await readPieces(file, size)), [1, 2, 5]);
 });
 
-test("readRecording(): a recording that does not tell the family's number says what it has", async () => {
+test("readRecording(): without the family's number, the error says which families the recording contains", async () => {
   const file = pcapFile(
     [sampleMessage(1), sampleMessage(2), sampleMessage(3, 1, 31)].map((message) => ({ bytes: netlinkRecord(message) })),
   );
@@ -239,7 +239,7 @@ test("readRecording(): a recording that does not tell the family's number says w
 test(
   "readRecording(): an error names the file",
   inDirectory(async (at) => {
-    // A name that would turn around what stands behind it.
+    // A name that would reverse the text after it.
     writeFileSync(at("a\u202eb"), "no recording");
     const recording = await readRecording(at("a\u202eb"));
     const { message } = await assertRejects(async () => void await recording.read(), DecodeError);
@@ -323,7 +323,7 @@ test("readRecording() reads obsolete packet blocks and simple packets, in both b
   }
 });
 
-test("readRecording() tells losses: by gaps in the numbers of netlink messages, and by what was written down beside packets", async () => {
+test("readRecording() reports losses: from gaps in the numbers of netlink messages, and from counts recorded with packets", async () => {
   const items = [5, 6, 9, 10, 8, 20].map((sequence) => numbered(sequence));
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const read = await readPieces(record(writer, items), 50);
@@ -335,9 +335,9 @@ test("readRecording() tells losses: by gaps in the numbers of netlink messages, 
 });
 
 test("readRecording(): what was left out is not lost", async () => {
-  // Of two groups, 3 samples are lost of each.
+  // Each of two groups lost 3 samples.
   const items = Array.from({ length: 40 }, (_, i) => numbered((i >> 1) + (i < 22 ? 0 : 3), 1 + i % 2));
-  // By a tool that knows nothing of samples: the drop counts stay beside the packets.
+  // By a tool that does not know samples: the drop counts stay with the packets.
   const whole = record(new PcapngWriter(), items);
   const thin = await readPieces(withoutPackets(whole, (i) => i % 4 === 0));
   assertEquals([thin.stats.received, thin.stats.lost], [30, 6]);
@@ -362,7 +362,7 @@ test("readRecording(): what was left out is not lost", async () => {
     writer.end(output, {});
     const read = await readPieces(output.written.slice());
     assertEquals([read.stats.received, read.stats.lost], [16, 6], writer.constructor.name);
-    // And once more, from there.
+    // And again, from there.
     const again = await readPieces(await rewrite(output.written.slice()));
     assertEquals([again.stats.received, again.stats.lost], [16, 6], writer.constructor.name);
   }
@@ -381,7 +381,7 @@ function withoutPackets(file: Uint8Array, isLeftOut: (i: number) => boolean): Ui
   return join(...parts);
 }
 
-test("readRecording(): a producer that numbers nothing loses nothing that is known", async () => {
+test("readRecording(): a producer that numbers nothing has no known losses", async () => {
   const items = Array.from({ length: 4 }, () => numbered(0, 30, [16, bytes("")]));
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const { stats, entries } = await readPieces(record(writer, items));
@@ -390,7 +390,7 @@ test("readRecording(): a producer that numbers nothing loses nothing that is kno
   }
 });
 
-test("readRecording(): packets that psample did not record are samples of which bytes, size and time are known", async () => {
+test("readRecording(): packets that psample did not record are samples with bytes, size and time", async () => {
   const frame = bytes("020000000001 020000000002 0800 4500");
   const ip = bytes("45000014 000000000000000000000000");
   const { section, interface: link, packet, option } = pcapngParts(true);
@@ -429,7 +429,7 @@ test("readRecording(): packets that psample did not record are samples of which 
   const read = await readPieces(beside);
   assertEquals([sequences(read), read.source.counts.otherPackets], [[1], 2]);
   assertEquals((await readPieces(await rewrite(rows[0]![0]))).entries.map(({ data }) => data), [toHex(frame)]);
-  // What is neither.
+  // Neither kind.
   const wifi = await readPieces(pcapFile([{ bytes: frame }], { linkType: 105 }));
   assert(wifi.error?.includes("link type 105 (802.11): neither netlink messages nor packets"), wifi.error);
 });
@@ -439,7 +439,7 @@ test("readRecording(): a packet that is longer than a message can hold is cut", 
   assertEquals(entries[0]!.data!.length, 2 * 65531);
 });
 
-test("readRecording(): a device is named as it was when the packet was sampled", async () => {
+test("readRecording(): a device has the name that it had when the packet was sampled", async () => {
   const sampleOf = (sequence: number, inIfindex: number, outIfindex?: number): SampleView =>
     numbered(sequence, 1, [0, number(2, inIfindex)], ...(outIfindex === undefined ? [] : [[1, number(2, outIfindex)] as Attribute]));
   const names = new Map([[3, "eth0"], [4, "lan"]]);
@@ -466,7 +466,7 @@ test("readRecording(): a device is named as it was when the packet was sampled",
     ["eth0", "eth0"],
     ["lan", "lan"],
     ["lan", "eth0"],
-    // What the packet came in by is named where the file says its new name.
+    // The input device has its new name from where the file contains it.
     ["lan", "eth0"],
     ["wan", "wan"],
     ["lan", "wan"],
@@ -494,7 +494,7 @@ test("readRecording(): an unknown block of any size is skipped without being kep
   assert(grown < 60, `${grown} MiB`);
 });
 
-test("readRecording() believes no length: what is there is read, and the damage is told", async () => {
+test("readRecording() trusts no length: everything before the damage is read, and the damage is reported", async () => {
   const { section, interface: netlink, packet, block, n } = pcapngParts(true);
   const start = join(section(), netlink(253), packet(0, 0n, netlinkRecord(join(family(30), sampleMessage(1)))));
   const rows: [Uint8Array, string][] = [
@@ -534,7 +534,7 @@ test("readRecording() believes no length: what is there is read, and the damage 
   }
 });
 
-test("readRecording() gives everything before a cut, wherever it is", async () => {
+test("readRecording() yields everything before a cut, wherever it is", async () => {
   const items = recordings().find(({ name }) => name === "tun.new.pcap")!.items;
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const file = record(writer, items);
@@ -568,7 +568,7 @@ test(
 );
 
 test(
-  "readRecording() lets the event loop have its turn",
+  "readRecording() lets the event loop run",
   inDirectory(async (at) => {
     const one = netlinkRecord(sampleMessage(1));
     const file = pcapFile([family(30), sampleMessage(1)].map((message) => ({ bytes: netlinkRecord(message) })));
@@ -608,7 +608,7 @@ test("a pipe that is silent does not block, and ending or closing ends the wait"
 });
 
 test(
-  "a pipe ends when its last writer has gone, and not before the first one came",
+  "a pipe ends when its last writer is gone, and not before the first one opens it",
   inDirectory(async (at) => {
     const path = at("fifo");
     assertEquals(spawnSync("mkfifo", [path]).status, 0);
@@ -624,7 +624,7 @@ test(
   }),
 );
 
-test("what goes wrong while reading is told after what was read before, once", async () => {
+test("a failure while reading is reported once, after everything read before", async () => {
   const sys = new FakeSys();
   sys.files.set("a", new FakeFile(pcapFile([{ bytes: netlinkRecord(join(family(30), sampleMessage(1))) }])));
   const source = new RecordingFile(DescriptorInput.open(sys, "a"));
@@ -642,7 +642,7 @@ test("what goes wrong while reading is told after what was read before, once", a
   await assertRejects(async () => await broken.read(), Error, "the network has gone");
 });
 
-test("samples are lent: the objects are used again", async () => {
+test("samples are lent: the objects are reused", async () => {
   const file = pcapFile([family(30), sampleMessage(1), sampleMessage(2)].map((message) => ({ bytes: netlinkRecord(message) })));
   const source = await readRecording(pieces(file, file.length - 40));
   const first: Batch = (await source.read())!;
@@ -653,7 +653,7 @@ test("samples are lent: the objects are used again", async () => {
   assertEquals(kept.sequence, 2);
 });
 
-test("group events of a recording come with the samples", async () => {
+test("group events of a recording are yielded with the samples", async () => {
   const event = viewMessage(messageOf(message([[3, number(4, 9)], [7, number(4, 0)], [4, number(4, 0)]], { command: 2 }))) as GroupEvent;
   for (const writer of [new NetlinkWriter(), new PcapngWriter()]) {
     const items = [numbered(1, 9), event, numbered(0, 9), numbered(1, 9)];

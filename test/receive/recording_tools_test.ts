@@ -1,4 +1,4 @@
-/** What tshark finds in a recording, and what other programs have written again, is what is read here. */
+/** tshark finds the same in a recording, and rewritten recordings are read. */
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -9,14 +9,14 @@ import { output, programs } from "../support/programs.ts";
 
 const ODD = new URL("../golden/odd/", import.meta.url).pathname;
 
-/** Times and interfaces of the packets that tshark takes for samples. */
+/** Times and interfaces of the packets that tshark decodes as samples. */
 function tshark(path: string, filter: string): string[][] {
   const fields = ["frame.time_epoch", "frame.interface_name"].flatMap((field) => ["-e", field]);
   const { out } = output("tshark", "-n", "-r", path, "-Y", filter, "-T", "fields", ...fields);
   return out.split("\n").slice(0, -1).map((line) => line.split("\t"));
 }
 
-/** The same of what is read here. */
+/** The same as read here. */
 async function read(path: string, size?: number): Promise<(string | undefined)[][]> {
   const { entries, error } = size === undefined ? await readAll(await readRecording(path)) : await readPieces(readFileSync(path), size);
   assertEquals(error, undefined, path);

@@ -1,4 +1,4 @@
-/** replay() on the real backend: NETLINK_USERSOCK takes no privilege and no module. */
+/** replay() on the real backend: NETLINK_USERSOCK requires no privilege and no module. */
 import { spawn } from "node:child_process";
 import { test } from "node:test";
 import process from "node:process";
@@ -56,7 +56,7 @@ clean("replay of nothing ends at once", async () => {
   assertEquals(await sequences(await replay([], options)), []);
 });
 
-clean("replay of more messages than a drain takes loses none", async () => {
+clean("replay of more messages than fit into a drain loses none", async () => {
   const listener = await replay(sampleMessages(5000), options);
   assertEquals(await sequences(listener), upTo(5000));
   const { received, lost, dropped, malformed } = listener.stats();
@@ -93,7 +93,7 @@ clean("replay in batches yields all of them", async () => {
   assertEquals(count, 3000);
 });
 
-clean("replay with a pause between messages delivers them as they come", async () => {
+clean("replay with a pause between messages delivers them as they arrive", async () => {
   const sizes: number[] = [];
   for await (const batch of (await replay(sampleMessages(4), { ...options, intervalMs: 15 })).batches()) sizes.push(batch.length);
   assertEquals(sizes.reduce((sum, size) => sum + size), 4);
@@ -107,7 +107,7 @@ clean("leaving a replay stops its sender, also in a long pause", async () => {
   await soon(leaving(), "the end of the sender");
 });
 
-clean("leaving a replay stops its sender, also where that waits for room", async () => {
+clean("leaving a replay stops its sender, also while it waits for room", async () => {
   let given = 0;
   let ended = false;
   function* endless(): Generator<Uint8Array> {
@@ -128,7 +128,7 @@ clean("a replay that is closed before anything is read is over", async () => {
   assertEquals(await sequences(listener), []);
 });
 
-clean("a replay whose messages cannot be read throws that behind those that could", async () => {
+clean("a replay whose messages cannot be read throws that after those that could", async () => {
   function* broken(): Generator<Uint8Array> {
     yield sampleMessage({ sequence: 0 });
     throw new Error("the file ends here");
@@ -144,7 +144,7 @@ clean("a replay whose messages cannot be read throws that behind those that coul
   assertEquals(seen, [0]);
 });
 
-clean("a message that no socket takes is an error, not a gap", async () => {
+clean("a message that no socket accepts is an error, not a gap", async () => {
   const error = await assertRejects(async () => await sequences(await replay([new Uint8Array(400_000)], options)), NetlinkError);
   assertEquals(error.message, "Cannot replay a message: message too long (EMSGSIZE)");
 });
@@ -158,7 +158,7 @@ clean("two replays at the same time do not mix", async () => {
   assertEquals([seenA, seenB], [upTo(2000), upTo(2000).map((i) => 5000 + i)]);
 });
 
-test("a program that forgets to close ends all the same", async () => {
+test("a program that forgets to close still ends", async () => {
   const script = fileURLToPath(new URL("../support/unread.ts", import.meta.url));
   const args = process.versions["deno"] ? ["run", "--allow-ffi", script] : [script];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
@@ -171,7 +171,7 @@ test("a program that forgets to close ends all the same", async () => {
 for (const readsFirst of [false, true]) {
   const personality = `(the runtime ${readsFirst ? "reads first" : "only tells"})`;
 
-  test(`replay closes what it opened where it gets no second socket ${personality}`, async () => {
+  test(`replay closes what it opened if it gets no second socket ${personality}`, async () => {
     const sys = new FakeSys({ readsFirst });
     const { socket } = sys;
     let count = 0;
@@ -180,7 +180,7 @@ for (const readsFirst of [false, true]) {
     sys.assertClean();
   });
 
-  test(`replay tells why it could not send ${personality}`, async () => {
+  test(`replay says why it could not send ${personality}`, async () => {
     const sys = new FakeSys({ readsFirst });
     sys.fail("sendto", 12);
     await assertRejects(

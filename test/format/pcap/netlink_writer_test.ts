@@ -59,7 +59,7 @@ test("NetlinkWriter: header, family and record are these bytes", () => {
   );
 });
 
-test("NetlinkWriter: what was recorded comes back, byte by byte, and the family is not later than the first message", () => {
+test("NetlinkWriter: what was recorded is read again, byte by byte, and the family is named before the first message", () => {
   for (const { name, items } of recordings()) {
     const file = record(new NetlinkWriter(), items);
     const all = messages(file);
@@ -75,14 +75,14 @@ test("NetlinkWriter: a file is in the byte order of its first message, and each 
     const file = record(new NetlinkWriter(), items);
     assertEquals(file[0], little ? 0x4d : 0xa1);
     const all = messages(file).map(({ hex }) => hex);
-    // The family is said in both orders.
+    // The family is named in both byte orders.
     assertEquals(all.map(isFamily), [true, false, false, true, false]);
     assertEquals(all.filter((hex) => !isFamily(hex)), items.map(hex));
     assertEquals(decodeFile(file).items.map(hex), items.map(hex));
   }
 });
 
-test("NetlinkWriter: the family's number is said again when it changes, and in each file", () => {
+test("NetlinkWriter: the family's number is repeated when it changes, and in each file", () => {
   const writer = new NetlinkWriter();
   const items = [30, 30, 31, 30].map((type, i) => numbered(i, 1, true, type));
   for (let file = 0; file < 2; file++) {
@@ -91,8 +91,8 @@ test("NetlinkWriter: the family's number is said again when it changes, and in e
   assertEquals(messages(record(writer, [])), []);
 });
 
-test("NetlinkWriter: losses are told once numbers are missing that are not lost", () => {
-  /** What is told before each of these samples: of each its number, and how many before it are lost. */
+test("NetlinkWriter: losses are recorded once numbers are missing that are not lost", () => {
+  /** What is recorded before each of these samples, given its number and the losses before it. */
   const tells = (...samples: [sequence: number, lost: number | undefined, group?: number][]): (number | undefined)[] => {
     const writer = new NetlinkWriter();
     const output = new Output();
@@ -107,13 +107,13 @@ test("NetlinkWriter: losses are told once numbers are missing that are not lost"
     return found;
   };
   const no = undefined;
-  // The numbers say it themselves: a gap, one that comes late, one that comes twice, a new beginning, another group.
+  // The numbers show it: a gap, a late one, a repeated one, a restart, another group.
   assertEquals(tells([5, 0], [6, 0], [9, 2], [8, -1], [10, 0], [10, 0], [0, 0], [1, 0], [7, 0, 2], [8, 0, 2]), Array(10).fill(no));
   // A filter left out 1 and 2.
   assertEquals(tells([0, 0], [3, 0], [4, 0], [6, 1], [9, 0]), [no, 0, no, 1, no]);
-  // It left out 1, and 2 is lost; 5 comes late, so that of the next two one is told.
+  // It left out 1, and 2 is lost; 5 is late, so that of the next two one is recorded.
   assertEquals(tells([0, 0], [3, 1], [6, 2], [5, -1], [9, 2]), [no, 1, 2, no, 1]);
-  // Each group by itself, over the end of the numbers.
+  // Each group separately, across the end of the numbers.
   assertEquals(tells([0xffff_fffe, 0], [7, 0, 2], [0, 1], [8, 0, 2], [3, 0], [9, 0, 2]), [no, no, no, no, 0, no]);
   // What numbers nothing has no gaps.
   assertEquals(tells([0, no], [0, no], [7, no]), [no, no, no]);
