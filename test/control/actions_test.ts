@@ -1,4 +1,4 @@
-/** Shared actions on a scripted kernel: what a real one does only at times. */
+/** Shared actions on a scripted kernel: what a real one does only sometimes. */
 import { test } from "node:test";
 import { assertEquals, assertRejects } from "@std/assert";
 import {
@@ -20,7 +20,7 @@ import { ackMessage, doneMessage } from "../support/messages.ts";
 const [RTM_NEWACTION, RTM_DELACTION, RTM_GETACTION] = [48, 49, 50];
 const [NLM_F_ROOT, NLM_F_DUMP] = [0x100, 0x300];
 
-/** An action as the kernel sends it; `bindCount` is how many filters use it. */
+/** An action as the kernel sends it; `bindCount` is the number of filters that use it. */
 function sent(index: number, bindCount: number): Uint8Array {
   const { payload } = messageOf(encodeActions("add", [{ sample: { rate: 10, group: 1, index } }]));
   const copy = payload.slice();
@@ -71,7 +71,7 @@ class Actions extends FakeSys {
   }
 }
 
-test("flushing goes on behind an action that a filter uses, whether the kernel calls that an error or not", async () => {
+test("flushing continues after an action that a filter uses, whether or not the kernel calls that an error", async () => {
   for (const flushErrno of [0, EPERM]) {
     const sys = new Actions({ 1: 0, 2: 3, 3: 0 });
     sys.flushErrno = flushErrno;
@@ -88,7 +88,7 @@ test("flushing without the privilege fails", async () => {
   sys.assertClean();
 });
 
-test("what was added is what the kernel says, also from one that does not echo it but can be asked", async () => {
+test("the added action is as the kernel reports it, also if it does not echo it and must be asked", async () => {
   const sys = new Actions({});
   const spec = { sample: { rate: 10, group: 1 } };
   assertEquals((await addActionWith(sys, spec))?.index, 1);
@@ -104,7 +104,7 @@ test("what was added is what the kernel says, also from one that does not echo i
   sys.assertClean();
 });
 
-test("wrong arguments are refused before the kernel is asked", async () => {
+test("invalid arguments are refused before the kernel is asked", async () => {
   const sys = new Actions({});
   const wrong: [() => Promise<unknown>, string][] = [
     [() => addActionWith(sys, { sample: { rate: 10 } }), "rate and group are required"],

@@ -1,4 +1,4 @@
-/** Another program that relies on the clsact qdisc that we made, on a scripted kernel. */
+/** Another program that relies on a clsact qdisc of ours, on a scripted kernel. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { addSamplingWith } from "../../src/control/sampling/install.ts";
@@ -9,7 +9,7 @@ const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
 const WHAT = "another program asked for the clsact qdisc of eth0 too, which therefore stays when sampling ends";
 const CURE = "tc qdisc del dev eth0 clsact removes it, with all that is on it";
 
-/** What is left of a sampling at which `act` happens meanwhile, and what was said of it. */
+/** Samples while `act` happens; returns what is left, and the warnings. */
 async function after(act: (kernel: TcKernel) => void): Promise<unknown> {
   const kernel = new TcKernel();
   const warnings: string[] = [];
@@ -20,12 +20,12 @@ async function after(act: (kernel: TcKernel) => void): Promise<unknown> {
   return [kernel.clsact && kernel.ours.length, warnings];
 }
 
-test("a clsact that another program has replaced by the same stays, without our filters, and that is said", async () => {
+test("a clsact that another program has replaced by the same stays, without our filters, and is reported", async () => {
   assertEquals(await after((kernel) => kernel.replaceClsact()), [0, [`${WHAT}: ${CURE}`]]);
   assertEquals(await after(() => {}), [undefined, []]);
 });
 
-test("a clsact that is another program's by now needs no claim", async () => {
+test("a clsact that belongs to another program by now needs no claim", async () => {
   const gone = (kernel: TcKernel): void => {
     kernel.replaceClsact();
     kernel.deleteClsact();
@@ -38,7 +38,7 @@ test("a clsact that is another program's by now needs no claim", async () => {
   assertEquals(await after(replaced), [0, []]);
 });
 
-test("a claim during the look of a removal keeps the clsact too", async () => {
+test("a claim during the inspection of a removal keeps the clsact too", async () => {
   const kernel = new TcKernel();
   const handle = await addSamplingWith(kernel, BOTH);
   let isClaimed = false;
@@ -51,7 +51,7 @@ test("a claim during the look of a removal keeps the clsact too", async () => {
   kernel.assertClean();
 });
 
-test("one that found a clsact has nothing to watch", async () => {
+test("sampling on an existing clsact has nothing to watch", async () => {
   const kernel = new TcKernel();
   kernel.addClsact();
   const handle = await addSamplingWith(kernel, BOTH);

@@ -12,7 +12,7 @@ import { doneMessage } from "../support/messages.ts";
 /** A kernel that has no devices, and links of /proc as given. */
 class Kernel extends FakeSys {
   links: Record<string, string> = {};
-  /** What each socket(2) of a protocol answers. */
+  /** The result of socket(2) for a protocol. */
   refused = new Map<number, number>();
 
   constructor(...args: ConstructorParameters<typeof FakeSys>) {
@@ -58,7 +58,7 @@ test("as it should be", async () => {
   });
 });
 
-test("without privilege: samples are refused, with what helps; the rest is worth knowing", async () => {
+test("without privilege: samples are refused, with a cure; the rest are notes", async () => {
   const findings = await prerequisites(new Kernel({ unprivileged: true }));
   assertEquals(verdicts(findings), {
     "runtime": "good",
@@ -94,7 +94,7 @@ test("a psample without samples is one", async () => {
   assertEquals(verdicts(await prerequisites(kernel)).samples, "bad");
 });
 
-test("a sandbox without generic netlink: the cure, and tc's part all the same", async () => {
+test("a sandbox without generic netlink: the cure, and still tc's part", async () => {
   for (const [errno, cure] of [[93, /gVisor/], [97, /RestrictAddressFamilies=/], [1, /seccomp/]] as const) {
     const kernel = new Kernel();
     kernel.refused.set(16, errno);
@@ -103,7 +103,7 @@ test("a sandbox without generic netlink: the cure, and tc's part all the same", 
     assertMatch(findings[0]!.what, /^Cannot open a generic netlink socket: [a-z ]+\(E[A-Z]+\)$/);
     assertMatch(findings[0]!.cure!, cure);
     kernel.assertClean();
-    // And without either: each says so.
+    // Without both, each says so.
     kernel.refused.set(0, errno);
     const none = await diagnoseWith(kernel, { group: 5, milliseconds: 1 });
     assertEquals(none.map(({ verdict, about }) => `${verdict} ${about}`), ["bad socket", "bad socket"]);
@@ -112,7 +112,7 @@ test("a sandbox without generic netlink: the cure, and tc's part all the same", 
   }
 });
 
-test("a group that nothing samples into, a device that is not there; and who listens", async () => {
+test("a group that nothing samples into, a device that does not exist; and who listens", async () => {
   const kernel = new Kernel();
   kernel.groups = [{ group: 5, refcount: 1, sequence: 3 }];
   const group = await diagnoseWith(kernel, { group: 7, milliseconds: 1 });
@@ -142,7 +142,7 @@ test("whether anybody listens is not known without netlink_diag, and counted wit
   kernel.assertClean();
 });
 
-test("namespaces: the host's is only called so where it is", async () => {
+test("namespaces: only the host's is called so", async () => {
   const said = async (links: Record<string, string>): Promise<string> => {
     const kernel = new Kernel();
     kernel.links = links;

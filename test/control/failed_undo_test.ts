@@ -11,7 +11,7 @@ const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
 const [RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER] = [37, 44, 45];
 const STAYS = "Cannot remove the ingress filter with preference 28787 from eth0: operation not permitted (EPERM)";
 
-/** A kernel that takes the first filter, refuses the second, and deletes nothing. */
+/** A kernel that accepts the first filter, refuses the second, and deletes nothing. */
 function refusing(): TcKernel {
   const kernel = new TcKernel();
   let filters = 0;
@@ -22,7 +22,7 @@ function refusing(): TcKernel {
   return kernel;
 }
 
-/** What is thrown there, where something stays. */
+/** The error there, when something stays. */
 async function failureOf(kernel: TcKernel, options: SamplingOptions): Promise<unknown> {
   const failure = await addSamplingWith(kernel, options).then(() => undefined, (error) => ({ error }));
   kernel.assertClean();
@@ -30,7 +30,7 @@ async function failureOf(kernel: TcKernel, options: SamplingOptions): Promise<un
   return failure!.error;
 }
 
-test("a refusal that cannot be undone says what stays, is still a refusal, and has all errors in its cause", async () => {
+test("a refusal that cannot be undone says what stays, is still a refusal, and contains all errors as its cause", async () => {
   const error = await failureOf(refusing(), BOTH) as NetlinkError;
   assertEquals([error.name, error.op, error.code], ["NetlinkError", "sample egress traffic on eth0", "ENOBUFS"]);
   assertStringIncludes(error.message, STAYS);
@@ -38,7 +38,7 @@ test("a refusal that cannot be undone says what stays, is still a refusal, and h
   assertEquals((error.cause as AggregateError).errors.map(({ code }: NetlinkError) => code), ["ENOBUFS", "EPERM"]);
 });
 
-test("whoever wants warnings is told of it there, and gets the refusal as it is", async () => {
+test("with onWarning what stays is a warning, and the refusal is unchanged", async () => {
   const warnings: string[] = [];
   const error = await failureOf(refusing(), { ...BOTH, onWarning: (message) => warnings.push(message) }) as NetlinkError;
   assertEquals([error.op, error.code, error.cause], ["sample egress traffic on eth0", "ENOBUFS", undefined]);
@@ -46,7 +46,7 @@ test("whoever wants warnings is told of it there, and gets the refusal as it is"
   assertStringIncludes(warnings[0]!, STAYS);
 });
 
-test("a signal whose abort cannot be undone is told beside what stays, whatever its reason is", async () => {
+test("if an abort cannot be undone, what stays is reported with its reason, of any type", async () => {
   for (const reason of [new Error("enough"), "enough"]) {
     const aborted = async (onWarning?: (message: string) => void): Promise<unknown> => {
       const kernel = new TcKernel();

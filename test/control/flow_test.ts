@@ -4,12 +4,12 @@ import { type Flow, flowOf, type Reading } from "../../src/control/flow.ts";
 import type { Sampling } from "../../src/control/sampling/sampling.ts";
 import { hookOf } from "../support/samplings.ts";
 
-/** A hook of `rate`, and what came to it between the readings. */
+/** A hook with `rate`, and what reached it between the readings. */
 interface Case extends Partial<Sampling> {
   came?: number;
-  /** Of another hook of the same group. */
+  /** For another hook of the same group. */
   othersCame?: number;
-  /** How the number of the group went up; `undefined` for a group that is not listed. */
+  /** The increase of the group's number; `undefined` for a group that is not listed. */
   made?: number | undefined;
   listeners?: number | undefined;
   old?: boolean;
@@ -63,7 +63,7 @@ const CASES: readonly [name: string, given: Case, expected: Flow][] = [
 
 for (const [name, given, expected] of CASES) test(name, () => assertEquals(judge(given), expected));
 
-test("a hook that is new, or was made again, counts from 0; so does a group", () => {
+test("a hook that is new, or was created again, counts from 0; so does a group", () => {
   const hook = hookOf({ rate: 1, group: 5, hits: 3n });
   const reading = (samplings: Sampling[], sequence: number | undefined): Reading => ({
     samplings,
@@ -77,7 +77,7 @@ test("a hook that is new, or was made again, counts from 0; so does a group", ()
   assertEquals(flowOf(hook, reading([{ ...hook, hits: 9n }], 50), reading([hook], 0)), "unheard");
 });
 
-test("what the filter matched does not count where an action in front may end it", () => {
+test("the filter's matches do not count if an earlier action may end processing", () => {
   const hook = hookOf({ rate: 1, group: 5, order: 2 });
   const reading: Reading = {
     samplings: [hook],

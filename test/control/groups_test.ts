@@ -57,7 +57,7 @@ fake("listGroups without the family blames nobody where the module goes in betwe
 fake("listGroups asks for psample and for nothing else", {}, async (sys) => {
   const { answer } = sys;
   sys.answer = (request, socket) => {
-    // News of another family that comes in between, without the request's number.
+    // A notification about another family arrives in between, without the request's number.
     sys.reply(socket, familyMessage(1, { id: 99, name: "other", groups: {} }));
     answer(request, socket);
   };

@@ -1,4 +1,4 @@
-/** What doctor says of a sample action: as it is doing now, and not as its counters have come to. */
+/** What doctor says about a sample action: its state now, not the totals of its counters. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Finding } from "../../src/control/finding.ts";
@@ -68,7 +68,7 @@ for (const [name, given, expected] of CASES) {
   });
 }
 
-test("without the privilege to see tcx programs it says so of a hook that gets no packets, and of no other", () => {
+test("without the privilege to see tcx programs it says so for a hook that gets no packets, and for no other", () => {
   const what = (flow: Flow, passed: bigint): string => {
     const one = observed(flow, "reached", [], passed);
     return hookFindings({ ...one, reach: { ...one.reach!, tcxUnknown: true } }, 500, undefined, false)[0]!.what.replace(SUBJECT, "");
@@ -81,7 +81,7 @@ test("without the privilege to see tcx programs it says so of a hook that gets n
   ]);
 });
 
-test("a device that is down is no fault where others are up", () => {
+test("a device that is down is no fault if others are up", () => {
   assertEquals(hookFindings(observed("idle", "hidden", [DOWN]), 500, undefined, true).map(({ verdict }) => verdict), ["note", "note"]);
   // What hides its packets when it is up still is.
   assertEquals(hookFindings(observed("idle", "hidden", [DOWN, HIDDEN]), 500, undefined, true).map(({ verdict }) => verdict), [
@@ -91,7 +91,7 @@ test("a device that is down is no fault where others are up", () => {
   ]);
 });
 
-test("of a block that devices share, only the one that was asked about", () => {
+test("for a block that devices share, only the requested device", () => {
   const block = observed("idle", "hidden", [HIDDEN, { ...HIDDEN, device: "eth1" }], undefined, {
     device: undefined,
     ifindex: 0xffffffff,
@@ -114,7 +114,7 @@ test("an action that no filter uses", () => {
   assert(finding!.cure?.endsWith("action sample index 19"));
 });
 
-test("places in the words of tc, names escaped", () => {
+test("places in tc's words, with escaped names", () => {
   assertEquals(placeText(hookOf({ device: "e\u202e\\", chain: 7 })), "e\\xe2\\x80\\xae\\x5c ingress chain 7 pref 10");
   assertEquals(placeText(hookOf({ device: undefined, direction: undefined, parent: 0x10000 })), "if5 parent 10000 pref 10");
 });

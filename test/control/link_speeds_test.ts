@@ -17,7 +17,7 @@ const reply = (command: number, name: string, speed: number | undefined, sequenc
     ...speed === undefined ? [] : [[5, number(4, speed)] as const],
   ], { type: ETHTOOL, flags: 2, sequence, command });
 
-test("links have the speeds that the kernel tells, in bit/s; those that are not known are left out", async () => {
+test("links have the speeds that the kernel reports, in bit/s; unknown ones are left out", async () => {
   const sys = new FakeSys();
   const { answer } = sys;
   sys.answer = (request, socket) => {
@@ -41,7 +41,7 @@ test("links have the speeds that the kernel tells, in bit/s; those that are not 
   sys.assertClean();
 });
 
-test("a kernel without ethtool, or a socket that is refused, knows no speeds", async () => {
+test("without ethtool in the kernel, or without a socket, no speeds are known", async () => {
   const without = new FakeSys({ noFamily: true });
   assertEquals((await linkSpeeds(without)).size, 0);
   without.assertClean();
@@ -50,7 +50,7 @@ test("a kernel without ethtool, or a socket that is refused, knows no speeds", a
   assertEquals((await linkSpeeds(refused)).size, 0);
 });
 
-test("a network namespace that cannot be entered any more knows no speeds", async () => {
+test("in a network namespace that can no longer be entered, no speeds are known", async () => {
   const sys = new FakeSys();
   sys.files.set("/run/netns/blue", new FakeFile(undefined, "file", "blue"));
   const there = openWith(sys, { netns: "blue" });

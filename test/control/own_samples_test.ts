@@ -15,12 +15,12 @@ const from = (fields: Partial<Origin>): Origin => ({
   ...fields,
 });
 
-test("with cookies: device, direction and cookie tell", () => {
+test("with cookies: device, direction and cookie decide", () => {
   const { isOwn } = tellApart([own(), own({ direction: "egress", parent: 0xfffffff3 })], [], true);
   const cases: [Partial<Origin>, boolean][] = [
     [{ inIfindex: 5, cookie: COOKIE }, true],
     [{ outIfindex: 5, cookie: COOKIE }, true],
-    // Forwarded: it came in elsewhere.
+    // Forwarded: it arrived elsewhere.
     [{ inIfindex: 9, outIfindex: 5, cookie: COOKIE }, true],
     [{ inIfindex: 5, cookie: Uint8Array.of(1, 3) }, false],
     [{ inIfindex: 5 }, false],
@@ -32,20 +32,20 @@ test("with cookies: device, direction and cookie tell", () => {
   for (const [fields, expected] of cases) assertEquals(isOwn(from(fields)), expected, JSON.stringify(fields));
 });
 
-test("without cookies, on old kernels and of hardware: device and direction alone; an index of more than 16 bits is cut", () => {
+test("without cookies, on old kernels and from hardware: only device and direction; an index of more than 16 bits is cut", () => {
   for (const { isOwn } of [tellApart([own()], [], false), tellApart([own({ where: "hardware" })], [], true)]) {
     assertEquals([isOwn(from({ inIfindex: 5 })), isOwn(from({ outIfindex: 5 })), isOwn(from({ inIfindex: 6 }))], [true, false, false]);
   }
   assertEquals(tellApart([own({ ifindex: 65536 + 5 })], [], false).isOwn(from({ inIfindex: 5 })), true);
 });
 
-test("where sampling is done is known of every kind of filter that says so, bpf included", () => {
+test("whether hardware samples is known for every kind of filter that reports it, including bpf", () => {
   const bpf = (flags: number) => other(1, "bpf", (attr) => attr.u32(8, 1).u32(9, flags), [sampleAction()]);
   const cases = [
     [bpf(4), "hardware"],
     [bpf(8), "software"],
     [filter(1, [sampleAction()]), "software"],
-    // In another kind the attribute is another thing.
+    // In another kind the attribute has another meaning.
     [other(1, "basic", (attr) => attr.u32(9, 4), [sampleAction()]), undefined],
   ] as const;
   for (const [filter, where] of cases) assertEquals(samplingsOf(filter, "eth0").map((sampling) => sampling.where), [where]);

@@ -9,7 +9,7 @@ function matchall(handle: number, hits: bigint, packets: bigint, index = handle)
   return { ...sampling!, hits, packets, index };
 }
 
-test("what came since: differences, an action that is shared counted once, what is gone left out", () => {
+test("what passed since: differences, a shared action counted once, what is gone left out", () => {
   const before = [matchall(1, 5n, 50n), matchall(2, 0n, 0n)];
   assertEquals(passedBetween(before, before), { trials: 0n, packets: 0n });
   assertEquals(passedBetween(before, [matchall(2, 1n, 2n), matchall(1, 7n, 80n)]), { trials: 3n, packets: 32n });
@@ -21,7 +21,7 @@ test("what came since: differences, an action that is shared counted once, what 
   assertEquals(passedBetween(shared, [matchall(2, 2n, 13n, 9)]), { trials: 2n, packets: 3n });
 });
 
-test("where a classifier does not count, the number of trials is not known", () => {
+test("if a classifier does not count, the number of trials is not known", () => {
   const [some] = samplingsOf(flower(10, {}, [sampleAction()], { handle: 3 }), "eth0") as [Sampling];
   const packets = (count: bigint): Sampling => ({ ...some, index: 3, packets: count });
   assertEquals(passedBetween([matchall(1, 0n, 0n), packets(1n)], [matchall(1, 4n, 4n), packets(3n)]), { trials: undefined, packets: 6n });

@@ -4,7 +4,7 @@ import { SystemError } from "../../mod.ts";
 import { dropPrivilegesWith } from "../../src/control/privileges.ts";
 import { FakeSys } from "../fake_sys.ts";
 
-test("dropPrivileges takes groups, group, user, capabilities and the way back, in this order", () => {
+test("dropPrivileges drops groups, group, user, capabilities and the way back, in this order", () => {
   const sys = new FakeSys();
   dropPrivilegesWith(sys, "nobody");
   assertEquals(sys.privileges, [
@@ -16,7 +16,7 @@ test("dropPrivileges takes groups, group, user, capabilities and the way back, i
   ]);
 });
 
-test("dropPrivileges keeps CAP_NET_ADMIN where asked: the capabilities outlive the user id, all but one are given up", () => {
+test("dropPrivileges keeps CAP_NET_ADMIN on request: capabilities survive the change of user, and all but one are dropped", () => {
   const sys = new FakeSys();
   dropPrivilegesWith(sys, "nobody", { keepNetAdmin: true });
   assertEquals(sys.privileges.slice(2), ["prctl 8 1", "setresuid 65534 65534 65534", "capset 20080522 0 1000 1000 0 0 0 0", "prctl 38 1"]);

@@ -1,4 +1,4 @@
-/** Judging lists of the kernel: one table, of what may stand between packets and a sample action. */
+/** Evaluating the kernel's lists: a table of what may be between packets and a sample action. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { type Hook, type Place, type Reach, reach } from "../../src/control/reached.ts";
@@ -9,7 +9,7 @@ import { bpf, filter, flower, gact, INGRESS, link, other, otherAction, parameter
 const MINE = filter(10, [sampleAction()], { handle: 7 });
 const EGRESS = 0xfffffff3;
 
-/** The hook that a filter's first sample action is. */
+/** The hook of a filter's first sample action. */
 function hookOf({ ifindex, parent, chain = 0, preference, handle, kind, classifier }: Filter): Hook {
   const action = classifier!.actions!.find(({ sample }) => sample)!;
   const { rate, group, truncateBytes } = action.sample!;
@@ -122,8 +122,8 @@ function withUnknown(one: Filter, type: number): Filter {
 }
 
 for (const [name, front, expected] of IN_FRONT) {
-  test(`in front of it: ${name}`, () => {
-    // In the order of a dump, and against it.
+  test(`before it: ${name}`, () => {
+    // In the order of a dump, and reversed.
     for (const filters of [[front, MINE], [MINE, front]]) {
       const answer = judge(filters);
       assertEquals(brief(answer), expected);
@@ -136,7 +136,7 @@ for (const [name, front, expected] of IN_FRONT) {
   });
 }
 
-test("sentences say which filter, what it does, and what helps", () => {
+test("messages say which filter, what it does, and what helps", () => {
   const [hidden] = judge([filter(1, [sampleAction("pipe")]), MINE]).findings;
   assertEquals(
     hidden!.what,
@@ -154,7 +154,7 @@ test("sentences say which filter, what it does, and what helps", () => {
   assert(perhaps!.cure!.startsWith("let its program return -1,"));
 });
 
-test("of packets that mine does not match nobody takes any away", () => {
+test("filters that match other packets hide none", () => {
   const mine = flower(10, { ...UDP, destinationPort: { value: 53, mask: undefined } }, [sampleAction()], { handle: 7 });
   const cases: [Filter, string][] = [
     [flower(1, UDP, [gact("drop")]), HIDDEN],
@@ -204,7 +204,7 @@ test("flower filters of one preference: the first that matches keeps the packet,
   assertEquals(brief(judge([disjoint, mine], {}, {}, mine)), "reached");
 });
 
-test("u32 filters of one preference are asked in the order of the list", () => {
+test("u32 filters of one preference run in the order of the list", () => {
   const mine = { ...u32(10, 0xff, [sampleAction()]), handle: 0x80000801 };
   const same = u32(10, 0xff00, [gact("drop")]);
   assertEquals(brief(judge([same, mine], {}, {}, mine)), PERHAPS);
@@ -243,7 +243,7 @@ test("chains are followed: by whom, past whom, in circles", () => {
   assertEquals(unreachable!.what, "eth0 ingress: no packet is sent to chain 7, where the filter pref 10 chain 7 (matchall) is");
 });
 
-test("actions of its own filter, in front of it", () => {
+test("earlier actions of its own filter", () => {
   const cases: [readonly Action[], string][] = [
     [[gact("drop"), sampleAction()], HIDDEN],
     [[gact("pipe"), sampleAction()], "reached"],
@@ -259,7 +259,7 @@ test("actions of its own filter, in front of it", () => {
   }
 });
 
-test("hardware: a filter that only hardware has is hidden by nothing of the kernel's", () => {
+test("hardware: a filter that only hardware runs is hidden by nothing in the kernel", () => {
   const only = withFlags(MINE, 2 | 4);
   const xdp = { mode: "native", programs: [3] } as const;
   assertEquals(brief(judge([only], { tcx: [3], link: link({ xdp }) })), "reached");
@@ -267,7 +267,7 @@ test("hardware: a filter that only hardware has is hidden by nothing of the kern
   assertEquals(brief(judge([withFlags(MINE, 2 | 8)])), "hidden; bad hardware");
 });
 
-test("the device, and what sees packets before tc does", () => {
+test("the device, and what sees packets before tc", () => {
   const xdp = { mode: "generic", programs: [12] } as const;
   const egress = { ...MINE, parent: EGRESS };
   assertEquals(brief(judge([MINE])), "reached");
@@ -332,7 +332,7 @@ test("changed by another program: group, rate, truncation", () => {
   }
 });
 
-test("names that others chose are escaped in sentences, quoted in commands, and whole beside them", () => {
+test("foreign names are escaped in messages, quoted in commands, and unchanged in their own fields", () => {
   const name = "e\u009b\u202e\\";
   const { findings } = judge([filter(1, [gact("drop")]), MINE], { link: link({ name, up: false }) });
   assertEquals(findings.length, 2);
@@ -345,7 +345,7 @@ test("names that others chose are escaped in sentences, quoted in commands, and 
   assertEquals(down!.cure, "ip link set dev 'a;reboot' up");
 });
 
-test("a place of another qdisc: its filters are judged, and it is called by its number", () => {
+test("a place of another qdisc: its filters are evaluated, and it is named by its number", () => {
   const mine = { ...MINE, parent: 0x00010000 };
   const answer = judge([filter(1, [gact("drop")]), mine], { link: link({ xdp: { mode: "native", programs: [1] } }) }, {}, mine);
   assertEquals(brief(answer), HIDDEN);

@@ -1,4 +1,4 @@
-/** Sampling on a scripted kernel: refusals of any request, other programs between any two, and processes that are killed there. */
+/** Sampling on a scripted kernel: refusals of any request, other programs acting between any two, and processes killed there. */
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { ArgumentError, NetlinkError } from "../../src/errors.ts";
@@ -22,7 +22,7 @@ const BOTH: SamplingOptions = { device: "eth0", rate: 100, group: 3 };
 const INGRESS: SamplingOptions = { ...BOTH, direction: "ingress" };
 const ORDERS: readonly SamplingOptions[] = [INGRESS, BOTH, { ...BOTH, index: 7 }];
 
-/** What is on the device before we come. */
+/** The state of the device before we start. */
 const BEFORE: Readonly<Record<string, (kernel: TcKernel) => void>> = {
   "nothing": () => {},
   "a stranger's empty clsact": (kernel) => kernel.addClsact(),
@@ -73,7 +73,7 @@ const STRANGERS: Readonly<Record<string, (kernel: TcKernel) => void>> = {
   },
 };
 
-/** Whether a clsact of ours is there with nothing in it. */
+/** Whether there is an empty clsact of ours. */
 function isLitter({ clsact }: TcKernel): boolean {
   return clsact?.owner === "us" && clsact.filters.length + clsact.chains.length === 0;
 }
@@ -83,7 +83,7 @@ async function cycle(kernel: TcKernel, options: SamplingOptions): Promise<void> 
   await (await addSamplingWith(kernel, options)).remove();
 }
 
-/** Lets another program act before a datagram to the kernel, from the next on; what came of it. */
+/** Lets another program act before a datagram to the kernel, counted from the next one; returns the outcome. */
 class Intrusion {
   /** There was such a datagram. */
   happened = false;
@@ -100,7 +100,7 @@ class Intrusion {
   }
 }
 
-test("whichever request is refused, everything is as it was", async () => {
+test("whichever request is refused, everything is restored", async () => {
   for (const options of ORDERS) {
     for (const [name, before] of Object.entries(BEFORE)) {
       for (let refused = 0;; refused++) {
@@ -162,7 +162,7 @@ test("another program at any moment loses nothing, and we leave nothing", async 
   }
 });
 
-test("what the device has after another program lost something is told as it is", async () => {
+test("the state of the device after another program lost something is reported correctly", async () => {
   const begin = "Another program changed the clsact qdisc of eth0 at the very moment it was removed: it has ";
   const ends: readonly (readonly [((kernel: TcKernel) => number | void), string, string?])[] = [
     [() => {}, "an empty one again, but what was added to the old one is gone"],
@@ -184,7 +184,7 @@ test("what the device has after another program lost something is told as it is"
   }
 });
 
-test("another program at many moments: what it loses it loses in the one moment, and is told of", async () => {
+test("another program at many moments: what it loses it loses at the one possible moment, and that is reported", async () => {
   const acts = Object.values(STRANGERS);
   let losses = 0;
   for (let seed = 1; seed <= 300; seed++) {
@@ -214,7 +214,7 @@ test("another program at many moments: what it loses it loses in the one moment,
   assert(losses > 0, "the moment was never hit");
 });
 
-test("a process that is killed at any moment leaves what cleaning up finds, and nothing else", async () => {
+test("a process killed at any moment leaves what cleanup finds, and nothing else", async () => {
   for (const options of ORDERS) {
     for (const [place, before] of Object.entries(BEFORE)) {
       for (let moment = 0;; moment++) {
@@ -237,7 +237,7 @@ test("a process that is killed at any moment leaves what cleaning up finds, and 
   }
 });
 
-test("killed after the kernel has refused the filters: the empty clsact is named, and left", async () => {
+test("killed after the kernel has refused the filters: the empty clsact is reported, and left", async () => {
   const kernel = new TcKernel();
   kernel.refuse = ({ type }) => {
     if (type !== RTM_NEWTFILTER) return undefined;
@@ -255,7 +255,7 @@ test("killed after the kernel has refused the filters: the empty clsact is named
   kernel.assertClean();
 });
 
-test("cleaning up after a killed process leaves what another program has made since, and names a clsact that stays", async () => {
+test("cleanup after a killed process leaves what another program has added since, and reports a clsact that stays", async () => {
   for (const options of ORDERS) {
     for (const [what, act] of Object.entries(STRANGERS)) {
       for (let moment = 0;; moment++) {
@@ -278,7 +278,7 @@ test("cleaning up after a killed process leaves what another program has made si
   }
 });
 
-test("a second instance does not take a clsact for ours that another program has put in place of the first one's", async () => {
+test("a second instance does not mistake a clsact for ours that replaced the first one's", async () => {
   for (const [what, act] of Object.entries(STRANGERS)) {
     for (let moment = 0;; moment++) {
       const kernel = new TcKernel();
@@ -297,7 +297,7 @@ test("a second instance does not take a clsact for ours that another program has
   }
 });
 
-test("a removal that is refused names what stays, once and for all, and closes what it has", async () => {
+test("a refused removal reports what stays, once, and closes everything", async () => {
   const kernel = new TcKernel();
   const handle = await addSamplingWith(kernel, BOTH);
   kernel.refuse = ({ type }) => [RTM_DELQDISC, RTM_DELTFILTER].includes(type!) ? EPERM : undefined;
@@ -311,7 +311,7 @@ test("a removal that is refused names what stays, once and for all, and closes w
   kernel.assertClean();
 });
 
-test("a filter whose deletion is refused goes with the clsact; one that is in use by others keeps it", async () => {
+test("a filter whose deletion is refused is deleted with the clsact, unless others use that", async () => {
   const kernel = new TcKernel();
   const handle = await addSamplingWith(kernel, BOTH);
   kernel.refuse = ({ type }) => type === RTM_DELTFILTER ? ENOBUFS : undefined;
@@ -325,7 +325,7 @@ test("a filter whose deletion is refused goes with the clsact; one that is in us
   kernel.assertClean();
 });
 
-test("a removal that cannot look removes the filters all the same, and says that the clsact stays", async () => {
+test("a removal that cannot inspect still removes the filters, and says that the clsact stays", async () => {
   const kernel = new TcKernel();
   const handle = await addSamplingWith(kernel, BOTH);
   kernel.refuse = ({ type }) => type === RTM_GETQDISC ? ENOBUFS : undefined;
@@ -335,7 +335,7 @@ test("a removal that cannot look removes the filters all the same, and says that
   kernel.assertClean();
 });
 
-test("a removal works without any descriptor to spare, with netlink_diag and without", async () => {
+test("a removal works without a free descriptor, with netlink_diag and without", async () => {
   for (const noSocketDiag of [false, true]) {
     const kernel = new TcKernel({ noSocketDiag });
     const handle = await addSamplingWith(kernel, BOTH);
@@ -346,7 +346,7 @@ test("a removal works without any descriptor to spare, with netlink_diag and wit
   }
 });
 
-test("a clsact whose deletion the kernel calls busy is another program's by now", async () => {
+test("a clsact whose deletion fails as busy belongs to another program by now", async () => {
   const kernel = new TcKernel();
   const handle = await addSamplingWith(kernel, BOTH);
   kernel.refuse = ({ type }) => type === RTM_DELQDISC ? EBUSY : undefined;
@@ -419,7 +419,7 @@ test("wrong options open nothing", async () => {
   }
 });
 
-test("of a device whose packets begin nobody knows how, all packets can be sampled, and no match", async () => {
+test("on a device with unknown link headers all packets can be sampled, but no match", async () => {
   // The scripted device has the type 0, ARPHRD_NETROM.
   const kernel = new TcKernel();
   const match = ["arp", "tcp port 443"];
@@ -462,7 +462,7 @@ test("a signal that aborts later removes, and remove() waits for that", async ()
   assertEquals(kernel.state, undefined);
   kernel.assertClean();
 
-  // One that fails is reported by remove(), and not as an unhandled rejection.
+  // A failure is reported by remove(), not as an unhandled rejection.
   const second = new AbortController();
   const stuck = await addSamplingWith(kernel, { ...BOTH, signal: second.signal });
   kernel.refuse = () => EPERM;
@@ -484,7 +484,7 @@ test("a signal ends the wait for the lock", async () => {
 
 // --- instances and the lock --------------------------------------------------------------------------
 
-/** Adds while another holds the lock, which it then releases. */
+/** Adds while another process holds the lock, which it then releases. */
 async function waitsFor(kernel: TcKernel, holder: FakeSocket): Promise<void> {
   let added = false;
   const adding = addSamplingWith(kernel, BOTH).then((handle) => {
@@ -499,14 +499,14 @@ async function waitsFor(kernel: TcKernel, holder: FakeSocket): Promise<void> {
   kernel.assertClean();
 }
 
-test("while another of us changes a device we wait, and go on when it has ended", async () => {
+test("while another instance changes a device we wait, and continue when it has ended", async () => {
   const kernel = new TcKernel();
   await waitsFor(kernel, kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP));
   const old = new TcKernel({ noSocketDiag: true });
   await waitsFor(old, old.holdPort(LOCK_PORT));
 });
 
-test("a process without the privilege does not hold us up, whatever ports it holds", async () => {
+test("an unprivileged process does not delay us, whatever ports it holds", async () => {
   const kernel = new TcKernel();
   const held = [LOCK_PORT, LOCK_PORT + 1, MARK, MARK + 77].map((port) => kernel.holdPort(port));
   // And one that has the privilege, and nothing to do with us.
@@ -519,7 +519,7 @@ test("a process without the privilege does not hold us up, whatever ports it hol
   kernel.assertClean();
 });
 
-test("a holder that was stopped holds us up for a while, and we say so", async () => {
+test("a stopped holder delays us for a while, and we say so", async () => {
   const kernel = new TcKernel();
   const { fd } = kernel.holdPort(MARK + 77, INSTANCE_GROUP, LOCK_GROUP);
   const warnings: string[] = [];
@@ -549,7 +549,7 @@ async function cleaned(kernel: TcKernel, options?: CleanUpOptions): Promise<unkn
   return [removed.map(({ handle }) => handle & 0x7fff), kept.map(({ sampling, reason }) => [sampling && sampling.handle & 0x7fff, reason])];
 }
 
-test("a running instance is not left over, and another's leftover is, whoever holds its port", async () => {
+test("a running instance is not a leftover; a dead one's filters are, whoever holds its port", async () => {
   const kernel = new TcKernel();
   kernel.addClsact();
   const handle = await addSamplingWith(kernel, INGRESS);
@@ -559,7 +559,7 @@ test("a running instance is not left over, and another's leftover is, whoever ho
   leave();
   assertEquals(await cleaned(kernel, { dryRun: true }), [[dead], [[mine, "running"]]]);
   assertEquals(kernel.damage, []);
-  // Its port held by somebody without the privilege, whose buffer may be full.
+  // Its port is held by an unprivileged process, whose buffer may be full.
   const impostor = kernel.holdPort(MARK + dead);
   impostor.room = 0;
   assertEquals(await cleaned(kernel), [[dead], [[mine, "running"]]]);
@@ -575,7 +575,7 @@ test("a running instance is not left over, and another's leftover is, whoever ho
   kernel.assertClean();
 });
 
-test("who asks only for leftovers finds the same, and does not wait for a look at every clsact", async () => {
+test("listing only leftovers finds the same, without inspecting every clsact", async () => {
   const kernel = new TcKernel();
   kernel.addClsact();
   // Requests are counted while there is somebody to refuse them.
@@ -595,7 +595,7 @@ test("who asks only for leftovers finds the same, and does not wait for a look a
   kernel.assertClean();
 });
 
-test("a kernel that does not say who holds a port: what may be an instance's is kept, with the reason, unless forced", async () => {
+test("a kernel that does not say who holds a port: what may belong to an instance is kept, with the reason, unless forced", async () => {
   const kernel = new TcKernel({ noSocketDiag: true });
   kernel.addClsact();
   kernel.addFilter("ingress", 28786, MARK + 5);
@@ -606,7 +606,7 @@ test("a kernel that does not say who holds a port: what may be an instance's is 
     assertEquals(await cleaned(kernel, { dryRun: true }), [[6], [[5, "unverified"]]]);
   }
   assertEquals(await cleaned(kernel), [[6], [[5, "unverified"]]]);
-  // Force is about filters: the clsact is a stranger's, though nothing tells.
+  // Force is about filters: the clsact belongs to another program, although nothing shows that.
   assertEquals(await cleaned(kernel, { force: true }), [[5], [[undefined, "unmarked"]]]);
   kernel.close(holder.fd);
   assertEquals(kernel.clsact?.filters, []);

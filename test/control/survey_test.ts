@@ -1,4 +1,4 @@
-/** Watching sampling where not everything can be asked. */
+/** Watching sampling if not everything can be queried. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { checkHooks } from "../../src/control/check.ts";
@@ -16,7 +16,7 @@ class Sandbox extends TcKernel {
   }
 }
 
-test("a sandbox without generic netlink, and a kernel without netlink_diag, keep nothing of tc's from being listed", async () => {
+test("without generic netlink in a sandbox, or netlink_diag in the kernel, tc's part is still listed", async () => {
   const kernel = new Sandbox();
   const handle = await addSamplingWith(kernel, { device: "eth0", rate: 1, group: 5 });
   kernel.refused.add(16).add(4);
@@ -29,13 +29,13 @@ test("a sandbox without generic netlink, and a kernel without netlink_diag, keep
   kernel.assertClean();
 });
 
-test("nothing is watched where there is nothing", async () => {
+test("nothing is watched if there is nothing", async () => {
   const kernel = new Sandbox();
   assertEquals(await observeSamplingWith(kernel, { milliseconds: 1e9 }), []);
   kernel.assertClean();
 });
 
-test("a look each second asks for the device, and for the filters of each side: no more, and nothing else", async () => {
+test("each second the device and the filters of each side are queried, and nothing else", async () => {
   const kernel = new Sandbox();
   const handle = await addSamplingWith(kernel, { device: "eth0", rate: 1, group: 5 });
   const tc = new TrafficControl(kernel);

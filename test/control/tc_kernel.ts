@@ -33,14 +33,14 @@ const CLSACT = 0xfffffff1;
 const QDISCS: readonly number[] = [RTM_NEWQDISC!, RTM_DELQDISC!];
 const PARENT = { ingress: 0xfffffff2, egress: 0xfffffff3 };
 
-/** The requests that others are told of, and to whom. */
+/** The requests that cause notifications, and their groups. */
 const CHANGES: readonly number[] = [RTM_NEWQDISC, RTM_DELQDISC, RTM_NEWTFILTER, RTM_DELTFILTER];
 const RTNLGRP_TC = 4;
 const STRANGER_PORT = 4711;
 
 type Side = keyof typeof PARENT;
 
-/** A filter as it was asked for, and by whom. */
+/** A filter as requested, and its owner. */
 export interface HeldFilter {
   readonly parent: number;
   readonly handle: number;
@@ -49,7 +49,7 @@ export interface HeldFilter {
   readonly owner: Owner;
 }
 
-/** Whoever made something: this package, or another program. */
+/** The creator of something: this package, or another program. */
 export type Owner = "us" | "stranger";
 
 /** A clsact qdisc: one object from the moment it is added to the moment it is deleted. */
@@ -75,7 +75,7 @@ export class TcKernel extends FakeSys {
   refuse: ((request: Message, number: number) => number | undefined) | undefined;
   /** Called before each datagram to rtnetlink; their number is from 0. */
   beforeDatagram: ((number: number) => void) | undefined;
-  /** Requests so far, to whatever protocol. */
+  /** Number of requests so far, of any protocol. */
   requests = 0;
   /** Datagrams to rtnetlink so far. */
   datagrams = 0;
@@ -181,7 +181,7 @@ export class TcKernel extends FakeSys {
     this.beforeDatagram = undefined;
   }
 
-  /** Another process holds a port of NETLINK_USERSOCK, as anybody may; only with the privilege it joins groups. */
+  /** Another process holds a port of NETLINK_USERSOCK, as any may; it joins groups only if privileged. */
   holdPort(portId: number, ...groups: number[]): FakeSocket {
     const socket = this.fds.get(super.socket(16, 3, NETLINK_USERSOCK))!;
     (socket as { portId: number }).portId = portId;
@@ -219,11 +219,11 @@ export class TcKernel extends FakeSys {
     return this.dead ? 0 : super.close(fd);
   }
 
-  /** Tells whoever listens of a change. */
+  /** Notifies listeners of a change. */
   #notify(type: number, portId = STRANGER_PORT): void {
     const tell = (type: number, portId: number): void =>
       this.multicast(RTNLGRP_TC, encodeMessage({ type, flags: 0, portId }, header(0, QDISCS.includes(type) ? CLSACT : 0)));
-    // A chain comes and goes with its filters: nobody asked for that.
+    // A chain is created and deleted with its filters, without a request.
     if (type === RTM_NEWTFILTER) tell(RTM_NEWCHAIN, 0);
     tell(type, portId);
     if (type === RTM_DELTFILTER) tell(RTM_DELCHAIN, 0);
@@ -301,7 +301,7 @@ export class TcKernel extends FakeSys {
   }
 }
 
-/** The entry that stands for a whole preference: without a handle, and without options. */
+/** The entry for a whole preference, without a handle and options. */
 function preferencePayload({ payload }: HeldFilter): Uint8Array {
   const fixed = payload.slice(0, 20);
   viewOf(fixed).setUint32(8, 0, LITTLE);

@@ -12,7 +12,7 @@ function change(type: number, ifindex: number, portId: number): Uint8Array<Array
   return encodeMessage({ type, flags: 0, portId }, encodeTcHeader({ ifindex, handle: 1, parent: 2, info: 3 }));
 }
 
-test("a watch tells the changes of its device in order, and who asked for them", () => {
+test("a watch reports the changes of its device in order, and who requested them", () => {
   const sys = new FakeSys();
   const watch = TcWatch.open(sys, 5)!;
   assertEquals(watch.events(), []);
@@ -21,7 +21,7 @@ test("a watch tells the changes of its device in order, and who asked for them",
   sys.multicast(RTNLGRP_TC, change(RTM_NEWACTION, 5, 7));
   sys.multicast(RTNLGRP_TC, change(RTM_NEWLINK, 5, 7));
   sys.multicast(RTNLGRP_TC, change(RTM_DELTFILTER, 5, 8));
-  // A chain is nobody's. One that goes, and what another process says, are no changes.
+  // A chain has no owner. Its deletion, and messages of other processes, are no changes.
   sys.multicast(RTNLGRP_TC, change(RTM_NEWCHAIN, 5, 0));
   sys.multicast(RTNLGRP_TC, change(RTM_DELCHAIN, 5, 0));
   const [socket] = [...sys.fds.values()];
@@ -58,7 +58,7 @@ test("without a descriptor there is no watch", () => {
   sys.assertClean();
 });
 
-test("between its end and its next beginning a watch hears nothing, and tells nothing of what came before", () => {
+test("between its end and its next start a watch receives nothing, and reports nothing from before", () => {
   const sys = new FakeSys();
   const watch = TcWatch.open(sys, 5)!;
   sys.multicast(RTNLGRP_TC, change(RTM_NEWQDISC, 5, 7));

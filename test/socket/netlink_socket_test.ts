@@ -28,10 +28,10 @@ function values(messages: Message[]): number[] {
   return messages.map((message) => message.payload[0]!);
 }
 
-/** Longer than a busy machine keeps anybody waiting, and short enough for tests of what is never answered. */
+/** Long enough for a busy machine, and short enough for tests of requests that are never answered. */
 const DEADLINE_MS = 1000;
 
-/** A test of requests that `answer` answers; everything is closed behind it. */
+/** A test of requests that `answer` answers; everything is closed afterwards. */
 function answered(
   name: string,
   answer: (request: Message, socket: FakeSocket, sys: FakeSys) => void,
@@ -69,7 +69,7 @@ test("NetlinkSocket opens without blocking and without leaking into children, an
   sys.assertClean();
 });
 
-test("where a sandbox or the kernel refuses a socket, the error says which one and what helps, for every caller", () => {
+test("if a sandbox or the kernel refuses a socket, the error says which one and what helps, for every caller", () => {
   const refusals: [errno: number, protocol: number, said: RegExp][] = [
     [93, NETLINK_GENERIC, /^Cannot open a generic netlink socket: .*\(EPROTONOSUPPORT\)\. .*gVisor/],
     [97, NETLINK_ROUTE, /^Cannot open a routing netlink socket: .*\(EAFNOSUPPORT\)\. .*RestrictAddressFamilies=/],
@@ -95,7 +95,7 @@ test("NetlinkSocket.option tells whether the kernel knows the option", () => {
   socket.close();
 });
 
-test("NetlinkSocket.receive is 0 where there is nothing, and goes on after EINTR and ENOBUFS", () => {
+test("NetlinkSocket.receive returns 0 if there is nothing, and continues after EINTR and ENOBUFS", () => {
   const sys = new FakeSys();
   const socket = new NetlinkSocket(sys, NETLINK_GENERIC);
   const batch = socket.batch(4, { senders: true });
@@ -115,7 +115,7 @@ test("NetlinkSocket.receive is 0 where there is nothing, and goes on after EINTR
   assertThrows(() => socket.receive(batch), NetlinkError, "Cannot receive from a netlink socket: bad file descriptor (EBADF)");
 });
 
-test("NetlinkSocket.send repeats after EINTR, is false where there is no room, and else fails", () => {
+test("NetlinkSocket.send repeats after EINTR, returns false if there is no room, and otherwise fails", () => {
   const sys = new FakeSys();
   const socket = new NetlinkSocket(sys, NETLINK_GENERIC);
   sys.answer = () => {};
@@ -129,7 +129,7 @@ test("NetlinkSocket.send repeats after EINTR, is false where there is no room, a
   socket.close();
 });
 
-test("NetlinkSocket.drops is 0 where the kernel's answer is too short to have it", () => {
+test("NetlinkSocket.drops is 0 if the kernel's answer is too short to contain it", () => {
   const sys = new FakeSys();
   const socket = new NetlinkSocket(sys, NETLINK_GENERIC);
   sys.fds.get(socket.fd)!.drops = 4294967295;
@@ -169,7 +169,7 @@ answered(
 );
 
 answered(
-  "Requests.request puts an answer together that comes in pieces",
+  "Requests.request assembles an answer that arrives in pieces",
   ({ sequence }, socket, sys) => {
     sys.reply(socket, entry(sequence, 1));
     sys.reply(socket, joined(entry(sequence, 2), entry(sequence, 3)));
@@ -196,7 +196,7 @@ answered(
 );
 
 answered(
-  "Requests.request asks again where the table changed during the dump",
+  "Requests.request asks again if the table changed during the dump",
   ({ sequence }, socket, sys) => {
     const flags = sequence < 3 ? NLM_F_MULTI | DUMP_INTR : NLM_F_MULTI;
     sys.reply(socket, entry(sequence, sequence, flags));
@@ -214,7 +214,7 @@ answered(
 );
 
 answered(
-  "Requests.request takes what it gets where the table never stands still",
+  "Requests.request accepts what it gets if the table never stops changing",
   ({ sequence }, socket, sys) => sys.reply(socket, joined(entry(sequence, sequence), doneMessage(sequence, 0, NLM_F_MULTI | DUMP_INTR))),
   async (requests) => assertEquals(values(await requests.request(dump(), "list")), [8]),
 );
@@ -298,7 +298,7 @@ answered(
   },
 );
 
-answered("Requests.request fails where it cannot send or receive", () => {}, async (requests, sys) => {
+answered("Requests.request fails if it cannot send or receive", () => {}, async (requests, sys) => {
   sys.fail("sendto", EAGAIN);
   assertEquals((await assertRejects(() => requests.request(get(), "ask"), NetlinkError)).code, "EAGAIN");
   sys.fail("recvmmsg", EBADF);

@@ -6,7 +6,7 @@ import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_ADD_MEMBERSHIP, NETLINK_ROUTE, NETLINK_USERSOCK, SOL_NETLINK, type Sys } from "../../src/sys/sys.ts";
 import { FakeSys } from "../fake_sys.ts";
 
-/** Two sockets, of which one has joined groups, and what the kernel lists of them. */
+/** Two sockets, one of which has joined groups, and the kernel's list of them. */
 async function listsTwo(sys: Sys): Promise<void> {
   const [one, two] = [new NetlinkSocket(sys, NETLINK_USERSOCK), new NetlinkSocket(sys, NETLINK_USERSOCK)];
   const other = new NetlinkSocket(sys, NETLINK_ROUTE);
@@ -14,7 +14,7 @@ async function listsTwo(sys: Sys): Promise<void> {
   try {
     const joined = [1, 9, 32].filter((group) => one.option(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group));
     const sockets = await lister?.list(NETLINK_USERSOCK);
-    // A kernel without netlink_diag does not say; that is all it may do.
+    // Without netlink_diag the kernel may only give no answer.
     if (!sockets) return;
     const ours = sockets.filter(({ portId }) => portId === one.portId || portId === two.portId);
     assertEquals(

@@ -1,4 +1,4 @@
-/** Sockets in another network namespace: the thread goes there for one call, and is back whatever happens. */
+/** Sockets in another network namespace: the thread enters it for one call, and always returns. */
 import { test } from "node:test";
 import { assert, assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import { ArgumentError, StrandedError, SystemError } from "../../src/errors.ts";
@@ -16,7 +16,7 @@ import { sampleMessage } from "../support/messages.ts";
 
 const BLUE = "/run/netns/blue";
 
-/** A kernel with the network namespaces blue and red, and something that is none. */
+/** A kernel with the network namespaces blue and red, and a file that is not one. */
 function kernel(): FakeSys {
   const sys = new FakeSys();
   for (const name of ["blue", "red"]) sys.files.set(`/run/netns/${name}`, new FakeFile(undefined, "file", name));
@@ -35,14 +35,14 @@ test("without netns the seam is the thread's own", () => {
   assertEquals(netnsOf(sys), undefined);
 });
 
-test("a socket is opened in the namespace that is named, by a name or a path, and the thread is back", () => {
+test("a socket is opened in the namespace given by name or path, and the thread returns", () => {
   const sys = kernel();
   for (const [netns, where] of [["blue", "blue"], [BLUE, "blue"], ["/proc/17/ns/net", "of 17"]] as const) {
     const there = openWith(sys, { netns });
     assertEquals([netnsOf(there), sys.netns], [netns, HOME]);
     const socket = new NetlinkSocket(there, NETLINK_GENERIC);
     assertEquals([namespaces(sys), sys.netns], [[where], HOME]);
-    // The rest is done where the thread is: the socket knows where it belongs.
+    // Everything else is done where the thread is: the socket stays in its namespace.
     assertEquals(socket.setReceiveBuffer(1000), 1000);
     socket.close();
   }
@@ -58,7 +58,7 @@ test("two namespaces at once, and one's own between them", () => {
   sys.assertClean();
 });
 
-test("the thread is back also if the call in the other namespace fails", () => {
+test("the thread returns also if the call in the other namespace fails", () => {
   const sys = kernel();
   const there = openWith(sys, { netns: "blue" });
   sys.fail("socket", 24);
@@ -72,7 +72,7 @@ test("the thread is back also if the call in the other namespace fails", () => {
   sys.assertClean();
 });
 
-test("what cannot be entered says why and what helps, and nothing has changed", () => {
+test("if a namespace cannot be entered, the error says why and what helps, and nothing has changed", () => {
   const sys = kernel();
   const refused = (netns: string, ...errnos: number[]): [string, string] => {
     sys.fail("setns", ...errnos);
@@ -100,7 +100,7 @@ test("what cannot be entered says why and what helps, and nothing has changed", 
     refused("/run/netns/stale")[1],
     `Cannot enter the network namespace /run/netns/stale: invalid argument (EINVAL). /run/netns/stale is not a network namespace`,
   );
-  // Whoever may not come back does not go.
+  // Without the right to return the thread does not enter.
   const [code, message] = refused("blue", EPERM);
   assertEquals(code, "EPERM");
   assertStringIncludes(message, "CAP_SYS_ADMIN");
@@ -109,7 +109,7 @@ test("what cannot be entered says why and what helps, and nothing has changed", 
   assertStringIncludes(assertThrows(() => openWith(sys, { netns: "blue" }), SystemError).message, "run as root");
 });
 
-test("no way back, or no descriptor for it, is told before anything is tried", () => {
+test("no way back, or no descriptor for it, is reported before anything is tried", () => {
   const sys = kernel();
   sys.openNetns = () => -ENOENT;
   assertStringIncludes(assertThrows(() => openWith(sys, { netns: "blue" }), SystemError).message, "There would be no way back");
@@ -118,7 +118,7 @@ test("no way back, or no descriptor for it, is told before anything is tried", (
   sys.assertClean();
 });
 
-test("who may come back but not go is told so", () => {
+test("the right to return but not to enter is reported", () => {
   const sys = kernel();
   const setns = sys.setns.bind(sys);
   let calls = 0;
@@ -129,11 +129,11 @@ test("who may come back but not go is told so", () => {
   sys.assertClean();
 });
 
-test("names that cannot be any are the caller's mistake", () => {
+test("impossible names are errors of the caller", () => {
   for (const netns of ["", ".", "..", "a\0b"]) assertThrows(() => openWith(kernel(), { netns }), ArgumentError);
 });
 
-test("a name that another namespace has by now is not entered", () => {
+test("a name that belongs to another namespace by now is not entered", () => {
   const sys = kernel();
   const there = openWith(sys, { netns: "blue" });
   sys.files.delete(BLUE);
@@ -145,7 +145,7 @@ test("a name that another namespace has by now is not entered", () => {
   sys.assertClean();
 });
 
-test("a thread that cannot get back opens nothing any more, wherever", () => {
+test("a thread that cannot return opens nothing more, anywhere", () => {
   const sys = kernel();
   const there = openWith(sys, { netns: "blue" });
   const red = openWith(sys, { netns: "red" });
@@ -164,7 +164,7 @@ test("a thread that cannot get back opens nothing any more, wherever", () => {
   }
 });
 
-test("looking is no reason to fail: what is asked of programs and links without the right is not known", () => {
+test("queries do not fail: without the right, what is asked about programs and links is unknown", () => {
   const sys = kernel();
   const there = openWith(sys, { netns: "blue" });
   const seen: string[] = [];
@@ -183,7 +183,7 @@ test("looking is no reason to fail: what is asked of programs and links without 
   assertEquals(seen.length, 2);
 });
 
-test("a listener asks, joins and names devices in its namespace, and needs no way there afterwards", async () => {
+test("a listener queries, joins and names devices in its namespace, without entering it afterwards", async () => {
   const sys = kernel();
   const there = openWith(sys, { netns: "blue" });
   const listener = await listenWith(there, { netns: "blue", wait: true });
@@ -200,7 +200,7 @@ test("a listener asks, joins and names devices in its namespace, and needs no wa
   sys.assertClean();
 });
 
-test("groups and devices are asked for where the seam is", async () => {
+test("groups and devices are queried in the seam's namespace", async () => {
   const sys = kernel();
   const asked: string[] = [];
   const answer = sys.answer;
