@@ -56,7 +56,7 @@ function batchOf(samples: readonly Sampled[], atSeconds = 0): BatchBuffer {
 
 const IN: SamplerCounts = { ifindex: 1, direction: "in", oneIn: 100, trials: 0, packets: 0 };
 
-/** An estimator and a calibration of the same samples, between two looks at the counters. */
+/** An estimator and a calibration of the same samples, between two readings of the counters. */
 function both(
   samples: readonly Sampled[],
   counts: readonly SamplerCounts[],
@@ -84,11 +84,11 @@ test("packets are what the counter says, bytes the rule hits times the mean", ()
   }
   // 8 bits for 2 s; the wire has 24 bytes more for each packet.
   assertEquals([device!.bitsPerSecond, device!.wireBytes, device!.share], [200_000, 50_000 + 24 * 250, 1]);
-  // Without their parts nothing is known of flows.
+  // Without their shares nothing is known about flows.
   assertEquals(after.flows, before.flows);
 });
 
-test("where nothing is calibrated, the figures are the same object", () => {
+test("if nothing is calibrated, the figures are the same object", () => {
   const samples = [{ bytes: 100 }];
   for (const counts of [[], [{ ...IN, trials: undefined, packets: undefined }], [{ ...IN, ifindex: 7, trials: 5, packets: 5 }]]) {
     const { before, after } = both(samples, counts);
@@ -109,7 +109,7 @@ test("segments are those of the counter, whatever the MTU says, and so are the b
   assertAlmostEquals(after.total.bytes, 1000 * 14_600 + 25_000 * 54, 1e-3);
 });
 
-test("a counter that counts for others too, or hits that nobody counts, leave the other figure as it is", () => {
+test("a counter shared with others, or missing rule hits, leave the other figure unchanged", () => {
   const samples = [{ bytes: 100 }, { bytes: 300 }];
   const shared = both(samples, [{ ...IN, trials: 250, packets: undefined }]).after.total;
   assertEquals([shared.packets, shared.bytes, shared.calibrated], [250, 50_000, ["packets", "bytes"]]);
@@ -117,7 +117,7 @@ test("a counter that counts for others too, or hits that nobody counts, leave th
   assertEquals([flower.packets, flower.bytes, flower.calibrated], [260, 40_000, ["packets"]]);
 });
 
-test("of a filter the share of the samples counts, not the action's counter; of places that are left out nothing", () => {
+test("with a filter the share of samples counts, not the action's counter; places that are left out count nothing", () => {
   const large: Stage = {
     select: (batch, pick) => batch.entries.forEach((entry, i) => (entry as { originalBytes: number }).originalBytes > 200 && pick(i)),
   };
@@ -132,7 +132,7 @@ test("of a filter the share of the samples counts, not the action's counter; of 
   assertEquals([place.total.packets, place.total.packetsRange], [990, [990, 990]]);
 });
 
-test("what one device is not sure of, the total is not either; what no sample came of counts by its packets", () => {
+test("the total is only as exact as every device; a device without samples counts by its packets", () => {
   const samples = [{ bytes: 100 }, { bytes: 100, ifindex: 2 }];
   const { total, devices } = both(samples, [{ ...IN, trials: 150, packets: 150 }]).after;
   assertEquals([devices.map(({ packets, calibrated }) => [packets, calibrated]), total.packets, total.calibrated], [
@@ -179,7 +179,7 @@ function rowsOf({ flows, total }: Snapshot): Record<string, readonly [packets: n
 }
 
 test("flows are shares of what the counters of their device and direction show", () => {
-  // Twice as many packets came in as the samples say, and half as many went out.
+  // Twice as many packets arrived as the samples say, and half as many left.
   const samples = [{ bytes: 100 }, { bytes: 300, host: 2 }, { bytes: 200, out: true, host: 2 }, { bytes: 200, out: true, host: 3 }];
   const counts = [{ ...IN, trials: 400, packets: 400 }, { ...IN, direction: "out" as const, trials: 100, packets: 100 }];
   const { after } = both(samples, counts, { by: "ipsource", parts: true });
@@ -191,12 +191,12 @@ test("flows are shares of what the counters of their device and direction show",
   ]);
   const [, first] = after.flows;
   assertEquals(first!.bitsPerSecond, 4 * 20_000);
-  // By packets the order is another one, if another is asked for.
+  // Ranked by packets, the order is different.
   const packets = both([{ bytes: 100 }, { bytes: 250, out: true, host: 2 }], counts, { by: "ipsource", parts: true }).after;
   assertEquals(packets.flows.map(({ bytes }) => bytes), [40_000, 25_000]);
 });
 
-test("a flow of which all samples of a device are has at most what the device has, and may have less", () => {
+test("a flow with all samples of a device has at most the device's total, and possibly less", () => {
   const samples = Array.from({ length: 5 }, () => ({ bytes: 500 }));
   const { before, after } = both(samples, [{ ...IN, trials: 730, packets: 730 }], { by: "ipsource", parts: true });
   const [flow] = after.flows;
@@ -208,7 +208,7 @@ test("a flow of which all samples of a device are has at most what the device ha
 });
 
 test("segments that the counter shows belong to the flows with packets that are segmented", () => {
-  // 10 segments each by the MTU, 25 by the counter; of the other flow each packet is one for sure.
+  // 10 segments each by the MTU, 25 by the counter; each packet of the other flow is certainly one.
   const samples = Array.from({ length: 20 }, (_, i) => i < 10 ? { bytes: 54 + 14_600 } : { bytes: 66, host: 2 });
   const { after } = both(samples, [{ ...IN, trials: 2000, packets: 26_000 }], { by: "ipsource", parts: true });
   const rows = rowsOf(after);
@@ -231,7 +231,7 @@ test("a flow on more devices than are told apart, and one that took over from ot
   calibration.count([{ ...IN, trials: 1800, packets: 1800 }], SECOND);
   const { flows, total } = calibrate(few.snapshot(SECOND), calibration);
   assertEquals(total.bytes, 180_000);
-  // Twice what the samples say, of what was taken over as well.
+  // Twice what the samples say, also for what was taken over.
   const before = few.snapshot(SECOND).flows;
   assertEquals(
     flows.map(({ bytes, overcountAtMost }) => [bytes, overcountAtMost]),
@@ -257,7 +257,7 @@ test("the bounds of a flow enclose the truth as often as is claimed when it is a
       }
       const { flows } = both(samples, [{ ...IN, trials, packets: trials }], { by: "ipsource", parts: true }).after;
       const flow = flows.find(({ by }) => by[0] === "10.0.0.1");
-      // Of a flow without samples nothing is told.
+      // Nothing is reported about a flow without samples.
       const isIn = (value: number, [low, high]: readonly [number, number] = [0, Infinity]): boolean => low <= value && value <= high;
       if (isIn(truth[0]!, flow?.packetsRange)) packetsInside++;
       if (isIn(truth[1]!, flow?.bytesRange)) bytesInside++;
@@ -266,7 +266,7 @@ test("the bounds of a flow enclose the truth as often as is claimed when it is a
   }
 });
 
-test("what came before the first look counts nowhere; a counter that begins again is none; an interval begins at the last look", () => {
+test("packets before the first reading do not count; a counter that restarts is unknown; an interval starts at the last reading", () => {
   const calibration = new Calibration();
   calibration.take(batchOf([{ bytes: 100 }]));
   calibration.count([{ ...IN, trials: 1000, packets: 1000 }], 0n);
@@ -285,7 +285,7 @@ test("what came before the first look counts nowhere; a counter that begins agai
   assertEquals(calibration.figures(), []);
 });
 
-test("a rate that decays is that of the last look at the counters", () => {
+test("a decaying rate is that of the last reading of the counters", () => {
   const taus = [1];
   const estimator = new Estimator({ taus });
   const calibration = new Calibration({ taus });
@@ -298,7 +298,7 @@ test("a rate that decays is that of the last look at the counters", () => {
     calibration.count([{ ...IN, trials: 150 * second, packets: 150 * second }], BigInt(second) * SECOND);
   }
   const { total, seconds } = calibrate(estimator.snapshot(2000n * SECOND + SECOND / 2n), calibration);
-  // What came between two looks counts as if it had come all the time.
+  // Packets between two readings count as if evenly distributed.
   assertAlmostEquals(total.packets / seconds, 150, 1e-6);
   assertAlmostEquals(total.bytes / total.packets, 100, 1e-6);
   assertEquals(total.packetsRange, [total.packets, total.packets]);
@@ -356,7 +356,7 @@ test("the ratio of sFlow's paper: 1,000 of 2,500 samples of 1,000,000 are 400,00
   assertAlmostEquals((high - low) / 2, 19_204, 400);
 });
 
-test("if every packet was sampled, nothing is left to be estimated", () => {
+test("if every packet was sampled, nothing is estimated", () => {
   assertEquals(ratioEstimate(5, { samples: 5, squared: 5, sum: 500, squares: 60_000, cross: 500 }, 1522, 1), {
     value: 500,
     range: [500, 500],

@@ -70,7 +70,7 @@ test("each sample stands for N packets of its size, for its flow, its device and
   assertEquals(total.bitsPerSecond, 2_000_000);
 });
 
-test("bounds enclose the estimate, and are the estimate if every packet was sampled", () => {
+test("bounds enclose the estimate, and equal it if every packet was sampled", () => {
   const estimator = new Estimator();
   estimator.take(batchOf(Array.from({ length: 100 }, () => ({}))));
   const [flow] = estimator.snapshot(SECOND).flows;
@@ -83,14 +83,14 @@ test("bounds enclose the estimate, and are the estimate if every packet was samp
   assertEquals(complete.snapshot(SECOND).flows[0]!.packetsRange, [2, 2]);
 });
 
-test("a packet of segmentation offload is as many as it is on the wire", () => {
+test("a packet of segmentation offload counts as its packets on the wire", () => {
   const estimator = new Estimator({ by: "device" });
-  // UDP does not say how it is cut: one, and told.
+  // The segment size of UDP is unknown: it counts as one, and is reported.
   estimator.take(batchOf([{ bytes: 20_000, oneIn: 1 }]));
   assertEquals([estimator.snapshot(SECOND).total.packets, estimator.snapshot(SECOND).unknownSegments], [1, 1]);
 });
 
-test("what cannot be used, or lacks a key, is told", () => {
+test("unusable samples, and those without a key, are reported", () => {
   const estimator = new Estimator({ by: "ip6source" });
   const batch = batchOf([{}, {}]);
   batch.add({ type: "sample", oneIn: undefined, originalBytes: 5 } as EntryView, 0);
@@ -99,7 +99,7 @@ test("what cannot be used, or lacks a key, is told", () => {
   assertEquals([keyless, unusable, flows.length, total.packets], [2, 1, 0, 2000]);
 });
 
-test("rates follow the traffic: after it stops they decay, each horizon in its time", () => {
+test("rates follow the traffic: after it stops they decay, each horizon with its own time constant", () => {
   const estimator = new Estimator({ taus: [1, 20] });
   // 1000 packets of 100 bytes, a hundred times a second, for 100 seconds.
   for (let i = 0; i < 10_000; i++) estimator.take(batchOf([{}], i / 100));
@@ -128,7 +128,7 @@ test("a clock that is set back does no harm", () => {
   assertEquals(total.packets, 2000);
 });
 
-test("samples that were lost are made up for by those that come after them, and no more", () => {
+test("lost samples are compensated by later ones, exactly", () => {
   const next = random(7);
   for (const share of [0.01, 0.5, 0.9]) {
     const losses = new LossCorrection();
@@ -137,7 +137,7 @@ test("samples that were lost are made up for by those that come after them, and 
     let sent = 0;
     while (sent < 50_000) {
       sent++;
-      // In bursts, as losses come.
+      // In bursts, as usual for losses.
       if (next() < share / 20) {
         const burst = 1 + Math.floor(next() * 40);
         lost += burst;
@@ -153,7 +153,7 @@ test("samples that were lost are made up for by those that come after them, and 
   assertEquals([none.factor(1, undefined, 0, 0), none.factor(2, 3, 4, undefined)], [1, 1]);
 });
 
-test("a sample that comes late takes back what was counted as lost", () => {
+test("a late sample takes back what was counted as lost", () => {
   const losses = new LossCorrection();
   let sum = losses.factor(1, undefined, 0, 1);
   sum += losses.factor(1, undefined, 0, -1);
@@ -180,7 +180,7 @@ test("an interval begins with nothing", () => {
   assertEquals([flows.length, flows[0]!.by[0], total.packets, seconds], [1, "10.0.0.2", 1000, 2]);
 });
 
-test("of more flows than are kept, the largest are there and their error is told", () => {
+test("of more flows than are kept, the largest are there, with their error", () => {
   const estimator = new Estimator({ by: "ipsource", flows: 8 });
   const next = random(3);
   for (let i = 0; i < 5000; i++) estimator.take(batchOf([{ source: i % 2 === 0 ? 200 : Math.floor(next() * 200) }]));
@@ -190,13 +190,13 @@ test("of more flows than are kept, the largest are there and their error is told
   for (const { bytes, overcountAtMost } of flows) assert(overcountAtMost <= bytes);
 });
 
-test("an estimator refuses what makes no sense", () => {
+test("an estimator refuses invalid options", () => {
   for (const options of [{ by: "ipsauce" }, { by: "" }, { flows: 0 }, { oneIn: 0 }, { taus: [] }, { taus: [0] }]) {
     assertThrows(() => new Estimator(options), ArgumentError);
   }
 });
 
-test("what is not counted is no traffic, but stands for what was lost as all others do", () => {
+test("samples that are not counted are no traffic, but compensate losses like all others", () => {
   const samples = Array.from({ length: 400 }, (_, i) => ({ source: 1 + i % 4, lost: i === 100 ? 100 : 0 }));
   // Every fourth of them.
   const only: Stage = {
@@ -213,7 +213,7 @@ test("what is not counted is no traffic, but stands for what was lost as all oth
   assertAlmostEquals(whole!.total.packets, 500_000, 2000);
 });
 
-test("samples that do not say what they stand for stand for what they are told to", () => {
+test("samples without a rate use the given one", () => {
   const estimator = new Estimator({ oneIn: 10 });
   const batch = batchOf([{ oneIn: 1000 }]);
   batch.add({ ...batch.entries[0]!, oneIn: undefined } as unknown as EntryView, 0);
@@ -222,7 +222,7 @@ test("samples that do not say what they stand for stand for what they are told t
   assertEquals([total.packets, unusable], [1010, 0]);
 });
 
-test("a device has what its packets take of the wire, in each direction", () => {
+test("a device has its packets' bytes on the wire, in each direction", () => {
   const estimator = new Estimator();
   estimator.take(
     batchOf([{ bytes: 42, oneIn: 1 }, { bytes: 60, oneIn: 1 }, { bytes: 1514, oneIn: 1 }, { bytes: 1514, oneIn: 1, out: true }]),
@@ -234,7 +234,7 @@ test("a device has what its packets take of the wire, in each direction", () => 
   ]);
 });
 
-test("flows are ranked by packets if that is asked for, in each horizon", () => {
+test("flows are ranked by packets on request, in each horizon", () => {
   const estimator = new Estimator({ by: "ipsource", taus: [Infinity, 1] });
   estimator.take(batchOf([{ source: 1, bytes: 1500 }, { source: 2 }, { source: 2 }], 0));
   estimator.take(batchOf([{ source: 3, bytes: 64 }], 20));

@@ -95,20 +95,20 @@ test("gammaInterval() bounds mixed rates and sizes", () => {
   assertInterval(gammaInterval({ ...sizes, variance: Infinity }), [432_069, 11_041_445], 5);
 });
 
-test("of what was never seen there is an upper bound", () => {
+test("unseen traffic has an upper bound", () => {
   const [low, high] = gammaInterval({ sum: 0, squares: 0, variance: 0, largest: 1000 });
   assertEquals(low, 0);
   assertAlmostEquals(high, 3689, 1);
 });
 
-test("binomialTest() tells a sampler that does not keep to its rate", () => {
+test("binomialTest() recognises a sampler that does not keep to its rate", () => {
   assertAlmostEquals(binomialTest(80, 100_000, 1 / 1000), 0.045, 0.003);
   assertAlmostEquals(binomialTest(60, 100_000, 1 / 1000), 2.1e-5, 0.5e-5);
   assert(binomialTest(100, 100_000, 1 / 1000) > 0.9);
   assertEquals([binomialTest(0, 0, 0.1), binomialTest(10, 10, 1)], [1, 1]);
 });
 
-/** A Poisson number, by waiting times; what a coin thrown for very many packets gives. */
+/** A Poisson number, by waiting times: the number of samples among very many packets. */
 function poisson(mean: number, next: () => number): number {
   let count = 0;
   let left = mean + Math.log(1 - next());
@@ -119,7 +119,7 @@ function poisson(mean: number, next: () => number): number {
   return count;
 }
 
-test("95 % intervals hold what they promise, for packets and bytes, however few the samples", () => {
+test("95 % intervals keep their promise, for packets and bytes, however few the samples", () => {
   const oneIn = 100;
   const runs = 5000;
   // A simple mix of the internet's sizes: 7 of 40 bytes, 4 of 576, 1 of 1500.
@@ -171,7 +171,7 @@ test("a share's bounds enclose it as often as they claim, whatever the sizes of 
   }
 });
 
-test("the share of what is known is known", () => {
+test("the share of known totals is exact", () => {
   assertEquals(shareInterval(30, [30, 30], 100, [100, 100]), [0.3, 0.3]);
   assertEquals(shareInterval(100, [80, 130], 100, [80, 130]), [1, 1]);
   assertEquals(shareInterval(0, [0, 0], 0, [0, 0]), [0, 0]);

@@ -1,4 +1,4 @@
-/** Which places the same packet passes. */
+/** The places that the same packet passes. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { type Point, Topology } from "../../src/estimate/mod.ts";
@@ -28,19 +28,19 @@ function overlaps(...places: string[]): string[] {
   );
 }
 
-test("a port and its bridge or bond, a VLAN and its parent, each way by itself", () => {
+test("a port and its bridge or bond, a VLAN and its parent, each direction separately", () => {
   assertEquals(overlaps("eth0 in", "bond0 in"), ["port: eth0 in, bond0 in"]);
   assertEquals(overlaps("bond0 out", "eth1 out", "eth0 in"), ["port: eth1 out, bond0 out"]);
   assertEquals(overlaps("eth2 in", "mv0 in", "mv0 out"), ["stacked: eth2 in, mv0 in"]);
   assertEquals(overlaps("eth0 in", "bond0 out"), []);
 });
 
-test("also when what is between is not sampled, and as it begins from above", () => {
+test("also if what is between is not sampled, and starting from above", () => {
   assertEquals(overlaps("eth0 in", "bond0.5 in"), ["stacked: eth0 in, bond0.5 in"]);
   assertEquals(overlaps("eth0 in", "br0 in"), ["port: eth0 in, br0 in"]);
 });
 
-test("the ends of a pair: what one sends the other receives", () => {
+test("the two ends of a pair: what one sends the other receives", () => {
   assertEquals(overlaps("v0 out", "v1 in"), ["peer: v0 out, v1 in"]);
   assertEquals(overlaps("v0 in", "v1 out"), ["peer: v1 out, v0 in"]);
   assertEquals(overlaps("v0 in", "v1 in", "v0 out"), ["peer: v0 out, v1 in"]);
@@ -53,7 +53,7 @@ test("ports of one bridge, strangers, unknown names and indexes of other namespa
   assertEquals(overlaps("if77 in", "eth0 in"), []);
 });
 
-test("devices that stand on each other in a circle come to an end", () => {
+test("devices stacked in a circle are handled", () => {
   const topology = new Topology([link({ index: 1, name: "x", masterIndex: 2 }), link({ index: 2, name: "y", masterIndex: 1 })]);
   assertEquals(topology.overlaps([{ device: "x", direction: "in" }, { device: "y", direction: "in" }]).length, 2);
 });

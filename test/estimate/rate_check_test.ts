@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { RateCheck, type SamplerRecord } from "../../src/estimate/rate_check.ts";
 import { random } from "./random.ts";
 
-/** All is known exactly. */
+/** Everything is known exactly. */
 function exactly(oneIn: number, trials: number, samples: number): SamplerRecord {
   return { oneIn, trialsAtLeast: trials, trialsAtMost: trials, samplesAtLeast: samples, samplesAtMost: samples };
 }
@@ -12,7 +12,7 @@ function verdict(oneIn: number, trials: number, samples: number): string | undef
   return new RateCheck().look(exactly(oneIn, trials, samples))?.verdict;
 }
 
-test("a sampler is called wrong only when that is certain", () => {
+test("a sampler is reported only when it is certainly wrong", () => {
   // 100 are expected: 80 are probable once in 22 times, 60 once in 48,000.
   for (const samples of [60, 80, 100, 130]) assertEquals(verdict(1000, 100_000, samples), undefined);
   assertEquals([verdict(1000, 100_000, 30), verdict(1000, 100_000, 200)], ["few", "many"]);
@@ -20,7 +20,7 @@ test("a sampler is called wrong only when that is certain", () => {
   assertEquals(verdict(1000, 100_000, 0), "few");
 });
 
-test("of every packet a sample: no more and no less, but for what does not matter", () => {
+test("a sample of every packet: no more and no fewer, within a tolerance", () => {
   assertEquals([verdict(1, 10_000, 10_000), verdict(1, 10_000, 9950), verdict(1, 10_000, 9800), verdict(1, 10_000, 10_200)], [
     undefined,
     undefined,
@@ -29,7 +29,7 @@ test("of every packet a sample: no more and no less, but for what does not matte
   ]);
 });
 
-test("what is on its way from the counter to the sample is not missing", () => {
+test("samples on their way are not missing", () => {
   assertEquals([verdict(1, 50, 0), verdict(1, 100, 0)], [undefined, "few"]);
 });
 
@@ -40,7 +40,7 @@ test("the random numbers of the kernel have 32 bits, which matters at large N", 
   assertEquals(verdict(3_000_000_000, 1e13, 10_000), "many");
 });
 
-test("between the numbers that are known, a sampler is right", () => {
+test("between the known bounds a sampler is right", () => {
   const check = new RateCheck();
   assertEquals(check.look({ oneIn: 10, trialsAtLeast: 1000, samplesAtMost: 1000, samplesAtLeast: 500, trialsAtMost: 5000 }), undefined);
   assertEquals(check.look({ oneIn: 10, trialsAtLeast: 10_000, samplesAtMost: 100, samplesAtLeast: 50, trialsAtMost: 11_000 }), {

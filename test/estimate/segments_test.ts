@@ -16,7 +16,7 @@ function count(digits: string, bytes: number, mtu: number | undefined): Segments
   return { ...into, long };
 }
 
-test("a packet that its link carries is one", () => {
+test("a packet that fits its link is one", () => {
   for (const bytes of [60, 1500, 1514]) {
     assertEquals(count(ETHERNET + TCP, bytes, 1500), { packets: 1, bytes, unknown: false, long: false });
   }
@@ -24,7 +24,7 @@ test("a packet that its link carries is one", () => {
   assertEquals(count(ETHERNET + TCP, 9014, undefined).packets, 1);
 });
 
-test("a super packet is as many segments as the kernel makes of it, each with its headers", () => {
+test("a super packet is the number of segments that the kernel makes of it, each with its headers", () => {
   // 65,226 bytes with 66 of headers and segments of 1448.
   assertEquals(count(ETHERNET + TCP, 65_226, 1500), { packets: 45, bytes: 68_130, unknown: false, long: true });
   assertEquals(count(ETHERNET + TCP, 65_226, undefined).packets, 45);
@@ -33,7 +33,7 @@ test("a super packet is as many segments as the kernel makes of it, each with it
   assertEquals(count(ETHERNET + TCP, 198_578, 1500).packets, Math.ceil((198_578 - 66) / 1448));
 });
 
-test("a VLAN tag is not part of what the link's size counts", () => {
+test("a VLAN tag does not count towards the MTU", () => {
   assertEquals(count(`${ETHERNET} 81000005 ${TCP}`, 1518, 1500).packets, 1);
   assertEquals(count(`${ETHERNET} 81000005 ${TCP}`, 65_230, 1500), { packets: 45, bytes: 68_130 + 45 * 4, unknown: false, long: true });
 });
@@ -47,12 +47,12 @@ test("in a tunnel every segment gets all headers", () => {
   assertEquals(count(vxlan, headers + payload, 1500), { packets, bytes: payload + packets * headers, unknown: false, long: true });
 });
 
-test("what does not say how it is cut is told", () => {
+test("unknown segment sizes are reported", () => {
   assertEquals(count(ETHERNET + UDP, 20_000, 1500), { packets: 1, bytes: 20_000, unknown: true, long: true });
   assertEquals(count(`${ETHERNET} 88b5`, 20_000, 1500).unknown, true);
   assertEquals(count(ETHERNET + TCP.slice(0, 60), 20_000, 1500).unknown, true);
 });
 
-test("wireBytes() is what a frame takes of a link", () => {
+test("wireBytes() is the capacity that a frame uses", () => {
   assertEquals([60, 42, 1514].map(wireBytes), [84, 84, 1538]);
 });

@@ -28,7 +28,7 @@ test("up to its capacity every sum is exact", () => {
   assertEquals([keys.isExact, keys.bound, keys.size], [true, 0, 3]);
 });
 
-test("a new key takes the place of the smallest, and its sum as an error", () => {
+test("a new key replaces the smallest, and takes over its sum as its error", () => {
   const keys = new TopKeys(2, 8);
   add(keys, "a", 10);
   const slot = add(keys, "b", 3);
@@ -38,7 +38,7 @@ test("a new key takes the place of the smallest, and its sum as an error", () =>
   assertEquals([keys.isNew, keys.isExact, keys.bound], [false, false, 5]);
 });
 
-test("sums and errors enclose the truth, whatever comes: against exact sums", () => {
+test("sums and errors enclose the exact sums, for any input", () => {
   const next = random(1);
   for (const [capacity, different] of [[10, 5], [10, 11], [64, 5000], [100, 100]] as const) {
     const keys = new TopKeys(capacity, 16);
@@ -66,7 +66,7 @@ test("sums and errors enclose the truth, whatever comes: against exact sums", ()
   }
 });
 
-test("sums shrink together, and everything can be forgotten", () => {
+test("sums decay together, and everything can be forgotten", () => {
   const keys = new TopKeys(4, 8);
   add(keys, "a", 8);
   add(keys, "b", 4);
@@ -77,7 +77,7 @@ test("sums shrink together, and everything can be forgotten", () => {
   assertEquals(keys.sum(add(keys, "b", 1)), 1);
 });
 
-test("different values are counted within the error of their counter, each counter by itself", () => {
+test("distinct values are counted within the error of their counter, each counter separately", () => {
   const counters = new DistinctCounters(3);
   for (let i = 0; i < 100_000; i++) {
     const value = key(`value ${i}`);
@@ -93,7 +93,7 @@ test("different values are counted within the error of their counter, each count
   assertAlmostEquals(counters.count(2), 100, 5);
 });
 
-test("quantiles are right within a hundredth over many orders of magnitude", () => {
+test("quantiles are right within 1 % over many orders of magnitude", () => {
   const histogram = new LogHistogram();
   assertEquals(histogram.quantile(0.5), undefined);
   for (let i = 1; i <= 100_000; i++) histogram.add(i * 1e6);

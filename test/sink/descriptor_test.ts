@@ -9,7 +9,7 @@ import { FakeSys } from "../fake_sys.ts";
 const ENOSPC = 28;
 const EPIPE = 32;
 
-/** A descriptor that answers each write with the next of these results; then it takes everything. */
+/** A descriptor that answers each write with the next of these results, and then accepts everything. */
 class FakeOutput extends FakeSys {
   readonly written: number[] = [];
   text = "";
@@ -49,7 +49,7 @@ const text = (value: string): Memory => {
   return bytes;
 };
 
-test("a pipe is written in pieces that it takes at once", () => {
+test("a pipe is written in pieces that it accepts at once", () => {
   const sys = new FakeOutput(false);
   assertEquals(new Descriptor(sys, 1, "x").write(memory(10_000)), 10_000);
   assertEquals(sys.written, [4096, 4096, 1808]);
@@ -83,13 +83,13 @@ for (const [code, errno] of Object.entries({ EPIPE, ENOSPC })) {
   });
 }
 
-test("nothing is written of nothing", () => {
+test("an empty write does nothing", () => {
   const sys = new FakeOutput(false);
   assertEquals(new Descriptor(sys, 1, "x").write(memory(0)), 0);
   assertEquals(sys.written, []);
 });
 
-test("a descriptor takes what the kernel takes now, and tells a failure by the next call", () => {
+test("a descriptor accepts what the kernel accepts now, and reports a failure at the next call", () => {
   const sys = new FakeOutput(true, 3, -ENOSPC, -ENOSPC);
   const descriptor = new Descriptor(sys, 9, "x.txt");
   assertEquals(descriptor.write(new Uint8Array(10)), 3);

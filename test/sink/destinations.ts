@@ -2,12 +2,12 @@
 import { SystemError } from "../../src/errors.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 
-/** Keeps what is written. Takes as much as {@linkcode TestDestination.room} says. */
+/** Keeps what is written. Accepts as much as {@linkcode TestDestination.room} says. */
 export class TestDestination implements Destination {
   readonly name = "test";
   readonly chunks: Uint8Array[] = [];
   closed = 0;
-  /** How many bytes it takes until told otherwise. */
+  /** Number of bytes that it still accepts. */
   room = Infinity;
   /** The error number that the next write fails with. */
   errno = 0;
@@ -34,7 +34,7 @@ export class TestDestination implements Destination {
   close(): void {
     this.closed++;
   }
-  /** Takes `bytes` more from now on. */
+  /** Accepts `bytes` more from now on. */
   takes(bytes: number): void {
     this.room = bytes;
     this.#resolve();

@@ -20,7 +20,7 @@ function lines(options?: LinesOptions): { destination: TestDestination; sink: Li
   return { destination, sink: new Lines(destination, NUMBERS, options) };
 }
 
-test("a sink of lines writes each entry, below what the writer begins with, and counts samples", async () => {
+test("a sink of lines writes each entry, after the writer's header, and counts samples", async () => {
   const { destination, sink } = lines();
   const batch = new BatchBuffer();
   batch.add({ type: "group-created", group: 5, sequence: 7 } as EntryView);
@@ -42,13 +42,13 @@ test("lines are gathered while more is queued", async () => {
   assertEquals(destination.text(), "sequence\n1\n");
 });
 
-test("a sink of nothing still writes what the writer begins with", async () => {
+test("a sink without entries still writes the writer's header", async () => {
   const { destination, sink } = lines();
   await sink.close();
   assertEquals(destination.text(), "sequence\n");
 });
 
-test("a slow reader makes the source wait, or costs samples that are counted, as told", () => {
+test("a slow reader makes the source wait, or costs samples, which are counted, as configured", () => {
   const waiting = lines({ spoolBytes: 5 });
   const dropping = lines({ spoolBytes: 5, policy: "drop" });
   for (const { destination, sink } of [waiting, dropping]) {

@@ -9,13 +9,13 @@ import { FakeSys } from "../fake_sys.ts";
 
 const CLOSING = { stats: { received: 0, groups: [] }, period: undefined } as unknown as Closing;
 
-/** What a file begins with, as the number that its format is known by. */
+/** The first bytes of a file, as the magic number of its format. */
 function magic(sys: FakeSys, path: string): string | undefined {
   const bytes = sys.files.get(path)?.bytes.subarray(0, 4);
   return bytes && [...bytes].reverse().map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-test("recordTo() takes the format from the name, unless told", async () => {
+test("recordTo() takes the format from the name, unless specified", async () => {
   const sys = new FakeSys();
   for (
     const [path, format, expected] of [
@@ -34,7 +34,7 @@ test("recordTo() takes the format from the name, unless told", async () => {
   sys.assertClean();
 });
 
-test("files of a rotation follow those that are there, also where the directory cannot be read", async () => {
+test("files of a rotation follow existing ones, also if the directory cannot be read", async () => {
   const sys = new FakeSys();
   for (const name of ["a-00001.pcapng", "a-00002.pcapng", "a-00003.pcapng"]) sys.files.set(name, new FakeFile());
   await recordToWith(sys, "a.pcapng", { rotation: { bytes: 1000 } }).close(CLOSING);
@@ -42,7 +42,7 @@ test("files of a rotation follow those that are there, also where the directory 
   sys.assertClean();
 });
 
-test("recordTo() refuses what makes no sense before it touches a file", () => {
+test("recordTo() refuses invalid options before it touches a file", () => {
   const sys = new FakeSys();
   for (
     const [path, options] of [

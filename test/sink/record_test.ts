@@ -13,7 +13,7 @@ const ENOSPC = 28;
 const EACCES = 13;
 const CLOSING: Closing = { stats: { received: 3 } as ListenStats, period: { startNs: 1n, endNs: 9n } };
 
-/** Writes what it is asked for in letters. */
+/** Writes letters for its calls. */
 class TestRecorder implements Recorder {
   entered = 0;
   endings: Ending[] = [];
@@ -63,7 +63,7 @@ function batchOf(sequences: number[], recordedAtSeconds?: number[]): Batch {
   return batch;
 }
 
-test("a recording begins at once, takes every entry, and ends with the account", async () => {
+test("a recording begins at once, takes every entry, and ends with the statistics", async () => {
   const { recorder, files, sink } = scene();
   assertEquals(files[0]!.text(), "<");
   sink.take(batchOf([1, 2]));
@@ -76,14 +76,14 @@ test("a recording begins at once, takes every entry, and ends with the account",
   assertEquals([stats?.received, period?.endNs], [3, 9n]);
 });
 
-test("a recording that is written again has no period of its own", async () => {
+test("a recording that is recorded again has no period of its own", async () => {
   const { recorder, sink } = scene();
   sink.take(batchOf([1], [100]));
   await sink.close(CLOSING);
   assertEquals(recorder.endings[0]!.period, undefined);
 });
 
-test("a new file begins before one would be too long, but each has a packet", async () => {
+test("a new file starts before one would be too long, but each has a packet", async () => {
   const { files, sink } = scene({ rotation: { bytes: 6 } });
   sink.take(batchOf([1, 2, 333333, 4]));
   await sink.close(CLOSING);
@@ -91,7 +91,7 @@ test("a new file begins before one would be too long, but each has a packet", as
   assertEquals([sink.written, ...files.map(({ closed }) => closed)], [4, 1, 1, 1]);
 });
 
-test("of a recording, a new file begins when packets are a period apart, in either direction", async () => {
+test("when recording a recording, a new file starts when packets are a period apart, in either direction", async () => {
   const { files, sink } = scene({ rotation: { periodMs: 10_000 } });
   // One from the far future, and then on as before.
   sink.take(batchOf([1, 2, 3, 4, 5, 6], [100, 109, 110, 18_000_000_000, 111, 112]));
@@ -99,7 +99,7 @@ test("of a recording, a new file begins when packets are a period apart, in eith
   assertEquals(files.map((file) => file.text()), ["<1,2,>", "<3,>", "<4,>", "<5,6,>"]);
 });
 
-test("while receiving, a new file begins by the steady clock, whatever the packets say", async () => {
+test("while receiving, a new file starts by the steady clock, whatever the times of packets", async () => {
   const { files, sink } = scene({ rotation: { periodMs: 1 } });
   sink.take(batchOf([1]));
   const since = performance.now();
@@ -119,7 +119,7 @@ test("a recording is reopened on request", async () => {
   assertEquals(sink.written, 2);
 });
 
-test("a recording that cannot be reopened continues, and one that cannot be rotated has its end", async () => {
+test("a recording that cannot be reopened continues, and one that cannot be rotated is complete", async () => {
   let fails = false;
   const start = (options?: RecordingOptions): Scene =>
     scene(options, () => {
@@ -157,12 +157,12 @@ test("a full disk ends the recording, in the first file and in a later one", asy
     const error = await sink.ended;
     assertEquals((error as { code?: string }).code, "ENOSPC");
     await assertRejects(() => sink.close(CLOSING));
-    // Of the later file only the end is missing.
+    // In the later file only the end is missing.
     assertEquals(sink.written, failing === 0 ? 0 : 3);
   }
 });
 
-test("a pipe whose reader is slow makes the source wait, or costs samples that are counted", () => {
+test("a pipe with a slow reader makes the source wait, or costs samples, which are counted", () => {
   for (const policy of ["wait", "drop"] as const) {
     const { sink } = scene({ policy, spoolBytes: 2 }, (file) => file.room = 0);
     sink.take(batchOf([1]));

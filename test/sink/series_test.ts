@@ -22,7 +22,7 @@ test("files of a series have their number before the extension", () => {
   assertEquals(seriesName("a.pcapng", 123456), "a-123456.pcapng");
 });
 
-test("a name tells whether it belongs to a series", () => {
+test("a name shows whether it belongs to a series", () => {
   assertEquals(
     [
       "a-00007.pcapng",
@@ -44,7 +44,7 @@ test("a series continues after the files of earlier runs, and overwrites none", 
   assertEquals([series.next(), series.next()], ["dir/a-00013.pcapng", "dir/a-00014.pcapng"]);
 });
 
-test("a number that cannot be counted up from belongs to no series", () => {
+test("a number that cannot be incremented belongs to no series", () => {
   const names = ["a-00002.pcapng", "a-9007199254740991.pcapng", "a-99999999999999999999.pcapng", "a-1000000000000000000000.pcapng"];
   const series = new Series("a.pcapng", new TestDirectory(names));
   assertEquals([series.next(), series.next()], ["a-00003.pcapng", "a-00004.pcapng"]);
@@ -62,7 +62,7 @@ test("only the last files are kept, those of earlier runs included", () => {
   assertEquals(directory.removed.at(-1), "a-00005.pcapng");
 });
 
-test("a file that cannot be removed is told, and does not end the series", () => {
+test("a file that cannot be removed is reported, and does not end the series", () => {
   const told: unknown[] = [];
   const series = new Series("stuck.pcap", new TestDirectory(["stuck-00001.pcap"]), 1, (error) => told.push((error as Error).message));
   assertEquals(series.next(), "stuck-00002.pcap");

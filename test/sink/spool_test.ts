@@ -6,17 +6,17 @@ import { TestDestination } from "./destinations.ts";
 
 const EPIPE = 32;
 const ENOSPC = 28;
-/** Larger than some blocks, smaller than others, and of no round size. */
+/** Larger than some blocks, smaller than others, and not a round size. */
 const SIZES = [10, 70_001, 300_003, 1, 131_072, 64_000];
 
-/** An entry that can be told from others. */
+/** A distinguishable entry. */
 function entry(i: number): string {
   return `${i} `.padEnd(SIZES[i % SIZES.length]!, String.fromCharCode(97 + i % 26));
 }
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
-/** Lets promises that are settled tell so. */
+/** Lets settled promises run their callbacks. */
 async function told(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }
@@ -26,7 +26,7 @@ function enter(spool: Spool, text: string): void {
   spool.entered(1);
 }
 
-test("a spool writes whole blocks while more is coming, and then the rest", async () => {
+test("a spool writes whole blocks while more arrives, and then the rest", async () => {
   const destination = new TestDestination();
   const spool = new Spool(destination);
   let expected = "";
@@ -67,7 +67,7 @@ test("after a rest a spool finds the next block again", () => {
   assertEquals([destination.size, spool.written], [BLOCK_BYTES + 1000, 2]);
 });
 
-test("what a slow reader does not take waits, in order, and is counted when it is delivered", async () => {
+test("what a slow reader does not accept waits, in order, and is counted when it is delivered", async () => {
   const destination = new TestDestination();
   const spool = new Spool(destination);
   destination.room = 5;
@@ -85,13 +85,13 @@ test("what a slow reader does not take waits, in order, and is counted when it i
   destination.takes(Infinity);
   await spool.flush();
   assertEquals([destination.text(), spool.written], [expected, 100]);
-  // With nobody waiting, everything goes out at once again.
+  // With an empty queue, everything is written at once again.
   enter(spool, "end");
   spool.settle(false);
   assertEquals(destination.text(), `${expected}end`);
 });
 
-test("entries larger than a block pass whole, whatever the reader takes at a time", async () => {
+test("entries larger than a block arrive complete, whatever the reader accepts at a time", async () => {
   const destination = new TestDestination();
   const spool = new Spool(destination);
   let expected = "";
@@ -107,7 +107,7 @@ test("entries larger than a block pass whole, whatever the reader takes at a tim
   assertEquals([spool.written, destination.closed], [30, 1]);
 });
 
-test("a spool is full at its bound, and has room again when something was delivered", async () => {
+test("a spool is full at its bound, and has room again after a delivery", async () => {
   const destination = new TestDestination();
   const spool = new Spool(destination, 1000);
   destination.room = 0;
@@ -125,7 +125,7 @@ test("a spool is full at its bound, and has room again when something was delive
   assertEquals([spool.isFull, spool.full()], [false, undefined]);
 });
 
-test("a reader that has gone ends the spool without an error", async () => {
+test("a reader that is gone ends the spool without an error", async () => {
   for (const waiting of [false, true]) {
     const destination = new TestDestination();
     const spool = new Spool(destination, 1);
@@ -137,14 +137,14 @@ test("a reader that has gone ends the spool without an error", async () => {
     enter(spool, "two");
     spool.settle(false);
     assertEquals(await spool.ended, undefined);
-    // Whoever waits for room does not wait for ever.
+    // A wait for room ends too.
     await full;
     await spool.close();
     assertEquals([spool.written, destination.closed], [0, 1]);
   }
 });
 
-test("a failure is told once, and nothing is written after it", async () => {
+test("a failure is reported once, and nothing is written after it", async () => {
   for (const waiting of [false, true]) {
     const destination = new TestDestination();
     const spool = new Spool(destination);
@@ -165,7 +165,7 @@ test("a failure is told once, and nothing is written after it", async () => {
   }
 });
 
-test("an aborted spool lets go at once, and whoever waits for it goes on", async () => {
+test("an aborted spool ends at once, and so do waits for it", async () => {
   const destination = new TestDestination();
   destination.room = 0;
   const spool = new Spool(destination, 1);

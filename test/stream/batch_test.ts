@@ -18,7 +18,7 @@ function device(name: string): Device {
 
 const named = (prefix: string): Devices => ({ find: (ifindex, nsid) => device(`${prefix}${ifindex}/${nsid}`) });
 
-test("Batch.device() asks the machine that the entry comes from", () => {
+test("Batch.device() uses the devices of the machine that the entry is from", () => {
   const batch = new BatchBuffer();
   batch.devices = named("here");
   const there = named("there");
@@ -45,10 +45,10 @@ test("Batch.device() asks the machine that the entry comes from", () => {
   assertEquals(names(batch), ["here5/undefined"]);
 });
 
-test("Selection.lostBefore() tells the losses that samples of the group have shown which were left out", () => {
+test("Selection.lostBefore() includes losses revealed by samples that were left out", () => {
   const batch = new BatchBuffer();
   const selection = new Selection();
-  /** What a selection of a batch of samples tells: of each its group, its losses, and whether it is let through. */
+  /** The losses reported by a selection of samples, given their groups, losses, and whether they pass. */
   const told = (...samples: [group: number, lost: number | undefined, pick: boolean][]): (number | undefined)[] => {
     batch.clear();
     for (const [group, lost] of samples) batch.add(viewSample(messageOf(message([[3, number(4, group)]]))), lost);
@@ -58,7 +58,7 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
     return Array.from({ length: selection.count }, (_, i) => selection.lostBefore(i));
   };
   assertEquals(told([1, 0, true], [1, 2, false], [2, 0, true], [1, 1, true], [1, 0, true]), [0, 0, 3, 0]);
-  // Over batches, and each group by itself.
+  // Across batches, and for each group separately.
   assertEquals(told([1, 5, false], [2, 7, false]), []);
   assertEquals(told([3, 1, true], [1, 0, true]), [1, 5]);
   assertEquals(told([1, 0, true], [2, -1, true], [2, undefined, true]), [0, 6, undefined]);
@@ -68,7 +68,7 @@ test("Selection.lostBefore() tells the losses that samples of the group have sho
   assertEquals(told([1, -4, true]), [0]);
 });
 
-test("Selection.lostBefore() tells the losses of ever more groups in bounded memory, and forgets none", () => {
+test("Selection.lostBefore() reports the losses of any number of groups in bounded memory, and forgets none", () => {
   const batch = new BatchBuffer();
   const selection = new Selection();
   const sample = (group: number): ReturnType<typeof on> => viewSample(messageOf(message([[3, number(4, group)]])));
@@ -84,7 +84,7 @@ test("Selection.lostBefore() tells the losses of ever more groups in bounded mem
   for (let i = 0; i < 3; i++) selection.pick(i);
   selection.finish();
   assertEquals([0, 1, 2].map((i) => selection.lostBefore(i)), [2 * 1000, 2, 0]);
-  // All of them are told once.
+  // All of them are reported once.
   batch.clear();
   for (let group = 1000; group < apart + 1000; group++) batch.add(sample(group), 0);
   selection.from(batch);
@@ -96,7 +96,7 @@ test("Selection.lostBefore() tells the losses of ever more groups in bounded mem
   assertEquals(sum, 2 * (apart - 1));
 });
 
-test("Selection.lostBefore() tells the losses of an event that is let through once", () => {
+test("Selection.lostBefore() reports the losses of an event that passes once", () => {
   const batch = new BatchBuffer();
   const sample = () => viewSample(messageOf(message([[3, number(4, 1)]])));
   batch.add(sample(), 0);

@@ -28,7 +28,7 @@ test("Clock is exact at both ends of a second, wherever in the 584 years", () =>
   }
 });
 
-test("Clock takes seconds and nanoseconds as they are", () => {
+test("Clock accepts seconds and nanoseconds directly", () => {
   const clock = new Clock();
   clock.split(5n);
   clock.set(-1, 7);

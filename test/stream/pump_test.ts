@@ -8,10 +8,10 @@ import type { Source } from "../../src/stream/source.ts";
 import type { Stage } from "../../src/stream/stage.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
 
-/** What is in it is not the pump's business. */
+/** The pump does not look at its fields. */
 const STATS = {} as ListenStats;
 
-/** A source of batches given beforehand, or of what `push` brings. */
+/** A source of given batches, and of those passed to `push`. */
 class TestSource implements Source {
   closed = 0;
   ended = 0;
@@ -21,7 +21,7 @@ class TestSource implements Source {
   #resolve: ((batch: Batch | undefined) => void) | undefined;
   failure: unknown;
 
-  /** With `waits` it stays open when it has no more, until it is ended. */
+  /** With `waits` it stays open when it is empty, until it is ended. */
   constructor(batches: Batch[], waits = false) {
     this.#batches = batches;
     this.#waits = waits;
@@ -93,7 +93,7 @@ function batchOf(...sequences: number[]): Batch {
   return batch;
 }
 
-/** Long enough for every promise that is settled to have told so. */
+/** Long enough for the callbacks of all settled promises. */
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
 test("pump() moves every batch to every sink, and closes all", async () => {
@@ -108,7 +108,7 @@ test("pump() moves every batch to every sink, and closes all", async () => {
   assertEquals(summary.sinks[1], { name: "b", written: 3, skipped: 0, error: undefined, left: false });
 });
 
-test("pump() lets through what every stage picks, in order", async () => {
+test("pump() passes what every stage selects, in order", async () => {
   const odd: Stage = { select: (batch, pick) => batch.entries.forEach((entry, i) => entry.sequence! % 2 && pick(i)) };
   const large: Stage = { select: (batch, pick) => batch.entries.forEach((entry, i) => entry.sequence! > 2 && pick(i)) };
   const sink = new TestSink();
@@ -117,14 +117,14 @@ test("pump() lets through what every stage picks, in order", async () => {
   assertEquals(summary.samples, 3);
 });
 
-test("pump() stops after `count` samples, in the middle of a batch, and asks for no more", async () => {
+test("pump() stops after `count` samples, in the middle of a batch, and reads no more", async () => {
   const source = new TestSource([batchOf(1, 2), batchOf(3, 4, 5), batchOf(6)]);
   const sink = new TestSink();
   const summary = await pump(source, [], [sink], { count: 4 });
   assertEquals([sink.taken, summary.end, source.reads, sink.closed], [[1, 2, 3, 4], "count", 2, 1]);
 });
 
-test("pump() hands on nothing that came after the last sample wanted", async () => {
+test("pump() passes on nothing after the last requested sample", async () => {
   const batch = new BatchBuffer();
   for (const [type, sequence] of [["sample", 1], ["group-created", 2], ["sample", 3], ["group-deleted", 4]] as const) {
     batch.add({ type, sequence } as EntryView);
@@ -147,7 +147,7 @@ test("pump() ends by a signal: what is queued is still delivered", async () => {
   assertEquals([summary.end, sink.taken, sink.closed, source.ended, source.closed], ["signal", [1], 1, 1, 1]);
 });
 
-test("pump() ends after its duration, also while nothing comes", async () => {
+test("pump() ends after its duration, also while nothing arrives", async () => {
   const summary = await pump(new TestSource([], true), [], [new TestSink()], { durationMs: 1 });
   assertEquals(summary.end, "duration");
 });
@@ -164,7 +164,7 @@ test("a sink that never has room is cut off after the time to deliver", async ()
   assertEquals([summary.end, sink.taken, sink.closed, sink.aborted, source.closed], ["cut", [1], 1, 1, 1]);
 });
 
-test("`cut` ends at once what waits: for the source, for room, for the end of a sink", async () => {
+test("`cut` ends all waits at once: for the source, for room, for the end of a sink", async () => {
   const scenes: [string, TestSource, (sink: TestSink) => void][] = [
     ["the source", new TestSource([], true), () => {}],
     ["room", new TestSource([batchOf(1)], true), (sink) => sink.room = new Promise(() => {})],
@@ -197,7 +197,7 @@ test("a sink that waits does not keep the others from a batch; reading pauses un
   assertEquals([slow.taken, quick.taken], [[1, 2], [1, 2]]);
 });
 
-test("a sink whose reader has gone is let go, and the others go on", async () => {
+test("a sink whose reader is gone is released, and the others continue", async () => {
   const source = new TestSource([batchOf(1)], true);
   const [head, file] = [new TestSink("head"), new TestSink("file")];
   const told: unknown[] = [];
@@ -214,7 +214,7 @@ test("a sink whose reader has gone is let go, and the others go on", async () =>
   assertEquals(summary.sinks.map(({ left, error }) => [left, error]), [[true, undefined], [false, undefined]]);
 });
 
-test("pump() stops when no sink is left, also while nothing comes", async () => {
+test("pump() stops when no sink is left, also while nothing arrives", async () => {
   const source = new TestSource([], true);
   const sink = new TestSink();
   const pumping = pump(source, [], [sink]);
@@ -267,7 +267,7 @@ test("pump() waits for sinks that are still being opened; if one cannot be, noth
   assertEquals([other.aborted, unread.reads, unread.closed], [1, 0, 1]);
 });
 
-test("pump() refuses what makes no sense, and lets go of what it was given", async () => {
+test("pump() refuses invalid options, and releases what it was given", async () => {
   const sink = new TestSink();
   const source = new TestSource([]);
   await assertRejects(() => pump(source, [], []), ArgumentError, "there is no sink");

@@ -1,5 +1,5 @@
 /**
- * The edge to C: memory that the kernel has the address of, error numbers, descriptors, and threads. No test here takes a
+ * The edge to C: memory whose address the kernel has, error numbers, descriptors, and threads. No test here requires a
  * privilege.
  */
 import { readdirSync } from "node:fs";
@@ -29,13 +29,13 @@ import { openFds, settledFds } from "../support/fds.ts";
 import { soon } from "../support/waiting.ts";
 import type { Order, Report } from "./edge_worker.ts";
 
-/** For a busy machine: nothing here takes longer than some seconds. */
+/** For a busy machine: normally nothing here takes longer than some seconds. */
 const TIMEOUT_MS = 120_000;
 const TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 const sys = await loadSys();
 
-/** Bytes of their own, as the seam takes them. */
+/** New memory, as the seam takes it. */
 function bytes(size: number, value = 0): Memory {
   return memory(size).fill(value);
 }
@@ -51,12 +51,12 @@ const collectGarbage: () => void = (() => {
   return vm.runInNewContext("gc") as () => void;
 })();
 
-/** Collects garbage until memory that was given up just now is gone, and takes what has become free. */
+/** Collects garbage until memory that was just released is gone, and reuses what has become free. */
 async function collected(): Promise<void> {
   const canaries = Array.from({ length: 8 }, (_, i) => new WeakRef(memory(1000 << i).buffer));
   for (let i = 0; canaries.some((canary) => canary.deref() !== undefined); i++) {
     assert(i < 100, "nothing is ever collected");
-    // What a WeakRef gave lives until the turn ends.
+    // The target of a WeakRef lives until the turn ends.
     await turn();
     collectGarbage();
     await turn();
@@ -64,7 +64,7 @@ async function collected(): Promise<void> {
   for (let i = 0; i < 200; i++) bytes(64 << (i % 12), 0x55);
 }
 
-/** Memory whose address was asked for. */
+/** Memory whose address was requested. */
 interface Known {
   readonly address: bigint;
   readonly size: number;
@@ -101,9 +101,9 @@ class WatchedSys {
     return address;
   }
 
-  /** The memory from `address` on, of which the kernel is told `size` bytes. */
+  /** The memory from `address` on, of the given size. */
   #at(address: bigint, size: number, what: string): DataView {
-    // The youngest: an address is used again when what was there is gone.
+    // The newest: an address is reused when what was there is gone.
     const known = this.known.findLast((known) => known.address <= address && address + BigInt(size) <= known.address + BigInt(known.size));
     if (!known) throw new Error(`${what}: ${size} bytes at an address that nobody asked for`);
     const buffer = known.buffer.deref();
@@ -112,7 +112,7 @@ class WatchedSys {
     return new DataView(buffer, known.offset + Number(address - known.address), size);
   }
 
-  /** Goes the way that the kernel goes: struct mmsghdr, struct msghdr, struct iovec (recvmmsg(2), 64 bits). */
+  /** Follows the pointers as the kernel does: struct mmsghdr, struct msghdr, struct iovec (recvmmsg(2), 64 bits). */
   #check(headers: bigint, count: number): void {
     const view = this.#at(headers, 64 * count, "the headers");
     for (let at = 0; at < 64 * count; at += 64) {
@@ -130,7 +130,7 @@ class WatchedSys {
   }
 }
 
-/** Receives in rounds, with a collection before each; what was received is looked at again after the next. */
+/** Receives in rounds, with a collection before each; what was received is checked again after the next. */
 async function receiveWhileCollecting(watched: WatchedSys, count: number): Promise<void> {
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const to = new NetlinkSocket(watched.sys, NETLINK_USERSOCK);
@@ -179,7 +179,7 @@ for (const count of [1, 16]) {
   );
 }
 
-test("a wait goes through the collections that happen meanwhile", { timeout: TIMEOUT_MS }, async () => {
+test("a wait survives collections", { timeout: TIMEOUT_MS }, async () => {
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const to = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const batch = to.batch(8);
@@ -203,7 +203,7 @@ test("a wait goes through the collections that happen meanwhile", { timeout: TIM
   from.close();
 });
 
-test("errno is right over a million failing calls, with garbage and collections between them", { timeout: TIMEOUT_MS }, async () => {
+test("errno is right for a million failing calls, with garbage and collections between them", { timeout: TIMEOUT_MS }, async () => {
   const address = bytes(12);
   const expected = [-EBADF, -EPROTONOSUPPORT, -EBADF, -EAFNOSUPPORT];
   let wrong = 0;
@@ -228,21 +228,21 @@ test("as many descriptors are open after 10,000 opens and closes as before", { t
   const listen = async (i: number): Promise<void> => {
     const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 4096 });
     const listener = new SocketListener(receiver);
-    // One in four is closed while somebody waits for what comes.
+    // One in four is closed while an iteration waits.
     const waiting = i % 4 === 0 ? listener[Symbol.asyncIterator]().next() : undefined;
     await listener.close();
     if (waiting) assertEquals((await soon(waiting, "the end of an iteration")).done, true);
   };
-  // What a runtime opens once, and keeps, does not count.
+  // What a runtime opens once and keeps does not count.
   await listen(0);
   const before = await settledFds();
-  // Sockets alone are cheap: most of them are. A listener has room for thousands of samples.
+  // Most of them are only sockets, which are cheap; a listener has memory for thousands of samples.
   for (let i = 0; i < 9000; i++) new NetlinkSocket(sys, NETLINK_USERSOCK).close();
   for (let i = 0; i < 1000; i++) await listen(i);
   assertEquals(openFds(), before);
 });
 
-test("two receivers at once: each has its own, in order", { timeout: TIMEOUT_MS }, async () => {
+test("two concurrent receivers: each gets its own datagrams, in order", { timeout: TIMEOUT_MS }, async () => {
   const before = await settledFds();
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const count = 5000;
@@ -278,7 +278,7 @@ test("two receivers at once: each has its own, in order", { timeout: TIMEOUT_MS 
   assertEquals(openFds(), before);
 });
 
-/** How many netlink sockets this process has open. */
+/** The number of netlink sockets that this process has open. */
 function netlinkSockets(): number {
   return readdirSync("/proc/self/fd").filter((fd) => {
     const address = bytes(12);

@@ -1,22 +1,22 @@
-/** What the Workers of edge_test.ts do: each has a backend, and a receiver, of its own. */
+/** What the Workers of edge_test.ts do: each has its own backend and receiver. */
 import { Receiver } from "../../src/socket/receiver.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NETLINK_USERSOCK } from "../../src/sys/sys.ts";
 
 /** What a Worker is to do. */
 export interface Order {
-  /** How many datagrams are going to come. */
+  /** Number of datagrams to expect. */
   readonly count: number;
-  /** The byte that all of them are full of. */
+  /** The byte that fills them. */
   readonly byte: number;
-  /** A domain and a protocol of which it is to fail to open a socket. */
+  /** A domain and a protocol for which opening a socket must fail. */
   readonly domain: number;
   readonly protocol: number;
-  /** The negative error number that this gives. */
+  /** The negative error number of that failure. */
   readonly error: number;
 }
 
-/** What a Worker says: where it can be reached, and then what came. */
+/** The messages of a Worker: its port, and then what it received. */
 export type Report = { readonly portId: number } | {
   readonly received: number;
   readonly wrong: number;
@@ -43,7 +43,7 @@ self.onmessage = async ({ data: { count, byte, domain, protocol, error } }): Pro
     truncated: (): void => void wrong++,
   };
   while (received < count && await receiver.read(sink)) {
-    // The error number is each thread's own.
+    // Each thread has its own error number.
     for (let i = 0; i < 1000; i++) {
       const result = sys.socket(domain, 3, protocol);
       if (result !== error) wrongErrors.push(result);

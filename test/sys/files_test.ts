@@ -95,7 +95,7 @@ test(
   "a call that cannot be done returns the negative error number",
   inDirectory((at) => {
     assertEquals([sys.read(-1, memory(1)), sys.stat(-1), sys.ftruncate(-1, 0)], [-EBADF, -EBADF, -EBADF]);
-    // The C library would take what comes before the NUL.
+    // The C library would use the part before the NUL.
     for (const path of ["", "/dev/null\0", "\0"]) assertEquals([sys.open(path, O_RDONLY, 0), sys.unlink(path)], [-ENOENT, -ENOENT]);
     const fd = open(at(""), O_RDONLY);
     assertEquals([stat(fd).kind, sys.read(fd, memory(1)), sys.unlink(at(""))], ["directory", -EISDIR, -EISDIR]);
@@ -112,7 +112,7 @@ test(
     assertEquals(sys.open(path, O_WRONLY | O_NONBLOCK, 0), -ENXIO);
     const from = open(path, O_RDONLY | O_NONBLOCK);
     assertEquals([stat(from).kind, sys.seekable(from)], ["fifo", false]);
-    // Nobody has written yet: that is not the end.
+    // There was no writer yet: that is not the end.
     assertEquals(sys.poll(from, POLLIN), 0);
     const to = open(path, O_WRONLY | O_NONBLOCK);
     assertEquals([sys.poll(from, POLLIN), sys.read(from, memory(10)), sys.poll(to, POLLOUT)], [0, -EAGAIN, POLLOUT]);

@@ -1,4 +1,4 @@
-/** Prints, for each time in the arguments, how far local time is from UTC. Its environment is a test's to choose. */
+/** Prints, for each time in the arguments, how far local time is from UTC. A test chooses its environment. */
 import process from "node:process";
 import { loadSys } from "../../src/sys/load.ts";
 

@@ -1,4 +1,4 @@
-/** Local time is libc's: whatever C programs understand is understood, by both runtimes, without any permission but FFI. */
+/** Local time is libc's: both runtimes understand what C programs do, with no permission except FFI. */
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
@@ -13,7 +13,7 @@ const SCRIPT = fileURLToPath(new URL("local_time.ts", import.meta.url));
 
 const COMMAND = fileURLToPath(new URL("../../cli/main.ts", import.meta.url));
 
-/** What a script prints if TZ is this. */
+/** The output of a script with this TZ. */
 function output(zone: string, ...words: string[]): string {
   const { stdout, stderr, status } = spawnSync(process.execPath, [...RUN, ...words], {
     encoding: "utf8",
@@ -67,7 +67,7 @@ test("a file is local time, as /etc/localtime is", () => {
   }
 });
 
-test("an empty TZ is UTC, and so is every year that libc cannot hold", () => {
+test("an empty TZ is UTC, and so is every year that libc cannot represent", () => {
   assertEquals(offsets("", JULY), [0]);
   assertEquals(offsets("BRT3", JULY, 9e17), [-3 * HOUR, 0]);
 });

@@ -1,4 +1,4 @@
-/** Says what SIGUSR2 does, hears it, and then dies of it all the same. */
+/** Prints what SIGUSR2 does, handles it, and then still dies of it. */
 import { writeSync } from "node:fs";
 import process from "node:process";
 import { loadSys } from "../../src/sys/load.ts";

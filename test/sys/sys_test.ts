@@ -1,4 +1,4 @@
-/** What the real backend does, whichever this runtime has. No test here takes a privilege. */
+/** The real backend of this runtime. No test here requires a privilege. */
 import { spawn } from "node:child_process";
 import { readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -40,7 +40,7 @@ const TYPE = SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC;
 
 const sys = await loadSys();
 
-/** Bytes of their own, as the seam takes them. */
+/** New memory, as the seam takes it. */
 function bytes(size: number, value = 0): Uint8Array<ArrayBuffer> {
   return memory(size).fill(value);
 }
@@ -64,7 +64,7 @@ test("a call that fails returns the negative error number", () => {
   assertEquals(sys.seekable(-1), false);
 });
 
-test("errno is right over 100,000 failing calls with garbage between them", () => {
+test("errno is right for 100,000 failing calls with garbage between them", () => {
   const address = bytes(12);
   const wrong: string[] = [];
   let garbage: unknown[] = [];
@@ -77,7 +77,7 @@ test("errno is right over 100,000 failing calls with garbage between them", () =
   assertEquals(wrong, []);
 });
 
-test("a socket has a port of its own, and tells its options in as many bytes as they have", () => {
+test("a socket has its own port, and returns its options in their actual size", () => {
   const one = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const two = new NetlinkSocket(sys, NETLINK_USERSOCK);
   assert(one.portId !== 0 && two.portId !== 0);
@@ -96,14 +96,14 @@ test("a socket has a port of its own, and tells its options in as many bytes as 
   two.close();
 });
 
-test("a receive buffer is granted, and its size told as it was asked for", () => {
+test("a receive buffer is granted, and reported in the requested unit", () => {
   const socket = new NetlinkSocket(sys, NETLINK_USERSOCK);
   assertEquals(socket.setReceiveBuffer(65536), 65536);
   assert(socket.setReceiveBuffer(1) > 0);
   socket.close();
 });
 
-test("addressOf tells where memory lies, offsets included", () => {
+test("addressOf returns the address of memory, offsets included", () => {
   const buffer = new ArrayBuffer(4096);
   const start = sys.addressOf(new Uint8Array(buffer));
   assert(start > 4096n);
@@ -111,7 +111,7 @@ test("addressOf tells where memory lies, offsets included", () => {
   assertEquals(sys.addressOf(new Uint8Array(buffer)), start);
 });
 
-test("geteuid and readlink say what the runtime says", () => {
+test("geteuid and readlink agree with the runtime", () => {
   assertEquals(sys.geteuid(), process.geteuid!());
   const into = bytes(4096);
   const size = sys.readlink(new TextEncoder().encode("/proc/self/exe\0"), into);
@@ -119,7 +119,7 @@ test("geteuid and readlink say what the runtime says", () => {
   assert(new TextDecoder().decode(into.subarray(0, size)).startsWith("/"));
 });
 
-test("the controller tells about itself, and does not know what there is not", async () => {
+test("the controller describes itself, and does not know missing families", async () => {
   const requests = new Requests(sys, NETLINK_GENERIC);
   const family = await findFamily(requests, "nlctrl");
   assertEquals([family!.id, family!.name, family!.groups.get("notify")], [0x10, "nlctrl", 0x10]);
@@ -140,7 +140,7 @@ test("a dump of the kernel arrives whole", async () => {
 
 test("a refusal of the kernel is an error with its number", async () => {
   const requests = new Requests(sys, NETLINK_ROUTE);
-  // RTM_GETLINK of a device that there is not.
+  // RTM_GETLINK for a device that does not exist.
   const header = bytes(16);
   viewOf(header).setInt32(4, 0x7ffffff0, LITTLE);
   const error = await assertRejects(
@@ -176,7 +176,7 @@ test("recvmmsg fills a batch: bytes, sizes, senders, and the rest of a large one
   to.close();
 });
 
-test("a full receive buffer refuses the sender, who may try again", () => {
+test("a full receive buffer refuses the sender, which may try again", () => {
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const to = new NetlinkSocket(sys, NETLINK_USERSOCK);
   to.setReceiveBuffer(8192);
@@ -195,7 +195,7 @@ test("a full receive buffer refuses the sender, who may try again", () => {
   from.close();
 });
 
-test("watch calls once for each wait, when there is something", async () => {
+test("watch calls once for each wait, when something is readable", async () => {
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const to = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const batch = to.batch(8);
@@ -218,7 +218,7 @@ test("watch calls once for each wait, when there is something", async () => {
   for (let round = 1; round <= 20; round++) {
     const arrived = new Promise<void>((resolve) => called = resolve);
     watch.wait();
-    // The first waits in the queue already; the others come while it waits.
+    // The first is queued already; the others arrive while it waits.
     if (round > 1) setTimeout(() => from.send(bytes(20, round), "send", to.portId), round % 3);
     await soon(arrived, "a wake-up");
     drain();
@@ -235,7 +235,7 @@ test("closing a watch that waits is done at once, and closes the descriptor", as
   const watch = await sys.watch(to.fd, () => calls++);
   watch.wait();
   await settle();
-  // Nothing arrives: what closing does not wake waits for ever.
+  // Nothing arrives: without being woken by close it would wait for ever.
   await soon(Promise.all([watch.close(), watch.close()]), "closing");
   assertEquals(calls, 0);
   assertEquals(sys.getsockname(to.fd, bytes(12)), -EBADF);
@@ -243,7 +243,7 @@ test("closing a watch that waits is done at once, and closes the descriptor", as
   await watch.close();
 });
 
-test("a watch of what is no socket fails or calls, but does not hang", async () => {
+test("a watch of something other than a socket fails or calls, but does not hang", async () => {
   await soon(
     (async () => {
       let watch: Watch | undefined;
@@ -305,7 +305,7 @@ test("as many descriptors are open after 1000 sockets as before", async () => {
   assertEquals(openFds(), before);
 });
 
-test("a socket that cannot be bound or opened leaves nothing open", () => {
+test("a socket that cannot be opened or bound leaves nothing open", () => {
   const before = openFds();
   for (let i = 0; i < 100; i++) {
     try {
@@ -318,7 +318,7 @@ test("a socket that cannot be bound or opened leaves nothing open", () => {
   assertEquals(openFds(), before);
 });
 
-test("what is received stays what it was, however much garbage is made", async () => {
+test("received bytes stay unchanged, however much garbage is made", async () => {
   const from = new NetlinkSocket(sys, NETLINK_USERSOCK);
   const receiver = await Receiver.open(sys, NETLINK_USERSOCK, { receiveBufferBytes: 1 << 20 });
   const kept: Uint8Array[] = [];
@@ -361,7 +361,7 @@ test("what is received stays what it was, however much garbage is made", async (
 const SIGKILL = 9;
 const SIGUSR2 = 12;
 
-test("signalAction tells what a signal does: its default, nothing, or a call of a handler", () => {
+test("signalAction returns what a signal does: its default, nothing, or a call of a handler", () => {
   assertEquals(sys.signalAction(SIGUSR2), "default");
   const handler = (): void => {};
   process.on("SIGUSR2", handler);
@@ -371,7 +371,7 @@ test("signalAction tells what a signal does: its default, nothing, or a call of 
   assertEquals(sys.signalAction(1000), -EINVAL);
 });
 
-test("a signal that the caller ignores is told, and raiseDefault ends the process by a signal that has a handler", async () => {
+test("a signal ignored by the caller is recognised, and raiseDefault ends the process by a signal that has a handler", async () => {
   const path = new URL("./signal_program.ts", import.meta.url).pathname;
   const words = "Bun" in globalThis ? [path] : ["run", "--no-check", "--allow-ffi", path];
   const run = async (shell: string): Promise<{ out: string; signal: string | null }> => {

@@ -1,4 +1,4 @@
-/** What a terminal tells through the seam, and what its user said about it. */
+/** A terminal's properties through the seam, and its user's settings. */
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { test } from "node:test";
@@ -16,9 +16,9 @@ const COMMAND = ["Bun" in globalThis ? [] : ["run", "--no-check", "--no-prompt",
   "1",
 ]].flat();
 
-/** What the demo prints in a terminal of this width, with this environment. */
+/** The output of the demo in a terminal of this width, with this environment. */
 function inTerminal(columns: number, environment: Readonly<Record<string, string | undefined>> = {}, ...options: string[]): string {
-  // By env(1): a variable that spawnSync is told to leave out, Deno passes on.
+  // By env(1), because Deno passes on variables that spawnSync was told to leave out.
   const variables = Object.entries({ NO_COLOR: undefined, TERM: "xterm", ...environment });
   const env = ["env", ...variables.flatMap(([name, value]) => value === undefined ? [`--unset=${name}`] : [])];
   const set = variables.flatMap(([name, value]) => value === undefined ? [] : [`${name}=${value}`]);
@@ -32,7 +32,7 @@ function inTerminal(columns: number, environment: Readonly<Record<string, string
   return stdout.replaceAll("\r", "");
 }
 
-test("a descriptor that is no terminal has no size", async () => {
+test("a descriptor other than a terminal has no size", async () => {
   const sys = await loadSys();
   const fd = sys.open("/dev/null", O_RDONLY, 0);
   assertEquals(sys.windowSize(fd), undefined);
@@ -51,7 +51,7 @@ test("lines fit the terminal's width", programs("script", "stty"), () => {
   assertEquals(length(0), ` tun0     <   128 ${udp}`);
 });
 
-test("colours are for terminals that have them and for people who want them", programs("script", "stty"), () => {
+test("colours are used if the terminal has them and the user wants them", programs("script", "stty"), () => {
   const has = (environment: Readonly<Record<string, string | undefined>>, ...options: string[]): boolean =>
     // deno-lint-ignore no-control-regex -- not what the runtime itself writes before
     /\x1b\[\d+m/.test(inTerminal(80, environment, ...options));
