@@ -25,7 +25,7 @@ const REPLY = "9c000000" + "1000" + "0000" + "01000000" + "d2040000" + // 156 by
   "1c000200" + "08000200" + "0c000000" + "0c000100" + "7061636b65747300" + "04000000" + // packets, and an attribute of type 0
   "0c00ff00" + "0102030405060708"; // an attribute of tomorrow
 
-test("decodeFamily reads what the controller says", () => {
+test("decodeFamily reads the controller's answer", () => {
   const bytes = fromHex(REPLY)!;
   assertEquals(bytes.length, 0x9c);
   const message = first(bytes);
@@ -87,7 +87,7 @@ test("encodeGetFamily asks as the kernel's header says", () => {
   );
 });
 
-test("encodeFamilyDump asks for all families by no name, for which the kernel would load a module", () => {
+test("encodeFamilyDump requests all families, without a name, which would make the kernel load a module", () => {
   const message = first(encodeFamilyDump());
   assertEquals([message.type, message.flags, toHex(message.payload)], [GENL_ID_CTRL, 0x301, "03010000"]);
 });

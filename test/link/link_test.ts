@@ -1,4 +1,4 @@
-/** Links against what `ip -json link` said of the same dump. */
+/** Links compared with the output of `ip -json link` for the same dump. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import {
@@ -42,7 +42,7 @@ const TYPES: Readonly<Record<string, number>> = {
   netlink: 824,
 };
 
-test("decodeLink: says what ip says", () => {
+test("decodeLink: agrees with ip", () => {
   const [session] = readSessions("links");
   const table = LinkTable.of(linkMessages());
   const real: IpLink[] = JSON.parse(session!.out);
@@ -80,7 +80,7 @@ test("LinkTable: finds devices by the low half of their index", () => {
   assertEquals(table.resolveIfindex(999), undefined);
 });
 
-test("LinkTable: a device that comes under another name, and one that goes", () => {
+test("LinkTable: a device that is renamed, and one that is removed", () => {
   const table = new ChangingLinkTable(linksOf(linkMessages()));
   const d0 = table.byName("d0")!;
   table.set({ ...d0, name: "uplink" });
@@ -94,7 +94,7 @@ test("LinkTable: a device that comes under another name, and one that goes", () 
     undefined,
   ]);
   assertEquals(table.candidates(d0.index), []);
-  // The one that is left of two with the same 16 bits is no longer ambiguous.
+  // The remaining one of two with the same 16 bits is no longer ambiguous.
   table.delete(65539);
   assertEquals(table.resolveIfindex(3)?.index, 3);
 });
@@ -137,7 +137,7 @@ test("linkTypeOf: the device decides, then the protocol, then the first half byt
   assertEquals(linkTypeOf(undefined, undefined, undefined), "ethernet");
 });
 
-test("decodeLink: XDP programs, by whom they are run, and counters where they were asked for", () => {
+test("decodeLink: XDP programs, by mode, and counters if requested", () => {
   const [message] = linkMessages() as [ReturnType<typeof linkMessages>[number]];
   const withAttributes = (write: (attr: AttrWriter) => void): ReturnType<typeof decodeLink> => {
     const writer = new AttrWriter();

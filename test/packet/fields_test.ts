@@ -10,7 +10,7 @@ function bytes(hex: string): Uint8Array {
   return Uint8Array.from(hex.replace(/\s/g, "").match(/../g) ?? [], (byte) => parseInt(byte, 16));
 }
 
-/** What is there of the fields. */
+/** The fields that are present. */
 function present(fields: PacketFields): Record<string, unknown> {
   return JSON.parse(JSON.stringify(fields));
 }
@@ -33,7 +33,7 @@ test("parsePacket() reads Ethernet, IPv4 and TCP", () => {
   });
 });
 
-test("every key is there, in the same order, whatever the packet has", () => {
+test("every key exists, in the same order, whatever the packet has", () => {
   const keys = Object.keys(parsePacket(bytes(`${ETHERNET} 0800 ${IPV4} ${TCP}`)));
   assertEquals(Object.keys(parsePacket(new Uint8Array(0))), keys);
 });
@@ -46,11 +46,11 @@ test("what was cut off is named, and everything before it is kept", () => {
   assertEquals([cut(34).cut, cut(34).protocolName, cut(34).sourcePort], ["tcp", "tcp", undefined]);
   assertEquals([cut(33).cut, cut(33).source, cut(33).destination], ["ip", "192.0.2.7", undefined]);
   assertEquals([cut(14).cut, cut(13).cut, cut(0).cut], ["ip", "eth", "eth"]);
-  // With nothing cut off, a header that does not fit is a contradiction.
+  // If nothing was cut off, a header that does not fit is broken.
   assertEquals([parsePacket(whole.subarray(0, 53)).cut, parsePacket(whole.subarray(0, 53)).broken], [undefined, "ip"]);
 });
 
-test("an inner packet is found behind a tunnel", () => {
+test("an inner packet is found in a tunnel", () => {
   const inner = `${ETHERNET} 0800 ${IPV4} ${TCP}`;
   const udp = `3039 12b5 0000 0000 0800 0000 00002a 00 ${inner}`;
   const outer = bytes(`${ETHERNET} 8100 6005 0800 4500 0000 0000 4000 4011 0000 c6336401 c6336402 ${udp}`);
@@ -60,7 +60,7 @@ test("an inner packet is found behind a tunnel", () => {
   assertEquals(new PacketView().decode(outer, 0, outer.length, "ethernet").stack, "eth.vlan.ip.udp.vxlan.eth.ip.tcp");
 });
 
-test("headers are followed fifteen deep", () => {
+test("up to fifteen headers are followed", () => {
   const fields = new PacketView().decode(bytes(`${ETHERNET} 8100 ${"00058100".repeat(20)}`), 0, 94, "ethernet");
   assertEquals([fields.count, fields.deeper], [15, true]);
 });

@@ -120,7 +120,7 @@ test("keys of ARP, MPLS and GTP, and networks", () => {
   assertEquals(texts(view(`${ETHERNET} 0800 ${IPV4("11")} ${UDP("0868", "0868")} 30ff0000 00000007`), ["gtpteid"]), { gtpteid: "7" });
 });
 
-test("an MPLS label is one key, whatever its traffic class and its place in the stack", () => {
+test("an MPLS label is the same key, whatever its traffic class and position in the stack", () => {
   const key = packetKey("mplslabel")!;
   for (const entry of ["00064140", "00064340", "00064040", "00064e01"]) {
     const into = new Uint8Array(5).fill(0xee);
@@ -147,7 +147,7 @@ test("an ARP for anything but IPv4 on Ethernet has no addresses", () => {
   });
 });
 
-test("what was cut off has no key, and nothing is written beyond a value", () => {
+test("what was cut off has no key, and nothing is written beyond the value", () => {
   const packet = view(`${ETHERNET} 0800 ${IPV4("06")} 01bb`);
   assertEquals(texts(packet, ["sourceport", "destinationport", "ipdestination"]), { sourceport: "443", ipdestination: "10.0.0.1" });
   const into = new Uint8Array(8).fill(0xee);
@@ -155,13 +155,13 @@ test("what was cut off has no key, and nothing is written beyond a value", () =>
   assertEquals([...into], [0xee, 0xee, 192, 0, 2, 7, 0xee, 0xee]);
 });
 
-test("names that are no keys are none", () => {
+test("unknown names are not keys", () => {
   for (const name of ["", "ip", "ipsource.", "ipsource.10", "subnet:/33", "subnet:", "toString", "constructor"]) {
     assertEquals(packetKey(name), undefined, name);
   }
 });
 
-test("a place says where a key is in every packet of the same headers", () => {
+test("a place says where a key is in every packet with the same headers", () => {
   const packets = [
     `${ETHERNET} 0800 ${IPV4("06")} ${TCP}`,
     `${ETHERNET} 8100 6005 0800 ${IPV4("11")} ${UDP("0035", "1000")}`,
@@ -189,11 +189,11 @@ test("a place says where a key is in every packet of the same headers", () => {
     }
   }
   assert(placed > 100, `${placed}`);
-  // Whether ARP is about IPv4 is not said by the kinds of the headers, and a bit field is not in the packet as it is.
+  // The kinds of headers do not show whether ARP is about IPv4, and a bit field has to be extracted.
   assertEquals(packetKey("ipsource")!.place(packets[3]!), undefined);
   assertEquals(packetKey("vlan")!.place(packets[1]!), undefined);
 });
 
-test("a kind of header fits into five bits, which stacks of headers are remembered by", () => {
+test("a kind of header fits into five bits, as stacks of headers are stored", () => {
   for (const [name, kind] of Object.entries(header)) if (typeof kind === "number") assert(kind < 32, name);
 });

@@ -1,8 +1,8 @@
-/** Packets made header by header, at least one for each header that src/packet knows, with lengths that are right. */
+/** Packets made header by header, at least one for each header that src/packet knows, with correct lengths. */
 import { join } from "../psample/build.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
-/** Puts a header before what it carries. */
+/** Puts a header before its payload. */
 type Layer = (payload: Bytes) => Bytes;
 
 /** Bytes of hexadecimal digits. */
@@ -83,7 +83,7 @@ const gtp = (flags: string, type: string, payload: Bytes): Bytes => {
   return join(hex(`${flags}${type}${u16(payload.length)}00000007`), payload);
 };
 
-/** Packets that begin with a frame of Ethernet, by what is in them. */
+/** Packets that begin with an Ethernet header, named by their contents. */
 export const MADE: Readonly<Record<string, Bytes>> = {
   tcp4: packet(eth(IP4), tcp4),
   "tcp4 with options": packet(eth(IP4), ip4(6), tcp(0x12, TCP_OPTIONS), NOTHING),

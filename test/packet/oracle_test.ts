@@ -1,4 +1,4 @@
-/** What tshark and tcpdump read in packets, whole and cut at every length, is what we read. */
+/** We read the same as tshark and tcpdump in packets, whole and cut at every length. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ const recorded: Packet[] = [
   ).values(),
 ].filter(({ bytes }) => bytes.length > 0 && bytes[0]! >> 4 !== 4);
 const made: Packet[] = Object.entries(MADE).map(([name, bytes]) => ({ name, bytes, originalBytes: bytes.length }));
-/** Beyond that there is nothing but data. */
+/** Everything after that is payload. */
 const LONGEST = 200;
 /** Every packet whole, and cut at every length; the recorded ones at those lengths where the kernels of the recordings cut. */
 const packets: Packet[] = [
@@ -64,7 +64,7 @@ function withFile<T>(use: (path: string) => T): T {
   }
 }
 
-/** What is ours of one level of a packet, and the version of IP that it has. */
+/** Our fields of one level of a packet, and its IP version. */
 interface Level {
   readonly fields: PacketFields;
   readonly version: 4 | 6 | undefined;
@@ -99,7 +99,7 @@ function flagBits(letters: string): string {
   return `0x${bits.toString(16).padStart(4, "0")}`;
 }
 
-/** tshark's fields, and what is ours of each level. */
+/** tshark's fields, and ours for each level. */
 const FIELDS: Readonly<Record<string, Read>> = {
   "eth.src": ({ fields }) => fields.etherSource,
   "eth.dst": ({ fields }) => fields.etherDestination,
@@ -135,11 +135,11 @@ const FIELDS: Readonly<Record<string, Read>> = {
   "icmpv6.code": of(["ipv6-icmp"], ({ icmpCode }) => icmpCode),
 };
 
-/** Where tshark reads something else, by the name of the packet, with the reason. */
+/** Packets that tshark reads differently, by name, with the reason. */
 const DIFFERENCES: Readonly<Record<string, RegExp>> = {
   // It guesses whether a pseudowire has a control word; RFC 4385 says that a first half byte of 0 is one.
   "mpls pseudowire": /^eth|^ip|^tcp/,
-  // Its length is that of the data; we tell what the header says, and 0 there says nothing.
+  // Its length is that of the data; ours is the header's, where 0 means unknown.
   "tcp4, length 0": /^ip.len/,
   "ip6 no next header": /^ipv6.plen/,
 };
@@ -152,7 +152,7 @@ test("tshark reads the same in packets whole and cut", programs("tshark"), () =>
   const { out, err } = withFile((path) => {
     const settings = ["ip.defragment", "ipv6.defragment", "tcp.desegment_tcp_streams"].flatMap((name) => ["-o", `${name}:FALSE`]);
     const fields = names.flatMap((name) => ["-e", name]);
-    // Linux's own port of VXLAN is nobody's to tshark.
+    // tshark does not know Linux's own port for VXLAN.
     return output("tshark", "-n", "-r", path, "-d", "udp.port==8472,vxlan", ...settings, "-T", "fields", "-E", "aggregator=;", ...fields);
   });
   const rows = out.split("\n").slice(0, -1).map((line) => line.split("\t"));
@@ -167,7 +167,7 @@ test("tshark reads the same in packets whole and cut", programs("tshark"), () =>
         value !== undefined && value !== 0 || !name.includes("frag") && value === 0
       )
         .map(String);
-      // Of a header that is cut in the middle tshark shows less than what is there.
+      // tshark shows only part of what is there of a header that is cut.
       const expected = QUOTES.test(packet.name) ? theirs.slice(0, ours.length) : theirs;
       assertEquals(isWhole(packet) ? ours : ours.slice(0, expected.length), expected, `${packet.name}: ${name}`);
     });
@@ -181,7 +181,7 @@ function ends(line: string): string[] {
 
 test("tcpdump prints the same addresses and ports", programs("tcpdump"), () => {
   const { out, err } = withFile((path) => output("tcpdump", "-nn", "-tt", "-r", path));
-  // What is in a VXLAN has a line of its own.
+  // The packet in a VXLAN has its own line.
   const lines = out.split(/\n(?=\d+\.000000 )/).map((line) => line.replace(/^\d+\.000000 /, "").replaceAll("\n", " "));
   assertEquals(lines.length, packets.length, err);
   let compared = 0;
@@ -196,18 +196,18 @@ test("tcpdump prints the same addresses and ports", programs("tcpdump"), () => {
     });
     const theirs = ends(lines[i]!);
     compared += theirs.length;
-    // It prints nothing of a header that is cut.
+    // It prints nothing from a header that is cut.
     assertEquals(ours.slice(0, theirs.length), theirs, `${packet.name}: ${lines[i]}`);
   });
   assert(compared > packets.length / 2, `${compared}`);
 });
 
-test("a cut packet has what the whole one has, up to the cut, and names the header that is cut", () => {
+test("a cut packet has the same headers as the whole one, up to the cut, and names the header that is cut", () => {
   for (const { name, bytes } of made) {
     const whole = new PacketView().decode(bytes, 0, bytes.length, "ethernet");
     assertEquals([whole.broken, whole.cut, whole.deeper], [NONE, NONE, false], name);
     for (let size = 0; size < bytes.length; size++) {
-      // What lies behind the cut is not looked at, and where the packet begins does not matter.
+      // Nothing after the cut is read, and the packet may begin at any offset.
       const memory = new Uint8Array(size + 40).fill(0xff);
       memory.set(bytes.subarray(0, size), 7);
       const cut = new PacketView().decode(memory, 7, 7 + size, "ethernet", bytes.length);
@@ -219,7 +219,7 @@ test("a cut packet has what the whole one has, up to the cut, and names the head
       let first = 0;
       while (first < whole.count && end(whole, first) <= size) first++;
       const next = first < whole.count ? headerName(whole.kinds[first]!) : "";
-      // What follows an MPLS stack, GTP, or PPP in GRE is told by its own first byte.
+      // What follows an MPLS stack, GTP, or PPP in GRE is recognised by its first byte.
       const isUntold = first > 0 && end(whole, first - 1) === size && [MPLS, GTPU, GRE].includes(whole.kinds[first - 1]!);
       assertEquals(headerName(cut.cut), isUntold && cut.cut === NONE ? "" : next, at);
     }
@@ -231,7 +231,7 @@ function end(packet: PacketView, i: number): number {
   return i + 1 < packet.count ? packet.offsets[i + 1]! : packet.payload;
 }
 
-test("a packet that begins with an IP header is read as behind a frame's", () => {
+test("a packet that begins with an IP header is read as after an Ethernet header", () => {
   for (const { name, bytes } of made) {
     const framed = parsePacket(bytes);
     if (framed.vlans ?? framed.mplsLabels ?? (framed.etherType !== 0x0800 && framed.etherType !== 0x86dd)) continue;

@@ -10,7 +10,7 @@ export interface Apart {
   readonly dataBytes: number;
 }
 
-/** Takes the packet out of a message, as a recording of packets does; `undefined` if there is none. */
+/** Separates the packet from a message, as a recording of packets does; `undefined` if there is none. */
 export function takeApart(message: Uint8Array, { dataOffset, dataBytes }: SampleView): Apart | undefined {
   if (dataOffset < 0) return undefined;
   const packetAt = 3;

@@ -21,7 +21,7 @@ function messages(): Uint8Array[] {
     message([FRAME]),
     message([COOKIE, group, FRAME]),
     message([group, FRAME, COOKIE, [16, bytes("")], [17, bytes("aabbcc")]]),
-    // Values behind the data, two of them, a wrong size, no padding at the end.
+    // Values after the data, two of them, a wrong size, no padding at the end.
     message([FRAME, group, [13, number(8, 77)], COOKIE]),
     message([FRAME, [6, bytes("aabbccdd")], group]),
     message([[3, bytes("05")], FRAME, [5, bytes("050607")]]),
@@ -32,10 +32,10 @@ function messages(): Uint8Array[] {
   ];
 }
 
-test("a message and its packet apart are the sample that they were together", () => {
+test("a message and its separate packet are the same sample as together", () => {
   const decoder = new SampleDecoder();
   const sample = new SampleView();
-  // Three times, so that layouts are remembered; in turn with whole messages.
+  // Three times, so that layouts are cached; alternating with whole messages.
   for (let round = 0; round < 3; round++) {
     for (const whole of messages()) {
       for (const littleEndian of [true, false]) {
@@ -64,7 +64,7 @@ test("a message and its packet apart are the sample that they were together", ()
           expected.isRare,
           expected.messageType,
         ]);
-        // A view is used again for a message that is whole.
+        // A view is reused for a whole message.
         decoder.view(viewOf(whole), 0, whole.length, sample, { littleEndian, nsid: 3 });
         assertEquals([sample.message, sample.data], [whole, expected.data]);
       }
@@ -72,7 +72,7 @@ test("a message and its packet apart are the sample that they were together", ()
   }
 });
 
-test("parts of a message without its data are copied from anywhere", () => {
+test("parts of a message without its data are copied from any range", () => {
   const [, , , , long] = messages();
   for (const whole of [long!, message([FRAME, COOKIE]), message([COOKIE])]) {
     const together = viewSample(messageOf(whole));
@@ -91,7 +91,7 @@ test("parts of a message without its data are copied from anywhere", () => {
   }
 });
 
-test("a packet that belongs nowhere is an error, and leaves the sample as it is", () => {
+test("a packet without a place is an error, and leaves the sample unchanged", () => {
   const decoder = new SampleDecoder();
   const sample = viewSample(messageOf(message([FRAME])));
   const before = JSON.stringify(sample);

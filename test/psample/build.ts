@@ -3,7 +3,7 @@
 /** An attribute: its type, flag bits included, and its value. */
 export type Attribute = readonly [type: number, value: Uint8Array];
 
-/** What the two headers of a message say. */
+/** The fields of the two headers of a message. */
 export interface Headers {
   type?: number;
   flags?: number;
@@ -55,7 +55,7 @@ export function message(list: readonly Attribute[], headers: Headers = {}, padLa
   );
 }
 
-/** How many bytes the value of an attribute of a sample has, where not as many as it likes. */
+/** Sizes of the values of a sample's attributes that have a fixed size. */
 export const WIDTHS: Readonly<Record<number, readonly number[]>> = {
   0: [2, 4],
   1: [2, 4],

@@ -21,7 +21,7 @@ test("decodeGroup reads 8 as the reference count too: kernels 5.8 to 5.11", () =
   assertEquals(decodeGroup(messageOf(message(list, { command: 2 }), true)), { group: 1, refcount: 2, sequence: 9 });
 });
 
-test("decodeGroup demands a group, and nothing else", () => {
+test("decodeGroup requires a group, and nothing else", () => {
   const decode = (bytes: Uint8Array): Group => decodeGroup(messageOf(bytes, true));
   assertEquals(decode(message([[3, number(4, 0)]])), { group: 0, refcount: undefined, sequence: undefined });
   assertThrows(() => decode(message([[4, number(4, 0)]])), DecodeError, "missing group number");
@@ -29,7 +29,7 @@ test("decodeGroup demands a group, and nothing else", () => {
   assertThrows(() => decode(new Uint8Array(19)), DecodeError, "19 bytes");
 });
 
-test("decodeMessage tells samples and events by the command", () => {
+test("decodeMessage distinguishes samples and events by the command", () => {
   const list: Attribute[] = [[3, number(4, 5)], [4, number(4, 6)], [7, number(4, 0)]];
   const event = { group: 5, refcount: 0, sequence: 6, nsid: 3, portId: 8 };
   const decode = (bytes: Uint8Array): ReturnType<typeof decodeMessage> => decodeMessage(messageOf(bytes, true), 3);

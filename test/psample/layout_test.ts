@@ -1,6 +1,6 @@
 /**
- * A message that is laid out like one before takes a short way through the decoder. It has to give what the long way
- * gives, whatever came before; here the long way is a reader of a few lines that knows no short one.
+ * A message with the layout of an earlier one takes a shortcut through the decoder. The result must be that of the full
+ * decoder, whatever came before; it is compared with a simple reader without a shortcut.
  */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
@@ -96,13 +96,13 @@ const POOL: readonly (readonly [type: number, size: number])[] = [
   [14, 3],
 ];
 
-test("what came before makes no difference to how a sample is read", () => {
+test("earlier messages make no difference to how a sample is read", () => {
   let state = 1;
   const random = (below: number): number => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % below;
   let read = 0;
   let refused = 0;
   for (let round = 0; round < 4000; round++) {
-    // Seldom attributes in any order, wrong ones among them; mostly the kernel's order with a few left out.
+    // Rarely attributes in any order, including invalid ones; mostly the kernel's order with a few left out.
     const wild = random(4) === 0;
     const kept = wild
       ? Array.from({ length: random(12) }, () => POOL[random(POOL.length)]!)
@@ -110,7 +110,7 @@ test("what came before makes no difference to how a sample is read", () => {
     const list = kept.map(([type, size]): Attribute => [type, Uint8Array.from({ length: size }, () => random(256))]);
     const little = random(3) > 0;
     const built = message(list, { little }, random(4) > 0);
-    // Cut off, and one bit of a header wrong: nearly the layout that was there before.
+    // Cut off, and with one wrong bit in a header: nearly the previous layout.
     const damaged = built.slice(0, random(3) ? built.length : random(built.length + 1));
     if (random(3) === 0 && damaged.length > 20) damaged[20 + random(damaged.length - 20)]! ^= 1 << random(8);
     for (const bytes of [built, damaged, built]) {
@@ -133,7 +133,7 @@ function hasTunnel(message: Uint8Array, little: boolean): boolean {
   return false;
 }
 
-test("what kernels sent is read alike in any order", () => {
+test("messages from kernels are read the same in any order", () => {
   const messages = recordedSamples().map(({ message }) => message);
   const alone = messages.map((message) => decodeSample(messageOf(message)));
   for (const step of [1, 3, 7, 11]) {
@@ -144,7 +144,7 @@ test("what kernels sent is read alike in any order", () => {
   }
 });
 
-test("data of another size, and what stands behind it, is the same layout", () => {
+test("data of another size, and what follows it, is the same layout", () => {
   const decoder = new SampleDecoder();
   const sample = new SampleView();
   for (const size of [0, 1, 2, 3, 4, 5, 127, 128, 4, 0]) {

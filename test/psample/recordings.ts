@@ -20,7 +20,7 @@ export interface Recording {
   readonly items: (SampleView | GroupEvent)[];
 }
 
-/** All recordings; throws where there are none, so that no test passes for want of them. */
+/** All recordings; throws if there are none, so that no test passes without any. */
 export function recordings(): Recording[] {
   const folder = new URL("../golden/", import.meta.url);
   const names = readdirSync(folder).filter((name) => name.endsWith(".pcap")).sort();
@@ -37,7 +37,7 @@ export function recordedSamples(): SampleView[] {
   return recordings().flatMap(({ items }) => items.filter((item) => item.type === "sample"));
 }
 
-/** The records of a little-endian pcap file as the draft has it: shares nothing with the reader under test. */
+/** The records of a little-endian pcap file, read independently of the reader under test. */
 export function naiveRecords(file: Uint8Array<ArrayBuffer>): RecordBytes[] {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
   const unit = { 0xa1b2c3d4: 1000n, 0xa1b23c4d: 1n }[view.getUint32(0, true)];
@@ -55,7 +55,7 @@ export function naiveRecords(file: Uint8Array<ArrayBuffer>): RecordBytes[] {
   return records;
 }
 
-/** What is psample's in these records, of which one names the family before any sample. */
+/** The psample messages in these records, one of which names the family before any sample. */
 function naiveItems(records: readonly Uint8Array<ArrayBuffer>[]): (SampleView | GroupEvent)[] {
   const items: (SampleView | GroupEvent)[] = [];
   let family = -1;

@@ -34,7 +34,7 @@ const NOTHING = {
 
 const little = { littleEndian: true };
 
-/** The fields of a view, each read by itself. */
+/** The fields of a view, each read separately. */
 function fieldsOf(view: SampleView): Record<string, unknown> {
   return Object.fromEntries(Object.keys(NOTHING).map((name) => [name, view[name as keyof typeof NOTHING]]));
 }
@@ -104,7 +104,7 @@ test("decodeSample reads every attribute, in both byte orders", () => {
   }
 });
 
-test("decodeSample gives undefined for what is absent, and 0 for what is 0", () => {
+test("decodeSample returns undefined for absent fields, and 0 for 0", () => {
   assertEquals({ ...decodeSample(messageOf(message([]), true)) }, NOTHING);
   assertEquals(fieldsOf(viewSample(messageOf(message([]), true))), NOTHING);
   const zeros: Attribute[] = [
@@ -151,7 +151,7 @@ test("decodeSample reads 7 as a tunnel too: kernels 5.8 to 5.11", () => {
   assertEquals(sample.tunnel?.ttl, 9);
 });
 
-test("oneIn is a fraction where the rate is a probability", () => {
+test("oneIn is a fraction if the rate is a probability", () => {
   const sample = decodeSample(messageOf(message([[5, number(4, 1073741824)], [16, new Uint8Array(0)]]), true));
   assertEquals([sample.rate, sample.rateIsProbability, sample.oneIn], [1073741824, true, 4294967295 / 1073741824]);
   const always = decodeSample(messageOf(message([[16, new Uint8Array(0)], [5, number(4, 0xffffffff)]]), true));
@@ -181,14 +181,14 @@ test("of a repeated attribute the last counts, as for the kernel's nla_parse", (
   for (const sample of [decodeSample(messageOf(message(twice), true)), viewSample(messageOf(message(twice), true))]) {
     assertEquals([sample.group, sample.cookie, sample.data], [2, bytes("0203"), bytes("bbcc")]);
   }
-  // Also if the layout is known and the cookies stand on both sides of the data.
+  // Also if the layout is cached and the cookies are on both sides of the data.
   for (const cookie of ["0102", "03", ""]) {
     const around = message([[15, bytes("ff")], [3, number(4, 7)], [6, bytes("aa")], [15, bytes(cookie)]]);
     for (let i = 0; i < 4; i++) assertEquals(decodeSample(messageOf(around, true)).cookie, bytes(cookie));
   }
 });
 
-test("an attribute of unexpected size is unknown, and the rest of the sample is there", () => {
+test("an attribute of unexpected size is unknown, and the rest of the sample is decoded", () => {
   for (const [type, good] of Object.entries(WIDTHS)) {
     for (let size = 0; size <= 9; size++) {
       const value = new Uint8Array(size).fill(7);
@@ -233,11 +233,11 @@ test("a group event with an attribute of unexpected size has the others", () => 
   assertThrows(() => decodeMessage(messageOf(message([[3, number(2, 9)]], { command: 2 }), true)), DecodeError, "missing group number");
 });
 
-test("a DecodeError leaves the view as it was, and counts from the message's start", () => {
+test("a DecodeError leaves the view unchanged, and its offset is from the message's start", () => {
   const decoder = new SampleDecoder();
   const good = new Uint8Array([...message([[99, bytes("")], [3, number(4, 8)]]), ...everything(true)]);
   const sample = new SampleView();
-  // One whose layout belongs to this view alone.
+  // One whose layout is cached only in this view.
   decoder.view(new DataView(good.buffer), 32, good.length, sample, { ...little, nsid: 5 });
   const bad = new Uint8Array([1, 2, 3, 4, ...message([[3, number(4, 1)], [4, number(2, 1)]])]);
   bad[4 + 28] = 200;
@@ -261,7 +261,7 @@ test("SampleDecoder reads between offsets, and points a view at another message"
   assertEquals({ ...decoder.decode(view, 4, 4 + one.length, { ...little, nsid: 5 }) }, EVERYTHING);
 });
 
-test("a given sample is a plain object: it compares, spreads, clones and logs as what it is", () => {
+test("a given sample is a plain object: it compares, spreads, clones and logs as expected", () => {
   const one = decodeSample(messageOf(everything(true), true), 5);
   const other = decodeSample(messageOf(message([[3, number(4, 2)], [6, bytes("0102030405")]]), true));
   assertEquals(Object.keys(one), Object.keys(NOTHING));
@@ -274,11 +274,11 @@ test("a given sample is a plain object: it compares, spreads, clones and logs as
   assertEquals<unknown>(structuredClone(one.copy()), EVERYTHING);
   const logged = inspect(one);
   for (const part of ["Sample", "group: 4294967295", "1784000000123456789n", "protocol: 34525"]) assertStringIncludes(logged, part);
-  // What is lent logs its fields too.
+  // A view logs its fields too.
   assertStringIncludes(inspect(viewSample(messageOf(everything(true), true))), "group: 4294967295");
 });
 
-test("copy has bytes of its own, of a sample and of a view", () => {
+test("copy() of a sample or a view has its own bytes", () => {
   const inner = attributes([[8, bytes("0001800111223344")], [11, bytes("aa")], [15, bytes("bb")], [99, bytes("cc")]]);
   const source = message([[99, bytes("dd")], [6, bytes("0102030405")], [8, inner], [15, bytes("ee")]]);
   const expected = { ...decodeSample(messageOf(source.slice(), true)) };
@@ -290,12 +290,12 @@ test("copy has bytes of its own, of a sample and of a view", () => {
     for (const part of [copy.data, copy.cookie, copy.unknown[0]!.value, copy.tunnel!.vxlanOptions, copy.tunnel!.geneveOptions![0]!.data]) {
       assert(part!.buffer !== lent.buffer);
     }
-    // It is a sample as any other.
+    // It is a sample like any other.
     assertEquals([copy.copy(), JSON.stringify(copy)], [copy, JSON.stringify(decodeSample(messageOf(source, true)))]);
   }
 });
 
-test("the compiler tells what is given from what is lent", () => {
+test("the compiler distinguishes given and lent samples", () => {
   const kept: Sample[] = [];
   const view = viewSample(messageOf(everything(true), true));
   // @ts-expect-error: a view is reused when the next batch is asked for.
@@ -306,7 +306,7 @@ test("the compiler tells what is given from what is lent", () => {
   assertEquals(lent.group, view.group);
 });
 
-test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () => {
+test("toJSON writes 64-bit numbers as text and bytes as hexadecimal", () => {
   assertEquals(JSON.parse(JSON.stringify(decodeSample(messageOf(everything(true), true), 5))), {
     type: "sample",
     group: 0xffffffff,
@@ -331,14 +331,14 @@ test("toJSON has the 64-bit numbers as text and the bytes as hexadecimal", () =>
   });
 });
 
-test("toJSON of a view is that of the sample", () => {
+test("toJSON of a view equals that of the sample", () => {
   assertEquals(
     JSON.stringify(viewSample(messageOf(everything(true), true))),
     JSON.stringify(decodeSample(messageOf(everything(true), true))),
   );
 });
 
-test("an empty SampleView has nothing and its getters do not throw", () => {
+test("an empty SampleView has no fields, and its getters do not throw", () => {
   assertEquals(fieldsOf(new SampleView()), NOTHING);
   assertEquals(new SampleView().message, new Uint8Array(0));
   assertEquals({ ...new SampleView().copy() }, NOTHING);
@@ -386,7 +386,7 @@ test("mutations of what kernels sent are values or DecodeErrors", () => {
     .filter((message) => message.length < 1000);
   for (let i = 0; i < 50_000; i++) {
     const message = messages[random(messages.length)]!.slice();
-    // Where it hurts most is not in the packet's bytes: half of the mutations hit the first 100.
+    // Damage to the packet's bytes has no effect: half of the mutations hit the first 100 bytes.
     for (let n = random(4); n >= 0; n--) message[random(random(2) ? message.length : 100)] = random(256);
     valueOrDecodeError(message.subarray(0, random(3) ? message.length : random(message.length)));
   }

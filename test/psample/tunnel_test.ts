@@ -79,7 +79,7 @@ test("an empty tunnel is a tunnel", () => {
   assertEquals(decode([]), NOTHING);
 });
 
-test("what is wrong in a tunnel is an unknown attribute of it", () => {
+test("invalid attributes of a tunnel are unknown attributes of it", () => {
   const wrong: Attribute[] = [
     [0, bytes("00")],
     [1, bytes("0000")],

@@ -1,4 +1,4 @@
-/** The codecs of traffic control against what a real kernel sent, and against what nobody should send. */
+/** The codecs of traffic control with messages of a real kernel, and with invalid ones. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
@@ -54,7 +54,7 @@ test("decodeQdisc: clsact", () => {
     offloaded: false,
   });
   assertEquals(stats?.bytes, 0n);
-  // The old counters, TCA_STATS, say the same once more.
+  // The old counters, TCA_STATS, repeat the same.
   assertEquals(unknown.map((attribute) => attribute.type), [3]);
 });
 
@@ -113,7 +113,7 @@ test("decodeActions: more than 32 in a dump", () => {
   assertEquals(toHex(actions[39]!.cookie!), "00000028");
 });
 
-test("decode: counters are what tc counts, at rate 1 every packet", () => {
+test("decode: counters agree with tc's, at rate 1 every packet", () => {
   const command = "tc -s filter show dev v0 egress";
   const filters = answers("counters", command).filter((one) => one.type === RTM_NEWTFILTER).map(decodeFilter);
   const u32 = classifierOf(filters.find((filter) => filter.kind === "u32" && actionsOf(filter).length > 0)!, "u32");
@@ -163,7 +163,7 @@ test("decode: every truncation of every recording is a value or a DecodeError", 
   let cut = 0;
   let refused = 0;
   for (const message of corpus()) {
-    // Long dumps repeat themselves: a prime step still meets every alignment.
+    // Long dumps are repetitive: a prime step still covers every alignment.
     const step = message.payload.length > 1000 ? 7 : 1;
     for (let length = 0; length < message.payload.length; length += step) {
       cut++;

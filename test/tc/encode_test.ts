@@ -1,4 +1,4 @@
-/** Requests that tc does not make, and values that do not fit. */
+/** Requests that tc does not make, and values out of range. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
@@ -11,7 +11,7 @@ import { withKey } from "../../src/tc/u32.ts";
 import { splitMessages } from "../../src/wire/message.ts";
 import { ipv6Text, toHex } from "../../src/wire/text.ts";
 
-test("encodeControl: every control there and back", () => {
+test("encodeControl: every control, encoded and decoded", () => {
   const controls: Control[] = [
     "continue",
     "pass",
@@ -35,7 +35,7 @@ test("encodeControl: every control there and back", () => {
   assertThrows(() => encodeControl("constructor" as Control), ArgumentError);
 });
 
-test("encodeActions: a number that does not fit is an error, never another number", () => {
+test("encodeActions: a number out of range is an error, never another number", () => {
   for (const sample of [{ rate: 4294967296 }, { group: -1 }, { truncateBytes: 1.5 }, { index: NaN }]) {
     assertThrows(() => encodeActions("add", [{ sample }]), ArgumentError);
   }
@@ -59,7 +59,7 @@ test("encodeActionDump: asks for more than 32", () => {
   assertEquals(toHex(encodeActionDump()).endsWith("0c0002000100000001000000"), true);
 });
 
-test("encodeFilter: all flower keys there and back", () => {
+test("encodeFilter: all flower keys, encoded and decoded", () => {
   const mac = { address: new Uint8Array([2, 0, 0, 0, 0, 1]), mask: new Uint8Array(6).fill(255) };
   const common: FlowerKeys = {
     inputDevice: "v0",
@@ -117,7 +117,7 @@ test("withKey: bits of one word are joined, contradictions refused", () => {
   assertEquals(withKey(keys, { ...key, offsetMask: -1 })!.length, 2);
 });
 
-test("ipv6Bytes: reads what inet_pton reads", () => {
+test("ipv6Bytes: reads the same as inet_pton", () => {
   for (const text of ["::", "::1", "1::", "2001:db8::1", "1:2:3:4:5:6:7:8", "ff02::1:ff00:0", "::ffff:10.0.0.1"]) {
     assertEquals(ipv6Text(ipv6Bytes(text)!), text);
   }
@@ -143,7 +143,7 @@ test("ipv6Bytes: reads what inet_pton reads", () => {
   }
 });
 
-test("prefixMask and prefixLength: there and back", () => {
+test("prefixMask and prefixLength: inverse of each other", () => {
   for (let bits = 1; bits <= 128; bits++) assertEquals(prefixLength(prefixMask(bits, 16)), bits);
   assertEquals(prefixLength(new Uint8Array(4)), undefined);
   assertEquals(prefixLength(new Uint8Array([255, 0, 255, 0])), undefined);

@@ -5,7 +5,7 @@ import { encodeFilter } from "../../src/tc/filter.ts";
 import { refusedArgument } from "../../src/tc/refused.ts";
 import { LITTLE, viewOf } from "../../src/wire/native.ts";
 
-/** Where in a request a u32 stands that stands there once; its attribute begins 4 bytes before. */
+/** The offset of the attribute of a u32 that occurs once in a request: 4 bytes before the value. */
 function attributeOf(request: Uint8Array, value: number): number {
   const view = viewOf(request);
   for (let at = 0; at + 4 <= request.length; at += 4) if (view.getUint32(at, LITTLE) === value) return at - 4;
@@ -14,7 +14,7 @@ function attributeOf(request: Uint8Array, value: number): number {
 
 const SAMPLE = { rate: 0x11111111, group: 0x22222222, truncateBytes: 0x33333333, index: 0x44444444 };
 
-test("refusedArgument names what stands where the kernel points, in filters and in actions", () => {
+test("refusedArgument names the argument at the kernel's offset, in filters and in actions", () => {
   const actions = [{ sample: SAMPLE, cookie: new Uint8Array([0x55, 0x55, 0x55, 0x55]) }];
   const key = { ifindex: 1, parent: 0xfffffff2, chain: 0x66666666 };
   const requests = [
@@ -32,7 +32,7 @@ test("refusedArgument names what stands where the kernel points, in filters and 
   assertEquals(refusedArgument(requests[0]!, attributeOf(requests[0]!, 0x66666666)), "chain");
 });
 
-test("refusedArgument gives numbers for what has no name, and nothing where nothing begins", () => {
+test("refusedArgument returns numbers for unnamed attributes, and nothing where no attribute begins", () => {
   const request = encodeFilter("add", { ifindex: 1, parent: 0xfffffff2 }, { kind: "matchall", flags: 0x77777777 });
   assertEquals(refusedArgument(request, attributeOf(request, 0x77777777)), "attribute 2/3");
   assertEquals([0, 17, 5000].map((offset) => refusedArgument(request, offset)), [undefined, undefined, undefined]);

@@ -27,7 +27,7 @@ export interface Session {
   readonly file: string;
   /** The command as it was typed. */
   readonly command: string;
-  /** The words behind `tc`. */
+  /** The words after `tc`. */
   readonly words: readonly string[];
   /** The exit status. */
   readonly status: number;
@@ -73,7 +73,7 @@ function join(lines: string[]): string {
   return text.endsWith("\\") ? text.slice(0, -1) : `${text}\n`;
 }
 
-/** The words of a command line, of which some stand in single quotes. */
+/** The words of a command line, some of them in single quotes. */
 function split(command: string): string[] {
   return [...command.matchAll(/'([^']*)'|(\S+)/g)].map((match) => match[1] ?? match[2]!);
 }
@@ -85,9 +85,9 @@ export function linkMessages(): Message[] {
     .filter((message) => message.type !== NLMSG_DONE && message.type !== NLMSG_ERROR);
 }
 
-/** The kernel of a session: it answers each request as it did then, and keeps what it was asked. */
+/** The kernel of a session: it answers each request as it did then, and keeps the requests. */
 export class ReplayedKernel implements TcRequester {
-  /** The requests that came, those for devices left out. */
+  /** The requests, without those for devices. */
   readonly asked: Uint8Array[] = [];
   readonly #answers: Frame[][] = [];
 

@@ -17,7 +17,7 @@ test("AttrReader steps by padded lengths and masks the flag bits", () => {
   assertEquals(attr.next(), false);
 });
 
-test("AttrReader reads every width in the order that it is told", () => {
+test("AttrReader reads every width in the given byte order", () => {
   const of = (value: Uint8Array, little: boolean): AttrReader => {
     const attr = AttrReader.of(Uint8Array.from([...number(2, value.length + 4, little), ...number(2, 1, little), ...value]), little);
     attr.next();
@@ -50,7 +50,7 @@ test("AttrReader reads text up to its NUL, and addresses", () => {
   assertEquals(one("00000000000000000000ffffc0000201").ipv6(), "::ffff:192.0.2.1");
 });
 
-test("AttrReader demands widths", () => {
+test("AttrReader requires exact widths", () => {
   for (let size = 0; size <= 17; size++) {
     const attr = AttrReader.of(Uint8Array.from([size + 4, 0, 9, 0, ...new Uint8Array(size)]), true);
     attr.next();
@@ -73,7 +73,7 @@ test("AttrReader demands widths", () => {
   }
 });
 
-test("AttrReader.atLeast takes structs that grew, and no shorter ones", () => {
+test("AttrReader.atLeast accepts longer structs, but no shorter ones", () => {
   const attr = AttrReader.of(bytes("0c00 0100 0102030405060708"), true);
   attr.next();
   assertEquals(attr.atLeast(4).getUint32(0, true), 0x04030201);
@@ -89,7 +89,7 @@ test("AttrReader.nested stays within its attribute", () => {
   assertEquals([attr.next(), attr.type, attr.u32()], [true, 3, 2]);
 });
 
-test("AttrReader refuses lengths that lie", () => {
+test("AttrReader refuses wrong lengths", () => {
   for (const hex of ["0300 0100", "0000 0100", "0900 0100 00000000", "080001", "00"]) {
     const attr = AttrReader.of(bytes(hex), true);
     assertThrows(() => attr.next(), DecodeError, "at byte 0");
@@ -137,7 +137,7 @@ test("AttrWriter grows, within an attribute too, and leaves no old bytes in the 
   assertEquals(nested.next(), false);
 });
 
-test("AttrWriter refuses what an attribute cannot hold", () => {
+test("AttrWriter refuses what does not fit into an attribute", () => {
   assertEquals(new AttrWriter().bytes(1, new Uint8Array(65531)).length, 65536);
   assertThrows(() => new AttrWriter().bytes(1, new Uint8Array(65532)), ArgumentError, "65532 bytes");
   assertThrows(

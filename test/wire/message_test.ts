@@ -31,7 +31,7 @@ test("splitMessages reads the headers, in both byte orders, and the last message
   assertEquals(splitMessages(new Uint8Array(0)), []);
 });
 
-test("splitMessages refuses lengths that lie", () => {
+test("splitMessages refuses wrong lengths", () => {
   const one = message([]);
   for (const length of [0, 15, one.length + 1, 0xffffffff]) {
     const bad = one.slice();
@@ -55,7 +55,7 @@ test("encodeGetFamily writes these bytes", { skip }, () => {
   assertEquals(genlCommand(splitMessages(encodeGetFamily("psample"))[0]!), CTRL_CMD_GETFAMILY);
 });
 
-test("messageOf takes the bytes it is given, whatever their length field says", () => {
+test("messageOf uses the given bytes, whatever their length field says", () => {
   const one = message([[1, bytes("aa")]], { type: 7, flags: 2, sequence: 3, portId: 4 });
   one.set(number(4, 5));
   const rest = { type: 7, flags: 2, sequence: 3, portId: 4, littleEndian: true };
@@ -65,7 +65,7 @@ test("messageOf takes the bytes it is given, whatever their length field says", 
   assertThrows(() => messageOf(one.subarray(0, 15)), DecodeError, "15 bytes, expected at least 16");
 });
 
-test("the header of a request is read and changed in place, the rest of it left alone", { skip }, () => {
+test("the header of a request is read and changed in place, the rest stays unchanged", { skip }, () => {
   const request = bytes("14000000 2c00 0104 00000000 09000000 deadbeef");
   assertEquals([messageType(request), messageFlags(request)], [0x2c, 0x0401]);
   addFlags(request, 0x0c);
@@ -81,7 +81,7 @@ function ack(payload: Uint8Array, flags = 0, type = 2): Message {
 const REQUEST = bytes("14000000 1000 0500 01000000 00000000 03010000");
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
-test("decodeAck reads success, refusals and the kernel's sentence", { skip }, () => {
+test("decodeAck reads success, refusals and the kernel's message", { skip }, () => {
   const nothing = { extack: undefined, extackOffset: undefined };
   assertEquals(decodeAck(ack(join(number(4, 0), REQUEST))), { errno: 0, ...nothing });
   assertEquals(decodeAck(ack(join(number(4, -22 >>> 0), REQUEST))), { errno: 22, ...nothing });
@@ -90,12 +90,12 @@ test("decodeAck reads success, refusals and the kernel's sentence", { skip }, ()
   const errno = number(4, -22 >>> 0);
   assertEquals(decodeAck(ack(join(errno, REQUEST, attributes(tlvs)), 0x200)), { errno: 22, ...said });
   assertEquals(decodeAck(ack(join(errno, REQUEST.subarray(0, 16), attributes(tlvs)), 0x300)), { errno: 22, ...said });
-  // A warning beside a success, and a dump that ends with an error.
+  // A warning with a success, and a dump that ends with an error.
   assertEquals(decodeAck(ack(join(number(4, 0), REQUEST.subarray(0, 16), attributes(tlvs)), 0x300)), { errno: 0, ...said });
   assertEquals(decodeAck(ack(join(errno, attributes(tlvs)), 0x202, 3)), { errno: 22, ...said });
 });
 
-test("decodeAck never lets damaged attributes hide the error number", { skip }, () => {
+test("decodeAck returns the error number despite damaged attributes", { skip }, () => {
   const errno = number(4, -1 >>> 0);
   const nothing = { errno: 1, extack: undefined, extackOffset: undefined };
   for (const rest of ["", "ff", "ffffffff", "00000000", "14000000", "10000000 ffff 0100"]) {
@@ -110,7 +110,7 @@ test("decodeAck takes a DONE without a status, and refuses an ERROR without one"
   assertThrows(() => decodeAck(ack(new Uint8Array(3))), DecodeError);
 });
 
-test("ackError says what was tried, what the kernel answered and the cure", () => {
+test("ackError says what was attempted, what the kernel answered and the cure", () => {
   assertEquals(ackError("add a filter", { errno: 0, extack: "a warning", extackOffset: undefined }), undefined);
   const error = ackError("add a filter", { errno: 22, extack: "bad rate", extackOffset: 24 }, "Give a rate")!;
   assertEquals(error instanceof NetlinkError, true);
@@ -118,7 +118,7 @@ test("ackError says what was tried, what the kernel answered and the cure", () =
   assertEquals([error.code, error.errno, error.extack, error.extackOffset, error.hint], ["EINVAL", 22, "bad rate", 24, "Give a rate"]);
 });
 
-test("decodeFamily reads what the controller says, in both byte orders", () => {
+test("decodeFamily reads the controller's answer, in both byte orders", () => {
   for (const little of [true, false]) {
     const group = (name: string, id: number): Uint8Array<ArrayBuffer> =>
       attributes([[1, text(`${name}\0`)], [2, number(4, id, little)]], little);
@@ -142,7 +142,7 @@ test("decodeFamily reads what the controller says, in both byte orders", () => {
   }
 });
 
-test("decodeFamily demands a number and a name", () => {
+test("decodeFamily requires a number and a name", () => {
   for (const list of [[[1, number(2, 30)]], [[2, text("psample\0")]], []] as Attribute[][]) {
     assertThrows(() => decodeFamily(splitMessages(message(list), true)[0]!), DecodeError, "missing number or name");
   }

@@ -36,7 +36,7 @@ test("ipv6Text is canonical (RFC 5952)", () => {
   for (const [hex, text] of rows) assertEquals(ipv6Text(bytes(hex)), text);
 });
 
-/** Names that a device may have, or almost. */
+/** Names that a device may have, and similar ones. */
 const NAMES = [
   "eth0",
   "eth0.5",
@@ -58,7 +58,7 @@ const NAMES = [
   "\u200b",
 ];
 
-test("printable: what controls, hides or turns around is escaped, and so is the backslash", () => {
+test("printable: characters that control, hide or reorder are escaped, and so is the backslash", () => {
   const rows: [string, string][] = [
     ["eth0", "eth0"],
     ["ü日本", "ü日本"],
@@ -70,7 +70,7 @@ test("printable: what controls, hides or turns around is escaped, and so is the 
   for (const [name, expected] of rows) assertEquals(printable(name), expected);
 });
 
-test("shellWord: a shell reads the name again, and nothing in it controls a terminal", () => {
+test("shellWord: a shell reads the same name, and nothing in it controls a terminal", () => {
   assertEquals(["eth0", "eth0.5", "a;b", "a'b"].map(shellWord), ["eth0", "eth0.5", "'a;b'", "$'a\\x27b'"]);
   for (const name of NAMES) assertEquals(/[\p{C}\u00a0]/u.test(shellWord(name)), false, name);
 });
@@ -84,7 +84,7 @@ test("shellWord, read by bash", { skip: error ? "the program bash is missing" : 
   assertEquals(stdout.split("\n").slice(0, -1), NAMES);
 });
 
-test("commandsIn: what is typed for another network namespace, by its name or a path, said once", () => {
+test("commandsIn: commands for another network namespace, given by its name or a path", () => {
   const text = "tc qdisc add dev v0 clsact; tc filter add dev v0 ingress matchall (or ip link set dev v0 up), with tc itself";
   assertEquals(commandsIn(undefined, text), text);
   assertEquals(commandsIn("blue", undefined), undefined);
