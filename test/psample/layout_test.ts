@@ -124,7 +124,7 @@ test("earlier messages make no difference to how a sample is read", () => {
   assertEquals([read > 3000, refused > 500], [true, true]);
 });
 
-/** Damage made a tunnel of something: what is inside of it is another test's. */
+/** Damage turned something into a tunnel: its contents are the subject of another test. */
 function hasTunnel(message: Uint8Array, little: boolean): boolean {
   for (let at = 20; at + 4 <= message.length; at += 4) {
     const type = (little ? message[at + 2]! | message[at + 3]! << 8 : message[at + 2]! << 8 | message[at + 3]!) & 0x3fff;

@@ -344,7 +344,7 @@ test("an empty SampleView has no fields, and its getters do not throw", () => {
   assertEquals({ ...new SampleView().copy() }, NOTHING);
 });
 
-/** Every getter: what is wrong in a message is said when it is decoded, never later. */
+/** Every getter: errors in a message are found when it is decoded, never later. */
 function readAll(message: Uint8Array): void {
   const view = viewMessage(messageOf(message, true));
   const given = decodeMessage(messageOf(message, true));
