@@ -175,6 +175,7 @@ export class Reports implements Sink {
         }
         continue;
       }
+      if (!batch.hasTime(i)) continue;
       batch.readTime(i, clock);
       this.#note(clock);
     }

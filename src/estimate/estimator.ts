@@ -129,6 +129,13 @@ export interface SnapshotParts {
   readonly flows: readonly (readonly FlowPart[])[];
 }
 
+/** When a batch was sampled; `undefined` if the recording does not contain it. */
+function timeOf(batch: Batch): bigint | undefined {
+  if (!batch.recorded || batch.count === 0) return batch.readAtNs;
+  for (let i = 0; i < batch.count; i++) if (batch.hasTime(i)) return batch.timeNs(i);
+  return undefined;
+}
+
 /** Maximum number of devices and directions told apart. */
 const MOST_DEVICES = 4096;
 const OTHERS = "others";
@@ -192,10 +199,10 @@ export class Estimator {
    * Takes a batch.
    *
    * @param nowNs When its samples arrived, in nanoseconds since 1970. Defaults to when it was read; for a recording, to the time of its
-   * first entry.
+   * first entry that has one.
    */
-  take(batch: Batch, nowNs: bigint = batch.recorded && batch.count > 0 ? batch.timeNs(0) : batch.readAtNs): void {
-    this.#advance(Number(nowNs) / 1e9);
+  take(batch: Batch, nowNs: bigint | undefined = timeOf(batch)): void {
+    if (nowNs !== undefined) this.#advance(Number(nowNs) / 1e9);
     this.#lost += batch.lost;
     const { entries, count } = batch;
     const picked = this.#only.of(batch);

@@ -15,7 +15,7 @@ export class CapturedPacket {
   end = 0;
   /** Its size in bytes before the capture cut it. */
   originalBytes = 0;
-  /** When it was captured: whole seconds since 1970, which may be negative. A packet without a time has that of the previous one. */
+  /** When it was captured: whole seconds since 1970, which may be negative; NaN if the file does not contain it. */
   seconds = 0;
   /** Nanoseconds of that second. */
   nanoseconds = 0;

@@ -17,8 +17,9 @@ export class InstantWriter {
   readonly #clock = new Clock();
   readonly #calendar = new Calendar();
 
-  /** Reads the time of entry `i`; false if RFC 3339 cannot express it: years have four digits. */
+  /** Reads the time of entry `i`; false if it has none, or RFC 3339 cannot express it: years have four digits. */
   read(batch: Batch, i: number): boolean {
+    if (!batch.hasTime(i)) return false;
     batch.readTime(i, this.#clock);
     const calendar = this.#calendar;
     calendar.set(this.#clock.seconds);

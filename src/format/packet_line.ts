@@ -104,8 +104,12 @@ export class PacketWriter {
       const rate = `group ${group ?? "-"}${label === undefined ? "" : ` (${printable(label)})`}: 1/${Number(oneIn.toPrecision(6))}`;
       output.text(`${this.#color ? faint(rate) : rate}\n`);
     }
-    batch.readTime(i, this.#clock);
-    this.#time.set(this.#clock);
+    if (batch.hasTime(i)) {
+      batch.readTime(i, this.#clock);
+      this.#time.set(this.#clock);
+    } else {
+      this.#time.setUnknown();
+    }
     const device = batch.device(i);
     const name = device ? this.#nameOf(device) : NO_NAME;
     const direction = outIfindex !== undefined ? OUT : inIfindex !== undefined ? IN : NOWHERE;

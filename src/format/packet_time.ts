@@ -1,7 +1,7 @@
 /** The time of a sample, at the beginning of its line, in the forms known from tcpdump. */
 import type { Clock } from "../stream/clock.ts";
 import { LocalCalendar } from "./calendar.ts";
-import type { Output } from "./output.ts";
+import { type Output, Word } from "./output.ts";
 
 /**
  * How a line begins, each time to the microsecond: `"time"` of day, `"date"` and time of day, seconds since the `"epoch"` (1970),
@@ -16,6 +16,15 @@ const DASH = 0x2d;
 const COLON = 0x3a;
 const DOT = 0x2e;
 
+/** In place of a time that is not known, as wide as most times are. */
+const UNKNOWN = {
+  time: new Word("--:--:--.------ "),
+  date: new Word("---------- --:--:--.------ "),
+  epoch: new Word("----------.------ "),
+  previous: new Word(" --:--:--.------ "),
+  first: new Word(" --:--:--.------ "),
+} as const;
+
 /** Writes times, one per line. */
 export class PacketTime {
   readonly #form: PacketTimeForm;
@@ -26,6 +35,7 @@ export class PacketTime {
   #seconds = 0;
   #microseconds = 0;
   #isNegative = false;
+  #isKnown = true;
 
   constructor(form: PacketTimeForm, utcOffset: ((seconds: number) => number) | undefined) {
     this.#form = form;
@@ -35,6 +45,7 @@ export class PacketTime {
   /** Sets the time of the next line. */
   set({ seconds, nanoseconds }: Clock): void {
     const form = this.#form;
+    this.#isKnown = true;
     if (form !== "previous" && form !== "first") {
       this.#seconds = seconds;
       this.#microseconds = nanoseconds / 1000 >>> 0;
@@ -51,6 +62,11 @@ export class PacketTime {
     if (form === "previous") this.#from = { seconds, nanoseconds };
   }
 
+  /** Sets that the time of the next line is not known: it gets dashes, so that what follows is in its column. */
+  setUnknown(): void {
+    this.#isKnown = false;
+  }
+
   /** Whether there is a date, which can be left out. */
   get hasDate(): boolean {
     return this.#form === "date";
@@ -59,6 +75,7 @@ export class PacketTime {
   /** Writes the time and a blank; there is room for it. */
   write(output: Output, withDate: boolean): void {
     const seconds = this.#seconds;
+    if (!this.#isKnown && this.#form !== "none") return output.word(UNKNOWN[this.#form === "date" && !withDate ? "time" : this.#form]);
     switch (this.#form) {
       case "none":
         return;

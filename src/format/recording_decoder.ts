@@ -30,6 +30,7 @@ import {
   FLAG_LITTLE,
   FLAG_NSID,
   FLAG_NUMBER,
+  FLAG_TIMELESS,
   isCarried,
   KIND_EVENT,
   KIND_INTERFACE,
@@ -147,8 +148,10 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   packet(origin: DecodedInterface, packet: CapturedPacket): void {
     const { counts } = this;
     counts.records++;
-    this.#seconds = packet.seconds;
-    this.#nanoseconds = packet.nanoseconds;
+    if (!Number.isNaN(packet.seconds)) {
+      this.#seconds = packet.seconds;
+      this.#nanoseconds = packet.nanoseconds;
+    }
     switch (origin.content) {
       case "netlink":
         return this.#netlinkRecord(origin, packet);
@@ -383,6 +386,8 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     }
     if (at < 0) return this.#plainPacket(origin, packet);
     this.#hasSamples = true;
+    // What it has is made up then.
+    if (carriedFlags(view, at) & FLAG_TIMELESS) packet.seconds = NaN;
     if (told !== undefined) origin.told += told;
     if (parts === undefined && this.#samplePacket(origin, packet, at, size, told)) return;
     parts ??= [readCarried(view, at, size, little)!];

@@ -10,7 +10,7 @@ export type Told = number | "gap" | undefined;
 
 /** Takes what the decoder of a recording finds. */
 export interface RecordingSink {
-  /** A sample or a group event, and when and where it was recorded. */
+  /** A sample or a group event, and when and where it was recorded; the seconds are NaN if that is not known. */
   entry(entry: EntryView, told: Told, seconds: number, nanoseconds: number, origin: Origin): void;
   /** Samples of an interface that arrived late after being recorded as lost; and messages that the kernel had dropped. */
   correct(late: number, dropped: number): void;

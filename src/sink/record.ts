@@ -119,7 +119,9 @@ export class Recording implements RecordingSink {
       if (rotation && this.#isFull(rotation, batch, i)) this.#rotate(batch.readAtNs);
       const file = this.#file;
       // Only rewritten recordings are split by the times of their samples.
-      if (rotation?.periodMs !== undefined && batch.recorded && entries[i]!.type === "sample") file.firstNs ??= batch.timeNs(i);
+      if (rotation?.periodMs !== undefined && batch.recorded && entries[i]!.type === "sample" && batch.hasTime(i)) {
+        file.firstNs ??= batch.timeNs(i);
+      }
       recorder.write(file.spool.output, batch, i);
       file.entries++;
       file.spool.entered(entries[i]!.type === "sample" ? 1 : 0);
@@ -186,7 +188,7 @@ export class Recording implements RecordingSink {
     if (periodMs === undefined) return false;
     // Clocks may be changed while samples are received: two hours back must not mean two hours without a new file.
     if (!batch.recorded) return file.entries > 0 && performance.now() - file.startMs >= periodMs;
-    if (entry.type !== "sample" || file.firstNs === undefined) return false;
+    if (entry.type !== "sample" || file.firstNs === undefined || !batch.hasTime(i)) return false;
     const apartNs = batch.timeNs(i) - file.firstNs;
     // Far before the first one counts as well: a single time from the future must not be the last rotation.
     return (apartNs < 0n ? -apartNs : apartNs) >= BigInt(Math.round(periodMs * 1e6));

@@ -43,8 +43,13 @@ export interface Batch {
   readonly lost: number;
   /** Messages that the kernel dropped since the previous batch because the receive buffer was full. */
   readonly dropped: number;
-  /** When entry `i` was sampled, in nanoseconds since 1970: its own time stamp, else that of its record, else when it was read. */
+  /**
+   * When entry `i` was sampled, in nanoseconds since 1970: its own time stamp, else that of its record, else when it was read. If
+   * {@linkcode Batch.hasTime} is false, that of the one before it in the recording, or 0: so the order stays.
+   */
   timeNs(i: number): bigint;
+  /** Whether it is known when entry `i` was sampled. A recording may contain packets without a time: pcapng's simple packets. */
+  hasTime(i: number): boolean;
   /** Splits {@linkcode Batch.timeNs} of entry `i` on `clock`, without a big integer. */
   readTime(i: number, clock: Clock): void;
   /**
@@ -100,6 +105,11 @@ export class BatchBuffer implements Batch {
   #lostBefore = new Int32Array(1024);
   /** Times of records, which only recordings have: pairs of seconds and nanoseconds. */
   #times = new Float64Array(0);
+  /** The last time of a record. */
+  #lastSeconds = 0;
+  #lastNanoseconds = 0;
+  /** Entries whose records have no time. */
+  readonly #timeless = new Set<number>();
   /** Where packets were recorded, which only recordings of packets have. */
   readonly #places: (RecordedPlace | undefined)[] = [];
 
@@ -119,6 +129,7 @@ export class BatchBuffer implements Batch {
     this.#number++;
     this.entries.length = 0;
     this.#places.length = 0;
+    this.#timeless.clear();
     this.samples = 0;
     this.more = false;
     this.lost = 0;
@@ -143,7 +154,7 @@ export class BatchBuffer implements Batch {
     if (entry.type === "sample") this.samples++;
   }
 
-  /** Sets the time of the record that the last added entry came from. */
+  /** Sets the time of the record that the last added entry came from; NaN seconds if it has none. */
   recordedAt(seconds: number, nanoseconds: number): void {
     const at = 2 * (this.entries.length - 1);
     if (at + 2 > this.#times.length) {
@@ -151,8 +162,14 @@ export class BatchBuffer implements Batch {
       larger.set(this.#times);
       this.#times = larger;
     }
-    this.#times[at] = seconds;
-    this.#times[at + 1] = nanoseconds;
+    if (Number.isNaN(seconds)) {
+      this.#timeless.add(at / 2);
+    } else {
+      this.#lastSeconds = seconds;
+      this.#lastNanoseconds = nanoseconds;
+    }
+    this.#times[at] = this.#lastSeconds;
+    this.#times[at + 1] = this.#lastNanoseconds;
   }
 
   /** Sets where the last added entry was recorded. */
@@ -166,6 +183,12 @@ export class BatchBuffer implements Batch {
     if (own !== undefined) return own;
     if (!this.recorded) return this.readAtNs;
     return BigInt(this.#times[2 * i]!) * 1_000_000_000n + BigInt(this.#times[2 * i + 1]!);
+  }
+
+  hasTime(i: number): boolean {
+    if (this.#timeless.size === 0 || !this.#timeless.has(i)) return true;
+    const entry = this.entries[i]!;
+    return entry.type === "sample" && entry.timestampNs !== undefined;
   }
 
   readTime(i: number, clock: Clock): void {
@@ -313,6 +336,9 @@ export class Selection implements Batch {
   }
   timeNs(i: number): bigint {
     return this.#batch.timeNs(this.#picked[i]!);
+  }
+  hasTime(i: number): boolean {
+    return this.#batch.hasTime(this.#picked[i]!);
   }
   readTime(i: number, clock: Clock): void {
     this.#batch.readTime(this.#picked[i]!, clock);

@@ -33,6 +33,7 @@ const batch: Batch = {
   lost: 0,
   dropped: 0,
   timeNs: () => 1_784_000_000_000_000_000n,
+  hasTime: () => true,
   readTime: (_i, clock) => clock.split(1_784_000_000_000_000_000n),
   lostBefore: () => 0,
   device: () => ({ name: "eth0", type: 1, address: undefined }),

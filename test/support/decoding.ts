@@ -20,7 +20,8 @@ export interface Decoded<Item> {
 /** Where, when and after which losses an entry was recorded. */
 export interface Circumstances {
   readonly told: Told;
-  readonly timeNs: bigint;
+  /** `undefined` if the record has no time. */
+  readonly timeNs: bigint | undefined;
   readonly origin: Origin;
 }
 
@@ -33,7 +34,7 @@ export function decodePieces<Item>(
   const items: Item[] = [];
   const decoder = new RecordingDecoder({
     entry: (entry, told, seconds, nanoseconds, origin) => {
-      const timeNs = BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
+      const timeNs = Number.isNaN(seconds) ? undefined : BigInt(seconds) * 1_000_000_000n + BigInt(nanoseconds);
       items.push(take(entry, { told, timeNs, origin }));
     },
     correct: () => {},

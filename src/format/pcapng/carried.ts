@@ -16,7 +16,7 @@
  * u32 32473 in the byte order of the file
  * be32 "psmp"
  * u8 kind: 1 sample, 2 group event, 3 what did not fit into the sample's option, 4 interface
- * u8 flags: 1 the message is little-endian, 2 there is an nsid, 4 there is a number
+ * u8 flags: 1 the message is little-endian, 2 there is an nsid, 4 there is a number, 8 it is not known when the packet was captured
  * be16 of an interface: a number that all interfaces of one machine have, and others do not; 0 if that is not known
  * be32 nsid
  * be32 number: of a sample where in the message its data was, of an interface its index
@@ -42,6 +42,7 @@ export const KIND_INTERFACE = 4;
 export const FLAG_LITTLE = 1;
 export const FLAG_NSID = 2;
 export const FLAG_NUMBER = 4;
+export const FLAG_TIMELESS = 8;
 
 /** The contents of our custom options and blocks. */
 export interface Carried {
@@ -80,6 +81,11 @@ export function writeCarried(
   view.setUint16(at + 10, machine);
   view.setUint32(at + 12, nsid ?? 0);
   view.setUint32(at + 16, number ?? 0);
+}
+
+/** Marks the one at `at`: the time of its packet is not known, and the one that pcapng requires is made up. */
+export function markTimeless(view: DataView, at: number): void {
+  view.setUint8(at + 9, carriedFlags(view, at) | FLAG_TIMELESS);
 }
 
 /** Whether a custom option or block, of which `size` bytes begin at `at`, is ours. */

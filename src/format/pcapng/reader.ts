@@ -243,6 +243,8 @@ export class PcapngReader<Source> implements FormatReader {
   #readSimple(view: DataView, at: number, end: number): void {
     const from = this.#interface(at, 0);
     const packet = this.#packet;
+    packet.seconds = NaN;
+    packet.nanoseconds = 0;
     packet.originalBytes = view.getUint32(at + 8, this.#little);
     packet.start = at + 12;
     packet.end = packet.start + Math.min(packet.originalBytes, end - packet.start, from.most);

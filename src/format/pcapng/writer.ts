@@ -61,7 +61,7 @@ import {
   OPTION_TSRESOL,
   OPTION_USRDELIV,
 } from "./block.ts";
-import { BLOCK_EVENT, CARRIED_HEADER, KIND_EVENT, KIND_INTERFACE, KIND_REST, KIND_SAMPLE, writeCarried } from "./carried.ts";
+import { BLOCK_EVENT, CARRIED_HEADER, KIND_EVENT, KIND_INTERFACE, KIND_REST, KIND_SAMPLE, markTimeless, writeCarried } from "./carried.ts";
 
 /**
  * A file's description of itself.
@@ -239,7 +239,7 @@ export class PcapngWriter implements Recorder {
       blocks.timeOption(output, OPTION_ENDTIME, high, low);
     } else {
       blocks.time(output, start + 12, from.lastHigh, from.lastLow);
-      if (from.received > 0) {
+      if (from.firstHigh !== Infinity) {
         blocks.timeOption(output, OPTION_STARTTIME, from.firstHigh, from.firstLow);
         blocks.timeOption(output, OPTION_ENDTIME, from.lastHigh, from.lastLow);
       }
@@ -264,11 +264,12 @@ export class PcapngWriter implements Recorder {
     const stream = this.#stream(from, sample);
     const captured = sample.dataBytes;
     stream.received++;
-    if (from.received === 0 || high < from.firstHigh || (high === from.firstHigh && low < from.firstLow)) {
+    const hasTime = batch.hasTime(i);
+    if (hasTime && (high < from.firstHigh || (high === from.firstHigh && low < from.firstLow))) {
       from.firstHigh = high;
       from.firstLow = low;
     }
-    if (high > from.lastHigh || (high === from.lastHigh && low > from.lastLow)) {
+    if (hasTime && (high > from.lastHigh || (high === from.lastHigh && low > from.lastLow))) {
       from.lastHigh = high;
       from.lastLow = low;
     }
@@ -294,7 +295,7 @@ export class PcapngWriter implements Recorder {
     if (group !== undefined && sequence !== undefined) blocks.halvesOption(output, OPTION_PACKETID, group, sequence);
     if (outTc !== undefined) blocks.u32Option(output, OPTION_QUEUE, outTc);
 
-    this.#carry(output, sample, message - captured);
+    this.#carry(output, sample, message - captured, hasTime);
     this.#comment(output, batch, i, stream, sample);
     blocks.end(output, start);
   }
@@ -311,7 +312,7 @@ export class PcapngWriter implements Recorder {
   }
 
   /** The options that restore the message: all of it except the packet, which is there already. */
-  #carry(output: Output, sample: SampleView, size: number): void {
+  #carry(output: Output, sample: SampleView, size: number, hasTime: boolean): void {
     const blocks = this.#blocks;
     const { littleEndian, nsid, dataOffset } = sample;
     const dataAt = dataOffset < 0 ? undefined : dataOffset;
@@ -321,6 +322,7 @@ export class PcapngWriter implements Recorder {
       const part = Math.min(size - from, MESSAGE_PART);
       const at = blocks.option(output, OPTION_CUSTOM, CARRIED_HEADER + part);
       writeCarried(output.view, at, blocks.little, kind, littleEndian, nsid, dataAt);
+      if (!hasTime) markTimeless(output.view, at);
       sample.writeWithoutData(from, part, output.bytes, output.view, at + CARRIED_HEADER);
       from += part;
       kind = KIND_REST;
@@ -425,7 +427,7 @@ export class PcapngWriter implements Recorder {
     writeCarried(output.view, at, little, KIND_INTERFACE, LITTLE, nsid, ifindex, devices && this.#machine(devices));
     blocks.end(output, start);
     const id = this.#interfaces.length;
-    const added = { id, streams: [], received: 0, lost: 0, firstHigh: 0, firstLow: 0, lastHigh: 0, lastLow: 0 };
+    const added = { id, streams: [], received: 0, lost: 0, firstHigh: Infinity, firstLow: 0, lastHigh: 0, lastLow: 0 };
     this.#interfaces.push(added);
     this.#ending += STATISTICS_BLOCK;
     for (const event of this.#waiting) this.#eventBlock(output, event);
