@@ -2,6 +2,7 @@
 import { release } from "node:os";
 import { writeFileSync } from "node:fs";
 import type { Tunnel } from "../../mod.ts";
+import { EMPTY_TUNNEL } from "../support/tunnels.ts";
 import { BACK, geneve, hex, INNER, vxlan } from "./frames.ts";
 import { hear, IFINDEX, ip, sample, sampled, scene, send, tc, wire } from "./scene.ts";
 
@@ -23,24 +24,7 @@ function addIpv6(): void {
 
 /** A tunnel with all fields: those given, and nothing else. */
 function tunnel(fields: Partial<Tunnel>): Tunnel {
-  return {
-    id: undefined,
-    source: undefined,
-    destination: undefined,
-    tos: undefined,
-    ttl: undefined,
-    dontFragment: false,
-    checksum: false,
-    oam: false,
-    sourcePort: undefined,
-    destinationPort: undefined,
-    geneveOptions: undefined,
-    vxlanOptions: undefined,
-    erspanOptions: undefined,
-    ipv4InfoBridge: false,
-    unknown: [],
-    ...fields,
-  };
+  return { ...EMPTY_TUNNEL, ...fields };
 }
 
 const FROM_PEER = { source: "192.0.2.2", destination: "192.0.2.1", tos: 0x10, ttl: 64 };

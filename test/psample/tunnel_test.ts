@@ -2,29 +2,12 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { decodeSample, type Tunnel } from "../../src/psample/mod.ts";
 import { type Attribute, attributes, bytes, message, number } from "./build.ts";
+import { EMPTY_TUNNEL } from "../support/tunnels.ts";
 import { messageOf } from "../../src/wire/message.ts";
 
 function decode(list: readonly Attribute[], littleEndian = true): Tunnel | undefined {
   return decodeSample(messageOf(message([[8, attributes(list, littleEndian)]], { little: littleEndian }), littleEndian)).tunnel;
 }
-
-const NOTHING: Tunnel = {
-  id: undefined,
-  source: undefined,
-  destination: undefined,
-  tos: undefined,
-  ttl: undefined,
-  dontFragment: false,
-  checksum: false,
-  oam: false,
-  sourcePort: undefined,
-  destinationPort: undefined,
-  geneveOptions: undefined,
-  vxlanOptions: undefined,
-  erspanOptions: undefined,
-  ipv4InfoBridge: false,
-  unknown: [],
-};
 
 test("a tunnel has every attribute, in both byte orders", () => {
   for (const littleEndian of [true, false]) {
@@ -72,11 +55,11 @@ test("a tunnel has every attribute, in both byte orders", () => {
 
 test("a tunnel of IPv6 has its addresses as text", () => {
   const tunnel = decode([[12, bytes("20010db8000000000000000000000001")], [13, bytes("fe80000000000000020000fffe000002")]]);
-  assertEquals(tunnel, { ...NOTHING, source: "2001:db8::1", destination: "fe80::200:ff:fe00:2" });
+  assertEquals(tunnel, { ...EMPTY_TUNNEL, source: "2001:db8::1", destination: "fe80::200:ff:fe00:2" });
 });
 
 test("an empty tunnel is a tunnel", () => {
-  assertEquals(decode([]), NOTHING);
+  assertEquals(decode([]), EMPTY_TUNNEL);
 });
 
 test("invalid attributes of a tunnel are unknown attributes of it", () => {
@@ -90,7 +73,7 @@ test("invalid attributes of a tunnel are unknown attributes of it", () => {
     [8, bytes("0102 80 01")],
     [8, bytes("0102 80 1f 00000000")],
   ];
-  for (const [type, value] of wrong) assertEquals(decode([[type, value]]), { ...NOTHING, unknown: [{ type, value }] });
+  for (const [type, value] of wrong) assertEquals(decode([[type, value]]), { ...EMPTY_TUNNEL, unknown: [{ type, value }] });
   // The others are there.
-  assertEquals(decode([[4, bytes("40")], [0, bytes("00")]]), { ...NOTHING, ttl: 64, unknown: [{ type: 0, value: bytes("00") }] });
+  assertEquals(decode([[4, bytes("40")], [0, bytes("00")]]), { ...EMPTY_TUNNEL, ttl: 64, unknown: [{ type: 0, value: bytes("00") }] });
 });
