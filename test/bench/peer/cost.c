@@ -1,4 +1,4 @@
-/* cost COMMAND...: runs a command and prints what it cost: CPU nanoseconds of the process, and the most KiB it had resident. */
+/* cost COMMAND...: runs a command and prints its cost: CPU nanoseconds of the process, and its maximum resident memory in KiB. */
 #define _GNU_SOURCE
 #include <stdio.h>
 #include <sys/resource.h>

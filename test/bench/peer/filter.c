@@ -1,6 +1,6 @@
 /*
  * filter EXPRESSION FILE COUNT: CPU nanoseconds to decide by libpcap whether a packet matches, over the packets in the messages of a
- * file, in memory. What of libpcap is used is declared here, so that it takes the library and not its headers.
+ * file, in memory. The part of libpcap in use is declared here, so that its headers are not required.
  */
 #include "peer.h"
 #include <sys/time.h>

@@ -1,6 +1,6 @@
 /*
  * headers FILE COUNT: CPU nanoseconds to find the headers of a packet, over the packets in the messages of a file, in memory. It
- * stores what PacketView stores, and checks what that checks: no byte behind the end is read, what was cut off by the capture is told
+ * stores what PacketView stores, and checks what that checks: no byte beyond the end is read, what the capture cut off is distinguished
  * from what contradicts itself. It knows Ethernet, VLAN tags, IPv4, IPv6, TCP and UDP.
  */
 #include "peer.h"
@@ -125,7 +125,7 @@ static enum kind follow(struct headers *headers, enum kind kind, uint32_t *at)
 	}
 }
 
-/* Not inlined: nothing that it stores is left out because this program does not read it. */
+/* Not inlined, so that no store is optimised away because this program does not read it. */
 __attribute__((noinline)) static void walk(struct headers *headers, const unsigned char *bytes, uint32_t start, uint32_t end, uint32_t original_bytes)
 {
 	enum kind kind = start < end ? ETHERNET : NONE;

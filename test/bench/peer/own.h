@@ -1,4 +1,4 @@
-/* Samples that outlive their message, as a program keeps them that hands them on: each in memory of its own, its data copied. */
+/* Samples that outlive their message, as in a program that passes them on: each in its own memory, with a copy of its data. */
 #ifndef OWN_H
 #define OWN_H
 #include "peer.h"

@@ -3,7 +3,7 @@
  * (mnl_attr_parse with a validating callback, then a getter for each field), sockets, and CPU time.
  *
  * All that is measured is CPU time of the whole process, from getrusage(2). Results are lines "NAME VALUE" on
- * standard error, because standard output is what some of the peers are about.
+ * standard error, because some of the peers measure standard output.
  */
 #ifndef PEER_H
 #define PEER_H
@@ -31,7 +31,7 @@ enum {
 #define FAMILY 30
 #define MESSAGE_MAX (64 * 1024)
 
-/* What a program wants to know of a sample. */
+/* The fields of a sample that programs need. */
 struct sample {
 	uint32_t group, sequence, rate, original_bytes, data_bytes;
 	uint16_t in_ifindex, out_ifindex, out_tc, protocol;
@@ -60,10 +60,10 @@ UNUSED static uint64_t cpu_ns(void)
 	return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000000ull + (usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) * 1000ull;
 }
 
-/* What was made of the messages, where who is compared must have made the same. */
+/* The result for the messages, if the other side must have found the same. */
 UNUSED static uint32_t found = 1;
 
-/* Whether the bench wants another round: what is warm says so, and waits for its word, a byte for each. */
+/* Whether the bench wants another round: once warm, the program says so, and waits for a byte for each round. */
 UNUSED static bool next_round(void)
 {
 	static bool ready;
@@ -81,7 +81,7 @@ UNUSED static void report(uint64_t start, uint32_t count)
 	fprintf(stderr, "cpu %.1f\n", (double)(cpu_ns() - start) / count);
 }
 
-/* A message, and where in it is what changes each time it is sent; see messages.ts. */
+/* A message, and the offsets of what changes each time it is sent; see messages.ts. */
 struct message {
 	struct nlmsghdr *bytes;
 	uint32_t sequence_at, step, timestamp_at;
@@ -122,7 +122,7 @@ UNUSED static struct message *next_message(struct messages *messages)
 	return message;
 }
 
-/* To be called when a message has been sent: the next time it is a later one. */
+/* To be called when a message has been sent: the next time it has a later number. */
 UNUSED static void renumber(struct message *message)
 {
 	if (message->sequence_at)
@@ -158,7 +158,7 @@ static int validate(const struct nlattr *attr, void *data)
 	return MNL_CB_OK;
 }
 
-/* Reads all fields; which were there is left in `table`. */
+/* Reads all fields; `table` then contains the attributes that were present. */
 UNUSED static bool parse(const struct nlmsghdr *message, struct sample *sample, const struct nlattr **table)
 {
 	memset(table, 0, ATTRIBUTES * sizeof(*table));
@@ -194,7 +194,7 @@ UNUSED static bool parse(const struct nlmsghdr *message, struct sample *sample, 
 	return true;
 }
 
-/* A socket that needs no privilege: whoever knows the port id may send to it. */
+/* A socket that needs no privilege: any process may send to its port. */
 UNUSED static int open_socket(uint32_t *port)
 {
 	struct sockaddr_nl address = { .nl_family = AF_NETLINK };

@@ -4,7 +4,7 @@
 #include <endian.h>
 #include "peer.h"
 
-/* Prints a sample as libpsample's tool does: what is there. That tool flushes each line. */
+/* Prints the fields that a sample has, as libpsample's tool does. That tool flushes each line. */
 UNUSED static void print_text(const struct sample *sample, const struct nlattr **table)
 {
 	if (table[SAMPLE_GROUP])

@@ -1,8 +1,8 @@
 /*
  * psample: a receiver of the kernel's own samples as one writes it in C. It finds the family psample, joins its samples, and
- * prints each as libpsample's tool does, until SIGINT or SIGTERM. In the end: "received N".
+ * prints each as libpsample's tool does, until SIGINT or SIGTERM. At the end: "received N".
  *
- * As in that tool the receive buffer is what a socket has by itself, overflows are not reported, and one datagram is
+ * As in that tool the receive buffer is the default one, overflows are not reported, and one datagram is
  * received at a time.
  */
 #include "print.h"
@@ -15,7 +15,7 @@ struct family {
 
 static volatile unsigned long received;
 
-/* Here and not after the loop: a signal that comes right before the waiting would not end it. */
+/* Here and not after the loop: a signal just before the wait would not end it. */
 static void end(UNUSED int number)
 {
 	dprintf(STDERR_FILENO, "received %lu\n", received);

@@ -123,7 +123,7 @@ int main(int argc, char **argv)
 		int fd = open_socket(&port);
 
 		fprintf(stderr, "port %u\n", port);
-		/* From the first tenth on: the start is not what is measured. */
+		/* After the first tenth: the start is not measured. */
 		for (uint32_t i = 0; i < count; i++) {
 			if (i == count / 10)
 				start = cpu_ns();

@@ -1,7 +1,7 @@
 /*
  * send PORT FILE COUNT RATE BURST [drop]: sends COUNT messages of a file to a port, RATE a second, BURST at a time. Time stamps
- * are true. If the receiver's queue is full it waits, so that all arrive; with "drop" it goes on with the next one, as the kernel
- * does, but for the last, whose number tells what is missing. "late N" says how often the queue was full.
+ * are true. If the receiver's queue is full it waits, so that all arrive; with "drop" it continues with the next one, as the kernel
+ * does, except for the last, whose number shows what is missing. "late N" says how often the queue was full.
  */
 #include "peer.h"
 
