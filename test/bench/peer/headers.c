@@ -1,7 +1,7 @@
 /*
  * headers FILE COUNT: CPU nanoseconds to find the headers of a packet, over the packets in the messages of a file, in memory. It
- * stores what PacketView stores, and checks what that checks: no byte beyond the end is read, what the capture cut off is distinguished
- * from what contradicts itself. It knows Ethernet, VLAN tags, IPv4, IPv6, TCP and UDP.
+ * stores what PacketView stores, and checks what that checks: no byte beyond the end is read, and what the capture cut off is
+ * distinguished from what contradicts itself. It knows Ethernet, VLAN tags, IPv4, IPv6, TCP and UDP.
  */
 #include "peer.h"
 
