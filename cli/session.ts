@@ -2,7 +2,8 @@
  * One run of a command: which signals it handles and how, how long it may take, its messages and its exit status. It covers one pump, and
  * everything that has to be waited for before that.
  *
- * - INT, TERM and HUP end it: what is queued is still delivered, within a time limit. The second of them ends it at once.
+ * - INT, TERM and HUP end it: what is queued is still delivered, within a time limit. The second of them ends it at once. That is so until
+ *   everything is delivered, also after the end of the source or a limit.
  * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
@@ -53,7 +54,7 @@ export interface PumpPlan {
   readonly account: (stats: ListenStats, written: number) => string;
   /** Whether the numbers at the end are informative: if not, they are printed only at a terminal. */
   readonly summary: (stats: ListenStats) => boolean;
-  /** Resolves when the numbers are final. Defaults to at once. */
+  /** Ends what makes the samples. Resolves when nothing more is made, and the numbers are final. Defaults to doing nothing. */
   readonly settle?: (() => Promise<void>) | undefined;
   /** Reopens the recording, for USR2. Defaults to doing nothing. */
   readonly reopen?: (() => void) | undefined;
@@ -172,6 +173,8 @@ export class Session {
   #reopen = (): void => {};
   #failed = false;
   #lost = false;
+  /** Whether something that was to be delivered was not, because nobody read it. */
+  #short = false;
 
   constructor(io: Io, options: SessionOptions) {
     this.#io = io;
@@ -248,6 +251,10 @@ export class Session {
         failures.add(error);
         this.fail(text);
       },
+      onWait: (waiting, leftMs) => {
+        const readers = waiting.map(({ name }) => name).join(" and ");
+        this.notice(`waiting for the reader of ${readers} for up to ${Math.ceil(leftMs / 1000)} s; a second signal ends at once`);
+      },
     };
     const numbers = (stats: ListenStats, delivered: readonly Delivered[]): string => {
       // A reader that went away does not count, unless there is no other.
@@ -267,8 +274,12 @@ export class Session {
       await plan.settle?.();
       const { stats } = summary;
       // Samples that were cut off because nobody read them are lost too.
-      const isShort = summary.sinks.some(({ written, left }) => !left && written < summary.samples);
-      this.#lost = stats.lost > 0 || stats.dropped > 0 || isShort;
+      for (const { name, written, left, error, cut } of summary.sinks) {
+        if (left || error !== undefined || !(cut || written < summary.samples)) continue;
+        this.#short = true;
+        this.#tell(`${name} is incomplete: its reader did not take everything in time`);
+      }
+      this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short;
       // A reader that went away does not want to know the numbers either.
       const left = summary.sinks.every(({ left }) => left);
       if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(numbers(stats, summary.sinks));
@@ -316,7 +327,8 @@ export class Session {
   /** The exit status so far. */
   status(): number {
     if (this.#failed) return STATUS.failure;
-    return this.#lost && this.#options.failOnLoss ? STATUS.loss : STATUS.done;
+    if (this.#lost && this.#options.failOnLoss) return STATUS.loss;
+    return this.#short ? STATUS.failure : STATUS.done;
   }
 
   /** Releases everything. */

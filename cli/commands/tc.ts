@@ -30,7 +30,13 @@ export const tc: Command = {
         deaf ??= await answer(io, () => "asking the kernel: there is nothing to tell before it answers");
         return requests ??= new Requests(await open({ netns }), NETLINK_ROUTE);
       };
-      return await runTc(words, { out: (text) => io.print(text), err: (line) => io.err(line) }, opener);
+      const out = async (text: string): Promise<void> => {
+        // On Deno printing blocks while nobody reads: a handler would then keep signals from ending it.
+        deaf?.();
+        deaf = undefined;
+        await io.print(text);
+      };
+      return await runTc(words, { out, err: (line) => io.err(line) }, opener);
     } finally {
       requests?.close();
       deaf?.();

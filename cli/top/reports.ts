@@ -99,6 +99,9 @@ export class Reports implements Sink {
   get ended(): Promise<unknown> {
     return Promise.race([this.#spool.ended, this.#failed]);
   }
+  get isWaiting(): boolean {
+    return this.#spool.isWaiting;
+  }
 
   take(batch: Batch): void {
     this.#written += batch.samples;

@@ -58,6 +58,9 @@ export class Lines implements Sink {
   get ended(): Promise<unknown> {
     return this.#spool.ended;
   }
+  get isWaiting(): boolean {
+    return this.#spool.isWaiting;
+  }
 
   take(batch: Batch): void {
     const spool = this.#spool;

@@ -99,6 +99,10 @@ export class Recording implements RecordingSink {
     return written;
   }
 
+  get isWaiting(): boolean {
+    return this.#file.spool.isWaiting || [...this.#endedFiles].some((spool) => spool.isWaiting);
+  }
+
   /** Total size of all files, in bytes. */
   get bytes(): number {
     return this.#bytesBefore + this.#file.spool.length;

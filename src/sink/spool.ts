@@ -97,6 +97,11 @@ export class Spool {
     return this.#queuedBytes >= this.#limit;
   }
 
+  /** Whether something waits for the reader. */
+  get isWaiting(): boolean {
+    return this.#queuedBytes > 0;
+  }
+
   /** Call it after each entry written into the output; `samples` is 1 for a sample, 0 for anything else. */
   entered(samples: number): void {
     this.#samples += samples;

@@ -27,10 +27,15 @@ export interface PumpOptions {
   /** Stop after this many milliseconds. Defaults to no limit. */
   durationMs?: number | undefined;
   /**
-   * How long delivering may take after `signal`, and how long it may stall after `durationMs`, in milliseconds, before everything ends at
-   * once. Defaults to 5000.
+   * How long delivering may take after `signal`, also if the stream had ended before, and how long it may stall after `durationMs`, in
+   * milliseconds, before everything ends at once. Defaults to 5000.
    */
   deliverMs?: number | undefined;
+  /**
+   * Called once if delivering takes longer than an instant after `signal`, with the sinks whose readers are being waited for, and the rest
+   * of {@linkcode PumpOptions.deliverMs}.
+   */
+  onWait?: ((sinks: readonly Sink[], leftMs: number) => void) | undefined;
   /** Called when a sink ends before the stream does; without an error if its reader has gone. */
   onSinkEnd?: ((sink: Sink, error: unknown) => void) | undefined;
 }
@@ -70,6 +75,8 @@ export interface SinkSummary {
   readonly error: unknown;
   /** Whether its reader went away before the end. */
   readonly left: boolean;
+  /** Whether it was closed before it had delivered everything, because the pump was cut off. */
+  readonly cut: boolean;
 }
 
 /**
@@ -89,6 +96,8 @@ export interface Summary {
 }
 
 const DELIVER_MS = 5000;
+/** How long waiting for a reader is not worth mentioning. */
+const INSTANT_MS = 300;
 /** The longest time that a timer can be set to. */
 const LONGEST_MS = 0x7fff_ffff;
 
@@ -153,6 +162,8 @@ interface Line {
   open: boolean;
   /** Whether its reader has gone. */
   left: boolean;
+  /** Whether it was closed before everything was delivered. */
+  cut: boolean;
   error: unknown;
 }
 
@@ -179,7 +190,7 @@ class Pump {
     this.#stages = stages.map((stage) => [stage, new Selection()]);
     this.#options = options;
     this.#left = options.count;
-    this.#lines = sinks.map((sink) => ({ sink, open: true, left: false, error: undefined }));
+    this.#lines = sinks.map((sink) => ({ sink, open: true, left: false, cut: false, error: undefined }));
     for (const line of this.#lines) line.sink.ended.then((error) => this.#sinkEnded(line, error));
   }
 
@@ -215,7 +226,7 @@ class Pump {
       end: this.#end,
       samples: this.#samples,
       stats: this.#source.stats(),
-      sinks: this.#lines.map(({ sink: { name, written, skipped }, error, left }) => ({ name, written, skipped, error, left })),
+      sinks: this.#lines.map(({ sink: { name, written, skipped }, error, left, cut }) => ({ name, written, skipped, error, left, cut })),
     };
   }
 
@@ -283,6 +294,7 @@ class Pump {
         while (!closed && line.open && !this.#cut) await this.#wait(ending);
         // Sinks that need no reader, such as files, are still ended properly: it takes no longer than a turn of the event loop.
         if (!closed && this.#cut) await this.#wait(ending, new Promise((resolve) => setTimeout(resolve, 0)));
+        if (!closed && line.open) line.cut = true;
         if (!closed) line.sink.abort();
       } catch (error) {
         this.#sinkEnded(line, error);
@@ -319,10 +331,27 @@ class Pump {
 
   /** Ends the stream: what the source has queued is still delivered. */
   #stop(why: PumpEnd): void {
+    // Also if it has ended already: readers are still being waited for.
+    if (why === "signal") this.#boundSignalled();
     if (this.#end !== undefined) return;
     this.#end = why;
     this.#source.end();
-    if (why !== "count") this.#boundDelivery(why === "signal");
+    if (why === "duration") this.#boundDelivery(false);
+  }
+
+  /** Cuts off when the time to deliver after a signal is over, and tells if it is needed. */
+  #boundSignalled(): void {
+    this.#boundDelivery(true);
+    const { onWait, deliverMs } = this.#options;
+    const look = (leftMs: number): void => {
+      if (!onWait || leftMs <= 0) return;
+      this.#timers.push(setTimeout(() => {
+        const waiting = this.#lines.filter(({ open, sink }) => open && sink.isWaiting === true).map(({ sink }) => sink);
+        if (waiting.length > 0) onWait(waiting, leftMs);
+        else look(leftMs - INSTANT_MS);
+      }, INSTANT_MS));
+    };
+    look(deliverMs - INSTANT_MS);
   }
 
   /** Cuts off when the time to deliver is over; or, unless `strictly`, when nothing was delivered for that long. */

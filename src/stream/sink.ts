@@ -36,6 +36,8 @@ export interface Sink {
    * error.
    */
   readonly ended: Promise<unknown>;
+  /** Whether its reader is being waited for now. `undefined` if there is no reader, or the sink does not know. */
+  readonly isWaiting?: boolean;
   /** Takes a batch. */
   take(batch: Batch): void;
   /** If the sink has reached its bound and would like the pump to wait: resolves when it has room again. */

@@ -14,6 +14,7 @@ import { TestDestination } from "../sink/destinations.ts";
 import { BatchesSource } from "../support/batches.ts";
 import { type FakeIo, fakeIo } from "./fake_io.ts";
 import { messageOf } from "../../src/wire/message.ts";
+import { until } from "../support/waiting.ts";
 
 const turn = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 0));
 
@@ -152,9 +153,12 @@ test("after a second signal no reader is waited for", async () => {
   for (let i = 0; i < 5; i++) await turn();
   assertEquals(destination.closed, 0, "the first signal waits");
   io.signal("SIGINT");
-  assertEquals(await status, 0);
+  assertEquals(await status, 1);
   assertEquals(destination.closed, 1);
-  assertMatch(io.errors(), /0 written/);
+  assertEquals(
+    io.errors(),
+    "psample: test is incomplete: its reader did not take everything in time\npsample: 2 received, 0 lost, 0 written\n",
+  );
 });
 
 test("two signals in one turn of the event loop are two", async () => {
@@ -269,8 +273,8 @@ test("losses change the status only on request", async () => {
   }
 });
 
-test("output cut off because nobody read it is a loss, and is reported for that output", async () => {
-  for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
+test("output cut off because nobody read it is a loss, and something not done, and is reported for that output", async () => {
+  for (const [failOnLoss, expected] of [[false, 1], [true, 3]] as const) {
     const read = lines();
     const stuck = lines();
     stuck.destination.room = 0;
@@ -284,7 +288,29 @@ test("output cut off because nobody read it is a loss, and is reported for that 
     assertEquals(await status, expected);
     const { written } = read.sink;
     assert(written >= 2);
-    assertEquals(io.errors(), `psample: 2 received, 0 lost, ${written} written; 0 of them to ${stuck.sink.name}\n`);
+    assertEquals(
+      io.errors(),
+      "psample: test is incomplete: its reader did not take everything in time\n" +
+        `psample: 2 received, 0 lost, ${written} written; 0 of them to ${stuck.sink.name}\n`,
+    );
+  }
+});
+
+test("a signal is heard until everything is delivered, also after the end, and it says what it waits for", async () => {
+  for (const plan of [{}, { count: 1 }]) {
+    const { sink, destination } = lines();
+    destination.room = 0;
+    const { io, status } = await start(async (session) => {
+      await session.pump(new BatchesSource([batch(1)]), { sinks: [sink], ...always, ...plan });
+    });
+    while (!sink.isWaiting) await turn();
+    io.signal("SIGTERM");
+    await until(() => `it tells; it said ${io.errors()}`, () => io.errors() !== "");
+    assertEquals(io.errors(), "psample: waiting for the reader of test for up to 5 s; a second signal ends at once\n");
+    // It reads after all.
+    destination.takes(Infinity);
+    assertEquals(await status, 0);
+    assertMatch(io.errors(), /ends at once\npsample: 1 received, 0 lost, 1 written\n$/);
   }
 });
 

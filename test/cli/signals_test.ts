@@ -1,16 +1,27 @@
 /** The command as a process: whatever it waits for, signals and limits end it. */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { closeSync, constants, existsSync, openSync, readdirSync, readFileSync, readlinkSync, renameSync, statSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { hears } from "../support/hears.ts";
 import { programs } from "../support/programs.ts";
-import { pause, until } from "../support/waiting.ts";
+import { pause, soon, until } from "../support/waiting.ts";
 import { fakeIo } from "./fake_io.ts";
 
 /** A recording that has samples. */
@@ -48,6 +59,23 @@ class Running implements AsyncDisposable {
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
     await this.ended.catch(() => {});
   }
+}
+
+/** Whether a process waits, and has used hardly any processor time for a while; after it has started, which takes some. */
+async function isIdle(pid: number): Promise<boolean> {
+  // Fields 14 and 15 of proc_pid_stat(5), in hundredths of a second: after the name, which may contain blanks.
+  const spent = (): number => {
+    try {
+      const [user, system] = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ").slice(11, 13).map(Number);
+      return user! + system!;
+    } catch {
+      // It is gone.
+      return 0;
+    }
+  };
+  const before = spent();
+  await pause(500);
+  return before > 3 && spent() - before <= 5;
 }
 
 function fifo(path: string): string {
@@ -148,9 +176,9 @@ test("nobody reads what it prints: one signal ends it within a bound, two at onc
   const started = performance.now();
   for (const running of [one, two, both]) await running.signal("SIGTERM");
   await two.signal("SIGTERM");
-  assertEquals(await two.ended, { status: 0, signal: null });
+  assertEquals(await two.ended, { status: 1, signal: null });
   const soon = performance.now() - started;
-  for (const running of [one, both]) assertEquals(await running.ended, { status: 0, signal: null });
+  for (const running of [one, both]) assertEquals(await running.ended, { status: 1, signal: null });
   assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
 });
 
@@ -166,7 +194,70 @@ test(
         await running.signal("SIGTERM");
         await running.signal("SIGTERM");
       }
-      for (const running of [one, two]) assertEquals(await running.ended, { status: 0, signal: null }, running.err);
+      for (const running of [one, two]) assertEquals(await running.ended, { status: 1, signal: null }, running.err);
+    } finally {
+      closeSync(reader);
+    }
+  }),
+);
+
+test(
+  "one signal ends it within a bound also if it has come to its end, or to a limit, and only its reader is missing",
+  inDirectory(async (path) => {
+    const full = fifo(path("full"));
+    const reader = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+    try {
+      // Until nothing more fits in.
+      assertThrows(() => {
+        for (;;) writeSync(reader, new Uint8Array(4096));
+      });
+      const commands = [
+        ["demo", "-w", fifo(path("lonely"))],
+        ["demo", "--count", "10"],
+        ["read", RECORDING],
+        ["read", "--text", "--duration", "1h", RECORDING],
+        ["read", "-w", full, RECORDING],
+        ["top", RECORDING],
+      ];
+      await using all = new AsyncDisposableStack();
+      const running = commands.map((args) => all.use(new Running(args, { shell: `exec "$0" "$@" >${full}` })));
+      // By then they are at their end: nothing but the reader is left to wait for.
+      for (const { child } of running) await until("it hears signals, and does nothing any more", () => isIdle(child.pid!));
+      for (const one of running) await one.signal("SIGTERM");
+      for (const [i, args] of commands.entries()) {
+        const { ended, err } = running[i]!;
+        const outcome = await soon(ended, () => `the end of ${args}; it said ${running[i]!.err}`, BOUND_MS);
+        assertEquals(outcome, { status: 1, signal: null }, `${args}: ${err}`);
+        const name = args.includes("-w") ? args[args.indexOf("-w") + 1] : "standard output";
+        await until(() => `${args} has told of ${name}; it said ${running[i]!.err}`, () => {
+          const { err } = running[i]!;
+          return err.includes(`psample: waiting for the reader of ${name} for up to 5 s; a second signal ends at once\n`) &&
+            err.includes(`psample: ${name} is incomplete: `);
+        }, BOUND_MS);
+      }
+    } finally {
+      closeSync(reader);
+    }
+  }),
+);
+
+test(
+  "no command that prints to a full pipe outlives one signal",
+  inDirectory(async (path) => {
+    const full = fifo(path("full"));
+    const reader = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+    try {
+      assertThrows(() => {
+        for (;;) writeSync(reader, new Uint8Array(4096));
+      });
+      for (const args of [...EVERY, ["--help"], ["help", "match"], ["--version"]]) {
+        await using running = new Running(args, { shell: `exec "$0" "$@" >${full}` });
+        const { child } = running;
+        const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
+        await until(() => `${args} has ended, or does nothing any more`, () => over() || isIdle(child.pid!));
+        if (!over()) process.kill(child.pid!, "SIGTERM");
+        await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
+      }
     } finally {
       closeSync(reader);
     }

@@ -105,7 +105,7 @@ test("pump() moves every batch to every sink, and closes all", async () => {
     assertEquals([sink.closed, sink.aborted], [1, 0]);
   }
   assertEquals([summary.end, summary.samples, source.closed], ["source", 3, 1]);
-  assertEquals(summary.sinks[1], { name: "b", written: 3, skipped: 0, error: undefined, left: false });
+  assertEquals(summary.sinks[1], { name: "b", written: 3, skipped: 0, error: undefined, left: false, cut: false });
 });
 
 test("pump() passes what every stage selects, in order", async () => {
@@ -162,6 +162,49 @@ test("a sink that never has room is cut off after the time to deliver", async ()
   ending.abort();
   const summary = await pumping;
   assertEquals([summary.end, sink.taken, sink.closed, sink.aborted, source.closed], ["cut", [1], 1, 1, 1]);
+});
+
+for (
+  const [how, options] of [["its source has ended", {}], ["its limit is reached", { count: 1 }], ["its time is over", {
+    durationMs: 0,
+  }]] as const
+) {
+  test(`a signal bounds delivery also when ${how}`, async () => {
+    const ending = new AbortController();
+    const stuck = new TestSink("stuck");
+    const file = new TestSink("file");
+    stuck.closing = new Promise(() => {});
+    const pumping = pump(new TestSource([batchOf(1)]), [], [stuck, file], { ...options, signal: ending.signal, deliverMs: 1 });
+    while (stuck.closed === 0) await turn();
+    ending.abort();
+    const summary = await pumping;
+    assertEquals([summary.end, stuck.aborted, file.aborted], ["cut", 1, 0]);
+    assertEquals(summary.sinks.map(({ name, cut }) => [name, cut]), [["stuck", true], ["file", false]]);
+  });
+}
+
+test("it tells whose reader is being waited for after a signal, once, and not if that takes no longer than an instant", async () => {
+  const waitFor = async (isWaiting: boolean | undefined): Promise<unknown[]> => {
+    const ending = new AbortController();
+    const stuck = Object.assign(new TestSink("stuck"), isWaiting === undefined ? {} : { isWaiting });
+    const file = new TestSink("file");
+    stuck.closing = new Promise(() => {});
+    const told: unknown[] = [];
+    const onWait = (sinks: readonly Sink[], leftMs: number): void => void told.push(sinks.map(({ name }) => name), leftMs > 0);
+    const pumping = pump(new TestSource([batchOf(1)]), [], [stuck, file], { signal: ending.signal, deliverMs: 1000, onWait });
+    ending.abort();
+    await pumping;
+    return told;
+  };
+  assertEquals(await Promise.all([waitFor(true), waitFor(false), waitFor(undefined)]), [[["stuck"], true], [], []]);
+  const quick: unknown[] = [];
+  const ending = new AbortController();
+  ending.abort();
+  await pump(new TestSource([batchOf(1)]), [], [Object.assign(new TestSink(), { isWaiting: true })], {
+    signal: ending.signal,
+    onWait: (sinks) => void quick.push(sinks),
+  });
+  assertEquals(quick, []);
 });
 
 test("`cut` ends all waits at once: for the source, for room, for the end of a sink", async () => {
