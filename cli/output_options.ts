@@ -37,10 +37,11 @@ function countOption(letter?: string): Option<number | undefined> {
 }
 
 /** What a line about a packet contains. */
-const PACKET_LINES = "The time, the device, < in or > out, the size, and the headers in tcpdump's notation: " +
-  "addresses and ports, types and flags. At a terminal lines fit its width: if they would not, lengths are left out first, then the " +
-  "end of the device's name, the date and the size, but never addresses and flags. From 120 columns on, with --link-level or --details, " +
-  "and if standard output is not a terminal, they have TCP's numbers and options too. The rate comes first, and again when it changes.";
+const PACKET_LINES = "The time, the device, < in or > out, the size, and the headers in tcpdump's notation: addresses and ports, types " +
+  "and flags. At a terminal lines fit its width, except with --link-level or --details: if they would not, lengths are left out first, " +
+  "then blanks, the date, the size, and the end of the device's name, but never addresses and flags. From 120 columns on, with " +
+  "--link-level or --details, and if standard output is not a terminal, they have TCP's numbers and options too. The rate comes first, " +
+  "and again when it changes.";
 
 /** The options about what is printed and recorded, and how much of it. */
 export const OUTPUT_OPTIONS = {

@@ -5,7 +5,7 @@
  *
  * The time of the sample, the device, `<` in or `>` out, the packet's size, and its headers in tcpdump's words.
  */
-import type { Device } from "../link/device.ts";
+import type { Device, Devices } from "../link/device.ts";
 import type { AnySample } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { Clock } from "../stream/clock.ts";
@@ -21,8 +21,9 @@ import { formatGroupEvent, TextWriter, writeDump } from "./text.ts";
 export interface PacketOptions {
   /**
    * Maximum length of a line, or a function that returns it for each line. Longer lines lose, in this order: TCP's
-   * numbers and options, the length of what is carried, the end of the device's name, the date, the size. Addresses, types and flags stay,
-   * even if the line is then too long. With a limit below 120 characters, lines never contain TCP's numbers. Defaults to no limit.
+   * numbers and options, the length of what is carried, the blanks that align columns, the date, the size, the end of the device's name.
+   * Addresses, types and flags stay, even if the line is then too long. With a limit below 120 characters, lines never contain TCP's
+   * numbers. Defaults to no limit.
    */
   columns?: number | (() => number) | undefined;
   /** How a line begins. Defaults to `"time"`. */
@@ -50,8 +51,13 @@ const BACKSLASH = 0x5c;
 /** How long the escape of a byte is. */
 const ESCAPE_BYTES = 4;
 
-/** How many characters of a device's name there is room for. */
+/** How many characters of a device's name there is room for, unless it takes more to tell two devices apart. */
 const DEVICE_COLUMNS = 8;
+/** The longest name, each of whose 15 bytes may be an escape. */
+const MOST_DEVICE_COLUMNS = 15 * ESCAPE_BYTES;
+/** How many starts of names are kept, and names of each, to be compared with further ones: names come and go with containers. */
+const MOST_STARTS = 4096;
+const MOST_ALIKE = 256;
 const SIZE_COLUMNS = 5;
 /** From this width on there is room for TCP's numbers. */
 const WIDE = 120;
@@ -75,10 +81,14 @@ export class PacketWriter {
   readonly #details: TextWriter | undefined;
   /** The names of devices as they are printed, made once for each: a device that is renamed is another object. */
   readonly #names = new WeakMap<Device, Uint8Array>();
+  /** The names of devices that are longer than their column, by what fits into it. */
+  readonly #cut = new Map<string, Set<string>>();
+  /** The width of the column of devices. It grows when two names would look alike. */
+  #deviceColumns = DEVICE_COLUMNS;
   /** The N of 1 in N that was printed last, by group. */
   readonly #rates = new Map<number | undefined, number>();
   /** The start of the line: how much of it there is room for, and where its parts end. */
-  readonly #start: Start = { nameColumns: 0, hasDate: true, hasSize: true, timeEnd: 0, nameEnd: 0, directionEnd: 0 };
+  readonly #start: Start = { nameColumns: 0, sizeColumns: 0, hasDate: true, hasSize: true, timeEnd: 0, nameEnd: 0, directionEnd: 0 };
 
   /** A writer with options. */
   constructor(options: PacketOptions = {}) {
@@ -111,7 +121,7 @@ export class PacketWriter {
       this.#time.setUnknown();
     }
     const device = batch.device(i);
-    const name = device ? this.#nameOf(device) : NO_NAME;
+    const name = device ? this.#nameOf(device, batch.devicesOf(i)) : NO_NAME;
     const direction = outIfindex !== undefined ? OUT : inIfindex !== undefined ? IN : NOWHERE;
     const packet = batch.packet(i);
     const labels = this.#labels && namesOf(this.#labels, entry);
@@ -120,7 +130,8 @@ export class PacketWriter {
     const columns = this.#columns();
     let much = columns < WIDE ? LENGTHS : ALL;
     const start = this.#start;
-    start.nameColumns = DEVICE_COLUMNS;
+    start.nameColumns = this.#deviceColumns;
+    start.sizeColumns = SIZE_COLUMNS;
     start.hasDate = start.hasSize = true;
     this.#writeStart(output, name, direction, originalBytes);
     let words = output.length;
@@ -129,20 +140,13 @@ export class PacketWriter {
       writePacket(output, packet, much, vlans);
       if (labels !== undefined) output.text(labels);
       const over = output.length - begin - columns;
-      if (over <= 0 || (much === LEAST && !start.hasSize && start.nameColumns === 1)) break;
+      if (over <= 0) break;
       if (much > LEAST) {
         much--;
         output.length = words;
         continue;
       }
-      if (start.nameColumns > 1) {
-        start.nameColumns = Math.max(1, start.nameColumns - over);
-      } else {
-        if (start.hasDate && this.#time.hasDate) start.hasDate = false;
-        else start.hasSize = false;
-        // Then there may be room for the name again.
-        start.nameColumns = DEVICE_COLUMNS;
-      }
+      if (!this.#shorten(over, name, originalBytes)) break;
       output.length = begin;
       this.#writeStart(output, name, direction, originalBytes);
       words = output.length;
@@ -157,6 +161,32 @@ export class PacketWriter {
     // Read only here, because the view has to be made first.
     const data = this.#verbose ? entry.data : undefined;
     if (data !== undefined) writeDump(output, data);
+  }
+
+  /**
+   * Leaves out the next part of the start of a line that is too long by `over`; returns false if nothing is left that may be. Two devices
+   * must not look alike, so names are cut last.
+   */
+  #shorten(over: number, name: Uint8Array, size: number | undefined): boolean {
+    const start = this.#start;
+    const shown = Math.max(1, fitting(name, this.#deviceColumns));
+    const digits = digitsOf(size);
+    if (start.nameColumns > shown) {
+      start.nameColumns = Math.max(shown, start.nameColumns - over);
+    } else if (start.hasSize && start.sizeColumns > digits) {
+      start.sizeColumns = Math.max(digits, start.sizeColumns - over);
+    } else if ((start.hasDate && this.#time.hasDate) || start.hasSize) {
+      if (start.hasDate && this.#time.hasDate) start.hasDate = false;
+      else start.hasSize = false;
+      // Then there may be room for the blanks again.
+      start.nameColumns = this.#deviceColumns;
+      start.sizeColumns = SIZE_COLUMNS;
+    } else if (start.nameColumns > 1) {
+      start.nameColumns = Math.max(1, start.nameColumns - over);
+    } else {
+      return false;
+    }
+    return true;
   }
 
   /** Everything before the addresses. */
@@ -174,7 +204,7 @@ export class PacketWriter {
     output.byte(BLANK);
     start.directionEnd = output.length;
     if (size === undefined || !start.hasSize) return;
-    for (let limit = 10 ** (SIZE_COLUMNS - 1); limit > 1 && size < limit; limit /= 10) output.byte(BLANK);
+    for (let blanks = start.sizeColumns - digitsOf(size); blanks > 0; blanks--) output.byte(BLANK);
     output.u32(size);
     output.byte(BLANK);
   }
@@ -195,14 +225,50 @@ export class PacketWriter {
   }
 
   /** The name as printed: ASCII only, so that each byte is a column. */
-  #nameOf(device: Device): Uint8Array {
+  #nameOf(device: Device, devices: Devices): Uint8Array {
     let name = this.#names.get(device);
     if (!name) {
-      const text = printable(device.name) ?? "-";
-      this.#names.set(device, name = ascii(text.replace(/[^\x21-\x7e]/gu, "?")));
+      this.#names.set(device, name = ascii(shownName(device)));
+      this.#tellApart(device);
+      // Those of which nothing has been sampled yet too: what is printed now must not look like theirs later.
+      if (name.length > DEVICE_COLUMNS) { for (const other of devices.all?.() ?? []) this.#tellApart(other); }
     }
     return name;
   }
+
+  /** Widens the column if this device would look like another one in it. */
+  #tellApart(device: Device): void {
+    const name = shownName(device);
+    const start = startOf(name, DEVICE_COLUMNS);
+    let alike = this.#cut.get(start);
+    if (!alike) {
+      if (this.#cut.size >= MOST_STARTS) this.#cut.clear();
+      this.#cut.set(start, alike = new Set());
+    }
+    for (const other of alike) {
+      if (other === name) continue;
+      while (this.#deviceColumns < MOST_DEVICE_COLUMNS && startOf(name, this.#deviceColumns) === startOf(other, this.#deviceColumns)) {
+        this.#deviceColumns++;
+      }
+    }
+    if (alike.size < MOST_ALIKE) alike.add(name);
+  }
+}
+
+/** The name of a device as it is printed. */
+function shownName({ name }: Device): string {
+  return (printable(name) ?? "-").replace(/[^\x21-\x7e]/gu, "?");
+}
+
+function startOf(name: string, columns: number): string {
+  return name.slice(0, fitting(ascii(name), columns));
+}
+
+/** How many digits the size of a packet has. */
+function digitsOf(size: number | undefined): number {
+  let digits = 1;
+  for (let rest = size ?? 0; rest >= 10; rest /= 10) digits++;
+  return digits;
 }
 
 /** How much of a printable name fits: of an escape, such as `\x1b`, all or nothing. */
@@ -222,6 +288,7 @@ function namesOf(labels: Labels, sample: AnySample): string | undefined {
 /** How the start of a line is written. */
 interface Start {
   nameColumns: number;
+  sizeColumns: number;
   hasDate: boolean;
   hasSize: boolean;
   timeEnd: number;

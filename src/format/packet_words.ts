@@ -32,7 +32,8 @@ import {
 import type { Headers } from "../packet/headers.ts";
 import { protocolName } from "../packet/protocol_names.ts";
 import { tcpFlagsText } from "../packet/transport.ts";
-import { ETH_P_802_3_MIN, etherTypeName } from "../wire/ether_types.ts";
+import { ETH_P_802_3_MIN } from "../wire/ether_types.ts";
+import { etherTypeWords } from "./ethertype_words.ts";
 import { IPPROTO_FRAGMENT } from "../wire/ip_protocols.ts";
 import { hexByte, ipv4Text, ipv6Text, printable } from "../wire/text.ts";
 import { type Output, Word } from "./output.ts";
@@ -91,7 +92,7 @@ export function writeLinkLevel(output: Output, packet: Headers): void {
   const type = u16(bytes, at + 12);
   const [target, source] = [macText(bytes.subarray(at, at + 6)), macText(bytes.subarray(at + 6, at + 12))];
   // Smaller numbers are lengths.
-  const what = type < ETH_P_802_3_MIN ? "802.3" : `ethertype ${etherTypeName(type) ?? "unknown"} (0x${type.toString(16).padStart(4, "0")})`;
+  const what = type < ETH_P_802_3_MIN ? "802.3" : `ethertype ${etherTypeWords(type)}`;
   output.text(`${source} > ${target}, ${what}: `);
 }
 

@@ -42,4 +42,8 @@ export class RecordedDevices implements Devices {
     const known = this.#devices.get(nsid)?.get(ifindex);
     return known?.length === 1 ? known[0] : undefined;
   }
+
+  *all(): Iterable<Device> {
+    for (const ofNamespace of this.#devices.values()) for (const known of ofNamespace.values()) yield* known;
+  }
 }

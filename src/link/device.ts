@@ -31,6 +31,8 @@ export interface Devices {
    * @param nsid The network namespace; `undefined` for the listener's own.
    */
   find(ifindex: number, nsid: number | undefined): Device | undefined;
+  /** All devices, as far as they are known: those that no sample has named yet too. A source may lack it. */
+  all?(): Iterable<Device>;
 }
 
 /** For sources without device information. */

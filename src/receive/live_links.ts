@@ -114,6 +114,10 @@ export class LiveLinks implements LiveDevices {
     return this.#table.links();
   }
 
+  all(): Iterable<Device> {
+    return this.#table.links();
+  }
+
   /** Begins a batch: the next lookup must reflect everything that happened before it. */
   begin(): void {
     if (this.#turn === undefined) return;

@@ -4,7 +4,9 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { Output, type PacketOptions, type PacketTimeForm, PacketWriter } from "../../src/format/mod.ts";
+import { etherTypeWords } from "../../src/format/ethertype_words.ts";
 import { writeIpv6 } from "../../src/format/packet_words.ts";
+import type { Device } from "../../src/link/device.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import { messageOf } from "../../src/wire/message.ts";
@@ -89,15 +91,55 @@ test("parts are left out in a fixed order as the terminal gets narrower", () => 
   assertEquals(at(125), `03:33:20.000042 eth3     <    62 ${ends}, seq 1:9, ack 2, win 65535, length 8`);
   assertEquals(at(119), `03:33:20.000042 eth3     <    62 ${ends}, length 8`);
   assertEquals(at(80), `03:33:20.000042 eth3     <    62 ${ends}`);
-  assertEquals(at(70), `03:33:20.000042 eth <    62 ${ends}`);
+  assertEquals(at(70), `03:33:20.000042 eth3 <   62 ${ends}`);
+  assertEquals(at(68), `03:33:20.000042 eth3 < 62 ${ends}`);
+  assertEquals(at(67), `03:33:20.000042 eth3   < ${ends}`);
+  assertEquals(at(63), `03:33:20.000042 et < ${ends}`);
   assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
+});
+
+test("the blanks are left out before anything else, so that two devices with the same start do not look alike", () => {
+  const at = (name: string, columns = 80): string => {
+    const udp = lines([sample(MADE["udp6"]!, 98)], { columns, time: "none" }, name)[0]!;
+    return udp.slice(0, udp.indexOf("2001:"));
+  };
+  const words = lines([sample(MADE["udp6"]!, 98)], { columns: 60, time: "none" })[0]!.split(" < ")[1]!.trimStart().length - 3;
+  for (const name of ["v0", "eth0", "eth1", "enp0s31f"]) {
+    // Whatever the width, either the whole name is there, or nothing else is left that could have been left out.
+    for (let columns = words + 20; columns > words; columns--) {
+      const start = at(name, columns);
+      assert(start.startsWith(`${name} `) || /^\S+ < $/.test(start), start);
+    }
+  }
+  assertEquals(at("v0", words + 9), "v0 <  98 ");
+  assertEquals(at("v0", words + 8), "v0 < 98 ");
+});
+
+test("names that are cut differ as those of the devices do, from the first line on", () => {
+  const names = ["enp129s0f0np0", "enp129s0f1np1", "enp129s0", "eth0"];
+  const device = (name: string): Device => ({ name, type: 1, address: undefined });
+  const printed = (all: (() => Iterable<Device>) | undefined, order: readonly number[]): string[] => {
+    const devices = names.map(device);
+    const batch = new BatchBuffer();
+    batch.devices = { find: (ifindex) => devices[ifindex], ...all && { all } };
+    for (const i of order) batch.add(viewSample(messageOf(message([[0, number(2, i)], ...sample(MADE["tcp4"]!).slice(1)]), true)));
+    const output = new Output(1);
+    const writer = new PacketWriter({ time: "none", columns: 80 });
+    for (let i = 0; i < batch.count; i++) writer.write(output, batch, i);
+    return output.takeText().trimEnd().split("\n").map((line) => line.slice(0, line.indexOf("<")));
+  };
+  assertEquals(printed(() => names.map(device), [0, 1, 2, 3]), ["enp129s0f0 ", "enp129s0f1 ", "enp129s0   ", "eth0       "]);
+  // Without the list, as soon as it turns out.
+  assertEquals(printed(undefined, [3, 0, 1, 0]), ["eth0     ", "enp129s0 ", "enp129s0f1 ", "enp129s0f0 "]);
+  // No other device is so called: the column stays as it is.
+  assertEquals(printed(() => [device(names[1]!), device("eth0")], [1, 3]), ["enp129s0 ", "eth0     "]);
 });
 
 test("the date is left out before the size, and what fits then is back", () => {
   const at = (columns: number): string => lines([sample(MADE["tcp4"]!)], { columns, time: "date" })[0]!;
   const ends = "192.0.2.7.443 > 10.0.0.1.51514: Flags [P.]";
   assertEquals(at(90), `2026-07-14 03:33:20.000042 eth3     <    62 ${ends}`);
-  assertEquals(at(80), `2026-07-14 03:33:20.000042 et <    62 ${ends}`);
+  assertEquals(at(80), `2026-07-14 03:33:20.000042 eth3 <  62 ${ends}`);
   assertEquals(at(76), `03:33:20.000042 eth3     <    62 ${ends}`);
   assertEquals(at(60), `03:33:20.000042 e < ${ends}`);
 });
@@ -117,9 +159,9 @@ test("times are formatted like tcpdump's", () => {
 test("link-layer addresses come first, and then nothing is left out", () => {
   const [line] = lines([sample(MADE["tcp4"]!)], { columns: 80, linkLevel: true }) as [string];
   assert(line.endsWith("192.0.2.7.443 > 10.0.0.1.51514: Flags [P.], seq 1:9, ack 2, win 65535, length 8"), line);
-  assertMatch(line, / 62 02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype ip \(0x0800\): 192/);
+  assertMatch(line, / 62 02:00:00:00:00:01 > 02:00:00:00:00:02, ethertype IPv4 \(0x0800\): 192/);
   const [other] = lines([sample(MADE["unknown type"]!)], { linkLevel: true }) as [string];
-  assertMatch(other, / > [\da-f:]{17}, ethertype unknown \(0x[\da-f]{4}\): /);
+  assertMatch(other, / > [\da-f:]{17}, ethertype Unknown \(0x[\da-f]{4}\): /);
 });
 
 test("with colours a line has the same text and width", () => {
@@ -243,6 +285,26 @@ test("the wording is tcpdump's", programs("tcpdump"), () => {
     const { out } = output("tcpdump", "-nn", "-t", "-S", "-r", path);
     const theirs = out.trimEnd().split("\n").map((line) => line.replace(/^IP6? /, "").replace(/^(ARP.*), length \d+$/, "$1"));
     assertEquals(packets.map(([, bytes]) => words(bytes).replace(/^(vlan \d+ )+/, "")), theirs);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test("EtherTypes have tcpdump's names", programs("tcpdump"), () => {
+  const directory = mkdtempSync(join(tmpdir(), "psample-"));
+  try {
+    const path = join(directory, "types.pcap");
+    // All from the first one that is not a length.
+    const types = Array.from({ length: 0x10000 - 0x600 }, (_, i) => 0x600 + i);
+    const frame = (type: number): Uint8Array<ArrayBuffer> =>
+      Uint8Array.from({ length: 60 }, (_, i) => [type >> 8, type & 0xff][i - 12] ?? 0);
+    writeFileSync(path, pcapFile(types.map((type) => ({ seconds: 0, bytes: frame(type) })), { linkType: 1 }));
+    const { out } = output("tcpdump", "-nn", "-t", "-e", "-r", path);
+    const named = [...out.matchAll(/ethertype (.+?) \(0x([\da-f]{4})\), length/g)].filter(([, name]) => name !== "Unknown");
+    assert(named.length > 30, `${named.length}`);
+    for (const [, name, type] of named) assertEquals(etherTypeWords(parseInt(type!, 16)), `${name} (0x${type})`);
+    assertEquals(etherTypeWords(0x88a4), "ethercat (0x88a4)");
+    assertEquals(etherTypeWords(0x22f3), "Unknown (0x22f3)");
   } finally {
     rmSync(directory, { recursive: true });
   }
