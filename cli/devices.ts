@@ -1,6 +1,6 @@
 /** The arguments that name devices to sample: names, patterns, and `any`. */
 import { listLinks } from "../mod.ts";
-import { printable } from "../src/wire/text.ts";
+import { printable, printableText } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
 import { answering } from "./session.ts";
@@ -38,7 +38,7 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     const pattern = patternOf(word);
     const matching = known.filter(({ name }) => pattern.test(name));
     if (matching.length > 0) return matching.map(({ name }) => name);
-    throw new UsageError(`no device matches ${printable(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
+    throw new UsageError(`no device matches ${printableText(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
   });
   return [...new Set(named)];
 }
@@ -57,6 +57,6 @@ function patternOf(word: string): RegExp {
   try {
     return new RegExp(`^${parts.join("")}$`, "s");
   } catch {
-    throw new UsageError(`${printable(word)} is not a valid pattern: a range in brackets is reversed`);
+    throw new UsageError(`${printableText(word)} is not a valid pattern: a range in brackets is reversed`);
   }
 }

@@ -1,7 +1,7 @@
 /** `--label` and `--labels`: names for groups, cookies and VLANs. */
 import type { Labels } from "../src/format/labels.ts";
 import { pointAt } from "../src/filter/filter_error.ts";
-import { fromHex, printable, toHex } from "../src/wire/text.ts";
+import { fromHex, printable, printableText, toHex } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
 import type { Session } from "./session.ts";
@@ -31,7 +31,7 @@ export async function readLabels(path: string, io: Io, over: AbortSignal): Promi
   const collected = collection();
   (await readText(path, io, over)).split("\n").forEach((line, i) => {
     const label = line.replace(/(^|\s)#.*$/, "").trimEnd();
-    if (label.trim() !== "") addLabel(collected, label, `--labels ${printable(path)}, line ${i + 1}`);
+    if (label.trim() !== "") addLabel(collected, label, `--labels ${printableText(path)}, line ${i + 1}`);
   });
   return nonEmpty(collected);
 }
@@ -120,7 +120,9 @@ async function readText(path: string, io: Io, over: AbortSignal): Promise<string
       if (size === 0) break;
       if (size < 0) await input.wait();
       else length += size;
-      if (length > MOST_BYTES) throw new UsageError(`--labels ${printable(path)} is larger than 1 MiB: it must have one label per line`);
+      if (length > MOST_BYTES) {
+        throw new UsageError(`--labels ${printableText(path)} is larger than 1 MiB: it must have one label per line`);
+      }
     }
   } finally {
     input.close();

@@ -52,7 +52,7 @@ const LONGEST_LINE = 768;
 /** What {@linkcode JsonWriter} writes. */
 export interface JsonOptions {
   /**
-   * Adds what is known besides the fields of a sample: when it was taken, on which device, in which direction, and the packet's headers.
+   * Adds what is known besides the fields of a sample: when it was taken (without details only of recorded ones that have no time stamp), on which device, in which direction, and the packet's headers.
    * Defaults to `false`.
    */
   details?: boolean | undefined;
@@ -84,6 +84,7 @@ export class JsonWriter {
     if (entry.type !== "sample") return this.writeEntry(output, entry);
     this.#fields(output, entry);
     if (this.#details) this.#writeDetails(output, batch, i, entry);
+    else if (batch.recorded && entry.timestampNs === undefined) this.#writeInstant(output, batch, i);
     if (this.#labels) this.#writeLabels(output, this.#labels, entry, vlanLabels(this.#labels, batch, i));
     this.#end(output, entry.data);
   }
@@ -147,11 +148,7 @@ export class JsonWriter {
 
   /** Details that are not in the message itself. They come before the data, where people would overlook them. */
   #writeDetails(output: Output, batch: Batch, i: number, sample: SampleView): void {
-    if (this.#instant.read(batch, i)) {
-      output.word(AT);
-      this.#instant.write(output);
-      output.byte(QUOTE);
-    }
+    this.#writeInstant(output, batch, i);
     const device = batch.device(i);
     if (device?.name !== undefined) {
       output.word(DEVICE);
@@ -166,6 +163,14 @@ export class JsonWriter {
     output.word(PACKET);
     writePacketJson(output, batch.packet(i));
     output.reserve(LONGEST_LINE);
+  }
+
+  /** When the entry was sampled, as far as it is known. */
+  #writeInstant(output: Output, batch: Batch, i: number): void {
+    if (!this.#instant.read(batch, i)) return;
+    output.word(AT);
+    this.#instant.write(output);
+    output.byte(QUOTE);
   }
 
   #nameOf(device: Device, name: string): Uint8Array {

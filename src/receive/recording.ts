@@ -10,7 +10,7 @@ import type { Source } from "../stream/source.ts";
 import type { ListenStats } from "../stream/stats.ts";
 import { loadSys } from "../sys/load.ts";
 import { memory, viewOf } from "../wire/native.ts";
-import { printable } from "../wire/text.ts";
+import { printableText } from "../wire/text.ts";
 import { iterate } from "./iterate.ts";
 import { Ledger } from "./ledger.ts";
 import { DescriptorInput, IterableInput, type RecordingInput } from "./recording_input.ts";
@@ -204,7 +204,7 @@ export class RecordingFile implements RecordingSource, RecordingSink {
         this.#at = this.#reader.read(this.#view, this.#at, this.#end);
       } catch (error) {
         const { name } = this.#input;
-        if (error instanceof DecodeError && name !== undefined) error.message = `${printable(name)}: ${error.message}`;
+        if (error instanceof DecodeError && name !== undefined) error.message = `${printableText(name)}: ${error.message}`;
         this.#failure = { error };
       }
       if (batch.count > 0 || batch.dropped > 0 || batch.lost !== 0) {

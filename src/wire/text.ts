@@ -67,6 +67,11 @@ export function printable(text: string | undefined): string | undefined {
   });
 }
 
+/** A path or another text with blanks in it, as {@linkcode printable} makes it, except that blanks stay. */
+export function printableText(text: string): string {
+  return text.split(" ").map((word) => printable(word)).join(" ");
+}
+
 /** A name as a word of a shell command line, for people to copy: nothing in it is executed, controls a terminal or hides. */
 export function shellWord(name: string): string {
   if (/^[\w.@%+:,/-]+$/.test(name)) return name;

@@ -135,6 +135,11 @@ test(
   }),
 );
 
+test("an error in what comes through a pipe names standard input", () => {
+  const { stderr, status } = spawnSync(COMMAND[0]!, [...COMMAND.slice(1), "read", "-q", "-"], { encoding: "utf8", input: "" });
+  assertEquals([status, stderr], [1, "psample: standard input: Cannot decode recording at byte 0: the file is empty\n"]);
+});
+
 test("read without the family's number names the option", async () => {
   const a = pcapFile([{ bytes: netlinkRecord(message([[3, number(4, 1)]])) }]);
   const io = await run(["read", "a"], { input: { a } });

@@ -43,6 +43,22 @@ test("JSON and CSV leave the time out", async () => {
   assertEquals(rows[0], `,${FRAME.length}`);
 });
 
+test("JSON without details has the time of a sample that has no time stamp of its own", async () => {
+  const of = async (file: Uint8Array | undefined): Promise<unknown[]> =>
+    (await outcome(["read", "--json"], file)).text.trim().split("\n").map((line) => JSON.parse(line).at);
+  const times = [undefined, "2026-07-14T03:33:20.000000000Z", undefined, "2026-07-14T03:33:22.000000000Z", undefined];
+  assertEquals(await of(undefined), times);
+  // And of those that psample wrote as pcap, where nothing but the packet and the time has room.
+  const { file } = await outcome(["read", "-w", "out.pcap"]);
+  assertEquals((await of(file)).filter((at) => times.includes(at as string)).length, 4);
+  // A time stamp says it already.
+  const io = fakeIo();
+  assertEquals(await main(["demo", "-q", "--json", "--loop", "1000", "--count", "1"], io), 0);
+  assertEquals(Object.keys(JSON.parse(io.text().trim().split("\n").at(-1)!)).filter((key) => /^(at|timestampNs)$/.test(key)), [
+    "timestampNs",
+  ]);
+});
+
 test("lines have dashes, as wide as a time, and the time since another line is that since one with a time", async () => {
   const starts = async (...words: string[]): Promise<string[]> =>
     (await outcome(["read", ...words])).text.trimEnd().split("\n").map((line) => line.slice(0, 16));

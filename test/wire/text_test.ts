@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { commandsIn, fromHex, hexByte, ipv4Text, ipv6Text, printable, shellWord, toHex } from "../../src/wire/text.ts";
+import { commandsIn, fromHex, hexByte, ipv4Text, ipv6Text, printable, printableText, shellWord, toHex } from "../../src/wire/text.ts";
 import { bytes } from "../psample/build.ts";
 
 test("toHex and fromHex", () => {
@@ -68,6 +68,9 @@ test("printable: characters that control, hide or reorder are escaped, and so is
     ["a b", "a\\x20b"],
   ];
   for (const [name, expected] of rows) assertEquals(printable(name), expected);
+  // In a text of several words the blanks between them stay, and only those.
+  assertEquals(printableText("standard input"), "standard input");
+  assertEquals(printableText(" a  b\u00a0c\nd\\"), " a  b\\xc2\\xa0c\\x0ad\\x5c");
 });
 
 test("shellWord: a shell reads the same name, and nothing in it controls a terminal", () => {
