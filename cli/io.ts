@@ -10,6 +10,7 @@ import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
 import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
+import { foldedText } from "./top/fold.ts";
 import { openScreen, type Screen, type ScreenEvents } from "./top/terminal.ts";
 
 /** Opens files to write to. */
@@ -45,7 +46,10 @@ export interface Io {
   print(text: string): Promise<void>;
   /** Text for programs on standard output, such as JSON: it is not changed. Needs no permission. */
   data(text: string): Promise<void>;
-  /** Text for people on standard error: notices, errors, the summary. Escaped as {@linkcode Io.print} does. */
+  /**
+   * Text for people on standard error: notices, errors, the summary. Escaped as {@linkcode Io.print} does, and at a terminal messages of
+   * the program (`psample: ...`) are folded between words.
+   */
   err(text: string): void;
   /** Whether standard error is a terminal: then somebody may like to see progress. */
   readonly errIsTerminal: boolean;
@@ -121,11 +125,15 @@ const NOTICES_MS = 500;
 export function processIo(): Io {
   let notices: Notices | undefined;
   let hasTold = false;
+  let loaded: Sys | undefined;
+  // Without the system calls, which may not be permitted, the runtime knows the width too.
+  const errColumns = (): number => (loaded ? loaded.windowSize(2)?.columns : process.stderr.columns) || COLUMNS;
   return {
     print: (text) => writeOut(escapeControls(text)),
     data: writeOut,
     err: (text) => {
-      const safe = escapeControls(text);
+      const escaped = escapeControls(text);
+      const safe = isatty(2) && text.startsWith("psample: ") ? foldedText(escaped, errColumns()) : escaped;
       if (notices) return notices.write(safe);
       // If nobody reads the notices, that is no reason to stop. The error is emitted, and if nothing listens for it Deno ends the
       // process and Bun changes its exit status.
@@ -149,7 +157,7 @@ export function processIo(): Io {
       return path === "-" ? new DescriptorInput(sys, 0, "standard input") : DescriptorInput.open(sys, path);
     },
     hearSignals: async (handler) => {
-      const sys = await loadSys();
+      const sys = loaded = await loadSys();
       // From here on a stalled reader must not delay the handling of signals.
       notices ??= new Notices(openDescriptor(sys, 2, "standard error"));
       const handlers = new Map<string, (signal: string) => void>();

@@ -3,6 +3,7 @@ import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
 import { duration, flag, NETNS, netnsWords, number } from "../options.ts";
 import { answering } from "../session.ts";
+import { folded } from "../top/fold.ts";
 
 const OPTIONS = {
   group: number({
@@ -47,7 +48,7 @@ export const doctor: Command = command({
     const found = await answering(io, account, () => diagnose({ device, group, milliseconds: interval, netns }));
     const findings = found.map((finding) => inOurWords(finding, netns));
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
-    else await io.print(findings.map(line).join(""));
+    else await io.print(lines(findings, io.outIsTerminal ? (await io.terminal()).columns() : Infinity));
     return findings.some(({ verdict }) => verdict === "bad") ? 1 : 0;
   },
 });
@@ -63,8 +64,15 @@ function inOurWords(finding: Finding, netns: string | undefined): Finding {
   return cure ? { ...finding, cure: cure(netns) } : finding;
 }
 
+/** Where the text of a finding begins, after its mark, and how its cure does. */
+const WHAT_AT = 6;
+const CURE = "      -> ";
 const MARKS = { good: "ok  ", note: "note", bad: "FAIL" };
 
-function line({ verdict, what, cure }: Finding): string {
-  return `${MARKS[verdict]}  ${what}\n${cure ? `      -> ${cure}\n` : ""}`;
+/** The findings as lines, which are folded to this width. */
+function lines(findings: readonly Finding[], columns: number): string {
+  return findings.flatMap(({ verdict, what, cure }) => [
+    ...folded(`${MARKS[verdict]}  ${what}`, columns, WHAT_AT),
+    ...cure ? folded(`${CURE}${cure}`, columns, CURE.length) : [],
+  ]).map((line) => `${line}\n`).join("");
 }

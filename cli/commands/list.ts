@@ -6,6 +6,8 @@ import { type Command, command } from "../command.ts";
 import { duration, flag, NETNS } from "../options.ts";
 import { answering } from "../session.ts";
 import { controlText } from "../tc/mod.ts";
+import { folded } from "../top/fold.ts";
+import { widthOf } from "../top/width.ts";
 
 const OPTIONS = {
   json: flag({
@@ -32,7 +34,7 @@ export const list: Command = command({
     "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
     "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor finds out why); down (its device " +
     "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, but no samples though some were " +
-    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action).",
+    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). At a terminal the table fits: columns for which there is no room are left out, and named below it.",
   examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
     "psample list --netns blue",
     "in another network namespace",
@@ -42,13 +44,18 @@ export const list: Command = command({
     const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
     const observed = await answering(io, account, () => observeSampling({ milliseconds: interval, netns }));
     if (json) await io.data(observed.map((one) => `${jsonLine(one)}\n`).join(""));
-    else await io.print(observed.length === 0 ? NOTHING : table(observed));
+    else await io.print(listText(observed, io.outIsTerminal ? (await io.terminal()).columns() : Infinity));
     return 0;
   },
 });
 
 /** Printed if there is nothing to list. */
-const NOTHING = "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.\n";
+const NOTHING = "Nothing is sampled by tc in this network namespace: psample capture DEVICE does it.";
+
+/** The columns of the table, which have room for everything if they are left out in this order. The others identify a row, or answer why. */
+const LEFT_OUT = ["INDEX", "CONTROL", "PREF", "KIND", "TRUNC", "WHERE", "PACKETS"];
+const HEAD = ["DEVICE", "DIRECTION", "PREF", "KIND", "RATE", "GROUP", "TRUNC", "INDEX", "CONTROL", "PACKETS", "WHERE", "FLOW", "BY"];
+const GAP = "  ";
 
 /** The text in the column FLOW. */
 function flowText({ flow, reach }: Observed): string {
@@ -57,8 +64,27 @@ function flowText({ flow, reach }: Observed): string {
   return reach.findings.some(({ about }) => about === "device-down") ? "down" : reach.state;
 }
 
-function table(observed: readonly Observed[]): string {
-  const cells = observed.map((one) => {
+/** The table, or that there is nothing, for a terminal of this width. */
+export function listText(observed: readonly Observed[], columns: number): string {
+  if (observed.length === 0) return `${folded(NOTHING, columns, 0).join("\n")}\n`;
+  const cells = rowsOf(observed);
+  const widths = HEAD.map((title, i) => Math.max(title.length, ...cells.map((row) => widthOf(row[i]!))));
+  const shown = new Set(HEAD.keys());
+  const tooWide = (): boolean => [...shown].reduce((sum, i) => sum + GAP.length + widths[i]!, -GAP.length) > columns;
+  const says = (i: number): boolean => cells.some((row) => row[i] !== "-");
+  // First those that say nothing.
+  const order = LEFT_OUT.map((title) => HEAD.indexOf(title));
+  for (const i of [...order.filter((i) => !says(i)), ...order.filter(says)]) if (tooWide()) shown.delete(i);
+  const line = (row: readonly string[]): string =>
+    [...shown].map((i) => row[i]! + " ".repeat(widths[i]! - widthOf(row[i]!))).join(GAP).trimEnd();
+  const missing = HEAD.filter((_, i) => !shown.has(i) && says(i));
+  const note = missing.length > 0 ? [`Not shown at this width: ${missing.join(", ")}. A wider terminal and --json have them.`] : [];
+  return [HEAD, ...cells].map((row) => `${line(row)}\n`).join("") +
+    note.flatMap((text) => folded(text, columns, 0)).map((text) => `${text}\n`).join("");
+}
+
+function rowsOf(observed: readonly Observed[]): string[][] {
+  return observed.map((one) => {
     const { sampling } = one;
     return [
       deviceText(one),
@@ -76,9 +102,6 @@ function table(observed: readonly Observed[]): string {
       sampling.ours ? "psample" : "-",
     ];
   });
-  const head = ["DEVICE", "DIRECTION", "PREF", "KIND", "RATE", "GROUP", "TRUNC", "INDEX", "CONTROL", "PACKETS", "WHERE", "FLOW", "BY"];
-  const widths = head.map((title, i) => Math.max(title.length, ...cells.map((row) => row[i]!.length)));
-  return [head, ...cells].map((row) => `${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`).join("");
 }
 
 function inBlock({ sampling }: Observed): boolean {

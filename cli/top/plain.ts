@@ -1,4 +1,5 @@
 /** A report as a plain table, for all output other than the live screen. */
+import { folded } from "./fold.ts";
 import { span, type Unit } from "./figures.ts";
 import { remarks, type Report } from "./report.ts";
 import { flowTable, totalsTable } from "./table.ts";
@@ -31,15 +32,4 @@ export function plainReport(report: Report, { rows, unit, columns }: PlainStyle)
     ...notes.length > 0 ? [notes] : [],
   ];
   return `${parts.map((lines) => lines.map((line) => `${line}\n`).join("")).join("\n")}`;
-}
-
-/** A sentence wrapped into lines. */
-function folded(text: string, columns: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(" ")) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= columns) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(lines.length === 0 ? word : `  ${word}`);
-  }
-  return lines;
 }

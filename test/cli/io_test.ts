@@ -3,10 +3,11 @@ import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
 import { escapeControls } from "../../cli/io.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
+import { programs } from "../support/programs.ts";
 
 test("messages: nothing in them controls a terminal, or hides or reorders text", () => {
   const escaped: [string, string][] = [
@@ -90,3 +91,23 @@ test(
     }
   }),
 );
+
+test("at a terminal messages are folded between words", programs("script", "stty"), () => {
+  const message = 'psample: unknown command "nonsense1": to sample a device of that name, psample capture nonsense1';
+  const command = [...COMMAND, "nonsense1"].map((word) => `'${word}'`).join(" ");
+  const at = (columns: number): string[] => {
+    const { stdout } = spawnSync("script", ["-qec", `stty cols ${columns} rows 24; ${command}`, "/dev/null"], {
+      encoding: "utf8",
+      env: { ...process.env, NO_COLOR: "1" },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    // Not what the runtime itself writes before.
+    return stdout.slice(stdout.indexOf("psample:")).replaceAll("\r", "").trimEnd().split("\n");
+  };
+  const narrow = at(40);
+  assert(narrow.every((line) => line.length <= 40), narrow.join("\n"));
+  assertEquals(narrow.slice(0, -1).join("\n").replaceAll("\n  ", " "), message);
+  assertEquals(at(200)[0], message);
+  // Elsewhere nothing is folded.
+  assertEquals(spawnSync(COMMAND[0]!, [...COMMAND.slice(1), "nonsense1"], { encoding: "utf8" }).stderr.split("\n")[0], message);
+});
