@@ -1,0 +1,55 @@
+/** Datagrams that an encoder completes, on their way to a socket. */
+import type { Batch } from "../stream/batch.ts";
+
+/** Datagrams one behind the other in one block of memory, so that one system call sends many. */
+export class Datagrams {
+  /** The block. Datagram `i` is in it from `i === 0 ? 0 : ends[i - 1]` to `ends[i]`. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly ends: Uint32Array<ArrayBuffer>;
+  count = 0;
+
+  /**
+   * @param block Memory, which the socket may want to choose.
+   * @param most How many datagrams one system call takes.
+   */
+  constructor(block: Uint8Array<ArrayBuffer>, most: number) {
+    this.bytes = block;
+    this.ends = new Uint32Array(most);
+  }
+
+  /** Where the next datagram begins. */
+  get used(): number {
+    return this.count === 0 ? 0 : this.ends[this.count - 1]!;
+  }
+
+  /** Whether there is no room for another datagram of at most this many bytes. */
+  lacks(bytes: number): boolean {
+    return this.count === this.ends.length || this.used + bytes > this.bytes.length;
+  }
+
+  /** Completes the datagram that was written at {@linkcode Datagrams.used}. */
+  complete(length: number): void {
+    this.ends[this.count] = this.used + length;
+    this.count++;
+  }
+
+  /** Forgets all datagrams: they have been sent, or dropped and counted. */
+  clear(): void {
+    this.count = 0;
+  }
+}
+
+/**
+ * Makes datagrams of samples. It never awaits and never asks for the time: who drives it says when it is.
+ *
+ * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to `send`, which sends them at once or drops and counts
+ * them, and clears them.
+ */
+export interface DatagramEncoder {
+  /** Number of samples in datagrams so far, the one that is not complete yet included. */
+  readonly samples: number;
+  /** Adds the samples of a batch. */
+  take(batch: Batch): void;
+  /** Completes the datagram that has begun and sends everything; adds what is due by now, such as templates. */
+  flush(nowNs: bigint): void;
+}
