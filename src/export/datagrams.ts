@@ -6,6 +6,8 @@ export class Datagrams {
   /** The block. Datagram `i` is in it from `i === 0 ? 0 : ends[i - 1]` to `ends[i]`. */
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly ends: Uint32Array<ArrayBuffer>;
+  /** How many samples are in each datagram, or went into it: what is missing if it cannot be sent. */
+  readonly samples: Uint32Array<ArrayBuffer>;
   count = 0;
 
   /**
@@ -15,6 +17,7 @@ export class Datagrams {
   constructor(block: Uint8Array<ArrayBuffer>, most: number) {
     this.bytes = block;
     this.ends = new Uint32Array(most);
+    this.samples = new Uint32Array(most);
   }
 
   /** Where the next datagram begins. */
@@ -27,9 +30,10 @@ export class Datagrams {
     return this.count === this.ends.length || this.used + bytes > this.bytes.length;
   }
 
-  /** Completes the datagram that was written at {@linkcode Datagrams.used}. */
-  complete(length: number): void {
+  /** Completes the datagram that was written at {@linkcode Datagrams.used}, with what became of this many samples in it. */
+  complete(length: number, samples: number): void {
     this.ends[this.count] = this.used + length;
+    this.samples[this.count] = samples;
     this.count++;
   }
 
@@ -39,17 +43,25 @@ export class Datagrams {
   }
 }
 
+/** Sends the datagrams gathered so far, or drops and counts them, and clears them. It never throws and never waits. */
+export type SendDatagrams = (datagrams: Datagrams) => void;
+
 /**
- * Makes datagrams of samples. It never awaits and never asks for the time: who drives it says when it is.
+ * Makes datagrams of samples, in the {@linkcode Datagrams} that it is made with. It never awaits and never asks for the time: who drives
+ * it says when it is.
  *
- * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to `send`, which sends them at once or drops and counts
- * them, and clears them.
+ * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to its {@linkcode SendDatagrams}.
  */
 export interface DatagramEncoder {
-  /** Number of samples in datagrams so far, the one that is not complete yet included. */
-  readonly samples: number;
   /** Adds the samples of a batch. */
   take(batch: Batch): void;
-  /** Completes the datagram that has begun and sends everything; adds what is due by now, such as templates. */
+  /**
+   * Completes the datagram that has begun and sends everything; adds what is due by now, such as templates. Called at least once a second,
+   * whether or not there were samples.
+   *
+   * @param nowNs This machine's clock, in nanoseconds since 1970.
+   */
   flush(nowNs: bigint): void;
+  /** From now on the receiver may be another one: what it must know first, such as templates, is sent before anything else. */
+  announce(): void;
 }
