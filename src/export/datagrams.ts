@@ -62,6 +62,8 @@ export interface DatagramEncoder {
    * @param nowNs This machine's clock, in nanoseconds since 1970.
    */
   flush(nowNs: bigint): void;
+  /** {@linkcode DatagramEncoder.flush} for the last time: what is still being gathered, such as flows, is exported too. */
+  end(nowNs: bigint): void;
   /** From now on the receiver may be another one: what it must know first, such as templates, is sent before anything else. */
   announce(): void;
 }
