@@ -22,6 +22,7 @@ export {
   ArgumentError,
   DecodeError,
   EncodeError,
+  LookupError,
   NetlinkError,
   type NetlinkErrorInit,
   StrandedError,

@@ -11,6 +11,8 @@ import { Buffer } from "node:buffer";
 import { assertEquals } from "@std/assert";
 import { NetlinkError } from "../src/errors.ts";
 import {
+  AF_INET,
+  AF_INET6,
   EAGAIN,
   EBADF,
   ECONNREFUSED,
@@ -36,8 +38,7 @@ import {
 } from "../src/sys/sys.ts";
 import { encodeMessage, type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
-import { FakeFiles } from "./fake_files.ts";
-import { FakeMemory } from "./fake_memory.ts";
+import { FakeUdp } from "./fake_udp.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
 
@@ -89,7 +90,7 @@ export interface FakeOptions {
 const RMEM_MAX = 212992;
 
 /** The fake. */
-export class FakeSys extends FakeFiles implements Sys {
+export class FakeSys extends FakeUdp implements Sys {
   readonly runtime = "fake";
   readonly readsFirst: boolean;
   readonly unprivileged: boolean;
@@ -107,7 +108,6 @@ export class FakeSys extends FakeFiles implements Sys {
   /** Answers a request to the kernel; may be replaced. */
   answer: (request: Message, socket: FakeSocket) => void = (request, socket) => this.#controller(request, socket);
 
-  readonly #memory = new FakeMemory();
   #nextPort = 1000;
   /** What the runtime reads into: overwritten as soon as the callback has returned. */
   readonly #scratch = Buffer.from(new ArrayBuffer(128 * 1024));
@@ -181,36 +181,46 @@ export class FakeSys extends FakeFiles implements Sys {
 
   /** Checks that every descriptor was closed, and nothing done twice. */
   assertClean(): void {
-    assertEquals({ open: [...this.fds.keys(), ...this.openFiles.keys()], faults: this.faults }, { open: [], faults: [] });
+    assertEquals({ open: [...this.fds.keys(), ...this.udp.keys(), ...this.openFiles.keys()], faults: this.faults }, {
+      open: [],
+      faults: [],
+    });
   }
 
   // ---- the calls
 
-  socket(_domain: number, _type: number, protocol: number): number {
+  socket(domain: number, _type: number, protocol: number): number {
     const failure = this.failure("socket");
     if (failure) return failure;
+    if (domain === AF_INET || domain === AF_INET6) return this.openUdp(domain);
     const fd = this.newFd();
     this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++, this.netns));
     return fd;
   }
 
-  bind(fd: number, _address: Memory): number {
-    return this.failure("bind") || this.#with(fd, () => 0);
+  override bind(fd: number, address: Memory): number {
+    return this.failure("bind") || (this.udp.has(fd) ? super.bind(fd, address) : this.#with(fd, () => 0));
   }
 
-  getsockname(fd: number, address: Memory): number {
-    return this.failure("getsockname") || this.#with(fd, (socket) => {
+  override getsockname(fd: number, address: Memory): number {
+    const failure = this.failure("getsockname");
+    if (failure || this.udp.has(fd)) return failure || super.getsockname(fd, address);
+    return this.#with(fd, (socket) => {
       viewOf(address).setUint32(4, socket.portId, LITTLE);
       return 0;
     });
   }
 
-  setsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.failure("setsockopt") || this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
+  override setsockopt(fd: number, level: number, name: number, value: Memory): number {
+    const failure = this.failure("setsockopt");
+    if (failure || this.udp.has(fd)) return failure || super.setsockopt(fd, level, name, value);
+    return this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
   }
 
-  getsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.failure("getsockopt") || this.#with(fd, (socket) => {
+  override getsockopt(fd: number, level: number, name: number, value: Memory): number {
+    const failure = this.failure("getsockopt");
+    if (failure || this.udp.has(fd)) return failure || super.getsockopt(fd, level, name, value);
+    return this.#with(fd, (socket) => {
       const view = viewOf(value);
       if (level === SOL_SOCKET && name === SO_RCVBUF) {
         view.setInt32(0, 2 * socket.receiveBuffer, LITTLE);
@@ -248,7 +258,7 @@ export class FakeSys extends FakeFiles implements Sys {
         if ("errno" in next && i > 0) return i;
         socket.queue.shift();
         if ("errno" in next) return -next.errno;
-        this.#memory.fill(headers + BigInt(64 * i), next, socket.allNamespaces);
+        this.memory.fill(headers + BigInt(64 * i), next, socket.allNamespaces);
       }
       return count;
     });
@@ -304,7 +314,7 @@ export class FakeSys extends FakeFiles implements Sys {
   }
 
   addressOf(memory: Memory): bigint {
-    return this.#memory.addressOf(memory);
+    return this.memory.addressOf(memory);
   }
 
   /** Calls that change privileges, in their order. */
@@ -414,7 +424,7 @@ export class FakeSys extends FakeFiles implements Sys {
       case `${SOL_SOCKET}/${SO_ATTACH_FILTER}`: {
         const view = viewOf(value);
         const size = 8 * view.getUint16(0, LITTLE);
-        socket.filter = this.#memory.at(view.getBigUint64(8, LITTLE), size).slice();
+        socket.filter = this.memory.at(view.getBigUint64(8, LITTLE), size).slice();
         this.log.push(`${socket.fd} filter`);
         return 0;
       }

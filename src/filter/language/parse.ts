@@ -3,8 +3,8 @@
  * in front of it takes those of the value before it (`port 80 or 443`). It adds words for what only samples have.
  * Source: grammar.y and gencode.c of libpcap.
  */
-import { ipv6Bytes, prefixMask } from "../../tc/address.ts";
-import { fromHex } from "../../wire/text.ts";
+import { prefixMask } from "../../tc/address.ts";
+import { fromHex, ipv6Bytes } from "../../wire/text.ts";
 import { FilterError, type Span } from "../filter_error.ts";
 import { BYTE_NAMES, ETHER_TYPES, IP_PROTOCOL_NUMBERS } from "./names.ts";
 import { type Token, tokens } from "./tokens.ts";
