@@ -62,7 +62,7 @@ const ERRNO: Record<number, readonly [string, string]> = {
 };
 
 /** The symbolic name of a Linux error number, such as `"EPERM"` for 1; `"errno 999"` for one it does not know. */
-function errnoName(errno: number): string {
+export function errnoName(errno: number): string {
   return ERRNO[errno]?.[0] ?? `errno ${errno}`;
 }
 

@@ -53,6 +53,8 @@ export type SendDatagrams = (datagrams: Datagrams) => void;
  * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to its {@linkcode SendDatagrams}.
  */
 export interface DatagramEncoder {
+  /** Number of samples so far that it has left out on purpose, such as those of packets that another sample stands for. Defaults to 0. */
+  readonly leftOut?: number;
   /** Adds the samples of a batch. */
   take(batch: Batch): void;
   /**
