@@ -22,6 +22,9 @@ const LARGE_INDEX = 1 << 24;
 /** In the place of an input or output: the packet comes from the machine itself, or ends there. */
 const INTERNAL = 0x3fff_ffff;
 
+/** When time goes back by so much, the clock was set. */
+const SET_BACK_NS = 1_000_000_000n;
+
 /** Maximum number of namespaces and of sources that are told apart: a machine has fewer, but anybody can make up more. */
 const MOST_AGENTS = 4096;
 const MOST_SOURCES = 65_536;
@@ -275,10 +278,12 @@ export class SflowEncoder implements DatagramEncoder {
     this.#expanded = true;
   }
 
-  /** Lets time pass. When the clock is set back it stands still until then: collectors take an uptime that goes back for a restart. */
+  /** Lets time pass. When the clock is set back, the uptime stands still: collectors would take one that goes back for a restart. */
   #tick(nowNs: bigint): void {
     const last = this.#lastNs ?? nowNs;
     if (nowNs > last) this.#elapsedNs += nowNs - last;
+    // A batch may have been read a little before the last flush.
+    else if (last - nowNs < SET_BACK_NS) return;
     this.#lastNs = nowNs;
   }
 
