@@ -31,7 +31,7 @@ export class Domain {
   constructor(id: number, out: Outgoing) {
     this.id = id;
     this.#out = out;
-    this.#message = new Message(out.maxBytes);
+    this.#message = new Message(out.maxDatagramBytes);
     this.#announcedMs = out.nowMs;
   }
 
@@ -46,7 +46,7 @@ export class Domain {
 
   /** Maximum size of a record. */
   get maxRecordBytes(): number {
-    return this.#out.maxBytes - MESSAGE_HEADER_BYTES - SET_HEADER_BYTES;
+    return this.#out.maxDatagramBytes - MESSAGE_HEADER_BYTES - SET_HEADER_BYTES;
   }
 
   /** Where to write a record of at most this many bytes. Call {@linkcode Domain.end} after it. */
@@ -116,7 +116,7 @@ export class Domain {
     this.#isDue = false;
     this.#announcedMs = this.#out.nowMs;
     const begun = this.#message;
-    this.#message = new Message(this.#out.maxBytes);
+    this.#message = new Message(this.#out.maxDatagramBytes);
     for (const template of this.#templates) this.#write(template);
     for (const standing of this.#standing) standing.write(this);
     this.complete();

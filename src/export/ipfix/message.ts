@@ -20,8 +20,8 @@ export class Message {
   #set = 0;
   #setAt = 0;
 
-  constructor(maxBytes: number) {
-    this.bytes = memory(maxBytes);
+  constructor(maxDatagramBytes: number) {
+    this.bytes = memory(maxDatagramBytes);
     this.view = viewOf(this.bytes);
   }
 

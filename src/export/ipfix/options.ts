@@ -1,7 +1,11 @@
 /** What an IPFIX encoder is told, and what it takes if it is not told. */
 import { ArgumentError } from "../../errors.ts";
 
-/** How records of packets or flows are sent. */
+/**
+ * How records of packets or flows are sent.
+ *
+ * @category Export
+ */
 export interface IpfixOptions {
   /** Number of the first observation domain, 1 to 4294967295. Defaults to 1. */
   domain?: number | undefined;
@@ -12,8 +16,8 @@ export interface IpfixOptions {
    * Defaults to `"rate"`.
    */
   domains?: "rate" | "namespace" | "cookie" | undefined;
-  /** Maximum size of a message in bytes, 512 to 65507: more than the path's MTU is fragmented. Defaults to 1400. */
-  maxBytes?: number | undefined;
+  /** Maximum size of a datagram, which is one message, in bytes without its IP and UDP headers, 512 to 65507. Defaults to 1400. */
+  maxDatagramBytes?: number | undefined;
   /** How often templates, rates and names are sent again, in milliseconds, from 100 on. Defaults to 30000. */
   templateRefreshMs?: number | undefined;
   /** Whether PSAMP's own reports are sent too (RFC 5476, section 6.5): selection sequences, statistics, accuracy. Defaults to false. */
@@ -22,8 +26,12 @@ export interface IpfixOptions {
   oneIn?: number | undefined;
 }
 
-/** How packet reports are sent. */
-export interface PacketReportOptions extends IpfixOptions {
+/**
+ * How packet reports are sent.
+ *
+ * @category Export
+ */
+export interface IpfixPacketOptions extends IpfixOptions {
   /** Maximum number of bytes of a packet that are sent, 0 to 65535. Defaults to 128. */
   headerBytes?: number | undefined;
   /** Whether times are also sent as milliseconds, which more collectors read than nanoseconds. Defaults to true. */
@@ -35,8 +43,12 @@ export interface PacketReportOptions extends IpfixOptions {
   enterprise?: number | undefined;
 }
 
-/** How flow records are sent. */
-export interface FlowRecordOptions extends IpfixOptions {
+/**
+ * How flow records are sent.
+ *
+ * @category Export
+ */
+export interface IpfixFlowOptions extends IpfixOptions {
   /** A flow that goes on is reported this often, in milliseconds. Defaults to 10000. */
   activeMs?: number | undefined;
   /** A flow without packets for so many milliseconds is reported and forgotten. Defaults to 5000. */
@@ -60,22 +72,22 @@ const DOMAINS = ["rate", "namespace", "cookie"] as const;
 
 function ofRange(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new ArgumentError(`Cannot export IPFIX: ${name} is ${value}, expected a whole number from ${least} to ${most}`);
+  throw new ArgumentError(`Cannot export IPFIX: ${name} ${value} is not a whole number from ${least} to ${most}`);
 }
 
 /** The options of both kinds of records. */
 export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
-  const { domain = 1, domains = "rate", maxBytes = 1400, templateRefreshMs = 30_000, strict = false, oneIn = 1 } = options;
+  const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000, strict = false, oneIn = 1 } = options;
   if (!DOMAINS.includes(domains)) {
-    throw new ArgumentError(`Cannot export IPFIX: domains is ${JSON.stringify(domains)}, expected "rate", "namespace" or "cookie"`);
+    throw new ArgumentError(`Cannot export IPFIX: domains ${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
   }
   if (!(oneIn >= 1 && oneIn <= U32)) {
-    throw new ArgumentError(`Cannot export IPFIX: oneIn is ${oneIn}, expected a number from 1 to ${U32}`);
+    throw new ArgumentError(`Cannot export IPFIX: oneIn ${oneIn} is not a number from 1 to ${U32}`);
   }
   return {
     domain: ofRange("domain", domain, 1, U32),
     domains,
-    maxBytes: ofRange("maxBytes", maxBytes, 512, 65_507),
+    maxDatagramBytes: ofRange("maxDatagramBytes", maxDatagramBytes, 512, 65_507),
     templateRefreshMs: ofRange("templateRefreshMs", templateRefreshMs, 100, DAY_MS),
     strict,
     oneIn,
@@ -84,7 +96,7 @@ export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
 
 /** The options of packet reports. */
 export function completeReportOptions(
-  options: PacketReportOptions,
+  options: IpfixPacketOptions,
 ): { readonly headerBytes: number; readonly milliseconds: boolean; readonly enterprise: number | undefined } {
   const { headerBytes = 128, milliseconds = true, enterprise } = options;
   return {
@@ -96,7 +108,7 @@ export function completeReportOptions(
 
 /** The options of flow records. */
 export function completeFlowOptions(
-  options: FlowRecordOptions,
+  options: IpfixFlowOptions,
 ): { readonly activeMs: number; readonly idleMs: number; readonly flows: number; readonly scale: boolean } {
   const { activeMs = 10_000, idleMs = 5_000, flows = 65_536, scale = false } = options;
   return {

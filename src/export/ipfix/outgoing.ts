@@ -6,7 +6,7 @@ import type { Message } from "./message.ts";
 /** Where complete messages go: one datagram each. It knows the time, as far as it was told. */
 export class Outgoing {
   /** Maximum size of a message. */
-  readonly maxBytes: number;
+  readonly maxDatagramBytes: number;
   /** This machine's clock: whole seconds since 1970. */
   seconds = 0;
   /** The same in milliseconds. */
@@ -15,15 +15,15 @@ export class Outgoing {
   readonly #send: SendDatagrams;
   readonly #clock = new Clock();
 
-  constructor(datagrams: Datagrams, send: SendDatagrams, maxBytes: number) {
-    if (datagrams.ends.length === 0 || datagrams.bytes.length < maxBytes) {
+  constructor(datagrams: Datagrams, send: SendDatagrams, maxDatagramBytes: number) {
+    if (datagrams.ends.length === 0 || datagrams.bytes.length < maxDatagramBytes) {
       throw new ArgumentError(
-        `Cannot export IPFIX: messages of ${maxBytes} bytes need a block for at least one of them, it has ${datagrams.bytes.length} bytes`,
+        `Cannot export IPFIX: a datagram of ${maxDatagramBytes} bytes does not fit into ${datagrams.bytes.length}`,
       );
     }
     this.#datagrams = datagrams;
     this.#send = send;
-    this.maxBytes = maxBytes;
+    this.maxDatagramBytes = maxDatagramBytes;
   }
 
   /** Sets the time. */

@@ -67,6 +67,12 @@ export class Selectors {
   #nextDomain: number;
   /** Number of all sequences ever. */
   #sequences = 0;
+  /** Drops of the socket that no gap in the numbers has accounted for yet, and how many of them there were before this batch. */
+  #unexplained = 0;
+  #unexplainedBefore = 0;
+  /** Where the last sample without a number was from, and whether others of this batch have numbers. */
+  #unnumbered: Known | undefined = undefined;
+  #isNumbered = false;
   /** Names are looked at again in each round. */
   #round = 0;
   #roundMs = 0;
@@ -81,6 +87,25 @@ export class Selectors {
     this.#scale = scale;
     this.#beforeForgetting = beforeForgetting;
     this.#nextDomain = options.domain;
+  }
+
+  /** Before the samples of a batch. */
+  enter(batch: Batch): void {
+    this.#unexplainedBefore = this.#unexplained;
+    this.#unexplained += batch.dropped;
+    this.#unnumbered = undefined;
+    this.#isNumbered = false;
+  }
+
+  /**
+   * After the samples of a batch. Gaps show most of what the socket drops, some only in the next batch; what they do not show is missing from
+   * a producer that does not number samples.
+   */
+  leave(): void {
+    const unshown = this.#isNumbered ? Math.min(this.#unexplainedBefore, this.#unexplained) : this.#unexplained;
+    if (!this.#unnumbered || unshown <= 0) return;
+    this.#unnumbered.losses.lost += unshown;
+    this.#unexplained -= unshown;
   }
 
   /** Announces again what is due. */
@@ -123,9 +148,12 @@ export class Selectors {
     const { sequence, known } = found;
     sequence.selected++;
     const lost = batch.lostBefore(i);
+    if (lost === undefined) this.#unnumbered = known;
+    else this.#isNumbered = true;
     if (lost) {
       known.losses.lost += lost;
       sequence.selected += lost;
+      this.#unexplained = Math.max(0, this.#unexplained - Math.max(0, lost));
     }
     if (known.accuracy && sample.timestampNs === undefined) known.accuracy.hasExactTimes = false;
     return sequence;

@@ -7,7 +7,7 @@ import { viewOf } from "../../wire/native.ts";
 import type { DatagramEncoder, Datagrams, SendDatagrams } from "../datagrams.ts";
 import { setUint64 } from "./announcements.ts";
 import { type EnterpriseElements, enterpriseElements } from "./elements.ts";
-import { completeOptions, completeReportOptions, type PacketReportOptions } from "./options.ts";
+import { completeOptions, completeReportOptions, type IpfixPacketOptions } from "./options.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PacketFields, Segment } from "./packet_fields.ts";
 import {
@@ -49,7 +49,7 @@ const U16 = 0xffff;
  *
  * @category Export
  */
-export class PacketReports implements DatagramEncoder {
+export class IpfixPacketEncoder implements DatagramEncoder {
   readonly #out: Outgoing;
   readonly #selectors: Selectors;
   readonly #headerBytes: number;
@@ -68,10 +68,10 @@ export class PacketReports implements DatagramEncoder {
    * @param send Sends what is in it.
    * @throws {ArgumentError} if an option is out of range, or there is too little memory.
    */
-  constructor(datagrams: Datagrams, send: SendDatagrams, options: PacketReportOptions = {}) {
+  constructor(datagrams: Datagrams, send: SendDatagrams, options: IpfixPacketOptions = {}) {
     const complete = completeOptions(options);
     const { headerBytes, milliseconds, enterprise } = completeReportOptions(options);
-    this.#out = new Outgoing(datagrams, send, complete.maxBytes);
+    this.#out = new Outgoing(datagrams, send, complete.maxDatagramBytes);
     this.#selectors = new Selectors(complete, this.#out, false, () => {});
     this.#headerBytes = headerBytes;
     this.#always = milliseconds ? HAS_MILLISECONDS : 0;
@@ -83,11 +83,13 @@ export class PacketReports implements DatagramEncoder {
   take(batch: Batch): void {
     this.#out.tick(batch.readAtNs);
     this.#selectors.refresh();
+    this.#selectors.enter(batch);
     const { entries, count } = batch;
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
       if (entry.type === "sample") this.#report(batch, i, entry);
     }
+    this.#selectors.leave();
   }
 
   /** {@linkcode DatagramEncoder.flush} */

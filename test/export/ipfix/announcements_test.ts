@@ -1,12 +1,12 @@
 /** What collectors are told beside packets and flows: templates, rates, names, and PSAMP's own reports; when, and in which domain. */
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
-import type { PacketReportOptions } from "../../src/export/ipfix/options.ts";
-import { PacketReports } from "../../src/export/ipfix/packet_reports.ts";
-import type { Device } from "../../src/link/device.ts";
-import { bytes } from "../psample/build.ts";
+import type { IpfixPacketOptions } from "../../../src/export/ipfix/options.ts";
+import { IpfixPacketEncoder } from "../../../src/export/ipfix/packet_encoder.ts";
+import type { Device } from "../../../src/link/device.ts";
+import { bytes } from "../../psample/build.ts";
 import { Exported, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
-import { IpfixDecoder, type IpfixRecord, unsigned } from "./ipfix_decoder.ts";
+import { IpfixDecoder, type IpfixRecord, unsigned } from "./decoder.ts";
 
 const SECOND = 1_000_000_000n;
 const PLAIN: SampleParts = {
@@ -18,8 +18,8 @@ const PLAIN: SampleParts = {
   data: bytes("020000000002 020000000001 0806 0001"),
 };
 
-function exported(options: PacketReportOptions = {}, devices?: (ifindex: number) => Device | undefined): Exported<PacketReports> {
-  return new Exported((datagrams, send) => new PacketReports(datagrams, send, options), devices);
+function exported(options: IpfixPacketOptions = {}, devices?: (ifindex: number) => Device | undefined): Exported<IpfixPacketEncoder> {
+  return new Exported((datagrams, send) => new IpfixPacketEncoder(datagrams, send, options), devices);
 }
 
 const float64 = (record: IpfixRecord, key: string): number => {
@@ -29,7 +29,7 @@ const float64 = (record: IpfixRecord, key: string): number => {
 const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 
 /** The announcements of a selector: domain, 34, selector, 304, 305, 306. */
-function rates(output: Exported<PacketReports>): number[][] {
+function rates(output: Exported<IpfixPacketEncoder>): number[][] {
   const records = output.messages().flatMap(({ records }) => records);
   return records.flatMap((record, i) => {
     if (!record.fields.has("304")) return [];
@@ -161,6 +161,18 @@ test("what was lost is told", () => {
   output.messages();
   const told = output.flush(READ_NS + 30n * SECOND).records("149").filter((record) => record.fields.has("164"));
   assertEquals(told.map((record) => unsigned(record, "164")), [9]);
+});
+
+test("what the socket dropped is told of producers that do not number samples; gaps account for others", () => {
+  const lost = (output: Exported<IpfixPacketEncoder>): number[] => {
+    output.flush().messages();
+    const told = output.flush(READ_NS + 30n * SECOND).records("149").filter((record) => record.fields.has("164"));
+    return told.map((record) => unsigned(record, "164"));
+  };
+  assertEquals(lost(exported().take([sampleOf(PLAIN)], READ_NS, { dropped: 5 })), [5]);
+  const numbered = exported().take([sampleOf({ ...PLAIN, sequence: 0 })]);
+  numbered.take([sampleOf({ ...PLAIN, sequence: 6 })], READ_NS, { dropped: 5 });
+  assertEquals(lost(numbered), [5]);
 });
 
 test("PSAMP's own reports on request: selection sequences, their statistics, and accuracy", () => {

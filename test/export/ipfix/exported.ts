@@ -1,14 +1,14 @@
 /** What an encoder makes of batches. */
-import type { Device } from "../../src/link/device.ts";
-import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../../src/export/datagrams.ts";
-import type { GroupEvent } from "../../src/psample/group.ts";
-import { viewMessage } from "../../src/psample/group.ts";
-import type { SampleView } from "../../src/psample/sample_view.ts";
-import { Ledger } from "../../src/receive/ledger.ts";
-import { BatchBuffer } from "../../src/stream/batch.ts";
-import { messageOf } from "../../src/wire/message.ts";
-import { message, number } from "../psample/build.ts";
-import { IpfixDecoder, type IpfixMessage, type IpfixRecord } from "./ipfix_decoder.ts";
+import type { Device } from "../../../src/link/device.ts";
+import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../../../src/export/datagrams.ts";
+import type { GroupEvent } from "../../../src/psample/group.ts";
+import { viewMessage } from "../../../src/psample/group.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { Ledger } from "../../../src/receive/ledger.ts";
+import { BatchBuffer } from "../../../src/stream/batch.ts";
+import { messageOf } from "../../../src/wire/message.ts";
+import { bytes, join, message, number } from "../../psample/build.ts";
+import { IpfixDecoder, type IpfixMessage, type IpfixRecord } from "./decoder.ts";
 
 /** When batches are read unless told otherwise. */
 export const READ_NS = 1_784_000_000_000_000_000n;
@@ -39,14 +39,17 @@ export class Exported<Encoder extends DatagramEncoder> {
     });
   }
 
-  /** Gives it a batch. */
-  take(entries: readonly (SampleView | GroupEvent)[], atNs: bigint = READ_NS): this {
+  /** Gives it a batch; before it the socket has dropped some. */
+  take(entries: readonly (SampleView | GroupEvent)[], atNs: bigint = READ_NS, { dropped = 0, recorded = false } = {}): this {
     const batch = this.#batch;
     batch.clear();
     batch.readAtNs = atNs;
+    batch.dropped = dropped;
+    batch.recorded = recorded;
     for (const entry of entries) {
       if (entry.type !== "sample") this.#ledger.event(entry);
       batch.add(entry, entry.type === "sample" ? this.#ledger.sample(entry) : undefined);
+      batch.recordedAt(Number(atNs / 1_000_000_000n), Number(atNs % 1_000_000_000n));
     }
     this.encoder.take(batch);
     return this;
@@ -119,4 +122,25 @@ export function sampleOf(parts: SampleParts): SampleView {
   ], parts.portId === undefined ? {} : { portId: parts.portId })));
   if (sample?.type !== "sample") throw new Error("not a sample");
   return sample;
+}
+
+/** An IPv4 packet with the first 8 bytes of UDP or TCP. */
+export function ipPacket(source: string, destination: string, sourcePort: number, destinationPort: number, ipBytes: number): Uint8Array {
+  const packet = new Uint8Array(28);
+  const view = new DataView(packet.buffer);
+  view.setUint16(0, 0x4500);
+  view.setUint16(2, ipBytes);
+  view.setUint8(8, 64);
+  view.setUint8(9, 17);
+  packet.set(source.split(".").map(Number), 12);
+  packet.set(destination.split(".").map(Number), 16);
+  view.setUint16(20, sourcePort);
+  view.setUint16(22, destinationPort);
+  view.setUint16(24, ipBytes - 20);
+  return packet;
+}
+
+/** The same in a frame. */
+export function ipFrame(...fields: Parameters<typeof ipPacket>): Uint8Array {
+  return join(bytes("020000000002 020000000001 0800"), ipPacket(...fields));
 }

@@ -3,23 +3,23 @@ import { readdirSync } from "node:fs";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { ArgumentError } from "../../src/errors.ts";
-import { Datagrams } from "../../src/export/datagrams.ts";
-import type { PacketReportOptions } from "../../src/export/ipfix/options.ts";
-import { PacketReports } from "../../src/export/ipfix/packet_reports.ts";
-import type { Device } from "../../src/link/device.ts";
-import { linkTypeOf } from "../../src/link/link_type.ts";
-import type { SampleView } from "../../src/psample/sample_view.ts";
-import { readRecording } from "../../src/receive/recording.ts";
-import { toHex } from "../../src/wire/text.ts";
-import { attributes, bytes, number } from "../psample/build.ts";
+import { ArgumentError } from "../../../src/errors.ts";
+import { Datagrams } from "../../../src/export/datagrams.ts";
+import type { IpfixPacketOptions } from "../../../src/export/ipfix/options.ts";
+import { IpfixPacketEncoder } from "../../../src/export/ipfix/packet_encoder.ts";
+import type { Device } from "../../../src/link/device.ts";
+import { linkTypeOf } from "../../../src/link/link_type.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { readRecording } from "../../../src/receive/recording.ts";
+import { toHex } from "../../../src/wire/text.ts";
+import { attributes, bytes, number } from "../../psample/build.ts";
 import { Exported, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
-import { type IpfixRecord, unsigned, unsigned64 } from "./ipfix_decoder.ts";
+import { type IpfixRecord, unsigned, unsigned64 } from "./decoder.ts";
 
 const SECOND = 1_000_000_000n;
 
-function exported(options: PacketReportOptions = {}, devices?: (ifindex: number) => Device | undefined): Exported<PacketReports> {
-  return new Exported((datagrams, send) => new PacketReports(datagrams, send, options), devices);
+function exported(options: IpfixPacketOptions = {}, devices?: (ifindex: number) => Device | undefined): Exported<IpfixPacketEncoder> {
+  return new Exported((datagrams, send) => new IpfixPacketEncoder(datagrams, send, options), devices);
 }
 
 const device = (index: number, name: string, type = 1): Device => ({ index, name, type, address: undefined });
@@ -150,12 +150,12 @@ test("a message has at most the size asked for; the bytes of packets give way", 
   const data = new Uint8Array(9000).fill(1);
   data.set(FRAME);
   // The headers of the message and the set have 20 bytes, the other fields 53, the section's length 3.
-  for (const [maxBytes, headerBytes, section] of [[512, 9000, 436], [1400, 128, 128], [9216, 9000, 9000], [1400, 0, 0]] as const) {
-    const output = exported({ maxBytes, headerBytes });
+  for (const [maxDatagramBytes, headerBytes, section] of [[512, 9000, 436], [1400, 128, 128], [9216, 9000, 9000], [1400, 0, 0]] as const) {
+    const output = exported({ maxDatagramBytes, headerBytes });
     output.take([...Array(20).keys()].map(() => sampleOf({ ...PLAIN, originalBytes: 9000, data }))).flush();
-    assert(Math.max(...output.datagrams.map((datagram) => datagram.bytes.length)) <= maxBytes);
+    assert(Math.max(...output.datagrams.map((datagram) => datagram.bytes.length)) <= maxDatagramBytes);
     const lengths = new Set(output.records().map((record) => record.fields.get("315")!.length));
-    assertEquals([...lengths], [section], `${maxBytes}`);
+    assertEquals([...lengths], [section], `${maxDatagramBytes}`);
     assertEquals(output.datagrams.reduce((sum, { samples }) => sum + samples, 0), 20);
   }
 });
@@ -171,11 +171,11 @@ test("each message fills its datagram, and goes out at the latest with a flush",
 });
 
 test("any option out of its range is refused, and too little memory", () => {
-  const wrong: PacketReportOptions[] = [
+  const wrong: IpfixPacketOptions[] = [
     { domain: 0 },
     { domain: 2 ** 32 },
-    { maxBytes: 511 },
-    { maxBytes: 65_508 },
+    { maxDatagramBytes: 511 },
+    { maxDatagramBytes: 65_508 },
     { templateRefreshMs: 99 },
     { headerBytes: -1 },
     { headerBytes: 1.5 },
@@ -186,13 +186,16 @@ test("any option out of its range is refused, and too little memory", () => {
   for (const options of wrong) {
     const [[name, value]] = Object.entries(options) as [[string, unknown]];
     const error = assertThrows(() => exported(options), ArgumentError);
-    assert(error.message.includes(`${name} is ${typeof value === "string" ? `"${value}"` : value}, expected`), error.message);
+    assert(
+      error.message.includes(`Cannot export IPFIX: ${name} ${typeof value === "string" ? `"${value}"` : value} is not `),
+      error.message,
+    );
   }
-  assertThrows(() => new PacketReports(new Datagrams(new Uint8Array(1399), 1), () => {}), ArgumentError, "1400 bytes");
+  assertThrows(() => new IpfixPacketEncoder(new Datagrams(new Uint8Array(1399), 1), () => {}), ArgumentError, "1400 bytes");
 });
 
 test("every recording of a kernel comes out as it went in", async () => {
-  const folder = fileURLToPath(new URL("../golden/", import.meta.url));
+  const folder = fileURLToPath(new URL("../../golden/", import.meta.url));
   const names = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => /\.pcap(ng)?$/.test(name));
   assert(names.length > 30);
   for (const name of names) {
