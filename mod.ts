@@ -54,6 +54,8 @@ export type { Output, Word } from "./src/format/output.ts";
 export type { PcapngOptions } from "./src/format/pcapng/writer.ts";
 export type { RecordingFormat } from "./src/format/recorder.ts";
 export { linesTo, type LinesToOptions, recordTo, type RecordToOptions } from "./src/sink/open.ts";
+export type { DatagramCounts, ExportOptions, ExportSink } from "./src/sink/datagram_sink.ts";
+export { ipfixFlowsTo, type IpfixFlowsToOptions, ipfixTo, type IpfixToOptions, sflowTo, type SflowToOptions } from "./src/sink/export.ts";
 export { localOffset } from "./src/sink/local_offset.ts";
 export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/record.ts";
 export { listen, type ListenOptions } from "./src/receive/listen.ts";

@@ -16,6 +16,8 @@ test("the main entries have an example each", () => {
       "pump(",
       "linesTo(",
       "recordTo(",
+      "sflowTo(",
+      "ipfixTo(",
       "readRecording(",
       "replay(",
       "addSampling(",

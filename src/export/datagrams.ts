@@ -5,12 +5,16 @@ import type { Batch } from "../stream/batch.ts";
 export class Datagrams {
   /** The block. Datagram `i` is in it from `i === 0 ? 0 : ends[i - 1]` to `ends[i]`. */
   readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Where each datagram ends. */
   readonly ends: Uint32Array<ArrayBuffer>;
   /** How many samples are in each datagram, or went into it: what is missing if it cannot be sent. */
   readonly samples: Uint32Array<ArrayBuffer>;
+  /** Number of datagrams. */
   count = 0;
 
   /**
+   * Makes room for datagrams.
+   *
    * @param block Memory, which the socket may want to choose.
    * @param most How many datagrams one system call takes.
    */

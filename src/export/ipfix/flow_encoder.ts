@@ -106,6 +106,8 @@ export class IpfixFlowEncoder implements DatagramEncoder {
   #isRecorded = false;
 
   /**
+   * Makes an encoder that has sent nothing yet.
+   *
    * @param datagrams Memory for at least one message.
    * @param send Sends what is in it.
    * @throws {ArgumentError} if an option is out of range, or there is too little memory.

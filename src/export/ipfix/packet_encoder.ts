@@ -64,6 +64,8 @@ export class IpfixPacketEncoder implements DatagramEncoder {
   #memory: DataView<ArrayBufferLike> = viewOf(new Uint8Array(0));
 
   /**
+   * Makes an encoder that has sent nothing yet.
+   *
    * @param datagrams Memory for at least one message.
    * @param send Sends what is in it.
    * @throws {ArgumentError} if an option is out of range, or there is too little memory.

@@ -41,12 +41,19 @@ export interface InterfaceCounters {
  * @category Export
  */
 export interface InterfaceInput {
+  /** Bytes of frames, with their headers (ifHCInOctets). */
   readonly octets: Count;
+  /** Packets to one host. */
   readonly unicast: Count;
+  /** Packets to a group. */
   readonly multicast: Count;
+  /** Packets to all. */
   readonly broadcast: Count;
+  /** Packets that were dropped although nothing was wrong with them, such as for lack of memory. */
   readonly discards: Count;
+  /** Packets that could not be delivered because of an error. */
   readonly errors: Count;
+  /** Packets of protocols that nobody wanted. */
   readonly unknownProtocols: Count;
 }
 
@@ -56,11 +63,17 @@ export interface InterfaceInput {
  * @category Export
  */
 export interface InterfaceOutput {
+  /** Bytes of frames, with their headers (ifHCOutOctets). */
   readonly octets: Count;
+  /** Packets to one host. */
   readonly unicast: Count;
+  /** Packets to a group. */
   readonly multicast: Count;
+  /** Packets to all. */
   readonly broadcast: Count;
+  /** Packets that were dropped although nothing was wrong with them, such as by a full queue. */
   readonly discards: Count;
+  /** Packets that could not be sent because of an error. */
   readonly errors: Count;
 }
 
@@ -70,18 +83,31 @@ export interface InterfaceOutput {
  * @category Export
  */
 export interface EthernetCounters {
+  /** Frames that do not have a whole number of bytes. */
   readonly alignmentErrors: Count;
+  /** Frames with a wrong check sequence. */
   readonly fcsErrors: Count;
+  /** Frames sent after one collision. */
   readonly singleCollisionFrames: Count;
+  /** Frames sent after several collisions. */
   readonly multipleCollisionFrames: Count;
+  /** Failed tests of the collision signal. */
   readonly sqeTestErrors: Count;
+  /** Frames whose first attempt waited for the medium. */
   readonly deferredTransmissions: Count;
+  /** Collisions after the first 512 bits. */
   readonly lateCollisions: Count;
+  /** Frames given up after too many collisions. */
   readonly excessiveCollisions: Count;
+  /** Frames not sent because of an error inside the card. */
   readonly internalMacTransmitErrors: Count;
+  /** Frames during which the carrier was lost. */
   readonly carrierSenseErrors: Count;
+  /** Received frames above the maximum size. */
   readonly frameTooLongs: Count;
+  /** Frames not received because of an error inside the card. */
   readonly internalMacReceiveErrors: Count;
+  /** Invalid symbols on the medium. */
   readonly symbolErrors: Count;
 }
 
@@ -93,10 +119,15 @@ export interface EthernetCounters {
 export interface HostCounters {
   /** Whether the counters have begun again. Defaults to false. */
   readonly restarted?: boolean | undefined;
+  /** Which host it is. */
   readonly description?: HostDescription | undefined;
+  /** Its processors. */
   readonly cpu?: CpuCounters | undefined;
+  /** Its memory. */
   readonly memory?: MemoryCounters | undefined;
+  /** Its disks. */
   readonly disk?: DiskCounters | undefined;
+  /** Its network interfaces. */
   readonly network?: NetworkCounters | undefined;
 }
 
@@ -124,23 +155,39 @@ export interface HostDescription {
 export interface CpuCounters {
   /** Averages of 1, 5 and 15 minutes. */
   readonly load: readonly [number | undefined, number | undefined, number | undefined];
+  /** Processes that run or wait for a processor. */
   readonly runningProcesses: number | undefined;
+  /** All processes. */
   readonly processes: number | undefined;
+  /** Number of processors. */
   readonly processors: number | undefined;
+  /** Their speed, in MHz. */
   readonly megahertz: number | undefined;
   /** Seconds since the machine started. */
   readonly uptimeSeconds: number | undefined;
+  /** Time in programs. */
   readonly userMs: Count;
+  /** Time in programs of low priority. */
   readonly niceMs: Count;
+  /** Time in the kernel. */
   readonly systemMs: Count;
+  /** Time without work. */
   readonly idleMs: Count;
+  /** Time without work while a disk was waited for. */
   readonly ioWaitMs: Count;
+  /** Time in interrupts. */
   readonly interruptMs: Count;
+  /** Time in soft interrupts. */
   readonly softInterruptMs: Count;
+  /** Number of interrupts. */
   readonly interrupts: Count;
+  /** Number of context switches. */
   readonly contextSwitches: Count;
+  /** Time that a hypervisor gave to others. */
   readonly stealMs: Count;
+  /** Time in virtual machines. */
   readonly guestMs: Count;
+  /** Time in virtual machines of low priority. */
   readonly guestNiceMs: Count;
 }
 
@@ -150,16 +197,27 @@ export interface CpuCounters {
  * @category Export
  */
 export interface MemoryCounters {
+  /** All memory. */
   readonly totalBytes: number | bigint | undefined;
+  /** Memory that is used for nothing. */
   readonly freeBytes: number | bigint | undefined;
+  /** Memory shared by processes. */
   readonly sharedBytes: number | bigint | undefined;
+  /** Memory for blocks of devices. */
   readonly bufferBytes: number | bigint | undefined;
+  /** Memory for contents of files. */
   readonly cachedBytes: number | bigint | undefined;
+  /** All swap space. */
   readonly swapTotalBytes: number | bigint | undefined;
+  /** Swap space that is used for nothing. */
   readonly swapFreeBytes: number | bigint | undefined;
+  /** Pages read from disks. */
   readonly pagesIn: Count;
+  /** Pages written to disks. */
   readonly pagesOut: Count;
+  /** Pages read from swap space. */
   readonly swapsIn: Count;
+  /** Pages written to swap space. */
   readonly swapsOut: Count;
 }
 
@@ -169,15 +227,23 @@ export interface MemoryCounters {
  * @category Export
  */
 export interface DiskCounters {
+  /** Size of all file systems. */
   readonly totalBytes: number | bigint | undefined;
+  /** What is free of it. */
   readonly freeBytes: number | bigint | undefined;
   /** How full the fullest partition is, in percent. */
   readonly fullestPercent: number | undefined;
+  /** Number of reads. */
   readonly reads: Count;
+  /** Bytes read. */
   readonly bytesRead: Count;
+  /** Time of reads, in milliseconds. */
   readonly readMs: Count;
+  /** Number of writes. */
   readonly writes: Count;
+  /** Bytes written. */
   readonly bytesWritten: Count;
+  /** Time of writes, in milliseconds. */
   readonly writeMs: Count;
 }
 
@@ -187,7 +253,9 @@ export interface DiskCounters {
  * @category Export
  */
 export interface NetworkCounters {
+  /** What they received. */
   readonly in: NetworkTotals;
+  /** What they sent. */
   readonly out: NetworkTotals;
 }
 
@@ -197,9 +265,13 @@ export interface NetworkCounters {
  * @category Export
  */
 export interface NetworkTotals {
+  /** Bytes. */
   readonly bytes: Count;
+  /** Packets. */
   readonly packets: Count;
+  /** Packets with errors. */
   readonly errors: Count;
+  /** Packets that were dropped. */
   readonly drops: Count;
 }
 

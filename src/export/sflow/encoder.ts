@@ -63,6 +63,8 @@ export class SflowEncoder implements DatagramEncoder {
   #source: Source | undefined;
 
   /**
+   * Makes an agent that has sent nothing yet.
+   *
    * @param datagrams Where datagrams are gathered.
    * @param send Sends them.
    * @throws {ArgumentError} If an option is wrong.
