@@ -1,5 +1,6 @@
 /** Opens sinks that send samples to collectors. */
 import { agentAddress } from "../control/agent_address.ts";
+import { forwardsPackets } from "../control/forwarding.ts";
 import { ArgumentError } from "../errors.ts";
 import { IpfixFlowEncoder } from "../export/ipfix/flow_encoder.ts";
 import type { IpfixFlowOptions, IpfixPacketOptions } from "../export/ipfix/options.ts";
@@ -20,12 +21,17 @@ const MAX_DATAGRAM_BYTES = 1400;
  *
  * @category Export
  */
-export interface SflowToOptions extends Omit<SflowOptions, "agent">, ExportOptions, NetnsOptions {
+export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">, ExportOptions, NetnsOptions {
   /**
    * The agent's address, IPv4 or IPv6: collectors know the machine by it. Defaults to the most public address of the network namespace: a
    * public IPv4 address, else a private one, else one of IPv6, and of several that of the device with the lowest index.
    */
   readonly agent?: string | undefined;
+  /**
+   * Whether this machine forwards packets, as routers, bridges and hosts of containers do: then nobody knows where an arriving packet goes,
+   * and otherwise one to the device's own address ends here. Defaults to what the kernel's settings say now.
+   */
+  readonly forwards?: boolean | undefined;
 }
 
 /**
@@ -76,12 +82,13 @@ export async function sflowToWith(sys: Sys, target: string, options: SflowToOpti
   if (agent === undefined) {
     throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
   }
+  const forwards = options.forwards ?? await forwardsPackets(sys);
   return await DatagramSink.open(sys, target, {
     ...options,
     protocol: "sFlow",
     defaultPort: SFLOW_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, maxDatagramBytes }),
+    encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
   });
 }
 
