@@ -2,7 +2,8 @@
  * Flow samples and the records in them. Sources: sflow.org, "sFlow Version 5" (July 2004), section 5.3; "sFlow Version 5: Tunnel
  * Structures", "Transit Delay Structures", "Timestamp Structures".
  *
- * Records that every collector knows come first: Wireshark before 4.2 does not skip one that it does not know, and misreads what follows.
+ * Records that every collector knows come first, and the time last: Wireshark 4.0 does not skip a record that it does not know, and misreads
+ * what follows in the same sample. Samples of software have no more than that one.
  */
 import type { LinkType } from "../../link/link_type.ts";
 import { ofEtherType } from "../../packet/ethernet.ts";
@@ -125,7 +126,6 @@ export class FlowSamples {
       }
       if (latencyNs !== undefined) at = this.#u32(view, at, EXTENDED_TRANSIT_DELAY, saturated(latencyNs));
     }
-    at = this.#timestamp(view, at, batch, i, sample);
     if (isRare && this.#tunnels) {
       const { tunnel } = sample;
       if (tunnel) {
@@ -134,6 +134,7 @@ export class FlowSamples {
         this.#records += records;
       }
     }
+    at = this.#timestamp(view, at, batch, i, sample);
     // The head comes last, when the number of records is known.
     const n = source.count(sample.oneIn);
     const { flowSequence, pool, drops } = source;

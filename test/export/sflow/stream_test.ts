@@ -70,7 +70,7 @@ function assertSame(decoded: DecodedSample, sample: SampleView, options: Partial
     known ? [tunnelRecord] : [],
   );
   // What every collector knows is before what some do not.
-  const order = [1, 3, 4, 1001, 1012, 1036, 1040, 1039, 1043, 1023, 1024, 1025, 1026, 1029, 1030];
+  const order = [1, 3, 4, 1001, 1012, 1036, 1040, 1039, 1023, 1024, 1025, 1026, 1029, 1030, 1043];
   const places = decoded.records.map(({ format }) => order.indexOf(format));
   assertEquals(places, [...new Set(places)].sort((a, b) => a - b));
   assert(!places.includes(-1));
