@@ -21,6 +21,8 @@ const PROGRAMS: Record<string, string> = {
   ping: "iputils-ping",
   modprobe: "kmod",
   nfacctd: "pmacct",
+  sfacctd: "pmacct",
+  sfcapd: "nfdump-sflow",
   nfcapd: "nfdump",
   nfdump: "nfdump",
 };
