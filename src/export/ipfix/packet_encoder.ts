@@ -271,7 +271,14 @@ export class IpfixPacketEncoder implements DatagramEncoder {
     if (dataMemory !== this.#memory.buffer) this.#memory = new DataView(dataMemory);
     const memory = this.#memory;
     let k = 0;
-    for (; k + 4 <= size; k += 4) view.setInt32(at + k, memory.getInt32(dataAt + k));
+    for (; k + 16 <= size; k += 16) {
+      const from = dataAt + k;
+      const to = at + k;
+      view.setInt32(to, memory.getInt32(from));
+      view.setInt32(to + 4, memory.getInt32(from + 4));
+      view.setInt32(to + 8, memory.getInt32(from + 8));
+      view.setInt32(to + 12, memory.getInt32(from + 12));
+    }
     for (; k < size; k++) view.setUint8(at + k, memory.getUint8(dataAt + k));
     return at + size;
   }

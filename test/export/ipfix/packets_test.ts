@@ -12,7 +12,7 @@ import { linkTypeOf } from "../../../src/link/link_type.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { readRecording } from "../../../src/receive/recording.ts";
 import { toHex } from "../../../src/wire/text.ts";
-import { attributes, bytes, number } from "../../psample/build.ts";
+import { attributes, bytes, join, number } from "../../psample/build.ts";
 import { Exported, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
 import { type IpfixRecord, unsigned, unsigned64 } from "./decoder.ts";
 
@@ -168,6 +168,39 @@ test("each message fills its datagram, and goes out at the latest with a flush",
   assert(sizes.slice(0, -1).every((size) => size > 1200), `${sizes}`);
   assertEquals(output.records().length, 100);
   assertEquals(output.flush().messages(), [], "nothing is due");
+});
+
+test("whatever a sample has or lacks, its report is as its template says", () => {
+  const { data: _, ...withoutData } = PLAIN;
+  const tagged = join(FRAME.slice(0, 12), bytes("81000005"), FRAME.slice(12));
+  const sections: SampleParts[] = [
+    PLAIN,
+    { ...PLAIN, data: tagged },
+    withoutData,
+    { ...PLAIN, in: 9, data: FRAME.slice(14) },
+    { ...PLAIN, in: 9, protocol: 0x86dd, data: bytes(`60000000 0000 3b40 ${"00".repeat(32)}`) },
+    { ...PLAIN, in: 9, data: bytes("45") },
+  ];
+  const others: SampleParts[] = [
+    { isProbability: true, cookie: bytes("0000000100000002") },
+    { tunnel: attributes([[0, number(8, 5, false)]]) },
+    { originalBytes: 70_000 },
+    { cookie: bytes("01") },
+    { outTc: 3 },
+    { occupancy: 4n },
+    { latencyNs: 5n },
+  ];
+  const samples = sections.flatMap((section) =>
+    [...Array(1 << others.length).keys()].map((chosen) => sampleOf(Object.assign({}, section, ...others.filter((_, i) => chosen & 1 << i))))
+  );
+  for (const maxDatagramBytes of [512, 1400]) {
+    const devices = (index: number): Device => device(index, `eth${index}`, index === 9 ? 65534 : 1);
+    const output = exported({ enterprise: 32473, maxDatagramBytes, strict: true }, devices);
+    for (let i = 0; i < samples.length; i += 50) output.take(samples.slice(i, i + 50));
+    const records = output.flush().records();
+    assertEquals(records.length, samples.length);
+    assertEquals(records.map(reported).sort(), samples.map((sample) => truth(sample, READ_NS, devices(sample.inIfindex!).type)).sort());
+  }
 });
 
 test("any option out of its range is refused, and too little memory", () => {
