@@ -25,7 +25,8 @@ export const LISTEN_OPTIONS = {
     letter: "Z",
     value: "NAME",
     help: "drop privileges to user NAME after setup",
-    details: "Requires root. Files are opened as NAME. psample capture keeps CAP_NET_ADMIN, and nothing else, to be able to remove what " +
-      "it has added; so does --wait, to join again when the module is back.",
+    details:
+      "Requires root. Files are opened as NAME. Commands that sample keep CAP_NET_ADMIN, and nothing else, to be able to remove what " +
+      "they have added; so does --wait, to join again when the module is back.",
   }),
 };
