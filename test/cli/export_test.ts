@@ -102,7 +102,11 @@ test("--check ends with 1 if nobody listens, or a name has no address, and still
   using there = new UdpReceiver();
   const refused = await run("--ipfix", gone.target, "--ipfix", there.target, "--check");
   assertEquals([refused.status, refused.text()], [1, `IPFIX ${there.target}: 1 datagram sent; no error came back\n`]);
-  assertMatch(refused.errors(), /psample: IPFIX \S+: 1 datagram sent, errors came back for at least 1 \(ECONNREFUSED\): not delivered\n$/);
+  // Templates are sent again as soon as it is tried again, which may be within the second that it waits for errors.
+  assertMatch(
+    refused.errors(),
+    /psample: IPFIX \S+: \d datagrams? sent, errors came back for at least \d \(ECONNREFUSED\): not delivered\n$/,
+  );
   const unknown = await run("--ipfix", "no-such-host.invalid", "--check");
   assertEquals(unknown.status, 1);
   assertMatch(unknown.errors(), /^psample: Cannot look up the host name no-such-host.invalid: \S+\. .*\n$/);
