@@ -123,7 +123,7 @@ export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOpti
     protocol: "IPFIX",
     defaultPort: IPFIX_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) => new IpfixPacketEncoder(datagrams, send, { ...options, maxDatagramBytes }),
+    encoder: (datagrams, send) => new IpfixPacketEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
   });
 }
 
@@ -154,6 +154,6 @@ export async function ipfixFlowsToWith(
     protocol: "IPFIX",
     defaultPort: IPFIX_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) => new IpfixFlowEncoder(datagrams, send, { ...options, maxDatagramBytes }),
+    encoder: (datagrams, send) => new IpfixFlowEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
   });
 }

@@ -28,11 +28,12 @@ export class Domain {
   #announcedMs: number;
   #isDue = false;
 
-  constructor(id: number, out: Outgoing) {
+  /** @param sinceMs How long ago everything was announced, as far as the timer is concerned. */
+  constructor(id: number, out: Outgoing, sinceMs: number) {
     this.id = id;
     this.#out = out;
     this.#message = new Message(out.maxDatagramBytes);
-    this.#announcedMs = out.nowMs;
+    this.#announcedMs = out.nowMs - sinceMs;
   }
 
   /** The message that is being written. */

@@ -20,6 +20,11 @@ export interface IpfixOptions {
   maxDatagramBytes?: number | undefined;
   /** How often templates, rates and names are sent again, in milliseconds, from 100 on. Defaults to 30000. */
   templateRefreshMs?: number | undefined;
+  /**
+   * After which part of that time, 0 to 1, they are sent again for the first time. Exporters that start together should differ in it, for
+   * instance by `Math.random()`. Defaults to 1.
+   */
+  refreshPhase?: number | undefined;
   /** Whether PSAMP's own reports are sent too (RFC 5476, section 6.5): selection sequences, statistics, accuracy. Defaults to false. */
   strict?: boolean | undefined;
   /** N of "1 in N" for samples that do not say it, such as packets that another program recorded. Defaults to 1. */
@@ -77,18 +82,23 @@ function ofRange(name: string, value: number, least: number, most: number): numb
 
 /** The options of both kinds of records. */
 export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
-  const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000, strict = false, oneIn = 1 } = options;
+  const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000 } = options;
+  const { refreshPhase = 1, strict = false, oneIn = 1 } = options;
   if (!DOMAINS.includes(domains)) {
     throw new ArgumentError(`Cannot export IPFIX: domains ${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
   }
   if (!(oneIn >= 1 && oneIn <= U32)) {
     throw new ArgumentError(`Cannot export IPFIX: oneIn ${oneIn} is not a number from 1 to ${U32}`);
   }
+  if (!(refreshPhase >= 0 && refreshPhase <= 1)) {
+    throw new ArgumentError(`Cannot export IPFIX: refreshPhase ${refreshPhase} is not a number from 0 to 1`);
+  }
   return {
     domain: ofRange("domain", domain, 1, U32),
     domains,
     maxDatagramBytes: ofRange("maxDatagramBytes", maxDatagramBytes, 512, 65_507),
     templateRefreshMs: ofRange("templateRefreshMs", templateRefreshMs, 100, DAY_MS),
+    refreshPhase,
     strict,
     oneIn,
   };

@@ -231,7 +231,7 @@ export class Selectors {
   }
 
   #domainOf(nsid: number | undefined, oneIn: number, cookieDomain: number): Known {
-    const { domains, strict } = this.#options;
+    const { domains, strict, templateRefreshMs, refreshPhase } = this.#options;
     const key = cookieDomain !== 0 ? `cookie/${cookieDomain}` : domains === "rate" && !this.#scale ? `${nsid}/${oneIn}` : `${nsid}`;
     const before = this.#domains.get(key);
     if (before) return before;
@@ -240,7 +240,7 @@ export class Selectors {
     // A cookie may name a domain that has been numbered before, or the other way round.
     const same = [...this.#domains.values()].find(({ domain }) => domain.id === id);
     const known = same ?? {
-      domain: new Domain(id, this.#out),
+      domain: new Domain(id, this.#out, (1 - refreshPhase) * templateRefreshMs),
       losses: new Losses(),
       accuracy: strict ? new Accuracy() : undefined,
       names: new Map(),

@@ -114,6 +114,13 @@ test("templates, rates and names are sent again by the timer, before data, wheth
   assertEquals(output.flush(READ_NS - 3600n * SECOND).messages(), []);
 });
 
+test("exporters that start together send templates at different times, if told", () => {
+  const output = exported({ templateRefreshMs: 20_000, refreshPhase: 0.25 }).take([sampleOf(PLAIN)]).flush();
+  output.messages();
+  const at = [4, 5, 24, 25, 26].filter((seconds) => output.flush(READ_NS + BigInt(seconds) * SECOND).messages().length > 0);
+  assertEquals(at, [5, 25]);
+});
+
 test("a new receiver is told everything first, also before a message that has begun", () => {
   const output = exported().take([sampleOf(PLAIN)]).flush();
   output.messages();

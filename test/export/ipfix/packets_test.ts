@@ -214,6 +214,7 @@ test("any option out of its range is refused, and too little memory", () => {
     { headerBytes: 1.5 },
     { enterprise: 0 },
     { oneIn: 0.5 },
+    { refreshPhase: 1.5 },
     { domains: "group" as "rate" },
   ];
   for (const options of wrong) {
