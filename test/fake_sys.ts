@@ -36,8 +36,9 @@ import {
   type Sys,
   type Watch,
 } from "../src/sys/sys.ts";
-import { encodeMessage, type Message, splitMessages } from "../src/wire/message.ts";
+import { type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
+import { listed } from "./fake_socket_diag.ts";
 import { FakeUdp } from "./fake_udp.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
@@ -235,6 +236,9 @@ export class FakeSys extends FakeUdp implements Sys {
   sendto(fd: number, bytes: Memory, _flags: number, address: Memory): number {
     return this.failure("sendto") || this.#with(fd, (socket) => {
       const portId = viewOf(address).getUint32(4, LITTLE);
+      const groups = viewOf(address).getUint32(8, LITTLE);
+      if (this.unprivileged && socket.protocol === NETLINK_GENERIC && (portId !== 0 || groups !== 0)) return -EPERM;
+      if (groups !== 0) return this.#sendToGroup(32 - Math.clz32(groups & -groups), bytes, socket);
       if (portId === 0) {
         const answer = socket.protocol === NETLINK_SOCK_DIAG ? this.#listSockets : this.answer;
         for (const request of splitMessages(bytes.slice())) answer(request, socket);
@@ -246,6 +250,15 @@ export class FakeSys extends FakeUdp implements Sys {
       this.deliver(to, { bytes: bytes.slice(), portId: socket.portId, nsid: undefined });
       return bytes.length;
     });
+  }
+
+  /** As another process sends: the sender gets nothing itself. */
+  #sendToGroup(group: number, bytes: Memory, { fd, protocol, portId }: FakeSocket): number {
+    for (const socket of this.fds.values()) {
+      if (socket.fd === fd || socket.protocol !== protocol || !socket.groups.has(group)) continue;
+      this.deliver(socket, { bytes: bytes.slice(), portId, nsid: undefined });
+    }
+    return bytes.length;
   }
 
   recvmmsg(fd: number, headers: bigint, count: number, _flags: number): number {
@@ -403,18 +416,8 @@ export class FakeSys extends FakeUdp implements Sys {
   /** As netlink_diag: a socket that has joined a group is listed twice. */
   readonly #listSockets = ({ sequence, payload }: Message, socket: FakeSocket): void => {
     if (this.noSocketDiag) return this.reply(socket, ackMessage(sequence, ENOENT));
-    const listed = [...this.fds.values()].filter(({ protocol }) => protocol === payload[1]);
-    for (const one of [...listed, ...listed.filter(({ groups }) => groups.size > 0)]) {
-      const entry = new Uint8Array(28);
-      const view = viewOf(entry);
-      entry.set([16, 3, one.protocol, 7]);
-      view.setUint32(4, one.portId, LITTLE);
-      view.setUint32(16, 1000 + one.fd, LITTLE);
-      view.setUint32(20, one.fd, LITTLE);
-      const bitmap = new Uint8Array(8);
-      for (const group of one.groups) bitmap[LITTLE ? (group - 1) >> 3 : 7 - ((group - 1) >> 3)]! |= 1 << ((group - 1) & 7);
-      this.reply(socket, encodeMessage({ type: 20, flags: 2, sequence }, entry, (attr) => attr.bytes(1, bitmap)));
-    }
+    const sockets = [...this.fds.values()].filter(({ protocol }) => protocol === payload[1]);
+    for (const message of listed(sockets, sequence)) this.reply(socket, message);
     this.reply(socket, doneMessage(sequence));
   };
 
