@@ -59,7 +59,7 @@ export type { DatagramCounts, ExportOptions, ExportSink } from "./src/sink/datag
 export { ipfixFlowsTo, type IpfixFlowsToOptions, ipfixTo, type IpfixToOptions, sflowTo, type SflowToOptions } from "./src/sink/export.ts";
 export { injectInto, type InjectionSink, type InjectOptions } from "./src/sink/inject.ts";
 export type { InjectionListener } from "./src/control/injector.ts";
-export type { PacketOptions } from "./src/format/injected_messages.ts";
+export type { InjectedPacketOptions } from "./src/format/injected_messages.ts";
 export { localOffset } from "./src/sink/local_offset.ts";
 export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/record.ts";
 export { listen, type ListenOptions } from "./src/receive/listen.ts";

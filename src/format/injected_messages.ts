@@ -17,7 +17,7 @@ import { NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
 import { align4, LITTLE } from "../wire/native.ts";
 
 /** What packets are sent as that psample did not record: nothing in a recording says of which group they are. */
-export interface PacketOptions {
+export interface InjectedPacketOptions {
   /** Their group, u32. Defaults to 1. */
   readonly packetGroup?: number | undefined;
   /** Their rate, N of 1 in N, u32. Defaults to 1: all packets were recorded. */
@@ -52,7 +52,7 @@ export class InjectedMessages {
   #round = 0;
   readonly #numberings = new Map<string, Numbering>();
 
-  constructor({ packetGroup = 1, packetRate = 1 }: PacketOptions = {}) {
+  constructor({ packetGroup = 1, packetRate = 1 }: InjectedPacketOptions = {}) {
     this.#group = packetGroup;
     this.#rate = packetRate;
   }

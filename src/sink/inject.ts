@@ -1,6 +1,6 @@
 /** A sink that sends samples to the listeners of this machine's kernel. */
 import { type InjectionListener, Injector } from "../control/injector.ts";
-import { InjectedMessages, type PacketOptions } from "../format/injected_messages.ts";
+import { InjectedMessages, type InjectedPacketOptions } from "../format/injected_messages.ts";
 import { type NetnsOptions, open } from "../socket/open.ts";
 import type { Batch } from "../stream/batch.ts";
 import type { Closing, Sink } from "../stream/sink.ts";
@@ -12,7 +12,7 @@ import { memory, viewOf } from "../wire/native.ts";
  *
  * @category Injecting
  */
-export interface InjectOptions extends PacketOptions, NetnsOptions {}
+export interface InjectOptions extends InjectedPacketOptions, NetnsOptions {}
 
 /**
  * A sink that sends samples to all that listen to psample in a network namespace. Made by {@linkcode injectInto}.
@@ -96,7 +96,7 @@ class InjectSink implements InjectionSink {
   #isClosed = false;
   #end: (error: unknown) => void = () => {};
 
-  constructor(injector: Injector, options: PacketOptions) {
+  constructor(injector: Injector, options: InjectedPacketOptions) {
     this.#injector = injector;
     this.#messages = new InjectedMessages(options);
     this.ended = new Promise((resolve) => this.#end = resolve);

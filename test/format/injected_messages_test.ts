@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { InjectedMessages, type PacketOptions } from "../../src/format/injected_messages.ts";
+import { InjectedMessages, type InjectedPacketOptions } from "../../src/format/injected_messages.ts";
 import type { SampleFields } from "../../src/psample/sample.ts";
 import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import { readRecording } from "../../src/receive/recording.ts";
@@ -14,7 +14,7 @@ import { familyMessage } from "../support/messages.ts";
 import { pieces } from "../support/reading.ts";
 
 /** The messages of a recording, as they are sent in so many rounds. */
-async function sent(file: Uint8Array, options?: PacketOptions, rounds = 1): Promise<Uint8Array<ArrayBuffer>[]> {
+async function sent(file: Uint8Array, options?: InjectedPacketOptions, rounds = 1): Promise<Uint8Array<ArrayBuffer>[]> {
   const messages = new InjectedMessages(options);
   const all: Uint8Array<ArrayBuffer>[] = [];
   for (let round = 0; round < rounds; round++) {
