@@ -97,7 +97,7 @@ export class SflowEncoder implements DatagramEncoder {
   }
 
   /**
-   * Tells how many packets have reached the samplers of an interface since they were set up. From the first call on the pool counts these;
+   * Tells how many packets have reached the samplers of an interface since they were set up. From the first call on the pool follows these;
    * without, each sample counts as N packets.
    */
   setTrials(ifindex: number, total: bigint, nsid?: number): void {

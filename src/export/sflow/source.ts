@@ -15,8 +15,6 @@ export class Source {
   counterSequence = 0;
   /** Number of the last discarded packet. */
   discardSequence = 0;
-  /** Packets that could have been sampled. */
-  pool = 0;
   /** Samples that were lost. */
   drops = 0;
   /** When it was used last, in batches. */
@@ -25,10 +23,21 @@ export class Source {
   #lost = 0;
   /** What rounding N has left over. */
   #carry = 0;
-  /** How many packets had reached its samplers; `undefined` if nobody counts them. */
+  /** Packets that could have been sampled. */
+  #pool = 0;
+  /** How many packets had reached its samplers when that was told last; `undefined` if nobody counts them. */
   #trials: bigint | undefined;
+  /** What the pool was then by these packets alone. */
+  #counted = 0;
+  /** By how much the pool has run ahead of that. */
+  #ahead = 0;
   /** Whether samples of it are left out, so that the packets of its samplers are not those that it could sample. */
   #isPartial = false;
+
+  /** Packets that could have been sampled. */
+  get pool(): number {
+    return this.#pool >>> 0;
+  }
 
   /** Counts a sample that is about to be encoded, and returns its N as a whole number. */
   count(oneIn: number | undefined): number {
@@ -41,7 +50,9 @@ export class Source {
       this.#carry = exact - n;
     }
     this.flowSequence = (this.flowSequence + 1) >>> 0;
-    if (this.#trials === undefined) this.pool = (this.pool + n) >>> 0;
+    const held = Math.min(this.#ahead, n);
+    this.#ahead -= held;
+    this.#pool += n - held;
     return n;
   }
 
@@ -58,16 +69,21 @@ export class Source {
   leaveOut(): void {
     this.#isPartial = true;
     this.#trials = undefined;
+    this.#ahead = 0;
   }
 
-  /** How many packets have reached its samplers since they began. From the first call on, the pool counts these. */
+  /**
+   * How many packets have reached its samplers since they began. From the first call on the pool counts these; in between each sample adds N
+   * to it, so that it is never far behind. If that was too much, the pool stands still until the packets have caught up with it.
+   */
   setTrials(total: bigint): void {
     if (this.#isPartial) return;
     const before = this.#trials;
     this.#trials = total;
-    if (before === undefined) return;
     // Samplers that were set up again have counted from 0.
-    const more = total >= before ? total - before : total;
-    this.pool = (this.pool + Number(BigInt.asUintN(32, more))) >>> 0;
+    if (before === undefined) this.#counted = this.#pool;
+    else this.#counted += Number(total >= before ? total - before : total);
+    this.#ahead = Math.max(0, this.#pool - this.#counted);
+    this.#pool = Math.max(this.#pool, this.#counted);
   }
 }

@@ -7,6 +7,7 @@ import type { Device } from "../../../src/link/device.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { viewMessage } from "../../../src/psample/group.ts";
 import { messageOf } from "../../../src/wire/message.ts";
+import { random } from "../../estimate/random.ts";
 import { message, number } from "../../psample/build.ts";
 import { decodeDatagram, type DecodedDatagram, type DecodedSample, headerOf, recordOf, wordsOf } from "./decoder.ts";
 import { batchOf, type BatchParts, ethernet, hex, NOW_NS, sampleOf, type SampleParts, sent } from "./encoding.ts";
@@ -123,8 +124,31 @@ test("the pool is what reached the samplers if that is told", () => {
     take();
   }).flatMap(({ samples }) => samples);
   const of = (index: number): unknown[] => pools.filter(({ sourceIndex }) => sourceIndex === index).map(({ pool }) => pool);
-  assertEquals(of(2), [10, 10, 50, 57, 57]);
+  // 500 packets before, 40 more, 7 more of which 3 were in the pool already, 2^32 more.
+  assertEquals(of(2), [10, 20, 60, 67, 67]);
   assertEquals(of(3), [10, 20, 30, 40, 50]);
+});
+
+test("the pool never goes back and stays with what reached the samplers, whatever chance picks", () => {
+  const draw = random(7);
+  const steps: number[] = [];
+  const pools = decoded({}, (encoder) => {
+    encoder.setTrials(2, 0n);
+    for (let trials = 0; trials < 100_000; trials += 1000) {
+      const picked = Array.from({ length: 1000 }, draw).filter((value) => value < 0.1).length;
+      encoder.take(batchOf(some(picked)));
+      encoder.setTrials(2, BigInt(trials + 1000));
+      steps.push(picked);
+    }
+    encoder.take(batchOf(some(1)));
+  }).flatMap(({ samples }) => samples).map(({ pool }) => pool!);
+  assert(pools.every((pool, i) => i === 0 || pool >= pools[i - 1]!));
+  let at = 0;
+  for (const [i, picked] of steps.entries()) {
+    at += picked;
+    // Each thousand brings 100 samples of 10, give or take; what is too much is taken out of the next thousand.
+    assert(Math.abs(pools[at - 1]! - 1000 * (i + 1)) <= 500, `${pools[at - 1]} after ${1000 * (i + 1)}`);
+  }
 });
 
 test("a fraction of N is carried, for each interface, so that the sum is right", () => {
@@ -221,8 +245,8 @@ test("a packet that passed a sampler when it arrived is not exported when it lea
   const leaving = all.filter(({ sourceIndex }) => sourceIndex === 3);
   assertEquals(leaving.map(({ input }) => input), [2, 2, 4, 4, 4, 2, 2, 4]);
   assertEquals(leaving.map(({ sequence }) => sequence), [1, 2, 3, 4, 5, 6, 7, 8]);
-  // Packets that reached the sampler, until some of them were not for it to count.
-  assertEquals(leaving.map(({ pool }) => pool), [0, 0, 0, 60, 70, 80, 90, 100]);
+  // Packets that reached the sampler, until some of them were not for it to count: what is told after that does not change the pool.
+  assertEquals(leaving.map(({ pool }) => pool), [10, 20, 30, 60, 70, 80, 90, 100]);
   assertEquals(leaving.map(({ drops }) => drops), [0, 2, 2, 4, 6, 6, 8, 8]);
 });
 
