@@ -39,7 +39,7 @@ import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions, tellLeftovers } from "./capture.ts";
-import { LISTEN_OPTIONS } from "./listening.ts";
+import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 
 /** Enough for the headers of packets in tunnels. */
 const TRUNC = 256;
@@ -85,6 +85,7 @@ const OPTIONS = {
     help: "from every network namespace that has an nsid in this one",
     details: "Without DEVICE only. Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
   }),
+  wait: WAIT,
   ...DETAILS,
   check: flag({
     help: "send one sample to each collector, say what left, and exit",
@@ -145,7 +146,9 @@ async function plansOf(named: readonly DeviceRate[], options: Options, given: Re
     }
     return [];
   }
-  if (options.allNamespaces) throw new UsageError("--all-namespaces is about what is sampled already: no DEVICE can be given with it");
+  for (const name of ["allNamespaces", "wait"] as const) {
+    if (options[name]) throw new UsageError(`${longName(name)} is about what is sampled already: no DEVICE can be given with it`);
+  }
   if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
   const words = named.map(({ device }) => device);
   const devices = await expandDevices(checkDevices(words, words), netns);
@@ -173,7 +176,7 @@ function contextOf(options: Options, links: LiveLinks, session: Session): Collec
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
-  const { user, buffer, latency, count, netns, allNamespaces } = options;
+  const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   return await inSession(io, options, async (session) => {
     const sys = await open({ netns });
@@ -189,18 +192,21 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       // Files are opened as the new user, everything else before there is anything to lose.
       outputs = user === undefined ? await plan.open(session) : undefined;
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
+      if (wait) await tellWaiting(session, netns);
       const rated = await withRates(sys, plans);
       const listener = await session.begin(async (signal) => {
         await sampled?.add(rated.plans, signal);
         const filter = options.filter?.map(({ expression }) => expression);
         const groups = sampled ? [sampled.group!] : options.group;
-        return await listen({ groups, filter, events: false, allNamespaces, receiveBufferBytes: buffer, latency, devices, netns, signal });
+        const receiveBufferBytes = buffer;
+        return await listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
       });
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
       const inputs = sampled ? sampled.inputs : await sampledInputs(options);
-      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
+      // Removing what was added, and joining again when the module is back, require it.
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
       outputs ??= await plan.open(session);
       for (const { encoder } of collectors.sflow) encoder.setSampledInputs(inputs);
       if (listener) {

@@ -1,6 +1,7 @@
 /** The options of the commands that listen to the kernel. */
-import { RECEIVE_BUFFER_BYTES } from "../../mod.ts";
-import { choice, NETNS, number, text } from "../options.ts";
+import { listGroups, NetlinkError, RECEIVE_BUFFER_BYTES } from "../../mod.ts";
+import { choice, flag, NETNS, number, type Option, text } from "../options.ts";
+import type { Session } from "../session.ts";
 
 /** How to listen. */
 export const LISTEN_OPTIONS = {
@@ -30,3 +31,24 @@ export const LISTEN_OPTIONS = {
       "they have added; so does --wait, to join again when the module is back.",
   }),
 };
+
+/** Waiting for the module, for commands that receive what others sample. */
+export const WAIT: Option<boolean> = flag({
+  help: "wait for the psample module to be loaded",
+  details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
+});
+
+/** Reports that the module is not loaded yet. */
+export async function tellWaiting(session: Session, netns: string | undefined): Promise<void> {
+  if (await session.unlessOver(hasFamily(netns)) === false) session.notice("waiting for the psample module to be loaded");
+}
+
+async function hasFamily(netns: string | undefined): Promise<boolean> {
+  try {
+    await listGroups({ netns });
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -28,8 +28,13 @@ import { type Family, familyOf, noSendCounts, type SendCounts, type SocketAddres
 /** How long to wait before trying again: at first, and at most. */
 const FIRST_MS = 1000;
 const LONGEST_MS = 60_000;
-/** Sends without an error after which all is well again. One is not enough: errors come back later, and routers hold some of them back. */
+/**
+ * Sends without an error after which all may be well again. One is not enough: errors come back later, and hosts and routers hold some of
+ * them back, so that a time must have passed too: as long as it takes until the next attempt.
+ */
 const CALM = 3;
+/** A problem this long after the last one is a new one. */
+const FORGET_MS = 600_000;
 
 /** Failures that may pass: a link that comes up, a route that is learned. All others at the start are mistakes. */
 const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
@@ -64,6 +69,8 @@ export interface UdpTargetOptions {
   readonly onReconnect?: (() => void) | undefined;
   /** Between 0 and 1. Defaults to `Math.random`. */
   readonly random?: (() => number) | undefined;
+  /** The steady clock, in milliseconds. Defaults to `performance.now`. */
+  readonly nowMs?: (() => number) | undefined;
 }
 
 /** Sends datagrams to one host. It never waits and never throws while sending. */
@@ -84,6 +91,8 @@ export class UdpTarget {
   /** What was reported and is not over. */
   readonly #problems = new Set<string>();
   #calm = 0;
+  /** When something did not work last. */
+  #troubledMs = -Infinity;
   #isOversized = false;
   #closed = false;
 
@@ -231,6 +240,9 @@ export class UdpTarget {
 
   /** Something does not work. */
   #trouble(error: Error): void {
+    const nowMs = this.#nowMs();
+    if (nowMs - this.#troubledMs > FORGET_MS) this.#waitMs = FIRST_MS;
+    this.#troubledMs = nowMs;
     this.#calm = 0;
     if (!this.#problems.has(error.message)) this.#options.onProblem?.(error);
     this.#problems.add(error.message);
@@ -245,12 +257,15 @@ export class UdpTarget {
 
   /** Something was sent, and no error came back. */
   #well(): void {
-    if (this.#problems.size === 0 || ++this.#calm < CALM) return;
+    if (this.#problems.size === 0 || ++this.#calm < CALM || this.#nowMs() - this.#troubledMs < this.#waitMs) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#waitMs = FIRST_MS;
     this.#problems.clear();
     this.#options.onRecovery?.();
+  }
+
+  #nowMs(): number {
+    return this.#options.nowMs?.() ?? performance.now();
   }
 
   /** Reports, once, that datagrams do not fit the path. */

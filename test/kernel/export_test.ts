@@ -1,6 +1,6 @@
 /** `psample export`: what collectors get is what was sampled, whatever happens on the way. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { existsSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { listSampling } from "../../mod.ts";
 import { decodeDatagram, type DecodedSample, headerOf } from "../export/sflow/decoder.ts";
@@ -8,6 +8,7 @@ import { IpfixDecoder, type IpfixRecord } from "../export/ipfix/decoder.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameIn, frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
+import { loadPsample, unloadPsample } from "./module.ts";
 import { Named } from "./namespace.ts";
 import { COMMANDS, openDirectory, Program } from "./runtime.ts";
 import { bareWire, IFINDEX, ip, pause, sample, scene, secondWire, send, Sender, tc, until, wire } from "./scene.ts";
@@ -298,6 +299,43 @@ scene("in another network namespace it samples there, and sends from there", "mo
   await until("it has arrived", () => samplesOf(sflow).length === 1);
   await command.end();
   assertEquals(decodeDatagram(new Uint8Array(sflow.receive()[0]!)).agent, "203.0.113.7");
+});
+
+scene("--user: it exports as somebody else, who can only remove what was added", async () => {
+  bareWire();
+  const before = tcDump("a");
+  using sflow = new UdpReceiver();
+  const words = [...COMMANDS[0]!.words(), "export", "a:1", "--direction", "egress", "--sflow", sflow.target, "--user", "nobody"];
+  await using program = new Program(words);
+  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  const status = readFileSync(`/proc/${program.pid}/status`, "utf8");
+  assertMatch(status, /^Uid:\s*65534\s+65534\s+65534\s+65534$/m);
+  assertMatch(status, /^CapEff:\s*0000000000001000$/m);
+  send("a", frameOut());
+  await until("it has arrived", () => samplesOf(sflow).length === 1);
+  program.signal("SIGTERM");
+  assertEquals((await program.ended).status, 0, program.err);
+  assertEquals(tcDump("a"), before);
+});
+
+scene("--wait: it goes on when the module is back", "guest", async () => {
+  wire();
+  sample("a egress", "rate 1 group 5");
+  using sflow = new UdpReceiver();
+  const command = await start(`--wait --sflow ${sflow.target}`);
+  send("a", frameOut());
+  await until("it has arrived", () => samplesOf(sflow).length === 1);
+  tc("qdisc del dev a clsact");
+  await unloadPsample();
+  loadPsample();
+  tc("qdisc add dev a clsact");
+  sample("a egress", "rate 1 group 6");
+  await until("samples arrive again", async () => {
+    send("a", frameOut());
+    await pause(20);
+    return samplesOf(sflow).length > 1;
+  });
+  await command.end();
 });
 
 for (const { name, words } of COMMANDS) {

@@ -20,6 +20,14 @@ import { FakeFile } from "../fake_files.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { until } from "../support/until.ts";
 
+/** The steady clock. */
+const clock = { ms: 0 };
+
+/** Time passes: more than between attempts. */
+function later(ms = 100_000): void {
+  clock.ms += ms;
+}
+
 /** What was reported. */
 interface Told {
   readonly problems: string[];
@@ -41,6 +49,7 @@ async function opened(
     onRecovery: () => void told.recovered++,
     onReconnect: () => void told.reconnected++,
     random: () => 0.5,
+    nowMs: () => clock.ms,
     ...options,
   });
   return { target, told };
@@ -142,6 +151,7 @@ test("without a route at first it is a problem that is told, and tried again unt
   assertEquals(send(target, 1, 2), [0, 1]);
   sys.unreachable.clear();
   await until("it is connected", () => told.reconnected > 0);
+  later();
   for (let i = 0; i < 3; i++) assertEquals(send(target, 1), []);
   assertEquals([told.problems, told.recovered], [[why], 1]);
   assertEquals(plain(target), { sent: 3, dropped: 2, droppedBy: { [ENETUNREACH]: 2 }, returned: 0, returnedBy: 0 });
@@ -159,6 +169,7 @@ test("a route that goes costs what is sent meanwhile, counted and told once; tak
   assertEquals(send(target, 1), [0]);
   assertEquals(told.problems.length, 1);
   sys.unreachable.clear();
+  later();
   for (let i = 0; i < 3; i++) assertEquals(send(target, 1), []);
   assertEquals(told.recovered, 1);
   await target.renew();
@@ -179,12 +190,38 @@ test("a collector that is gone refuses, which is counted, and nothing else is he
   ]);
   assertEquals(plain(target), { sent: 9, dropped: 0, droppedBy: {}, returned: 9, returnedBy: ECONNREFUSED });
   sys.refusing.clear();
-  for (let i = 0; i < 3; i++) assertEquals(send(target, 1), []);
-  assertEquals([told.recovered, what(sys).length], [1, 3]);
+  for (let i = 0; i < 5; i++) assertEquals(send(target, 1), []);
+  assertEquals(told.recovered, 0, "errors may still be on their way");
+  later();
+  send(target, 1);
+  assertEquals([told.recovered, what(sys).length], [1, 6]);
   // Then it is a new problem.
   sys.refusing.add("192.0.2.9:6343");
   for (let i = 0; i < 2; i++) send(target, 1);
   assertEquals(told.problems.length, 2);
+  target.close();
+  sys.assertClean();
+});
+
+test("errors that come back now and then are one problem, not one each time", async () => {
+  const sys = new FakeSys();
+  const { target, told } = await opened(sys);
+  for (let i = 0; i < 400; i++) {
+    // One in ten seconds, as a router that limits its errors reports them, while something is sent each second.
+    if (i % 10 === 0) [...sys.udp.values()][0]!.error = ECONNREFUSED;
+    send(target, 1);
+    later(1000);
+  }
+  assert(told.problems.length < 6 && told.problems.length - told.recovered <= 1, JSON.stringify(told));
+  // Much later it is new, and soon tried again.
+  later(1_000_000);
+  for (let i = 0; i < 3; i++) send(target, 1);
+  const { recovered } = told;
+  [...sys.udp.values()][0]!.error = ECONNREFUSED;
+  send(target, 1);
+  later(3000);
+  for (let i = 0; i < 3; i++) send(target, 1);
+  assertEquals(told.recovered, recovered + 1);
   target.close();
   sys.assertClean();
 });
@@ -282,6 +319,7 @@ test("a name that stops resolving is told, and its last address goes on being us
   assertEquals(send(target, 1), []);
   fails = false;
   await until("it is looked up again", () => told.reconnected > 0);
+  later();
   for (let i = 0; i < 3; i++) send(target, 1);
   assertEquals([told.recovered, what(sys).length], [1, 4]);
   target.close();
