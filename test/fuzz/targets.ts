@@ -53,6 +53,7 @@ import {
   tcLines,
 } from "./corpus.ts";
 import type { Target } from "./engine.ts";
+import { EXPORT_TARGETS } from "./exports.ts";
 import { FILTER_TARGETS } from "./filters.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
@@ -422,4 +423,5 @@ export const TARGETS: readonly Target[] = [
     describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
   },
   ...FILTER_TARGETS,
+  ...EXPORT_TARGETS,
 ];
