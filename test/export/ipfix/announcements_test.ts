@@ -30,13 +30,18 @@ const text = (value: Uint8Array): string => new TextDecoder().decode(value);
 
 /** The announcements of a selector: domain, 34, selector, 304, 305, 306. */
 function rates(output: Exported<IpfixPacketEncoder>): number[][] {
-  const records = output.messages().flatMap(({ records }) => records);
-  return records.flatMap((record, i) => {
-    if (!record.fields.has("304")) return [];
-    const before = records[i - 1]!;
-    assertEquals([unsigned(before, "149"), unsigned(before, "35")], [before.domain, 2], "first the rate of the domain");
-    return [[before.domain, unsigned(before, "34"), ...["302", "304", "305", "306"].map((key) => unsigned(record, key))]];
-  });
+  return output.messages().flatMap(({ records }) =>
+    records.flatMap((record, i) => {
+      if (!record.fields.has("304")) return [];
+      const before = records[i - 1]!;
+      assertEquals(
+        [unsigned(before, "149"), unsigned(before, "35")],
+        [before.domain, 2],
+        "first the rate of the domain, in the same message",
+      );
+      return [[before.domain, unsigned(before, "34"), ...["302", "304", "305", "306"].map((key) => unsigned(record, key))]];
+    })
+  );
 }
 
 test("before the first report: its template, and the rate in every form that collectors look for, alone in its set", () => {
@@ -94,6 +99,16 @@ test("each rate has a domain of its own, or each selector its number in one", ()
     [1, 10, 0xffff_ffff],
     [1, 1000, 1 + 2 * 2 ** 32],
   ]);
+});
+
+test("the two records of a rate are never in different messages, which are never too large", () => {
+  for (let maxDatagramBytes = 512; maxDatagramBytes < 560; maxDatagramBytes++) {
+    const output = exported({ domains: "namespace", maxDatagramBytes, strict: true });
+    output.take([...Array(60).keys()].map((group) => sampleOf({ ...PLAIN, group }))).flush();
+    assertEquals(rates(output).length, 60);
+    assertEquals(rates(output.flush(READ_NS + 30n * SECOND)).length, 60);
+    assert(output.datagrams.every((datagram) => datagram.bytes.length <= maxDatagramBytes));
+  }
 });
 
 test("templates, rates and names are sent again by the timer, before data, whether or not there is any", () => {
@@ -191,6 +206,8 @@ test("PSAMP's own reports on request: selection sequences, their statistics, and
   output.messages();
   const messages = output.flush(READ_NS + 30n * SECOND).messages();
   const records = messages.flatMap(({ records }) => records);
+  // nfdump reads only the first record of a set.
+  assertEquals(messages.flatMap(({ sets }) => sets).filter((set) => set >= 256).length, records.length);
   const sequences = records.filter((record) => record.fields.has("301") && record.fields.has("302"));
   assertEquals(sequences.map((record) => [...record.fields.keys()].map((key) => `${key}=${unsigned(record, key)}`)), [
     ["301=1", "10=2", "302=1"],

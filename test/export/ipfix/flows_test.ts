@@ -159,7 +159,7 @@ test("a flow is reported when it has been idle, and while it goes on", () => {
 
 test("a clock that was set back ends flows instead of keeping them", () => {
   const output = exported().take([sampleOf(PLAIN)]).flush(READ_NS - 3600n * SECOND);
-  assertEquals(output.records().length, 1);
+  assertEquals(output.records().map((record) => unsigned(record, "136")), [END_IDLE]);
 });
 
 test("the flows of a recording end by its own time, whatever time it is now", () => {
