@@ -6,7 +6,7 @@ import { parseTarget } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
-import { duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
+import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
 import type { Session } from "./session.ts";
 import { plural } from "./summary.ts";
 
@@ -90,6 +90,20 @@ export const COLLECTOR_OPTIONS = {
     help: "how often IPFIX templates and rates are sent again",
     details: "A collector that was started later understands nothing before it has them.",
   }),
+  psamp: choice(["basic", "strict"], {
+    value: "HOW",
+    default: "basic",
+    help: "strict sends PSAMP's own reports to IPFIX collectors too",
+    details: "Selection sequences, their statistics and accuracy, as in RFC 5476, section 6.5. Most collectors do not read them.",
+  }),
+  enterprise: number({
+    value: "PEN",
+    least: 1,
+    help: "send cookies, queues and latencies as elements of this enterprise",
+    details:
+      "A private enterprise number of IANA, which is yours. Elements of IPFIX reports: 1 the cookie, 2 the queue, 3 its occupancy in " +
+      "bytes, 4 the latency in nanoseconds. The standard has none for these.",
+  }),
   flows: flag({
     help: "send flow records to IPFIX collectors instead of packets",
     details:
@@ -143,13 +157,14 @@ export function checkCollectors(options: CollectorValues, given: ReadonlySet<str
   if (!sflow && !ipfix) throw new UsageError("nowhere to export to: give --sflow HOST or --ipfix HOST");
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
     ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
-    ["--ipfix", ["domain", "templateRefresh", "flows"], ipfix],
+    ["--ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
     ["--flows", ["scale"], flows || undefined],
   ];
   for (const [needed, names, has] of needs) {
     const name = names.find((name) => given.has(name));
     if (name !== undefined && has === undefined) throw new UsageError(`${longName(name)} requires ${needed}`);
   }
+  if (flows && options.enterprise !== undefined) throw new UsageError("--enterprise is about packets: it cannot be combined with --flows");
 }
 
 /** How to open collectors, besides what the options say. */
@@ -184,10 +199,17 @@ export async function openCollectors(sys: Sys, options: CollectorValues, context
       sflows.push(sink);
     }
     for (const target of options.ipfix ?? []) {
-      const ipfix = { ...reporting(session, `IPFIX ${target}`, maxDatagramBytes), latency, maxDatagramBytes, domain, templateRefreshMs };
+      const ipfix = {
+        ...reporting(session, `IPFIX ${target}`, maxDatagramBytes),
+        latency,
+        maxDatagramBytes,
+        domain,
+        templateRefreshMs,
+        strict: options.psamp === "strict",
+      };
       const sink = options.flows
         ? await ipfixFlowsToWith(sys, target, { ...ipfix, scale })
-        : await ipfixToWith(sys, target, { ...ipfix, headerBytes });
+        : await ipfixToWith(sys, target, { ...ipfix, headerBytes, enterprise: options.enterprise });
       sinks.push(sink);
     }
   } catch (error) {

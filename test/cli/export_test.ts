@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseDevice, rateOf, withRates } from "../../cli/export_rates.ts";
@@ -6,6 +7,7 @@ import { UsageError } from "../../cli/options.ts";
 import { decodeDatagram, headerOf } from "../export/sflow/decoder.ts";
 import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { FakeSys } from "../fake_sys.ts";
+import { COMMAND } from "../support/command.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { type FakeIo, fakeIo } from "./fake_io.ts";
 
@@ -42,6 +44,8 @@ test("a wrong call of export ends with 2 and says why", async () => {
     [["--ipfix", "192.0.2.9", "--agent", "192.0.2.1"], /--agent requires --sflow/],
     [["--sflow", "192.0.2.9", "--domain", "7"], /--domain requires --ipfix/],
     [["--sflow", "192.0.2.9", "--flows"], /--flows requires --ipfix/],
+    [["--ipfix", "192.0.2.9", "--psamp", "lax"], /--psamp is "lax": expected basic or strict/],
+    [["--ipfix", "192.0.2.9", "--flows", "--enterprise", "32473"], /--enterprise is about packets: it cannot be combined with --flows/],
     [["--ipfix", "192.0.2.9", "--scale"], /--scale requires --flows/],
     [["--sflow", "192.0.2.9", "--rate", "7"], /--rate says what to sample, but no DEVICE is given/],
     [["--sflow", "192.0.2.9", "eth0:0"], /the rate in eth0:0 is "0": expected a whole number from 1 to 4294967295/],
@@ -132,6 +136,34 @@ test("rates follow the speed of the link, unless they are given", async () => {
   assertEquals(chosen, "sampling 1 in 400 of eth0 (speed unknown); --rate N or DEVICE:N sets it");
   assertEquals((await withRates(sys, [plans[1]!])).chosen, undefined);
   sys.assertClean();
+});
+
+test("--psamp strict and --enterprise add what the standard has, and what it has not", async () => {
+  using plain = new UdpReceiver();
+  using strict = new UdpReceiver();
+  await run("--ipfix", plain.target, "--check");
+  await run("--ipfix", strict.target, "--psamp", "strict", "--enterprise", "32473", "--check");
+  const kinds = async (receiver: UdpReceiver): Promise<Set<string>> => {
+    const decoder = new IpfixDecoder();
+    const records = (await receiver.until(1)).flatMap((bytes) => decoder.read(bytes).records);
+    return new Set(records.flatMap(({ fields }) => [...fields.keys()]));
+  };
+  const [few, more] = [await kinds(plain), await kinds(strict)];
+  // What was observed and selected; of the demonstration's packet, the cookie is the only thing of ours, if it has one.
+  assertEquals([few.has("318"), more.has("318")], [false, true]);
+  assertEquals([...few].filter((key) => key.includes("/")), []);
+});
+
+test("a host name without Deno's permission is refused with the cure", {
+  skip: "Bun" in globalThis ? "Bun has no permissions" : false,
+}, () => {
+  const [program, ...args] = COMMAND;
+  const { status, stderr } = spawnSync(program!, [...args, "export", "--sflow", "localhost", "--check"], { encoding: "utf8" });
+  assertEquals(status, 1);
+  assertMatch(
+    stderr,
+    /^psample: Cannot look up the host name localhost: EPERM\. On Deno that requires net access: .* deno run --allow-ffi --allow-net /,
+  );
 });
 
 test("the help of each option of export has its own text", async () => {
