@@ -208,7 +208,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       // Removing what was added, and joining again when the module is back, require it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
       outputs ??= await plan.open(session);
-      for (const { encoder } of collectors.sflow) encoder.setSampledInputs(inputs);
+      for (const { encoder } of collectors.sinks) encoder.setSampledInputs?.(inputs);
       if (listener) {
         if (rated.chosen !== undefined) session.notice(rated.chosen);
         if (sampled) {

@@ -59,6 +59,13 @@ export type SendDatagrams = (datagrams: Datagrams) => void;
 export interface DatagramEncoder {
   /** Number of samples so far that it has left out on purpose, such as those of packets that another sample stands for. Defaults to 0. */
   readonly leftOut?: number;
+  /**
+   * Tells which interfaces have their arriving packets sampled too. A packet that came in by one of them was considered there, so its samples
+   * on the way out are left out: each would count it twice.
+   *
+   * @param nsid Their network namespace; `undefined` for the listener's own.
+   */
+  setSampledInputs?(ifindexes: Iterable<number>, nsid?: number): void;
   /** Adds the samples of a batch. */
   take(batch: Batch): void;
   /**

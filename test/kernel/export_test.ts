@@ -4,7 +4,7 @@ import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync }
 import { join } from "node:path";
 import { listSampling } from "../../mod.ts";
 import { decodeDatagram, type DecodedSample, headerOf } from "../export/sflow/decoder.ts";
-import { IpfixDecoder, type IpfixRecord } from "../export/ipfix/decoder.ts";
+import { IpfixDecoder, type IpfixRecord, unsigned } from "../export/ipfix/decoder.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameIn, frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
@@ -123,10 +123,11 @@ scene("a packet that was sampled when it arrived is not counted again when it le
   secondWire();
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
   using sflow = new UdpReceiver();
-  const command = await start(`a c --rate 1 --sflow ${sflow.target}`);
+  using ipfix = new UdpReceiver();
+  const command = await start(`a c --rate 1 --sflow ${sflow.target} --ipfix ${ipfix.target}`);
   send("b", ...[1, 2, 3].map((id) => frameIn({ id, to: "198.51.100.2" })));
   send("a", frameOut());
-  await until("all have arrived", () => samplesOf(sflow).length === 4);
+  await until("all have arrived", () => samplesOf(sflow).length === 4 && reportsOf(ipfix).length === 4);
   await until(() => `it is told: ${command.io.errors()}`, () => {
     command.io.signal("SIGUSR1");
     return /3 samples left out, whose packets were sampled when they arrived/.test(command.io.errors());
@@ -137,6 +138,8 @@ scene("a packet that was sampled when it arrived is not counted again when it le
     ...Array(3).fill([IFINDEX.a, 0]),
     [INTERNAL, IFINDEX.a],
   ]);
+  const places = reportsOf(ipfix).map((report) => ["10", "14", "61"].map((key) => unsigned(report, key)).join()).sort();
+  assertEquals(places, [`0,${IFINDEX.a},1`, ...Array(3).fill(`${IFINDEX.a},0,0`)]);
 });
 
 scene("a collector that goes and comes back costs what is sent meanwhile; the others get everything, from the same port", async () => {

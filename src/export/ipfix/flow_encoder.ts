@@ -91,6 +91,8 @@ function flowTemplate(features: number): Template {
  * @category Export
  */
 export class IpfixFlowEncoder implements DatagramEncoder {
+  /** {@linkcode DatagramEncoder.leftOut} */
+  leftOut = 0;
   readonly #out: Outgoing;
   readonly #selectors: Selectors;
   readonly #flows: FlowTable;
@@ -126,6 +128,11 @@ export class IpfixFlowEncoder implements DatagramEncoder {
   /** Number of flows in memory. */
   get flows(): number {
     return this.#flows.size;
+  }
+
+  /** {@linkcode DatagramEncoder.setSampledInputs} */
+  setSampledInputs(ifindexes: Iterable<number>, nsid?: number): void {
+    this.#selectors.setSampledInputs(ifindexes, nsid);
   }
 
   /** {@linkcode DatagramEncoder.take} */
@@ -181,6 +188,10 @@ export class IpfixFlowEncoder implements DatagramEncoder {
       this.#expire();
     }
     const sequence = this.#selectors.find(batch, i, sample);
+    if (this.#selectors.isLeftOut(sequence, sample.nsid)) {
+      this.leftOut++;
+      return;
+    }
     const packet = batch.packet(i);
     const fields = this.#fields;
     fields.read(packet);

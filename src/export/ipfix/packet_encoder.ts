@@ -50,6 +50,8 @@ const U16 = 0xffff;
  * @category Export
  */
 export class IpfixPacketEncoder implements DatagramEncoder {
+  /** {@linkcode DatagramEncoder.leftOut} */
+  leftOut = 0;
   readonly #out: Outgoing;
   readonly #selectors: Selectors;
   readonly #headerBytes: number;
@@ -79,6 +81,11 @@ export class IpfixPacketEncoder implements DatagramEncoder {
     this.#always = milliseconds ? HAS_MILLISECONDS : 0;
     this.#hasCookieDomains = complete.domains === "cookie";
     this.#own = enterprise === undefined ? undefined : enterpriseElements(enterprise);
+  }
+
+  /** {@linkcode DatagramEncoder.setSampledInputs} */
+  setSampledInputs(ifindexes: Iterable<number>, nsid?: number): void {
+    this.#selectors.setSampledInputs(ifindexes, nsid);
   }
 
   /** {@linkcode DatagramEncoder.take} */
@@ -114,6 +121,10 @@ export class IpfixPacketEncoder implements DatagramEncoder {
 
   #report(batch: Batch, i: number, sample: SampleView): void {
     const sequence = this.#selectors.find(batch, i, sample);
+    if (this.#selectors.isLeftOut(sequence, sample.nsid)) {
+      this.leftOut++;
+      return;
+    }
     const packet = batch.packet(i);
     const segment = this.#segment;
     segment.read(sample, packet);

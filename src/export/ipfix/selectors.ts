@@ -64,6 +64,8 @@ export class Selectors {
   readonly #cache: (Found | undefined)[] = new Array(CACHED).fill(undefined);
   readonly #found = new Map<string, Found>();
   readonly #domains = new Map<string, Known>();
+  /** Interfaces whose arriving packets are sampled, by namespace. */
+  readonly #sampledInputs = new Map<number | undefined, ReadonlySet<number>>();
   #nextDomain: number;
   /** Number of all sequences ever. */
   #sequences = 0;
@@ -87,6 +89,17 @@ export class Selectors {
     this.#scale = scale;
     this.#beforeForgetting = beforeForgetting;
     this.#nextDomain = options.domain;
+  }
+
+  /** {@linkcode DatagramEncoder.setSampledInputs} */
+  setSampledInputs(ifindexes: Iterable<number>, nsid: number | undefined): void {
+    this.#sampledInputs.set(nsid, new Set(ifindexes));
+  }
+
+  /** Whether another sample stands for the packet of this one: it passed a sampler when it arrived. */
+  isLeftOut(sequence: SelectionSequence, nsid: number | undefined): boolean {
+    if (!sequence.isEgress || this.#sampledInputs.size === 0) return false;
+    return this.#sampledInputs.get(nsid)?.has(sequence.inIndex) ?? false;
   }
 
   /** Before the samples of a batch. */

@@ -95,8 +95,8 @@ export interface SampleParts {
   tunnel?: Uint8Array;
 }
 
-/** A sample by hand; it has nothing that is not given. */
-export function sampleOf(parts: SampleParts): SampleView {
+/** A sample by hand, of this network namespace or another; it has nothing that is not given. */
+export function sampleOf(parts: SampleParts, nsid?: number): SampleView {
   const { data, cookie, tunnel } = parts;
   const numbers = [
     [0, 2, parts.in],
@@ -113,13 +113,16 @@ export function sampleOf(parts: SampleParts): SampleView {
   ] as const;
   const attributes = numbers.filter(([, , value]) => value !== undefined)
     .map(([type, size, value]) => [type, number(size, value!)] as const);
-  const sample = viewMessage(messageOf(message([
-    ...attributes,
-    ...(data ? [[6, data] as const] : []),
-    ...(tunnel ? [[8, tunnel] as const] : []),
-    ...(cookie ? [[15, cookie] as const] : []),
-    ...(parts.isProbability ? [[16, new Uint8Array(0)] as const] : []),
-  ], parts.portId === undefined ? {} : { portId: parts.portId })));
+  const sample = viewMessage(
+    messageOf(message([
+      ...attributes,
+      ...(data ? [[6, data] as const] : []),
+      ...(tunnel ? [[8, tunnel] as const] : []),
+      ...(cookie ? [[15, cookie] as const] : []),
+      ...(parts.isProbability ? [[16, new Uint8Array(0)] as const] : []),
+    ], parts.portId === undefined ? {} : { portId: parts.portId })),
+    nsid,
+  );
   if (sample?.type !== "sample") throw new Error("not a sample");
   return sample;
 }

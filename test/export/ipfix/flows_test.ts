@@ -90,7 +90,7 @@ test("flows differ by any address, port, protocol, interface, direction, VLAN, o
     { ...PLAIN, group: 2 },
     { ...PLAIN, rate: 200 },
   ];
-  const output = exported().take([...parts, ...parts].map(sampleOf));
+  const output = exported().take([...parts, ...parts].map((one) => sampleOf(one)));
   const records = ended(output);
   assertEquals(records.length, parts.length);
   assert(records.every((record) => unsigned(record, "2") === 2));
@@ -225,6 +225,26 @@ test("a producer that makes up rates does not make memory grow, and no packet is
   for (let rate = 1; rate <= 600; rate++) output.take([sampleOf({ ...PLAIN, rate })]);
   assert(output.encoder.flows <= 256);
   assertEquals(ended(output).length, 600);
+});
+
+test("a packet that passed a sampler when it arrived is not exported when it leaves", () => {
+  const output = exported();
+  const samples = [
+    sampleOf({ ...PLAIN, in: 2 }),
+    sampleOf({ ...PLAIN, in: 2, out: 3 }),
+    sampleOf({ ...PLAIN, in: 4, out: 3 }),
+    sampleOf({ ...PLAIN, in: 2, out: 3 }, 5),
+  ];
+  output.encoder.setSampledInputs([2, 3]);
+  output.take(samples);
+  output.encoder.setSampledInputs([]);
+  output.encoder.setSampledInputs([2], 5);
+  output.take(samples);
+  output.encoder.end(READ_NS);
+  assertEquals(output.encoder.leftOut, 2);
+  const places = output.records().map((record) => [record.domain, unsigned(record, "10"), unsigned(record, "14")].join()).sort();
+  assertEquals([...new Set(places)], ["1,2,0", "1,2,3", "1,4,3", "2,2,3"]);
+  assertEquals(output.datagrams.reduce((sum, datagram) => sum + datagram.samples, 0), 6);
 });
 
 test("any option out of its range is refused", () => {

@@ -203,6 +203,26 @@ test("whatever a sample has or lacks, its report is as its template says", () =>
   }
 });
 
+test("a packet that passed a sampler when it arrived is not exported when it leaves", () => {
+  const output = exported();
+  const samples = [
+    sampleOf({ ...PLAIN, in: 2 }),
+    sampleOf({ ...PLAIN, in: 2, out: 3 }),
+    sampleOf({ ...PLAIN, in: 4, out: 3 }),
+    sampleOf({ ...PLAIN, in: 2, out: 3 }, 5),
+  ];
+  output.encoder.setSampledInputs([2, 3]);
+  output.take(samples);
+  output.encoder.setSampledInputs([]);
+  output.encoder.setSampledInputs([2], 5);
+  output.take(samples);
+  output.encoder.end(READ_NS);
+  assertEquals(output.encoder.leftOut, 2);
+  const places = output.records().map((record) => [record.domain, unsigned(record, "10"), unsigned(record, "14")].join()).sort();
+  assertEquals([...new Set(places)], ["1,2,0", "1,2,3", "1,4,3", "2,2,3"]);
+  assertEquals(output.datagrams.reduce((sum, datagram) => sum + datagram.samples, 0), 6);
+});
+
 test("any option out of its range is refused, and too little memory", () => {
   const wrong: IpfixPacketOptions[] = [
     { domain: 0 },
