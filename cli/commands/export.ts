@@ -39,6 +39,7 @@ import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions, tellLeftovers } from "./capture.ts";
+import { checkFrom, exportRecordings, FROM_OPTIONS } from "./export_from.ts";
 import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 
 /** Enough for the headers of packets in tunnels. */
@@ -86,6 +87,7 @@ const OPTIONS = {
     details: "Without DEVICE only. Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
   }),
   wait: WAIT,
+  ...FROM_OPTIONS,
   ...DETAILS,
   check: flag({
     help: "send one sample to each collector, say what left, and exit",
@@ -121,6 +123,7 @@ export const exportCommand: Command = command({
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],
+    ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],
     ["psample export --sflow 192.0.2.9 --ipfix 192.0.2.9 --check", "try it, without sampling anything"],
     ["psample export eth0 --netns blue --sflow 192.0.2.9", "a device of the network namespace blue, and sent from there"],
   ],
@@ -128,6 +131,9 @@ export const exportCommand: Command = command({
   operands: { name: "DEVICE", least: 0, most: Infinity },
   run: async ({ options, given, words }, io) => {
     refuseFilter(words);
+    checkFrom(options, given, words);
+    if (options.from && !options.explain) checkCollectors(options, given);
+    if (options.from) return await exportRecordings(options, io);
     const named = [...options.device ?? [], ...words].map(parseDevice);
     if (options.explain) return await explain(options, await plansOf(named, options, given), io);
     checkCollectors(options, given);

@@ -1,29 +1,25 @@
 /** `psample inject`: sends recorded samples to the programs of this machine that listen to the kernel's. */
 import { injectInto, type InjectionSink, type ListenStats, paced, type PacedSource, type Source } from "../../mod.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
-import { RecordingFile } from "../../src/receive/recording.ts";
 import { type Command, command } from "../command.ts";
 import { explainStage } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
-import type { Io } from "../io.ts";
-import { flag, NETNS, number, numbers, streamName, UsageError, value, wrongValue } from "../options.ts";
+import { flag, NETNS, number, numbers, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { lossesOf, skippedOf } from "../reading.ts";
-import { Recordings } from "../recordings.ts";
+import type { Recordings } from "../recordings.ts";
+import { openRecordings, recordingPaths, speedOption } from "../replaying.ts";
 import { Rounds } from "../rounds.ts";
 import { inSession, type Session, STATUS } from "../session.ts";
 import { plural } from "../summary.ts";
-import { openRecording } from "./read.ts";
 
 const OPTIONS = {
-  speed: value({
-    value: "X|max",
-    fallback: "1",
-    help: "X times as fast as it was recorded; max is as fast as listeners read",
-    details: "Each sample is sent as long after the first as it was taken, divided by X: 0.5 is half as fast. What is late is sent at " +
-      "once. Each round of --loop begins at once. With several FILEs the time between them passes too, if the next one is later. With " +
-      "max, times do not matter.",
-  }, parseSpeed),
+  speed: speedOption(
+    "X times as fast as it was recorded; max is as fast as listeners read",
+    "Each sample is sent as long after the first as it was taken, divided by X: 0.5 is half as fast. What is late is sent at once. Each " +
+      "round of --loop begins at once. With several FILEs the time between them passes too, if the next one is later. With max, times do " +
+      "not matter.",
+  ),
   loop: flag({
     help: "begin again at the end, until it is interrupted",
     details: "The numbers of the samples then continue where they are, so that listeners see neither a restart nor a loss between two " +
@@ -94,11 +90,9 @@ export const inject: Command = command({
       return STATUS.done;
     }
     const { speed = 1, loop, group, packetGroup, packetRate, netns, count, familyId } = options;
-    const paths = words.map((word) => streamName(word, 0));
-    const streams = paths.filter((path) => path === "-").length;
-    if (streams > 1) throw new UsageError("standard input was given twice, it can be read once");
-    if (loop && streams > 0) throw new UsageError("--loop requires files: standard input can be read only once");
-    const open = (): Promise<Recordings> => openAll(paths, io, familyId);
+    const paths = recordingPaths(words);
+    if (loop && paths.includes("-")) throw new UsageError("--loop requires files: standard input can be read only once");
+    const open = (): Promise<Recordings> => openRecordings(paths, io, familyId);
     return await inSession(io, options, async (session) => {
       const first = await open();
       let sink: InjectionSink | undefined;
@@ -131,17 +125,6 @@ export const inject: Command = command({
     });
   },
 });
-
-async function openAll(paths: readonly string[], io: Io, familyId: number | undefined): Promise<Recordings> {
-  const opened: RecordingFile[] = [];
-  try {
-    for (const path of paths) opened.push(new RecordingFile(await openRecording(path, io), { familyId }));
-    return new Recordings(opened);
-  } catch (error) {
-    for (const recording of opened) await recording.close();
-    throw error;
-  }
-}
 
 /** Whether there is another round, which is then announced. */
 function again(loop: boolean, sink: InjectionSink, session: Session, restart: () => void): () => boolean {
@@ -196,11 +179,4 @@ function progress(rounds: Rounds, timed: PacedSource | undefined, sink: Injectio
   const waitMs = timed?.waitMs ?? 0;
   if (waitMs > LONG_MS) parts.push(`the next one in ${Math.round(waitMs / 1000)} s`);
   return parts.join(", ");
-}
-
-function parseSpeed(text: string, option: string): number | "max" {
-  if (text === "max") return text;
-  const speed = /^(\d+(\.\d*)?|\.\d+)$/.test(text) ? Number(text) : 0;
-  if (!(speed > 0 && speed < Infinity)) throw wrongValue(option, text, "a number above 0 such as 1, 0.5 or 10, or max");
-  return speed;
 }
