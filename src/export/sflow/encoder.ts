@@ -208,7 +208,8 @@ export class SflowEncoder implements DatagramEncoder {
       passage.source = passage.input = device?.index ?? inIfindex ?? 0;
       passage.output = inIfindex !== undefined && this.#endsHere(sample, device, linkType) ? INTERNAL : 0;
     }
-    if (!this.#expanded && (isLarge(passage.source) || isLarge(passage.input) || isLarge(passage.output))) this.#expand();
+    // The source is either of them, so these are all.
+    if (!this.#expanded && (isLarge(passage.source) || isLarge(passage.input))) this.#expand();
   }
 
   /** Whether a packet that arrives is for the host itself, as far as it shows. */

@@ -325,6 +325,20 @@ test("as many namespaces and interfaces as anybody makes up are no leak, and los
   assertEquals(sequences, [...Array(100).keys()].map((i) => i + 1));
 });
 
+test("an interface that was in use lately is not forgotten for others that are made up", () => {
+  const all = decoded({}, (encoder) => {
+    encoder.take(batchOf(some(1, { input: 70_000 })));
+    for (let i = 1; i < 40_000; i++) encoder.setTrials(i, 0n);
+    for (let i = 0; i < 3; i++) encoder.take(batchOf(some(1, { input: 70_000 })));
+    for (let i = 40_000; i < 65_000; i++) encoder.setTrials(i, 0n);
+    encoder.take(batchOf(some(1, { input: 69_999 })));
+    for (let i = 65_000; i < 69_000; i++) encoder.setTrials(i, 0n);
+    encoder.take(batchOf(some(1, { input: 70_000 })));
+  });
+  const sequences = all.flatMap(({ samples }) => samples).map(({ sourceIndex, sequence }) => [sourceIndex, sequence]);
+  assertEquals(sequences, [[70_000, 1], [70_000, 2], [70_000, 3], [70_000, 4], [69_999, 1], [70_000, 5]]);
+});
+
 test("counter samples are numbered for each source, and anew when counters begin again", () => {
   const all = decoded({}, (encoder) => {
     encoder.interfaceCounters(2, counters(), NOW_NS);
@@ -412,6 +426,27 @@ test("a super-packet has its own length, also behind a header that says 0", () =
   assertEquals([frameLength, stripped], [200_004, 4]);
   const [ip] = samplesOf([{ input: 2, bytes: 200_000, data: big.slice(14) }], {}, { devices: [ethernet(2, undefined, 0xfffe)] });
   assertEquals(wordsOf(ip!, 3)!.slice(0, 2), [200_000, 6]);
+});
+
+test("data may begin anywhere in memory", () => {
+  const data = Uint8Array.from({ length: 61 }, (_, i) => i + 2);
+  const whole = message([[0, number(2, 2)], [2, number(4, 61)], [3, number(4, 1)], [4, number(4, 0)], [6, data]]);
+  for (const offset of [0, 1, 2, 3]) {
+    const moved = new Uint8Array(whole.length + offset);
+    moved.set(whole, offset);
+    const sample = viewMessage(messageOf(moved.subarray(offset))) as SampleView;
+    const [decodedSample] = decoded({}, (encoder) => encoder.take(batchOf([sample]))).flatMap(({ samples }) => samples);
+    assertEquals(headerOf(decodedSample!).header, data, `at ${offset}`);
+  }
+});
+
+test("fields of a packet in a packet are those of the outer one", () => {
+  const tcp = `0fa01388 00000000 00000000 50120000 00000000`;
+  const inner = `4500003c 00000000 40060000 0a000001 0a000002 ${tcp}`;
+  const devices = [ethernet(2, undefined, 0xfffe)];
+  const fieldsOf = (data: string): unknown => wordsOf(samplesOf([{ input: 2, bytes: 60, data: hex(data) }], {}, { devices })[0]!, 3);
+  assertEquals(fieldsOf(`4500003c 00000000 40040000 c0000201 c0000202 ${inner}`), [60, 4, 0xc0000201, 0xc0000202, 0, 0, 0, 0]);
+  assertEquals(fieldsOf(inner), [60, 6, 0x0a000001, 0x0a000002, 4000, 5000, 0x12, 0]);
 });
 
 test("headers of a device without a link layer: protocol and fields as far as they were captured", () => {
