@@ -18,6 +18,8 @@ test("the main entries have an example each", () => {
       "recordTo(",
       "sflowTo(",
       "ipfixTo(",
+      "injectInto(",
+      "paced(",
       "readRecording(",
       "replay(",
       "addSampling(",

@@ -3,14 +3,17 @@ import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { InjectedMessages, type InjectedPacketOptions } from "../../src/format/injected_messages.ts";
 import type { SampleFields } from "../../src/psample/sample.ts";
+import { createRecorder } from "../../src/format/recorders.ts";
 import { decodeSample } from "../../src/psample/sample_decoder.ts";
 import { readRecording } from "../../src/receive/recording.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { message, number } from "../psample/build.ts";
+import { recordedSamples } from "../psample/recordings.ts";
 import { netlinkRecord, pcapFile } from "../support/capture_files.ts";
 import { familyMessage } from "../support/messages.ts";
+import { record } from "../support/recorded.ts";
 import { pieces } from "../support/reading.ts";
 
 /** The messages of a recording, as they are sent in so many rounds. */
@@ -65,6 +68,12 @@ test("what the kernel sent stays as it is, byte for byte", async () => {
     }
     assertEquals((await sent(file)).map(toHex), recorded, name);
   }
+});
+
+test("of a recording of packets, in which packets are apart from the rest, the messages are put together again", async () => {
+  const samples = recordedSamples();
+  const file = record(createRecorder("pcapng", {}), samples, { batch: 7 });
+  assertEquals((await sent(file)).map(toHex), samples.map(({ message }) => toHex(message)));
 });
 
 test("a sample of a machine of the other byte order is sent in this machine's", async () => {
