@@ -8,6 +8,8 @@ import {
   type PassedHook,
   type SamplingOptions,
 } from "../../mod.ts";
+import { FilterError } from "../../src/filter/filter_error.ts";
+import { compileMatch } from "../../src/filter/match.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import { open } from "../../src/socket/open.ts";
@@ -210,7 +212,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
-      const inputs = sampled ? sampled.inputs : await sampledInputs(options);
+      const inputs = choosesPlaces(options) ? [] : sampled ? sampled.inputs : await sampledInputs(options);
       // Removing what was added, and joining again when the module is back, require it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
       outputs ??= await plan.open(session);
@@ -262,6 +264,21 @@ async function sampledInputs({ group, netns }: Options): Promise<number[]> {
     const isHeard = group === undefined || (own !== undefined && group.includes(own));
     return ifindex !== undefined && direction === "ingress" && kind === "matchall" && where !== "hardware" && isHeard ? [ifindex] : [];
   });
+}
+
+/**
+ * Whether --filter may let a packet through where it leaves, and not where it arrived. Then that it was sampled when it arrived is no reason
+ * to leave it out.
+ */
+function choosesPlaces({ filter }: Options): boolean {
+  try {
+    if (filter) compileMatch(filter.map(({ expression }) => expression), "ethernet");
+    return false;
+  } catch (error) {
+    // It has conditions on samples, such as the device, or is more than a match can be.
+    if (error instanceof FilterError) return true;
+    throw error;
+  }
 }
 
 /** Tells sFlow collectors how many packets have reached the samplers of each interface, in both directions. */

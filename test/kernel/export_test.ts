@@ -124,15 +124,22 @@ scene("a packet that was sampled when it arrived is not counted again when it le
   writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
   using sflow = new UdpReceiver();
   using ipfix = new UdpReceiver();
+  using leaving = new UdpReceiver();
   const command = await start(`a c --rate 1 --sflow ${sflow.target} --ipfix ${ipfix.target}`);
+  // Whoever wants only what leaves gets all of it.
+  const other = await start(`a c --rate 1 --filter egress --sflow ${leaving.target}`);
   send("b", ...[1, 2, 3].map((id) => frameIn({ id, to: "198.51.100.2" })));
   send("a", frameOut());
-  await until("all have arrived", () => samplesOf(sflow).length === 4 && reportsOf(ipfix).length === 4);
+  await until("all have arrived", () => [sflow, leaving].every((one) => samplesOf(one).length === 4) && reportsOf(ipfix).length === 4);
   await until(() => `it is told: ${command.io.errors()}`, () => {
     command.io.signal("SIGUSR1");
     return /3 samples left out, whose packets were sampled when they arrived/.test(command.io.errors());
   });
-  await command.end();
+  for (const one of [command, other]) await one.end();
+  assertEquals(samplesOf(leaving).map(({ input, output }) => [input, output]).sort(), [
+    ...Array(3).fill([IFINDEX.a, IFINDEX.c]),
+    [INTERNAL, IFINDEX.a],
+  ]);
   // It forwards: nobody knows where an arriving packet goes.
   assertEquals(samplesOf(sflow).map(({ input, output }) => [input, output]).sort(), [
     ...Array(3).fill([IFINDEX.a, 0]),
