@@ -4,8 +4,11 @@ import { once } from "node:events";
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { addSampling, listen, pump, type Sample, sflowTo, type SflowToOptions, type Summary, watchLinks } from "../../mod.ts";
+import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
 import { INNER, packetIn, superFrame, vxlan } from "./frames.ts";
 import { ETH_IPV4, ETH_QINQ, ETH_VLAN, ethernet, frameIn, frameOut, inOrder, join, OURS, PEER, SEGMENT_BYTES, words } from "./frames.ts";
+import { Neighbour } from "./namespace.ts";
 import { openDirectory } from "./runtime.ts";
 import {
   asSamples,
@@ -247,4 +250,39 @@ scene("sfacctd counts packets and bytes, N times each", "program:sfacctd", async
     assertEquals([ip_src, ip_dst, iface_in, iface_out], ["192.0.2.2", "192.0.2.1", 101, INTERNAL]);
   }
   await collector.end("SIGKILL");
+});
+
+scene("each network namespace is an agent, or a sub-agent, and numbers its own samples", async () => {
+  using named = new Neighbour();
+  using unnamed = new Neighbour();
+  await named.setNsid(7);
+  await unnamed.setNsid(9);
+  const places: readonly ((work: () => void) => void)[] = [(work) => work(), (work) => named.inside(work), (work) => unnamed.inside(work)];
+  for (const inside of places) {
+    inside(() => {
+      wire();
+      sample("a egress", "rate 2 group 5");
+    });
+  }
+  using receiver = new UdpReceiver();
+  await using listener = await listen({ events: false, allNamespaces: true, devices: await watchLinks() });
+  const sink = await sflowTo(receiver.target, { agent: "192.0.2.1", subAgent: 20, agents: new Map([[7, "192.0.2.77"]]) });
+  const pumped = pump(listener, [], [sink]);
+  // In turn, so that the samples of all three arrive mixed.
+  for (let round = 0; round < 20; round++) for (const inside of places) inside(() => send("a", ...inOrder(10, frameOut)));
+  listener.end();
+  const { sinks: [sent] } = await soon(pumped, "the end of the export");
+  const datagrams = (await receiver.until(sink.datagrams.sent)).map((bytes) => decodeDatagram(new Uint8Array(bytes)));
+  assertEquals(datagrams.flatMap(({ samples }) => samples).length, sent!.written);
+  for (const [agent, subAgent] of [["192.0.2.1", 20], ["192.0.2.77", 20], ["192.0.2.1", 30]] as const) {
+    const its = datagrams.filter((datagram) => datagram.agent === agent && datagram.subAgent === subAgent);
+    assertEquals(its.map(({ sequence }) => sequence), its.map((_, i) => i + 1));
+    const samples = its.flatMap(({ samples }) => samples);
+    // Of 200 packets; fewer than 50 come once in 10^12.
+    assert(samples.length > 50, `${samples.length} samples of ${agent}, sub-agent ${subAgent}`);
+    assertEquals(
+      samples.map(({ sequence, sourceIndex, pool, rate }) => [sequence, sourceIndex, pool, rate]),
+      samples.map((_, i) => [i + 1, 101, 2 * (i + 1), 2]),
+    );
+  }
 });
