@@ -22,6 +22,7 @@ export {
   ArgumentError,
   DecodeError,
   EncodeError,
+  LookupError,
   NetlinkError,
   type NetlinkErrorInit,
   StrandedError,
@@ -45,6 +46,7 @@ export { pump, type PumpEnd, type PumpOptions, type SinkSummary, type Summary } 
 export type { Closing, Sink } from "./src/stream/sink.ts";
 export type { Source } from "./src/stream/source.ts";
 export type { Stage } from "./src/stream/stage.ts";
+export { paced, type PacedOptions, type PacedSource } from "./src/stream/paced.ts";
 export { filter } from "./src/filter/stage.ts";
 export { FilterError, type Span } from "./src/filter/filter_error.ts";
 export { aggregateTo, type Aggregator } from "./src/sink/aggregate.ts";
@@ -53,6 +55,11 @@ export type { Output, Word } from "./src/format/output.ts";
 export type { PcapngOptions } from "./src/format/pcapng/writer.ts";
 export type { RecordingFormat } from "./src/format/recorder.ts";
 export { linesTo, type LinesToOptions, recordTo, type RecordToOptions } from "./src/sink/open.ts";
+export type { DatagramCounts, ExportOptions, ExportSink } from "./src/sink/datagram_sink.ts";
+export { ipfixFlowsTo, type IpfixFlowsToOptions, ipfixTo, type IpfixToOptions, sflowTo, type SflowToOptions } from "./src/sink/export.ts";
+export { injectInto, type InjectionSink, type InjectOptions } from "./src/sink/inject.ts";
+export type { InjectionListener } from "./src/control/injector.ts";
+export type { InjectedPacketOptions } from "./src/format/injected_messages.ts";
 export { localOffset } from "./src/sink/local_offset.ts";
 export type { RecordingOptions, RecordingSink, Rotation } from "./src/sink/record.ts";
 export { listen, type ListenOptions } from "./src/receive/listen.ts";

@@ -1,5 +1,5 @@
 /** Failures that are reported to the user as a sentence; all others are bugs, and keep their stack. */
-import { DecodeError, EncodeError, StrandedError, SystemError } from "../mod.ts";
+import { DecodeError, EncodeError, LookupError, StrandedError, SystemError } from "../mod.ts";
 import { WAIT_WORDS } from "../src/receive/family_watch.ts";
 
 /** The message for a failure; `undefined` if it is a bug. */
@@ -8,6 +8,7 @@ export function failureText(error: unknown): string | undefined {
   if (error instanceof SystemError || error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) {
     return error.message.replace(WAIT_WORDS, "psample --wait");
   }
+  if (error instanceof LookupError) return withPlace(error.message);
   if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
   // Thrown by the runtime itself: a missing file.
   return "code" in error ? error.message : undefined;

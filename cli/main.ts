@@ -10,9 +10,11 @@ import { cleanup } from "./commands/cleanup.ts";
 import type { Command } from "./command.ts";
 import { demo } from "./commands/demo.ts";
 import { doctor } from "./commands/doctor.ts";
+import { exportCommand } from "./commands/export.ts";
 import { failureText } from "./failure.ts";
 import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
+import { inject } from "./commands/inject.ts";
 import { list } from "./commands/list.ts";
 import { monitor } from "./commands/monitor.ts";
 import { longName, takesNext, UsageError } from "./options.ts";
@@ -28,7 +30,7 @@ export type { Destination } from "../src/sink/destination.ts";
 export type { Files, Io, Terminal } from "./io.ts";
 export type { Screen, ScreenEvents } from "./top/terminal.ts";
 
-const COMMANDS: readonly Command[] = [capture, top, read, list, doctor, demo, cleanup, tc];
+const COMMANDS: readonly Command[] = [capture, top, exportCommand, read, inject, list, doctor, demo, cleanup, tc];
 
 /**
  * Runs one command line and resolves to its exit status: 0 success, 1 something was not done, 2 usage error, 3 samples were lost and

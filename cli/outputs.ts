@@ -49,8 +49,8 @@ const TIMES: readonly PacketTimeForm[] = ["time", "none", "epoch", "previous", "
 
 /** What a command prints and records by default. */
 export interface OutputDefaults {
-  /** The lines on standard output. */
-  readonly lines: "packets" | "text";
+  /** The lines on standard output; `"none"` unless options ask for some. */
+  readonly lines: "packets" | "text" | "none";
   /** The format of a recording whose name does not imply one, and of FILE.pcap if this is `"netlink"`. */
   readonly recording: "pcapng" | "netlink";
 }
@@ -62,16 +62,20 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
   const { write: file, json, packets, csv, text, verbose, details, fields, color, rotate, keep = Infinity } = options;
   const forms = Object.entries({ json, packets, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
   if (forms.length > 1) throw new UsageError(`${forms[0]} and ${forms[1]} are mutually exclusive`);
-  const printsPackets = packets || (defaults.lines === "packets" && !(json || csv || text));
+  const asked = json || packets || csv || text || verbose || details;
+  const printsLines = asked || (defaults.lines !== "none" && file === undefined);
+  const printsPackets = packets || (defaults.lines !== "text" && !(json || csv || text) && (defaults.lines !== "none" || asked));
   const others = Object.entries({ times: options.times > 0, linkLevel: options.linkLevel }).filter(([, given]) => given);
   if (others.length > 0 && !printsPackets) {
+    const without = forms[0] ?? (defaults.lines === "text" ? "--text" : undefined);
     throw new UsageError(
-      `${longName(others[0]![0])} applies to lines about packets: it requires --packets, without ${forms[0] ?? "--text"}`,
+      `${longName(others[0]![0])} applies to lines about packets: it requires --packets${
+        without === undefined ? "" : `, without ${without}`
+      }`,
     );
   }
   if (fields && !csv) throw new UsageError("--fields requires --csv");
-  const printed = json || packets || csv || text || verbose || details;
-  if (file === "-" && printed) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
+  if (file === "-" && asked) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
   if (file === "-" && io.outIsTerminal) {
     throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
   }
@@ -85,7 +89,6 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     // Before anything is opened that would have to be closed again.
     const labels = await labelsOf(options, io, session);
     const target = file === undefined ? undefined : await openTarget(io, session, { file, inputs, rotate, keep });
-    const printsLines = file === undefined || printed;
     let stdout: Destination | undefined;
     try {
       if (printsLines) stdout = await openStdout(io, inputs);

@@ -21,13 +21,19 @@ export function accountOf(
   const parts = [`read ${plural(written, "sample")}`];
   if (counts.events > 0) parts.push(plural(counts.events, "group event"));
   if (otherGroups > 0) parts.push(`${otherGroups} of other groups`);
-  parts.push(...losses);
+  parts.push(...losses, ...skippedOf(counts));
+  return parts.join("; ");
+}
+
+/** What else a recording contained, which is no sample. */
+export function skippedOf(counts: RecordingSource["counts"]): string[] {
+  const parts: string[] = [];
   const other = counts.otherPackets + counts.otherProtocols + counts.otherMessages;
   if (other > 0) parts.push(`skipped ${other} of other kinds`);
   if (counts.truncated > 0) parts.push(`${counts.truncated} cut by the recorder`);
   if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
   if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they came before the file told the family's number`);
-  return parts.join("; ");
+  return parts;
 }
 
 /** How much has been read, for a terminal; `undefined` if the size is not known. */

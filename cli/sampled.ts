@@ -40,6 +40,8 @@ export class Sampled {
   readonly counters = new Counters();
   /** What had passed when it was last counted. */
   #passed: Passed = { trials: undefined, packets: undefined };
+  /** Called with what the kernel counted, whenever it counted. */
+  onCount: (hooks: readonly PassedHook[]) => void = () => {};
   /** Samples of others in the same group. */
   #foreign = 0;
   /** Whether only some packets are meant to reach the sampler. */
@@ -78,10 +80,11 @@ export class Sampled {
 
   /** What is sampled, in one line. */
   description({ rate, direction, netns }: SamplingOptions): string {
-    const [first] = this.#handles.keys();
-    const devices = [...this.#handles.values()].join(", ");
     const where = netns === undefined ? "" : ` in the network namespace ${printable(netns)}`;
-    return `sampling ${devices}${where}, 1 in ${first?.installed[0]?.rate ?? rate}, ${direction}, group ${this.group}; Ctrl-C ends it`;
+    const isMixed = this.#oneIn === "mixed";
+    const devices = [...this.#handles].map(([{ installed }, name]) => isMixed ? `${name} (1 in ${installed[0]?.rate})` : name).join(", ");
+    const oneIn = isMixed ? "" : `, 1 in ${this.#oneIn ?? rate}`;
+    return `sampling ${devices}${where}${oneIn}, ${direction}, group ${this.group}; Ctrl-C ends it`;
   }
 
   /** Reports now and every second what keeps packets from being sampled. Calls `onGone` when nothing is sampled any more. */
@@ -129,12 +132,12 @@ export class Sampled {
   }
 
   /** What passed, as far as the kernel counts it, and how much traffic that was. */
-  passing(tally: Tally): Passing {
+  passing(tally?: Tally): Passing {
     const seconds = ((this.#endedMs ?? performance.now()) - this.#beganMs) / 1000;
     const isOver = this.#endedMs !== undefined;
     if (isOver) this.counters.again();
     const fault = this.counters.checks.fault();
-    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally.average(seconds, isOver), fault };
+    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally?.average(seconds, isOver), fault };
   }
 
   /** Looks at what the kernel counts; if nothing is sampled any more, at what it counted last. */
@@ -150,12 +153,19 @@ export class Sampled {
     const { trials, packets } = this.#passed;
     const devices = [...this.#handles.values()].join(", ");
     const samples = received - this.#foreign;
-    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn: this.#oneIn, samples, filtered, matched: this.#matched });
+    const oneIn = this.#oneIn === "mixed" ? undefined : this.#oneIn;
+    return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn, samples, filtered, matched: this.#matched });
   }
 
-  get #oneIn(): number | undefined {
-    const [first] = this.#handles.keys();
-    return first?.installed[0]?.rate;
+  /** The interfaces whose arriving packets are sampled in software. */
+  get inputs(): number[] {
+    const installed = [...this.#handles.keys()].flatMap(({ installed }) => installed);
+    return installed.filter(({ direction, where }) => direction === "ingress" && where !== "hardware").map(({ ifindex }) => ifindex);
+  }
+
+  get #oneIn(): Passing["oneIn"] {
+    const rates = new Set([...this.#handles.keys()].map(({ installed }) => installed[0]?.rate));
+    return rates.size > 1 ? "mixed" : [...rates][0];
   }
 
   /** Counts what has passed, and removes everything that was added so far. Reports what could not be removed. */
@@ -206,7 +216,11 @@ export class Sampled {
     // The kernel reports nothing about a device that is gone: then the last count stays valid.
     const before = this.#passed;
     this.#passed = { trials: most(counted ? trials : undefined, before.trials), packets: most(packets, before.packets) };
-    await this.counters.count(() => this.#hooks(), this.#names);
+    await this.counters.count(async () => {
+      const hooks = await this.#hooks();
+      this.onCount(hooks);
+      return hooks;
+    }, this.#names);
   }
 
   /** What came to each hook. */

@@ -3,7 +3,7 @@
  * everything that has to be waited for before that.
  *
  * - INT, TERM and HUP end it: what is queued is still delivered, within a time limit. The second of them ends it at once. That is so until
- *   everything is delivered, also after the end of the source or a limit.
+ *   everything is delivered, also after the end of the source or a limit. A command that is a service reloads at HUP instead.
  * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
@@ -58,6 +58,8 @@ export interface PumpPlan {
   readonly settle?: (() => Promise<void>) | undefined;
   /** Reopens the recording, for USR2. Defaults to doing nothing. */
   readonly reopen?: (() => void) | undefined;
+  /** Reloads, for HUP. Defaults to ending. */
+  readonly reload?: (() => void) | undefined;
   /** Size of the recording in bytes, if its progress is to be shown at a terminal. */
   readonly recordedBytes?: (() => number) | undefined;
   /** The progress, to be shown at a terminal. Defaults to that of the recording. */
@@ -171,6 +173,7 @@ export class Session {
   readonly #line: StatusLine;
   #account = (): string => "nothing was received yet";
   #reopen = (): void => {};
+  #reload: (() => void) | undefined;
   #failed = false;
   #lost = false;
   /** Whether something that was to be delivered was not, because nobody read it. */
@@ -265,6 +268,7 @@ export class Session {
     };
     this.#account = () => numbers(source.stats(), sinks);
     this.#reopen = plan.reopen ?? this.#reopen;
+    this.#reload = plan.reload;
     const forTerminal = this.#forTerminal(source, plan);
     try {
       const summary = await pump(this.#watched(source), stages, sinks, options);
@@ -292,6 +296,8 @@ export class Session {
       throw error;
     } finally {
       forTerminal.end();
+      // From here on HUP ends it.
+      this.#reload = undefined;
       this.#over.abort();
     }
   }
@@ -318,6 +324,7 @@ export class Session {
   hear(signal: string): void {
     if (signal === "SIGUSR1") return this.#tell(this.#account());
     if (signal === "SIGUSR2") return this.#reopen();
+    if (signal === "SIGHUP" && this.#reload) return this.#reload();
     if (!ORDERLY.has(signal)) this.deadly ??= signal;
     if (this.#signalled.signal.aborted) return this.#cut.abort();
     this.#over.abort();

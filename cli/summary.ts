@@ -10,8 +10,8 @@ export interface Passing {
   readonly trials: bigint | undefined;
   /** Packets on the wire. */
   readonly packets: bigint | undefined;
-  /** N, if 1 packet in N is picked. */
-  readonly oneIn: number | undefined;
+  /** N, if 1 packet in N is picked; `"mixed"` if devices differ. */
+  readonly oneIn: number | "mixed" | undefined;
   /** Number of received samples that came from others' sampling. */
   readonly foreign: number;
   /** The amount of traffic, in words. */
@@ -20,12 +20,18 @@ export interface Passing {
   readonly fault?: string | undefined;
 }
 
-/** What was received and lost; `written` is how many samples were printed or recorded. */
-export function received(stats: ListenStats, written: number, askedBytes?: number, passing?: Passing): string {
+/** What was received and lost; `written` is how many samples went on, in the way that `how` says. */
+export function received(
+  stats: ListenStats,
+  written: number,
+  askedBytes?: number,
+  passing?: Passing,
+  how = "printed or recorded",
+): string {
   const parts = [passing ? passed(stats, passing) : `received ${plural(stats.received, "sample")}`];
   // More had arrived by the time the last one was wanted, or could be written.
   if (written < stats.received - (passing?.foreign ?? 0)) {
-    parts[0] += `, ${passing ? grouped(written) : written} of them printed or recorded`;
+    parts[0] += `, ${passing ? grouped(written) : written} of them ${how}`;
   }
   if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
   if (passing?.load !== undefined) parts.push(stats.filtered ? `${passing.load} of what it lets through` : passing.load);
@@ -63,8 +69,9 @@ function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing
   // Segmentation offload: one decision for several packets.
   const wire = trials !== undefined && packets !== undefined && packets > trials ? `, ${grouped(packets)} on the wire` : "";
   const hits = trials === undefined ? "" : ` (rule hits${wire})`;
+  const rate = oneIn === "mixed" ? "each device at its rate" : `1 in ${oneIn ?? "?"}`;
   const sampled = stats.filtered ? `${plural(own, "sample")} that the filter let through` : `${grouped(own)} sampled`;
-  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, 1 in ${oneIn ?? "?"}: ${sampled}`;
+  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, ${rate}: ${sampled}`;
 }
 
 /** Whether there is anything to report. */

@@ -50,6 +50,7 @@ const OTHER_COMMANDS: ReadonlyMap<string, string> = new Map(
     ["ls status stats", "psample list"],
     ["groups", "psample --list-groups"],
     ["stop clean clear remove delete del", "psample cleanup"],
+    ["send sflow ipfix agent collector", "psample export --sflow HOST, or --ipfix HOST"],
     ["check diagnose why", "psample doctor"],
     ["version", "psample --version"],
   ] as const).flatMap(([words, meant]) => words.split(" ").map((word) => [word, meant] as const)),

@@ -1,6 +1,6 @@
 /**
  * The errors of this package: a system call that failed is a {@linkcode SystemError}, a request that the kernel
- * rejected a {@linkcode NetlinkError}, malformed input a {@linkcode DecodeError}, and a wrong argument an
+ * rejected a {@linkcode NetlinkError}, a host name without an address a {@linkcode LookupError}, malformed input a {@linkcode DecodeError}, and a wrong argument an
  * {@linkcode ArgumentError}. Anything else that is thrown is a bug.
  *
  * @module
@@ -57,10 +57,12 @@ const ERRNO: Record<number, readonly [string, string]> = {
   107: ["ENOTCONN", "not connected"],
   110: ["ETIMEDOUT", "connection timed out"],
   111: ["ECONNREFUSED", "connection refused"],
+  112: ["EHOSTDOWN", "host is down"],
+  113: ["EHOSTUNREACH", "no route to host"],
 };
 
 /** The symbolic name of a Linux error number, such as `"EPERM"` for 1; `"errno 999"` for one it does not know. */
-function errnoName(errno: number): string {
+export function errnoName(errno: number): string {
   return ERRNO[errno]?.[0] ?? `errno ${errno}`;
 }
 
@@ -149,6 +151,30 @@ export class NetlinkError extends SystemError {
     super(op, errno, init);
     this.extack = init.extack;
     this.extackOffset = init.extackOffset;
+  }
+}
+
+/**
+ * A host name that could not be looked up.
+ *
+ * @category Errors
+ */
+export class LookupError extends Error {
+  /** Always `"LookupError"`. */
+  override readonly name = "LookupError";
+  /** The host name. */
+  readonly host: string;
+  /** Why, as getaddrinfo(3) says it: `"ENOTFOUND"`, or `"EPERM"` for a missing permission of Deno. */
+  readonly code: string;
+  /** What to do about it, if that is known. */
+  readonly hint: string | undefined;
+
+  /** Makes the error of looking up `host`. */
+  constructor(host: string, code: string, hint?: string) {
+    super(`Cannot look up the host name ${host}: ${code}${hint ? `. ${hint}` : ""}`);
+    this.host = host;
+    this.code = code;
+    this.hint = hint;
   }
 }
 

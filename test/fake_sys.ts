@@ -11,6 +11,8 @@ import { Buffer } from "node:buffer";
 import { assertEquals } from "@std/assert";
 import { NetlinkError } from "../src/errors.ts";
 import {
+  AF_INET,
+  AF_INET6,
   EAGAIN,
   EBADF,
   ECONNREFUSED,
@@ -34,10 +36,10 @@ import {
   type Sys,
   type Watch,
 } from "../src/sys/sys.ts";
-import { encodeMessage, type Message, splitMessages } from "../src/wire/message.ts";
+import { type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
-import { FakeFiles } from "./fake_files.ts";
-import { FakeMemory } from "./fake_memory.ts";
+import { listed } from "./fake_socket_diag.ts";
+import { FakeUdp } from "./fake_udp.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
 
@@ -89,7 +91,7 @@ export interface FakeOptions {
 const RMEM_MAX = 212992;
 
 /** The fake. */
-export class FakeSys extends FakeFiles implements Sys {
+export class FakeSys extends FakeUdp implements Sys {
   readonly runtime = "fake";
   readonly readsFirst: boolean;
   readonly unprivileged: boolean;
@@ -107,7 +109,6 @@ export class FakeSys extends FakeFiles implements Sys {
   /** Answers a request to the kernel; may be replaced. */
   answer: (request: Message, socket: FakeSocket) => void = (request, socket) => this.#controller(request, socket);
 
-  readonly #memory = new FakeMemory();
   #nextPort = 1000;
   /** What the runtime reads into: overwritten as soon as the callback has returned. */
   readonly #scratch = Buffer.from(new ArrayBuffer(128 * 1024));
@@ -181,36 +182,46 @@ export class FakeSys extends FakeFiles implements Sys {
 
   /** Checks that every descriptor was closed, and nothing done twice. */
   assertClean(): void {
-    assertEquals({ open: [...this.fds.keys(), ...this.openFiles.keys()], faults: this.faults }, { open: [], faults: [] });
+    assertEquals({ open: [...this.fds.keys(), ...this.udp.keys(), ...this.openFiles.keys()], faults: this.faults }, {
+      open: [],
+      faults: [],
+    });
   }
 
   // ---- the calls
 
-  socket(_domain: number, _type: number, protocol: number): number {
+  socket(domain: number, _type: number, protocol: number): number {
     const failure = this.failure("socket");
     if (failure) return failure;
+    if (domain === AF_INET || domain === AF_INET6) return this.openUdp(domain);
     const fd = this.newFd();
     this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++, this.netns));
     return fd;
   }
 
-  bind(fd: number, _address: Memory): number {
-    return this.failure("bind") || this.#with(fd, () => 0);
+  override bind(fd: number, address: Memory): number {
+    return this.failure("bind") || (this.udp.has(fd) ? super.bind(fd, address) : this.#with(fd, () => 0));
   }
 
-  getsockname(fd: number, address: Memory): number {
-    return this.failure("getsockname") || this.#with(fd, (socket) => {
+  override getsockname(fd: number, address: Memory): number {
+    const failure = this.failure("getsockname");
+    if (failure || this.udp.has(fd)) return failure || super.getsockname(fd, address);
+    return this.#with(fd, (socket) => {
       viewOf(address).setUint32(4, socket.portId, LITTLE);
       return 0;
     });
   }
 
-  setsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.failure("setsockopt") || this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
+  override setsockopt(fd: number, level: number, name: number, value: Memory): number {
+    const failure = this.failure("setsockopt");
+    if (failure || this.udp.has(fd)) return failure || super.setsockopt(fd, level, name, value);
+    return this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
   }
 
-  getsockopt(fd: number, level: number, name: number, value: Memory): number {
-    return this.failure("getsockopt") || this.#with(fd, (socket) => {
+  override getsockopt(fd: number, level: number, name: number, value: Memory): number {
+    const failure = this.failure("getsockopt");
+    if (failure || this.udp.has(fd)) return failure || super.getsockopt(fd, level, name, value);
+    return this.#with(fd, (socket) => {
       const view = viewOf(value);
       if (level === SOL_SOCKET && name === SO_RCVBUF) {
         view.setInt32(0, 2 * socket.receiveBuffer, LITTLE);
@@ -225,6 +236,9 @@ export class FakeSys extends FakeFiles implements Sys {
   sendto(fd: number, bytes: Memory, _flags: number, address: Memory): number {
     return this.failure("sendto") || this.#with(fd, (socket) => {
       const portId = viewOf(address).getUint32(4, LITTLE);
+      const groups = viewOf(address).getUint32(8, LITTLE);
+      if (this.unprivileged && socket.protocol === NETLINK_GENERIC && (portId !== 0 || groups !== 0)) return -EPERM;
+      if (groups !== 0) return this.#sendToGroup(32 - Math.clz32(groups & -groups), bytes, socket);
       if (portId === 0) {
         const answer = socket.protocol === NETLINK_SOCK_DIAG ? this.#listSockets : this.answer;
         for (const request of splitMessages(bytes.slice())) answer(request, socket);
@@ -238,6 +252,15 @@ export class FakeSys extends FakeFiles implements Sys {
     });
   }
 
+  /** As another process sends: the sender gets nothing itself. */
+  #sendToGroup(group: number, bytes: Memory, { fd, protocol, portId }: FakeSocket): number {
+    for (const socket of this.fds.values()) {
+      if (socket.fd === fd || socket.protocol !== protocol || !socket.groups.has(group)) continue;
+      this.deliver(socket, { bytes: bytes.slice(), portId, nsid: undefined });
+    }
+    return bytes.length;
+  }
+
   recvmmsg(fd: number, headers: bigint, count: number, _flags: number): number {
     return this.failure("recvmmsg") || this.#with(fd, (socket) => {
       socket.reads++;
@@ -248,7 +271,7 @@ export class FakeSys extends FakeFiles implements Sys {
         if ("errno" in next && i > 0) return i;
         socket.queue.shift();
         if ("errno" in next) return -next.errno;
-        this.#memory.fill(headers + BigInt(64 * i), next, socket.allNamespaces);
+        this.memory.fill(headers + BigInt(64 * i), next, socket.allNamespaces);
       }
       return count;
     });
@@ -304,7 +327,7 @@ export class FakeSys extends FakeFiles implements Sys {
   }
 
   addressOf(memory: Memory): bigint {
-    return this.#memory.addressOf(memory);
+    return this.memory.addressOf(memory);
   }
 
   /** Calls that change privileges, in their order. */
@@ -393,18 +416,8 @@ export class FakeSys extends FakeFiles implements Sys {
   /** As netlink_diag: a socket that has joined a group is listed twice. */
   readonly #listSockets = ({ sequence, payload }: Message, socket: FakeSocket): void => {
     if (this.noSocketDiag) return this.reply(socket, ackMessage(sequence, ENOENT));
-    const listed = [...this.fds.values()].filter(({ protocol }) => protocol === payload[1]);
-    for (const one of [...listed, ...listed.filter(({ groups }) => groups.size > 0)]) {
-      const entry = new Uint8Array(28);
-      const view = viewOf(entry);
-      entry.set([16, 3, one.protocol, 7]);
-      view.setUint32(4, one.portId, LITTLE);
-      view.setUint32(16, 1000 + one.fd, LITTLE);
-      view.setUint32(20, one.fd, LITTLE);
-      const bitmap = new Uint8Array(8);
-      for (const group of one.groups) bitmap[LITTLE ? (group - 1) >> 3 : 7 - ((group - 1) >> 3)]! |= 1 << ((group - 1) & 7);
-      this.reply(socket, encodeMessage({ type: 20, flags: 2, sequence }, entry, (attr) => attr.bytes(1, bitmap)));
-    }
+    const sockets = [...this.fds.values()].filter(({ protocol }) => protocol === payload[1]);
+    for (const message of listed(sockets, sequence)) this.reply(socket, message);
     this.reply(socket, doneMessage(sequence));
   };
 
@@ -414,7 +427,7 @@ export class FakeSys extends FakeFiles implements Sys {
       case `${SOL_SOCKET}/${SO_ATTACH_FILTER}`: {
         const view = viewOf(value);
         const size = 8 * view.getUint16(0, LITTLE);
-        socket.filter = this.#memory.at(view.getBigUint64(8, LITTLE), size).slice();
+        socket.filter = this.memory.at(view.getBigUint64(8, LITTLE), size).slice();
         this.log.push(`${socket.fd} filter`);
         return 0;
       }

@@ -20,13 +20,13 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/tc/": ["src/wire/", "src/genl/"],
   "src/link/": ["src/wire/", "src/genl/"],
   "src/packet/": ["src/wire/", "src/link/"],
-  "src/sys/": ["src/wire/", "bun:ffi", "node:os", "node:process"],
+  "src/sys/": ["src/wire/", "bun:ffi", "node:dns", "node:os", "node:process"],
   "src/socket/": ["src/wire/", "src/genl/", "src/sys/"],
   "src/stream/": ["src/psample/", "src/packet/", "src/link/"],
   "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/link/", "src/packet/", "src/stream/"],
   "src/format/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/estimate/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],
-  "src/export/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],
+  "src/export/": ["src/wire/", "src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/receive/": [...SOCKETS, "src/psample/", "src/link/", "src/filter/", "src/format/", "src/stream/"],
   "src/control/": [...SOCKETS, "src/psample/", "src/link/", "src/tc/", "src/filter/"],
   "src/sink/": ["src/wire/", "src/sys/", "src/socket/", "src/stream/", "src/format/", "src/estimate/", "src/export/", "src/control/"],
@@ -134,17 +134,17 @@ test("each runtime is named in one file", () => {
 
 test("every socket is opened in one place, which knows in which network namespace", () => {
   assertEquals(thatSay(/\.socket\(/), ["src/socket/open.ts", "src/sys/bun.ts", "src/sys/deno.ts"]);
-  assertEquals(thatSay(/\bopenSocket\(/), ["src/socket/netlink_socket.ts", "src/socket/open.ts"]);
+  assertEquals(thatSay(/\bopenSocket\(/), ["src/socket/netlink_socket.ts", "src/socket/open.ts", "src/socket/udp_socket.ts"]);
   // What asks the kernel about its network is given the seam by `open()`. These have nothing to do with it.
   const apart =
     /^(src\/sys\/|src\/sink\/|src\/receive\/(recording|replay)\.ts|src\/control\/privileges\.ts|src\/socket\/open\.ts|cli\/(io|outputs)\.ts)/;
   assertEquals(thatSay(/\bloadSys\(/).filter((path) => !apart.test(path)), []);
 });
 
-test("the library touches neither the process nor the console nor the file system; the process's signals are heard in one file", () => {
+test("the library touches neither the process nor the console nor the file system; signals are heard, and host names looked up, in one file each", () => {
   const named = thatSay(/\bconsole\.|"node:|\bprocess\./).filter((path) => !path.startsWith("cli/"));
   // bun.ts asks for the architecture.
-  assertEquals(named, ["src/sys/bun.ts", "src/sys/signals.ts"]);
+  assertEquals(named, ["src/sys/bun.ts", "src/sys/host_addresses.ts", "src/sys/signals.ts"]);
 });
 
 test("what turns bytes into values and back waits for nothing and has no clock: time is an argument", () => {

@@ -1,6 +1,7 @@
 /** The options of the commands that listen to the kernel. */
-import { RECEIVE_BUFFER_BYTES } from "../../mod.ts";
-import { choice, NETNS, number, text } from "../options.ts";
+import { listGroups, NetlinkError, RECEIVE_BUFFER_BYTES } from "../../mod.ts";
+import { choice, flag, NETNS, number, type Option, text } from "../options.ts";
+import type { Session } from "../session.ts";
 
 /** How to listen. */
 export const LISTEN_OPTIONS = {
@@ -25,7 +26,29 @@ export const LISTEN_OPTIONS = {
     letter: "Z",
     value: "NAME",
     help: "drop privileges to user NAME after setup",
-    details: "Requires root. Files are opened as NAME. psample capture keeps CAP_NET_ADMIN, and nothing else, to be able to remove what " +
-      "it has added; so does --wait, to join again when the module is back.",
+    details:
+      "Requires root. Files are opened as NAME. Commands that sample keep CAP_NET_ADMIN, and nothing else, to be able to remove what " +
+      "they have added; so does --wait, to join again when the module is back.",
   }),
 };
+
+/** Waiting for the module, for commands that receive what others sample. */
+export const WAIT: Option<boolean> = flag({
+  help: "wait for the psample module to be loaded",
+  details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
+});
+
+/** Reports that the module is not loaded yet. */
+export async function tellWaiting(session: Session, netns: string | undefined): Promise<void> {
+  if (await session.unlessOver(hasFamily(netns)) === false) session.notice("waiting for the psample module to be loaded");
+}
+
+async function hasFamily(netns: string | undefined): Promise<boolean> {
+  try {
+    await listGroups({ netns });
+    return true;
+  } catch (error) {
+    if (error instanceof NetlinkError && error.code === "ENOENT") return false;
+    throw error;
+  }
+}

@@ -1,5 +1,5 @@
 /** `psample` without a subcommand: libpsample's tool, option for option and line for line, and more. */
-import { dropPrivileges, listen, type ListenStats, listGroups, NetlinkError, watchLinks } from "../../mod.ts";
+import { dropPrivileges, listen, type ListenStats, listGroups, watchLinks } from "../../mod.ts";
 import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -10,7 +10,7 @@ import { planOutput } from "../outputs.ts";
 import { answering, inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 import { Tally } from "../tally.ts";
-import { LISTEN_OPTIONS } from "./listening.ts";
+import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 
 const OPTIONS = {
   monitor: flag({
@@ -41,10 +41,7 @@ const OPTIONS = {
     help: "only this group; may be repeated",
     details: "The kernel leaves out samples and events of all other groups before they are queued.",
   }),
-  wait: flag({
-    help: "wait for the psample module to be loaded",
-    details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
-  }),
+  wait: WAIT,
   allNamespaces: flag({
     help: "from every network namespace that has an nsid in this one",
     details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
@@ -130,7 +127,7 @@ async function run(options: Options, io: Io): Promise<number> {
     let outputs = user === undefined ? await plan.open(session) : undefined;
     const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
     try {
-      if (wait && await session.unlessOver(hasFamily(netns)) === false) session.notice("waiting for the psample module to be loaded");
+      if (wait) await tellWaiting(session, netns);
       const listener = await session.begin((signal) =>
         listen({
           groups: options.group,
@@ -186,14 +183,4 @@ async function tellMissing(wanted: readonly number[], session: Session, netns: s
   if (!missing || missing.length === 0) return;
   const others = sampled.length === 0 ? "" : `; sampled groups: ${sampled.join(", ")}`;
   session.notice(`nothing listed by the kernel samples into group ${missing.join(", ")} now (Open vSwitch and mlx5 never are)${others}`);
-}
-
-async function hasFamily(netns: string | undefined): Promise<boolean> {
-  try {
-    await listGroups({ netns });
-    return true;
-  } catch (error) {
-    if (error instanceof NetlinkError && error.code === "ENOENT") return false;
-    throw error;
-  }
 }

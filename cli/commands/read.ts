@@ -2,10 +2,9 @@
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { RecordingInput } from "../../src/receive/recording_input.ts";
-import type { Batch } from "../../src/stream/batch.ts";
-import type { Stage } from "../../src/stream/stage.ts";
 import { type Command, command } from "../command.ts";
 import { explainStage } from "../explain.ts";
+import { GroupStage } from "../group_stage.ts";
 import type { Io } from "../io.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
@@ -63,7 +62,7 @@ export const read: Command = command({
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);
     return await inSession(io, options, async (session) => {
-      const source = new RecordingFile(await open(path, io), { familyId });
+      const source = new RecordingFile(await openRecording(path, io), { familyId });
       const groups = group && new GroupStage(group);
       try {
         const outputs = await plan.open(session, [path]);
@@ -106,31 +105,13 @@ function fileOf(files: readonly string[], words: readonly string[]): string {
   throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
 }
 
-/** Opens the recording; if there is none and the name may be that of a device, the error says what may have been meant. */
-async function open(path: string, io: Io): Promise<RecordingInput> {
+/** Opens a recording; if there is none and the name may be that of a device, the error says what may have been meant. */
+export async function openRecording(path: string, io: Io): Promise<RecordingInput> {
   try {
     return await io.openRecording(path);
   } catch (error) {
     const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
     if (isMissing && !isFile(path)) error.message += `; to sample a device of that name, psample capture ${path}`;
     throw error;
-  }
-}
-
-/** Lets samples and events of some groups through. */
-class GroupStage implements Stage {
-  /** How many entries it has left out. */
-  leftOut = 0;
-  readonly #groups: ReadonlySet<number | undefined>;
-
-  constructor(groups: readonly number[]) {
-    this.#groups = new Set(groups);
-  }
-
-  select({ entries, count }: Batch, pick: (i: number) => void): void {
-    for (let i = 0; i < count; i++) {
-      if (this.#groups.has(entries[i]!.group)) pick(i);
-      else this.leftOut++;
-    }
   }
 }

@@ -37,16 +37,21 @@ import { LITTLE, memory, viewOf } from "../wire/native.ts";
 /** A datagram may contain 64 KiB of attributes, plus headers. */
 const LARGEST_DATAGRAM = 68 * 1024;
 
-/** The offset of the drop counter in the u32 words of SO_MEMINFO (SK_MEMINFO_DROPS in linux/sock_diag.h). */
+// Offsets in the u32 words of SO_MEMINFO (linux/sock_diag.h).
+const SK_MEMINFO_RMEM_ALLOC = 0;
 const SK_MEMINFO_DROPS = 8;
 const SK_MEMINFO_VARS = 9;
 
+/** The groups that an address can name: it has a bit for each. Members may have any number. */
+export const MOST_ADDRESSED_GROUP = 32;
+
 /** `struct sockaddr_nl`: u16 family, u16 padding, u32 port id, u32 groups. */
-function socketAddress(portId: number): Memory {
+function socketAddress(portId: number, groups = 0): Memory {
   const address = memory(12);
   const view = viewOf(address);
   view.setUint16(0, AF_NETLINK, LITTLE);
   view.setUint32(4, portId, LITTLE);
+  view.setUint32(8, groups, LITTLE);
   return address;
 }
 
@@ -158,10 +163,19 @@ export class NetlinkSocket {
 
   /** How many messages the kernel dropped because the receive buffer was full; u32, wraps. */
   drops(): number {
+    return this.#memoryWord(SK_MEMINFO_DROPS, "read the socket's drop counter");
+  }
+
+  /** How much of the kernel's memory the messages take that wait to be received, in bytes: more than they are long. */
+  queuedBytes(): number {
+    return this.#memoryWord(SK_MEMINFO_RMEM_ALLOC, "read how much is queued in the socket");
+  }
+
+  #memoryWord(at: number, op: string): number {
     const info = this.#memInfo;
     const size = this.#sys.getsockopt(this.fd, SOL_SOCKET, SO_MEMINFO, info);
-    this.#check("read the socket's drop counter", size);
-    return size < info.length ? 0 : this.#memInfoWords[SK_MEMINFO_DROPS]!;
+    this.#check(op, size);
+    return size < info.length ? 0 : this.#memInfoWords[at]!;
   }
 
   /** Sends to a socket by port id; 0 is the kernel. False if the receiver's buffer is full. */
@@ -171,6 +185,20 @@ export class NetlinkSocket {
       const result = this.#sys.sendto(this.fd, bytes, MSG_DONTWAIT, address);
       if (result >= 0) return true;
       if (result === -EAGAIN) return false;
+      if (result !== -EINTR) throw new NetlinkError(op, -result);
+    }
+  }
+
+  /**
+   * Sends to the members of a multicast group, by its number up to {@linkcode MOST_ADDRESSED_GROUP}. False if the kernel has no memory for
+   * it now. Members whose receive buffer is full do not get it, and the sender is not told (`netlink_broadcast` in net/netlink/af_netlink.c).
+   */
+  multicast(bytes: Memory, op: string, group: number): boolean {
+    const address = socketAddress(0, 1 << (group - 1) >>> 0);
+    for (;;) {
+      const result = this.#sys.sendto(this.fd, bytes, MSG_DONTWAIT, address);
+      if (result >= 0) return true;
+      if (result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM) return false;
       if (result !== -EINTR) throw new NetlinkError(op, -result);
     }
   }

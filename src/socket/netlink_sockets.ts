@@ -11,8 +11,14 @@ import { Requests } from "./requests.ts";
 
 // include/uapi/linux/sock_diag.h, include/uapi/linux/netlink_diag.h
 const SOCK_DIAG_BY_FAMILY = 20;
+const NDIAG_SHOW_MEMINFO = 1;
 const NDIAG_SHOW_GROUPS = 2;
+const NETLINK_DIAG_MEMINFO = 0;
 const NETLINK_DIAG_GROUPS = 1;
+// Offsets in the u32 words of the memory attribute.
+const SK_MEMINFO_RMEM_ALLOC = 0;
+const SK_MEMINFO_RCVBUF = 1;
+const SK_MEMINFO_DROPS = 8;
 /** `struct netlink_diag_req`: u8 family, u8 protocol, u16 padding, u32 inode, u32 show, u32 cookie[2]. */
 const REQUEST_SIZE = 20;
 /** `struct netlink_diag_msg`: u8 family, type, protocol, state; u32 port id, its peer's port id and group, inode, cookie[2]. */
@@ -26,6 +32,18 @@ export interface ListedSocket {
   readonly inode: number;
   /** The multicast groups that it has joined. On most protocols joining requires a privilege, so membership proves it. */
   readonly groups: readonly number[];
+  /** Its receive queue; `undefined` if the kernel does not say. */
+  readonly queue: SocketQueue | undefined;
+}
+
+/** What waits for the reader of a socket. */
+export interface SocketQueue {
+  /** How much of the kernel's memory the messages in it take, in bytes: more than they are long. */
+  readonly bytes: number;
+  /** From how many bytes on nothing more is queued. */
+  readonly limitBytes: number;
+  /** How many messages were dropped because it was full; u32, wraps. */
+  readonly drops: number;
 }
 
 /** Lists netlink sockets. No privileges needed. */
@@ -74,7 +92,7 @@ export class SocketLister {
 function encodeSocketDump(protocol: number): Uint8Array<ArrayBuffer> {
   const request = memory(REQUEST_SIZE);
   request.set([AF_NETLINK, protocol]);
-  viewOf(request).setUint32(8, NDIAG_SHOW_GROUPS, LITTLE);
+  viewOf(request).setUint32(8, NDIAG_SHOW_GROUPS | NDIAG_SHOW_MEMINFO, LITTLE);
   return encodeMessage({ type: SOCK_DIAG_BY_FAMILY, flags: NLM_F_REQUEST | NLM_F_DUMP }, request);
 }
 
@@ -89,9 +107,23 @@ function readCookie({ payload }: Message): bigint {
 function decodeSocket({ payload }: Message): ListedSocket {
   const view = viewOf(payload);
   let groups: number[] = [];
+  let queue: SocketQueue | undefined;
   const attr = AttrReader.of(payload.subarray(ENTRY_SIZE));
-  while (attr.next()) if (attr.type === NETLINK_DIAG_GROUPS) groups = readGroups(attr.bytes());
-  return { portId: view.getUint32(4, LITTLE), inode: view.getUint32(16, LITTLE), groups };
+  while (attr.next()) {
+    if (attr.type === NETLINK_DIAG_GROUPS) groups = readGroups(attr.bytes());
+    else if (attr.type === NETLINK_DIAG_MEMINFO) queue = readQueue(attr.bytes());
+  }
+  return { portId: view.getUint32(4, LITTLE), inode: view.getUint32(16, LITTLE), groups, queue };
+}
+
+function readQueue(words: Uint8Array): SocketQueue | undefined {
+  if (words.length < 4 * (SK_MEMINFO_DROPS + 1)) return undefined;
+  const view = viewOf(words);
+  return {
+    bytes: view.getUint32(4 * SK_MEMINFO_RMEM_ALLOC, LITTLE),
+    limitBytes: view.getUint32(4 * SK_MEMINFO_RCVBUF, LITTLE),
+    drops: view.getUint32(4 * SK_MEMINFO_DROPS, LITTLE),
+  };
 }
 
 /** A bitmap of the kernel's `unsigned long`: group 1 is the lowest bit of the first. */

@@ -6,12 +6,14 @@ import {
   AT_EMPTY_PATH,
   cPath,
   fileStatus,
+  interfaceRequest,
   isPath,
   OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
   polledEvents,
   pollfd,
+  requestedIndex,
   SIG_DFL,
   SIGACTION_BYTES,
   signalAction,
@@ -25,6 +27,7 @@ import {
 } from "./structs.ts";
 import {
   EBADF,
+  ENODEV,
   ENOENT,
   ENOSYS,
   type FileStatus,
@@ -32,6 +35,7 @@ import {
   O_CLOEXEC,
   O_RDONLY,
   type SignalAction,
+  SIOCGIFINDEX,
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
@@ -46,11 +50,13 @@ import {
 interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Memory, size: number): number;
+  connect(fd: number, address: Memory, size: number): number;
   getsockname(fd: number, address: Memory, size: Uint32Array): number;
   setsockopt(fd: number, level: number, name: number, value: Memory, size: number): number;
   getsockopt(fd: number, level: number, name: number, value: Memory, size: Uint32Array): number;
   sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number;
   recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
+  sendmmsg(fd: number, headers: bigint, count: number, flags: number): number;
   close(fd: number): number;
   open(path: Memory, flags: number, mode: number): number;
   read(fd: number, into: Memory, size: number): number;
@@ -86,6 +92,8 @@ const SYMBOLS = {
   socket: { args: ["i32", "i32", "i32"], returns: "i32" },
   // int bind(int fd, const struct sockaddr *address, socklen_t size)
   bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
+  // int connect(int fd, const struct sockaddr *address, socklen_t size)
+  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
   // int getsockname(int fd, struct sockaddr *address, socklen_t *size)
   getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
@@ -96,6 +104,8 @@ const SYMBOLS = {
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
   recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
+  // int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags)
+  sendmmsg: { args: ["i32", "u64", "u32", "i32"], returns: "i32" },
   // int close(int fd)
   close: { args: ["i32"], returns: "i32" },
   // int open(const char *path, int flags, mode_t mode)
@@ -213,6 +223,10 @@ class BunSys implements Sys {
     return this.#ok(this.#libc.bind(fd, address, address.length), read.i32(this.#errnoAddress, 0));
   }
 
+  connect(fd: number, address: Memory): number {
+    return this.#ok(this.#libc.connect(fd, address, address.length), read.i32(this.#errnoAddress, 0));
+  }
+
   getsockname(fd: number, address: Memory): number {
     this.#size[0] = address.length;
     return this.#ok(this.#libc.getsockname(fd, address, this.#size), read.i32(this.#errnoAddress, 0));
@@ -234,6 +248,17 @@ class BunSys implements Sys {
 
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {
     return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, null), read.i32(this.#errnoAddress, 0));
+  }
+
+  sendmmsg(fd: number, headers: bigint, count: number, flags: number): number {
+    return this.#ok(this.#libc.sendmmsg(fd, headers, count, flags), read.i32(this.#errnoAddress, 0));
+  }
+
+  interfaceIndex(fd: number, name: string): number {
+    const request = interfaceRequest(name);
+    if (!request) return -ENODEV;
+    const result = this.#ok(this.#libc.ioctl(fd, SIOCGIFINDEX, request), read.i32(this.#errnoAddress, 0));
+    return result < 0 ? result : requestedIndex(request);
   }
 
   close(fd: number): number {

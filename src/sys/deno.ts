@@ -3,12 +3,14 @@ import {
   AT_EMPTY_PATH,
   cPath,
   fileStatus,
+  interfaceRequest,
   isPath,
   OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
   polledEvents,
   pollfd,
+  requestedIndex,
   SIG_DFL,
   SIG_IGN,
   SIGACTION_BYTES,
@@ -24,6 +26,7 @@ import {
 import { memory } from "../wire/native.ts";
 import { Poller } from "./poller.ts";
 import {
+  ENODEV,
   ENOENT,
   ENOSYS,
   type FileStatus,
@@ -33,6 +36,7 @@ import {
   O_RDWR,
   O_WRONLY,
   type SignalAction,
+  SIOCGIFINDEX,
   type Sys,
   SYS_BPF,
   SYS_GETDENTS64,
@@ -52,6 +56,8 @@ const SYMBOLS = {
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   // int bind(int fd, const struct sockaddr *address, socklen_t size)
   bind: { parameters: ["i32", "buffer", "u32"], result: "i32" },
+  // int connect(int fd, const struct sockaddr *address, socklen_t size)
+  connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },
   // int getsockname(int fd, struct sockaddr *address, socklen_t *size)
   getsockname: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   // int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
@@ -62,6 +68,8 @@ const SYMBOLS = {
   sendto: { parameters: ["i32", "buffer", "u64", "i32", "buffer", "u32"], result: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
   recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
+  // int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags)
+  sendmmsg: { parameters: ["i32", "u64", "u32", "i32"], result: "i32" },
   // int close(int fd)
   close: { parameters: ["i32"], result: "i32" },
   // int open(const char *path, int flags, mode_t mode)
@@ -211,6 +219,10 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.bind(fd, address, address.length), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
+  connect(fd: number, address: Memory): number {
+    return this.#ok(this.#libc.connect(fd, address, address.length), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
   getsockname(fd: number, address: Memory): number {
     this.#size[0] = address.length;
     return this.#ok(this.#libc.getsockname(fd, address, this.#size), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
@@ -238,6 +250,20 @@ class DenoSys implements Sys {
 
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {
     return this.#ok(this.#libc.recvmmsg(fd, headers, count, flags, 0n), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
+  sendmmsg(fd: number, headers: bigint, count: number, flags: number): number {
+    return this.#ok(this.#libc.sendmmsg(fd, headers, count, flags), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
+  interfaceIndex(fd: number, name: string): number {
+    const request = interfaceRequest(name);
+    if (!request) return -ENODEV;
+    const result = this.#ok(
+      this.#libc.ioctl(fd, BigInt(SIOCGIFINDEX), request),
+      this.#libc.read(this.#errno, this.#errnoAddress, 4n),
+    );
+    return result < 0 ? result : requestedIndex(request);
   }
 
   close(fd: number): number {

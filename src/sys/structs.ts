@@ -31,6 +31,24 @@ export function cPath(path: string): Memory {
   return ended;
 }
 
+// struct ifreq, include/uapi/linux/if.h: a name of up to 15 bytes, then a union of which the index is one form.
+const IFNAMSIZ = 16;
+const IFREQ_BYTES = 40;
+
+/** A request about an interface; `undefined` if the name is too long for one, or empty. */
+export function interfaceRequest(name: string): Memory | undefined {
+  const bytes = new TextEncoder().encode(name);
+  if (bytes.length === 0 || bytes.length >= IFNAMSIZ) return undefined;
+  const request = memory(IFREQ_BYTES);
+  request.set(bytes);
+  return request;
+}
+
+/** The index that the kernel has written into the request. */
+export function requestedIndex(request: Memory): number {
+  return viewOf(request).getInt32(IFNAMSIZ, LITTLE);
+}
+
 /** The network namespace of the thread that opens it: /proc/self is that of the process's first thread, which a Worker is not. */
 export const OWN_NETNS = "/proc/thread-self/ns/net";
 

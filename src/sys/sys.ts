@@ -7,13 +7,20 @@
  */
 
 // include/linux/socket.h, include/uapi/asm-generic/socket.h
+export const AF_UNSPEC = 0;
+export const AF_INET = 2;
+export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800;
 export const SOCK_CLOEXEC = 0x80000;
 export const SOL_SOCKET = 1;
+export const SO_ERROR = 4;
+export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
 export const SO_ATTACH_FILTER = 26;
+export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
 export const SO_MEMINFO = 55;
 export const MSG_TRUNC = 0x20;
@@ -47,6 +54,21 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLNVAL = 32;
+
+// include/uapi/linux/in.h, include/uapi/linux/in6.h
+export const IPPROTO_IP = 0;
+export const IP_MTU_DISCOVER = 10;
+export const IP_RECVERR = 11;
+export const IP_MTU = 14;
+export const IPPROTO_IPV6 = 41;
+export const IPV6_MTU_DISCOVER = 23;
+export const IPV6_MTU = 24;
+export const IPV6_RECVERR = 25;
+export const IP_PMTUDISC_WANT = 1;
+export const IP_PMTUDISC_DO = 2;
+
+// include/uapi/linux/sockios.h
+export const SIOCGIFINDEX = 0x8933;
 
 // include/uapi/linux/netlink.h
 export const SOL_NETLINK = 270;
@@ -83,13 +105,18 @@ export const ENODEV = 19;
 export const EISDIR = 21;
 export const EINVAL = 22;
 export const ENOSYS = 38;
+export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;
 export const EAFNOSUPPORT = 97;
 export const EADDRINUSE = 98;
+export const EADDRNOTAVAIL = 99;
+export const ENETDOWN = 100;
+export const ENETUNREACH = 101;
 export const ENOBUFS = 105;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
+export const EHOSTUNREACH = 113;
 
 /** Memory that is passed to the kernel: it has its own buffer and never moves. */
 export type Memory = Uint8Array<ArrayBuffer>;
@@ -143,6 +170,8 @@ export interface Sys {
   socket(domain: number, type: number, protocol: number): number;
   /** bind(2) */
   bind(fd: number, address: Memory): number;
+  /** connect(2) */
+  connect(fd: number, address: Memory): number;
   /** getsockname(2): fills `address` and returns 0. */
   getsockname(fd: number, address: Memory): number;
   /** setsockopt(2) */
@@ -153,6 +182,10 @@ export interface Sys {
   sendto(fd: number, bytes: Memory, flags: number, address: Memory): number;
   /** recvmmsg(2) without a timeout: `headers` is the address of `count` times `struct mmsghdr`; returns how many were filled. */
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number;
+  /** sendmmsg(2): `headers` is the address of `count` times `struct mmsghdr`; returns how many datagrams were sent. */
+  sendmmsg(fd: number, headers: bigint, count: number, flags: number): number;
+  /** ioctl(2) with SIOCGIFINDEX: index of the interface with this name in the network namespace of a socket. */
+  interfaceIndex(fd: number, name: string): number;
   /** close(2) */
   close(fd: number): number;
   /**

@@ -1,5 +1,6 @@
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
+import { LookupError } from "../../mod.ts";
 import { failureText } from "../../cli/failure.ts";
 import { NetlinkError } from "../../mod.ts";
 import { WAIT_WORDS } from "../../src/receive/family_watch.ts";
@@ -17,6 +18,11 @@ test("a missing permission says where to put the flag", () => {
   );
   assertEquals(failureText(refused("NotCapable", said("--allow-ffi"))), `${said("--allow-ffi")}. ${where} --allow-ffi cli/main.ts ...`);
   assertEquals(failureText(refused("PermissionDenied", "no")), "no");
+  assertEquals(
+    failureText(new LookupError("a", "EPERM", said("--allow-net"))),
+    `Cannot look up the host name a: EPERM. ${said("--allow-net")}. ${where} --allow-ffi --allow-net cli/main.ts ...`,
+  );
+  assertEquals(failureText(new LookupError("a", "ENOTFOUND")), "Cannot look up the host name a: ENOTFOUND");
 });
 
 test("how to wait for the module is said in the command's words", () => {

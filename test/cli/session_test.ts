@@ -101,6 +101,15 @@ test("INT, TERM and HUP end it with what is queued, a summary and status 0", asy
   }
 });
 
+test("HUP reloads what can be reloaded, and goes on; what cannot ends", async () => {
+  let reloads = 0;
+  const { io, status, destination } = await pumping({ reload: () => void reloads++ });
+  for (let i = 0; i < 2; i++) io.signal("SIGHUP");
+  assertEquals([reloads, destination.closed], [2, 0]);
+  io.signal("SIGTERM");
+  assertEquals([await status, io.errors(), io.deaths], [0, "psample: 2 received, 0 lost, 3 written\n", []]);
+});
+
 test("without a pump USR1 is answered, work continues, and other signals have their default effect", async () => {
   const io = fakeIo();
   const gate = new Gate();

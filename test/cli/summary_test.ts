@@ -25,6 +25,10 @@ test("the summary says what passed, what was sampled, roughly how much traffic t
     "43,112 packets passed (rule hits), 1 in 1000: 41 samples that the filter let through; about 3.10 Mbit/s ±31% of what it lets through",
   );
   assertEquals(told({ trials: undefined, packets: undefined, load: undefined }), "received 41 samples; lost 0");
+  assertEquals(
+    received(stats, 1, undefined, { ...PASSING, oneIn: "mixed", load: undefined }, "exported"),
+    "43,112 packets passed (rule hits), each device at its rate: 41 sampled, 1 of them exported; lost 0",
+  );
 });
 
 test("a silence is explained by what arrived, what was wanted, and a rate that would show something", () => {

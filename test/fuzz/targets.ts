@@ -16,6 +16,7 @@ import { RTM_NEWACTION, RTM_NEWTFILTER, TC_H_CLSACT_INGRESS } from "../../src/tc
 import { ackError, decodeAck, type Message, messageOf, splitMessages } from "../../src/wire/message.ts";
 import { longName, milliseconds, type OptionTable, parse, UsageError, wholeNumber } from "../../cli/options.ts";
 import { capture } from "../../cli/commands/capture.ts";
+import { exportCommand } from "../../cli/commands/export.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
 import type { Command } from "../../cli/command.ts";
 import type { OutputValues } from "../../cli/output_options.ts";
@@ -53,6 +54,7 @@ import {
   tcLines,
 } from "./corpus.ts";
 import type { Target } from "./engine.ts";
+import { EXPORT_TARGETS } from "./exports.ts";
 import { FILTER_TARGETS } from "./filters.ts";
 import { decodeWords, encodeWords, mutate, mutateWords } from "./mutate.ts";
 
@@ -125,7 +127,7 @@ function usePacket(input: Uint8Array): unknown {
 
 // The command line.
 
-const COMMANDS: readonly Command[] = [monitor, capture, read, list, doctor, demo, cleanup];
+const COMMANDS: readonly Command[] = [monitor, capture, exportCommand, read, list, doctor, demo, cleanup];
 
 const VALUES: readonly string[] = [
   "0",
@@ -152,6 +154,8 @@ const VALUES: readonly string[] = [
   "vlan 5",
   "nobody",
   "eth0",
+  "192.0.2.9:6343",
+  "[fe80::9%eth0]",
 ];
 
 function optionWords(options: OptionTable): string[] {
@@ -422,4 +426,5 @@ export const TARGETS: readonly Target[] = [
     describe: (input) => JSON.stringify(decodeWords(input).join(" ")),
   },
   ...FILTER_TARGETS,
+  ...EXPORT_TARGETS,
 ];

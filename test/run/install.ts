@@ -20,6 +20,11 @@ const PROGRAMS: Record<string, string> = {
   tc: "iproute2",
   ping: "iputils-ping",
   modprobe: "kmod",
+  nfacctd: "pmacct",
+  sfacctd: "pmacct",
+  sfcapd: "nfdump-sflow",
+  nfcapd: "nfdump",
+  nfdump: "nfdump",
 };
 
 /** Where caches are kept. */
@@ -55,7 +60,7 @@ export function downloads(): Download[] {
   const list: Download[] = [];
   if (!bunWorks()) list.push({ what: "Bun", where: TOOLS, megabytes: 52 });
   const programs = missing();
-  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 46 });
+  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 66 });
   return list;
 }
 

@@ -1,7 +1,18 @@
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { commandsIn, fromHex, hexByte, ipv4Text, ipv6Text, printable, printableText, shellWord, toHex } from "../../src/wire/text.ts";
+import {
+  commandsIn,
+  fromHex,
+  hexByte,
+  ipv4Text,
+  ipv6Bytes,
+  ipv6Text,
+  printable,
+  printableText,
+  shellWord,
+  toHex,
+} from "../../src/wire/text.ts";
 import { bytes } from "../psample/build.ts";
 
 test("toHex and fromHex", () => {
@@ -34,6 +45,32 @@ test("ipv6Text is canonical (RFC 5952)", () => {
     ["00000000000000000000fffec0000201", "::fffe:c000:201"],
   ];
   for (const [hex, text] of rows) assertEquals(ipv6Text(bytes(hex)), text);
+});
+
+test("ipv6Bytes: reads the same as inet_pton", () => {
+  for (const text of ["::", "::1", "1::", "2001:db8::1", "1:2:3:4:5:6:7:8", "ff02::1:ff00:0", "::ffff:10.0.0.1"]) {
+    assertEquals(ipv6Text(ipv6Bytes(text)!), text);
+  }
+  for (
+    const text of [
+      "",
+      ":",
+      "1",
+      ":::",
+      "1::2::3",
+      "1:2:3:4:5:6:7",
+      "1:2:3:4:5:6:7:8:9",
+      "1:2:3:4:5:6:7::8:9",
+      "12345::",
+      "g::",
+      "::10.0.0",
+      "10.0.0.1::",
+      "1.2.3.4",
+      "::1%lo",
+    ]
+  ) {
+    assertEquals(ipv6Bytes(text), undefined, text);
+  }
 });
 
 /** Names that a device may have, and similar ones. */

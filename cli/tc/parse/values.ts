@@ -3,7 +3,8 @@
  * expect iproute2's interpretation.
  */
 import { etherTypeOf } from "../../../src/wire/ether_types.ts";
-import { ipv6Bytes, type MaskedAddress, prefixLength, prefixMask } from "../../../src/tc/address.ts";
+import { type MaskedAddress, prefixLength, prefixMask } from "../../../src/tc/address.ts";
+import { ipv6Bytes } from "../../../src/wire/text.ts";
 import { TC_H_ROOT, TC_H_UNSPEC } from "../../../src/tc/tcmsg.ts";
 
 const ULONG = 1n << 64n;

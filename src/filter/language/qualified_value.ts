@@ -1,5 +1,6 @@
 /** Values and the words in front of them that say what they are: ports, protocols, addresses and nets. */
-import { ipv6Bytes, prefixMask } from "../../tc/address.ts";
+import { prefixMask } from "../../tc/address.ts";
+import { ipv6Bytes } from "../../wire/text.ts";
 import type { Span } from "../filter_error.ts";
 import { ETHER_TYPES, IP_PROTOCOL_NUMBERS } from "./names.ts";
 import type { TokenReader } from "./token_reader.ts";

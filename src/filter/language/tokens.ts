@@ -1,5 +1,5 @@
 /** The words of an expression, as the scanner of pcap-filter(7) finds them. */
-import { ipv6Bytes } from "../../tc/address.ts";
+import { ipv6Bytes } from "../../wire/text.ts";
 import { FilterError, type Span } from "../filter_error.ts";
 
 /** One of them. */

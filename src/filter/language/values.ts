@@ -1,5 +1,5 @@
 /** Numbers, ports and addresses as libpcap reads them, and times, which only samples have. */
-import { ipv4Bytes } from "../../tc/address.ts";
+import { ipv4Bytes } from "../../wire/text.ts";
 import { PORTS } from "./names.ts";
 import type { Token } from "./tokens.ts";
 

@@ -1,0 +1,296 @@
+/** The collectors that `psample export` sends to: their options, their sinks, and what they have to say. */
+import { ArgumentError, type ExportSink, SystemError } from "../mod.ts";
+import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
+import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
+import { parseTarget } from "../src/socket/target.ts";
+import type { Sys } from "../src/sys/sys.ts";
+import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
+import { failureText } from "./failure.ts";
+import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
+import type { Session } from "./session.ts";
+import { plural } from "./summary.ts";
+
+/** The largest datagram that the encoders make, and the smallest (RFC 768; what one sample needs). */
+const MOST_DATAGRAM = 65_507;
+const LEAST_DATAGRAM = 512;
+const DATAGRAM = 1400;
+const HEADER = 128;
+const REFRESH_MS = 30_000;
+
+/** The options about collectors. */
+export const COLLECTOR_OPTIONS = {
+  sflow: several({
+    value: "HOST[:PORT]",
+    help: "send samples to this sFlow collector; may be repeated",
+    details:
+      "As flow samples of sFlow version 5 with the packet's header, by UDP; the port is 6343 by default. HOST is an address or a name: " +
+      "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails; on " +
+      "Deno that requires --allow-net.",
+  }, parseTargets),
+  ipfix: several({
+    value: "HOST[:PORT]",
+    help: "send samples to this IPFIX collector; may be repeated",
+    details: "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by " +
+      "default. HOST is as for --sflow.",
+  }, parseTargets),
+  agent: value({
+    value: "ADDRESS",
+    fallback: "the most public one of this machine",
+    help: "the address that sFlow collectors know this machine by",
+    details: "IPv4 or IPv6. Collectors keep what they know of a machine by this address, so it should never change, and no other machine " +
+      "should have it. By default a public IPv4 address, else a private one, else one of IPv6; of several that of the device with the lowest " +
+      "index.",
+  }, parseAddress),
+  agentFor: several({
+    value: "NSID=ADDRESS",
+    help: "the same for another network namespace, by its nsid",
+    details:
+      "For --all-namespaces. Namespaces without one are sub-agents, which many collectors ignore, and then confuse their interfaces. " +
+      "ip netns list-id lists the numbers.",
+  }, parseAgents),
+  subAgent: number({
+    value: "N",
+    default: 0,
+    help: "the sFlow sub-agent",
+    details: "Tells several exporters with the same agent address apart.",
+  }),
+  header: number({
+    value: "BYTES",
+    most: MOST_DATAGRAM,
+    default: HEADER,
+    help: "send up to BYTES of each packet",
+    details: "Collectors find addresses and ports in there. --trunc is how much of it the kernel copies, and must not be less.",
+  }),
+  maxDatagram: number({
+    value: "BYTES",
+    least: LEAST_DATAGRAM,
+    most: MOST_DATAGRAM,
+    default: DATAGRAM,
+    help: "the maximum size of a datagram",
+    details: "Without its IP and UDP headers. Datagrams larger than the path takes are sent in fragments, which psample reports together " +
+      "with the size that fits.",
+  }),
+  sflowTunnels: flag({
+    help: "describe tunnels to sFlow collectors",
+    details:
+      "Adds the records of the tunnel that a packet came through or goes into, and its VNI, for packets of tunnel devices with external " +
+      "keys. Off by default: nfdump takes the tunnel's addresses and ports for the packet's.",
+  }),
+  domain: number({
+    value: "N",
+    least: 1,
+    default: 1,
+    help: "the first IPFIX observation domain",
+    details: "Each sampling rate has a domain of its own, numbered from N on, because some collectors know one rate for a domain.",
+  }),
+  templateRefresh: duration({
+    value: "TIME",
+    default: REFRESH_MS,
+    fallback: "30s",
+    help: "how often IPFIX templates and rates are sent again",
+    details: "A collector that was started later understands nothing before it has them.",
+  }),
+  psamp: choice(["basic", "strict"], {
+    value: "HOW",
+    default: "basic",
+    help: "strict sends PSAMP's own reports to IPFIX collectors too",
+    details: "Selection sequences, their statistics and accuracy, as in RFC 5476, section 6.5. Most collectors do not read them.",
+  }),
+  enterprise: number({
+    value: "PEN",
+    least: 1,
+    help: "send cookies, queues and latencies as elements of this enterprise",
+    details:
+      "A private enterprise number of IANA, which is yours. Elements of IPFIX reports: 1 the cookie, 2 the queue, 3 its occupancy in " +
+      "bytes, 4 the latency in nanoseconds. The standard has none for these.",
+  }),
+  flows: flag({
+    help: "send flow records to IPFIX collectors instead of packets",
+    details:
+      "Samples are added up by addresses, ports, protocol, VLAN, VNI and interfaces. A flow is sent every 10 seconds, and when it has " +
+      "been idle for 5. For nfdump and others that do not look into packets.",
+  }),
+  scale: flag({
+    help: "multiply the numbers of --flows by the rate",
+    details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
+  }),
+};
+
+/** The values of {@linkcode COLLECTOR_OPTIONS}. */
+export type CollectorValues = Values<typeof COLLECTOR_OPTIONS>;
+
+function parseTargets(texts: readonly string[], option: string): readonly string[] {
+  for (const text of texts) {
+    try {
+      parseTarget(text, 1);
+    } catch (error) {
+      if (!(error instanceof ArgumentError)) throw error;
+      throw new UsageError(error.message.replace(/^Cannot send to/, `${option} is`));
+    }
+  }
+  const again = texts.find((text, i) => texts.indexOf(text) < i);
+  if (again !== undefined) throw new UsageError(`${option} ${again} was given twice`);
+  return texts;
+}
+
+function parseAddress(text: string, option: string): string {
+  const bytes = ipv4Bytes(text) ?? ipv6Bytes(text);
+  if (bytes?.some((byte) => byte !== 0)) return text;
+  throw wrongValue(option, text, "an IPv4 or IPv6 address of this machine, without a port");
+}
+
+function parseAgents(texts: readonly string[], option: string): ReadonlyMap<number, string> {
+  const agents = new Map<number, string>();
+  for (const text of texts) {
+    const [, nsid, address] = /^(\d+)=(.*)$/.exec(text) ?? [];
+    if (nsid === undefined) throw wrongValue(option, text, "an nsid and an address, such as 3=192.0.2.1");
+    const number = wholeNumber(nsid, option, 0x7fff_ffff);
+    if (agents.has(number)) throw new UsageError(`${option} was given twice for nsid ${number}`);
+    agents.set(number, parseAddress(address!, option));
+  }
+  return agents;
+}
+
+/** Refuses options that have no effect. */
+export function checkCollectors(options: CollectorValues, given: ReadonlySet<string>): void {
+  const { sflow, ipfix, flows } = options;
+  if (!sflow && !ipfix) throw new UsageError("nowhere to export to: give --sflow HOST or --ipfix HOST");
+  const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
+    ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
+    ["--ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
+    ["--flows", ["scale"], flows || undefined],
+  ];
+  for (const [needed, names, has] of needs) {
+    const name = names.find((name) => given.has(name));
+    if (name !== undefined && has === undefined) throw new UsageError(`${longName(name)} requires ${needed}`);
+  }
+  if (flows && options.enterprise !== undefined) throw new UsageError("--enterprise is about packets: it cannot be combined with --flows");
+}
+
+/** How to open collectors, besides what the options say. */
+export interface CollectorContext {
+  readonly latency: "batch" | "low";
+  /** Whether an interface has an index that sFlow's compact form cannot hold. */
+  readonly expanded: boolean;
+  readonly session: Session;
+}
+
+/** Opens a sink for each collector; either all of them or none. */
+export async function openCollectors(sys: Sys, options: CollectorValues, context: CollectorContext): Promise<Collectors> {
+  const { header: headerBytes, maxDatagram: maxDatagramBytes, domain, templateRefresh: templateRefreshMs, scale } = options;
+  const { latency, expanded, session } = context;
+  const sinks: ExportSink[] = [];
+  const sflows: ExportSink<SflowEncoder>[] = [];
+  try {
+    for (const target of options.sflow ?? []) {
+      const sflow: SflowToOptions = {
+        ...reporting(session, `sFlow ${target}`, maxDatagramBytes),
+        latency,
+        agent: options.agent,
+        agents: options.agentFor,
+        subAgent: options.subAgent,
+        headerBytes,
+        maxDatagramBytes,
+        tunnels: options.sflowTunnels,
+        expanded,
+      };
+      const sink = await sflowToWith(sys, target, sflow);
+      sinks.push(sink);
+      sflows.push(sink);
+    }
+    for (const target of options.ipfix ?? []) {
+      const ipfix = {
+        ...reporting(session, `IPFIX ${target}`, maxDatagramBytes),
+        latency,
+        maxDatagramBytes,
+        domain,
+        templateRefreshMs,
+        strict: options.psamp === "strict",
+      };
+      const sink = options.flows
+        ? await ipfixFlowsToWith(sys, target, { ...ipfix, scale })
+        : await ipfixToWith(sys, target, { ...ipfix, headerBytes, enterprise: options.enterprise });
+      sinks.push(sink);
+    }
+  } catch (error) {
+    for (const sink of sinks) sink.abort();
+    if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
+    throw error;
+  }
+  return new Collectors(sinks, sflows);
+}
+
+/** What the library calls the options. */
+const NAMES: Readonly<Record<string, string>> = {
+  headerBytes: "--header",
+  maxDatagramBytes: "--max-datagram",
+  templateRefreshMs: "--template-refresh in milliseconds",
+  "`agent`": "--agent",
+};
+
+/** A message of the library in the words of the command. */
+function inOptions(message: string): string {
+  return Object.entries(NAMES).reduce((text, [name, option]) => text.replaceAll(name, option), message);
+}
+
+/** Reports problems of a collector when they begin and when they are over. */
+function reporting(session: Session, name: string, bytes: number): Pick<SflowToOptions, "onProblem" | "onRecovery"> {
+  return {
+    onProblem: (error) => {
+      const cure = error instanceof SystemError && error.code === "EMSGSIZE" ? ` (--max-datagram, now ${bytes})` : "";
+      session.notice(`${failureText(error) ?? error.message}${cure}`);
+    },
+    onRecovery: () => session.notice(`${name} takes datagrams again`),
+  };
+}
+
+/** The collectors, open. */
+export class Collectors {
+  readonly sinks: readonly ExportSink[];
+  /** Those of them that speak sFlow. */
+  readonly sflow: readonly ExportSink<SflowEncoder>[];
+
+  constructor(sinks: readonly ExportSink[], sflow: readonly ExportSink<SflowEncoder>[]) {
+    this.sinks = sinks;
+    this.sflow = sflow;
+  }
+
+  /** The names of the collectors, each with the address that it has. */
+  get names(): string {
+    return this.sinks.map(nameOf).join(", ");
+  }
+
+  /** What was sent to each collector, in one line. */
+  account(): string {
+    return this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`).join("; ");
+  }
+
+  /** Looks all names up again. */
+  renew(): void {
+    for (const sink of this.sinks) void sink.renew();
+  }
+
+  /** Closes everything; what was not sent never will be. */
+  abort(): void {
+    for (const sink of this.sinks) sink.abort();
+  }
+}
+
+/** The name of a collector, with its address if that is not its name. */
+export function nameOf({ name, address }: ExportSink): string {
+  return address === undefined || name.endsWith(` ${address}`) ? name : `${name} (${address})`;
+}
+
+/** What was sent to a collector. */
+export function sentTo({ datagrams, skipped, encoder }: ExportSink): string {
+  const { sent, dropped, droppedBy, returned, returnedBy } = datagrams;
+  const parts = [`${plural(sent, "datagram")} sent`];
+  if (dropped > 0) {
+    const why = Object.entries(droppedBy).map(([code, count]) => Object.keys(droppedBy).length > 1 ? `${code} ${count}` : code).join(", ");
+    parts.push(`${dropped} dropped with ${plural(skipped, "sample")} (${why})`);
+  }
+  if (returned > 0) parts.push(`errors came back for at least ${returned}${returnedBy === undefined ? "" : ` (${returnedBy})`}`);
+  const { leftOut = 0 } = encoder;
+  if (leftOut > 0) parts.push(`${plural(leftOut, "sample")} left out, whose packets were sampled when they arrived`);
+  return parts.join(", ");
+}

@@ -1,0 +1,107 @@
+/** `psample export --from FILE`: sends what was recorded to collectors. */
+import { paced } from "../../mod.ts";
+import { open } from "../../src/socket/open.ts";
+import { type Collectors, type CollectorValues, openCollectors } from "../collectors.ts";
+import { explainStage } from "../explain.ts";
+import { GroupStage } from "../group_stage.ts";
+import type { Io } from "../io.ts";
+import { longName, texts, UsageError } from "../options.ts";
+import type { OutputValues } from "../output_options.ts";
+import { type OutputPlan, planOutput } from "../outputs.ts";
+import { accountOf, lossesOf, readingProgress } from "../reading.ts";
+import { openRecordings, recordingPaths, type Speed, speedOption } from "../replaying.ts";
+import { inSession, STATUS } from "../session.ts";
+
+/** The options about recordings. */
+export const FROM_OPTIONS = {
+  from: texts({
+    value: "FILE",
+    help: "export this recording instead; may be repeated, - is stdin",
+    details:
+      "A recording as psample read takes it: of packets or of netlink messages, pcapng or pcap. Samples have the interfaces, rates " +
+      "and times of the recording, and so do IPFIX records. sFlow has no times of its own: collectors take that of arrival. --group chooses " +
+      "groups, --filter packets. Requires no privileges.",
+  }),
+  speed: speedOption(
+    "with --from: X times as fast as recorded, or max",
+    "Each sample is sent as long after the first as it was taken, divided by X, in datagrams with others of that second. max does not " +
+      "wait; what a collector cannot take that fast is lost without notice, because UDP confirms nothing.",
+  ),
+};
+
+/** What the options of the command say about it. */
+export interface FromValues extends CollectorValues, OutputValues {
+  readonly from: readonly string[] | undefined;
+  readonly speed: Speed;
+  readonly group: readonly number[] | undefined;
+  readonly netns: string | undefined;
+  readonly latency: "batch" | "low";
+}
+
+/** Options that are about what is sampled here and now. */
+const LIVE = ["rate", "direction", "match", "trunc", "hardware", "device", "allNamespaces", "buffer", "user", "wait", "check"];
+
+/** Refuses what does not go together with recordings, or without them. */
+export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {
+  if (from === undefined) {
+    if (speed !== undefined) throw new UsageError("--speed requires --from FILE");
+    return;
+  }
+  if (words.length > 0) {
+    throw new UsageError(
+      `--from exports a recording, and ${JSON.stringify(words[0])} is sampled now: they cannot be combined (several recordings: --from ` +
+        "for each)",
+    );
+  }
+  const live = LIVE.find((name) => given.has(name));
+  if (live !== undefined) throw new UsageError(`${longName(live)} is not for recordings: it cannot be combined with --from`);
+}
+
+/** Exports recordings, one after the other. Resolves to the exit status. */
+export async function exportRecordings(options: FromValues, io: Io): Promise<number> {
+  if (options.explain) {
+    await io.print(explainStage(options.filter, "A recording is read whole: it has no kernel in front of it."));
+    return STATUS.done;
+  }
+  const { from = [], speed = 1, group, netns, latency, count } = options;
+  const paths = recordingPaths(from);
+  const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
+  return await inSession(io, options, async (session) => {
+    const recordings = await openRecordings(paths, io);
+    let collectors: Collectors | undefined;
+    let outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;
+    try {
+      const sys = await open({ netns });
+      // sFlow takes the larger form by itself if an interface needs it.
+      collectors = await session.unlessOver(openCollectors(sys, options, { latency, expanded: false, session }));
+      if (!collectors) return;
+      outputs = await plan.open(session, paths);
+      const sent = collectors;
+      const groups = group && new GroupStage(group);
+      session.notice(`exporting to ${sent.names}`);
+      const { sinks, reopen } = outputs.start();
+      await session.pump(speed === "max" ? recordings : paced(recordings, { speed }), {
+        sinks: [...sent.sinks, ...sinks],
+        stages: groups ? [groups, ...plan.stages] : plan.stages,
+        reopen,
+        reload: () => {
+          sent.renew();
+          reopen?.();
+          session.notice("host names are looked up again, and templates sent again");
+        },
+        count,
+        progress: readingProgress(recordings),
+        account: (stats, written) => {
+          // Whatever is beyond the limit is not read, or only by chance.
+          const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
+          return `${accountOf(recordings, written, groups?.leftOut ?? 0, losses)}; ${sent.account()}`;
+        },
+        summary: () => true,
+      });
+    } finally {
+      collectors?.abort();
+      outputs?.discard();
+      await recordings.close();
+    }
+  });
+}

@@ -1,0 +1,45 @@
+/**
+ * Encoders of samples for collectors: sFlow version 5, and IPFIX with PSAMP. They turn batches into datagrams; nothing here touches a socket
+ * or a clock. `sflowTo` and `ipfixTo` of the main entry send with them.
+ *
+ * @example Encode samples, and look at the datagrams
+ * ```ts ignore
+ * import { listen } from "@psample/psample";
+ * import { Datagrams, SflowEncoder } from "@psample/psample/export";
+ *
+ * const send = (datagrams: Datagrams) => {
+ *   console.log(`${datagrams.count} datagrams, ${datagrams.used} bytes`);
+ *   datagrams.clear();
+ * };
+ * const encoder = new SflowEncoder(new Datagrams(new Uint8Array(65536), 32), send, { agent: "192.0.2.1" });
+ * const listener = await listen({ events: false });
+ * const batch = await listener.read();
+ * if (batch) encoder.take(batch);
+ * encoder.flush(BigInt(Date.now()) * 1_000_000n);
+ * await listener.close();
+ * ```
+ *
+ * @module
+ */
+export { type DatagramEncoder, Datagrams, type SendDatagrams } from "./datagrams.ts";
+export { IpfixFlowEncoder } from "./ipfix/flow_encoder.ts";
+export type { IpfixFlowOptions, IpfixOptions, IpfixPacketOptions } from "./ipfix/options.ts";
+export { IpfixPacketEncoder } from "./ipfix/packet_encoder.ts";
+export type {
+  CpuCounters,
+  DiskCounters,
+  EthernetCounters,
+  HostCounters,
+  HostDescription,
+  InterfaceCounters,
+  InterfaceInput,
+  InterfaceOutput,
+  MemoryCounters,
+  NetworkCounters,
+  NetworkTotals,
+} from "./sflow/counters.ts";
+export type { Discard } from "./sflow/discard.ts";
+export { SflowEncoder } from "./sflow/encoder.ts";
+export type { SflowOptions } from "./sflow/options.ts";
+export type { Count } from "./sflow/xdr.ts";
+export type { Batch } from "../stream/batch.ts";

@@ -1,0 +1,245 @@
+/** A sink that sends datagrams to a collector. */
+import { errnoName } from "../errors.ts";
+import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../export/datagrams.ts";
+import { UdpTarget } from "../socket/udp_target.ts";
+import type { Batch } from "../stream/batch.ts";
+import { nowNs } from "../stream/clock.ts";
+import type { Closing, Sink } from "../stream/sink.ts";
+import type { Sys } from "../sys/sys.ts";
+
+/**
+ * How samples are sent to a collector.
+ *
+ * @category Export
+ */
+export interface ExportOptions {
+  /**
+   * How long a sample may wait for others to share a datagram with: at most a second with `"batch"`, which sends fuller datagrams, or 50
+   * milliseconds with `"low"`. Defaults to `"batch"`.
+   */
+  latency?: "batch" | "low" | undefined;
+  /**
+   * Called with what is wrong with sending, such as a collector that is gone; once, until all is well again. Sending goes on. The error is a
+   * {@linkcode SystemError} or a {@linkcode LookupError}.
+   */
+  onProblem?: ((error: Error) => void) | undefined;
+  /** Called when all is well again. */
+  onRecovery?: (() => void) | undefined;
+}
+
+/**
+ * What became of the datagrams of a sink. UDP does not report whether a datagram has arrived.
+ *
+ * @category Export
+ */
+export interface DatagramCounts {
+  /** Datagrams that were sent. */
+  readonly sent: number;
+  /** Datagrams that could not be sent. Their samples are in {@linkcode Sink.skipped}. */
+  readonly dropped: number;
+  /** How many were dropped by each error: `{ ENETUNREACH: 3 }`. */
+  readonly droppedBy: Readonly<Record<string, number>>;
+  /** Errors that came back for sent datagrams. Hosts and routers do not report each one, so this is a minimum. */
+  readonly returned: number;
+  /** The last of these errors: `"ECONNREFUSED"` if nothing listens on the port. */
+  readonly returnedBy: string | undefined;
+}
+
+/**
+ * A sink that sends samples to a collector, by UDP. It makes no source wait: what cannot be sent is dropped, and counted in
+ * {@linkcode Sink.skipped}. It has no end but the pump's.
+ *
+ * @category Export
+ */
+export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> extends Sink {
+  /** Makes the datagrams. */
+  readonly encoder: Encoder;
+  /** The address that datagrams go to: of a host name, its present one. `undefined` if there is none yet. */
+  readonly address: string | undefined;
+  /** Samples in datagrams that were sent, and those that the encoder left out on purpose. */
+  readonly written: number;
+  /** The datagrams so far. */
+  readonly datagrams: DatagramCounts;
+  /** Looks the host name up again and takes the present route, now; this also happens by itself when sending fails. */
+  renew(): Promise<void>;
+  /** Whether an error has come back for a sent datagram since the last one was reported. */
+  checkReturned(): boolean;
+}
+
+/** What a sink of datagrams is made of. */
+export interface DatagramSinkOptions<Encoder> extends ExportOptions {
+  /** The protocol in the sink's name: `"sFlow"`. */
+  readonly protocol: string;
+  readonly defaultPort: number;
+  /** Maximum size of a datagram in bytes. */
+  readonly maxDatagramBytes: number;
+  readonly encoder: (datagrams: Datagrams, send: SendDatagrams) => Encoder;
+  /** Looks a host name up. Defaults to the runtime's way. */
+  readonly lookup?: ((name: string) => Promise<readonly string[]>) | undefined;
+  /** Between 0 and 1. Defaults to `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** A sample waits for less than a second (sFlow version 5, section 5), also if a timer is late. */
+const PERIOD_MS = 900;
+const LOW_MS = 40;
+/** How long the last datagrams may take to find room in the send buffer, and how often to look. */
+const CLOSE_MS = 1000;
+const LOOK_MS = 10;
+/** Maximum number of datagrams that one system call sends: more gain nothing. */
+const MOST = 32;
+const BLOCK_BYTES = 1 << 16;
+
+/** Drives an encoder: when it flushes, and where to. */
+export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink<Encoder> {
+  readonly name: string;
+  readonly encoder: Encoder;
+  readonly ended: Promise<unknown>;
+  skipped = 0;
+  readonly #target: UdpTarget;
+  readonly #periodMs: number;
+  /** Samples in datagrams that were sent. */
+  #sent = 0;
+  #isClosed = false;
+  /** The next flush, which comes anyway, and an earlier one for a sample that does not wait. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #soon: ReturnType<typeof setTimeout> | undefined;
+  /** When the first sample came that waits, in milliseconds of the steady clock. */
+  #waitingSinceMs: number | undefined;
+  #end: (error: unknown) => void = () => {};
+
+  /**
+   * Opens the target, and makes the encoder.
+   *
+   * @throws {ArgumentError} if the target or an option of the encoder is wrong.
+   * @throws {LookupError} if the host name has no address.
+   * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+   */
+  static async open<Encoder extends DatagramEncoder>(
+    sys: Sys,
+    target: string,
+    options: DatagramSinkOptions<Encoder>,
+  ): Promise<DatagramSink<Encoder>> {
+    let sink: DatagramSink<Encoder> | undefined;
+    const { defaultPort, maxDatagramBytes, onProblem, onRecovery, lookup, random } = options;
+    const opened = await UdpTarget.open(sys, target, {
+      defaultPort,
+      blockBytes: Math.max(BLOCK_BYTES, maxDatagramBytes),
+      most: MOST,
+      onProblem,
+      onRecovery,
+      onReconnect: () => sink?.encoder.announce(),
+      lookup,
+      random,
+    });
+    try {
+      return sink = new DatagramSink(opened, options);
+    } catch (error) {
+      opened.close();
+      throw error;
+    }
+  }
+
+  private constructor(target: UdpTarget, { protocol, encoder, latency, random = Math.random }: DatagramSinkOptions<Encoder>) {
+    this.#target = target;
+    this.name = `${protocol} ${target.name}`;
+    this.#periodMs = latency === "low" ? LOW_MS : PERIOD_MS;
+    this.encoder = encoder(new Datagrams(target.block, MOST), (datagrams) => this.#send(datagrams));
+    this.ended = new Promise((resolve) => this.#end = resolve);
+    // From a random moment on: a thousand exporters that are started together must not send together.
+    this.#timer = setTimeout(() => this.#tick(), PERIOD_MS * random());
+  }
+
+  get written(): number {
+    return this.#sent + (this.encoder.leftOut ?? 0);
+  }
+
+  get address(): string | undefined {
+    return this.#target.address;
+  }
+
+  get datagrams(): DatagramCounts {
+    const { sent, dropped, droppedBy, returned, returnedBy } = this.#target.counts;
+    const byName = Object.fromEntries([...droppedBy].map(([errno, count]) => [errnoName(errno), count]));
+    return { sent, dropped, droppedBy: byName, returned, returnedBy: returnedBy === 0 ? undefined : errnoName(returnedBy) };
+  }
+
+  take(batch: Batch): void {
+    if (this.#isClosed) return;
+    const nowMs = performance.now();
+    this.encoder.take(batch);
+    if (batch.samples > 0) this.#waitingSinceMs ??= nowMs;
+    if (this.#waitingSinceMs === undefined) return;
+    // While the event loop has no turn, as between the batches of a recording, no timer fires.
+    if (nowMs - this.#waitingSinceMs >= this.#periodMs) this.#flush();
+    else if (this.#periodMs < PERIOD_MS) this.#soon ??= setTimeout(() => this.#guarded(), this.#periodMs);
+  }
+
+  full(): undefined {}
+
+  // deno-lint-ignore require-await -- an error is a rejection
+  async flush(): Promise<void> {
+    this.#flush();
+  }
+
+  async close(_closing: Closing): Promise<void> {
+    if (this.#isClosed) return;
+    try {
+      const deadlineMs = performance.now() + CLOSE_MS;
+      while (!this.#target.isWritable && performance.now() < deadlineMs && !this.#isClosed) {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      }
+      if (!this.#isClosed) this.encoder.end(nowNs());
+    } finally {
+      this.abort();
+    }
+  }
+
+  abort(): void {
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#soon);
+    this.#target.close();
+  }
+
+  renew(): Promise<void> {
+    return this.#target.renew();
+  }
+
+  checkReturned(): boolean {
+    return this.#target.checkReturned();
+  }
+
+  #tick(): void {
+    this.#guarded();
+    if (!this.#isClosed) this.#timer = setTimeout(() => this.#tick(), PERIOD_MS);
+  }
+
+  /** Flushes from a timer, where nobody would catch an error. */
+  #guarded(): void {
+    try {
+      this.#flush();
+    } catch (error) {
+      this.abort();
+      this.#end(error);
+    }
+  }
+
+  #flush(): void {
+    clearTimeout(this.#soon);
+    this.#soon = undefined;
+    this.#waitingSinceMs = undefined;
+    this.encoder.flush(nowNs());
+  }
+
+  #send(datagrams: Datagrams): void {
+    const { ends, samples, count } = datagrams;
+    let all = 0;
+    let dropped = 0;
+    for (let i = 0; i < count; i++) all += samples[i]!;
+    this.#target.send(ends, count, (i) => dropped += samples[i]!);
+    this.#sent += all - dropped;
+    this.skipped += dropped;
+    datagrams.clear();
+  }
+}

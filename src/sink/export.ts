@@ -1,0 +1,159 @@
+/** Opens sinks that send samples to collectors. */
+import { agentAddress } from "../control/agent_address.ts";
+import { forwardsPackets } from "../control/forwarding.ts";
+import { ArgumentError } from "../errors.ts";
+import { IpfixFlowEncoder } from "../export/ipfix/flow_encoder.ts";
+import type { IpfixFlowOptions, IpfixPacketOptions } from "../export/ipfix/options.ts";
+import { IpfixPacketEncoder } from "../export/ipfix/packet_encoder.ts";
+import { SflowEncoder } from "../export/sflow/encoder.ts";
+import type { SflowOptions } from "../export/sflow/options.ts";
+import { type NetnsOptions, open } from "../socket/open.ts";
+import type { Sys } from "../sys/sys.ts";
+import { DatagramSink, type ExportOptions, type ExportSink } from "./datagram_sink.ts";
+
+/** The ports of IANA's registry. */
+const SFLOW_PORT = 6343;
+const IPFIX_PORT = 4739;
+const MAX_DATAGRAM_BYTES = 1400;
+
+/**
+ * How to {@linkcode sflowTo}.
+ *
+ * @category Export
+ */
+export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">, ExportOptions, NetnsOptions {
+  /**
+   * The agent's address, IPv4 or IPv6: collectors know the machine by it. Defaults to the most public address of the network namespace: a
+   * public IPv4 address, else a private one, else one of IPv6, and of several that of the device with the lowest index.
+   */
+  readonly agent?: string | undefined;
+  /**
+   * Whether this machine forwards packets, as routers, bridges and hosts of containers do: then nobody knows where an arriving packet goes,
+   * and otherwise one to the device's own address ends here. Defaults to what the kernel's settings say now.
+   */
+  readonly forwards?: boolean | undefined;
+}
+
+/**
+ * How to {@linkcode ipfixTo}.
+ *
+ * @category Export
+ */
+export interface IpfixToOptions extends IpfixPacketOptions, ExportOptions, NetnsOptions {}
+
+/**
+ * How to {@linkcode ipfixFlowsTo}.
+ *
+ * @category Export
+ */
+export interface IpfixFlowsToOptions extends IpfixFlowOptions, ExportOptions, NetnsOptions {}
+
+/**
+ * A sink that sends samples to an sFlow collector, for {@linkcode pump}: as flow samples of sFlow version 5, by UDP.
+ *
+ * A sample waits for at most a second. What cannot be sent is dropped and counted, and never holds anything up. A host name is looked up
+ * now, and again whenever sending fails; on Deno that requires net access, addresses do not.
+ *
+ * @example Send what is sampled to a collector, for a second
+ * ```ts ignore
+ * import { listen, pump, sflowTo, watchLinks } from "@psample/psample";
+ *
+ * const sink = await sflowTo("192.0.2.9", { agent: "192.0.2.1", onProblem: (error) => console.error(error.message) });
+ * const source = await listen({ events: false, devices: await watchLinks() });
+ * await pump(source, [], [sink], { durationMs: 1000 });
+ * console.log(sink.datagrams.sent, "datagrams sent,", sink.skipped, "samples dropped");
+ * ```
+ *
+ * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`. The port defaults to
+ * 6343.
+ * @throws {ArgumentError} if the target or an option is invalid, or the machine has no address to be known by.
+ * @throws {LookupError} if the host name has no address.
+ * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @category Export
+ */
+export async function sflowTo(target: string, options: SflowToOptions = {}): Promise<ExportSink<SflowEncoder>> {
+  return await sflowToWith(await open(options), target, options);
+}
+
+/** {@linkcode sflowTo} on a given seam. */
+export async function sflowToWith(sys: Sys, target: string, options: SflowToOptions = {}): Promise<DatagramSink<SflowEncoder>> {
+  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
+  const agent = options.agent ?? await agentAddress(sys);
+  if (agent === undefined) {
+    throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
+  }
+  const forwards = options.forwards ?? await forwardsPackets(sys);
+  return await DatagramSink.open(sys, target, {
+    ...options,
+    protocol: "sFlow",
+    defaultPort: SFLOW_PORT,
+    maxDatagramBytes,
+    encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
+  });
+}
+
+/**
+ * A sink that sends samples to an IPFIX collector, for {@linkcode pump}: each as a packet report (PSAMP, RFC 5476), by UDP.
+ *
+ * It sends as {@linkcode sflowTo} does. The port defaults to 4739.
+ *
+ * @example Send what is sampled to a collector, for a second
+ * ```ts ignore
+ * import { ipfixTo, listen, pump, watchLinks } from "@psample/psample";
+ *
+ * const source = await listen({ events: false, devices: await watchLinks() });
+ * const { sinks: [sent] } = await pump(source, [], [ipfixTo("192.0.2.9", { domain: 7 })], { durationMs: 1000 });
+ * console.log(sent!.written, "samples sent,", sent!.skipped, "dropped");
+ * ```
+ *
+ * @throws {ArgumentError} if the target or an option is invalid.
+ * @throws {LookupError} if the host name has no address.
+ * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @category Export
+ */
+export async function ipfixTo(target: string, options: IpfixToOptions = {}): Promise<ExportSink<IpfixPacketEncoder>> {
+  return await ipfixToWith(await open(options), target, options);
+}
+
+/** {@linkcode ipfixTo} on a given seam. */
+export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOptions = {}): Promise<DatagramSink<IpfixPacketEncoder>> {
+  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
+  return await DatagramSink.open(sys, target, {
+    ...options,
+    protocol: "IPFIX",
+    defaultPort: IPFIX_PORT,
+    maxDatagramBytes,
+    encoder: (datagrams, send) => new IpfixPacketEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
+  });
+}
+
+/**
+ * A sink that sends flow records to an IPFIX collector, for {@linkcode pump}: samples are added up by addresses, ports, interfaces and the
+ * like, for collectors that do not read packets. A flow is reported every 10 seconds, and when it has been idle for 5.
+ *
+ * It sends as {@linkcode sflowTo} does. The port defaults to 4739.
+ *
+ * @throws {ArgumentError} if the target or an option is invalid.
+ * @throws {LookupError} if the host name has no address.
+ * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @category Export
+ */
+export async function ipfixFlowsTo(target: string, options: IpfixFlowsToOptions = {}): Promise<ExportSink<IpfixFlowEncoder>> {
+  return await ipfixFlowsToWith(await open(options), target, options);
+}
+
+/** {@linkcode ipfixFlowsTo} on a given seam. */
+export async function ipfixFlowsToWith(
+  sys: Sys,
+  target: string,
+  options: IpfixFlowsToOptions = {},
+): Promise<DatagramSink<IpfixFlowEncoder>> {
+  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
+  return await DatagramSink.open(sys, target, {
+    ...options,
+    protocol: "IPFIX",
+    defaultPort: IPFIX_PORT,
+    maxDatagramBytes,
+    encoder: (datagrams, send) => new IpfixFlowEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
+  });
+}

@@ -1,0 +1,300 @@
+/** Sending to a host for months: its name is looked up again and the route taken again whenever sending fails. */
+import { LookupError, SystemError } from "../errors.ts";
+import { hostAddresses } from "../sys/host_addresses.ts";
+import {
+  AF_INET,
+  AF_INET6,
+  EACCES,
+  EADDRNOTAVAIL,
+  EAFNOSUPPORT,
+  EAGAIN,
+  ECONNREFUSED,
+  EHOSTUNREACH,
+  EINVAL,
+  EMSGSIZE,
+  ENETDOWN,
+  ENETUNREACH,
+  ENOBUFS,
+  ENODEV,
+  EPERM,
+  type Memory,
+  type Sys,
+} from "../sys/sys.ts";
+import { ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
+import { SendHeaders } from "./send_headers.ts";
+import { addressText, isLocalToLink, parseTarget, type Target, targetText } from "./target.ts";
+import { type Family, familyOf, noSendCounts, type SendCounts, type SocketAddress, UdpSocket } from "./udp_socket.ts";
+
+/** How long to wait before trying again: at first, and at most. */
+const FIRST_MS = 1000;
+const LONGEST_MS = 60_000;
+/**
+ * Sends without an error after which all may be well again. One is not enough: errors come back later, and hosts and routers hold some of
+ * them back, so that a time must have passed too: as long as it takes until the next attempt.
+ */
+const CALM = 3;
+/** A problem this long after the last one is a new one. */
+const FORGET_MS = 600_000;
+
+/** Failures that may pass: a link that comes up, a route that is learned. All others at the start are mistakes. */
+const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
+
+/** What is wrong, and what helps. */
+const HINTS: Readonly<Record<number, string>> = {
+  [ECONNREFUSED]: "The host is there, but nothing listens on that port",
+  [ENETUNREACH]: "There is no route to it: ip route get shows what the kernel would do",
+  [EHOSTUNREACH]: "The host does not answer, or a router or firewall refuses to forward to it",
+  [EPERM]: "A local firewall rule (nftables, iptables) drops it on its way out",
+  [EACCES]: "It is a broadcast address, or the route to it is prohibited (ip route)",
+  [EINVAL]: "The local address is gone, or the interface does not match the address",
+  [ENODEV]: "There is no such interface: ip link lists them",
+  [EAGAIN]: "The device is slower than the datagrams come: sample fewer packets, or raise net.core.wmem_max (sysctl)",
+  [ENOBUFS]: "The queue of the device is full: sample fewer packets, or send through another device",
+};
+
+/** How to send to a target. */
+export interface UdpTargetOptions {
+  /** The port if the target names none. */
+  readonly defaultPort: number;
+  /** Size of the block of datagrams in bytes, and their maximum number. */
+  readonly blockBytes: number;
+  readonly most: number;
+  /** Looks up a host name. Defaults to the runtime's way. */
+  readonly lookup?: ((name: string) => Promise<readonly string[]>) | undefined;
+  /** Called with what is wrong, once until all is well again. It does not end anything. */
+  readonly onProblem?: ((error: Error) => void) | undefined;
+  /** Called when all is well again. */
+  readonly onRecovery?: (() => void) | undefined;
+  /** Called when datagrams go to another address, or by a new way: the receiver may have forgotten, or never heard, what was sent before. */
+  readonly onReconnect?: (() => void) | undefined;
+  /** Between 0 and 1. Defaults to `Math.random`. */
+  readonly random?: (() => number) | undefined;
+  /** The steady clock, in milliseconds. Defaults to `performance.now`. */
+  readonly nowMs?: (() => number) | undefined;
+}
+
+/** Sends datagrams to one host. It never waits and never throws while sending. */
+export class UdpTarget {
+  /** The target with its port: `"collector.example.net:6343"`. */
+  readonly name: string;
+  readonly counts: SendCounts = noSendCounts();
+  readonly #target: Target;
+  readonly #options: UdpTargetOptions;
+  readonly #sockets: ReadonlyMap<Family, UdpSocket>;
+  readonly #headers: SendHeaders;
+  /** The socket in use, and the address that it sends to. */
+  #socket: UdpSocket;
+  #address: SocketAddress | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #waitMs = FIRST_MS;
+  #isRenewing = false;
+  /** What was reported and is not over. */
+  readonly #problems = new Set<string>();
+  #calm = 0;
+  /** When something did not work last. */
+  #troubledMs = -Infinity;
+  #isOversized = false;
+  #closed = false;
+
+  /**
+   * Looks a name up and opens the socket. A target that cannot be reached now is a problem that is reported, and tried again.
+   *
+   * @throws {ArgumentError} if the text is not a target.
+   * @throws {LookupError} if it is a name that has no address.
+   * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+   */
+  static async open(sys: Sys, text: string, options: UdpTargetOptions): Promise<UdpTarget> {
+    const target = parseTarget(text, options.defaultPort);
+    const { host, scope, port } = target;
+    const addresses = typeof host === "string" ? await lookUp(host, port, options) : [{ address: host, scope, port }];
+    return new UdpTarget(sys, target, options, addresses);
+  }
+
+  private constructor(sys: Sys, target: Target, options: UdpTargetOptions, addresses: readonly SocketAddress[]) {
+    this.#target = target;
+    this.#options = options;
+    this.name = targetText(target);
+    this.#headers = new SendHeaders(sys, options.blockBytes, options.most);
+    // A name may get an address of the other family later, when opening a socket may not be possible any more.
+    const families: readonly Family[] = typeof target.host === "string" ? [AF_INET, AF_INET6] : [familyOf(addresses[0]!)];
+    const sockets = new Map<Family, UdpSocket>();
+    this.#sockets = sockets;
+    try {
+      for (const family of families) {
+        try {
+          sockets.set(family, new UdpSocket(sys, family));
+        } catch (error) {
+          // Machines without IPv6, or without IPv4, are fine as long as the other is enough.
+          const isMissing = error instanceof SystemError && error.errno === EAFNOSUPPORT;
+          if (!isMissing || addresses.every((address) => familyOf(address) === family)) throw error;
+        }
+      }
+      const [first] = sockets.values();
+      this.#socket = first!;
+      const errno = this.#connect(addresses);
+      if (errno !== 0 && !PASSING.has(errno)) throw this.#error(errno);
+      if (errno !== 0) this.#trouble(this.#error(errno));
+    } catch (error) {
+      this.close();
+      throw error;
+    }
+  }
+
+  /** Memory for datagrams, one behind the other. */
+  get block(): Memory {
+    return this.#headers.block;
+  }
+
+  /** The address that datagrams go to, with its port: of a name, the one that it has now. `undefined` if there is none yet. */
+  get address(): string | undefined {
+    return this.#address && targetText({ ...this.#address, host: this.#address.address });
+  }
+
+  /** The local port. */
+  get localPort(): number {
+    return this.#socket.port;
+  }
+
+  /** Whether there is room in the send buffer. */
+  get isWritable(): boolean {
+    return this.#socket.isWritable;
+  }
+
+  /**
+   * Sends the first `count` datagrams of the block, which end at `ends`; what cannot be sent now is dropped and counted.
+   *
+   * @param onDropped Called with the index of each datagram that is dropped.
+   */
+  send(ends: Uint32Array, count: number, onDropped: (i: number) => void): void {
+    if (count === 0) return;
+    const { errno, oversized } = this.#socket.send(this.#headers, ends, count, this.counts, onDropped);
+    if (oversized > 0) this.#oversized(oversized);
+    if (errno === 0) this.#well();
+    else if (errno !== EMSGSIZE) this.#trouble(this.#error(errno));
+  }
+
+  /**
+   * Whether an error has come back for something sent before. The kernel reports it only once.
+   */
+  checkReturned(): boolean {
+    const errno = this.#socket.takeError();
+    if (errno === 0) return false;
+    this.counts.returned++;
+    this.counts.returnedBy = errno;
+    this.#trouble(this.#error(errno));
+    return true;
+  }
+
+  /** Looks the name up again and takes the present route, now. Nothing is held up meanwhile: what is sent goes where it went before. */
+  async renew(): Promise<void> {
+    if (this.#isRenewing || this.#closed) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#isRenewing = true;
+    const { host, scope, port } = this.#target;
+    let addresses: readonly SocketAddress[] = [];
+    let failure: Error | undefined;
+    try {
+      addresses = typeof host === "string" ? await lookUp(host, port, this.#options) : [{ address: host, scope, port }];
+    } catch (error) {
+      if (!(error instanceof LookupError)) throw error;
+      // The address that it had goes on being used.
+      failure = error;
+    } finally {
+      this.#isRenewing = false;
+    }
+    if (this.#closed) return;
+    const errno = failure ? 0 : this.#connect(startingAfter(addresses, this.#problems.size > 0 ? this.#address : undefined));
+    if (errno !== 0) failure = this.#error(errno);
+    if (failure) this.#trouble(failure);
+    else this.#options.onReconnect?.();
+  }
+
+  /** Closes the sockets. Idempotent. */
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    for (const socket of this.#sockets.values()) socket.close();
+  }
+
+  /** Connects to the first of these addresses that can be reached. Returns 0, or the first error number. */
+  #connect(addresses: readonly SocketAddress[]): number {
+    let first = 0;
+    for (const address of addresses) {
+      const socket = this.#sockets.get(familyOf(address));
+      const result = socket ? socket.connect(address) : -EAFNOSUPPORT;
+      if (result >= 0) {
+        this.#socket = socket!;
+        this.#address = address;
+        return 0;
+      }
+      if (first === 0) first = -result;
+    }
+    return first;
+  }
+
+  #error(errno: number): SystemError {
+    const address = typeof this.#target.host === "string" && this.#address ? ` (${addressText(this.#address.address)})` : "";
+    return new SystemError(`send to ${this.name}${address}`, errno, { hint: HINTS[errno] });
+  }
+
+  /** Something does not work. */
+  #trouble(error: Error): void {
+    const nowMs = this.#nowMs();
+    if (nowMs - this.#troubledMs > FORGET_MS) this.#waitMs = FIRST_MS;
+    this.#troubledMs = nowMs;
+    this.#calm = 0;
+    if (!this.#problems.has(error.message)) this.#options.onProblem?.(error);
+    this.#problems.add(error.message);
+    // Neither helps by another way.
+    if (error instanceof SystemError && (error.errno === EAGAIN || error.errno === ENOBUFS)) return;
+    if (this.#timer !== undefined || this.#isRenewing || this.#closed) return;
+    // Many exporters lose their collector at the same moment: they must not all come back at the same moment.
+    const jitter = 0.5 + (this.#options.random ?? Math.random)();
+    this.#timer = setTimeout(() => void this.renew(), this.#waitMs * jitter);
+    this.#waitMs = Math.min(LONGEST_MS, 2 * this.#waitMs);
+  }
+
+  /** Something was sent, and no error came back. */
+  #well(): void {
+    if (this.#problems.size === 0 || ++this.#calm < CALM || this.#nowMs() - this.#troubledMs < this.#waitMs) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#problems.clear();
+    this.#options.onRecovery?.();
+  }
+
+  #nowMs(): number {
+    return this.#options.nowMs?.() ?? performance.now();
+  }
+
+  /** Reports, once, that datagrams do not fit the path. */
+  #oversized(bytes: number): void {
+    if (this.#isOversized) return;
+    this.#isOversized = true;
+    const most = this.#socket.largestUnfragmented();
+    const cure = most === undefined ? "smaller ones arrive whole" : `those of at most ${most} bytes arrive whole`;
+    this.#options.onProblem?.(
+      new SystemError(`send datagrams of ${bytes} bytes to ${this.name} in one piece`, EMSGSIZE, {
+        hint: `The path takes less, so they are sent in fragments, of which one lost means all lost; ${cure}`,
+      }),
+    );
+  }
+}
+
+/** The addresses of a name. Those that mean another host on each link are of no use without the link. */
+async function lookUp(host: string, port: number, { lookup = hostAddresses }: UdpTargetOptions): Promise<readonly SocketAddress[]> {
+  const addresses = (await lookup(host)).flatMap((text) => {
+    const address = ipv4Bytes(text) ?? ipv6Bytes(text);
+    return address && !(address.length === 16 && isLocalToLink(address)) ? [{ address, scope: undefined, port }] : [];
+  });
+  if (addresses.length > 0) return addresses;
+  throw new LookupError(host, "ENODATA", "All of its addresses mean another host on each link: write the address with its interface");
+}
+
+/** The same addresses, beginning with the one after `last`: so that each has its turn. */
+function startingAfter(addresses: readonly SocketAddress[], last: SocketAddress | undefined): readonly SocketAddress[] {
+  const text = last && addressText(last.address);
+  const at = addresses.findIndex(({ address }) => addressText(address) === text);
+  return [...addresses.slice(at + 1), ...addresses.slice(0, at + 1)];
+}

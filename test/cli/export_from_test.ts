@@ -1,0 +1,147 @@
+/** `psample export --from`: what collectors get is what was recorded. */
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import type { Sample } from "../../mod.ts";
+import { readRecording } from "../../src/receive/recording.ts";
+import { decodeDatagram, type DecodedSample, headerOf } from "../export/sflow/decoder.ts";
+import { IpfixDecoder, type IpfixRecord, unsigned, unsigned64 } from "../export/ipfix/decoder.ts";
+import { pcapFile } from "../support/capture_files.ts";
+import { pieces } from "../support/reading.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
+
+const GOLDEN = new URL("../golden/", import.meta.url).pathname;
+
+async function run(args: readonly string[], options?: FakeIoOptions): Promise<FakeIo & { status: number }> {
+  const io = fakeIo(options);
+  return Object.assign(io, { status: await main(["export", ...args], io) });
+}
+
+/** The samples of recordings, with their times. */
+async function recorded(...files: readonly Uint8Array[]): Promise<{ sample: Sample; timeNs: bigint }[]> {
+  const all: { sample: Sample; timeNs: bigint }[] = [];
+  for (const file of files) {
+    await using source = await readRecording(pieces(file));
+    for await (const batch of source.lentBatches()) {
+      batch.entries.forEach((entry, i) => {
+        if (entry.type === "sample") all.push({ sample: entry.copy(), timeNs: batch.timeNs(i) });
+      });
+    }
+  }
+  return all;
+}
+
+/** What was sent to both collectors, once all of it has arrived: so many datagrams as the account says. */
+async function exported(
+  args: readonly string[],
+  options?: FakeIoOptions,
+): Promise<{ samples: DecodedSample[]; records: IpfixRecord[]; errors: string }> {
+  using sflow = new UdpReceiver();
+  using ipfix = new UdpReceiver();
+  const words = ["--sflow", sflow.target, "--ipfix", ipfix.target, "--agent", "192.0.2.1", "--header", "512"];
+  const { status, errors } = await run([...args, ...words], options);
+  assertEquals(status, 0, errors());
+  const [first, second] = [...errors().matchAll(/(\d+) datagrams? sent/g)].map(([, count]) => Number(count));
+  const samples = (await sflow.until(first!)).flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
+  const decoder = new IpfixDecoder();
+  const records = (await ipfix.until(second!)).flatMap((bytes) => decoder.read(bytes).records).filter(({ scopes }) => scopes === 0);
+  return { samples, records, errors: errors() };
+}
+
+/** Nanoseconds since 1970 of a time as NTP has it: seconds since 1900, and 32 bits of a fraction. */
+function ntpNs(time: bigint): bigint {
+  return ((time >> 32n) - 2_208_988_800n) * 1_000_000_000n + ((time & 0xffffffffn) * 1_000_000_000n >> 32n);
+}
+
+test("a recording that is exported equals itself to the sample, byte, interface, rate and time", async () => {
+  for (const name of ["ingress.new", "forward.new", "rate100.new", "trunc64.old", "two-groups.new", "tun.new"]) {
+    const path = `${GOLDEN}${name}.pcap`;
+    const expected = await recorded(new Uint8Array(readFileSync(path)));
+    const { samples, records } = await exported(["--from", path, "--speed", "max"]);
+    const packets = expected.map(({ sample }) => [
+      [...sample.data ?? []],
+      sample.originalBytes,
+      sample.inIfindex ?? (sample.outIfindex === undefined ? 0 : 0x3fffffff),
+      sample.outIfindex,
+      sample.oneIn,
+    ]);
+    assertEquals(
+      samples.map((sample, i) => {
+        const { frameLength, stripped, header } = headerOf(sample);
+        const out = expected[i]?.sample.outIfindex === undefined ? undefined : sample.output;
+        return [[...header], frameLength - stripped, sample.input, out, sample.rate];
+      }),
+      packets,
+      `${name} as sFlow`,
+    );
+    assertEquals(
+      records.map((record, i) => {
+        const { sample } = expected[i]!;
+        const has = (key: string): boolean => record.fields.has(key);
+        return [
+          [...record.fields.get("315") ?? record.fields.get("313") ?? []],
+          unsigned(record, "312"),
+          sample.inIfindex === undefined ? undefined : unsigned(record, "10"),
+          sample.outIfindex === undefined || !has("14") ? undefined : unsigned(record, "14"),
+        ];
+      }),
+      expected.map(({ sample }) => [[...sample.data ?? []], sample.originalBytes, sample.inIfindex, sample.outIfindex]),
+      `${name} as IPFIX`,
+    );
+    for (const [i, record] of records.entries()) {
+      const off = ntpNs(unsigned64(record, "325")) - expected[i]!.timeNs;
+      assert(off <= 1n && off >= -1n, `${name}: sample ${i} is ${off} ns off`);
+    }
+  }
+});
+
+test("packets of tcpdump come at their own times, and several recordings one after the other", async () => {
+  const frame = (last: number): Uint8Array =>
+    Uint8Array.from({ length: 60 }, (_, i) => i === 12 ? 8 : i === 14 ? 0x45 : i === 59 ? last : 0);
+  const file = (...records: readonly (readonly [number, number])[]): Uint8Array =>
+    pcapFile(records.map(([last, fraction]) => ({ seconds: 1784000000, fraction, bytes: frame(last) })), { linkType: 1 });
+  const input = { "a.pcap": file([1, 0], [2, 400_000]), "b.pcap": file([3, 600_000]) };
+  const startMs = performance.now();
+  const { samples, records } = await exported(["--from", "a.pcap", "--from", "b.pcap", "--speed", "2"], { input });
+  assert(performance.now() - startMs >= 300, "they came before their time");
+  assertEquals(samples.map((sample) => headerOf(sample).header[59]), [1, 2, 3]);
+  // The fraction of a time is rounded.
+  const tenths = records.map((record) => Number((ntpNs(unsigned64(record, "325")) + 1n) / 100_000_000n % 10n));
+  assertEquals(tenths, [0, 4, 6]);
+});
+
+test("groups and packets are chosen, samples counted off, and the account says what was left out", async () => {
+  const path = `${GOLDEN}two-groups.new.pcap`;
+  const all = await recorded(new Uint8Array(readFileSync(path)));
+  const group = all[0]!.sample.group!;
+  const own = all.filter(({ sample }) => sample.group === group);
+  const chosen = await exported(["--from", path, "--speed", "max", "-g", `${group}`]);
+  assertEquals([chosen.samples.length, chosen.records.length], [own.length, own.length]);
+  assertMatch(chosen.errors, new RegExp(`psample: read ${own.length} samples; (\\d+ group events?; )?\\d+ of other groups`));
+  const counted = await exported(["--from", path, "--speed", "max", "--filter", "ip", "-c", "1"]);
+  assertEquals([counted.samples.length, counted.records.length], [1, 1]);
+});
+
+test("what is about sampling now is refused beside a recording, with 2", async () => {
+  const target = ["--sflow", "192.0.2.9"];
+  for (
+    const [args, why] of [
+      [["--speed", "2", ...target], /--speed requires --from FILE/],
+      [["--from", "a.pcap", "--speed", "x", ...target], /--speed is "x": expected a number above 0/],
+      [["--from", "a.pcap", "eth0", ...target], /"eth0" is sampled now: they cannot be combined \(several recordings: --from for each\)/],
+      [["--from", "a.pcap", "--rate", "7", ...target], /--rate is not for recordings/],
+      [["--from", "a.pcap", "--check", ...target], /--check is not for recordings/],
+      [["--from", "-", "--from", "-", ...target], /standard input was given twice/],
+      [["--from", "a.pcap"], /nowhere to export to/],
+    ] as const
+  ) {
+    const { status, errors } = await run(args);
+    assertEquals(status, 2, errors());
+    assertMatch(errors(), why);
+  }
+  const missing = await run(["--from", "no-such.pcap", ...target]);
+  assertEquals(missing.status, 1);
+  assertMatch(missing.errors(), /no-such\.pcap/);
+});

@@ -1,0 +1,175 @@
+import { spawnSync } from "node:child_process";
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { parseDevice, rateOf, withRates } from "../../cli/export_rates.ts";
+import { main } from "../../cli/main.ts";
+import { UsageError } from "../../cli/options.ts";
+import { decodeDatagram, headerOf } from "../export/sflow/decoder.ts";
+import { IpfixDecoder } from "../export/ipfix/decoder.ts";
+import { FakeSys } from "../fake_sys.ts";
+import { COMMAND } from "../support/command.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { type FakeIo, fakeIo } from "./fake_io.ts";
+
+async function run(...args: string[]): Promise<FakeIo & { status: number }> {
+  const io = fakeIo();
+  return Object.assign(io, { status: await main(["export", ...args], io) });
+}
+
+test("a wrong call of export ends with 2 and says why", async () => {
+  const wrong: [string[], RegExp][] = [
+    [[], /nowhere to export to: give --sflow HOST or --ipfix HOST\n/],
+    [["eth0"], /nowhere to export to/],
+    [["--sflow", "192.0.2"], /--sflow is "192.0.2": "192.0.2" is not an IPv4 address/],
+    [["--sflow", "192.0.2.9:0"], /--sflow is "192.0.2.9:0": the port "0" is not a number from 1 to 65535/],
+    [["--ipfix", "2001:db8::9"], /--ipfix is "2001:db8::9": an IPv6 address must be in brackets, as in \[2001:db8::9\]/],
+    [["--ipfix", "fe80::9%eth0"], /must be in brackets/],
+    [["--ipfix", "[fe80::9]"], /a link-local address needs its interface: \[fe80::9%eth0\]/],
+    [["--sflow", "192.0.2.9", "--sflow", "192.0.2.9"], /--sflow 192.0.2.9 was given twice/],
+    [
+      ["--sflow", "192.0.2.9", "--agent", "192.0.2.1:6343"],
+      /--agent is "192.0.2.1:6343": expected an IPv4 or IPv6 address of this machine/,
+    ],
+    [["--sflow", "192.0.2.9", "--agent", "0.0.0.0"], /--agent is "0.0.0.0"/],
+    [["--sflow", "192.0.2.9", "--agent-for", "192.0.2.1"], /--agent-for is "192.0.2.1": expected an nsid and an address/],
+    [["--sflow", "192.0.2.9", "--agent-for", "1=192.0.2.1", "--agent-for", "1=192.0.2.2"], /--agent-for was given twice for nsid 1/],
+    [["--sflow", "192.0.2.9", "--agent", "192.0.2.1", "--agent-for", "1=192.0.2.1", "--check"], /192.0.2.1 is the agent address of two/],
+    [["--sflow", "192.0.2.9", "--agent", "192.0.2.1", "--header", "1400", "--check"], /--header 1400 is not a whole number from 0 to \d+/],
+    [["--sflow", "192.0.2.9", "--max-datagram", "511"], /--max-datagram is "511"/],
+    [["--ipfix", "192.0.2.9", "--domain", "0"], /--domain is "0"/],
+    [
+      ["--ipfix", "192.0.2.9", "--template-refresh", "10ms", "--check"],
+      /--template-refresh in milliseconds 10 is not a whole number from 100/,
+    ],
+    [["--ipfix", "192.0.2.9", "--agent", "192.0.2.1"], /--agent requires --sflow/],
+    [["--sflow", "192.0.2.9", "--domain", "7"], /--domain requires --ipfix/],
+    [["--sflow", "192.0.2.9", "--flows"], /--flows requires --ipfix/],
+    [["--ipfix", "192.0.2.9", "--psamp", "lax"], /--psamp is "lax": expected basic or strict/],
+    [["--ipfix", "192.0.2.9", "--flows", "--enterprise", "32473"], /--enterprise is about packets: it cannot be combined with --flows/],
+    [["--ipfix", "192.0.2.9", "--scale"], /--scale requires --flows/],
+    [["--sflow", "192.0.2.9", "--rate", "7"], /--rate says what to sample, but no DEVICE is given/],
+    [["--sflow", "192.0.2.9", "eth0:0"], /the rate in eth0:0 is "0": expected a whole number from 1 to 4294967295/],
+    [["--sflow", "192.0.2.9", ":7"], /":7" names no device before the colon/],
+    [["--sflow", "192.0.2.9", "eth0", "eth0:7"], /the same device was given twice/],
+    [["--sflow", "192.0.2.9", "eth0", "tcp", "port", "443"], /did you mean --filter 'tcp port 443'\?/],
+    [["--sflow", "192.0.2.9", "a.pcapng"], /"a.pcapng" is a file, not a device/],
+    [["--sflow", "192.0.2.9", "eth0", "--all-namespaces"], /no DEVICE can be given with it/],
+    [["--sflow", "192.0.2.9", "eth0", "--wait"], /--wait is about what is sampled already/],
+    [["--sflow", "192.0.2.9", "eth0", "-g", "1", "-g", "2"], /--group was given twice/],
+    [["--sflow", "192.0.2.9", "-e"], /--link-level applies to lines about packets: it requires --packets\n/],
+    [["--explain"], /--explain requires --match EXPR or --filter EXPR/],
+  ];
+  for (const [args, message] of wrong) {
+    const { status, text, errors } = await run(...args);
+    assertEquals([status, text()], [2, ""], args.join(" "));
+    assertMatch(errors(), message, args.join(" "));
+    assertMatch(errors(), /Try: psample export --help\n$/);
+  }
+});
+
+test("--check sends one sample to each collector and says what left", async () => {
+  using sflow = new UdpReceiver();
+  using ipfix = new UdpReceiver();
+  using flows = new UdpReceiver();
+  const one = await run(
+    "--sflow",
+    sflow.target,
+    "--ipfix",
+    ipfix.target,
+    "--agent",
+    "192.0.2.1",
+    "--sub-agent",
+    "3",
+    "--header",
+    "20",
+    "--check",
+  );
+  assertEquals([one.status, one.errors()], [0, ""]);
+  assertEquals(
+    one.text(),
+    `sFlow ${sflow.target}: 1 datagram sent; no error came back\nIPFIX ${ipfix.target}: 1 datagram sent; no error came back\n`,
+  );
+  const [datagram] = (await sflow.until(1)).map((bytes) => decodeDatagram(new Uint8Array(bytes)));
+  assertEquals([datagram!.agent, datagram!.subAgent, datagram!.samples.length], ["192.0.2.1", 3, 1]);
+  assertEquals(headerOf(datagram!.samples[0]!).header.length, 20);
+  const reported = new IpfixDecoder().read((await ipfix.until(1))[0]!);
+  assertEquals([reported.domain, reported.records.filter(({ scopes }) => scopes === 0).length], [1, 1]);
+
+  const other = await run("--ipfix", flows.target, "--flows", "--domain", "9", "--check", "-q");
+  assertEquals([other.status, other.errors()], [0, ""]);
+  const messages = (await flows.until(1)).map((bytes) => new IpfixDecoder().read(bytes));
+  assertEquals([messages[0]!.domain, messages[0]!.records.filter(({ scopes }) => scopes === 0).length], [9, 1]);
+});
+
+test("--check ends with 1 if nobody listens, or a name has no address, and still tries the others", async () => {
+  const gone = new UdpReceiver();
+  gone[Symbol.dispose]();
+  using there = new UdpReceiver();
+  const refused = await run("--ipfix", gone.target, "--ipfix", there.target, "--check");
+  assertEquals([refused.status, refused.text()], [1, `IPFIX ${there.target}: 1 datagram sent; no error came back\n`]);
+  // Templates are sent again as soon as it is tried again, which may be within the second that it waits for errors.
+  assertMatch(
+    refused.errors(),
+    /psample: IPFIX \S+: \d datagrams? sent, errors came back for at least \d \(ECONNREFUSED\): not delivered\n$/,
+  );
+  const unknown = await run("--ipfix", "no-such-host.invalid", "--check");
+  assertEquals(unknown.status, 1);
+  assertMatch(unknown.errors(), /^psample: Cannot look up the host name no-such-host.invalid: \S+\. .*\n$/);
+});
+
+test("a target that cannot be is refused before anything is set up", async () => {
+  // There is no device of this name either: that is not what is reported.
+  const { status, errors } = await run("nosuchdev0", "--sflow", "no-such-host.invalid");
+  assertEquals(status, 1);
+  assertMatch(errors(), /^psample: Cannot look up the host name/);
+});
+
+test("rates follow the speed of the link, unless they are given", async () => {
+  assertEquals([undefined, 0, 1e7, 1e8, 1e9, 2.5e9, 1e11].map(rateOf), [400, 100, 100, 100, 1000, 2500, 100_000]);
+  assertEquals(parseDevice("eth0"), { device: "eth0", rate: undefined });
+  assertEquals(parseDevice("eth*:4000"), { device: "eth*", rate: 4000 });
+  for (const word of ["eth0:", "eth0:x", "eth0:-1", "eth0:4294967296"]) assertThrows(() => parseDevice(word), UsageError, "the rate in");
+  const sys = new FakeSys({ noFamily: true });
+  const plans = [{ device: "eth0", rate: undefined }, { device: "eth1", rate: 7 }];
+  const { plans: rated, chosen } = await withRates(sys, plans);
+  assertEquals(rated.map(({ rate }) => rate), [400, 7]);
+  assertEquals(chosen, "sampling 1 in 400 of eth0 (speed unknown); --rate N or DEVICE:N sets it");
+  assertEquals((await withRates(sys, [plans[1]!])).chosen, undefined);
+  sys.assertClean();
+});
+
+test("--psamp strict and --enterprise add what the standard has, and what it has not", async () => {
+  using plain = new UdpReceiver();
+  using strict = new UdpReceiver();
+  await run("--ipfix", plain.target, "--check");
+  await run("--ipfix", strict.target, "--psamp", "strict", "--enterprise", "32473", "--check");
+  const kinds = async (receiver: UdpReceiver): Promise<Set<string>> => {
+    const decoder = new IpfixDecoder();
+    const records = (await receiver.until(1)).flatMap((bytes) => decoder.read(bytes).records);
+    return new Set(records.flatMap(({ fields }) => [...fields.keys()]));
+  };
+  const [few, more] = [await kinds(plain), await kinds(strict)];
+  // What was observed and selected; of the demonstration's packet, the cookie is the only thing of ours, if it has one.
+  assertEquals([few.has("318"), more.has("318")], [false, true]);
+  assertEquals([...few].filter((key) => key.includes("/")), []);
+});
+
+test("a host name without Deno's permission is refused with the cure", {
+  skip: "Bun" in globalThis ? "Bun has no permissions" : false,
+}, () => {
+  const [program, ...args] = COMMAND;
+  const { status, stderr } = spawnSync(program!, [...args, "export", "--sflow", "localhost", "--check"], { encoding: "utf8" });
+  assertEquals(status, 1);
+  assertMatch(
+    stderr,
+    /^psample: Cannot look up the host name localhost: EPERM\. On Deno that requires net access: .* deno run --allow-ffi --allow-net /,
+  );
+});
+
+test("the help of each option of export has its own text", async () => {
+  const io = fakeIo();
+  assertEquals(await main(["help", "export"], io), 0);
+  for (const word of ["192.0.2.9", "--allow-net", "nfdump", "DEVICE:N", "sub-agents", "--max-datagram"]) {
+    assert(io.text().includes(word), word);
+  }
+});

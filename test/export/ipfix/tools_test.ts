@@ -1,0 +1,231 @@
+/** What tshark, nfacctd and nfcapd make of our IPFIX. */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { test } from "node:test";
+import { assert, assertEquals } from "@std/assert";
+import { IpfixFlowEncoder } from "../../../src/export/ipfix/flow_encoder.ts";
+import type { IpfixFlowOptions, IpfixPacketOptions } from "../../../src/export/ipfix/options.ts";
+import { IpfixPacketEncoder } from "../../../src/export/ipfix/packet_encoder.ts";
+import type { Device } from "../../../src/link/device.ts";
+import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { recordedSamples } from "../../psample/recordings.ts";
+import { join, number } from "../../psample/build.ts";
+import { inDirectory } from "../../support/directory.ts";
+import { output, programs } from "../../support/programs.ts";
+import { collect, collectors } from "../collectors.ts";
+import { Exported, ipFrame, ipPacket, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
+
+const PORT = 4739;
+const DEVICES = (index: number): Device => ({ index, name: `eth${index}`, type: index === 9 ? 65534 : 1, address: undefined });
+
+/** Two selectors of different rates on two devices, and a third on one without frames. */
+const SAMPLES: SampleView[] = [
+  ...times(10, { in: 2, group: 5, rate: 1000, originalBytes: 1014, data: ipFrame("192.0.2.1", "198.51.100.1", 1000, 53, 1000) }),
+  ...times(4, { in: 3, out: 2, group: 6, rate: 10, originalBytes: 514, data: ipFrame("192.0.2.2", "198.51.100.2", 2000, 443, 500) }),
+  ...times(3, { in: 9, group: 7, rate: 1, originalBytes: 300, data: ipPacket("192.0.2.3", "198.51.100.3", 3000, 123, 300) }),
+];
+
+function times(count: number, parts: SampleParts): SampleView[] {
+  return [...Array(count).keys()].map((sequence) => sampleOf({ timestampNs: READ_NS + 123_000_000n, protocol: 0x800, sequence, ...parts }));
+}
+
+function sent(samples: readonly SampleView[], options: IpfixPacketOptions = {}): Uint8Array[] {
+  return finish(new Exported((datagrams, send) => new IpfixPacketEncoder(datagrams, send, options), DEVICES), samples);
+}
+
+function sentFlows(samples: readonly SampleView[], options: IpfixFlowOptions = {}): Uint8Array[] {
+  return finish(new Exported((datagrams, send) => new IpfixFlowEncoder(datagrams, send, options), DEVICES), samples);
+}
+
+function finish(output: Exported<IpfixPacketEncoder | IpfixFlowEncoder>, samples: readonly SampleView[]): Uint8Array[] {
+  // One by one, with a flush between: several messages of each domain.
+  for (const sample of samples) output.take([sample]).flush();
+  output.encoder.end(READ_NS + 1_000_000_000n);
+  return output.datagrams.map(({ bytes }) => bytes);
+}
+
+/** A pcap file of UDP in IPv4, without frames: DLT_RAW. */
+function pcapOf(datagrams: readonly Uint8Array[]): Uint8Array {
+  const header = join(number(4, 0xa1b2c3d4), number(2, 2), number(2, 4), number(8, 0), number(4, 65535), number(4, 101));
+  return join(
+    header,
+    ...datagrams.map((datagram) => {
+      const udp = join(number(2, PORT, false), number(2, PORT, false), number(2, 8 + datagram.length, false), number(2, 0), datagram);
+      const ip = join(
+        Uint8Array.of(0x45, 0),
+        number(2, 20 + udp.length, false),
+        Uint8Array.of(0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2),
+        udp,
+      );
+      return join(number(4, 1), number(4, 0), number(4, ip.length), number(4, ip.length), ip);
+    }),
+  );
+}
+
+/** The values of fields, all in one list each, and what tshark finds wrong. Frames in records are cut: it must not look into them. */
+function tshark(path: string, ...fields: string[]): string[][] {
+  const columns = ["_ws.malformed", "_ws.expert.message", ...fields];
+  const { out, err, status } = output(
+    "tshark",
+    ...["-n", "-r", path, "--disable-protocol", "eth", "-T", "fields"],
+    ...columns.flatMap((field) => ["-e", field]),
+  );
+  assertEquals(status, 0, err);
+  const rows = out.split("\n").slice(0, -1).map((row) => row.split("\t"));
+  return columns.map((_, i) => rows.flatMap((row) => row[i] ? row[i].split(",") : []));
+}
+
+test(
+  "tshark reads every recording as packets and as flows, with PSAMP's reports and elements of our own, and finds nothing wrong",
+  programs("tshark"),
+  inDirectory((path) => {
+    const samples = recordedSamples();
+    writeFileSync(path("packets.pcap"), pcapOf(sent(samples, { strict: true, enterprise: 32473 })));
+    const [malformed, expert, sizes, frames, ips] = tshark(
+      path("packets.pcap"),
+      "cflow.data_link_frame_size",
+      "cflow.data_link_frame_section",
+      "cflow.section_header",
+    );
+    assertEquals([malformed, expert], [[], []]);
+    const expected = samples.map(({ originalBytes }) => String(Math.min(originalBytes!, 65535)));
+    assertEquals(sizes!.sort(), expected.sort());
+    assertEquals(frames!.length + ips!.length, samples.filter(({ dataBytes }) => dataBytes > 0).length);
+    writeFileSync(path("flows.pcap"), pcapOf(sentFlows(samples, { strict: true })));
+    const [malformedFlows, expertFlows, packets] = tshark(path("flows.pcap"), "cflow.packets");
+    assertEquals([malformedFlows, expertFlows], [[], []]);
+    assertEquals(packets!.reduce((sum, count) => sum + Number(count), 0), samples.length);
+  }),
+);
+
+test(
+  "tshark shows times to the nanosecond, the rate, and the names of interfaces",
+  programs("tshark"),
+  inDirectory((path) => {
+    writeFileSync(path("packets.pcap"), pcapOf(sent(SAMPLES)));
+    const [, , observed, interval, probability, names] = tshark(
+      path("packets.pcap"),
+      "cflow.observation_time_nanoseconds",
+      "cflow.sampling_interval",
+      "cflow.sampling_probability",
+      "cflow.if_name",
+    );
+    // The day has a comma in it. tshark cuts the fraction off where it is not a whole number of nanoseconds.
+    assert(observed!.some((text) => / 2026 \d\d:\d\d:\d\d\.(123000000|122999999) UTC/.test(text)), observed!.join());
+    assertEquals(interval, ["1000", "10", "1"]);
+    assertEquals(probability, ["0.001", "0.1", "1"]);
+    assertEquals([...new Set(names)].sort(), ["eth2", "eth3", "eth9"]);
+  }),
+);
+
+/** What nfacctd counts: addresses, ports, interfaces, rate, packets, bytes, time of the first packet. */
+function nfacctd(path: (name: string) => string, datagrams: readonly Uint8Array[], packets: number, renormalize: boolean): string[] {
+  writeFileSync(
+    path("nfacctd.conf"),
+    `daemonize: false
+nfacctd_ip: 127.0.0.1
+nfacctd_port: ${PORT}
+plugins: print
+aggregate: src_host, dst_host, src_port, dst_port, proto, in_iface, out_iface, sampling_rate, timestamp_start
+print_output: json
+print_output_file: ${path("counted.json")}
+print_output_file_append: true
+print_refresh_time: 1
+nfacctd_time_new: true
+nfacctd_renormalize: ${renormalize}
+`,
+  );
+  const counted = `[ "$(grep -o '"packets": [0-9]*' '${
+    path("counted.json")
+  }' 2>/dev/null | awk '{ sum += $2 } END { print sum + 0 }')" -ge ${packets} ]`;
+  collect(path, datagrams, {
+    words: ["nfacctd", "-f", path("nfacctd.conf")],
+    port: PORT,
+    // Its plugin is another process, which misses what comes before it is ready.
+    isReady: `grep -q 'Purging cache - END' "$printed"`,
+    isDone: counted,
+    // It does not hear others.
+    signal: "KILL",
+  });
+  return readFileSync(path("counted.json"), "utf8").trim().split("\n").map((line) => {
+    const flow = JSON.parse(line);
+    return [
+      ...[flow.ip_src, flow.port_src, flow.ip_dst, flow.port_dst, flow.ip_proto, flow.iface_in, flow.iface_out],
+      ...[`1/${flow.sampling_rate}`, flow.packets, flow.bytes, flow.timestamp_start],
+    ].join(" ");
+  }).sort();
+}
+
+const START = new Date(Number(READ_NS / 1_000_000n) + 123).toISOString().replace("T", " ").replace("Z", "000");
+const AS_SAMPLED = [
+  `192.0.2.1 1000 198.51.100.1 53 udp 2 0 1/1000 10 10000 ${START}`,
+  `192.0.2.2 2000 198.51.100.2 443 udp 3 2 1/10 4 2000 ${START}`,
+  `192.0.2.3 3000 198.51.100.3 123 udp 9 0 1/1 3 900 ${START}`,
+];
+const SCALED = [
+  `192.0.2.1 1000 198.51.100.1 53 udp 2 0 1/1 10000 10000000 ${START}`,
+  `192.0.2.2 2000 198.51.100.2 443 udp 3 2 1/1 40 20000 ${START}`,
+  `192.0.2.3 3000 198.51.100.3 123 udp 9 0 1/1 3 900 ${START}`,
+];
+
+for (const domains of ["rate", "namespace"] as const) {
+  test(`nfacctd scales the packets of each selector by its rate: a domain for each ${domains}`, collectors("nfacctd"), async () => {
+    await inDirectory((path) => assertEquals(nfacctd(path, sent(SAMPLES, { domains, strict: true }), 10_043, true), SCALED))();
+  });
+}
+
+test("nfacctd counts packets, with the rate of each selector", collectors("nfacctd"), async () => {
+  await inDirectory((path) => assertEquals(nfacctd(path, sent(SAMPLES), 17, false), AS_SAMPLED))();
+});
+
+test("nfacctd scales flows as it does packets", collectors("nfacctd"), async () => {
+  await inDirectory((path) => assertEquals(nfacctd(path, sentFlows(SAMPLES), 10_043, true), SCALED))();
+});
+
+test("nfacctd scales nothing that is scaled already", collectors("nfacctd"), async () => {
+  await inDirectory((path) => assertEquals(nfacctd(path, sentFlows(SAMPLES, { scale: true }), 10_043, true), SCALED))();
+});
+
+/** What nfcapd stores: times, addresses, ports, interfaces with a name, packets, bytes; and what it says of its exporters. */
+function nfcapd(path: (name: string) => string, datagrams: readonly Uint8Array[]): { flows: string[]; printed: string } {
+  const printed = collect(path, datagrams, {
+    words: ["nfcapd", "-b", "127.0.0.1", "-p", String(PORT), "-w", path(""), "-t", "3600"],
+    port: PORT,
+  });
+  const file = readdirSync(path("")).find((name) => /^nfcapd\.\d/.test(name))!;
+  const { out } = output("nfdump", "-r", path(file), "-q", "-N", "-o", "fmt:%ts|%te|%pr|%sap|%dap|%in|%out|%inam|%pkt|%byt");
+  const flows = out.trim().split("\n").map((line) => line.split("|").map((field) => field.trim()).join(" ")).sort();
+  return { flows, printed };
+}
+
+const STORED = [
+  [1, 53, 2, 0, 10, 10_000, 1000],
+  [2, 443, 3, 2, 4, 2000, 10],
+  [3, 123, 9, 0, 3, 900, 1],
+].map(([host, port, input, out, packets, bytes, n]) => (scale: boolean): string => {
+  const time = START.slice(0, -3);
+  const by = scale ? n! : 1;
+  return `${time} ${time} 17 192.0.2.${host}:${host}000 198.51.100.${host}:${port} ${input} ${out} eth${input} ${packets! * by} ${
+    bytes! * by
+  }`;
+});
+
+test(
+  "nfcapd takes flows, with the names of interfaces. Debian's knows no rate of IPFIX, so it must be scaled before",
+  collectors("nfcapd", "nfdump"),
+  inDirectory((path) => {
+    const { flows, printed } = nfcapd(path, sentFlows(SAMPLES, { scale: true }));
+    assertEquals(flows, STORED.map((stored) => stored(true)));
+    assert(/Flows: 3, Packets: 10043, Bytes: 10020900, Sequence Errors: 0, Bad Packets: 0/.test(printed), printed);
+  }),
+);
+
+test(
+  "nfcapd takes packet reports as flows without addresses: it does not look into frames; IP without a frame has its fields",
+  collectors("nfcapd", "nfdump"),
+  inDirectory((path) => {
+    const { flows, printed } = nfcapd(path, sent(SAMPLES));
+    assertEquals(flows.filter((flow) => flow.includes("192.0.2.3:3000")).length, 3);
+    assertEquals(flows.filter((flow) => flow.includes(" 0.0.0.0:0 ")).length, 14);
+    assert(/Bad Packets: 0/.test(printed), printed);
+  }),
+);
