@@ -1,8 +1,10 @@
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
 import process from "node:process";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { buildWords } from "./build.ts";
 import { kernelTests, quickTests, unitTests } from "./project.ts";
 import { skippedTests } from "./skipped.ts";
 import { count, failures, Report } from "./suite.ts";
@@ -126,4 +128,16 @@ test("a task that is called wrongly says so in one line, and how to call it", ()
     assertEquals([status, stdout, lines[0], lines.length], [2, "", what, 2], stderr);
     assertStringIncludes(lines[1]!, "usage: deno task ");
   }
+});
+
+test("the compiled file of another machine does not replace that of this one, and a failed compilation replaces none", () => {
+  const file = (...more: string[]): string => buildWords(more).filter((word) => word.startsWith("--outfile=")).at(-1)!;
+  assertEquals(file(), "--outfile=dist/psample");
+  assertEquals(file("--minify"), "--outfile=dist/psample");
+  assertEquals(file("--target=bun-linux-arm64"), "--outfile=dist/psample-linux-arm64");
+  assertEquals(file("--target", "bun-linux-arm64"), "--outfile=dist/psample-linux-arm64");
+  assertEquals(file("--target=bun-linux-arm64", "--outfile=dist/mine"), "--outfile=dist/mine");
+  const { tasks } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));
+  const [, made, renamed] = /--output (\S+) cli\/main\.ts && mv (\S+) dist\/psample$/.exec(tasks.compile.command)!;
+  assertEquals([made, renamed], ["dist/psample.new", "dist/psample.new"]);
 });
