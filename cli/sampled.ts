@@ -39,7 +39,9 @@ export class Sampled {
   /** What the kernel counts: makes figures sure. */
   readonly counters = new Counters();
   /** What had passed when it was last counted. */
-  #passed: Passed = { trials: undefined, packets: undefined };
+  readonly #passed = new Map<SamplingHandle, Passed>();
+  /** The devices whose counters were gone before they could be read at the end. */
+  readonly #unread = new Set<string>();
   /** Called with what the kernel counted, whenever it counted. */
   onCount: (hooks: readonly PassedHook[]) => void = () => {};
   /** Samples of others in the same group. */
@@ -137,7 +139,8 @@ export class Sampled {
     const isOver = this.#endedMs !== undefined;
     if (isOver) this.counters.again();
     const fault = this.counters.checks.fault();
-    return { ...this.#passed, oneIn: this.#oneIn, foreign: this.#foreign, load: tally?.average(seconds, isOver), fault };
+    const unread = [...this.#unread];
+    return { ...this.#allPassed, unread, oneIn: this.#oneIn, foreign: this.#foreign, load: tally?.average(seconds, isOver), fault };
   }
 
   /** Looks at what the kernel counts; if nothing is sampled any more, at what it counted last. */
@@ -150,7 +153,7 @@ export class Sampled {
   /** Why nothing was shown for this many seconds: what came, what was wanted, and a rate that would show something. */
   async silence(seconds: number, { received, filtered }: ListenStats): Promise<string> {
     await this.#count();
-    const { trials, packets } = this.#passed;
+    const { trials, packets } = this.#allPassed;
     const devices = [...this.#handles.values()].join(", ");
     const samples = received - this.#foreign;
     const oneIn = this.#oneIn === "mixed" ? undefined : this.#oneIn;
@@ -204,18 +207,12 @@ export class Sampled {
   }
 
   async #count(): Promise<void> {
-    let packets: bigint | undefined;
-    let trials: bigint | undefined;
-    let counted = true;
     for (const handle of this.#handles.keys()) {
-      const passed = await handle.passed().catch(() => undefined);
-      if (passed?.packets !== undefined) packets = (packets ?? 0n) + passed.packets;
-      if (passed?.trials !== undefined) trials = (trials ?? 0n) + passed.trials;
-      else counted = false;
+      const { trials, packets } = await handle.passed().catch(() => NOTHING_PASSED);
+      // The kernel reports nothing about a device that is gone: then the last count stays valid.
+      const before = this.#passed.get(handle) ?? NOTHING_PASSED;
+      this.#passed.set(handle, { trials: most(trials, before.trials), packets: most(packets, before.packets) });
     }
-    // The kernel reports nothing about a device that is gone: then the last count stays valid.
-    const before = this.#passed;
-    this.#passed = { trials: most(counted ? trials : undefined, before.trials), packets: most(packets, before.packets) };
     await this.counters.count(async () => {
       const hooks = await this.#hooks();
       this.onCount(hooks);
@@ -230,6 +227,15 @@ export class Sampled {
     return hooks;
   }
 
+  /** What has passed all of them; of decisions nothing is known unless all count them. */
+  get #allPassed(): Passed {
+    const all = [...this.#handles.keys()].map((handle) => this.#passed.get(handle) ?? NOTHING_PASSED);
+    const sum = (counts: readonly (bigint | undefined)[]): bigint | undefined =>
+      counts.reduce((sum, count) => count === undefined ? sum : (sum ?? 0n) + count, undefined);
+    const trials = all.map(({ trials }) => trials);
+    return { trials: trials.includes(undefined) ? undefined : sum(trials), packets: sum(all.map(({ packets }) => packets)) };
+  }
+
   /** How the devices were called, by their numbers. */
   get #names(): Map<number, string> {
     return new Map([...this.#handles].flatMap(([{ installed }, name]) => installed.map(({ ifindex }) => [ifindex, name] as const)));
@@ -240,7 +246,6 @@ export class Sampled {
     const handles = [...this.#handles.keys()].filter((handle) => !this.#gone.has(handle));
     if (handles.length === 0) return;
     for (const handle of handles) this.#gone.add(handle);
-    this.#endedMs ??= performance.now();
     await this.#count();
     // A failure of one must not keep the others from being removed.
     const [{ netns }] = handles as [SamplingHandle];
@@ -250,8 +255,19 @@ export class Sampled {
       const { reason } = removal;
       this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`);
     }
+    // What came since: the kernel tells of each filter that it deletes what that has counted.
+    await this.#count();
+    for (const handle of handles) {
+      const counted = handle.installed.filter(({ where, rate, direction }) => where !== "hardware" && rate !== undefined && direction);
+      const hooks = await handle.passedHooks().catch(() => []);
+      if (hooks.length < counted.length) this.#unread.add(this.#handles.get(handle)!);
+    }
+    this.#endedMs ??= performance.now();
   }
 }
+
+/** What is known to have passed if nothing is known. */
+const NOTHING_PASSED: Passed = { trials: undefined, packets: undefined };
 
 function most(one: bigint | undefined, other: bigint | undefined): bigint | undefined {
   return one === undefined || (other !== undefined && other > one) ? other : one;

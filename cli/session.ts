@@ -7,6 +7,7 @@
  * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
+import { Selection } from "../src/stream/batch.ts";
 import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
 import type { Sink } from "../src/stream/sink.ts";
 import type { Source } from "../src/stream/source.ts";
@@ -69,6 +70,9 @@ export interface PumpPlan {
   /** The message for a user at a terminal who has seen nothing for this many seconds from the start. */
   readonly silence?: ((seconds: number, stats: ListenStats) => string | undefined | Promise<string | undefined>) | undefined;
 }
+
+/** How long to count, at most, what comes after a limit: normally that is what one receive buffer holds. */
+const COUNT_MS = 2000;
 
 /** After how many seconds a user at a terminal is told why nothing comes. */
 const SILENCE_S = 5;
@@ -271,7 +275,7 @@ export class Session {
     this.#reload = plan.reload;
     const forTerminal = this.#forTerminal(source, plan);
     try {
-      const summary = await pump(this.#watched(source), stages, sinks, options);
+      const summary = await pump(this.#watched(source, plan), stages, sinks, options);
       // A bug in a sink.
       const bug = summary.sinks.find(({ error }) => error !== undefined && !failures.has(error));
       if (bug) throw bug.error;
@@ -284,12 +288,11 @@ export class Session {
         this.#tell(`${name} is incomplete: its reader did not take everything in time`);
       }
       this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short;
-      // A reader that went away does not want to know the numbers either.
-      const left = summary.sinks.every(({ left }) => left);
-      if (!left && (plan.summary(stats) || this.#io.errIsTerminal)) this.notice(numbers(stats, summary.sinks));
+      if (plan.summary(stats) || this.#io.errIsTerminal) this.notice(numbers(stats, summary.sinks));
       return summary;
     } catch (error) {
       if (failures.has(error)) {
+        await plan.settle?.();
         this.notice(this.#account());
         return undefined;
       }
@@ -343,17 +346,56 @@ export class Session {
     clearTimeout(this.#timer);
   }
 
-  /** The source; asking it to end ends the run too. */
-  #watched(source: Source): Source {
+  /**
+   * The source; asking it to end ends the run too. If samples are made for this run, that is ended first, and samples that came after a
+   * limit, or that no sink was left for, are counted: so they match the counters of what passed.
+   */
+  #watched(source: Source, { settle, stages = [] }: PumpPlan): Source {
+    let reading: unknown;
+    let ending: Promise<void> | undefined;
+    const end = (): Promise<void> => {
+      this.#over.abort();
+      return ending ??= settle!().finally(() => source.end());
+    };
     return {
-      read: () => source.read(),
+      read: () => {
+        const read = source.read();
+        reading = read;
+        return read;
+      },
       end: () => {
+        if (settle) return void end().catch(() => {});
         this.#over.abort();
         source.end();
       },
-      close: () => source.close(),
+      close: async () => {
+        if (settle && !this.#cut.signal.aborted) {
+          await end();
+          // A source that has failed has nothing more.
+          const isFine = await Promise.resolve(reading).then(() => true, () => false);
+          if (isFine) await this.#count(source, stages);
+        }
+        await source.close();
+      },
       stats: () => source.stats(),
     };
+  }
+
+  /** Counts what is left in the source. */
+  async #count(source: Source, stages: readonly Stage[]): Promise<void> {
+    const selections = stages.map(() => new Selection());
+    const deadline = performance.now() + COUNT_MS;
+    while (!this.#cut.signal.aborted && performance.now() < deadline) {
+      let batch = await source.read();
+      if (!batch) return;
+      for (const [i, stage] of stages.entries()) {
+        const selection = selections[i]!;
+        selection.from(batch);
+        stage.select(batch, (i) => selection.pick(i));
+        selection.finish();
+        batch = selection;
+      }
+    }
   }
 
   /** The reader of one of several sinks has gone. */

@@ -10,6 +10,8 @@ export interface Passing {
   readonly trials: bigint | undefined;
   /** Packets on the wire. */
   readonly packets: bigint | undefined;
+  /** The devices whose counters could not be read at the end, so that more may have passed. Defaults to none. */
+  readonly unread?: readonly string[] | undefined;
   /** N, if 1 packet in N is picked; `"mixed"` if devices differ. */
   readonly oneIn: number | "mixed" | undefined;
   /** Number of received samples that came from others' sampling. */
@@ -35,6 +37,9 @@ export function received(
   }
   if (passing && passing.foreign > 0) parts.push(`${plural(passing.foreign, "sample")} of others left out`);
   if (passing?.load !== undefined) parts.push(stats.filtered ? `${passing.load} of what it lets through` : passing.load);
+  if (passing?.unread && passing.unread.length > 0) {
+    parts.push(`what passed ${names(passing.unread)} at the end was not counted: the sampling was gone before its counters could be read`);
+  }
   if (passing?.fault !== undefined) parts.push(passing.fault);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
   parts.push(`lost ${stats.lost}${where(stats)}`);
@@ -62,16 +67,19 @@ export function received(
 
 const grouped = (number: bigint | number): string => number.toLocaleString("en");
 
-function passed(stats: ListenStats, { trials, packets, oneIn, foreign }: Passing): string {
-  const count = trials ?? packets;
+function passed(stats: ListenStats, { trials, packets, oneIn, foreign, unread = [] }: Passing): string {
+  const counted = trials ?? packets;
   const own = stats.received - foreign;
-  if (count === undefined) return `received ${plural(own, "sample")}`;
+  if (counted === undefined) return `received ${plural(own, "sample")}`;
+  // Each sample is a packet that has passed.
+  const count = counted > own ? counted : BigInt(own);
+  const least = unread.length > 0 || count > counted ? "at least " : "";
   // Segmentation offload: one decision for several packets.
   const wire = trials !== undefined && packets !== undefined && packets > trials ? `, ${grouped(packets)} on the wire` : "";
   const hits = trials === undefined ? "" : ` (rule hits${wire})`;
   const rate = oneIn === "mixed" ? "each device at its rate" : `1 in ${oneIn ?? "?"}`;
   const sampled = stats.filtered ? `${plural(own, "sample")} that the filter let through` : `${grouped(own)} sampled`;
-  return `${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, ${rate}: ${sampled}`;
+  return `${least}${grouped(count)} packet${count === 1n ? "" : "s"} passed${hits}, ${rate}: ${sampled}`;
 }
 
 /** Whether there is anything to report. */

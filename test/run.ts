@@ -18,19 +18,22 @@ import { parseArgs } from "node:util";
 import { downloads, installBun, unpackPrograms } from "./run/install.ts";
 import { BINARY, downloadOf, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
 import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
-import { type Count, count, failures, Report, run, say } from "./run/suite.ts";
+import { type Count, count, failures, parsed, refuse, Report, run, say } from "./run/suite.ts";
 
-const { values } = parseArgs({
-  options: {
-    kernels: { type: "string", default: "new" },
-    shuffle: { type: "boolean" },
-    seed: { type: "string" },
-    alone: { type: "boolean" },
-  },
-});
+const USAGE = "deno task test [--kernels new,old|none] [--shuffle] [--seed N] [--alone]";
+
+const { values } = parsed(() =>
+  parseArgs({
+    options: {
+      kernels: { type: "string", default: "new" },
+      shuffle: { type: "boolean" },
+      seed: { type: "string" },
+      alone: { type: "boolean" },
+    },
+  }), USAGE);
 const kernels = values.kernels.split(",").filter((name) => name !== "none") as Kernel[];
 for (const kernel of kernels) {
-  if (!(kernel in KERNELS)) throw new Error(`--kernels ${kernel}: there are ${Object.keys(KERNELS).join(" and ")}`);
+  if (!(kernel in KERNELS)) refuse(`--kernels ${kernel}: there are ${Object.keys(KERNELS).join(" and ")}`, USAGE);
 }
 const options: TestOptions = {
   seed: values.seed !== undefined ? Number(values.seed) : values.shuffle ? Math.floor(Math.random() * 1e9) : undefined,
@@ -82,8 +85,7 @@ async function boot(kernel: Kernel): Promise<void> {
   if (booted.status !== 0) return report.absent(`kernel ${kernel}`, booted.output.trim());
   await forRuntimes(async (runtime) => {
     const words = inKernel(kernel, RUNTIMES[runtime](kernelTests(), options));
-    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment });
-    report.ranInKernel();
+    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment, inKernel: true });
     // The old one has two processors of its own.
   }, kernel === "new" && cpus().length > 1);
 }
@@ -111,8 +113,7 @@ if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT
     report.absent("this kernel", "iproute2 is not installed on this machine");
   } else {
     const words = (runtime: Runtime): string[] => ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
-    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment }), false);
-    report.ranInKernel();
+    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment, inKernel: true }), false);
   }
 }
 for (const kernel of kernels) await boot(kernel);

@@ -414,7 +414,11 @@ async function listenTo(
         }
       }
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined });
-      if (once) timer = setTimeout(() => source.end(), interval);
+      const end = async (): Promise<void> => {
+        await sampled?.remove();
+        source.end();
+      };
+      if (once) timer = setTimeout(() => void end(), interval);
       const reported = Chosen.by(only);
       const calibration = sampled && new Calibration({ only: reported, isFiltered: options.filter !== undefined });
       if (calibration && !sink) counters!.enlist(calibration, true);

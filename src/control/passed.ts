@@ -32,11 +32,15 @@ export interface PassedHook extends Passed {
 
 /** {@linkcode PassedHook} of each of these hooks, since `before`, when they were like that. Those that are gone, or are done in hardware, are missing. */
 export async function passedHooksSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<PassedHook[]> {
+  return passedHooksBetween(before, await samplingsAt(tc, before));
+}
+
+/** The same, as they are at `present`. */
+export function passedHooksBetween(before: readonly FilterSampling[], present: readonly Sampling[]): PassedHook[] {
   const passed: PassedHook[] = [];
   for (const then of before) {
-    const { ifindex, parent, preference, direction } = then;
-    const filters = await tc.filters(ifindex, parent, preference);
-    const now = filters.flatMap((filter) => samplingsOf(filter, undefined)).find((one) => sameHook(one, then) && one.index === then.index);
+    const { ifindex, direction } = then;
+    const now = present.find((one) => sameHook(one, then) && one.index === then.index);
     // Hardware counts when it likes, and rule hits not at all.
     if (!now || now.where === "hardware" || direction === undefined || now.rate === undefined || now.rate !== then.rate) continue;
     const isOwn = then.bindings === 1 && now.bindings === 1;
@@ -57,11 +61,16 @@ function since(then: bigint | undefined, now: bigint | undefined): bigint | unde
 
 /** What reached these hooks since the reading `before`. */
 export async function passedSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<Passed> {
+  return passedBetween(before, await samplingsAt(tc, before));
+}
+
+/** All sampling now where these hooks are. */
+async function samplingsAt(tc: TrafficControl, hooks: readonly FilterSampling[]): Promise<Sampling[]> {
   const now: Sampling[] = [];
-  for (const { ifindex, parent, preference } of before) {
+  for (const { ifindex, parent, preference } of hooks) {
     now.push(...(await tc.filters(ifindex, parent, preference)).flatMap((filter) => samplingsOf(filter, undefined)));
   }
-  return passedBetween(before, now);
+  return now;
 }
 
 /** What reached the hooks of `before` until `now`; nothing is known of those that are gone. */

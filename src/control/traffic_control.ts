@@ -64,6 +64,8 @@ export type Cures = Readonly<Partial<Record<number, string>>>;
 export interface Change extends Request {
   /** Cures for refusals of this change. */
   readonly cures?: Cures | undefined;
+  /** Receives the messages of the kernel's answer, such as an echo. */
+  readonly onAnswer?: ((answer: Message) => void) | undefined;
 }
 
 /** A socket for requests about traffic control. */
@@ -203,6 +205,7 @@ export class TrafficControl {
    */
   async changeAll(changes: readonly Change[]): Promise<(NetlinkError | undefined)[]> {
     const outcomes = await this.#requests.requestAll(changes);
+    for (const [i, { messages }] of outcomes.entries()) for (const answer of messages) changes[i]!.onAnswer?.(answer);
     return outcomes.map(({ error }, i) => error && this.#withHint(error, changes[i]!.message, changes[i]!.cures));
   }
 

@@ -361,13 +361,47 @@ test("a failed sink is reported once, and is status 1; the others continue", asy
   assertEquals(run.io.errors().match(/ENOSPC/g)!.length, 1);
 });
 
-test("if the only reader is gone, it ends silently", async () => {
+test("if the only reader is gone, it ends with the numbers and status 0", async () => {
   const alone = lines();
   alone.destination.errno = 32;
   const { io, status } = await start(async (session) => {
     await session.pump(new BatchesSource([batch(1), batch(2)]), { sinks: [alone.sink], ...always });
   });
-  assertEquals([await status, io.errors()], [0, ""]);
+  assertEquals([await status, io.errors()], [0, "psample: 2 received, 0 lost, 0 written\n"]);
+});
+
+test("samples after the limit, or after the last output has failed, are counted, when no more are made for this run", async () => {
+  for (const [errno, expected] of [[0, 0], [28, 1], [32, 0]] as const) {
+    const { destination, sink } = lines();
+    if (errno !== 0) destination.fails(errno);
+    const order: string[] = [];
+    const staged: number[] = [];
+    const source = new Waiting([batch(1, 2), batch(3)]);
+    const end = source.end.bind(source);
+    source.end = () => {
+      order.push("end");
+      end();
+    };
+    const { io, status } = await start(async (session) => {
+      await session.pump(source, {
+        sinks: [sink],
+        ...always,
+        count: errno === 0 ? 1 : undefined,
+        stages: [{ select: (batch, pick) => batch.entries.forEach((entry, i) => (staged.push(entry.sequence!), pick(i))) }],
+        settle: async () => {
+          if (order.length > 0) return;
+          order.push("settling");
+          await turn();
+          order.push("settled");
+        },
+      });
+    });
+    assertEquals(await status, expected);
+    assertEquals(order.slice(0, 3), ["settling", "settled", "end"]);
+    assertEquals([...new Set(staged)], [1, 2, 3, 9], `${errno}`);
+    // What the source counts itself, and what is in its queue.
+    assertMatch(io.errors(), new RegExp(`psample: 3 received, 0 lost, ${errno === 0 ? 1 : 0} written\n$`));
+  }
 });
 
 test("it ends with the error of the source, and a bug in a sink keeps its stack", async () => {

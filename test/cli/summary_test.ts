@@ -17,6 +17,16 @@ test("the summary says what passed, what was sampled, roughly how much traffic t
       "about 3.10 Mbit/s ±31%; lost 0",
   );
   assertEquals(
+    told({ unread: ["eth0", "eth1"] }),
+    "at least 43,112 packets passed (rule hits), 1 in 1000: 41 sampled; about 3.10 Mbit/s ±31%; what passed eth0, eth1 at the end was not " +
+      "counted: the sampling was gone before its counters could be read; lost 0",
+  );
+  // Each sample is a packet that passed.
+  assertEquals(
+    told({ trials: 40n, packets: 40n, load: undefined }),
+    "at least 41 packets passed (rule hits), 1 in 1000: 41 sampled; lost 0",
+  );
+  assertEquals(
     told({ foreign: 40, trials: undefined, packets: 1n, load: undefined }, 1),
     "1 packet passed, 1 in 1000: 1 sampled; 40 samples of others left out; lost 0",
   );

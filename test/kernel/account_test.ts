@@ -1,10 +1,11 @@
 /** `psample capture` reports what passed, why nothing comes, and how a recording grows. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
+import { listSampling, NetlinkError } from "../../mod.ts";
 import { fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
-import { bareWire, pause, scene, send, soon, until } from "./scene.ts";
+import { bareWire, ip, pause, scene, send, soon, tc, until } from "./scene.ts";
 
 /** Starts a capture, which samples when this resolves. */
 async function capture(words: string, options?: FakeIoOptions): Promise<Command> {
@@ -40,6 +41,71 @@ scene("the summary says what passed, what was sampled, and roughly how much traf
   assertEquals(sampled, lines(some));
   // Fails once in a million runs.
   assert(sampled > 50 && sampled < 160 && percent > 5 && percent < 60, some.io.errors());
+});
+
+scene("however it ends, the account counts all that passed and was sampled until the filters were removed", async () => {
+  bareWire();
+  const sending = setInterval(() => send("a", ...Array.from({ length: 20 }, () => frameOut())), 2);
+  try {
+    const own = "a --rate 1 --direction egress";
+    const counted = /psample: ([\d,]+) packets passed \(rule hits\), 1 in 1: \1 sampled[,;].* lost 0\n$/;
+    let isFull = false;
+    const full: FakeIoOptions = {
+      onWrite: () => {
+        if (isFull) throw new NetlinkError("write", 28);
+      },
+    };
+    let isGone = false;
+    const gone: FakeIoOptions = {
+      onWrite: () => {
+        if (isGone) throw new NetlinkError("write", 32);
+      },
+    };
+    const runs = {
+      "a full disk": await capture(own, full),
+      "no reader": await capture(own, gone),
+      "a limit": await capture(`${own} --count 990`),
+      "a time limit": await capture(`${own} --duration 1s`),
+      "top, a time limit": new Command(`top ${own} --duration 1s`.split(" ")),
+      "top, once": new Command(`top ${own} --once --interval 1s`.split(" ")),
+      "a signal": await capture(own),
+      "a shared group": await capture(`${own} --group 5 --count 990`),
+    };
+    isFull = isGone = true;
+    await runs["a signal"].end();
+    for (const [how, { status, io }] of Object.entries(runs)) {
+      assertEquals(await soon(status, () => `the end by ${how}; it said ${io.errors()}`), how === "a full disk" ? 1 : 0, io.errors());
+      assertMatch(io.errors(), counted, how);
+    }
+    assertMatch(runs["a limit"].io.errors(), /1 in 1: [\d,]+ sampled, 990 of them printed or recorded;/);
+  } finally {
+    clearInterval(sending);
+  }
+});
+
+scene("if the sampling is gone before its counters could be read, the account says so, and of what", async () => {
+  bareWire();
+  ip("link add name x type dummy", "link set dev x up");
+  const both = await capture("x a --rate 1 --direction egress");
+  const [alone, filter] = [await capture("x --rate 10 --direction egress"), await capture("a --rate 1")];
+  for (let i = 0; i < 20; i++) send("a", frameOut());
+  const own = (await listSampling()).filter(({ ours, device, direction, rate }) =>
+    ours && device === "a" && direction === "ingress" && rate === 1
+  );
+  assertEquals(own.length, 1);
+  tc(`filter del dev a ingress pref ${own[0]!.preference}`);
+  ip("link del dev x");
+  assertEquals(await soon(alone.status, () => `the end; it said ${alone.io.errors()}`), 1);
+  await until("a is missed too", () => filter.io.errors().includes("another program removed the ingress filter"));
+  await until("it misses x", () => both.io.errors().includes("x is no longer sampled"));
+  await end(both, filter);
+  const unread = (device: string): string =>
+    `; what passed ${device} at the end was not counted: the sampling was gone before its counters could be read; lost 0\n`;
+  for (const [{ io }, device] of [[both, "x"], [alone, "x"], [filter, "a"]] as const) {
+    assertMatch(io.errors(), /psample: at least \d+ packets? passed \(rule hits\), 1 in 10?: \d+ sampled/);
+    assert(io.errors().endsWith(unread(device)), io.errors());
+  }
+  assertMatch(both.io.errors(), /at least 2\d packets passed/);
 });
 
 scene("after five seconds without output, a terminal shows what arrived, what was wanted, and which rate would help", async () => {
@@ -81,8 +147,8 @@ scene("while a recording grows, a terminal shows its progress", async () => {
     return /\[K[1-9]\d* samples\/s, about [\d.]+ k?bit\/s, [\d.]+ k?B recorded, lost 0/.test(io.errors());
   });
   io.signal("SIGUSR1");
-  // The progress line is erased before permanent lines.
-  assertMatch(io.errors().replaceAll("\r\x1b[K", "<erase>"), /, lost 0<erase>psample: \d+ packets? passed .*; lost 0\n$/);
+  // The progress line is erased before permanent lines. What passed is counted each second, so at least what was sampled since passed too.
+  assertMatch(io.errors().replaceAll("\r\x1b[K", "<erase>"), /, lost 0<erase>psample: (?:at least )?\d+ packets? passed .*; lost 0\n$/);
   await end(recording);
   assertMatch(io.errors(), /[\nK]psample: \d+ packets? passed .*; lost 0\n$/);
   assert(io.files.get("x.pcapng")!.length > 300);

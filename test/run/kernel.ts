@@ -9,32 +9,39 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { BINARY, inKernel, type Kernel, KERNELS } from "./kernels.ts";
 import { ROOT, type Runtime, RUNTIMES } from "./project.ts";
-import { Report, run, say } from "./suite.ts";
+import { parsed, refuse, Report, run, say } from "./suite.ts";
 
-const { values: { runtime, filter }, positionals: [kernel = "", ...files] } = parseArgs({
-  allowPositionals: true,
-  options: { runtime: { type: "string" }, filter: { type: "string" } },
-});
+const USAGE = "deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT]";
+
+const { values: { runtime, filter }, positionals: [kernel = "", ...files] } = parsed(() =>
+  parseArgs({
+    allowPositionals: true,
+    options: { runtime: { type: "string" }, filter: { type: "string" } },
+  }), USAGE);
 
 /** The path of a file may be relative to the project, the current directory, or test/kernel. */
 function find(name: string): string {
   const called = process.env.INIT_CWD ?? ROOT;
   const path = [join(called, name), join(ROOT, name), join(ROOT, "test/kernel", name)].find((path) => existsSync(path));
-  if (path === undefined) throw new Error(`no such file: ${name}`);
+  if (path === undefined) refuse(`There is no test file ${name}, neither here nor in test/kernel`, USAGE);
   return `./${relative(ROOT, path)}`;
 }
 
-if (!(kernel in KERNELS) || files.length === 0 || (runtime !== undefined && !(runtime in RUNTIMES))) {
-  say("usage: deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT]");
-  process.exit(2);
-}
+if (kernel === "") refuse("Which kernel?", USAGE);
+if (!(kernel in KERNELS)) refuse(`There is no kernel ${kernel}`, USAGE);
+if (runtime !== undefined && !(runtime in RUNTIMES)) refuse(`There is no runtime ${runtime}`, USAGE);
+if (files.length === 0) refuse("Which test file?", USAGE);
 const paths = files.map(find);
 const report = new Report(true);
+say("Compiling the command, and downloading what that needs if this is the first time ...");
 const built = await run([process.execPath, "task", "build"]);
-if (built.status !== 0) throw new Error(built.output);
+if (built.status !== 0) {
+  say(`The command cannot be compiled:\n${built.output.trim()}`);
+  process.exit(1);
+}
 const environment = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY };
 for (const name of runtime === undefined ? Object.keys(RUNTIMES) as Runtime[] : [runtime as Runtime]) {
   const words = inKernel(kernel as Kernel, RUNTIMES[name](paths, { filter }));
-  await report.suite(`${name}, kernel ${kernel}`, words, { environment, live: true });
+  await report.suite(`${name}, kernel ${kernel}`, words, { environment, live: true, inKernel: true });
 }
 report.end();

@@ -1,7 +1,10 @@
 /** Runs test runners, counts what they count, and shows what failed. */
 import { spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { ROOT } from "./project.ts";
+import { type Skipped, skippedTests } from "./skipped.ts";
 
 /** What a test runner counted. */
 export interface Count {
@@ -20,6 +23,21 @@ export interface Ended {
 /** Prints a line. */
 export function say(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+/** Ends this process, because it was called wrongly: one line, and how to call it. */
+export function refuse(what: string, usage: string): never {
+  process.stderr.write(`${what}\nusage: ${usage}\n`);
+  process.exit(2);
+}
+
+/** What `parse` returns; refuses what it does not understand. */
+export function parsed<Result>(parse: () => Result, usage: string): Result {
+  try {
+    return parse();
+  } catch (error) {
+    return refuse(error instanceof Error ? error.message.split(". ")[0]! : `${error}`, usage);
+  }
 }
 
 /** Settings of {@linkcode run}. */
@@ -80,6 +98,8 @@ export interface SuiteOptions {
   environment?: Record<string, string> | undefined;
   /** Shows all that the test runner prints. */
   live?: boolean | undefined;
+  /** Whether it runs in a kernel that has psample. */
+  inKernel?: boolean | undefined;
 }
 
 /** The sum of several suites. */
@@ -88,6 +108,8 @@ export class Report {
   readonly #require: boolean;
   /** The suites that could not be run, and why. */
   readonly #absent: string[] = [];
+  /** The skipped tests, and the suites in which they were. */
+  readonly #skipped = new Map<string, string[]>();
   #realKernels = 0;
 
   /** With `require`, what is not available is a failure. */
@@ -105,8 +127,16 @@ export class Report {
     this.#realKernels++;
   }
 
+  /** Notes the tests that a suite has skipped. */
+  skipped(suite: string, tests: readonly Skipped[]): void {
+    for (const { file, name, reason } of tests) {
+      const test = `${file === undefined ? "" : `${file}: `}${name} (${reason})`;
+      this.#skipped.set(test, [...this.#skipped.get(test) ?? [], suite]);
+    }
+  }
+
   /** Runs a suite and adds its counts; shows everything, or only failures. A runner that fails without a failed test is a failure. */
-  async suite(name: string, words: readonly string[], { environment, live = false }: SuiteOptions = {}): Promise<void> {
+  async suite(name: string, words: readonly string[], { environment, live = false, inKernel = false }: SuiteOptions = {}): Promise<void> {
     const began = Date.now();
     let heard = "";
     const hear = (chunk: string): void => {
@@ -119,10 +149,11 @@ export class Report {
     const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
     if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
     this.add(name, counted, began);
+    if (inKernel && counted.passed > 0) this.#realKernels++;
+    this.skipped(name, skippedTests(ended.output, (path) => readFileSync(join(ROOT, path), "utf8")));
     if (counted.failed > 0 && !live) {
       say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
     }
-    for (const reason of new Set(ended.output.match(/^.*\bskipping\b.*$/gm) ?? [])) say(`  ${reason}`);
   }
 
   /** Adds other counts. */
@@ -140,7 +171,10 @@ export class Report {
 
   /** The end of a run: what was not tested, impossible to overlook, and the sum in the last line. */
   get summary(): string[] {
-    const lines = this.#absent.map((suite) => `Not tested: ${suite}`);
+    const lines = [
+      ...[...this.#skipped].map(([test, suites]) => `Skipped in ${suites.join(" and ")}: ${test}`),
+      ...this.#absent.map((suite) => `Not tested: ${suite}`),
+    ];
     if (this.#realKernels === 0) {
       lines.push(
         "NO REAL KERNEL WAS TESTED: nothing above has sampled a packet. Booting one takes root, and Debian or a system derived from it",

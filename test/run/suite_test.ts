@@ -1,6 +1,12 @@
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import process from "node:process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { buildWords } from "./build.ts";
 import { kernelTests, quickTests, unitTests } from "./project.ts";
+import { skippedTests } from "./skipped.ts";
 import { count, failures, Report } from "./suite.ts";
 
 const DENO_OUTPUT = `running 2 tests from ./test/a_test.ts
@@ -72,4 +78,66 @@ test("a run ends with what was not tested, says so if no real kernel was used, a
   assertStringIncludes(kernels!, "NO REAL KERNEL WAS TESTED");
   report.ranInKernel();
   assertEquals(report.summary, [absent!, last!]);
+});
+
+test("every skipped test is named at the end of a run, with the reason in its file or that of its helper", () => {
+  const files: Record<string, string> = {
+    "test/a_test.ts": `test("three", { skip: error ? "the program bash is missing" : false }, () => {`,
+    "test/kernel/b_test.ts": `scene("four", "linux>=6.11", async () => {\ntest("five", programs("tshark"), () => {`,
+    "test/c_test.ts": `const skip = LITTLE ? false : "the bytes are of a little-endian machine";\ntest("six", { skip }, () => {`,
+  };
+  const told =
+    "test/kernel: skipping what needs linux>=6.11: this kernel is 6.1.0\ntest: skipping what needs tshark, tcpdump: missing here\n";
+  const expected = [
+    "test/a_test.ts: three (the program bash is missing)",
+    "test/kernel/b_test.ts: four (it needs linux>=6.11: this kernel is 6.1.0)",
+    "test/kernel/b_test.ts: five (it needs tshark, tcpdump: missing here)",
+    "test/c_test.ts: six (the bytes are of a little-endian machine)",
+  ];
+  const deno = `running 2 tests from ./test/a_test.ts\none ... ok (1ms)\nthree ... ignored (0ms)\n${told}` +
+    "running 2 tests from ./test/kernel/b_test.ts\nfour ... ignored (0ms)\nfive ... ignored (0ms)\n" +
+    "running 1 test from ./test/c_test.ts\nsix ... ignored (1ms)\n";
+  const bun = `\ntest/a_test.ts:\n(pass) one [0.1ms]\n(skip) three\n${told}\ntest/kernel/b_test.ts:\n(skip) four\n(skip) five\n` +
+    "\ntest/c_test.ts:\n(skip) six [0.01ms]\n\n4 tests skipped:\n(skip) three\n(skip) four\n(skip) five\n(skip) six\n";
+  for (const output of [deno, bun]) {
+    const skipped = skippedTests(output, (path) => files[path]!);
+    assertEquals(skipped.map(({ file, name, reason }) => `${file}: ${name} (${reason})`), expected);
+    const report = new Report(false);
+    report.skipped("deno, this machine", skipped);
+    report.skipped("bun, this machine", skipped);
+    report.ranInKernel();
+    assertEquals(report.summary.slice(0, -1), expected.map((test) => `Skipped in deno, this machine and bun, this machine: ${test}`));
+  }
+});
+
+test("a task that is called wrongly says so in one line, and how to call it", () => {
+  for (
+    const [script, words, what] of [
+      ["kernel.ts", ["new", "nosuch_test.ts"], "There is no test file nosuch_test.ts, neither here nor in test/kernel"],
+      ["kernel.ts", ["newer", "groups_test.ts"], "There is no kernel newer"],
+      ["kernel.ts", [], "Which kernel?"],
+      ["kernel.ts", ["new", "--nosuch"], "Unknown option '--nosuch'"],
+      ["../run.ts", ["--nosuch"], "Unknown option '--nosuch'"],
+      ["../run.ts", ["--kernels", "newer"], "--kernels newer: there are new and old"],
+    ] as const
+  ) {
+    const command = [process.execPath, ..."Bun" in globalThis ? [] : ["run", "-A", "--no-check"]];
+    const path = fileURLToPath(new URL(script, import.meta.url));
+    const { status, stdout, stderr } = spawnSync(command[0]!, [...command.slice(1), path, ...words], { encoding: "utf8" });
+    const lines = stderr.trimEnd().split("\n");
+    assertEquals([status, stdout, lines[0], lines.length], [2, "", what, 2], stderr);
+    assertStringIncludes(lines[1]!, "usage: deno task ");
+  }
+});
+
+test("the compiled file of another machine does not replace that of this one, and a failed compilation replaces none", () => {
+  const file = (...more: string[]): string => buildWords(more).filter((word) => word.startsWith("--outfile=")).at(-1)!;
+  assertEquals(file(), "--outfile=dist/psample");
+  assertEquals(file("--minify"), "--outfile=dist/psample");
+  assertEquals(file("--target=bun-linux-arm64"), "--outfile=dist/psample-linux-arm64");
+  assertEquals(file("--target", "bun-linux-arm64"), "--outfile=dist/psample-linux-arm64");
+  assertEquals(file("--target=bun-linux-arm64", "--outfile=dist/mine"), "--outfile=dist/mine");
+  const { tasks } = JSON.parse(readFileSync(new URL("../../deno.json", import.meta.url), "utf8"));
+  const [, made, renamed] = /--output (\S+) cli\/main\.ts && mv (\S+) dist\/psample$/.exec(tasks.compile.command)!;
+  assertEquals([made, renamed], ["dist/psample.new", "dist/psample.new"]);
 });

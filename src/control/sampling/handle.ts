@@ -1,17 +1,18 @@
 /** What {@linkcode import("./install.ts").addSampling} installed: whether it is still there, and its removal. */
 import type { Link } from "../../link/link.ts";
 import type { Sys } from "../../sys/sys.ts";
+import type { Filter } from "../../tc/filter.ts";
 import { commandsIn, printable, shellWord } from "../../wire/text.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
-import { type Passed, type PassedHook, passedHooksSince, passedSince } from "../passed.ts";
+import { type Passed, passedBetween, type PassedHook, passedHooksBetween, passedHooksSince, passedSince } from "../passed.ts";
 import type { TcWatch } from "../tc_watch.ts";
 import type { TrafficControl } from "../traffic_control.ts";
 import { Claims } from "./claims.ts";
 import { isSame, type OwnFilter } from "./clsact.ts";
 import type { Instance, LockOptions } from "./instance.ts";
 import { removeAdditions } from "./removal.ts";
-import type { FilterSampling } from "./sampling.ts";
+import { type FilterSampling, type Sampling, samplingsOf } from "./sampling.ts";
 
 /**
  * What {@linkcode addSampling} installed.
@@ -31,9 +32,12 @@ export interface SamplingHandle extends AsyncDisposable {
    * second.
    */
   check(): Promise<Finding[]>;
-  /** How many packets have reached the sampling since it was installed. */
+  /** How many packets have reached the sampling since it was installed, or between that and its removal. */
   passed(): Promise<Passed>;
-  /** The same for each device and direction whose counters tell it at any moment: those of hardware do not. */
+  /**
+   * The same for each device and direction whose counters tell it at any moment: those of hardware do not. After the removal those that
+   * were gone before, with their device or by another program, are missing.
+   */
   passedHooks(): Promise<readonly PassedHook[]>;
   /** Whether all of it still exists in the kernel: removing the device removes it too, and so can anybody with CAP_NET_ADMIN. */
   isInstalled(): Promise<boolean>;
@@ -70,6 +74,8 @@ export class Installation implements SamplingHandle {
   clsact = false;
   /** Why additions made before the installation failed could not be removed. */
   readonly failedUndos: unknown[] = [];
+  /** What is removed, with its last counts. */
+  #last: Sampling[] = [];
   #claims: Claims | undefined;
   readonly #resources: Resources;
   readonly #link: Link;
@@ -118,11 +124,20 @@ export class Installation implements SamplingHandle {
   }
 
   async passed(): Promise<Passed> {
+    if (await this.#isRemoved()) return passedBetween(this.installed, this.#last);
     return await passedSince(this.#resources.tc, this.installed);
   }
 
   async passedHooks(): Promise<readonly PassedHook[]> {
+    if (await this.#isRemoved()) return passedHooksBetween(this.installed, this.#last);
     return await passedHooksSince(this.#resources.tc, this.installed);
+  }
+
+  /** Whether it is removed; waits for that if it is being removed. */
+  async #isRemoved(): Promise<boolean> {
+    // What could not be removed has no last counts.
+    await this.#removed?.catch(() => {});
+    return this.#removed !== undefined;
   }
 
   remove(): Promise<void> {
@@ -156,7 +171,8 @@ export class Installation implements SamplingHandle {
       const { what, cure } = this.#claimed();
       this.#lock.onWarning?.(`${what}: ${cure}`);
     }
-    await removeAdditions({ tc, watch, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
+    const onRemoved = (filter: Filter): void => void this.#last.push(...samplingsOf(filter, undefined));
+    await removeAdditions({ tc, watch, onRemoved, ...this.#lock }, { ifindex: this.#link.index, device: this.#link.name, filters, clsact });
   }
 
   async #remove(): Promise<void> {

@@ -9,10 +9,11 @@
  * is noticed afterwards: it is reported, and the device gets a clsact qdisc again, but its contents are lost. SECURITY.md says so too.
  */
 import { NetlinkError } from "../../errors.ts";
-import { EBUSY, EEXIST, EOPNOTSUPP } from "../../sys/sys.ts";
-import { encodeFilter } from "../../tc/filter.ts";
+import { EBUSY, EEXIST, EINVAL, EOPNOTSUPP } from "../../sys/sys.ts";
+import { decodeFilter, encodeFilter, type Filter } from "../../tc/filter.ts";
 import { encodeQdisc } from "../../tc/qdisc.ts";
 import { RTM_DELQDISC, RTM_DELTFILTER } from "../../tc/tcmsg.ts";
+import { addFlags, NLM_F_ECHO } from "../../wire/message.ts";
 import type { TcEvent, TcWatch } from "../tc_watch.ts";
 import { type Change, isGone, PARENTS, type TrafficControl } from "../traffic_control.ts";
 import { fateOfClsact } from "./claims.ts";
@@ -35,6 +36,8 @@ export interface Tools {
   readonly watch: TcWatch | undefined;
   /** Receives messages about damage that cannot be undone. */
   readonly onWarning?: ((message: string) => void) | undefined;
+  /** Receives each filter as it was when it was deleted, with its last counts. */
+  readonly onRemoved?: ((filter: Filter) => void) | undefined;
 }
 
 /** Maximum number of changes sent at once: their acknowledgements must fit into the socket's buffer. */
@@ -51,9 +54,9 @@ const MOST_LOOKS = 8;
 export async function removeAdditions(tools: Tools, additions: Additions): Promise<boolean> {
   const { tc } = tools;
   const { ifindex, device, filters } = additions;
-  const deletions = filters.map((filter) => deletion(filter, device));
+  const deletions = filters.map((filter) => deletion(filter, device, tools.onRemoved));
   if (!additions.clsact) {
-    throwRefusal(additions, await send(tc, deletions));
+    throwRefusal(additions, await deleteFilters(tools, additions, deletions));
     return false;
   }
   // Prepared before the inspection, so that nothing delays the deletion afterwards.
@@ -63,7 +66,7 @@ export async function removeAdditions(tools: Tools, additions: Additions): Promi
     const verdict = await look(tc, watch, additions);
     if (verdict !== "unused") {
       // The filters can be removed without inspection, and are.
-      throwRefusal(additions, await send(tc, deletions));
+      throwRefusal(additions, await deleteFilters(tools, additions, deletions));
       if (verdict instanceof NetlinkError) throw blindness(verdict, device);
       return verdict === "stays";
     }
@@ -112,8 +115,31 @@ function isUnused(attached: Attached, filters: readonly OwnFilter[]): boolean {
   return proven && containsOnly(attached, filters);
 }
 
-function deletion(filter: OwnFilter, device: string): Change {
-  return { message: encodeFilter("delete", filter), op: `remove ${nameOf(filter)} from ${device}` };
+/** The deletion of a filter. The kernel describes it first, for `onRemoved`: no count is later. */
+function deletion(filter: OwnFilter, device: string, onRemoved?: (filter: Filter) => void): Change {
+  const message = encodeFilter("delete", filter);
+  if (onRemoved) addFlags(message, NLM_F_ECHO);
+  return {
+    message,
+    op: `remove ${nameOf(filter)} from ${device}`,
+    onAnswer: (answer) => answer.type === RTM_DELTFILTER && onRemoved?.(decodeFilter(answer)),
+  };
+}
+
+/**
+ * Deletes the filters only. Some kernels refuse with EINVAL to delete a filter whose description does not fit into a notification
+ * (tfilter_del_notify in net/sched/cls_api.c), and describe it only if somebody listens: those are deleted without an echo.
+ */
+async function deleteFilters(
+  { tc }: Tools,
+  { filters, device }: Additions,
+  deletions: readonly Change[],
+): Promise<(NetlinkError | undefined)[]> {
+  const results = await send(tc, deletions);
+  const again = filters.flatMap((filter, i) => results[i]?.errno === EINVAL ? [[i, deletion(filter, device)] as const] : []);
+  const more = await send(tc, again.map(([, change]) => change));
+  again.forEach(([i], at) => results[i] = more[at]);
+  return results;
 }
 
 /** Adds or deletes the clsact qdisc of a device. */
