@@ -55,6 +55,8 @@ export interface Io {
   readonly errIsTerminal: boolean;
   /** Whether standard output is a terminal: binary data does not belong there. */
   readonly outIsTerminal: boolean;
+  /** Whether standard input is a terminal: no recording comes from there by itself. */
+  readonly inIsTerminal: boolean;
   /** The terminal of standard output. */
   terminal(): Promise<Terminal>;
   /** The terminal of standard output as a screen; `undefined` if it is not a terminal, or not one that can be used as a screen. */
@@ -146,6 +148,7 @@ export function processIo(): Io {
       }
     },
     // Not through process.stderr and process.stdout: at a terminal, Deno takes HUP over as soon as it creates one of them.
+    inIsTerminal: isatty(0),
     errIsTerminal: isatty(2),
     outIsTerminal: isatty(1),
     terminal: async () => terminalOf(await loadSys()),

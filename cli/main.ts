@@ -5,6 +5,9 @@
  * @module
  */
 import process from "node:process";
+import { NetlinkError } from "../mod.ts";
+import { findOp } from "../src/control/traffic_control.ts";
+import { shellWord } from "../src/wire/text.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
 import type { Command } from "./command.ts";
@@ -61,7 +64,7 @@ export async function main(args: readonly string[], io: Io = processIo()): Promi
     if (error instanceof Error && "code" in error && error.code === "EPIPE") return STATUS.done;
     const text = failureText(error);
     if (text === undefined) throw error;
-    io.err(`psample: ${text}\n`);
+    io.err(`psample: ${text}${await fileHint(error, command, args, io)}\n`);
     return STATUS.failure;
   } finally {
     await io.settled();
@@ -81,6 +84,24 @@ function commandOf(args: readonly string[]): Command {
   if (command) return command;
   if (first === "help") return monitor;
   throw new UsageError(notACommand(first, [...names, "help"]));
+}
+
+/** How the file of a name is read instead of sampling the device of that name. */
+const FILE_WORDS: ReadonlyMap<Command, string> = new Map([[top, "top"], [capture, "read"], [exportCommand, "export --from"]]);
+
+/** If a device was not found and there is a file of that name: how to say that the file is meant. */
+async function fileHint(error: unknown, command: Command, words: readonly string[], io: Io): Promise<string> {
+  if (!(error instanceof NetlinkError && error.code === "ENODEV")) return "";
+  const reads = FILE_WORDS.get(command);
+  if (reads === undefined) return "";
+  const word = words.find((word) => error.op === findOp(word));
+  if (word === undefined) return "";
+  try {
+    (await io.openRecording(word)).close();
+  } catch {
+    return "";
+  }
+  return `. There is a file of that name: psample ${reads} ${shellWord(`./${word}`)}`;
 }
 
 /** Whether the arguments ask for help, and for which topic. */
@@ -118,7 +139,7 @@ function help(command: Command, topic: string | undefined, long: boolean): strin
   });
   if (texts.length > 0) return [...new Set(texts)].join("\n");
   const options = commands.flatMap(({ options }) => Object.keys(options).map((name) => longName(name).slice(2)));
-  const wrong = unknownWord(topic, "topic", [...COMMANDS.map(({ name }) => name), ...new Set(options)]);
+  const wrong = unknownWord(key, "topic", [...COMMANDS.map(({ name }) => name), ...new Set(options)]);
   throw new UsageError(wrong);
 }
 

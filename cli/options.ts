@@ -137,6 +137,26 @@ export function choice<Word extends string, Default extends Word | undefined = u
   });
 }
 
+const UNITS: Readonly<Record<string, number>> = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9 };
+
+/** The bytes of a size such as `100MB`; `undefined` if the text is not one. */
+export function bytesOf(text: string): number | undefined {
+  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmg]?b)$/i.exec(text) ?? [];
+  return number === undefined ? undefined : Math.floor(Number(number) * UNITS[unit!.toLowerCase()]!);
+}
+
+/** A size in bytes: a whole number, or one such as `4MB`. */
+export function size<Default extends number | undefined = undefined>(about: Single<Default> & Range): Option<number | Default> {
+  const { least = 0, most = 0xffffffff } = about;
+  return single(about, (text, name) => {
+    const bytes = bytesOf(text) ?? (/^(0x[0-9a-fA-F]+|\d+)$/.test(text) ? Number(text) : NaN);
+    if (!(bytes >= least && bytes <= most)) {
+      throw wrongValue(name, text, `a number of bytes from ${least} to ${most}, or a size such as 4MB`);
+    }
+    return bytes;
+  });
+}
+
 /** A span of time, in milliseconds. */
 export function duration<Default extends number | undefined = undefined>(about: Single<Default>): Option<number | Default> {
   return single(about, milliseconds);
@@ -322,7 +342,9 @@ class Parser {
 
   #give(key: string, text: string): void {
     const option = this.#table[key]!;
-    if (option.value !== undefined && text === "") throw needsValue(key, option);
+    if (option.value !== undefined && text === "") {
+      throw new UsageError(`${longName(key)} was given an empty value: expected ${option.value}`);
+    }
     const texts = this.#texts.get(key);
     if (texts) texts.push(text);
     else this.#texts.set(key, [text]);

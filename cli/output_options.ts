@@ -6,6 +6,7 @@ import { FilterError } from "../src/filter/filter_error.ts";
 import { filter } from "../src/filter/stage.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import {
+  bytesOf,
   choice,
   duration,
   flag,
@@ -241,21 +242,20 @@ function parseFilters(expressions: readonly string[], option: string): readonly 
 function parseFields(text: string, option: string): readonly string[] {
   const fields = text.split(",");
   const wrong = fields.find((field) => !CSV_FIELDS.includes(field));
-  if (wrong !== undefined) throw new UsageError(`${option}: ${unknownWord(wrong, "column", CSV_FIELDS)}`);
+  if (wrong !== undefined) throw new UsageError(`${option}: ${unknownWord(wrong, "column", CSV_FIELDS)} (psample help fields lists them)`);
   return fields;
 }
-
-const UNITS: Readonly<Record<string, number>> = { kb: 1e3, mb: 1e6, gb: 1e9 };
 
 /** Reads the values of `--rotate`: a size, a time, or both. */
 function rotateAt(texts: readonly string[], option: string): Rotation {
   let bytes: number | undefined;
   let periodMs: number | undefined;
   for (const text of texts) {
-    const size = /^(\d+(?:\.\d+)?)([kmg]b)$/i.exec(text);
-    if ((size ? bytes : periodMs) !== undefined) throw new UsageError(`${option} was given two ${size ? "sizes" : "times"}`);
-    if (size) {
-      bytes = Math.floor(Number(size[1]) * UNITS[size[2]!.toLowerCase()]!);
+    const size = /\db$/i.test(text) ? undefined : bytesOf(text);
+    const isSize = size !== undefined;
+    if ((isSize ? bytes : periodMs) !== undefined) throw new UsageError(`${option} was given two ${isSize ? "sizes" : "times"}`);
+    if (isSize) {
+      bytes = size;
       if (bytes < 1 || bytes > Number.MAX_SAFE_INTEGER) throw new UsageError(`${option} is "${text}": invalid file size`);
     } else {
       // A bare number is a time for other options: here it could as well be a size.

@@ -1,5 +1,7 @@
 /** Messages while a recording is being read, and after that. */
 import type { ListenStats, RecordingSource } from "../mod.ts";
+import type { Io } from "./io.ts";
+import type { Session } from "./session.ts";
 import { plural } from "./summary.ts";
 
 /** The losses that a recording shows, of some groups or of all. */
@@ -34,6 +36,12 @@ export function skippedOf(counts: RecordingSource["counts"]): string[] {
   if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
   if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they came before the file told the family's number`);
   return parts;
+}
+
+/** Tells a user who has to type a recording, or has forgotten where it comes from, what is waited for. */
+export function tellTerminal(paths: readonly string[], io: Io, session: Session): void {
+  if (!io.inIsTerminal || !paths.includes("-")) return;
+  session.notice("waiting for a recording on standard input, which is a terminal: psample read FILE reads a file; Ctrl-C ends this");
 }
 
 /** How much has been read, for a terminal; `undefined` if the size is not known. */

@@ -4,6 +4,8 @@ import { levenshteinDistance } from "@std/text/levenshtein-distance";
 
 /** The known word that was probably meant, if there is one. */
 export function nearest(word: string, known: readonly string[]): string | undefined {
+  // A single letter is near every short word.
+  if (word.length < 2) return undefined;
   const near = closestString(word, [...known]);
   const distance = levenshteinDistance(word, near);
   // Many short words are near each other: "foo" is not a mistyped "loop".
@@ -20,7 +22,7 @@ export function unknownWord(word: string, what: string, known: readonly string[]
 /** The counterparts of tcpdump's options, by letter. Commands that have the letter themselves do not use this. */
 export const TCPDUMP_ANSWERS: Readonly<Record<string, string>> = {
   A: "--verbose prints each packet's bytes, also as characters",
-  B: "--buffer BYTES sets the size of the receive buffer",
+  B: "--buffer SIZE sets the size of the receive buffer",
   C: "--rotate SIZE starts a new file, such as --rotate 100MB",
   D: "ip link lists the devices, psample list those that are sampled",
   F: 'psample capture --match "$(cat FILE)" selects packets',
@@ -63,6 +65,7 @@ export function isFile(word: string): boolean {
 
 /** The answer to a first word that is not a command. */
 export function notACommand(word: string, commands: readonly string[]): string {
+  if (word === "") return "the command is an empty argument: psample --help lists the commands";
   const meant = OTHER_COMMANDS.get(word);
   if (meant) return `unknown command ${JSON.stringify(word)}: did you mean ${meant}?`;
   if (isFile(word)) return `unknown command ${JSON.stringify(word)}: to print a recording, psample read ${word}`;

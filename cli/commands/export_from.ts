@@ -8,7 +8,7 @@ import type { Io } from "../io.ts";
 import { longName, texts, UsageError } from "../options.ts";
 import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
 import { openRecordings, recordingPaths, type Speed, speedOption } from "../replaying.ts";
 import { inSession, STATUS } from "../session.ts";
 
@@ -67,6 +67,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
   const paths = recordingPaths(from);
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   return await inSession(io, options, async (session) => {
+    tellTerminal(paths, io, session);
     const recordings = await openRecordings(paths, io);
     let collectors: Collectors | undefined;
     let outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;

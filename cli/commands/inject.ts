@@ -6,7 +6,7 @@ import { explainStage } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import { flag, NETNS, number, numbers, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
-import { lossesOf, skippedOf } from "../reading.ts";
+import { lossesOf, skippedOf, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
 import { openRecordings, recordingPaths, speedOption } from "../replaying.ts";
 import { Rounds } from "../rounds.ts";
@@ -94,6 +94,7 @@ export const inject: Command = command({
     if (loop && paths.includes("-")) throw new UsageError("--loop requires files: standard input can be read only once");
     const open = (): Promise<Recordings> => openRecordings(paths, io, familyId);
     return await inSession(io, options, async (session) => {
+      tellTerminal(paths, io, session);
       const first = await open();
       let sink: InjectionSink | undefined;
       try {

@@ -1,17 +1,18 @@
 /** The options of the commands that listen to the kernel. */
 import { listGroups, NetlinkError, RECEIVE_BUFFER_BYTES } from "../../mod.ts";
-import { choice, flag, NETNS, number, type Option, text } from "../options.ts";
+import { choice, flag, NETNS, type Option, size, text } from "../options.ts";
 import type { Session } from "../session.ts";
 
 /** How to listen. */
 export const LISTEN_OPTIONS = {
-  buffer: number({
-    value: "BYTES",
+  buffer: size({
+    value: "SIZE",
     least: 1,
     most: 0x3fffffff,
     default: RECEIVE_BUFFER_BYTES,
     help: "receive buffer size",
-    details: "How much the kernel may queue while psample is busy; what does not fit is dropped, and counted. Memory is only used for " +
+    details:
+      "In bytes, or such as 4MB. How much the kernel may queue while psample is busy; what does not fit is dropped, and counted. Memory is only used for " +
       "what is queued. Without CAP_NET_ADMIN the kernel grants no more than the sysctl net.core.rmem_max.",
   }),
   latency: choice(["batch", "low"], {

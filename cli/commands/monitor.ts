@@ -115,6 +115,9 @@ export const monitor: Command = command({
 
 async function list({ json, netns }: Options, io: Io): Promise<number> {
   const groups = await answering(io, "asking the kernel for the groups", () => listGroups({ netns }));
+  if (groups.length === 0 && io.errIsTerminal) {
+    io.err("psample: there are no groups: nothing samples in this network namespace (psample capture DEVICE does it)\n");
+  }
   await io.data(json ? groups.map((group) => `${JSON.stringify(group)}\n`).join("") : formatGroups(groups));
   return STATUS.done;
 }

@@ -9,7 +9,7 @@ import type { Io } from "../io.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
 import { filterHint, filterStart, isFile } from "../words.ts";
 
@@ -62,6 +62,7 @@ export const read: Command = command({
     const { group, familyId, count } = options;
     const plan = planOutput(options, io);
     return await inSession(io, options, async (session) => {
+      tellTerminal([path], io, session);
       const source = new RecordingFile(await openRecording(path, io), { familyId });
       const groups = group && new GroupStage(group);
       try {

@@ -20,14 +20,14 @@ import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
 import { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { Chosen } from "../top/chosen.ts";
-import { countingAt, isWord, knowsDevice } from "../top/count_at.ts";
+import { COUNT_AT_WORDS, countingAt, isWord, knowsDevice } from "../top/count_at.ts";
 import { UNITS } from "../top/figures.ts";
 import { labelled } from "../top/labels.ts";
 import { checkResolving, type HostNames, systemHostNames } from "../top/host_names.ts";
@@ -242,7 +242,7 @@ function keyColumns(): string {
 /** Checks the keys, so that a wrong one is a usage error. */
 function parseKeys(text: string, option: string): string {
   const problem = checkKeys(text);
-  if (problem) throw new UsageError(`${option}: ${problem.text}`);
+  if (problem) throw new UsageError(`${option}: ${problem.text} (psample help by lists the keys)`);
   return text;
 }
 
@@ -308,6 +308,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     const labels = await labelsOf(options, io, session);
     const hosts = options.resolve ? await resolving(session) : undefined;
     try {
+      tellTerminal(paths, io, session);
       for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
       const source = new Recordings(opened);
       const { twice, stages, leftOut } = countingAt(options.countAt, undefined);
@@ -357,7 +358,11 @@ async function listenTo(
     try {
       devices.watch();
       const missing = options.countAt?.find((at) => !isWord(at) && !knowsDevice(devices, at));
-      if (missing !== undefined) throw new UsageError(`--count-at: there is no device ${JSON.stringify(missing)}, and no such word`);
+      if (missing !== undefined) {
+        throw new UsageError(
+          `--count-at: ${JSON.stringify(missing)} is neither a device nor one of ${COUNT_AT_WORDS.join(", ")} (psample help count-at)`,
+        );
+      }
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
       const chosen = plans && options.rate === undefined ? await withRate(plans, session) : plans;
       const listener = await session.begin(async (signal) => {

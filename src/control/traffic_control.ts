@@ -238,7 +238,8 @@ export async function withTrafficControl<Result>(sys: Sys, work: (tc: TrafficCon
   }
 }
 
-function findOp(device: string | number): string {
+/** What is attempted when a device is looked for. */
+export function findOp(device: string | number): string {
   return `find the device ${device}`;
 }
 

@@ -3,6 +3,7 @@ import { assertEquals } from "@std/assert";
 import { LookupError } from "../../mod.ts";
 import { failureText } from "../../cli/failure.ts";
 import { NetlinkError } from "../../mod.ts";
+import { OPTION_WORDS } from "../../src/control/sampling/install.ts";
 import { WAIT_WORDS } from "../../src/receive/family_watch.ts";
 
 function refused(name: string, message: string): Error {
@@ -23,6 +24,15 @@ test("a missing permission says where to put the flag", () => {
     `Cannot look up the host name a: EPERM. ${said("--allow-net")}. ${where} --allow-ffi --allow-net cli/main.ts ...`,
   );
   assertEquals(failureText(new LookupError("a", "ENOTFOUND")), "Cannot look up the host name a: ENOTFOUND");
+});
+
+test("what the library calls by its options has the names of the command's", () => {
+  const said = (hint: string): string => failureText(new NetlinkError("sample", 17, { hint }))!.split(". ")[1]!;
+  assertEquals(Object.values(OPTION_WORDS).map(said), [
+    "leave out --hardware",
+    "give --index without --rate to share it",
+    "give --rate and --group to create one",
+  ]);
 });
 
 test("how to wait for the module is said in the command's words", () => {

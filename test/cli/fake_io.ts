@@ -24,6 +24,7 @@ export interface FakeIo extends Io {
 /** Deviations from the default. */
 export interface FakeIoOptions {
   outIsTerminal?: boolean;
+  inIsTerminal?: boolean;
   errIsTerminal?: boolean;
   /** Width of the terminal. Defaults to 80. */
   columns?: number;
@@ -81,6 +82,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
     print: (text) => Promise.resolve(void out.push(new TextEncoder().encode(escapeControls(text)))),
     data: (text) => Promise.resolve(void out.push(new TextEncoder().encode(text))),
     err: (text) => void (err += escapeControls(text)),
+    inIsTerminal: options.inIsTerminal ?? false,
     errIsTerminal: options.errIsTerminal ?? false,
     outIsTerminal: options.outIsTerminal ?? false,
     openFiles: (inputs): Promise<Files> => {

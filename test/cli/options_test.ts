@@ -146,8 +146,11 @@ test("an unknown option is refused, with the nearest one or an equivalent", () =
 });
 
 test("an option without its value is refused: another option is not a value", () => {
-  for (const args of [["-w"], ["--write"], ["--write="], ["-w", ""], ["-w", "--json"], ["-w", "-v"], ["--write", "--"]]) {
+  for (const args of [["-w"], ["--write"], ["-w", "--json"], ["-w", "-v"], ["--write", "--"]]) {
     assertEquals(refusal(...args), "--write needs a value: --write FILE", args.join(" "));
+  }
+  for (const args of [["--write="], ["-w", ""]]) {
+    assertEquals(refusal(...args), "--write was given an empty value: expected FILE", args.join(" "));
   }
   // With an equals sign there is no doubt.
   assertEquals(found("--write=-v"), { write: "-v" });

@@ -135,6 +135,16 @@ test(
   }),
 );
 
+test("a user at a terminal is told that a recording is waited for on standard input", async () => {
+  for (const [inIsTerminal, expected] of [[true, 1], [false, 0]] as const) {
+    for (const command of [["read", "-"], ["top", "-", "--rate", "1"]]) {
+      const io = fakeIo({ inIsTerminal, input: { "-": pcapFile([{ bytes: new Uint8Array(60) }], { linkType: 1 }) } });
+      assertEquals(await main(command, io), 0, io.errors());
+      assertEquals(io.errors().split("waiting for a recording on standard input").length - 1, expected, io.errors());
+    }
+  }
+});
+
 test("an error in what comes through a pipe names standard input", () => {
   const { stderr, status } = spawnSync(COMMAND[0]!, [...COMMAND.slice(1), "read", "-q", "-"], { encoding: "utf8", input: "" });
   assertEquals([status, stderr], [1, "psample: standard input: Cannot decode recording at byte 0: the file is empty\n"]);

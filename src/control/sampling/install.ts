@@ -31,10 +31,16 @@ const PREFERENCE = 28787;
 const FIRST_GROUP = 0x10000;
 /** How often the installation is retried after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 20;
-const NO_HARDWARE = "The device cannot do this in hardware: leave out hardware";
+/** What to do about a refusal, in the words of the options; a command has others. */
+export const OPTION_WORDS = {
+  software: "leave out hardware",
+  share: "pass only the index to share it",
+  create: "give a rate and a group to create one",
+} as const;
+const NO_HARDWARE = `The device cannot do this in hardware: ${OPTION_WORDS.software}`;
 /** Drivers accept only eBPF programs with direct action: `nfp_bpf_setup_tc_block_cb`, `nsim_bpf_setup_tc_block_cb`. */
 const noProgram = (whyNotFlower: string): string =>
-  `No hardware runs this match, which requires a program: flower ${whyNotFlower}. Choose a match that flower can express, or leave out hardware`;
+  `No hardware runs this match, which requires a program: flower ${whyNotFlower}. Choose a match that flower can express, or ${OPTION_WORDS.software}`;
 
 /**
  * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. A program that is ended by a
@@ -225,10 +231,10 @@ async function checkIndex(tc: TrafficControl, index: number, shares: boolean): P
     if (error instanceof NetlinkError && error.errno === ENOENT) return [];
     throw error;
   });
-  if (shares && !action) throw new NetlinkError(op, ENOENT, { hint: "No such action; give a rate and a group to create one" });
+  if (shares && !action) throw new NetlinkError(op, ENOENT, { hint: `No such action; ${OPTION_WORDS.create}` });
   if (!shares && action) {
     const { rate, group } = action.sample!;
-    const hint = `It already exists (rate ${rate}, group ${group}). Choose another index, or pass only the index to share it`;
+    const hint = `It already exists (rate ${rate}, group ${group}). Choose another index, or ${OPTION_WORDS.share}`;
     throw new NetlinkError(op, EEXIST, { hint });
   }
 }

@@ -234,7 +234,7 @@ test("packets that arrive and leave again are reported as counted twice, and cou
 
 test("a usage error names what is meant", async () => {
   const wrong: [string[], RegExp][] = [
-    [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource\n/],
+    [["--by", "ipsauce", "x.pcap"], /--by: unknown key "ipsauce"; the nearest is ipsource \(psample help by lists the keys\)\n/],
     [["--by", "ipsource,tcpport", "x.pcap"], /--by: unknown key "tcpport"/],
     [["--by", ",", "x.pcap"], /--by: .*no key is named/],
     [["--by", "stack,stack,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24,subnet:/24", "x"], /--by: .*255 at most/],
