@@ -166,7 +166,9 @@ export class Reports implements Sink {
     let [firstHigh, firstLow, lastHigh, lastLow] = [-1, 0, -1, 0];
     for (let i = 0; i < count; i++) {
       const entry = entries[i]!;
-      if (entry.type === "sample" && entry.readTimestamp(halves)) {
+      // Group events have no time of their own: that of their record may be of another clock.
+      if (entry.type !== "sample") continue;
+      if (entry.readTimestamp(halves)) {
         const { high, low } = halves;
         if (high > lastHigh || (high === lastHigh && low > lastLow)) {
           lastHigh = high;

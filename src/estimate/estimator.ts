@@ -129,10 +129,10 @@ export interface SnapshotParts {
   readonly flows: readonly (readonly FlowPart[])[];
 }
 
-/** When a batch was sampled; `undefined` if the recording does not contain it. */
+/** When a batch was sampled; `undefined` if the recording does not contain it. Group events have no time of their own. */
 function timeOf(batch: Batch): bigint | undefined {
   if (!batch.recorded || batch.count === 0) return batch.readAtNs;
-  for (let i = 0; i < batch.count; i++) if (batch.hasTime(i)) return batch.timeNs(i);
+  for (let i = 0; i < batch.count; i++) if (batch.entries[i]!.type === "sample" && batch.hasTime(i)) return batch.timeNs(i);
   return undefined;
 }
 
@@ -199,7 +199,7 @@ export class Estimator {
    * Takes a batch.
    *
    * @param nowNs When its samples arrived, in nanoseconds since 1970. Defaults to when it was read; for a recording, to the time of its
-   * first entry that has one.
+   * first sample that has one.
    */
   take(batch: Batch, nowNs: bigint | undefined = timeOf(batch)): void {
     if (nowNs !== undefined) this.#advance(Number(nowNs) / 1e9);

@@ -84,9 +84,6 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   /** The netlink interfaces of the current section. */
   #messages: NetlinkMessages[] = [];
   readonly #families = new UnknownFamilies();
-  /** When the last packet was captured: the time for entries that have none. */
-  #seconds = 0;
-  #nanoseconds = 0;
 
   /** Passes what it finds to `sink`. */
   constructor(sink: RecordingSink, options: RecordingDecoderOptions = {}) {
@@ -148,10 +145,6 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   packet(origin: DecodedInterface, packet: CapturedPacket): void {
     const { counts } = this;
     counts.records++;
-    if (!Number.isNaN(packet.seconds)) {
-      this.#seconds = packet.seconds;
-      this.#nanoseconds = packet.nanoseconds;
-    }
     switch (origin.content) {
       case "netlink":
         return this.#netlinkRecord(origin, packet);
@@ -462,7 +455,8 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
     // The block has only its own, padded length; the message contains the exact one.
     const length = padded.length < 4 ? 0 : viewOf(padded).getUint32(0, littleEndian);
     if (length < 4 || length > padded.length) return this.#malformed(`a group event of ${length} bytes in ${padded.length}`);
-    this.#groupEvent(NOWHERE, padded.slice(0, length), littleEndian, nsid, false, this.#seconds, this.#nanoseconds);
+    // The block has no time.
+    this.#groupEvent(NOWHERE, padded.slice(0, length), littleEndian, nsid, false, NaN, 0);
   }
 
   #statistics(view: DataView, start: number, end: number, little: boolean, origin: DecodedInterface | undefined): void {

@@ -110,6 +110,8 @@ export class BatchBuffer implements Batch {
   #lastNanoseconds = 0;
   /** Entries whose records have no time. */
   readonly #timeless = new Set<number>();
+  /** Whether any record has had a time so far. */
+  #hasLast = false;
   /** Where packets were recorded, which only recordings of packets have. */
   readonly #places: (RecordedPlace | undefined)[] = [];
 
@@ -167,6 +169,15 @@ export class BatchBuffer implements Batch {
     } else {
       this.#lastSeconds = seconds;
       this.#lastNanoseconds = nanoseconds;
+      // Group events usually come before the first packet, whose time is then the nearest.
+      if (!this.#hasLast) {
+        for (let before = 0; before < at; before += 2) {
+          if (this.entries[before / 2]!.type === "sample") continue;
+          this.#times[before] = seconds;
+          this.#times[before + 1] = nanoseconds;
+        }
+      }
+      this.#hasLast = true;
     }
     this.#times[at] = this.#lastSeconds;
     this.#times[at + 1] = this.#lastNanoseconds;

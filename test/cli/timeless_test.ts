@@ -1,6 +1,6 @@
 /** Packets of a recording that does not say when they were captured: pcapng's simple packets. */
 import { test } from "node:test";
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { MADE } from "../packet/made.ts";
 import { join, number } from "../psample/build.ts";
@@ -26,6 +26,24 @@ async function outcome(words: readonly string[], file: Uint8Array = recording())
   assertEquals(await main([...words, "in.pcapng"], io), 0, io.errors());
   return { text: io.text(), file: io.files.get("out.pcapng") ?? io.files.get("out.pcap") };
 }
+
+test("group events do not decide how long a recording is", async () => {
+  for (const [format, name] of [["pcapng", "x.pcapng"], ["netlink", "x.pcap"]] as const) {
+    const io = fakeIo();
+    assertEquals(await main(["demo", "-q", "--loop", "1000", "--count", "19", "--format", format, "-w", name], io), 0, io.errors());
+    const file = io.files.get(name)!;
+    const top = async (input: Uint8Array): Promise<string> => {
+      const { text } = await outcome(["top"], input);
+      return /^19 samples in [\d.]+ (?:s|min \d+ s) until 2026-11-21 /.exec(text)?.[0] ?? text;
+    };
+    assertMatch(await top(file), /^19 samples in /, format);
+    // Nor do they have a time before the first packet in a format where everything has one.
+    const again = (await outcome(["read", "-q", "--format", "netlink", "-w", "out.pcap"], file)).file!;
+    const seconds = new DataView(again.buffer, again.byteOffset).getUint32(24, true);
+    assert(seconds > 1_700_000_000, `${format}: the first record is of ${seconds}`);
+    assertMatch(await top(again), /^19 samples in /, format);
+  }
+});
 
 const KNOWN = [false, true, false, true, false];
 
