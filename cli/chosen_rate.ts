@@ -1,5 +1,7 @@
 /** Chooses the rate of `psample top`: enough samples for useful bounds, and few enough to cost next to nothing. */
 import { type Direction, listLinks, type SamplingOptions } from "../mod.ts";
+import { withTrafficControl } from "../src/control/traffic_control.ts";
+import { open } from "../src/socket/open.ts";
 import type { Session } from "./session.ts";
 import { scaled } from "./top/figures.ts";
 
@@ -44,11 +46,23 @@ export function chosenRate(before: Traffic, after: Traffic): { readonly rate: nu
 export async function withRate(plans: readonly SamplingOptions[], session: Session): Promise<readonly SamplingOptions[]> {
   const devices = plans.map(({ device }) => `${device}`);
   const { direction = "both", netns } = plans[0]!;
+  await checkDevices(devices, netns);
   const before = await traffic(devices, direction, netns);
   await session.unlessOver(new Promise((resolve) => setTimeout(resolve, LOOK_MS)));
   const { rate, packetsPerSecond } = chosenRate(before, await traffic(devices, direction, netns));
   session.notice(`${scaled(packetsPerSecond, "pps")} pass now: sampling 1 in ${rate} (--rate N sets it)`);
   return plans.map((plan) => ({ ...plan, rate }));
+}
+
+/**
+ * Refuses devices that do not exist: nothing of theirs can be measured.
+ *
+ * @throws {NetlinkError} `ENODEV`.
+ */
+async function checkDevices(devices: readonly string[], netns: string | undefined): Promise<void> {
+  await withTrafficControl(await open({ netns }), async (tc) => {
+    for (const device of devices) await tc.link(device);
+  });
 }
 
 function oneDigit(rate: number): number {

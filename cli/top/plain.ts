@@ -27,7 +27,7 @@ export function plainReport(report: Report, { rows, unit, columns }: PlainStyle)
   const notes = remarks(report, flows.length).flatMap((note) => folded(note, columns));
   const parts = [
     [title],
-    ...samples > 0 ? [totalsTable(report, columns)] : [],
+    ...samples > 0 ? [totalsTable(report, columns, unit)] : [],
     ...flows.length > 0 ? [[...table.heading, ...table.rows.flat()]] : [],
     ...notes.length > 0 ? [notes] : [],
   ];

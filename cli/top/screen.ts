@@ -1,5 +1,5 @@
 /** The live screen: a pure function from estimates to lines. */
-import { span } from "./figures.ts";
+import { span, type Unit } from "./figures.ts";
 import { remarks, type Report } from "./report.ts";
 import { cut, flowTable, pad, totalsTable } from "./table.ts";
 import { type View, WINDOWS } from "./view.ts";
@@ -62,7 +62,7 @@ const HELP = [
 
 /** Number of lines available for flows. */
 export function flowRows(frame: Pick<Frame, "rows" | "columns" | "report">): number {
-  return Math.max(1, frame.rows - totals(frame).length - 5);
+  return Math.max(1, frame.rows - totals(frame, "bits").length - 5);
 }
 
 /** The screen as lines, none longer than its width. */
@@ -75,14 +75,14 @@ export function screen(frame: Frame): string[] {
   return lines.slice(0, rows);
 }
 
-function totals({ report, columns, rows }: Pick<Frame, "report" | "columns" | "rows">): string[] {
-  return totalsTable(report, columns, rows >= 20 ? 4 : rows >= 14 ? 2 : 0);
+function totals({ report, columns, rows }: Pick<Frame, "report" | "columns" | "rows">, unit: Unit): string[] {
+  return totalsTable(report, columns, unit, rows >= 20 ? 4 : rows >= 14 ? 2 : 0);
 }
 
 function body(frame: Frame, room: number): string[] {
   const { view, report, columns, style } = frame;
   const { samples } = report.snapshot.total;
-  const [head, ...sums] = totals(frame);
+  const [head, ...sums] = totals(frame, frame.view.unit);
   const counted = `${samples} samples in ${span(frame.elapsed)}, lost ${report.lost}${
     view.filter === "" ? "" : `; filter: ${view.filter}`
   }`;

@@ -79,10 +79,10 @@ export function flowTable(flows: readonly FlowEstimate[], report: Report, { colu
 }
 
 /** All traffic, and that of each device and direction: a heading, and one line each. */
-export function totalsTable(report: Report, columns: number, mostDevices = Infinity): string[] {
+export function totalsTable(report: Report, columns: number, unit: Unit, mostDevices = Infinity): string[] {
   const { snapshot, seconds } = report;
   const isRate = seconds > 0;
-  const units = [shownUnit("bits", isRate), "packets"] as const;
+  const units = [shownUnit(unit === "bytes" ? "bytes" : "bits", isRate), "packets"] as const;
   const devices = [...snapshot.devices].filter(({ bytes }) => bytes > 0).sort((a, b) => b.bytes - a.bytes);
   const shown = devices.slice(0, devices.length > mostDevices ? Math.max(0, mostDevices - 1) : mostDevices);
   const rows = [
@@ -108,7 +108,8 @@ export function totalsTable(report: Report, columns: number, mostDevices = Infin
   const head = units.map((unit) => `${signOf(unit, isRate).padStart(FIGURE)} ${"±".padStart(SURE)}`);
   const heading = ["".padEnd(width), ...head, hasLoad ? "load of the link" : ""].join(GAP).trimEnd();
   const rest = devices.length - shown.length;
-  return [heading, ...lines, ...rest > 0 ? [`and ${rest} more devices and directions`] : []].map((line) => cut(line, columns));
+  const more = rest === 1 ? "and 1 more device or direction" : `and ${rest} more devices and directions`;
+  return [heading, ...lines, ...rest > 0 ? [more] : []].map((line) => cut(line, columns));
 }
 
 function trimmed(line: string): string {

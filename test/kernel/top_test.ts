@@ -182,6 +182,13 @@ scene("packets that pass a bridge and its ports are reported as counted twice, a
   assertMatch(text, /counted twice \(--count-at in counts it once\): what passes p1 in and p2 out left out by --count-at: br0 in/);
 });
 
+scene("top of a device that does not exist measures nothing first", async () => {
+  bareWire();
+  const top = new Command(["top", "a", "nosuch"]);
+  assertEquals(await top.status, 1);
+  assertMatch(top.io.errors(), /^psample: Cannot find the device nosuch: .*\n$/);
+});
+
 for (const { name, words } of COMMANDS) {
   scene(`${name} top: SIGINT, SIGTERM and a pipe that nobody reads leave nothing behind`, async () => {
     bareWire();

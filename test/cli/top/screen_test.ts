@@ -120,6 +120,18 @@ test("the screen at 120 columns, in packets, paused, with a filter and a message
   ]);
 });
 
+test("the unit of traffic is that of the totals too; a screen without room for devices says how many there are", () => {
+  const lines = screen(frame(80, 15, {}, { unit: "bytes" }));
+  assertEquals(lines.slice(2, 4), [
+    "                   B/s      ±           pps      ±  load of the link",
+    "total        12.5 MB/s   ±10%     12.5 kpps   ±10%",
+  ]);
+  const both = report({});
+  const one = { ...both, snapshot: { ...both.snapshot, devices: both.snapshot.devices.slice(0, 1) } };
+  const small = (report: Report): string | undefined => screen(frame(80, 12, { report })).find((line) => line.startsWith("and "));
+  assertEquals([small(both), small(one)], ["and 2 more devices and directions", "and 1 more device or direction"]);
+});
+
 test("the help, and typed text, with a mark at the error", () => {
   const help = screen(frame(80, 20, {}, { help: true }));
   assertEquals(help.slice(0, 4), [
