@@ -1,10 +1,16 @@
 /** `psample demo`: samples of a real kernel through a real netlink socket, on any Linux. */
-import { type Device, replay } from "../../mod.ts";
-import { fromHex } from "../../src/wire/text.ts";
+import { type Device, type Devices, replay } from "../../mod.ts";
+import { recordingFormat } from "../../src/format/recorder.ts";
+import { linkTypeOfSample } from "../../src/link/link_type.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import { type Batch, BatchBuffer, Selection } from "../../src/stream/batch.ts";
+import type { Stage } from "../../src/stream/stage.ts";
+import { messageOf } from "../../src/wire/message.ts";
+import { fromHex, shellWord } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { explainStage } from "../explain.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES, DEMO_NAMES, DEMO_SOURCE } from "../demo_messages.ts";
-import { number } from "../options.ts";
+import { number, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, STATUS } from "../session.ts";
@@ -45,6 +51,9 @@ export const demo: Command = command({
     }
     const { loop, count } = options;
     const plan = planOutput(options, io);
+    if (options.write !== undefined && (options.format ?? recordingFormat(options.write)) === "pcap") {
+      refuseTwoTypes(options.write, plan.stages, count);
+    }
     const messages = DEMO_MESSAGES.map((hex) => fromHex(hex)!);
     const repeated = function* (): Generator<Uint8Array> {
       for (let i = 0; i < loop; i++) yield* messages;
@@ -56,7 +65,7 @@ export const demo: Command = command({
         const listener = await replay(repeated(), {
           family: DEMO_FAMILY,
           intervalMs: loop === 1 ? INTERVAL_MS : 0,
-          devices: { find: (ifindex) => DEMO_DEVICES.get(ifindex) },
+          devices: DEVICES,
         });
         await session.pump(listener, { ...outputs.start(), stages: plan.stages, count, account: received, summary: isTelling });
       } finally {
@@ -66,7 +75,29 @@ export const demo: Command = command({
   },
 });
 
+/** Refuses to record packets of two link types in a file that has room for one: before there is such a file. */
+function refuseTwoTypes(file: string, stages: readonly Stage[], count = Infinity): void {
+  const batch = new BatchBuffer();
+  batch.devices = DEVICES;
+  for (const hex of DEMO_MESSAGES) batch.add(viewMessage(messageOf(fromHex(hex)!))!);
+  const chosen = stages.reduce<Batch>((batch, stage) => {
+    const selection = new Selection();
+    selection.from(batch);
+    stage.select(batch, (i) => selection.pick(i));
+    return selection;
+  }, batch);
+  const types = chosen.entries.flatMap((entry, i) => entry.type === "sample" ? [linkTypeOfSample(chosen.device(i)?.type, entry)] : []);
+  if (new Set(types.slice(0, count)).size < 2) return;
+  throw new UsageError(
+    `the demo has packets of Ethernet and of a tunnel without link layer, and a pcap file has one. ` +
+      `psample demo -w ${
+        shellWord(`${file.replace(/\.pcap$/i, "")}.pcapng`)
+      } writes all, --filter 'not group 9' leaves out those of the tunnel`,
+  );
+}
+
 /** The devices: their names, and the type that the data of their samples implies. */
 const DEMO_DEVICES: ReadonlyMap<number, Device> = new Map(
   Object.entries(DEMO_NAMES).map(([ifindex, name]) => [Number(ifindex), { name, type: undefined, address: undefined }]),
 );
+const DEVICES: Devices = { find: (ifindex) => DEMO_DEVICES.get(ifindex), all: () => DEMO_DEVICES.values() };

@@ -19,6 +19,8 @@ async function run(args: string[], options?: FakeIoOptions): Promise<FakeIo & { 
 }
 
 const demoEntries = DEMO_MESSAGES.map((hex) => viewMessage(messageOf(fromHex(hex)!))!);
+/** Only the samples of a tunnel device, and all group events. */
+const TUNNEL = ["--filter", "group 9"];
 const demoSamples = demoEntries.filter((entry) => entry.type === "sample").length;
 
 test("every command has help with an example, and --help ends with 0", async () => {
@@ -214,19 +216,19 @@ test("demo --json prints what the library decodes", async () => {
 
 test("demo --packets prints a line for each packet, at a terminal in 80 columns", async () => {
   const UDP = " 192.0.2.2.4000 > 192.0.2.1.5000: UDP";
-  const [, rate, line] = (await run(["demo", "--packets", "-q", "--count", "1"])).text().split("\n");
+  const [, rate, line] = (await run(["demo", ...TUNNEL, "--packets", "-q", "--count", "1"])).text().split("\n");
   assertEquals(rate, "group 9: 1/1");
   assertMatch(line!, /^\d\d:\d\d:\d\d\.\d{6} /);
   assertEquals(line!.slice(15), ` tun0     <   128${UDP}, length 100`);
-  const narrow = await run(["demo", "--packets", "-q", "--count", "1"], { outIsTerminal: true });
+  const narrow = await run(["demo", ...TUNNEL, "--packets", "-q", "--count", "1"], { outIsTerminal: true });
   assert(narrow.text().split("\n")[2]!.endsWith(UDP), narrow.text());
-  const whole = await run(["demo", "--packets", "--details", "-q", "--count", "1"], { outIsTerminal: true });
+  const whole = await run(["demo", ...TUNNEL, "--packets", "--details", "-q", "--count", "1"], { outIsTerminal: true });
   assert(whole.text().split("\n")[2]!.endsWith(`${UDP}, length 100`), whole.text());
 });
 
 test("demo accepts tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async () => {
   const line = async (...args: string[]): Promise<string> => {
-    const { status, text, errors } = await run(["demo", "-q", "-c", "1", ...args], { outIsTerminal: true });
+    const { status, text, errors } = await run(["demo", ...TUNNEL, "-q", "-c", "1", ...args], { outIsTerminal: true });
     assertEquals([status, errors()], [0, ""]);
     return text().split("\n")[2]!;
   };
@@ -237,7 +239,7 @@ test("demo accepts tcpdump's letters: -t, -tt, -tttt, -e, -n, -c, -x, -X", async
   // What is sampled of a tunnel device has no link-layer header.
   assert((await line("-e")).endsWith(`${udp}, length 100`));
   for (const letter of ["-x", "-X", "-v"]) {
-    assertMatch((await run(["demo", "-q", "-c", "1", letter])).text(), /UDP.*\ndata len 128\n0x0000: /);
+    assertMatch((await run(["demo", ...TUNNEL, "-q", "-c", "1", letter])).text(), /UDP.*\ndata len 128\n0x0000: /);
   }
 });
 
@@ -252,14 +254,14 @@ test("--color always colours lines, also in a file; auto only if the terminal ha
 });
 
 test("demo --json --details adds when, where and in which direction; --csv prints columns", async () => {
-  const json = await run(["demo", "--json", "--details", "-q", "--count", "1"]);
+  const json = await run(["demo", ...TUNNEL, "--json", "--details", "-q", "--count", "1"]);
   const [, sample] = json.text().trimEnd().split("\n").map((line) => JSON.parse(line));
   assertEquals([sample.device, sample.direction, sample.protocolName], ["tun0", "in", "ipv4"]);
-  const csv = await run(["demo", "--csv", "-q", "--count", "2"]);
+  const csv = await run(["demo", ...TUNNEL, "--csv", "-q", "--count", "2"]);
   const lines = csv.text().split("\r\n");
   assertEquals([lines[0], lines.length], [CSV_DEFAULT_FIELDS.join(","), 4]);
   assertMatch(lines[1]!, /^2026-\d\d-\d\dT[\d:.]+Z,tun0,in,128,ipv4,192\.0\.2\.2,4000,192\.0\.2\.1,5000,udp,,1$/);
-  const chosen = await run(["demo", "--csv", "--fields", "group,device", "-q", "--count", "1"]);
+  const chosen = await run(["demo", ...TUNNEL, "--csv", "--fields", "group,device", "-q", "--count", "1"]);
   assertEquals(chosen.text(), "group,device\r\n9,tun0\r\n");
   for (
     const [args, why] of [
@@ -294,6 +296,25 @@ test("demo -w makes a recording that read prints again", async () => {
   assertEquals((await run(["read", "--json", "-"], { input: { "-": piped.bytes() } })).text(), read.text());
 });
 
+test("the demo's times go forward", () => {
+  const times = demoEntries.flatMap((entry) => entry.type === "sample" ? [entry.timestampNs!] : []);
+  assertEquals(times.length, demoSamples);
+  for (const [i, time] of times.entries()) assert(i === 0 || time > times[i - 1]!, `${time} is not after ${times[i - 1]}`);
+});
+
+test("demo -w FILE.pcap says before it writes what does, if there are packets of two link types", async () => {
+  const two = await run(["demo", "-w", "demo.pcap"]);
+  assertEquals([two.status, two.text(), two.files.size], [2, "", 0]);
+  assertMatch(
+    two.errors(),
+    /a pcap file has one\. psample demo -w demo\.pcapng writes all, --filter 'not group 9' leaves out those of the tunnel/,
+  );
+  for (const only of [["--filter", "not group 9"], TUNNEL, ["--count", "3"], ["--format", "pcapng"], ["--format", "netlink"]]) {
+    const one = await run(["demo", "-w", "demo.pcap", ...only]);
+    assertEquals([one.status, one.files.get("demo.pcap")!.length > 100], [0, true], one.errors());
+  }
+});
+
 test("-w also prints text if asked to", async () => {
   const result = await run(["demo", "-w", "demo.pcapng", "--text"]);
   assertEquals(result.text().trimEnd().split("\n").length, DEMO_MESSAGES.length);
@@ -301,7 +322,8 @@ test("-w also prints text if asked to", async () => {
 });
 
 test("-w FILE.pcap refuses a second link type with the cure, and keeps printing", async () => {
-  const result = await run(["demo", "-w", "demo.pcap", "--text"]);
+  const { files } = await run(["demo", "-q", "-w", "two", "--format", "netlink"]);
+  const result = await run(["read", "-w", "demo.pcap", "--text", "two"], { input: { two: files.get("two")! } });
   assertEquals([result.status, result.text().trimEnd().split("\n").length], [1, DEMO_MESSAGES.length]);
   assertMatch(result.errors(), /psample: Cannot record .*: a pcap file has one link type\. .*\.pcapng/);
 });

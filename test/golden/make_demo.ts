@@ -7,11 +7,17 @@ import { messageType } from "../../src/wire/message.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { decodeFile } from "../support/decoding.ts";
 
-// Of each recording at most so many messages: enough to show what there is, little enough to read.
-const CHOICE: readonly (readonly [string, number])[] = [["tun", 4], ["ingress", 5], ["forward", 3], ["trunc13", 1], ["vxlan4", 3], [
-  "cookie",
-  2,
-], ["ovs", 3]];
+// Of each recording at most so many messages: enough to show what there is, little enough to read. In the order in which they were
+// recorded: times go forward.
+const CHOICE: readonly (readonly [string, number])[] = [
+  ["ingress", 5],
+  ["forward", 3],
+  ["trunc13", 1],
+  ["tun", 4],
+  ["vxlan4", 3],
+  ["cookie", 2],
+  ["ovs", 3],
+];
 
 const messages: string[] = [];
 const families = new Set<number>();
