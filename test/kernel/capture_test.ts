@@ -115,6 +115,11 @@ scene("failures end with status 1, say why, and leave nothing behind", async () 
   assertEquals(`${thrown}`, "ArgumentError: a bug of the consumer");
   assertEquals(tcDump("a"), before);
 
+  // A file of the name is probably what was meant.
+  const file = start("capture file --rate 1", { input: { file: new Uint8Array(1) } });
+  assertEquals(await file.status, 1);
+  assertMatch(file.io.errors(), /find the device file: .*\. There is a file of that name: psample read \.\/file\n/);
+
   tc("qdisc add dev b ingress");
   for (
     const [words, said] of [["a nosuch", /find the device nosuch/], [

@@ -58,7 +58,7 @@ const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status ===
 /** What would be downloaded. */
 export function downloads(): Download[] {
   const list: Download[] = [];
-  if (!bunWorks()) list.push({ what: "Bun", where: TOOLS, megabytes: 52 });
+  if (!bunWorks()) list.push({ what: "Bun", where: `${TOOLS} and npm's cache`, megabytes: 52 });
   const programs = missing();
   if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 66 });
   return list;
