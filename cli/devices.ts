@@ -6,8 +6,10 @@ import { UsageError } from "./options.ts";
 import { answering } from "./session.ts";
 
 /** What matters about a device here. */
-interface Known {
+export interface Known {
   readonly name: string;
+  /** Defaults to none. */
+  readonly alternativeNames?: readonly string[];
   readonly up: boolean;
 }
 
@@ -41,6 +43,12 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     throw new UsageError(`no device matches ${printableText(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
   });
   return [...new Set(named)];
+}
+
+/** Whether a word means this device. */
+export function means(word: string, { name, alternativeNames = [], up }: Known): boolean {
+  if (word === "any") return up && name !== "lo";
+  return word === name || alternativeNames.includes(word) || (isPattern(word) && patternOf(word).test(name));
 }
 
 function isPattern(word: string): boolean {

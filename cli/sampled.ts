@@ -23,6 +23,26 @@ import type { Tally } from "./tally.ts";
 /** How often to check whether the filters still exist, and whether packets reach them. */
 const LOOK_MS = 1000;
 
+/** How long to wait until a device that could not be sampled is tried again: at first, and at most. */
+const RETRY_MS = 2000;
+const LONGEST_RETRY_MS = 60_000;
+
+/** A device that exists. */
+export interface PresentDevice {
+  readonly name: string;
+  readonly index: number;
+}
+
+/** What is to be sampled, whatever devices come and go. */
+export interface Keeping {
+  /** The present devices that are to be sampled. */
+  devices(): readonly PresentDevice[];
+  /** How to sample one of them. */
+  plan(device: PresentDevice): Promise<SamplingOptions>;
+  /** Called when a device has been added. */
+  added(): void;
+}
+
 /** The sampling added to devices, from the first filter to the removal of the last. */
 export class Sampled {
   readonly #session: Session;
@@ -42,6 +62,13 @@ export class Sampled {
   readonly #passed = new Map<SamplingHandle, Passed>();
   /** The devices whose counters were gone before they could be read at the end. */
   readonly #unread = new Set<string>();
+  /** N of all of them. */
+  readonly #rates = new Set<number | undefined>();
+  #group: number | undefined;
+  /** If sampling is kept up: what is wanted, and the devices that could not be sampled. */
+  #keeping: Keeping | undefined;
+  #restoring: Promise<void> | undefined;
+  readonly #failing = new Map<number, { readonly text: string; readonly waitMs: number; readonly untilMs: number }>();
   /** Called with what the kernel counted, whenever it counted. */
   onCount: (hooks: readonly PassedHook[]) => void = () => {};
   /** Samples of others in the same group. */
@@ -63,7 +90,7 @@ export class Sampled {
   /** The group that the samples go to. */
   get group(): number | undefined {
     const [first] = this.#handles.keys();
-    return first?.group;
+    return this.#group ??= first?.group;
   }
 
   /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
@@ -76,8 +103,18 @@ export class Sampled {
       const shares = index !== undefined && this.#handles.size > 0;
       const options = shares ? { device, direction, match, hardware, netns, index } : { ...plan, group: this.group ?? plan.group };
       const onWarning = (text: string): void => this.#session.notice(text);
-      this.#handles.set(await addSampling({ ...options, signal, onWarning }), printable(`${device}`));
+      this.#enter(await addSampling({ ...options, signal, onWarning }), `${device}`);
     }
+  }
+
+  /** From the first look on samples what is wanted, again if it is gone, and devices that come. Sampling then only ends with the session. */
+  keep(keeping: Keeping): void {
+    this.#keeping = keeping;
+  }
+
+  #enter(handle: SamplingHandle, device: string): void {
+    this.#handles.set(handle, printable(device));
+    this.#rates.add(handle.installed[0]?.rate);
   }
 
   /** What is sampled, in one line. */
@@ -96,7 +133,7 @@ export class Sampled {
     const look = async (): Promise<void> => {
       await this.#look();
       if (this.#removed) return;
-      if (this.#alive.size > 0) {
+      if (this.#alive.size > 0 || this.#keeping) {
         this.#timer = setTimeout(look, LOOK_MS);
       } else {
         this.#session.fail("nothing is sampled any more");
@@ -167,8 +204,7 @@ export class Sampled {
   }
 
   get #oneIn(): Passing["oneIn"] {
-    const rates = new Set([...this.#handles.keys()].map(({ installed }) => installed[0]?.rate));
-    return rates.size > 1 ? "mixed" : [...rates][0];
+    return this.#rates.size > 1 ? "mixed" : [...this.#rates][0];
   }
 
   /** Counts what has passed, and removes everything that was added so far. Reports what could not be removed. */
@@ -189,7 +225,10 @@ export class Sampled {
       }
       if (this.#removed) return;
       const gone = findings.filter(({ about }) => about === "removed").length;
-      if (gone === handle.installed.length || findings.some(({ about }) => about === "device-gone")) this.#alive.delete(handle);
+      // What is kept up is set up again as a whole.
+      if (gone === handle.installed.length || (gone > 0 && this.#keeping) || findings.some(({ about }) => about === "device-gone")) {
+        this.#alive.delete(handle);
+      }
       for (const { verdict, device, direction, what, cure } of findings) {
         const place = `${device} ${direction}`;
         if (verdict === "good") {
@@ -204,15 +243,52 @@ export class Sampled {
     }
     this.#told = told;
     await this.#count();
+    if (this.#keeping) await (this.#restoring = this.#restore(this.#keeping));
+  }
+
+  /** Samples what is wanted and not sampled. */
+  async #restore(keeping: Keeping): Promise<void> {
+    const again = new Set<number>();
+    for (const handle of [...this.#handles.keys()].filter((handle) => !this.#alive.has(handle))) {
+      for (const { ifindex } of handle.installed) again.add(ifindex);
+      this.#gone.add(handle);
+      this.#handles.delete(handle);
+      // What is left of it, such as the other direction. If that fails, it is reported when it is set up again.
+      await handle.remove().catch(() => {});
+      await this.#countOne(handle);
+    }
+    const sampled = new Set([...this.#alive].flatMap(({ installed }) => installed.map(({ ifindex }) => ifindex)));
+    for (const device of keeping.devices().filter(({ index }) => !sampled.has(index))) {
+      const { name, index } = device;
+      const failing = this.#failing.get(index);
+      if (failing && performance.now() < failing.untilMs) continue;
+      // Nothing more, once everything is being removed.
+      if (this.#removed) return;
+      try {
+        const plan = await keeping.plan(device);
+        const onWarning = (text: string): void => this.#session.notice(text);
+        const handle = await addSampling({ ...plan, group: this.group, signal: this.#session.over, onWarning });
+        this.#enter(handle, name);
+        // The removal waits for this, and includes it.
+        if (this.#removed) return;
+        this.#alive.add(handle);
+        this.#failing.delete(index);
+        this.#session.notice(`sampling ${printable(name)}${again.has(index) ? " again" : " too"}, 1 in ${handle.installed[0]?.rate}`);
+        keeping.added();
+      } catch (error) {
+        if (this.#session.over.aborted) return;
+        const text = failureText(error) ?? `${error}`;
+        if (text !== failing?.text) this.#session.notice(text);
+        const waitMs = failing ? Math.min(LONGEST_RETRY_MS, 2 * failing.waitMs) : RETRY_MS;
+        this.#failing.set(index, { text, waitMs, untilMs: performance.now() + waitMs });
+      }
+    }
+    const present = new Set(keeping.devices().map(({ index }) => index));
+    for (const index of this.#failing.keys()) if (!present.has(index)) this.#failing.delete(index);
   }
 
   async #count(): Promise<void> {
-    for (const handle of this.#handles.keys()) {
-      const { trials, packets } = await handle.passed().catch(() => NOTHING_PASSED);
-      // The kernel reports nothing about a device that is gone: then the last count stays valid.
-      const before = this.#passed.get(handle) ?? NOTHING_PASSED;
-      this.#passed.set(handle, { trials: most(trials, before.trials), packets: most(packets, before.packets) });
-    }
+    for (const handle of this.#handles.keys()) await this.#countOne(handle);
     await this.counters.count(async () => {
       const hooks = await this.#hooks();
       this.onCount(hooks);
@@ -227,9 +303,16 @@ export class Sampled {
     return hooks;
   }
 
-  /** What has passed all of them; of decisions nothing is known unless all count them. */
+  async #countOne(handle: SamplingHandle): Promise<void> {
+    const { trials, packets } = await handle.passed().catch(() => NOTHING_PASSED);
+    // The kernel reports nothing about a device that is gone: then the last count stays valid.
+    const before = this.#passed.get(handle) ?? NOTHING_PASSED;
+    this.#passed.set(handle, { trials: most(trials, before.trials), packets: most(packets, before.packets) });
+  }
+
+  /** What has passed all of them, also those that are gone; of decisions nothing is known unless all count them. */
   get #allPassed(): Passed {
-    const all = [...this.#handles.keys()].map((handle) => this.#passed.get(handle) ?? NOTHING_PASSED);
+    const all = [...new Set([...this.#passed.keys(), ...this.#handles.keys()])].map((handle) => this.#passed.get(handle) ?? NOTHING_PASSED);
     const sum = (counts: readonly (bigint | undefined)[]): bigint | undefined =>
       counts.reduce((sum, count) => count === undefined ? sum : (sum ?? 0n) + count, undefined);
     const trials = all.map(({ trials }) => trials);
@@ -243,6 +326,7 @@ export class Sampled {
 
   async #remove(): Promise<void> {
     clearTimeout(this.#timer);
+    await this.#restoring;
     const handles = [...this.#handles.keys()].filter((handle) => !this.#gone.has(handle));
     if (handles.length === 0) return;
     for (const handle of handles) this.#gone.add(handle);

@@ -282,12 +282,13 @@ export class Session {
       await plan.settle?.();
       const { stats } = summary;
       // Samples that were cut off because nobody read them are lost too.
-      for (const { name, written, left, error, cut } of summary.sinks) {
-        if (left || error !== undefined || !(cut || written < summary.samples)) continue;
+      for (const { name, written, skipped, left, error, cut } of summary.sinks) {
+        // What a sink has skipped because it makes nothing wait is a loss, and was reported by it.
+        if (left || error !== undefined || !(cut || written + skipped < summary.samples)) continue;
         this.#short = true;
         this.#tell(`${name} is incomplete: its reader did not take everything in time`);
       }
-      this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short;
+      this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short || summary.sinks.some(({ skipped }) => skipped > 0);
       if (plan.summary(stats) || this.#io.errIsTerminal) this.notice(numbers(stats, summary.sinks));
       return summary;
     } catch (error) {

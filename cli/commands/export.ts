@@ -29,7 +29,7 @@ import {
 } from "../collectors.ts";
 import { type Command, command } from "../command.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
-import { expandDevices } from "../devices.ts";
+import { expandDevices, type Known, means } from "../devices.ts";
 import { explainSocket } from "../explain.ts";
 import { type DeviceRate, parseDevice, withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
@@ -115,7 +115,8 @@ export const exportCommand: Command = command({
   usage: "export [DEVICE[:N]...] --sflow HOST|--ipfix HOST [OPTION]...",
   about:
     "Makes this machine a source of sFlow version 5 and of IPFIX (PSAMP), for any number of collectors at once. Each DEVICE is sampled as " +
-    "by psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Without DEVICE it exports " +
+    "by psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and " +
+    "any include devices that come later, and sampling that somebody removes is set up again. Without DEVICE it exports " +
     "what is sampled already. A sample is sent within a second. What a collector does not take is dropped, counted and reported, and holds " +
     "up nothing. SIGHUP looks host names up again and reopens the recording of --write.",
   examples: [
@@ -140,7 +141,7 @@ export const exportCommand: Command = command({
     if (options.explain) return await explain(options, await plansOf(named, options, given, io), io);
     checkCollectors(options, given);
     if (options.check) return await check(options, io);
-    return await run(options, await plansOf(named, options, given, io), io);
+    return await run(options, await plansOf(named, options, given, io), named, io);
   },
 });
 
@@ -188,7 +189,7 @@ function contextOf(options: Options, links: LiveLinks, session: Session): Collec
   return { latency: options.latency, expanded, session };
 }
 
-async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
+async function run(options: Options, plans: readonly SamplingOptions[], named: readonly DeviceRate[], io: Io): Promise<number> {
   const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   return await inSession(io, options, async (session) => {
@@ -217,11 +218,15 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
-      const inputs = choosesPlaces(options) ? [] : sampled ? sampled.inputs : await sampledInputs(options);
+      const already = sampled ? [] : await sampledInputs(options);
       // Removing what was added, and joining again when the module is back, require it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
       outputs ??= await plan.open(session);
-      for (const { encoder } of collectors.sinks) encoder.setSampledInputs?.(inputs);
+      const tellInputs = ({ sinks }: Collectors): void => {
+        if (choosesPlaces(options)) return;
+        for (const { encoder } of sinks) encoder.setSampledInputs?.(sampled?.inputs ?? already);
+      };
+      tellInputs(collectors);
       if (listener) {
         if (rated.chosen !== undefined) session.notice(rated.chosen);
         if (sampled) {
@@ -229,6 +234,15 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
           if (options.filter) sampled.counters.distrust();
           sampled.onCount = (hooks) => countPools(collectors!, hooks);
           session.notice(sampled.description(rated.plans[0]!));
+          sampled.keep({
+            devices: () => present(devices).filter((link) => named.some(({ device }) => means(device, link))),
+            plan: async ({ index, name }) => {
+              const link = present(devices).find((link) => link.index === index);
+              const rate = link && named.find(({ device, rate }) => rate !== undefined && means(device, link))?.rate;
+              return (await withRates(sys, [{ ...plans[0]!, device: name, rate: rate ?? options.rate }])).plans[0]!;
+            },
+            added: () => tellInputs(collectors!),
+          });
           await sampled.watch(() => listener.end());
         }
         session.notice(`exporting to ${collectors.names}${sampled ? "" : "; Ctrl-C ends it"}`);
@@ -260,6 +274,12 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       outputs?.discard();
     }
   });
+}
+
+/** The devices that there are now. */
+function present(devices: LiveLinks): (Known & { readonly index: number })[] {
+  devices.watch();
+  return [...devices.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
 }
 
 /** The interfaces whose arriving packets are sampled in software already, every one of them, as far as it can be seen. */

@@ -1,7 +1,7 @@
 /** The words that name devices: expansion of patterns. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { expandAmong, expandDevices } from "../../cli/devices.ts";
+import { expandAmong, expandDevices, means } from "../../cli/devices.ts";
 import { fakeIo } from "./fake_io.ts";
 import { UsageError } from "../../cli/options.ts";
 
@@ -37,4 +37,15 @@ test("a pattern that matches nothing, or is invalid, is a usage error that names
 test("plain names make no request", async () => {
   const names = ["nosuch0", "nosuch1"];
   assertEquals(await expandDevices(names, undefined, fakeIo()), names);
+});
+
+test("a word means a device by its name, another name, a pattern, or any", () => {
+  const device = { name: "eth0", alternativeNames: ["enp1s0"], up: true };
+  for (const word of ["eth0", "enp1s0", "eth*", "any"]) assertEquals(means(word, device), true, word);
+  for (const word of ["eth", "enp*", "eth1", "ETH0"]) assertEquals(means(word, device), false, word);
+  assertEquals([means("any", { ...device, up: false }), means("any", { name: "lo", up: true }), means("lo", { name: "lo", up: true })], [
+    false,
+    false,
+    true,
+  ]);
 });

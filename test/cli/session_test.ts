@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { answering, inSession, NOTHING, type PumpPlan, type Session, type SessionOptions } from "../../cli/session.ts";
-import { SystemError } from "../../mod.ts";
+import { aggregateTo, SystemError } from "../../mod.ts";
 import { JsonWriter } from "../../src/format/json.ts";
 import { Lines } from "../../src/sink/lines.ts";
 import type { Batch } from "../../src/stream/batch.ts";
@@ -269,6 +269,16 @@ test("nothing is reported if there is nothing to report and no terminal", async 
   assertEquals(await pumpNothing(false, false), "");
   assertEquals(await pumpNothing(true, false), "psample: 0 received, 0 lost, 0 written\n");
   assertEquals(await pumpNothing(true, true), "");
+});
+
+test("samples that a sink has skipped are losses, not a failure", async () => {
+  for (const [failOnLoss, expected] of [[false, 0], [true, 3]] as const) {
+    const { io, status } = await start(async (session) => {
+      const sink: Sink = { ...aggregateTo({ take: () => {} }, "collector"), written: 1, skipped: 1 };
+      await session.pump(new BatchesSource([batch(1, 2)]), { sinks: [sink], ...always });
+    }, { failOnLoss });
+    assertEquals([await status, io.errors()], [expected, "psample: 2 received, 0 lost, 1 written\n"]);
+  }
 });
 
 test("losses change the status only on request", async () => {

@@ -311,6 +311,65 @@ scene("in another network namespace it samples there, and sends from there", "mo
   assertEquals(decodeDatagram(new Uint8Array(sflow.receive()[0]!)).agent, "203.0.113.7");
 });
 
+scene("sampling that somebody removes is set up again, told once each time, and the collector hears nothing of it", async () => {
+  bareWire();
+  using sflow = new UdpReceiver();
+  const command = await start(`a:1 --sflow ${sflow.target}`);
+  const sendUntil = async (count: number): Promise<void> =>
+    await until(() => `${count} samples have arrived: ${command.io.errors()}`, async () => {
+      send("a", frameOut());
+      await pause(20);
+      return samplesOf(sflow).length >= count;
+    });
+  await sendUntil(1);
+  // Everything, then one direction.
+  for (const [round, words] of [[1, "qdisc del dev a clsact"], [2, "filter del dev a egress"]] as const) {
+    tc(words);
+    await until(
+      () => `it is told: ${command.io.errors()}`,
+      () => command.io.errors().split("psample: sampling a again, 1 in 1\n").length === round + 1,
+    );
+    await sendUntil(samplesOf(sflow).length + 5);
+  }
+  assertEquals((await listSampling()).map(({ device, direction }) => `${device} ${direction}`).sort(), ["a egress", "a ingress"]);
+  await command.end();
+  assertEquals((await listSampling()).length, 0);
+  const [first] = samplesOf(sflow);
+  // One source, numbered on.
+  assertEquals(samplesOf(sflow).map(({ sequence }) => sequence), samplesOf(sflow).map((_, i) => first!.sequence + i));
+  assertMatch(command.io.errors(), /packets passed \(rule hits\), 1 in 1: \d+ sampled; lost \d+; sFlow/);
+});
+
+scene("devices of a pattern are sampled as they come, and again when they come back; others are left alone", "module:dummy", async () => {
+  ip("link set dev lo up", "link add name x0 type dummy", "link set dev x0 up");
+  using sflow = new UdpReceiver();
+  const command = await start(`x*:1 --direction egress --agent 192.0.2.1 --sflow ${sflow.target}`);
+  const sampledDevices = async (): Promise<string> => (await listSampling()).map(({ device }) => device).sort().join();
+  ip("link add name x1 type dummy", "link set dev x1 up", "link add name y0 type dummy", "link set dev y0 up");
+  await until(() => `it is sampled: ${command.io.errors()}`, async () => await sampledDevices() === "x0,x1");
+  ip("link del dev x1");
+  await until("it is gone", async () => await sampledDevices() === "x0");
+  // Nothing is left for a moment.
+  ip(
+    "link del dev x0",
+    "link add name x1 type dummy",
+    "link set dev x1 up",
+    "link set dev y0 down",
+    "link set dev y0 name x2",
+    "link set dev x2 up",
+  );
+  await until(() => `both are sampled: ${command.io.errors()}`, async () => await sampledDevices() === "x1,x2");
+  const [link] = (await listSampling()).filter(({ device }) => device === "x2");
+  await until("it has arrived", async () => {
+    send(link!.ifindex!, frameOut());
+    await pause(20);
+    return samplesOf(sflow).some(({ sourceIndex }) => sourceIndex === link!.ifindex);
+  });
+  await command.end();
+  assertEquals(await sampledDevices(), "");
+  assertEquals(command.io.errors().match(/sampling x\d too, 1 in 1\n/g)!.length, 3, command.io.errors());
+});
+
 scene("--user: it exports as somebody else, who can only remove what was added", async () => {
   bareWire();
   const before = tcDump("a");
