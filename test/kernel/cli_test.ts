@@ -2,6 +2,8 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { readFileSync, rmSync } from "node:fs";
 import type { Entry, Sample } from "../../mod.ts";
+import { main } from "../../cli/main.ts";
+import { fakeIo } from "../cli/fake_io.ts";
 import { ETH_EXPERIMENT, ethernet, frameIn, frameOut, hex, INNER, inOrder, OURS, PEER, vxlan } from "./frames.ts";
 import { BUN, COMMANDS, ending, openDirectory, Program, script, startAllListening, startListening } from "./runtime.ts";
 import { asSamples, type Ear, hear, ip, run, sample, scene, send, tc, until, wire } from "./scene.ts";
@@ -276,4 +278,15 @@ scene("psample --details: what libpsample does not print, after what it does", "
   const tunnel =
     "tunnel-id 42 tunnel-src 192.0.2.2 tunnel-dst 192.0.2.1 tunnel-tos 16 tunnel-ttl 64 tunnel-sport 50000 tunnel-dport 4789 tunnel-flags csum ";
   assertStringIncludes(out, tunnel);
+});
+
+scene("a user at a terminal is told that there are no groups, and what --count-at takes", async () => {
+  for (const errIsTerminal of [true, false]) {
+    const io = fakeIo({ errIsTerminal });
+    assertEquals(await main(["-l"], io), 0);
+    assertEquals([io.text(), io.errors().includes("there are no groups")], ["", errIsTerminal]);
+  }
+  const io = fakeIo();
+  assertEquals(await main(["top", "--count-at", "nosuch"], io), 2);
+  assertMatch(io.errors(), /--count-at: "nosuch" is neither a device nor one of port, bridge, lower, upper, in /);
 });
