@@ -10,7 +10,9 @@ import { ip, pause, scene, send, tc, until } from "./scene.ts";
 
 const ETH0 = 150;
 /** Commands that do not end on their own: they are ended as a user would. */
-const ENDLESS = /^psample( capture .*| -g .*)?$/;
+const ENDLESS = /^psample( capture .*| export .*| -g .*)?$/;
+/** Commands that set sampling up themselves. */
+const SAMPLES = /^psample (capture|export) /;
 
 /** Types a line into a shell in which `psample` is the command. */
 async function type(line: string, directory: string): Promise<{ status: number | null; out: string; err: string }> {
@@ -33,7 +35,7 @@ async function type(line: string, directory: string): Promise<{ status: number |
     for (let i = 0; i < 3; i++) send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
     // With 1 in 1000, by hand and by capture, it would take too long to wait for samples.
     const seen = async (): Promise<boolean> => {
-      if (line.includes("capture")) return err.includes("sampling eth0");
+      if (SAMPLES.test(line)) return err.includes("sampling eth0");
       return line.includes("--details") ? await listensToSamples(child.pid!) : out.includes("\n");
     };
     if (ENDLESS.test(line) && !told && await seen()) {
@@ -55,14 +57,16 @@ function sampleEverything(): void {
 /** Types lines into one shell after the other, in a directory of their own. */
 async function typed(lines: readonly string[]): Promise<void> {
   ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
-  // The lines with tc begin with the qdisc; capture creates its own.
-  if (!lines.some((line) => line.startsWith("tc ") || line.includes("capture"))) sampleEverything();
+  // A collector knows the machine by an address, and is reached by one.
+  if (lines.some((line) => line.includes(" export "))) ip("address add 192.0.2.1/24 dev eth0");
+  // The lines with tc begin with the qdisc; capture and export create their own.
+  if (!lines.some((line) => line.startsWith("tc ") || SAMPLES.test(line))) sampleEverything();
   const directory = openDirectory();
   try {
     for (const line of lines) {
       const { status, out, err } = await type(line, directory);
       assertEquals(status, 0, `${line}\n${out}${err}`);
-      if (/^psample(?! capture)(?!.* -w )/.test(line) && !lines[0]!.startsWith("tc ")) assert(out.length > 0, line);
+      if (/^psample(?!.* -w )/.test(line) && !SAMPLES.test(line) && !lines[0]!.startsWith("tc ")) assert(out.length > 0, line);
     }
   } finally {
     rmSync(directory, { recursive: true });
