@@ -250,14 +250,16 @@ test(
       assertThrows(() => {
         for (;;) writeSync(reader, new Uint8Array(4096));
       });
-      for (const args of [...EVERY, ["--help"], ["help", "match"], ["--version"]]) {
-        await using running = new Running(args, { shell: `exec "$0" "$@" >${full}` });
+      await using all = new AsyncDisposableStack();
+      const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
+      await Promise.all(commands.map(async (args) => {
+        const running = all.use(new Running(args, { shell: `exec "$0" "$@" >${full}` }));
         const { child } = running;
         const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
         await until(() => `${args} has ended, or does nothing any more`, () => over() || isIdle(child.pid!));
         if (!over()) process.kill(child.pid!, "SIGTERM");
         await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
-      }
+      }));
     } finally {
       closeSync(reader);
     }
