@@ -29,17 +29,17 @@ const RECORDING = fileURLToPath(new URL("../golden/ingress.new.pcap", import.met
 /** How long a signal may take if something is not read, on a busy machine. */
 const BOUND_MS = 20_000;
 
-/** The command, running. Its standard input stays open, and what it prints is read only if asked to. */
+/** The command, running. Its standard input stays open, and what it prints is read. */
 class Running implements AsyncDisposable {
   readonly child: ChildProcess;
   readonly ended: Promise<{ status: number | null; signal: string | null }>;
   out = "";
   err = "";
 
-  constructor(args: readonly string[], { shell = 'exec "$0" "$@"', reads = true } = {}) {
+  constructor(args: readonly string[], { shell = 'exec "$0" "$@"' } = {}) {
     const env = { ...process.env, NO_COLOR: "1" };
     const child = spawn("sh", ["-c", shell, ...COMMAND, ...args], { env, stdio: ["pipe", "pipe", "pipe"] });
-    if (reads) child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => this.out += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
     this.child = child;
     // Not "close": a pipe that nobody reads is never done.
@@ -81,6 +81,15 @@ async function isIdle(pid: number): Promise<boolean> {
 function fifo(path: string): string {
   assertEquals(spawnSync("mkfifo", [path]).status, 0);
   return path;
+}
+
+/** Fills a pipe, until nothing more fits in. Returns its descriptor, which keeps it open. */
+function fill(path: string): number {
+  const reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  assertThrows(() => {
+    for (;;) writeSync(reader, new Uint8Array(4096));
+  });
+  return reader;
 }
 
 /** Enough messages to be busy until it is ended. */
@@ -168,19 +177,29 @@ test(
   }),
 );
 
-test("nobody reads what it prints: one signal ends it within a bound, two at once", async () => {
-  await using one = new Running(ENDLESS, { reads: false });
-  await using two = new Running(ENDLESS, { reads: false });
-  // Nobody reads its notices either.
-  await using both = new Running(ENDLESS, { reads: false, shell: 'exec "$0" "$@" 2>&1' });
-  const started = performance.now();
-  for (const running of [one, two, both]) await running.signal("SIGTERM");
-  await two.signal("SIGTERM");
-  assertEquals(await two.ended, { status: 1, signal: null });
-  const soon = performance.now() - started;
-  for (const running of [one, both]) assertEquals(await running.ended, { status: 1, signal: null });
-  assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
-});
+test(
+  "nobody reads what it prints: one signal ends it within a bound, two at once",
+  inDirectory(async (path) => {
+    const full = fifo(path("full"));
+    const reader = fill(full);
+    try {
+      await using one = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full}` });
+      await using two = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full}` });
+      // Nobody reads its notices either.
+      await using both = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full} 2>&1` });
+      for (const { child } of [one, two, both]) await until("it has received all that it holds", () => isIdle(child.pid!));
+      const started = performance.now();
+      for (const running of [one, two, both]) await running.signal("SIGTERM");
+      await two.signal("SIGTERM");
+      assertEquals(await two.ended, { status: 1, signal: null });
+      const soon = performance.now() - started;
+      for (const running of [one, both]) assertEquals(await running.ended, { status: 1, signal: null });
+      assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
+    } finally {
+      closeSync(reader);
+    }
+  }),
+);
 
 test(
   "it records to a pipe that nobody opens, or nobody reads: signals end it",
@@ -190,6 +209,7 @@ test(
     try {
       await using one = new Running([...ENDLESS, "-w", lonely]);
       await using two = new Running([...ENDLESS, "-w", stalled]);
+      for (const { child } of [one, two]) await until("it has received all that it holds", () => isIdle(child.pid!));
       for (const running of [one, two]) {
         await running.signal("SIGTERM");
         await running.signal("SIGTERM");
@@ -205,12 +225,8 @@ test(
   "one signal ends it within a bound also if it has come to its end, or to a limit, and only its reader is missing",
   inDirectory(async (path) => {
     const full = fifo(path("full"));
-    const reader = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+    const reader = fill(full);
     try {
-      // Until nothing more fits in.
-      assertThrows(() => {
-        for (;;) writeSync(reader, new Uint8Array(4096));
-      });
       const commands = [
         ["demo", "-w", fifo(path("lonely"))],
         ["demo", "--count", "10"],
@@ -245,11 +261,8 @@ test(
   "no command that prints to a full pipe outlives one signal",
   inDirectory(async (path) => {
     const full = fifo(path("full"));
-    const reader = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
+    const reader = fill(full);
     try {
-      assertThrows(() => {
-        for (;;) writeSync(reader, new Uint8Array(4096));
-      });
       await using all = new AsyncDisposableStack();
       const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
       await Promise.all(commands.map(async (args) => {
