@@ -270,7 +270,8 @@ test(
         const { child } = running;
         const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
         await until(() => `${args} has ended, or does nothing any more`, () => over() || isIdle(child.pid!));
-        if (!over()) process.kill(child.pid!, "SIGTERM");
+        // It may have gone just now.
+        if (!over()) child.kill("SIGTERM");
         await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
       }));
     } finally {

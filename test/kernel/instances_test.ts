@@ -95,6 +95,8 @@ scene(
   "guest",
   async () => {
     const before = dummy();
+    // Loads the modules for sampling, which no scene before this one may have done.
+    await (await addSampling({ device: "d0", rate: 1 })).remove();
     const loader = "/proc/sys/kernel/modprobe";
     const modprobe = readFileSync(loader, "utf8");
     spawnSync("modprobe", ["-r", "netlink_diag"]);
