@@ -263,6 +263,8 @@ scene("without privilege everything can be listed, and nothing changed", "progra
 
 scene("a kernel without act_sample: the message names the module, and the clsact is removed again", "guest", async () => {
   const before = dummy();
+  // Loads the other modules for sampling, which no scene before this one may have done.
+  await (await addSampling({ device: "d0", rate: 1 })).remove();
   const loader = "/proc/sys/kernel/modprobe";
   const modprobe = readFileSync(loader, "utf8");
   await until("act_sample is unloaded", () => spawnSync("modprobe", ["-r", "act_sample"]).status === 0);
