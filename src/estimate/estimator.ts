@@ -45,6 +45,8 @@ export interface EstimatorOptions {
    * of their devices show. Takes four times the memory for a flow. Defaults to false.
    */
   parts?: boolean | undefined;
+  /** Whether samples that lack a key belong to a flow whose text of that key is empty. Defaults to false: they count only in the total. */
+  absent?: boolean | undefined;
 }
 
 /** One flow, or one device and direction. */
@@ -171,7 +173,7 @@ export class Estimator {
   #unknownSegments = 0;
 
   /** An estimator of nothing yet. */
-  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only, parts = false }: EstimatorOptions = {}) {
+  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only, parts = false, absent = false }: EstimatorOptions = {}) {
     if (!Number.isInteger(flows) || flows < 1 || flows > 1 << 20) {
       throw new ArgumentError(`Cannot keep ${flows} flows: expected 1 to ${1 << 20}`);
     }
@@ -179,7 +181,7 @@ export class Estimator {
     if (oneIn !== undefined && !(oneIn >= 1)) throw new ArgumentError(`Cannot estimate: samples are 1 in ${oneIn}, expected at least 1`);
     this.#oneIn = oneIn;
     this.#only = new Picks(only);
-    this.#key = new FlowKey(by);
+    this.#key = new FlowKey(by, absent);
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
     this.#sums = new Sums(flows, this.#decay);
@@ -345,6 +347,18 @@ export class Estimator {
         }
         : {},
     };
+  }
+
+  /** Forgets the flows for which `isGone` is true of the texts of their keys; they stay in the total. Returns how many. */
+  forget(isGone: (by: readonly string[]) => boolean): number {
+    const flows = this.#flows;
+    const gone = flows.ranked().filter((slot) => isGone(this.#key.texts(flows.key(slot))));
+    for (const slot of gone) {
+      flows.forget(slot);
+      this.#sums.clearRow(slot);
+      this.#parts?.clearSlot(slot);
+    }
+    return gone.length;
   }
 
   /** Forgets everything, for the next interval; what is known of devices stays. */

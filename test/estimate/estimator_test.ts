@@ -242,3 +242,21 @@ test("flows are ranked by packets on request, in each horizon", () => {
   assertEquals([first(0, "bytes"), first(0, "packets"), first(1, "bytes")], ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
   assertEquals(estimator.snapshot(20n * SECOND).kept, 3);
 });
+
+test("samples that lack a key have an empty text for it if that is wanted", () => {
+  const estimator = new Estimator({ by: "device,queue,ip6source", absent: true });
+  estimator.take(batchOf([{}, {}]));
+  const { flows, keyless } = estimator.snapshot(0n);
+  assertEquals([flows.map(({ by, samples }) => [by, samples]), keyless], [[[["eth0", "", ""], 2]], 0]);
+});
+
+test("flows can be forgotten, and begin again at nothing; the total keeps them", () => {
+  const estimator = new Estimator({ by: "ipsource" });
+  estimator.take(batchOf([{ source: 1 }, { source: 2 }, { source: 2 }]));
+  assertEquals(estimator.forget(([source]) => source === "10.0.0.2"), 1);
+  const names = (): unknown => estimator.snapshot(0n).flows.map(({ by, samples, packets }) => [by[0], samples, packets]);
+  assertEquals(names(), [["10.0.0.1", 1, 1000]]);
+  estimator.take(batchOf([{ source: 2 }]));
+  assertEquals(names(), [["10.0.0.1", 1, 1000], ["10.0.0.2", 1, 1000]]);
+  assertEquals(estimator.snapshot(0n).total.samples, 4);
+});
