@@ -260,3 +260,12 @@ test("flows can be forgotten, and begin again at nothing; the total keeps them",
   assertEquals(names(), [["10.0.0.1", 1, 1000], ["10.0.0.2", 1, 1000]]);
   assertEquals(estimator.snapshot(0n).total.samples, 4);
 });
+
+test("what has decayed to nothing, as in a quiet night, is nothing, and its bounds are found at once", () => {
+  const estimator = new Estimator({ by: "ipsource", taus: [30] });
+  estimator.take(batchOf([{ source: 1 }, { source: 2, bytes: 1400 }]));
+  for (const hours of [1n, 3n, 6n, 12n, 10_000n]) {
+    const { total, flows } = estimator.snapshot(hours * 3600n * SECOND);
+    for (const { bytes, bytesRange: [low, high] } of [total, ...flows]) assert(low >= 0 && low <= bytes && high >= bytes, `${hours} h`);
+  }
+});
