@@ -38,6 +38,8 @@ const MOST_DUMPS = 4;
  * @category Devices
  */
 export interface LiveDevices extends Devices, Disposable {
+  /** Whether there is a device of this name. */
+  has(name: string): boolean;
   /** Stops watching; what is known stays. Idempotent. */
   close(): void;
 }
@@ -79,6 +81,9 @@ export class LiveLinks implements LiveDevices {
   #triedAt = -Infinity;
   #isClosed = false;
   #version = 0;
+  /** The names of all devices, as of a version. */
+  #names: ReadonlySet<string | undefined> = new Set();
+  #namedAt = -1;
 
   /** Watches by a given seam. */
   constructor(sys: Sys) {
@@ -102,6 +107,16 @@ export class LiveLinks implements LiveDevices {
     }
     this.#found.set(low16, device);
     return device;
+  }
+
+  has(name: string): boolean {
+    this.watch();
+    if (this.#namedAt !== this.#version) {
+      this.#names = new Set(Array.from(this.#table.links(), (link) => link.name));
+      this.#namedAt = this.#version;
+    }
+    // Nothing is known of any device.
+    return this.#names.size === 0 || this.#names.has(name);
   }
 
   /** A number that changes whenever something has changed. */

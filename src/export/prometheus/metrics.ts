@@ -49,8 +49,8 @@ const MOST_TOP = 1000;
 const TOP_TAU_S = 30;
 /** Maximum number of flows among which the largest are found. */
 const MOST_FLOWS = 4096;
-/** The share of all traffic that a flow must have to be shown: one that ended decays, and never reaches nothing. */
-const LEAST_SHARE = 1e-6;
+/** What a flow must have left to be shown: one that ended decays, and never reaches nothing. */
+const LEAST_BYTES = 1;
 /** How long the series of a device that is gone stay, so that a scraper gets their last numbers. */
 const GONE_NS = 60_000_000_000n;
 
@@ -97,7 +97,7 @@ export class Metrics {
     const all = this.#series.snapshot(nowNs);
     const isGone = hasDevice ? this.#endGone(all.flows, hasDevice, nowNs) : () => false;
     const top = this.#top?.snapshot(nowNs, this.#topCount);
-    const flows = top?.flows.filter(({ share }) => share >= LEAST_SHARE);
+    const flows = top?.flows.filter(({ bytes }) => bytes >= LEAST_BYTES);
     // Series must not change their order from one scrape to the next.
     const names = all.flows.filter(({ by: [device, netns] }) => !isGone(device!, netns!)).map((flow) => ({
       flow,

@@ -267,3 +267,11 @@ test("wrong options are refused", () => {
   }
   assertThrows(() => new Metrics({ top: 1, by: "nothing" }, 0n), ArgumentError, "the keys are");
 });
+
+test("after a quiet night there are no largest flows", () => {
+  const metrics = new Metrics({ top: 5 }, 0n);
+  metrics.take(madeBatch([{}, { source: 2, oneIn: 1000 }]), 0n);
+  for (const minutes of [10n, 180n, 600n, 100_000n]) {
+    assertEquals(valuesOf(metrics.text("text", minutes * MINUTE, stateOf()), "psample_top_bytes_per_second"), {}, `${minutes}`);
+  }
+});
