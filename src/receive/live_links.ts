@@ -38,7 +38,7 @@ const MOST_DUMPS = 4;
  * @category Devices
  */
 export interface LiveDevices extends Devices, Disposable {
-  /** Whether there is a device of this name. */
+  /** Whether there is a device of this name; true if nothing is known of any. */
   has(name: string): boolean;
   /** Stops watching; what is known stays. Idempotent. */
   close(): void;
@@ -92,11 +92,7 @@ export class LiveLinks implements LiveDevices {
 
   find(ifindex: number, nsid: number | undefined): Device | undefined {
     if (nsid !== undefined) return undefined;
-    if (this.#turn === undefined) {
-      // Once per turn of the event loop, unless a new batch begins before.
-      this.#turn = setImmediate(() => this.#turn = undefined);
-      this.watch();
-    }
+    this.#refresh();
     const low16 = ifindex & 0xffff;
     if (this.#found.has(low16)) return this.#found.get(low16);
     let device = this.#table.resolveIfindex(low16);
@@ -110,12 +106,11 @@ export class LiveLinks implements LiveDevices {
   }
 
   has(name: string): boolean {
-    this.watch();
+    this.#refresh();
     if (this.#namedAt !== this.#version) {
       this.#names = new Set(Array.from(this.#table.links(), (link) => link.name));
       this.#namedAt = this.#version;
     }
-    // Nothing is known of any device.
     return this.#names.size === 0 || this.#names.has(name);
   }
 
@@ -154,6 +149,13 @@ export class LiveLinks implements LiveDevices {
     } catch (error) {
       if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
     }
+  }
+
+  /** Once per turn of the event loop, unless a new batch begins before. */
+  #refresh(): void {
+    if (this.#turn !== undefined) return;
+    this.#turn = setImmediate(() => this.#turn = undefined);
+    this.watch();
   }
 
   close(): void {

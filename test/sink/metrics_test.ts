@@ -1,6 +1,6 @@
 /** Metrics as programs serve them, asked for by clients that share nothing with the server. */
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { ArgumentError, metricsTo, pump, sflowTo, SystemError } from "../../mod.ts";
@@ -262,6 +262,13 @@ scrape_configs:
         assertEquals(await query('psample_estimated_packets_total{netns="3"}'), [["if2", "1000"]]);
         assertEquals(await query('psample_latency_seconds_bucket{le="2e-06",tc="1"}'), [['a"b\\c', "1"]]);
         assertEquals(await query("psample_build_info"), [["1.2.3", "1"]]);
+        const [, queries] = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8").split("\n## Queries\n");
+        const documented = [...queries!.matchAll(/\| `(.*?)` +\|$/gm)].map(([, text]) => text!);
+        assertEquals(documented.length, 5);
+        for (const text of documented) {
+          const { status, body } = await get(at, `/api/v1/query?query=${encodeURIComponent(text)}`);
+          assertEquals(status, 200, `${text}: ${body}`);
+        }
         const targets = JSON.parse((await get(at, "/api/v1/targets")).body) as { data: { activeTargets: { lastError: string }[] } };
         assertEquals(targets.data.activeTargets.map(({ lastError }) => lastError), [""]);
       } finally {

@@ -39,8 +39,8 @@ export function metricsPage(snapshot: MetricsSnapshot, state: MetricsState, nowN
 <link rel="stylesheet" href="style.css"></head>
 <body>
 <h1>psample</h1>
-<p>What is sampled and exported here, at ${new Intl.DateTimeFormat("en", FORM).format(Number(nowNs / 1_000_000n))}, since
-${span(snapshot.all.seconds)}. For Prometheus: <a href="metrics">metrics</a>.</p>
+<p>What is sampled and exported here. ${new Intl.DateTimeFormat("en", FORM).format(Number(nowNs / 1_000_000n))}. For Prometheus:
+<a href="metrics">metrics</a>.</p>
 ${parts.filter((part) => part !== "").join("\n")}
 </body>
 </html>
@@ -74,7 +74,9 @@ function trafficPart({ series, all }: MetricsSnapshot): string {
     bar(flow.bytes, flow.bytesRange, most),
   ]);
   const left = series.length - largest.length;
-  const note = left > 0 ? `The largest ${MOST_ROWS} of ${grouped(series.length)}.` : `All since the start: ${span(all.seconds)}.`;
+  const note = left > 0
+    ? `The largest ${MOST_ROWS} of ${grouped(series.length)}, of the ${span(all.seconds)} since the first sample.`
+    : `Of the ${span(all.seconds)} since the first sample.`;
   return section(
     "Traffic",
     [...columns.map(([name]) => name), "#samples", "#packets", "#bytes", "bytes, and their bounds at 95 %"],

@@ -1,4 +1,5 @@
 /** Samples, and what metrics are told beside them. */
+import { Metrics } from "../../../src/export/prometheus/metrics.ts";
 import type { MetricsState } from "../../../src/export/prometheus/state.ts";
 import type { Device } from "../../../src/link/device.ts";
 import { BatchBuffer, type EntryView } from "../../../src/stream/batch.ts";
@@ -59,3 +60,17 @@ export function madeBatch(samples: readonly Made[], names: readonly string[] = [
 export function stateOf(given: Partial<MetricsState> = {}): MetricsState {
   return { stats: NOTHING.stats(), sinks: [], samplers: [], hasDevice: undefined, ...given };
 }
+
+/** Metrics that have series of every kind, with {@linkcode everythingElse}. */
+export function everything(): Metrics {
+  const metrics = new Metrics({ top: 10, by: "ipsource,subnet:/24", version: "1.2.3" }, 5n);
+  metrics.take(madeBatch([{ tc: 1, latencyNs: 1000n, occupancy: 99n }, { device: 2, oneIn: 100, nsid: 3 }], ['a"b', "ä"]), 0n);
+  metrics.take(madeBatch([{ source: 2 }]), 1_000_000_000n);
+  return metrics;
+}
+
+/** What is known beside the samples of {@linkcode everything}. */
+export const everythingElse: MetricsState = stateOf({
+  sinks: [{ name: "sFlow", written: 1, skipped: 2, datagrams: { sent: 1, dropped: 2, returned: 3 } }],
+  samplers: [{ device: "eth0", direction: "in", oneIn: 10, trials: 5, deviates: false }],
+});

@@ -3,25 +3,12 @@ import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { Metrics } from "../../../src/export/prometheus/metrics.ts";
 import { inDirectory } from "../../support/directory.ts";
 import { programs } from "../../support/programs.ts";
-import { madeBatch, stateOf } from "./made.ts";
+import { everything, everythingElse as state } from "./made.ts";
 import { readExposition } from "./reader.ts";
 
 const needed = programs("promtool");
-
-function everything(): Metrics {
-  const metrics = new Metrics({ top: 10, by: "ipsource,subnet:/24", version: "1.2.3" }, 5n);
-  metrics.take(madeBatch([{ tc: 1, latencyNs: 1000n, occupancy: 99n }, { device: 2, oneIn: 100, nsid: 3 }], ['a"b', "ä"]), 0n);
-  metrics.take(madeBatch([{ source: 2 }]), 1_000_000_000n);
-  return metrics;
-}
-
-const state = stateOf({
-  sinks: [{ name: "sFlow", written: 1, skipped: 2, datagrams: { sent: 1, dropped: 2, returned: 3 } }],
-  samplers: [{ device: "eth0", direction: "in", oneIn: 10, trials: 5, deviates: false }],
-});
 
 function check(text: string): { status: number | null; said: string } {
   const { status, stdout, stderr } = spawnSync("promtool", ["check", "metrics"], { input: text, encoding: "utf8" });
