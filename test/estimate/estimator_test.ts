@@ -250,6 +250,13 @@ test("samples that lack a key have an empty text for it if that is wanted", () =
   assertEquals([flows.map(({ by, samples }) => [by, samples]), keyless], [[[["eth0", "", ""], 2]], 0]);
 });
 
+test("figures of devices are left out if they are not wanted, and all others are the same", () => {
+  const [all, few] = [new Estimator({ by: "ipsource" }), new Estimator({ by: "ipsource", devices: false })];
+  for (const estimator of [all, few]) estimator.take(batchOf([{ source: 1 }, { source: 2, out: true, bytes: 30_000 }]));
+  assertEquals(few.snapshot(SECOND), { ...all.snapshot(SECOND), devices: [] });
+  assertThrows(() => new Estimator({ devices: false, parts: true }), ArgumentError, "Cannot keep parts of devices");
+});
+
 test("flows can be forgotten, and begin again at nothing; the total keeps them", () => {
   const estimator = new Estimator({ by: "ipsource" });
   estimator.take(batchOf([{ source: 1 }, { source: 2 }, { source: 2 }]));

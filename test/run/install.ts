@@ -62,7 +62,7 @@ export function downloads(): Download[] {
   const list: Download[] = [];
   if (!bunWorks()) list.push({ what: "Bun", where: TOOLS, megabytes: 52 });
   const programs = missing();
-  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 120 });
+  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 85 });
   return list;
 }
 

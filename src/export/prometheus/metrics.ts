@@ -56,7 +56,7 @@ const GONE_NS = 60_000_000_000n;
 
 /** Collects metrics from batches, and writes them as text whenever a scraper asks. */
 export class Metrics {
-  readonly #series = new Estimator({ by: SERIES_KEYS, flows: MOST_SERIES, absent: true });
+  readonly #series = new Estimator({ by: SERIES_KEYS, flows: MOST_SERIES, absent: true, devices: false });
   readonly #delays = new Delays();
   readonly #top: Estimator | undefined;
   readonly #topCount: number;
@@ -78,7 +78,7 @@ export class Metrics {
     if (top !== undefined && !(Number.isInteger(top) && top >= 1 && top <= MOST_TOP)) {
       throw new ArgumentError(`Cannot show the ${top} largest flows: expected a whole number from 1 to ${MOST_TOP}`);
     }
-    this.#top = top === undefined ? undefined : new Estimator({ by, flows: MOST_FLOWS, taus: [TOP_TAU_S] });
+    this.#top = top === undefined ? undefined : new Estimator({ by, flows: MOST_FLOWS, taus: [TOP_TAU_S], devices: false });
     this.#topCount = top ?? 0;
     this.#topLabels = labelNames(this.#top?.by ?? []);
     this.#version = version;
