@@ -226,7 +226,7 @@ test("Prometheus scrapes it, and its queries give the numbers back", programs("p
     await inDirectory(async (path) => {
       writeFileSync(
         path("prometheus.yml"),
-        `global: {scrape_interval: 200ms, scrape_timeout: 200ms}
+        `global: {scrape_interval: 2s, scrape_timeout: 2s}
 scrape_configs:
   - {job_name: psample, static_configs: [{targets: ["127.0.0.1:${port(metrics)}"]}]}
 `,

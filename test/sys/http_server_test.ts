@@ -51,20 +51,24 @@ test("GET and HEAD are answered, and nothing else", () =>
     assertEquals(failures, []);
   }));
 
-test("a client that sends nothing, or half a request, is cut off, and so is one that reads nothing", () =>
-  withServer({ requestMs: 300, answerMs: 300, idleMs: 300 }, async ({ port }) => {
-    const silent = await connection(port);
-    const half = await connection(port, "GET / HTTP/1.1\r\nHost: a\r\nX");
-    const idle = await connection(port, GET);
-    const stuck = await connection(port, GET);
-    stuck.pause();
-    // Others do not notice.
-    assertEquals((await get(port, "/nothing")).status, 404);
-    await Promise.all([silent, half, idle].map(untilClosed));
-    const seen = new Promise((resolve) => stuck.once("close", resolve));
-    stuck.resume();
-    await seen;
-  }, "x".repeat(20_000_000)));
+test(
+  "a client that sends nothing, or half a request, is cut off, and so is one that reads nothing",
+  { timeout: 30_000 },
+  () =>
+    withServer({ requestMs: 1500, answerMs: 1500, idleMs: 1500 }, async ({ port }) => {
+      const silent = await connection(port);
+      const half = await connection(port, "GET / HTTP/1.1\r\nHost: a\r\nX");
+      const idle = await connection(port, GET);
+      const stuck = await connection(port, GET);
+      stuck.pause();
+      // Others do not notice.
+      assertEquals((await get(port, "/nothing")).status, 404);
+      await Promise.all([silent, half, idle].map(untilClosed));
+      const seen = new Promise((resolve) => stuck.once("close", resolve));
+      stuck.resume();
+      await seen;
+    }, "x".repeat(20_000_000)),
+);
 
 /** Asks again until the answer is the right one. */
 async function askUntil(what: string, port: number, path: string, isRight: (status: number) => boolean): Promise<void> {
