@@ -111,11 +111,11 @@ export const COLLECTOR_OPTIONS = {
       "Samples are added up by addresses, ports, protocol, VLAN, VNI and interfaces. A flow is sent every 10 seconds, and when it has " +
       "been idle for 5. For nfdump and others that do not look into packets.",
   }),
-  ...METRICS_OPTIONS,
   scale: flag({
     help: "multiply the numbers of --flows by the rate",
     details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
   }),
+  ...METRICS_OPTIONS,
 };
 
 /** The values of {@linkcode COLLECTOR_OPTIONS}. */
