@@ -1,11 +1,12 @@
 /** The collectors that `psample export` sends to: their options, their sinks, and what they have to say. */
-import { ArgumentError, type ExportSink, SystemError } from "../mod.ts";
+import { ArgumentError, type ExportSink, type MetricsServer, type MetricsToOptions, type Sink, SystemError } from "../mod.ts";
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
 import { parseTarget } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
+import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
 import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
 import type { Session } from "./session.ts";
 import { plural } from "./summary.ts";
@@ -114,6 +115,7 @@ export const COLLECTOR_OPTIONS = {
     help: "multiply the numbers of --flows by the rate",
     details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
   }),
+  ...METRICS_OPTIONS,
 };
 
 /** The values of {@linkcode COLLECTOR_OPTIONS}. */
@@ -153,8 +155,11 @@ function parseAgents(texts: readonly string[], option: string): ReadonlyMap<numb
 
 /** Refuses options that have no effect. */
 export function checkCollectors(options: CollectorValues, given: ReadonlySet<string>): void {
-  const { sflow, ipfix, flows } = options;
-  if (!sflow && !ipfix) throw new UsageError("nowhere to export to: give --sflow HOST or --ipfix HOST");
+  const { sflow, ipfix, flows, prometheus } = options;
+  if (!sflow && !ipfix && prometheus === undefined) {
+    throw new UsageError("nowhere to export to: give --sflow HOST, --ipfix HOST or --prometheus PORT");
+  }
+  checkMetrics(options, given);
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
     ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
     ["--ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
@@ -173,6 +178,8 @@ export interface CollectorContext {
   /** Whether an interface has an index that sFlow's compact form cannot hold. */
   readonly expanded: boolean;
   readonly session: Session;
+  /** What metrics are about. */
+  readonly metrics: Pick<MetricsToOptions, "source" | "sinks" | "samplers" | "devices">;
 }
 
 /** Opens a sink for each collector; either all of them or none. */
@@ -212,12 +219,12 @@ export async function openCollectors(sys: Sys, options: CollectorValues, context
         : await ipfixToWith(sys, target, { ...ipfix, headerBytes, enterprise: options.enterprise });
       sinks.push(sink);
     }
+    return new Collectors(sinks, sflows, await openMetrics(options, context.metrics));
   } catch (error) {
     for (const sink of sinks) sink.abort();
     if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
     throw error;
   }
-  return new Collectors(sinks, sflows);
 }
 
 /** What the library calls the options. */
@@ -249,20 +256,28 @@ export class Collectors {
   readonly sinks: readonly ExportSink[];
   /** Those of them that speak sFlow. */
   readonly sflow: readonly ExportSink<SflowEncoder>[];
+  /** The metrics, which are fetched instead of sent. */
+  readonly metrics: MetricsServer | undefined;
 
-  constructor(sinks: readonly ExportSink[], sflow: readonly ExportSink<SflowEncoder>[]) {
+  constructor(sinks: readonly ExportSink[], sflow: readonly ExportSink<SflowEncoder>[], metrics: MetricsServer | undefined) {
     this.sinks = sinks;
     this.sflow = sflow;
+    this.metrics = metrics;
+  }
+
+  /** All sinks, for the pump. */
+  get all(): readonly Sink[] {
+    return this.metrics ? [...this.sinks, this.metrics] : this.sinks;
   }
 
   /** The names of the collectors, each with the address that it has. */
   get names(): string {
-    return this.sinks.map(nameOf).join(", ");
+    return [...this.sinks.map(nameOf), ...this.metrics ? [this.metrics.name] : []].join(", ");
   }
 
-  /** What was sent to each collector, in one line. */
-  account(): string {
-    return this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`).join("; ");
+  /** What was sent to each collector. */
+  accounts(): readonly string[] {
+    return this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`);
   }
 
   /** Looks all names up again. */
@@ -272,7 +287,7 @@ export class Collectors {
 
   /** Closes everything; what was not sent never will be. */
   abort(): void {
-    for (const sink of this.sinks) sink.abort();
+    for (const sink of this.all) sink.abort();
   }
 }
 

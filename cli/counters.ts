@@ -1,5 +1,5 @@
 /** The kernel's counters where it samples: they calibrate estimates, and show whether samplers keep to their rates. */
-import type { PassedHook } from "../mod.ts";
+import type { MetricsSampler, PassedHook } from "../mod.ts";
 import type { Calibration, SamplerCounts } from "../src/estimate/mod.ts";
 import { nowNs } from "../src/stream/clock.ts";
 import { SamplerChecks } from "./sampler_checks.ts";
@@ -9,6 +9,7 @@ export class Counters {
   readonly checks = new SamplerChecks();
   readonly #calibrations = new Set<Calibration>();
   #last: readonly SamplerCounts[] | undefined;
+  #names: ReadonlyMap<number, string> = new Map();
   /** Whether samples of others are taken for ours, or some of ours are left out. */
   #isMixed = false;
 
@@ -45,8 +46,17 @@ export class Counters {
       packets: numberOf(packets),
     }));
     this.#last = samplers;
+    this.#names = devices;
     this.checks.end(samplers, devices);
     this.again();
+  }
+
+  /** The samplers as of the last reading. */
+  get samplers(): readonly MetricsSampler[] {
+    return (this.#isMixed ? [] : this.#last ?? []).map(({ ifindex, direction, oneIn, trials }) => {
+      const device = this.#names.get(ifindex) ?? `if${ifindex}`;
+      return { device, direction, oneIn, trials, deviates: this.checks.deviates(ifindex, direction) };
+    });
   }
 
   /** Passes the last reading again: when sampling has ended, samples that arrived after it belong to it too. */

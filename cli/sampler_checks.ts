@@ -115,6 +115,18 @@ export class SamplerChecks implements Stage {
     this.#isPending = true;
   }
 
+  /** Begins again: a sampler was added, or set up again with counters of its own. */
+  restart(): void {
+    this.#samplers = undefined;
+    this.#isPending = false;
+    this.#countedMs = Infinity;
+  }
+
+  /** Whether it was certain at the last check that the sampler of a device and direction deviates from its rate. */
+  deviates(ifindex: number, direction: "in" | "out"): boolean {
+    return this.#samplers?.get(samplerKey(ifindex, direction === "out"))?.fault !== undefined;
+  }
+
   /** How samplers deviate from their rates, in a sentence; `undefined` unless it is certain that any does. */
   fault(): string | undefined {
     const faults = [...this.#samplers?.values() ?? []].flatMap((sampler) => {

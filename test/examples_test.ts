@@ -18,6 +18,7 @@ test("each main entry has an example", () => {
       "recordTo(",
       "sflowTo(",
       "ipfixTo(",
+      "metricsTo(",
       "injectInto(",
       "paced(",
       "readRecording(",

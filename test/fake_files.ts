@@ -244,6 +244,8 @@ export class FakeFiles {
     });
   }
 
+  requestListening(): void {}
+
   unlink(path: string): number {
     if (this.files.get(path)?.kind === "directory") return -EISDIR;
     return this.files.delete(path) ? 0 : -ENOENT;

@@ -7,6 +7,8 @@ import {
   listSampling,
   type PassedHook,
   type SamplingOptions,
+  type Sink,
+  type Source,
 } from "../../mod.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { compileMatch } from "../../src/filter/match.ts";
@@ -52,11 +54,12 @@ const LARGE_INDEX = 1 << 24;
 const CHECK_MS = 1000;
 const LOOK_MS = 20;
 
-const { sflow, ipfix, ...DETAILS } = COLLECTOR_OPTIONS;
+const { sflow, ipfix, prometheus, ...DETAILS } = COLLECTOR_OPTIONS;
 
 const OPTIONS = {
   sflow,
   ipfix,
+  prometheus,
   rate: number({
     letter: "r",
     value: "N",
@@ -95,7 +98,8 @@ const OPTIONS = {
     help: "send one sample to each collector, say what left, and exit",
     details:
       "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
-      "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived.",
+      "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived. Of " +
+      "--prometheus it says whether it can listen.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,
@@ -111,10 +115,10 @@ const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"] as const;
 /** The command `export`. */
 export const exportCommand: Command = command({
   name: "export",
-  summary: "send samples to collectors, as sFlow and IPFIX",
-  usage: "export [DEVICE[:N]...] --sflow HOST|--ipfix HOST [OPTION]...",
+  summary: "send samples to collectors, as sFlow and IPFIX, and serve metrics",
+  usage: "export [DEVICE[:N]...] TARGET... [OPTION]...",
   about:
-    "Makes this machine a source of sFlow version 5 and of IPFIX (PSAMP), for any number of collectors at once. Each DEVICE is sampled as " +
+    "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus, for any number of collectors at once: each TARGET is --sflow HOST, --ipfix HOST or --prometheus PORT. Each DEVICE is sampled as " +
     "by psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and " +
     "any include devices that come later, and sampling that somebody removes is set up again. Without DEVICE it exports " +
     "what is sampled already. A sample is sent within a second. What a collector does not take is dropped, counted and reported, and holds " +
@@ -124,6 +128,7 @@ export const exportCommand: Command = command({
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],
     ["psample export any --rate 1000 --sflow 192.0.2.9 --ipfix '[2001:db8::9]'", "two collectors from one set of samples"],
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
+    ["psample export eth0 --prometheus 9410 --top 10", "metrics at http://127.0.0.1:9410/metrics, and a page at /"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],
     ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],
@@ -184,9 +189,14 @@ async function explain(options: Options, plans: readonly SamplingOptions[], io: 
   return STATUS.done;
 }
 
-function contextOf(options: Options, links: LiveLinks, session: Session): CollectorContext {
+function contextOf(
+  options: Options,
+  links: LiveLinks,
+  session: Session,
+  metrics: Omit<CollectorContext["metrics"], "devices">,
+): CollectorContext {
   const expanded = [...links.links()].some(({ index }) => index >= LARGE_INDEX);
-  return { latency: options.latency, expanded, session };
+  return { latency: options.latency, expanded, session, metrics: { ...metrics, devices: links } };
 }
 
 async function run(options: Options, plans: readonly SamplingOptions[], named: readonly DeviceRate[], io: Io): Promise<number> {
@@ -201,7 +211,10 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
     try {
       devices.watch();
       // Before anything is set up. A name server that does not answer must not keep a signal from ending this.
-      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, devices, session)));
+      let source: Source = NOTHING;
+      const shown: Sink[] = [];
+      const metrics = { source: { stats: () => source.stats() }, sinks: shown, samplers: () => sampled?.counters.samplers ?? [] };
+      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, devices, session, metrics)));
       if (!collectors) return;
       // Files are opened as the new user, everything else before there is anything to lose.
       outputs = user === undefined ? await plan.open(session) : undefined;
@@ -215,6 +228,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
         const receiveBufferBytes = buffer;
         return await listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
       });
+      if (listener) source = listener;
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
@@ -241,7 +255,11 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
               const rate = link && named.find(({ device, rate }) => rate !== undefined && means(device, link))?.rate;
               return (await withRates(sys, [{ ...plans[0]!, device: name, rate: rate ?? options.rate }])).plans[0]!;
             },
-            added: () => tellInputs(collectors!),
+            added: () => {
+              tellInputs(collectors!);
+              // Its counters begin again.
+              sampled.counters.checks.restart();
+            },
           });
           await sampled.watch(() => listener.end());
         }
@@ -249,8 +267,11 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
       }
       const { sinks, reopen, recordedBytes } = outputs.start();
       const sent = collectors;
-      await session.pump(listener ?? NOTHING, {
-        sinks: [...sent.sinks, ...sinks],
+      shown.push(...sent.sinks, ...sinks);
+      // Only metrics show whether samplers keep to their rates.
+      const checks = sent.metrics && sampled?.counters.checks;
+      await session.pump(checks ? checks.follow(source) : source, {
+        sinks: [...sent.all, ...sinks],
         reopen,
         recordedBytes,
         reload: () => {
@@ -258,10 +279,10 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
           reopen?.();
           session.notice("host names are looked up again, and templates sent again");
         },
-        stages: own,
+        stages: checks ? [...own, checks] : own,
         count,
         account: (stats: ListenStats, written) => {
-          return `${received(stats, written, buffer, sampled?.passing(), "exported")}; ${sent.account()}`;
+          return [received(stats, written, buffer, sampled?.passing(), "exported"), ...sent.accounts()].join("; ");
         },
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
         settle: async () => await sampled?.remove(),
@@ -327,7 +348,8 @@ async function check(options: Options, io: Io): Promise<number> {
     let collectors: Collectors | undefined;
     try {
       links.watch();
-      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, links, session)));
+      const metrics = { source: NOTHING };
+      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, links, session, metrics)));
       if (!collectors) return;
       if (user !== undefined) await dropPrivileges(user);
       const batch = new BatchBuffer();
@@ -340,7 +362,8 @@ async function check(options: Options, io: Io): Promise<number> {
         // Flows are otherwise sent when they have been idle for a while.
         sink.encoder.end(nowNs());
       }
-      await session.unlessOver(errorsComeBack(collectors.sinks));
+      if (collectors.sinks.length > 0) await session.unlessOver(errorsComeBack(collectors.sinks));
+      if (collectors.metrics) await io.print(`${collectors.metrics.name}: it can listen there\n`);
       for (const sink of collectors.sinks) {
         const isSent = sink.written === 1 && sink.datagrams.returned === 0;
         const line = `${nameOf(sink)}: ${sentTo(sink)}`;

@@ -1,5 +1,5 @@
 /** `psample export --from FILE`: sends what was recorded to collectors. */
-import { paced } from "../../mod.ts";
+import { paced, type Sink } from "../../mod.ts";
 import { open } from "../../src/socket/open.ts";
 import { type Collectors, type CollectorValues, openCollectors } from "../collectors.ts";
 import { explainStage } from "../explain.ts";
@@ -74,15 +74,18 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
     try {
       const sys = await open({ netns });
       // sFlow takes the larger form by itself if an interface needs it.
-      collectors = await session.unlessOver(openCollectors(sys, options, { latency, expanded: false, session }));
+      const shown: Sink[] = [];
+      const metrics = { source: recordings, sinks: shown };
+      collectors = await session.unlessOver(openCollectors(sys, options, { latency, expanded: false, session, metrics }));
       if (!collectors) return;
       outputs = await plan.open(session, paths);
       const sent = collectors;
       const groups = group && new GroupStage(group);
       session.notice(`exporting to ${sent.names}`);
       const { sinks, reopen } = outputs.start();
+      shown.push(...sent.sinks, ...sinks);
       await session.pump(speed === "max" ? recordings : paced(recordings, { speed }), {
-        sinks: [...sent.sinks, ...sinks],
+        sinks: [...sent.all, ...sinks],
         stages: groups ? [groups, ...plan.stages] : plan.stages,
         reopen,
         reload: () => {
@@ -95,7 +98,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
         account: (stats, written) => {
           // Whatever is beyond the limit is not read, or only by chance.
           const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
-          return `${accountOf(recordings, written, groups?.leftOut ?? 0, losses)}; ${sent.account()}`;
+          return [accountOf(recordings, written, groups?.leftOut ?? 0, losses), ...sent.accounts()].join("; ");
         },
         summary: () => true,
       });

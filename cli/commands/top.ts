@@ -240,7 +240,7 @@ function keyColumns(): string {
 }
 
 /** Checks the keys, so that a wrong one is a usage error. */
-function parseKeys(text: string, option: string): string {
+export function parseKeys(text: string, option: string): string {
   const problem = checkKeys(text);
   if (problem) throw new UsageError(`${option}: ${problem.text} (psample help by lists the keys)`);
   return text;

@@ -45,6 +45,10 @@ export interface EstimatorOptions {
    * of their devices show. Takes four times the memory for a flow. Defaults to false.
    */
   parts?: boolean | undefined;
+  /** Whether samples that lack a key belong to a flow whose text of that key is empty. Defaults to false: they count only in the total. */
+  absent?: boolean | undefined;
+  /** Whether to keep figures of each device and direction: {@linkcode Snapshot.devices}. Defaults to true. */
+  devices?: boolean | undefined;
 }
 
 /** One flow, or one device and direction. */
@@ -153,6 +157,7 @@ export class Estimator {
   readonly #wire: Sums;
   readonly #increment: Increment;
   readonly #oneIn: number | undefined;
+  readonly #keepsDevices: boolean;
   readonly #only: Picks;
   /**
    * Rows of devices, by direction; looked up by object first, since making a text key for each sample would cost more than everything else.
@@ -171,22 +176,27 @@ export class Estimator {
   #unknownSegments = 0;
 
   /** An estimator of nothing yet. */
-  constructor({ by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only, parts = false }: EstimatorOptions = {}) {
+  constructor(
+    { by = DEFAULT_KEYS, flows = 4096, taus = [Infinity], oneIn, only, parts = false, absent = false, devices = true }: EstimatorOptions =
+      {},
+  ) {
     if (!Number.isInteger(flows) || flows < 1 || flows > 1 << 20) {
       throw new ArgumentError(`Cannot keep ${flows} flows: expected 1 to ${1 << 20}`);
     }
     if (taus.length === 0 || taus.some((tau) => !(tau > 0))) throw new ArgumentError("Cannot estimate: a time constant must be above 0");
     if (oneIn !== undefined && !(oneIn >= 1)) throw new ArgumentError(`Cannot estimate: samples are 1 in ${oneIn}, expected at least 1`);
+    if (parts && !devices) throw new ArgumentError("Cannot keep parts of devices without figures of devices");
     this.#oneIn = oneIn;
+    this.#keepsDevices = devices;
     this.#only = new Picks(only);
-    this.#key = new FlowKey(by);
+    this.#key = new FlowKey(by, absent);
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
     this.#sums = new Sums(flows, this.#decay);
     this.#parts = parts ? new FlowParts(flows, this.#decay) : undefined;
     this.#total = new Sums(1, this.#decay);
-    this.#devices = new Sums(MOST_DEVICES, this.#decay);
-    this.#wire = new Sums(MOST_DEVICES, this.#decay);
+    this.#devices = new Sums(devices ? MOST_DEVICES : 0, this.#decay);
+    this.#wire = new Sums(devices ? MOST_DEVICES : 0, this.#decay);
     this.#increment = new Increment(this.#decay);
   }
 
@@ -211,6 +221,7 @@ export class Estimator {
     const increment = this.#increment;
     const key = this.#key;
     const parts = this.#parts;
+    const keepsDevices = this.#keepsDevices;
     const weight = this.#decay.weights[0]!;
     // Samples come in runs of one device and direction.
     let lastDevice: Device | undefined;
@@ -248,7 +259,7 @@ export class Estimator {
       const mostBytes = Math.max(bytes, isSuper ? SUPER_PACKET + mostPackets * LINK_HEADER : mtu + LINK_HEADER);
       increment.set(corrected, packets, bytes, mostPackets, mostBytes);
       this.#total.add(0, increment);
-      this.#devices.add(row, increment);
+      if (keepsDevices) this.#devices.add(row, increment);
       const size = key.write(batch, i, packet);
       if (size < 0) {
         this.#keyless++;
@@ -262,6 +273,7 @@ export class Estimator {
           parts.add(slot, row, increment);
         }
       }
+      if (!keepsDevices) continue;
       const onWire = packets === 1 ? wireBytes(bytes) : packets * wireBytes(bytes / packets);
       const mostOnWire = mostPackets === 1 ? wireBytes(mostBytes) : mostPackets * wireBytes(mostBytes / mostPackets);
       increment.setBytes(corrected, onWire, mostOnWire);
@@ -325,7 +337,7 @@ export class Estimator {
       flows: shown.map((slot) =>
         estimate(this.#sums, slot, this.#key.texts(flows.key(slot)), horizon === 0 ? flows.error(slot) / weight : 0)
       ),
-      devices: this.#deviceNames.map((names, row) => {
+      devices: !this.#keepsDevices ? [] : this.#deviceNames.map((names, row) => {
         const wire = this.#wire.bytes(row, horizon);
         return { ...estimate(this.#devices, row, names), wireBytes: wire.value, wireBytesRange: wire.range };
       }),
@@ -345,6 +357,18 @@ export class Estimator {
         }
         : {},
     };
+  }
+
+  /** Forgets the flows for which `isGone` is true of the texts of their keys; they stay in the total. Returns how many. */
+  forget(isGone: (by: readonly string[]) => boolean): number {
+    const flows = this.#flows;
+    const gone = flows.ranked().filter((slot) => isGone(this.#key.texts(flows.key(slot))));
+    for (const slot of gone) {
+      flows.forget(slot);
+      this.#sums.clearRow(slot);
+      this.#parts?.clearSlot(slot);
+    }
+    return gone.length;
   }
 
   /** Forgets everything, for the next interval; what is known of devices stays. */

@@ -14,6 +14,8 @@ import { betaBelow, betaQuantile, chiSquaredQuantile } from "./distributions.ts"
 export type Interval = readonly [low: number, high: number];
 
 const CONFIDENCE = 0.95;
+/** Sums that have decayed below this are nothing: their squares would leave the range of a double. */
+const NEGLIGIBLE = 1e-100;
 
 /** Sums over samples of one value, such as 1 for packets or the size for bytes. */
 export interface WeightedSum {
@@ -33,7 +35,7 @@ export interface WeightedSum {
 /** The bounds of an estimated total, whatever mixture of rates and sizes it is made of. */
 export function gammaInterval({ sum, squares, variance, largest }: WeightedSum, confidence: number = CONFIDENCE): Interval {
   const tail = (1 - confidence) / 2;
-  if (sum <= 0) return [0, largest / 2 * chiSquaredQuantile(1 - tail, 2)];
+  if (!(sum > NEGLIGIBLE)) return [0, Math.max(sum, largest / 2 * chiSquaredQuantile(1 - tail, 2))];
   const low = squares / (2 * sum) * chiSquaredQuantile(tail, 2 * sum * sum / squares);
   const more = sum + largest;
   const moreSquares = squares + largest * largest;

@@ -156,13 +156,16 @@ export class FlowKey {
   #stack = -1;
   #places: readonly (KeyPlace | undefined)[];
   readonly #nowhere: readonly undefined[];
+  readonly #allowsAbsent: boolean;
 
   /**
    * Keys by name, separated by commas: `"ipsource,tcpdestinationport"`.
    *
+   * @param allowsAbsent Whether a sample may lack some of them, which then have an empty text. Defaults to false.
    * @throws {ArgumentError} for an unknown name.
    */
-  constructor(names: string) {
+  constructor(names: string, allowsAbsent = false) {
+    this.#allowsAbsent = allowsAbsent;
     const list = names.split(",").map((name) => name.trim()).filter((name) => name !== "");
     if (list.length === 0) throw new ArgumentError("Cannot tell flows apart: no key is named");
     this.keys = list.map((name) => {
@@ -178,7 +181,7 @@ export class FlowKey {
     this.#places = this.#nowhere = this.keys.map(() => undefined);
   }
 
-  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks one of them. */
+  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks one that it may not lack. */
   write(batch: Batch, i: number, packet: Headers): number {
     const { keys, bytes } = this;
     const { offsets, end, bytes: memory } = packet;
@@ -189,11 +192,17 @@ export class FlowKey {
       let size: number;
       if (place === undefined) {
         size = keys[k]!.write(batch, i, bytes, at + 1);
-        if (size < 0) return NOWHERE;
+        if (size < 0) {
+          if (!this.#allowsAbsent) return NOWHERE;
+          size = 0;
+        }
       } else {
         size = place.size;
         const start = offsets[place.header]! + place.offset;
-        if (size < 0 || start + size > end) return NOWHERE;
+        if (size < 0 || start + size > end) {
+          if (!this.#allowsAbsent) return NOWHERE;
+          size = 0;
+        }
         for (let n = 0; n < size; n++) bytes[at + 1 + n] = memory[start + n]!;
       }
       bytes[at] = size;
@@ -224,7 +233,7 @@ export class FlowKey {
     let at = 0;
     return this.keys.map((key) => {
       const size = bytes[at]!;
-      const text = key.text(bytes.subarray(at + 1, at + 1 + size));
+      const text = size === 0 && this.#allowsAbsent ? "" : key.text(bytes.subarray(at + 1, at + 1 + size));
       at += 1 + size;
       return text;
     });

@@ -26,8 +26,12 @@ export class TopKeys {
   /** A heap of slots with the smallest sum on top, and the position of each slot in it. Made the first time a key has to make room. */
   readonly #heap: Uint32Array;
   readonly #places: Uint32Array;
+  /** Slots whose keys were forgotten. */
+  readonly #free: number[] = [];
   #size = 0;
   #evicted = false;
+  /** The largest sum that a key can have had that had to make room, as far as the heap does not show it. */
+  #floor = 0;
 
   /** Keeps up to `capacity` keys of up to `keyBytes` bytes, 255 at most. */
   constructor(capacity: number, keyBytes: number) {
@@ -45,9 +49,9 @@ export class TopKeys {
     this.#places = new Uint32Array(capacity);
   }
 
-  /** Number of keys that are kept. Their slots are the numbers below. */
+  /** Number of keys that are kept. Unless some were {@linkcode TopKeys.forget forgotten}, their slots are the numbers below. */
   get size(): number {
-    return this.#size;
+    return this.#size - this.#free.length;
   }
 
   /** Whether every sum is exact: no key had to make room for another. */
@@ -57,7 +61,7 @@ export class TopKeys {
 
   /** The largest sum that a key which is not kept can have. */
   get bound(): number {
-    return this.#evicted ? this.#sums[this.#heap[0]!]! : 0;
+    return this.#evicted ? Math.max(this.#floor, this.#sums[this.#heap[0]!]!) : 0;
   }
 
   /** The sum of a slot's key: at most {@linkcode TopKeys.error} more than the truth, and never less. */
@@ -90,6 +94,15 @@ export class TopKeys {
       return slot;
     }
     this.isNew = true;
+    const freed = this.#free.pop();
+    if (freed !== undefined) {
+      // Its key may have been kept before.
+      this.#errors[freed] = this.bound;
+      this.#sums[freed] = this.bound + weight;
+      this.#put(freed, key, length, hash);
+      if (this.#evicted) this.#siftDown(this.#places[freed]!);
+      return freed;
+    }
     let slot = this.#size;
     if (slot < this.capacity) {
       this.#size++;
@@ -100,16 +113,27 @@ export class TopKeys {
     }
     if (!this.#evicted) this.#heapify();
     slot = this.#heap[0]!;
-    this.#forget(slot);
-    this.#errors[slot] = this.#sums[slot]!;
-    this.#sums[slot]! += weight;
+    this.#unlink(slot);
+    // Never less than what is known of keys that are not kept.
+    this.#errors[slot] = this.bound;
+    this.#sums[slot] = this.bound + weight;
     this.#put(slot, key, length, hash);
     this.#siftDown(0);
     return slot;
   }
 
+  /** Forgets the key of a slot, whose place the next new key takes. */
+  forget(slot: number): void {
+    this.#unlink(slot);
+    if (this.#evicted) this.#floor = this.bound;
+    this.#lengths[slot] = this.#sums[slot] = this.#errors[slot] = 0;
+    this.#free.push(slot);
+    if (this.#evicted) this.#siftUp(this.#places[slot]!);
+  }
+
   /** Multiplies all sums and errors, as decay does. Keeps their order. */
   scale(factor: number): void {
+    this.#floor *= factor;
     for (let slot = 0; slot < this.#size; slot++) {
       this.#sums[slot]! *= factor;
       this.#errors[slot]! *= factor;
@@ -119,14 +143,16 @@ export class TopKeys {
   /** Forgets all keys. */
   clear(): void {
     this.#table.fill(0);
-    this.#size = 0;
+    this.#free.length = this.#size = this.#floor = 0;
     this.#evicted = false;
   }
 
   /** The slots, the largest sum first. */
   ranked(): number[] {
     const sums = this.#sums;
-    return Array.from({ length: this.#size }, (_, slot) => slot).sort((a, b) => sums[b]! - sums[a]! || a - b);
+    const free = new Set(this.#free);
+    const slots = Array.from({ length: this.#size }, (_, slot) => slot);
+    return (free.size > 0 ? slots.filter((slot) => !free.has(slot)) : slots).sort((a, b) => sums[b]! - sums[a]! || a - b);
   }
 
   #isKey(slot: number, key: Uint8Array, length: number): boolean {
@@ -151,7 +177,7 @@ export class TopKeys {
   }
 
   /** Takes a slot out of the table, and moves up the entries after it. */
-  #forget(slot: number): void {
+  #unlink(slot: number): void {
     const table = this.#table;
     const mask = this.#mask;
     let hole = this.#hashes[slot]! & mask;
@@ -186,6 +212,17 @@ export class TopKeys {
       if (sums[heap[child]!]! >= sums[slot]!) break;
       this.#move(heap[child]!, place);
       place = child;
+    }
+    this.#move(slot, place);
+  }
+
+  #siftUp(place: number): void {
+    const sums = this.#sums;
+    const slot = this.#heap[place]!;
+    for (; place > 0; place = place - 1 >> 1) {
+      const parent = this.#heap[place - 1 >> 1]!;
+      if (sums[parent]! <= sums[slot]!) break;
+      this.#move(parent, place);
     }
     this.#move(slot, place);
   }

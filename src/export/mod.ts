@@ -1,6 +1,6 @@
 /**
- * Encoders of samples for collectors: sFlow version 5, and IPFIX with PSAMP. They turn batches into datagrams; nothing here touches a socket
- * or a clock. `sflowTo` and `ipfixTo` of the main entry send with them.
+ * Encoders of samples for collectors: sFlow version 5, and IPFIX with PSAMP. They turn batches into datagrams; {@linkcode Metrics} turns them
+ * into text for Prometheus. Nothing here touches a socket or a clock. `sflowTo` and `ipfixTo` of the main entry send with them.
  *
  * @example Encode samples, and look at the datagrams
  * ```ts ignore
@@ -38,8 +38,14 @@ export type {
   NetworkCounters,
   NetworkTotals,
 } from "./sflow/counters.ts";
+export { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "./prometheus/accept.ts";
+export { Metrics, type MetricsOptions, type MetricsSnapshot, SERIES_LABELS } from "./prometheus/metrics.ts";
+export type { MetricsSampler, MetricsSink, MetricsState } from "./prometheus/state.ts";
 export type { Discard } from "./sflow/discard.ts";
 export { SflowEncoder } from "./sflow/encoder.ts";
 export type { SflowOptions } from "./sflow/options.ts";
 export type { Count } from "./sflow/xdr.ts";
+export type { DeviceEstimate, FlowEstimate, Snapshot } from "../estimate/estimator.ts";
+export type { Interval } from "../estimate/intervals.ts";
 export type { Batch } from "../stream/batch.ts";
+export type { GroupStats, ListenStats, OtherStats } from "../stream/stats.ts";

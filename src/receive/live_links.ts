@@ -38,6 +38,8 @@ const MOST_DUMPS = 4;
  * @category Devices
  */
 export interface LiveDevices extends Devices, Disposable {
+  /** Whether there is a device of this name; true if nothing is known of any. */
+  has(name: string): boolean;
   /** Stops watching; what is known stays. Idempotent. */
   close(): void;
 }
@@ -79,6 +81,9 @@ export class LiveLinks implements LiveDevices {
   #triedAt = -Infinity;
   #isClosed = false;
   #version = 0;
+  /** The names of all devices, as of a version. */
+  #names: ReadonlySet<string | undefined> = new Set();
+  #namedAt = -1;
 
   /** Watches by a given seam. */
   constructor(sys: Sys) {
@@ -87,11 +92,7 @@ export class LiveLinks implements LiveDevices {
 
   find(ifindex: number, nsid: number | undefined): Device | undefined {
     if (nsid !== undefined) return undefined;
-    if (this.#turn === undefined) {
-      // Once per turn of the event loop, unless a new batch begins before.
-      this.#turn = setImmediate(() => this.#turn = undefined);
-      this.watch();
-    }
+    this.#refresh();
     const low16 = ifindex & 0xffff;
     if (this.#found.has(low16)) return this.#found.get(low16);
     let device = this.#table.resolveIfindex(low16);
@@ -102,6 +103,15 @@ export class LiveLinks implements LiveDevices {
     }
     this.#found.set(low16, device);
     return device;
+  }
+
+  has(name: string): boolean {
+    this.#refresh();
+    if (this.#namedAt !== this.#version) {
+      this.#names = new Set(Array.from(this.#table.links(), (link) => link.name));
+      this.#namedAt = this.#version;
+    }
+    return this.#names.size === 0 || this.#names.has(name);
   }
 
   /** A number that changes whenever something has changed. */
@@ -139,6 +149,13 @@ export class LiveLinks implements LiveDevices {
     } catch (error) {
       if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
     }
+  }
+
+  /** Once per turn of the event loop, unless a new batch begins before. */
+  #refresh(): void {
+    if (this.#turn !== undefined) return;
+    this.#turn = setImmediate(() => this.#turn = undefined);
+    this.watch();
   }
 
   close(): void {

@@ -215,6 +215,11 @@ export interface Sys {
   setns(fd: number, type: number): number;
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
+  /**
+   * Asks for Deno's permission to listen for connections at an address and port, and throws Deno's own error if that is refused. Elsewhere
+   * it does nothing.
+   */
+  requestListening(address: string, port: number): void;
   /** unlink(2). On Deno it asks for the permission to write `path` first. */
   unlink(path: string): number;
   /** poll(2) without waiting: returns which of `events`, POLLERR, POLLHUP and POLLNVAL are set now. */

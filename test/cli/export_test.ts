@@ -18,7 +18,7 @@ async function run(...args: string[]): Promise<FakeIo & { status: number }> {
 
 test("a wrong call of export ends with 2 and says why", async () => {
   const wrong: [string[], RegExp][] = [
-    [[], /nowhere to export to: give --sflow HOST or --ipfix HOST\n/],
+    [[], /nowhere to export to: give --sflow HOST, --ipfix HOST or --prometheus PORT\n/],
     [["eth0"], /nowhere to export to/],
     [["--sflow", "192.0.2"], /--sflow is "192.0.2": "192.0.2" is not an IPv4 address/],
     [["--sflow", "192.0.2.9:0"], /--sflow is "192.0.2.9:0": the port "0" is not a number from 1 to 65535/],
@@ -41,6 +41,14 @@ test("a wrong call of export ends with 2 and says why", async () => {
       ["--ipfix", "192.0.2.9", "--template-refresh", "10ms", "--check"],
       /--template-refresh in milliseconds 10 is not a whole number from 100/,
     ],
+    [["--prometheus", "eth0"], /--prometheus is "eth0": the port "eth0" is not a number from 0 to 65535/],
+    [["--prometheus", "::1"], /--prometheus is "::1": an IPv6 address must be in brackets/],
+    [["--prometheus", "name:9410"], /--prometheus is "name:9410": "name" is not an IPv4 address/],
+    [["--prometheus", "1", "--prometheus-host", "a:1"], /--prometheus-host is "a:1": expected the name of a host, without a port/],
+    [["--sflow", "192.0.2.9", "--top", "3"], /--top requires --prometheus/],
+    [["--prometheus", "1", "--by", "device"], /--by requires --top/],
+    [["--prometheus", "1", "--top", "3", "--by", "devise"], /--by: .*the nearest is device/],
+    [["--prometheus", "1", "--top", "1001"], /--top is "1001": expected a whole number from 1 to 1000/],
     [["--ipfix", "192.0.2.9", "--agent", "192.0.2.1"], /--agent requires --sflow/],
     [["--sflow", "192.0.2.9", "--domain", "7"], /--domain requires --ipfix/],
     [["--sflow", "192.0.2.9", "--flows"], /--flows requires --ipfix/],

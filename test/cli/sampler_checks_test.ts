@@ -128,3 +128,24 @@ test("a sampler that keeps to its rate is not reported, however it is checked", 
   scene.end();
   assertEquals(scene.checks.fault(), undefined);
 });
+
+test("it begins again when a sampler is set up again, whose counters do too", () => {
+  const scene = new Scene(10);
+  scene.came(1000);
+  scene.counted(10_000);
+  scene.came(0);
+  assertEquals([scene.checks.fault(), scene.checks.deviates(2, "out")], [undefined, false]);
+  // Without this, 1000 samples would be those of the few packets of the new counter.
+  scene.checks.restart();
+  scene.counted(50);
+  scene.came(5);
+  scene.counted(100);
+  scene.came(0);
+  scene.counted(150);
+  assertEquals([scene.checks.fault(), scene.checks.deviates(2, "out")], [undefined, false]);
+  scene.came(0);
+  scene.counted(100_000);
+  scene.came(0);
+  scene.counted(100_001);
+  assertEquals([scene.checks.deviates(2, "out"), scene.checks.deviates(2, "in"), scene.checks.deviates(3, "out")], [true, false, false]);
+});

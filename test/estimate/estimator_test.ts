@@ -242,3 +242,37 @@ test("flows are ranked by packets on request, in each horizon", () => {
   assertEquals([first(0, "bytes"), first(0, "packets"), first(1, "bytes")], ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
   assertEquals(estimator.snapshot(20n * SECOND).kept, 3);
 });
+
+test("samples that lack a key have an empty text for it if that is wanted", () => {
+  const estimator = new Estimator({ by: "device,queue,ip6source", absent: true });
+  estimator.take(batchOf([{}, {}]));
+  const { flows, keyless } = estimator.snapshot(0n);
+  assertEquals([flows.map(({ by, samples }) => [by, samples]), keyless], [[[["eth0", "", ""], 2]], 0]);
+});
+
+test("figures of devices are left out if they are not wanted, and all others are the same", () => {
+  const [all, few] = [new Estimator({ by: "ipsource" }), new Estimator({ by: "ipsource", devices: false })];
+  for (const estimator of [all, few]) estimator.take(batchOf([{ source: 1 }, { source: 2, out: true, bytes: 30_000 }]));
+  assertEquals(few.snapshot(SECOND), { ...all.snapshot(SECOND), devices: [] });
+  assertThrows(() => new Estimator({ devices: false, parts: true }), ArgumentError, "Cannot keep parts of devices");
+});
+
+test("flows can be forgotten, and begin again at nothing; the total keeps them", () => {
+  const estimator = new Estimator({ by: "ipsource" });
+  estimator.take(batchOf([{ source: 1 }, { source: 2 }, { source: 2 }]));
+  assertEquals(estimator.forget(([source]) => source === "10.0.0.2"), 1);
+  const names = (): unknown => estimator.snapshot(0n).flows.map(({ by, samples, packets }) => [by[0], samples, packets]);
+  assertEquals(names(), [["10.0.0.1", 1, 1000]]);
+  estimator.take(batchOf([{ source: 2 }]));
+  assertEquals(names(), [["10.0.0.1", 1, 1000], ["10.0.0.2", 1, 1000]]);
+  assertEquals(estimator.snapshot(0n).total.samples, 4);
+});
+
+test("what has decayed to nothing, as in a quiet night, is nothing, and its bounds are found at once", () => {
+  const estimator = new Estimator({ by: "ipsource", taus: [30] });
+  estimator.take(batchOf([{ source: 1 }, { source: 2, bytes: 1400 }]));
+  for (const hours of [1n, 3n, 6n, 12n, 10_000n]) {
+    const { total, flows } = estimator.snapshot(hours * 3600n * SECOND);
+    for (const { bytes, bytesRange: [low, high] } of [total, ...flows]) assert(low >= 0 && low <= bytes && high >= bytes, `${hours} h`);
+  }
+});

@@ -105,3 +105,32 @@ test("quantiles are right within 1 % over many orders of magnitude", () => {
   histogram.add(2 ** 64);
   assertEquals([histogram.quantile(0.5), histogram.quantile(1)], [0, 2 ** 64]);
 });
+
+test("forgotten keys make room, and sums and errors still enclose the truth: against exact sums", () => {
+  const next = random(3);
+  for (const [capacity, different] of [[10, 8], [10, 40], [64, 3000]] as const) {
+    const keys = new TopKeys(capacity, 16);
+    const truth = new Map<string, number>();
+    for (let i = 0; i < 20_000; i++) {
+      if (i % 7 === 0 && keys.size > 0) {
+        const ranked = keys.ranked();
+        const slot = ranked[Math.floor(next() * ranked.length)]!;
+        truth.delete(text(keys.key(slot)));
+        keys.forget(slot);
+        assertEquals(keys.size, ranked.length - 1);
+      }
+      const name = `key ${Math.floor(different * next() ** 3)}`;
+      const weight = 1 + Math.floor(next() * 1000);
+      truth.set(name, (truth.get(name) ?? 0) + weight);
+      add(keys, name, weight);
+    }
+    const ranked = keys.ranked();
+    assertEquals(new Set(ranked.map((slot) => text(keys.key(slot)))).size, keys.size);
+    for (const slot of ranked) {
+      const exact = truth.get(text(keys.key(slot)))!;
+      assert(keys.sum(slot) >= exact && keys.sum(slot) - keys.error(slot) <= exact, text(keys.key(slot)));
+      truth.delete(text(keys.key(slot)));
+    }
+    for (const [name, sum] of truth) assert(sum <= keys.bound, name);
+  }
+});

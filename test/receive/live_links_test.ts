@@ -43,6 +43,24 @@ test("LiveLinks knows everything that happened before a batch begins, and new de
   assertEquals([links.find(3, undefined)?.name, machine.lists], ["uplink0", 1]);
 });
 
+test("LiveLinks knows which names there are, and takes every name for one while it knows none", () => {
+  const machine = new Machine();
+  using links = watchLinksWith(machine.sys) as LiveLinks;
+  assertEquals([links.has("eth0"), links.has("new0")], [true, false]);
+  machine.set(9, "new0");
+  machine.delete(3);
+  links.begin();
+  assertEquals([links.has("eth0"), links.has("new0")], [false, true]);
+  const { reads } = machine.watcher!;
+  for (let i = 0; i < 100; i++) links.has("eth0");
+  assertEquals(machine.watcher!.reads, reads);
+  links.close();
+  const broken = new Machine();
+  broken.sys.fail("socket", EMFILE);
+  using unknown = watchLinksWith(broken.sys);
+  assertEquals(unknown.has("eth0"), true);
+});
+
 test("LiveLinks updates once per batch, however often it is asked", () => {
   const machine = new Machine();
   using links = watchLinksWith(machine.sys) as LiveLinks;

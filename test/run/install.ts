@@ -25,6 +25,8 @@ const PROGRAMS: Record<string, string> = {
   sfcapd: "nfdump-sflow",
   nfcapd: "nfdump",
   nfdump: "nfdump",
+  prometheus: "prometheus",
+  promtool: "prometheus",
 };
 
 /** Where caches are kept. */
@@ -60,7 +62,7 @@ export function downloads(): Download[] {
   const list: Download[] = [];
   if (!bunWorks()) list.push({ what: "Bun", where: `${TOOLS} and npm's cache`, megabytes: 52 });
   const programs = missing();
-  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 66 });
+  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 85 });
   return list;
 }
 

@@ -1,0 +1,75 @@
+/** The metrics that `psample export` serves: their options, and how they are opened. */
+import { ArgumentError, type MetricsServer, metricsTo, type MetricsToOptions } from "../mod.ts";
+import { parseListenAddress } from "../src/sink/listen_address.ts";
+import { parseKeys } from "./commands/top.ts";
+import { longName, number, several, UsageError, value, type Values } from "./options.ts";
+import { VERSION } from "./version.ts";
+
+/** As many flows as metrics show at most. */
+const MOST_TOP = 1000;
+
+/** The options about metrics. */
+export const METRICS_OPTIONS = {
+  prometheus: value({
+    value: "[ADDRESS:]PORT",
+    help: "serve metrics to Prometheus on this port",
+    details:
+      "Prometheus scrapes http://ADDRESS:PORT/metrics, as text or OpenMetrics; / is a page for people, /healthz says ok. ADDRESS is " +
+      "127.0.0.1 by default: give 192.0.2.1:9410 or [::]:9410 to let other machines in, which need no password. --netns does not apply: it " +
+      "listens in the namespace that psample was started in. On Deno it requires --allow-net.",
+  }, (text, option) => asUsage(option, () => (parseListenAddress(text), text))),
+  prometheusHost: several({
+    value: "NAME",
+    help: "answer to this name too; may be repeated",
+    details:
+      "A name of this machine that Prometheus or a browser uses in the URL. Addresses and localhost always work; all other names are refused, " +
+      "so that no web page can read the metrics through somebody's browser.",
+  }, parseHosts),
+  top: number({
+    value: "N",
+    least: 1,
+    most: MOST_TOP,
+    help: "add the N largest flows to the metrics",
+    details: "Of about the last minute, as gauges with bounds. Addresses as labels make many series: keep N small.",
+  }),
+  by: value({
+    value: "KEYS",
+    fallback: "ipsource,ipdestination",
+    help: "what tells these flows apart, as in psample top",
+    details: "Keys of psample top --by, separated by commas. They become labels.",
+  }, parseKeys),
+};
+
+/** The values of {@linkcode METRICS_OPTIONS}. */
+export type MetricsValues = Values<typeof METRICS_OPTIONS>;
+
+/** A mistake in a value of an option. */
+function asUsage<Result>(option: string, parse: () => Result): Result {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ArgumentError) throw new UsageError(error.message.replace(/^Cannot listen on/, `${option} is`));
+    throw error;
+  }
+}
+
+function parseHosts(names: readonly string[], option: string): readonly string[] {
+  const wrong = names.find((name) => !/^[A-Za-z0-9._-]{1,253}$/.test(name));
+  if (wrong !== undefined) throw new UsageError(`${option} is ${JSON.stringify(wrong)}: expected the name of a host, without a port`);
+  return names;
+}
+
+/** Refuses options that have no effect. */
+export function checkMetrics({ prometheus, top }: MetricsValues, given: ReadonlySet<string>): void {
+  const lone = (["prometheusHost", "top", "by"] as const).find((name) => given.has(name));
+  if (prometheus === undefined && lone !== undefined) throw new UsageError(`${longName(lone)} requires --prometheus`);
+  if (given.has("by") && top === undefined) throw new UsageError("--by requires --top");
+}
+
+/** Opens the metrics, if there are to be any. */
+export async function openMetrics(
+  { prometheus, prometheusHost: hosts, top, by }: MetricsValues,
+  about: Omit<MetricsToOptions, "top" | "by" | "hosts" | "version">,
+): Promise<MetricsServer | undefined> {
+  return prometheus === undefined ? undefined : await metricsTo(prometheus, { ...about, top, by, hosts, version: VERSION });
+}
