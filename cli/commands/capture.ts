@@ -1,15 +1,16 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
-import { type Control, dropPrivileges, listen, type ListenStats, listLeftovers, type SamplingOptions, watchLinks } from "../../mod.ts";
-import { fromHex, printable } from "../../src/wire/text.ts";
+import { type Control, dropPrivileges, listen, type ListenStats, type SamplingOptions, watchLinks } from "../../mod.ts";
+import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainSocket } from "../explain.ts";
 import type { Io } from "../io.ts";
+import { tellLeftovers } from "../leftovers.ts";
 import { explainMatches, matchesOf, parseMatches } from "../match.ts";
-import { choice, flag, netnsWords, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
+import { choice, flag, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { inSession, NOTHING, type Session } from "../session.ts";
+import { inSession, NOTHING } from "../session.ts";
 import { Sampled } from "../sampled.ts";
 import { received } from "../summary.ts";
 import { Tally } from "../tally.ts";
@@ -268,12 +269,4 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       outputs?.discard();
     }
   });
-}
-
-/** Reports what a killed psample has left behind. */
-export async function tellLeftovers(session: Session, netns: string | undefined): Promise<void> {
-  const leftovers = await listLeftovers({ netns });
-  if (leftovers.length === 0) return;
-  const where = leftovers.map(({ device, direction, preference }) => `${printable(device)} ${direction} pref ${preference}`).join(", ");
-  session.notice(`left behind by a psample that was killed: ${where}. Remove it with: psample cleanup${netnsWords(netns)}`);
 }

@@ -35,6 +35,7 @@ import { expandDevices, type Known, means } from "../devices.ts";
 import { explainSocket } from "../explain.ts";
 import { type DeviceRate, parseDevice, withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
+import { tellLeftovers } from "../leftovers.ts";
 import { explainMatches, matchesOf } from "../match.ts";
 import { flag, longName, number, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
@@ -42,7 +43,7 @@ import { planOutput } from "../outputs.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
-import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions, tellLeftovers } from "./capture.ts";
+import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions } from "./capture.ts";
 import { checkFrom, exportRecordings, FROM_OPTIONS } from "./export_from.ts";
 import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 

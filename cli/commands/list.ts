@@ -1,8 +1,9 @@
 /** `psample list`: active sampling, and whether samples flow. */
-import { type Observed, observeSampling } from "../../mod.ts";
+import { type FilterSampling, listLeftovers, type Observed, observeSampling, type Sampling } from "../../mod.ts";
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
 import { printable, toHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
+import { leftoversText } from "../leftovers.ts";
 import { duration, flag, NETNS } from "../options.ts";
 import { answering } from "../session.ts";
 import { controlText } from "../tc/mod.ts";
@@ -13,7 +14,7 @@ const OPTIONS = {
   json: flag({
     help: "print one JSON object per line",
     details: "One for each sample action, with every field. 64-bit numbers are strings of decimal digits, the cookie is hexadecimal. " +
-      "`devices` are those of a shared block too; `findings` is what is in the way of packets, as psample doctor --json prints it.",
+      "`devices` are those of a shared block too; `leftBehind` says whether a psample that was killed left it behind; `findings` is what is in the way of packets, as psample doctor --json prints it.",
   }),
   netns: NETNS,
   interval: duration({
@@ -34,7 +35,8 @@ export const list: Command = command({
     "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
     "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor finds out why); down (its device " +
     "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, but no samples though some were " +
-    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). At a terminal the table fits: columns for which there is no room are left out, and named below it.",
+    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). BY says psample if a psample did it, and psample (gone) if that one was killed: " +
+    "psample cleanup removes what it left behind. At a terminal the table fits: columns for which there is no room are left out, and named below it.",
   examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
     "psample list --netns blue",
     "in another network namespace",
@@ -42,9 +44,14 @@ export const list: Command = command({
   options: OPTIONS,
   run: async ({ options: { json, interval, netns } }, io) => {
     const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
-    const observed = await answering(io, account, () => observeSampling({ milliseconds: interval, netns }));
-    if (json) await io.data(observed.map((one) => `${jsonLine(one)}\n`).join(""));
-    else await io.print(listText(observed, io.outIsTerminal ? (await io.terminal()).columns() : Infinity));
+    const { observed, leftovers } = await answering(io, account, async () => {
+      const observed = await observeSampling({ milliseconds: interval, netns });
+      // Afterwards: what a running psample removes meanwhile was not left behind.
+      const leftovers = observed.some(({ sampling }) => sampling.ours) ? await listLeftovers({ netns }) : [];
+      return { observed, leftovers };
+    });
+    if (json) await io.data(observed.map((one) => `${jsonLine(one, leftovers)}\n`).join(""));
+    else await io.print(listText(observed, io.outIsTerminal ? (await io.terminal()).columns() : Infinity, leftovers, netns));
     return 0;
   },
 });
@@ -64,10 +71,15 @@ function flowText({ flow, reach }: Observed): string {
   return reach.findings.some(({ about }) => about === "device-down") ? "down" : reach.state;
 }
 
-/** The table, or that there is nothing, for a terminal of this width. */
-export function listText(observed: readonly Observed[], columns: number): string {
+/** The table, or that there is nothing, for a terminal of this width; and what to do about `leftovers`. */
+export function listText(
+  observed: readonly Observed[],
+  columns: number,
+  leftovers: readonly FilterSampling[] = [],
+  netns?: string,
+): string {
   if (observed.length === 0) return `${folded(NOTHING, columns, 0).join("\n")}\n`;
-  const cells = rowsOf(observed);
+  const cells = rowsOf(observed, leftovers);
   const widths = HEAD.map((title, i) => Math.max(title.length, ...cells.map((row) => widthOf(row[i]!))));
   const shown = new Set(HEAD.keys());
   const tooWide = (): boolean => [...shown].reduce((sum, i) => sum + GAP.length + widths[i]!, -GAP.length) > columns;
@@ -78,12 +90,25 @@ export function listText(observed: readonly Observed[], columns: number): string
   const line = (row: readonly string[]): string =>
     [...shown].map((i) => row[i]! + " ".repeat(widths[i]! - widthOf(row[i]!))).join(GAP).trimEnd();
   const missing = HEAD.filter((_, i) => !shown.has(i) && says(i));
-  const note = missing.length > 0 ? [`Not shown at this width: ${missing.join(", ")}. A wider terminal and --json have them.`] : [];
+  const notes = missing.length > 0 ? [`Not shown at this width: ${missing.join(", ")}. A wider terminal and --json have them.`] : [];
+  const left = leftovers.filter((leftover) => observed.some(({ sampling }) => isSame(leftover, sampling)));
+  if (left.length > 0) notes.push(capitalized(leftoversText(left, netns)));
   return [HEAD, ...cells].map((row) => `${line(row)}\n`).join("") +
-    note.flatMap((text) => folded(text, columns, 0)).map((text) => `${text}\n`).join("");
+    notes.flatMap((text) => folded(text, columns, 0)).map((text) => `${text}\n`).join("");
 }
 
-function rowsOf(observed: readonly Observed[]): string[][] {
+function capitalized(text: string): string {
+  return text[0]!.toUpperCase() + text.slice(1);
+}
+
+/** Whether both are the same action of the same filter. */
+function isSame(one: FilterSampling, other: Sampling): boolean {
+  return IDENTITY.every((key) => one[key] === other[key]);
+}
+
+const IDENTITY = ["ifindex", "parent", "chain", "preference", "handle", "index"] as const;
+
+function rowsOf(observed: readonly Observed[], leftovers: readonly FilterSampling[]): string[][] {
   return observed.map((one) => {
     const { sampling } = one;
     return [
@@ -99,7 +124,7 @@ function rowsOf(observed: readonly Observed[]): string[][] {
       `${sampling.packets ?? "-"}`,
       sampling.where ?? "-",
       flowText(one),
-      sampling.ours ? "psample" : "-",
+      !sampling.ours ? "-" : leftovers.some((leftover) => isSame(leftover, sampling)) ? "psample (gone)" : "psample",
     ];
   });
 }
@@ -114,9 +139,16 @@ function deviceText(one: Observed): string {
   return inBlock(one) ? `block ${parent}` : printable(device ?? `if${ifindex}`);
 }
 
-function jsonLine(one: Observed): string {
+function jsonLine(one: Observed, leftovers: readonly FilterSampling[]): string {
   const { cookie, ...rest } = one.sampling;
   const devices = one.places.map(({ device, ifindex }) => device ?? `if${ifindex}`);
-  const plain = { ...rest, cookie: cookie && toHex(cookie), devices, flow: flowText(one), findings: one.reach?.findings ?? [] };
+  const plain = {
+    ...rest,
+    leftBehind: leftovers.some((leftover) => isSame(leftover, one.sampling)),
+    cookie: cookie && toHex(cookie),
+    devices,
+    flow: flowText(one),
+    findings: one.reach?.findings ?? [],
+  };
   return JSON.stringify(plain, (_, value) => typeof value === "bigint" ? value.toString() : value);
 }

@@ -16,6 +16,7 @@ import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { labelsOf } from "../labels.ts";
+import { tellLeftovers } from "../leftovers.ts";
 import { explainMatches, matchesOf } from "../match.ts";
 import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
@@ -40,7 +41,7 @@ import { Speeds } from "../top/speeds.ts";
 import { twiceText } from "../top/twice.ts";
 import type { Problem } from "../top/view.ts";
 import { isFile, unknownWord } from "../words.ts";
-import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions, tellLeftovers } from "./capture.ts";
+import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** Default number of flows in a table. */

@@ -20,7 +20,7 @@ import { hookFindings, placeText } from "./hook_findings.ts";
 import { listListeners } from "./listeners.ts";
 import { checkPrerequisites, failure } from "./prerequisites.ts";
 import { findLeftoversWith } from "./sampling/cleanup.ts";
-import type { Sampling } from "./sampling/sampling.ts";
+import type { FilterSampling, Sampling } from "./sampling/sampling.ts";
 import { observeSamplingWith } from "./survey.ts";
 import { withTrafficControl } from "./traffic_control.ts";
 
@@ -82,7 +82,7 @@ export async function diagnoseWith(sys: Sys, options: DiagnoseOptions = {}): Pro
       found.push(await listenersFinding(sys, family));
     }
     found.push(...await samplingFindings(sys, family, options));
-    if (everything) found.push(...await leftoverFindings(sys));
+    found.push(...await leftoverFindings(sys, options));
   } catch (error) {
     if (!(error instanceof NetlinkError)) throw error;
     found.push(failure("bad", "socket", error));
@@ -116,8 +116,12 @@ async function listenersFinding(sys: Sys, family: Family): Promise<Finding> {
   return { verdict: "good", about, what: `${listen} to samples in this network namespace now` };
 }
 
-async function leftoverFindings(sys: Sys): Promise<Finding[]> {
+/** What was left behind, as far as it was asked about. */
+async function leftoverFindings(sys: Sys, { device, group }: DiagnoseOptions): Promise<Finding[]> {
   const { removed, kept } = await findLeftoversWith(sys);
+  const isAsked = (sampling: FilterSampling): boolean =>
+    (device === undefined || sampling.device === device || sampling.ifindex === device) &&
+    (group === undefined || sampling.group === group);
   const finding = (sampling: Sampling, what: string, cure: string): Finding => {
     const { device, direction, group } = sampling;
     return { verdict: "note", about: "leftovers", device, direction, group, what: `${placeText(sampling)} ${what}`, cure };
@@ -127,9 +131,9 @@ async function leftoverFindings(sys: Sys): Promise<Finding[]> {
     const all = [...netns === undefined ? [] : [`netns: ${JSON.stringify(netns)}`], ...options];
     return `cleanUpSampling(${all.length > 0 ? `{ ${all.join(", ")} }` : ""}) removes it`;
   };
-  const unverified = kept.flatMap(({ sampling, reason }) => sampling && reason === "unverified" ? [sampling] : []);
+  const unverified = kept.flatMap(({ sampling, reason }) => sampling && reason === "unverified" && isAsked(sampling) ? [sampling] : []);
   return [
-    ...removed.map((sampling) =>
+    ...removed.filter(isAsked).map((sampling) =>
       finding(
         sampling,
         `was left behind by a psample that was killed, and still samples into group ${sampling.group}`,

@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listText } from "../../cli/commands/list.ts";
-import type { Observed } from "../../mod.ts";
+import type { FilterSampling, Observed } from "../../mod.ts";
 
 function observed(device: string, more: Readonly<Record<string, unknown>> = {}): Observed {
   const sampling = {
@@ -43,4 +43,18 @@ test("what is left out is said, unless it says nothing", () => {
 test("nothing to list fits too", () => {
   assertEquals(listText([], Infinity).trimEnd().split("\n").length, 1);
   assert(listText([], 60).split("\n").every((line) => line.length <= 60));
+});
+
+test("what was left behind is marked within 80 columns, with the cure below", () => {
+  const rows = [observed("enp129s0f0np0"), observed("eth0", { index: 8 })];
+  const leftovers = [rows[0]!.sampling as FilterSampling];
+  for (const columns of [Infinity, 80]) {
+    const [, first, second, ...notes] = listText(rows, columns, leftovers, "blue").trimEnd().split("\n");
+    assertMatch(first!, / psample \(gone\)$/);
+    assertMatch(second!, / psample$/);
+    assert([first!, second!, ...notes].every((line) => line.length <= columns), `${columns}: ${first}\n${notes.join("\n")}`);
+    const said = "Left behind by a psample that was killed: enp129s0f0np0 ingress pref 49152. Remove it with: psample cleanup --netns blue";
+    assert(notes.join(" ").includes(said), notes.join("\n"));
+  }
+  assert(!listText(rows, 80).includes("cleanup"));
 });

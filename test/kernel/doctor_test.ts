@@ -188,6 +188,15 @@ scene("doctor: what a killed psample left behind, a block, an unused action, a c
     "note not-sampled",
     mayBeElsewhere() ? "note not-sampled" : "bad not-sampled",
   ]);
+  assertEquals(list.filter(({ leftBehind }) => leftBehind).map(({ group }) => group), [9]);
+  const table = (await psample("list")).out;
+  assertMatch(table, /^a {2,}egress {2,}5 .* psample \(gone\)$/m);
+  assertMatch(table, /\nLeft behind by a psample that was killed: a egress pref 5\. Remove it with: psample cleanup\n$/);
+  // A device or a group that it is on is told too, others are not.
+  for (const asked of [{ device: "a" }, { device: 101 }, { group: 9 }]) {
+    assertEquals((await diagnose(asked)).filter(({ about }) => about === "leftovers").map(({ group }) => group), [9]);
+  }
+  assertMatch((await psample("doctor", "a")).out, /left behind by a psample that was killed.*\n {6}-> psample cleanup removes it/);
   assertMatch((await psample("list")).out, /^- +- +- +- +1\/100 +12 +- +19 +pipe +0 +- +unused +-$/m);
   assertMatch((await psample("list")).out, /^block 22 {2,}- {2,}6 {2,}matchall /m);
 });
