@@ -131,7 +131,7 @@ const ADDRESS = /^ip6?(source|destination)(\.\d)?$/;
 
 /** The host name for a value of a key, if it is an address whose name is known. */
 export function hostOf(hosts: HostNames | undefined, key: string, text: string): string | undefined {
-  return hosts && ADDRESS.test(key) ? hosts.of(text) : undefined;
+  return hosts && text !== "" && ADDRESS.test(key) ? hosts.of(text) : undefined;
 }
 
 /** Whether values of this key may have such names. */

@@ -18,8 +18,9 @@ export function hasLabels(labels: Labels | undefined, kind: Labelled): boolean {
   return labels?.[`${kind}s`] !== undefined;
 }
 
-/** The name of the value of a key; `undefined` if it has none. */
+/** The name of the value of a key; `undefined` if it has none, or the text is empty because the flow lacks the key. */
 export function labelOf(labels: Labels | undefined, key: string, text: string): string | undefined {
+  if (text === "") return undefined;
   switch (kindOf(key)) {
     case "group":
       return labels?.groups?.get(Number(text));

@@ -98,7 +98,7 @@ export function remarks(report: Report, shown: number): string[] {
   } else if (shown < kept) {
     notes.push(`the ${shown} largest of ${kept} flows`);
   }
-  if (keyless > 0) notes.push(`${samples(keyless)} without ${by.join(" or ")}: in the totals only`);
+  if (keyless > 0) notes.push(`${samples(keyless)} ${lacking(by)}: in the totals only`);
   if (unusable > 0) notes.push(`${samples(unusable)} of unknown rate or size: counted nowhere (--rate N says what they stand for)`);
   if (missing > 0) notes.push(`${samples(missing)} lost that no other sample makes up for: figures are lower bounds (≥)`);
   if (unknownSegments > 0) {
@@ -119,4 +119,10 @@ function some(names: readonly string[]): string {
 
 function samples(count: number): string {
   return `${count} sample${count === 1 ? "" : "s"}`;
+}
+
+/** That something has none of these keys. */
+function lacking(keys: readonly string[]): string {
+  if (keys.length === 1) return `without ${keys[0]}`;
+  return keys.length === 2 ? `with neither ${keys.join(" nor ")}` : `with none of ${keys.join(", ")}`;
 }

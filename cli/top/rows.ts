@@ -35,7 +35,7 @@ export interface FlowRow {
 
 /** The JSON object of a flow. */
 export function flowRow(flow: FlowEstimate, { snapshot, atNs, seconds, lost, labels, hosts, twice = [] }: Report): FlowRow {
-  const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!]));
+  const by = Object.fromEntries(snapshot.by.map((name, i) => [name, flow.by[i]!] as const).filter(([, text]) => text !== ""));
   const named = (kind: Labelled): string[] =>
     snapshot.by.flatMap((key, i) => kindOf(key) === kind ? labelOf(labels, key, flow.by[i]!) ?? [] : []);
   const vlanLabels = named("vlan");
@@ -119,9 +119,7 @@ type Column = typeof COLUMNS[number] | typeof LABELLED[Labelled];
 /** A line of CSV, RFC 4180. */
 export function csvLine(flow: FlowEstimate, report: Report): string {
   const row = flowRow(flow, report);
-  const values = columnsOf(report).flatMap((name) =>
-    name === "by" ? report.snapshot.by.map((key) => printable(row.by[key]!)) : [row[name]]
-  );
+  const values = columnsOf(report).flatMap((name) => name === "by" ? report.snapshot.by.map((key) => printable(row.by[key])) : [row[name]]);
   const names = namedKeys(report).map((key) => printable(row.names?.[key]));
   return `${[...values, ...names].map(csvValue).join(",")}\r\n`;
 }

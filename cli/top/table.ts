@@ -39,6 +39,7 @@ const LEAST_KEYS = 16;
 export function flowTable(flows: readonly FlowEstimate[], report: Report, { columns, unit: asked, last }: TableStyle): Table {
   const names = report.snapshot.by;
   const shown = (key: string, text: string): string => {
+    if (text === "") return "-";
     const host = hostOf(report.hosts, key, text);
     return host === undefined ? labelled(report.labels, key, printable(text)) : `${printable(text)} (${printable(host)})`;
   };

@@ -21,7 +21,10 @@ import { TopKeys } from "./top_keys.ts";
 
 /** How to estimate. */
 export interface EstimatorOptions {
-  /** Keys that tell flows apart, separated by commas. Defaults to `"ipsource,ipdestination"`. */
+  /**
+   * Keys that tell flows apart, separated by commas. Samples that lack some of them belong to a flow too, whose texts of these are empty:
+   * ICMP has no port. Defaults to `"ipsource,ipdestination"`.
+   */
   by?: string | undefined;
   /** Maximum number of flows kept; up to this number everything is exact. Defaults to 4096. */
   flows?: number | undefined;
@@ -45,7 +48,7 @@ export interface EstimatorOptions {
    * of their devices show. Takes four times the memory for a flow. Defaults to false.
    */
   parts?: boolean | undefined;
-  /** Whether samples that lack a key belong to a flow whose text of that key is empty. Defaults to false: they count only in the total. */
+  /** Whether samples that lack all keys belong to a flow too. Defaults to false: they count only in the total. */
   absent?: boolean | undefined;
   /** Whether to keep figures of each device and direction: {@linkcode Snapshot.devices}. Defaults to true. */
   devices?: boolean | undefined;
@@ -53,7 +56,7 @@ export interface EstimatorOptions {
 
 /** One flow, or one device and direction. */
 export interface FlowEstimate {
-  /** The texts of the keys. */
+  /** The texts of the keys; empty for one that its samples lack. */
   readonly by: readonly string[];
   /** Number of its samples. */
   readonly samples: number;
@@ -101,7 +104,7 @@ export interface Snapshot {
   readonly kept: number;
   /** Maximum number of bytes of a flow that is not kept. */
   readonly bound: number;
-  /** Samples that lack one of the keys; they count only in the total. */
+  /** Samples that lack all of the keys; they count only in the total. */
   readonly keyless: number;
   /** Samples whose size or rate is not known; they are not counted anywhere. */
   readonly unusable: number;

@@ -161,7 +161,9 @@ export class FlowKey {
   /**
    * Keys by name, separated by commas: `"ipsource,tcpdestinationport"`.
    *
-   * @param allowsAbsent Whether a sample may lack some of them, which then have an empty text. Defaults to false.
+   * The text of a key that a sample lacks is empty.
+   *
+   * @param allowsAbsent Whether a sample may lack all of them. Defaults to false.
    * @throws {ArgumentError} for an unknown name.
    */
   constructor(names: string, allowsAbsent = false) {
@@ -181,34 +183,31 @@ export class FlowKey {
     this.#places = this.#nowhere = this.keys.map(() => undefined);
   }
 
-  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks one that it may not lack. */
+  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks all of them, and may not. */
   write(batch: Batch, i: number, packet: Headers): number {
     const { keys, bytes } = this;
     const { offsets, end, bytes: memory } = packet;
     const places = this.#placesIn(packet);
+    let hasAny = this.#allowsAbsent;
     let at = 0;
     for (let k = 0; k < keys.length; k++) {
       const place = places[k];
       let size: number;
       if (place === undefined) {
         size = keys[k]!.write(batch, i, bytes, at + 1);
-        if (size < 0) {
-          if (!this.#allowsAbsent) return NOWHERE;
-          size = 0;
-        }
+        if (size < 0) size = 0;
+        else hasAny = true;
       } else {
         size = place.size;
         const start = offsets[place.header]! + place.offset;
-        if (size < 0 || start + size > end) {
-          if (!this.#allowsAbsent) return NOWHERE;
-          size = 0;
-        }
+        if (size < 0 || start + size > end) size = 0;
+        else hasAny = true;
         for (let n = 0; n < size; n++) bytes[at + 1 + n] = memory[start + n]!;
       }
       bytes[at] = size;
       at += 1 + size;
     }
-    return at;
+    return hasAny ? at : NOWHERE;
   }
 
   #placesIn(packet: Headers): readonly (KeyPlace | undefined)[] {
@@ -233,7 +232,7 @@ export class FlowKey {
     let at = 0;
     return this.keys.map((key) => {
       const size = bytes[at]!;
-      const text = size === 0 && this.#allowsAbsent ? "" : key.text(bytes.subarray(at + 1, at + 1 + size));
+      const text = size === 0 ? "" : key.text(bytes.subarray(at + 1, at + 1 + size));
       at += 1 + size;
       return text;
     });

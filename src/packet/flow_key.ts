@@ -274,7 +274,7 @@ const STACK: Field = {
   size: 15,
   write: (packet, from, end, into, at) => {
     for (let i = from; i < end; i++) into[at + i - from] = packet.kinds[i]!;
-    return end - from;
+    return end === from ? NOWHERE : end - from;
   },
   text: (value) => [...value].map(headerName).join("."),
 };

@@ -243,11 +243,19 @@ test("flows are ranked by packets on request, in each horizon", () => {
   assertEquals(estimator.snapshot(20n * SECOND).kept, 3);
 });
 
-test("samples that lack a key have an empty text for it if that is wanted", () => {
-  const estimator = new Estimator({ by: "device,queue,ip6source", absent: true });
-  estimator.take(batchOf([{}, {}]));
-  const { flows, keyless } = estimator.snapshot(0n);
-  assertEquals([flows.map(({ by, samples }) => [by, samples]), keyless], [[[["eth0", "", ""], 2]], 0]);
+test("samples that lack a key have an empty text for it; those that lack all only if that is wanted", () => {
+  const flowsBy = (by: string, absent?: boolean): unknown[] => {
+    const estimator = new Estimator({ by, absent });
+    estimator.take(batchOf([{}, {}]));
+    const { flows, keyless } = estimator.snapshot(0n);
+    return [flows.map(({ by, samples }) => [by, samples]), keyless];
+  };
+  for (const absent of [true, false]) {
+    assertEquals(flowsBy("device,queue,ip6source", absent), [[[["eth0", "", ""], 2]], 0]);
+    assertEquals(flowsBy("ip6source,vni,ipdestination,icmptype", absent), [[[["", "", "10.9.9.9", ""], 2]], 0]);
+  }
+  assertEquals(flowsBy("queue,ip6source", true), [[[["", ""], 2]], 0]);
+  assertEquals(flowsBy("queue,ip6source"), [[], 2]);
 });
 
 test("figures of devices are left out if they are not wanted, and all others are the same", () => {

@@ -91,7 +91,7 @@ function topPart({ top }: MetricsSnapshot): string {
   const rate = (range: Interval): Interval => [8 * range[0] / top.seconds, 8 * range[1] / top.seconds];
   const most = Math.max(...top.flows.map(({ bytesRange }) => rate(bytesRange)[1]));
   const rows = top.flows.map((flow: FlowEstimate) => [
-    ...flow.by.map(escaped),
+    ...flow.by.map((text) => escaped(text || "-")),
     number(withError(flow.bitsPerSecond, rate(flow.bytesRange), "bit/s")),
     number(`${(100 * flow.share).toFixed(1)} %`),
     bar(flow.bitsPerSecond, rate(flow.bytesRange), most),

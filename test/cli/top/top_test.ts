@@ -5,6 +5,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { main } from "../../../cli/main.ts";
 import { SystemError } from "../../../mod.ts";
 import { pcapFile } from "../../support/capture_files.ts";
+import { hex } from "../../packet/made.ts";
 import { type FakeIo, fakeIo, type FakeIoOptions } from "../fake_io.ts";
 import { frame, recording, type Sampled } from "./samples.ts";
 
@@ -160,6 +161,48 @@ test("samples without one of the keys count in the totals only, which is reporte
   const text = await top(TEN, "--by", "ip6source");
   assertMatch(text, /^total +800 kbit\/s/m);
   assertMatch(text, /\n10 samples without ip6source: in the totals only\n$/);
+});
+
+/** UDP to port 53, a ping, and a question of ARP for 10.9.9.9. */
+const MIXED = [
+  frame(1),
+  hex("020000000002020000000001 0800 4500001c 00000000 40010000 0a000001 0a090909 0800 0000 0000 0000"),
+  hex("ffffffffffff020000000001 0806 0001 0800 06 04 0001 020000000001 0a000001 000000000000 0a090909"),
+].map((bytes) => ({ bytes }));
+
+/** `top` of MIXED. */
+async function mixed(...args: string[]): Promise<string> {
+  const io = await run([...args, "--rate", "1", "x.pcap"], { input: { "x.pcap": pcapFile(MIXED, { linkType: 1 }) } });
+  assertEquals(io.status, 0, io.errors());
+  return io.text();
+}
+
+test("packets that have some of the keys have rows; a key that they lack is - in tables, absent in JSON, empty in CSV", async () => {
+  const by = ["--by", "ipprotocol,destinationport"];
+  const table = await mixed(...by);
+  assertMatch(table, /^udp +53 .* 1$/m);
+  assertMatch(table, /^icmp +- .* 1$/m);
+  assertMatch(table, /\n1 sample with neither ipprotocol nor destinationport: in the totals only\n$/);
+  const keys = (await mixed(...by, "--json")).trim().split("\n").map((line) => JSON.parse(line).by);
+  assertEquals(keys, [{ ipprotocol: "udp", destinationport: "53" }, { ipprotocol: "icmp" }]);
+  const rows = (await mixed(...by, "--csv")).trim().split("\r\n").map((line) => line.split(",").slice(2, 5));
+  assertEquals(rows, [["by.ipprotocol", "by.destinationport", "samples"], ["udp", "53", "1"], ["icmp", "", "1"]]);
+});
+
+test("a narrower name has its own packets only, unless it stands beside a key that others have", async () => {
+  const rows = async (by: string): Promise<unknown[]> =>
+    (await mixed("--json", "--by", by)).split("\n").filter(Boolean).map((line) => JSON.parse(line).by);
+  assertEquals(await rows("udpsourceport,udpdestinationport"), [{ udpsourceport: "4000", udpdestinationport: "53" }]);
+  assertEquals(await rows("tcpsourceport,tcpdestinationport"), []);
+  assertMatch(await mixed("--by", "ip6source,vni,vlan"), /\n3 samples with none of ip6source, vni, vlan: in the totals only\n$/);
+  assertEquals(await rows("ipdestination,tcpdestinationport"), [{ ipdestination: "10.9.9.9" }]);
+  assertEquals(await rows("stack,vni"), [{ stack: "eth.ip.udp" }, { stack: "eth.ip.icmp" }, { stack: "eth.arp" }]);
+});
+
+test("a key that is lacking has no label: it is not number 0", async () => {
+  assertMatch(await mixed("--by", "ipprotocol,vlan", "--label", "vlan:0=none"), /^udp +- /m);
+  const json = await mixed("--by", "ipprotocol,vlan", "--label", "vlan:0=none", "--json");
+  assertEquals(JSON.parse(json.split("\n")[0]!).vlanLabels, undefined);
 });
 
 test("addresses of IPv6 and many keys take more lines, and nothing is left out", async () => {
