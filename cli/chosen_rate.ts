@@ -1,7 +1,9 @@
 /** Chooses the rate of `psample top`: enough samples for useful bounds, and few enough to cost next to nothing. */
 import { type Direction, listLinks, type SamplingOptions } from "../mod.ts";
+import { checkMaySample } from "../src/control/may_sample.ts";
 import { withTrafficControl } from "../src/control/traffic_control.ts";
 import { open } from "../src/socket/open.ts";
+import { printable } from "../src/wire/text.ts";
 import type { Session } from "./session.ts";
 import { scaled } from "./top/figures.ts";
 
@@ -55,12 +57,14 @@ export async function withRate(plans: readonly SamplingOptions[], session: Sessi
 }
 
 /**
- * Refuses devices that do not exist: nothing of theirs can be measured.
+ * Refuses devices that do not exist, and whoever may not sample: measuring for them would be in vain.
  *
- * @throws {NetlinkError} `ENODEV`.
+ * @throws {NetlinkError} `ENODEV`, `EPERM`.
  */
 async function checkDevices(devices: readonly string[], netns: string | undefined): Promise<void> {
-  await withTrafficControl(await open({ netns }), async (tc) => {
+  const sys = await open({ netns });
+  checkMaySample(sys, devices.map((device) => printable(device)));
+  await withTrafficControl(sys, async (tc) => {
     for (const device of devices) await tc.link(device);
   });
 }

@@ -120,14 +120,15 @@ export class Reports implements Sink {
     return this.#spool.flush();
   }
 
-  async close(_closing: Closing): Promise<void> {
+  async close({ failed = false }: Closing): Promise<void> {
     clearInterval(this.#timer);
     const { counted, recorded } = this.#options;
     if (counted) {
       await this.#counted;
       await counted.count();
     }
-    this.#report(recorded ? nanoseconds(this.#last) : nowNs());
+    // About nothing there is nothing to report if the source says why there is nothing.
+    if (!failed || this.#written > 0) this.#report(recorded ? nanoseconds(this.#last) : nowNs());
     await this.#printed;
     await this.#spool.close();
   }

@@ -45,8 +45,11 @@ export function directionOf(parent: number): Direction | undefined {
   return parent === PARENTS.ingress || parent === TC_H_FFFF ? "ingress" : undefined;
 }
 
+/** What to do if this process may not change anything. */
+export const PRIVILEGE_HINT = "Changing traffic control requires CAP_NET_ADMIN in this network namespace: run as root";
+
 const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
-  [EPERM, undefined, "Changing traffic control requires CAP_NET_ADMIN in this network namespace: run as root"],
+  [EPERM, undefined, PRIVILEGE_HINT],
   [ENOENT, /action module/i, "The kernel has no sample action: modprobe act_sample (CONFIG_NET_ACT_SAMPLE)"],
   [ENOENT, /classifier/i, "The kernel lacks the classifier: modprobe cls_matchall, or for a match cls_flower or cls_bpf"],
   [

@@ -212,7 +212,7 @@ class Pump {
         failure = { error };
       }
       this.#end ??= this.#anyOpen() ? "source" : "sinks";
-      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: nowNs() } });
+      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: nowNs() }, failed: failure !== undefined });
       if (failure) throw failure.error;
     } finally {
       for (const timer of this.#timers) clearTimeout(timer);

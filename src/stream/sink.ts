@@ -14,6 +14,8 @@ export interface Closing {
    * a recording that was made at another time ({@linkcode Batch.recorded}). `undefined` if not known: `pump` always passes it.
    */
   readonly period: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
+  /** Whether the source failed: what it yielded before is not all of it. Defaults to `false`. */
+  readonly failed?: boolean | undefined;
 }
 
 /**

@@ -4,7 +4,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listSampling } from "../../mod.ts";
 import { ETH_IPV4, ethernet, hex, OURS, PEER, udp } from "./frames.ts";
 import { Command } from "./in_process.ts";
-import { COMMANDS, Program } from "./runtime.ts";
+import { COMMANDS, ending, Program, script, WITHOUT_NET_ADMIN } from "./runtime.ts";
 import { bareWire, ip, pause, scene, send, Sender, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
@@ -187,6 +187,15 @@ scene("top of a device that does not exist measures nothing first", async () => 
   const top = new Command(["top", "a", "nosuch"]);
   assertEquals(await top.status, 1);
   assertMatch(top.io.errors(), /^psample: Cannot find the device nosuch: .*\n$/);
+});
+
+scene("top without privilege measures nothing first: it says what is missing, as capture does", "program:setpriv", async () => {
+  bareWire();
+  for (const command of ["top", "capture"]) {
+    const { status, out, err } = await ending([...WITHOUT_NET_ADMIN, ...script("cli/main.ts"), command, "a"]);
+    assertEquals([status, out], [1, ""]);
+    assertMatch(err, /^psample: Cannot .*operation not permitted \(EPERM\).*CAP_NET_ADMIN in this network namespace: run as root\n$/);
+  }
 });
 
 for (const { name, words } of COMMANDS) {

@@ -146,6 +146,16 @@ test("several recordings are combined, in any order", async () => {
   assertEquals([missing.status, missing.text()], [1, ""]);
 });
 
+test("of a file that is no recording there is no report, only the error; what came before one is reported", async () => {
+  const bad = new TextEncoder().encode("# This is no recording of anything\n");
+  const io = await run(["./x.md"], { input: { "./x.md": bad } });
+  assertEquals([io.status, io.text()], [1, ""]);
+  assertMatch(io.errors(), /^psample: Cannot decode recording at byte 0: /);
+  const after = await run(["a.pcapng", "./x.md"], { input: { "a.pcapng": recording(TEN), "./x.md": bad } });
+  assertEquals(after.status, 1);
+  assertMatch(after.text(), /^10 samples in /);
+});
+
 test("packets without a sampling rate are reported, and counted with --rate", async () => {
   const file = pcapFile([{ bytes: frame(1), originalBytes: 1000 }, { bytes: frame(2), originalBytes: 500 }], { linkType: 1 });
   const without = await run(["x.pcap"], { input: { "x.pcap": file } });
