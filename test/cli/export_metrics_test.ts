@@ -9,7 +9,7 @@ import { COMMAND } from "../support/command.ts";
 import { get } from "../support/http.ts";
 import { programs } from "../support/programs.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 import { fakeIo } from "./fake_io.ts";
 
 const RECORDING = new URL("../golden/rate100.new.pcap", import.meta.url).pathname;

@@ -11,7 +11,7 @@ import { FakeSys } from "../fake_sys.ts";
 import { BatchesSource } from "../support/batches.ts";
 import { NumbersEncoder } from "../support/numbers_encoder.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 const CLOSING = {} as Closing;
 

@@ -18,7 +18,7 @@ import {
 } from "../../src/sys/sys.ts";
 import { FakeFile } from "../fake_files.ts";
 import { FakeSys } from "../fake_sys.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 
 /** The steady clock. */
 const clock = { ms: 0 };

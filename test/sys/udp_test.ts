@@ -9,7 +9,7 @@ import { loadSys } from "../../src/sys/load.ts";
 import { AF_INET, EBADF, ECONNREFUSED, ENODEV, SOCK_CLOEXEC, SOCK_DGRAM } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 import { settledFds } from "../support/fds.ts";
-import { until } from "../support/until.ts";
+import { until } from "../support/waiting.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 
 const sys = await loadSys();
