@@ -119,6 +119,9 @@ const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT",
 /** How often to check for SIGUSR1 if there can be no handler for it. */
 const USR1_LOOK_MS = 250;
 
+/** How long after a signal has arrived a runtime may pass it on. */
+const LATE_SIGNAL_MS = 100;
+
 /** How much may be queued for standard error, and how long the program waits at its end until it is read. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
@@ -128,11 +131,12 @@ export function processIo(): Io {
   let notices: Notices | undefined;
   let hasTold = false;
   let loaded: Sys | undefined;
+  let endHearing = (): void => {};
   // Without the system calls, which may not be permitted, the runtime knows the width too.
   const errColumns = (): number => (loaded ? loaded.windowSize(2)?.columns : process.stderr.columns) || COLUMNS;
   return {
-    print: (text) => writeOut(escapeControls(text)),
-    data: writeOut,
+    print: (text) => writeOut(escapeControls(text), loaded),
+    data: (text) => writeOut(text, loaded),
     err: (text) => {
       const escaped = escapeControls(text);
       const safe = isatty(2) && text.startsWith("psample: ") ? foldedText(escaped, errColumns()) : escaped;
@@ -176,12 +180,22 @@ export function processIo(): Io {
       if (usr1) handlers.delete("SIGUSR1");
       const looking = usr1 && setInterval(() => usr1.arrived() && handler("SIGUSR1"), USR1_LOOK_MS);
       for (const [signal, handler] of handlers) process.on(signal, handler);
+      // What has arrived, and was not passed on yet, is for this handler now.
+      endHearing();
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const end = endHearing = (): void => {
+        clearTimeout(timer);
+        if (endHearing === end) endHearing = () => {};
+        for (const [signal, handler] of handlers) process.off(signal, handler);
+      };
       return () => {
         clearInterval(looking);
         usr1?.ignore();
         // First these, so that there is no moment without a handler.
         for (const signal of QUESTIONS) if (handlers.has(signal) && !process.listeners(signal).includes(ignore)) process.on(signal, ignore);
-        for (const [signal, handler] of handlers) process.off(signal, handler);
+        // The runtime may have a signal that it has not passed on yet: without a handler that would be lost.
+        timer = setTimeout(end, LATE_SIGNAL_MS);
+        timer.unref();
       };
     },
     dieOf: async (signal) => {
@@ -258,7 +272,27 @@ function asOurs(error: Error): Error {
   return errno === undefined ? error : new SystemError("write standard output", errno, { cause: error });
 }
 
-function writeOut(text: string): Promise<void> {
+/** Writes to standard output. */
+async function writeOut(text: string, sys: Sys | undefined): Promise<void> {
+  // The runtimes' own way may block the process while nobody reads: a signal that was heard just before would have no effect.
+  if (sys) await deliver(openDescriptor(sys, 1, "standard output"), new TextEncoder().encode(text));
+  else await writeByRuntime(text);
+}
+
+async function deliver(destination: Destination, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  try {
+    for (let at = 0; at < bytes.length;) {
+      const written = destination.write(bytes.subarray(at));
+      if (written === 0) await destination.writable();
+      at += written;
+    }
+  } finally {
+    destination.close();
+  }
+}
+
+/** Writes to standard output without a permission. */
+function writeByRuntime(text: string): Promise<void> {
   return new Promise((resolve, reject) => {
     // After a failed write the stream also emits the error, and Deno ends the process if nothing listens for it.
     const fail = (error: Error): void => reject(asOurs(error));

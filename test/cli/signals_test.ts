@@ -264,16 +264,19 @@ test(
     const reader = fill(full);
     try {
       await using all = new AsyncDisposableStack();
-      const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
-      await Promise.all(commands.map(async (args) => {
+      const ends = async (args: readonly string[], isReady: (pid: number) => boolean | Promise<boolean>): Promise<void> => {
         const running = all.use(new Running(args, { shell: `exec "$0" "$@" >${full}` }));
         const { child } = running;
         const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
-        await until(() => `${args} has ended, or does nothing any more`, () => over() || isIdle(child.pid!));
+        await until(() => `${args} has ended, or can be signalled`, () => over() || isReady(child.pid!));
         // It may have gone just now.
         if (!over()) child.kill("SIGTERM");
         await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
-      }));
+      };
+      const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
+      await Promise.all(commands.map((args) => ends(args, isIdle)));
+      // Nor a signal that comes while it still asks the kernel, just before it prints.
+      for (const args of [["list"], ["doctor"], ["-l"]]) await Promise.all([1, 2, 3].map(() => ends(args, hears)));
     } finally {
       closeSync(reader);
     }

@@ -322,7 +322,7 @@ scene("killed with -9, it leaves a filter that list shows and cleanup removes", 
   assertEquals(filters(), ["bpf", "bpf"]);
   const listed = fakeIo();
   assertEquals(await main(["list"], listed), 0);
-  assertMatch(listed.text(), /a +ingress +\d+ +bpf +1\/1 .* psample\n/);
+  assertMatch(listed.text(), /a +ingress +\d+ +bpf +1\/1 .* psample \(gone\)\n/);
   const cleaned = fakeIo();
   assertEquals(await main(["cleanup"], cleaned), 0);
   assertMatch(cleaned.text(), /^removed a ingress pref \d+ .*\nremoved a egress pref \d+ .*\n$/);
