@@ -119,12 +119,14 @@ const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT",
 /** How often to check for SIGUSR1 if there can be no handler for it. */
 const USR1_LOOK_MS = 250;
 
-/** How long after a signal has arrived a runtime may pass it on. */
-const LATE_SIGNAL_MS = 100;
-
 /** How much may be queued for standard error, and how long the program waits at its end until it is read. */
 const NOTICES_BYTES = 1 << 16;
 const NOTICES_MS = 500;
+/**
+ * How long nobody else handles a signal when nothing is left to do but to end: longer than the last notices take. The process must not die
+ * of it then, with the exit status that it has earned.
+ */
+const LATE_SIGNAL_MS = 2 * NOTICES_MS;
 
 /** The real world. */
 export function processIo(): Io {
@@ -193,7 +195,7 @@ export function processIo(): Io {
         usr1?.ignore();
         // First these, so that there is no moment without a handler.
         for (const signal of QUESTIONS) if (handlers.has(signal) && !process.listeners(signal).includes(ignore)) process.on(signal, ignore);
-        // The runtime may have a signal that it has not passed on yet: without a handler that would be lost.
+        // The runtime may have a signal that it has not passed on yet, too: without a handler that would be lost.
         timer = setTimeout(end, LATE_SIGNAL_MS);
         timer.unref();
       };
