@@ -51,7 +51,7 @@ async function forRuntimes(work: (runtime: Runtime) => Promise<void>, atOnce = c
 /** Says what is going to happen to this machine, and how long it will take. */
 function announce(): void {
   const bootable = process.getuid?.() === 0 ? kernels : [];
-  const minutes = 2 + bootable.reduce((sum, kernel) => sum + KERNELS[kernel].minutes, values.alone ? 3 : 0);
+  const minutes = 4 + bootable.reduce((sum, kernel) => sum + KERNELS[kernel].minutes, values.alone ? 4 : 0);
   const where = ["on this machine", ...bootable.map((kernel) => `in ${KERNELS[kernel].what}`)].join(" and ");
   say(`The tests run in Deno and Bun, ${where}: about ${minutes} minutes on two processors.`);
   const all = [...downloads(), ...bootable.flatMap(downloadOf)];
