@@ -146,13 +146,20 @@ nfacctd_renormalize: ${renormalize}
     // It does not hear others.
     signal: "KILL",
   });
-  return readFileSync(path("counted.json"), "utf8").trim().split("\n").map((line) => {
+  // It prints what has come each second: a flow may be in several lines.
+  const flows = new Map<string, { packets: number; bytes: number; readonly start: string }>();
+  for (const line of readFileSync(path("counted.json"), "utf8").trim().split("\n")) {
     const flow = JSON.parse(line);
-    return [
+    const key = [
       ...[flow.ip_src, flow.port_src, flow.ip_dst, flow.port_dst, flow.ip_proto, flow.iface_in, flow.iface_out],
-      ...[`1/${flow.sampling_rate}`, flow.packets, flow.bytes, flow.timestamp_start],
+      `1/${flow.sampling_rate}`,
     ].join(" ");
-  }).sort();
+    const sum = flows.get(key) ?? { packets: 0, bytes: 0, start: flow.timestamp_start };
+    sum.packets += flow.packets;
+    sum.bytes += flow.bytes;
+    flows.set(key, sum);
+  }
+  return [...flows].map(([key, { packets, bytes, start }]) => `${key} ${packets} ${bytes} ${start}`).sort();
 }
 
 const START = new Date(Number(READ_NS / 1_000_000n) + 123).toISOString().replace("T", " ").replace("Z", "000");
