@@ -7,11 +7,11 @@
  * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
-import { Selection } from "../src/stream/batch.ts";
 import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
 import type { Sink } from "../src/stream/sink.ts";
 import type { Source } from "../src/stream/source.ts";
 import type { Stage } from "../src/stream/stage.ts";
+import { StageChain } from "../src/stream/stage_chain.ts";
 import type { ListenStats } from "../src/stream/stats.ts";
 import { failureText } from "./failure.ts";
 import type { Io } from "./io.ts";
@@ -384,18 +384,12 @@ export class Session {
 
   /** Counts what is left in the source. */
   async #count(source: Source, stages: readonly Stage[]): Promise<void> {
-    const selections = stages.map(() => new Selection());
+    const chain = new StageChain(stages);
     const deadline = performance.now() + COUNT_MS;
     while (!this.#cut.signal.aborted && performance.now() < deadline) {
-      let batch = await source.read();
+      const batch = await source.read();
       if (!batch) return;
-      for (const [i, stage] of stages.entries()) {
-        const selection = selections[i]!;
-        selection.from(batch);
-        stage.select(batch, (i) => selection.pick(i));
-        selection.finish();
-        batch = selection;
-      }
+      chain.choose(batch);
     }
   }
 

@@ -3,8 +3,9 @@ import { type Device, type Devices, replay } from "../../mod.ts";
 import { recordingFormat } from "../../src/format/recorder.ts";
 import { linkTypeOfSample } from "../../src/link/link_type.ts";
 import { viewMessage } from "../../src/psample/group.ts";
-import { type Batch, BatchBuffer, Selection } from "../../src/stream/batch.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
 import type { Stage } from "../../src/stream/stage.ts";
+import { StageChain } from "../../src/stream/stage_chain.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { fromHex, shellWord } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
@@ -80,12 +81,7 @@ function refuseTwoTypes(file: string, stages: readonly Stage[], count = Infinity
   const batch = new BatchBuffer();
   batch.devices = DEVICES;
   for (const hex of DEMO_MESSAGES) batch.add(viewMessage(messageOf(fromHex(hex)!))!);
-  const chosen = stages.reduce<Batch>((batch, stage) => {
-    const selection = new Selection();
-    selection.from(batch);
-    stage.select(batch, (i) => selection.pick(i));
-    return selection;
-  }, batch);
+  const chosen = new StageChain(stages).choose(batch);
   const types = chosen.entries.flatMap((entry, i) => entry.type === "sample" ? [linkTypeOfSample(chosen.device(i)?.type, entry)] : []);
   if (new Set(types.slice(0, count)).size < 2) return;
   throw new UsageError(

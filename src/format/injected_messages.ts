@@ -1,5 +1,6 @@
 /** Messages of recorded samples as a program in user space sends them to listeners: like the kernel's, from this machine. */
 import { type LinkType, linkTypeOfSample } from "../link/link_type.ts";
+import { ETHERNET_BYTES } from "../packet/ethernet.ts";
 import {
   PSAMPLE_ATTR_GROUP_SEQ,
   PSAMPLE_ATTR_PROTO,
@@ -7,13 +8,14 @@ import {
   PSAMPLE_ATTR_SAMPLE_RATE,
   PSAMPLE_ATTR_TIMESTAMP,
 } from "../psample/constants.ts";
+import { ATTRIBUTES } from "../psample/layout.ts";
 import { toNativeOrder } from "../psample/native_order.ts";
 import type { SampleView } from "../psample/sample_view.ts";
 import type { Batch } from "../stream/batch.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { AttrWriter } from "../wire/attr_writer.ts";
-import { ETH_P_IP, ETH_P_IPV6 } from "../wire/ether_types.ts";
-import { NLM_F_ACK, NLM_F_REQUEST, NLMSG_HDRLEN } from "../wire/message.ts";
+import { ETH_P_802_3_MIN, ETH_P_IP, ETH_P_IPV6 } from "../wire/ether_types.ts";
+import { NLM_F_ACK, NLM_F_REQUEST } from "../wire/message.ts";
 import { align4, LITTLE } from "../wire/native.ts";
 
 /** What packets are sent as that psample did not record: nothing in a recording says of which group they are. */
@@ -26,8 +28,6 @@ export interface InjectedPacketOptions {
 
 /** More than the attributes that are added to a packet. */
 const ADDED_BYTES = 64;
-/** Where the attributes of a psample message begin. */
-const ATTRIBUTES = NLMSG_HDRLEN + 4;
 /** Maximum number of producers whose numbers are known: a recording has a few, but a file may contain anything. */
 const MOST_PRODUCERS = 4096;
 
@@ -123,15 +123,14 @@ export class InjectedMessages {
   }
 }
 
-// include/uapi/linux/if_ether.h: smaller numbers are lengths, in frames of IEEE 802.3.
-const ETH_P_802_3_MIN = 0x0600;
+// include/uapi/linux/if_ether.h: frames of IEEE 802.3, which have a length in place of an EtherType.
 const ETH_P_802_2 = 0x0004;
 
 /** The protocol that the kernel would give for a packet (`eth_type_trans` in net/ethernet/eth.c). */
 function protocolOf(first: LinkType, data: Uint8Array | undefined): number | undefined {
   if (data === undefined) return undefined;
   if (first === "raw-ip") return data.length === 0 ? undefined : data[0]! >> 4 === 6 ? ETH_P_IPV6 : ETH_P_IP;
-  if (data.length < 14) return undefined;
+  if (data.length < ETHERNET_BYTES) return undefined;
   const type = data[12]! << 8 | data[13]!;
   return type < ETH_P_802_3_MIN ? ETH_P_802_2 : type;
 }

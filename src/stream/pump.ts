@@ -10,6 +10,7 @@ import { nowNs } from "./clock.ts";
 import type { Closing, Sink } from "./sink.ts";
 import type { Source } from "./source.ts";
 import type { Stage } from "./stage.ts";
+import { StageChain } from "./stage_chain.ts";
 import type { ListenStats } from "./stats.ts";
 
 /**
@@ -172,7 +173,7 @@ const INTERRUPTED = Symbol("interrupted");
 
 class Pump {
   readonly #source: Source;
-  readonly #stages: readonly (readonly [Stage, Selection])[];
+  readonly #stages: StageChain;
   readonly #lines: readonly Line[];
   readonly #options: Limits;
   readonly #firstOnes = new Selection();
@@ -187,7 +188,7 @@ class Pump {
 
   constructor(source: Source, stages: readonly Stage[], sinks: readonly Sink[], options: Limits) {
     this.#source = source;
-    this.#stages = stages.map((stage) => [stage, new Selection()]);
+    this.#stages = new StageChain(stages);
     this.#options = options;
     this.#left = options.count;
     this.#lines = sinks.map((sink) => ({ sink, open: true, left: false, cut: false, error: undefined }));
@@ -270,13 +271,7 @@ class Pump {
 
   /** What the stages and the limit let through. */
   #choose(batch: Batch): Batch {
-    let chosen = batch;
-    for (const [stage, selection] of this.#stages) {
-      selection.from(chosen);
-      stage.select(chosen, (i) => selection.pick(i));
-      selection.finish();
-      chosen = selection;
-    }
+    const chosen = this.#stages.choose(batch);
     if (chosen.samples < this.#left) return chosen;
     // Entries after the last wanted sample are left out.
     const firstOnes = this.#firstOnes;
@@ -339,7 +334,7 @@ class Pump {
     if (why === "duration") this.#boundDelivery(false);
   }
 
-  /** Cuts off when the time to deliver after a signal is over, and tells if it is needed. */
+  /** Cuts off when the time to deliver after a signal is over, and reports readers that have to be waited for. */
   #boundSignalled(): void {
     this.#boundDelivery(true);
     const { onWait, deliverMs } = this.#options;
