@@ -280,9 +280,11 @@ export class Collectors {
     return this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`);
   }
 
-  /** Looks all names up again. */
-  renew(): void {
+  /** Looks all names up again, and reopens the recording, if there is one. */
+  reload(session: Session, reopen?: () => void): void {
     for (const sink of this.sinks) void sink.renew();
+    reopen?.();
+    session.notice("host names are looked up again, and templates sent again");
   }
 
   /** Closes everything; what was not sent never will be. */

@@ -1,12 +1,14 @@
 /** The output of `--explain`: where a filter runs. */
+import type { SamplingOptions } from "../mod.ts";
 import { KnownDevices } from "../src/filter/known_devices.ts";
 import { programLines } from "../src/filter/program_text.ts";
 import { SocketFilter } from "../src/filter/socket_filter.ts";
 import { LiveLinks } from "../src/receive/live_links.ts";
 import { open } from "../src/socket/open.ts";
-import { wrap } from "./help.ts";
 import { ASKING_FOR_DEVICES } from "./devices.ts";
+import { wrap } from "./help.ts";
 import type { Io } from "./io.ts";
+import { explainMatches, matchesOf } from "./match.ts";
 import { UsageError } from "./options.ts";
 import type { Filter } from "./output_options.ts";
 import { answering } from "./session.ts";
@@ -21,6 +23,20 @@ interface Socket {
   readonly netns: string | undefined;
   /** Whether the program is printed. */
   readonly verbose: boolean;
+}
+
+/** What is to be explained of a command that samples devices. */
+interface Sampling extends Socket {
+  readonly match: readonly string[] | undefined;
+  readonly filter: readonly Filter[] | undefined;
+}
+
+/** Where `--match` and `--filter` run; one of them is enough. */
+export async function explainSampling(plans: readonly SamplingOptions[], { match, filter, ...socket }: Sampling, io: Io): Promise<string> {
+  if (!filter && !match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
+  const before = match ? [explainMatches(plans, await matchesOf(plans, io))] : [];
+  const behind = filter ? [await explainSocket(filter, socket, io)] : [];
+  return [...before, ...behind].join("\n");
 }
 
 /** Where a filter runs if the kernel decides what it can of it. */
@@ -53,6 +69,11 @@ export async function explainSocket(
 /** Where a filter runs if no kernel is involved; `why` is a sentence. */
 export function explainStage(filters: readonly Filter[] | undefined, why: string): string {
   return list("Here, sample by sample", expressionsOf(filters)) + wrap(why);
+}
+
+/** The same for a recording. */
+export function explainRecording(filters: readonly Filter[] | undefined): string {
+  return explainStage(filters, "A recording is read whole: it has no kernel in front of it.");
 }
 
 function expressionsOf(filters: readonly Filter[] | undefined): string[] {

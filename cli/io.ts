@@ -55,7 +55,7 @@ export interface Io {
   readonly errIsTerminal: boolean;
   /** Whether standard output is a terminal: binary data does not belong there. */
   readonly outIsTerminal: boolean;
-  /** Whether standard input is a terminal: no recording comes from there by itself. */
+  /** Whether standard input is a terminal: somebody would have to type a recording. */
   readonly inIsTerminal: boolean;
   /** The terminal of standard output. */
   terminal(): Promise<Terminal>;

@@ -13,6 +13,16 @@ export function lossesOf({ groups, dropped }: ListenStats, chosen: readonly numb
   return parts;
 }
 
+/** The same after reading up to a limit of `count` samples, if there is one: whatever is beyond it is not read, or only by chance. */
+export function lossesUpTo(
+  count: number | undefined,
+  written: number,
+  stats: ListenStats,
+  chosen: readonly number[] | undefined,
+): string[] {
+  return written < (count ?? Infinity) ? lossesOf(stats, chosen) : [];
+}
+
 /** The summary: what was found, lost and skipped. */
 export function accountOf(
   { counts }: Pick<RecordingSource, "counts">,

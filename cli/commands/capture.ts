@@ -3,10 +3,10 @@ import { type Control, dropPrivileges, listen, type ListenStats, type SamplingOp
 import { fromHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
-import { explainSocket } from "../explain.ts";
+import { explainSampling } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
-import { explainMatches, matchesOf, parseMatches } from "../match.ts";
+import { matchesOf, parseMatches } from "../match.ts";
 import { choice, flag, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
@@ -145,12 +145,9 @@ export const capture: Command = command({
     const devices = await expandDevices(checkDevices([...options.device ?? [], ...words], words), options.netns, io);
     const plans = samplingOptions(options, given, devices);
     if (options.explain) {
-      const { group, filter, netns, verbose } = options;
-      if (!filter && !options.match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
-      const before = options.match ? explainMatches(plans, await matchesOf(plans, io)) : "";
+      const { group, match, filter, netns, verbose } = options;
       const groups = group === undefined ? undefined : [group];
-      const behind = filter ? await explainSocket(filter, { groups, netns, verbose }, io) : "";
-      await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
+      await io.print(await explainSampling(plans, { match, filter, groups, netns, verbose }, io));
       return 0;
     }
     if (options.dryRun) {

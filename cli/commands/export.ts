@@ -32,11 +32,10 @@ import {
 import { type Command, command } from "../command.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
 import { expandDevices, type Known, means } from "../devices.ts";
-import { explainSocket } from "../explain.ts";
+import { explainSampling } from "../explain.ts";
 import { type DeviceRate, parseDevice, withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
-import { explainMatches, matchesOf } from "../match.ts";
 import { flag, longName, number, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
@@ -183,10 +182,7 @@ async function plansOf(
 
 async function explain(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
   const { group: groups, filter, match, netns, verbose, allNamespaces } = options;
-  if (!filter && !match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
-  const before = match ? explainMatches(plans, await matchesOf(plans, io)) : "";
-  const behind = filter ? await explainSocket(filter, { groups, allNamespaces, netns, verbose }, io) : "";
-  await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
+  await io.print(await explainSampling(plans, { match, filter, groups, allNamespaces, netns, verbose }, io));
   return STATUS.done;
 }
 
@@ -275,11 +271,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], named: r
         sinks: [...sent.all, ...sinks],
         reopen,
         recordedBytes,
-        reload: () => {
-          sent.renew();
-          reopen?.();
-          session.notice("host names are looked up again, and templates sent again");
-        },
+        reload: () => sent.reload(session, reopen),
         stages: checks ? [...own, checks] : own,
         count,
         account: (stats: ListenStats, written) => {

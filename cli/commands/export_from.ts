@@ -2,13 +2,13 @@
 import { paced, type Sink } from "../../mod.ts";
 import { open } from "../../src/socket/open.ts";
 import { type Collectors, type CollectorValues, openCollectors } from "../collectors.ts";
-import { explainStage } from "../explain.ts";
+import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import type { Io } from "../io.ts";
 import { longName, texts, UsageError } from "../options.ts";
 import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
+import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { openRecordings, recordingPaths, type Speed, speedOption } from "../replaying.ts";
 import { inSession, STATUS } from "../session.ts";
 
@@ -60,7 +60,7 @@ export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string
 /** Exports recordings, one after the other. Resolves to the exit status. */
 export async function exportRecordings(options: FromValues, io: Io): Promise<number> {
   if (options.explain) {
-    await io.print(explainStage(options.filter, "A recording is read whole: it has no kernel in front of it."));
+    await io.print(explainRecording(options.filter));
     return STATUS.done;
   }
   const { from = [], speed = 1, group, netns, latency, count } = options;
@@ -73,7 +73,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
     let outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;
     try {
       const sys = await open({ netns });
-      // sFlow takes the larger form by itself if an interface needs it.
+      // sFlow changes to the larger form as soon as an interface needs it.
       const shown: Sink[] = [];
       const metrics = { source: recordings, sinks: shown };
       collectors = await session.unlessOver(openCollectors(sys, options, { latency, expanded: false, session, metrics }));
@@ -88,16 +88,11 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
         sinks: [...sent.all, ...sinks],
         stages: groups ? [groups, ...plan.stages] : plan.stages,
         reopen,
-        reload: () => {
-          sent.renew();
-          reopen?.();
-          session.notice("host names are looked up again, and templates sent again");
-        },
+        reload: () => sent.reload(session, reopen),
         count,
         progress: readingProgress(recordings),
         account: (stats, written) => {
-          // Whatever is beyond the limit is not read, or only by chance.
-          const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
+          const losses = lossesUpTo(count, written, stats, group);
           return [accountOf(recordings, written, groups?.leftOut ?? 0, losses), ...sent.accounts()].join("; ");
         },
         summary: () => true,

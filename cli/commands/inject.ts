@@ -2,11 +2,11 @@
 import { injectInto, type InjectionSink, type ListenStats, paced, type PacedSource, type Source } from "../../mod.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { type Command, command } from "../command.ts";
-import { explainStage } from "../explain.ts";
+import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import { flag, NETNS, number, numbers, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
-import { lossesOf, skippedOf, tellTerminal } from "../reading.ts";
+import { lossesUpTo, skippedOf, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
 import { openRecordings, recordingPaths, speedOption } from "../replaying.ts";
 import { Rounds } from "../rounds.ts";
@@ -86,7 +86,7 @@ export const inject: Command = command({
   operands: { name: "FILE", least: 1, most: Infinity },
   run: async ({ options, words }, io) => {
     if (options.explain) {
-      await io.print(explainStage(options.filter, "A recording is read whole: it has no kernel in front of it."));
+      await io.print(explainRecording(options.filter));
       return STATUS.done;
     }
     const { speed = 1, loop, group, packetGroup, packetRate, netns, count, familyId } = options;
@@ -109,11 +109,7 @@ export const inject: Command = command({
           stages: [...groups ? [groups] : [], ...options.filter ?? []],
           count,
           progress: () => progress(rounds, timed, sink!),
-          account: (stats, written) => {
-            // Whatever is beyond the limit is not read, or only by chance.
-            const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
-            return account(stats, rounds, sink!, groups?.leftOut ?? 0, losses);
-          },
+          account: (stats, written) => account(stats, rounds, sink!, groups?.leftOut ?? 0, lossesUpTo(count, written, stats, group)),
           summary: () => true,
         });
       } catch (error) {

@@ -3,13 +3,13 @@ import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
 import type { RecordingInput } from "../../src/receive/recording_input.ts";
 import { type Command, command } from "../command.ts";
-import { explainStage } from "../explain.ts";
+import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import type { Io } from "../io.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
+import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
 import { filterHint, filterStart, isFile } from "../words.ts";
 
@@ -55,7 +55,7 @@ export const read: Command = command({
   operands: { name: "FILE", least: 0, most: Infinity },
   run: async ({ options, words }, io) => {
     if (options.explain) {
-      await io.print(explainStage(options.filter, "A recording is read whole: it has no kernel in front of it."));
+      await io.print(explainRecording(options.filter));
       return STATUS.done;
     }
     const path = streamName(fileOf([...options.file === undefined ? [] : [options.file], ...words], words), 0);
@@ -75,11 +75,7 @@ export const read: Command = command({
             progress: readingProgress(source),
             stages: groups ? [groups, ...plan.stages] : plan.stages,
             count,
-            account: (stats, written) => {
-              // Whatever is beyond the limit is not read, or only by chance.
-              const losses = written < (count ?? Infinity) ? lossesOf(stats, group) : [];
-              return accountOf(source, written, groups?.leftOut ?? 0, losses);
-            },
+            account: (stats, written) => accountOf(source, written, groups?.leftOut ?? 0, lossesUpTo(count, written, stats, group)),
             summary: () => true,
           });
         } finally {
