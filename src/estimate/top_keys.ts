@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { SlotTable } from "./slot_table.ts";
 
 /** Sums by key. All memory is allocated at the start. */
 export class TopKeys {
@@ -17,12 +18,9 @@ export class TopKeys {
   readonly #keyBytes: number;
   readonly #keys: Uint8Array;
   readonly #lengths: Uint8Array;
-  readonly #hashes: Uint32Array;
   readonly #sums: Float64Array;
   readonly #errors: Float64Array;
-  /** Open addressing with linear probing: slot + 1, or 0. */
-  readonly #table: Uint32Array;
-  readonly #mask: number;
+  readonly #table: SlotTable;
   /** A heap of slots with the smallest sum on top, and the position of each slot in it. Made the first time a key has to make room. */
   readonly #heap: Uint32Array;
   readonly #places: Uint32Array;
@@ -35,16 +33,13 @@ export class TopKeys {
 
   /** Keeps up to `capacity` keys of up to `keyBytes` bytes, 255 at most. */
   constructor(capacity: number, keyBytes: number) {
-    const tableSize = 2 ** Math.ceil(Math.log2(2 * capacity));
     this.capacity = capacity;
     this.#keyBytes = keyBytes;
     this.#keys = new Uint8Array(capacity * keyBytes);
     this.#lengths = new Uint8Array(capacity);
-    this.#hashes = new Uint32Array(capacity);
     this.#sums = new Float64Array(capacity);
     this.#errors = new Float64Array(capacity);
-    this.#table = new Uint32Array(tableSize);
-    this.#mask = tableSize - 1;
+    this.#table = new SlotTable(capacity);
     this.#heap = new Uint32Array(capacity);
     this.#places = new Uint32Array(capacity);
   }
@@ -84,10 +79,8 @@ export class TopKeys {
   add(key: Uint8Array, length: number, weight: number): number {
     const hash = hashOf(key, length);
     const table = this.#table;
-    const mask = this.#mask;
-    for (let at = hash & mask; table[at] !== 0; at = at + 1 & mask) {
-      const slot = table[at]! - 1;
-      if (this.#hashes[slot] !== hash || !this.#isKey(slot, key, length)) continue;
+    for (let slot = table.first(hash); slot >= 0; slot = table.next(slot)) {
+      if (!this.#isKey(slot, key, length)) continue;
       this.#sums[slot]! += weight;
       if (this.#evicted) this.#siftDown(this.#places[slot]!);
       this.isNew = false;
@@ -113,7 +106,7 @@ export class TopKeys {
     }
     if (!this.#evicted) this.#heapify();
     slot = this.#heap[0]!;
-    this.#unlink(slot);
+    this.#table.remove(slot);
     // Never less than what is known of keys that are not kept.
     this.#errors[slot] = this.bound;
     this.#sums[slot] = this.bound + weight;
@@ -124,7 +117,7 @@ export class TopKeys {
 
   /** Forgets the key of a slot, whose place the next new key takes. */
   forget(slot: number): void {
-    this.#unlink(slot);
+    this.#table.remove(slot);
     if (this.#evicted) this.#floor = this.bound;
     this.#lengths[slot] = this.#sums[slot] = this.#errors[slot] = 0;
     this.#free.push(slot);
@@ -142,7 +135,7 @@ export class TopKeys {
 
   /** Forgets all keys. */
   clear(): void {
-    this.#table.fill(0);
+    this.#table.clear();
     this.#free.length = this.#size = this.#floor = 0;
     this.#evicted = false;
   }
@@ -168,29 +161,7 @@ export class TopKeys {
     const start = slot * this.#keyBytes;
     for (let i = 0; i < length; i++) keys[start + i] = key[i]!;
     this.#lengths[slot] = length;
-    this.#hashes[slot] = hash;
-    const table = this.#table;
-    const mask = this.#mask;
-    let at = hash & mask;
-    while (table[at] !== 0) at = at + 1 & mask;
-    table[at] = slot + 1;
-  }
-
-  /** Takes a slot out of the table, and moves up the entries after it. */
-  #unlink(slot: number): void {
-    const table = this.#table;
-    const mask = this.#mask;
-    let hole = this.#hashes[slot]! & mask;
-    while (table[hole] !== slot + 1) hole = hole + 1 & mask;
-    for (let at = hole + 1 & mask; table[at] !== 0; at = at + 1 & mask) {
-      const home = this.#hashes[table[at]! - 1]! & mask;
-      // An entry may move only if its home is not between the hole and its present position.
-      if ((at - home & mask) >= (at - hole & mask)) {
-        table[hole] = table[at]!;
-        hole = at;
-      }
-    }
-    table[hole] = 0;
+    this.#table.add(slot, hash);
   }
 
   /** The smallest is not needed until a key has to make room. */

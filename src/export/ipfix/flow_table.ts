@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SlotTable } from "../../estimate/slot_table.ts";
 import type { SelectionSequence } from "./announcements.ts";
 
 /** Size of a key, in words of 32 bits. */
@@ -62,10 +63,7 @@ export class FlowTable {
   readonly tcpFlags: Uint16Array;
   readonly classOfService: Uint8Array;
   readonly #keys: Uint32Array;
-  readonly #hashes: Uint32Array;
-  /** Open addressing with linear probing: slot + 1, or 0. */
-  readonly #table: Uint32Array;
-  readonly #mask: number;
+  readonly #table: SlotTable;
   readonly #free: Int32Array;
   readonly #begun: Queue;
   readonly #seen: Queue;
@@ -73,7 +71,6 @@ export class FlowTable {
   #hash = 0;
 
   constructor(capacity: number) {
-    const tableSize = 2 ** Math.ceil(Math.log2(2 * capacity));
     this.capacity = capacity;
     this.sequences = new Array(capacity).fill(undefined);
     this.firstMs = new Float64Array(capacity);
@@ -84,9 +81,7 @@ export class FlowTable {
     this.tcpFlags = new Uint16Array(capacity);
     this.classOfService = new Uint8Array(capacity);
     this.#keys = new Uint32Array(capacity * KEY_WORDS);
-    this.#hashes = new Uint32Array(capacity);
-    this.#table = new Uint32Array(tableSize);
-    this.#mask = tableSize - 1;
+    this.#table = new SlotTable(capacity);
     this.#free = Int32Array.from({ length: capacity }, (_, i) => capacity - 1 - i);
     this.#begun = new Queue(capacity);
     this.#seen = new Queue(capacity);
@@ -121,9 +116,7 @@ export class FlowTable {
     const hash = this.#hash = hashOf(key);
     const table = this.#table;
     const keys = this.#keys;
-    for (let at = hash & this.#mask; table[at] !== 0; at = at + 1 & this.#mask) {
-      const slot = table[at]! - 1;
-      if (this.#hashes[slot] !== hash) continue;
+    for (let slot = table.first(hash); slot >= 0; slot = table.next(slot)) {
       const start = slot * KEY_WORDS;
       let i = 0;
       while (i < KEY_WORDS && keys[start + i] === key[i]) i++;
@@ -138,10 +131,7 @@ export class FlowTable {
   add(sequence: SelectionSequence, firstMs: number): number {
     const slot = this.#free[this.capacity - 1 - this.#size++]!;
     this.#keys.set(this.key, slot * KEY_WORDS);
-    const hash = this.#hashes[slot] = this.#hash;
-    let at = hash & this.#mask;
-    while (this.#table[at] !== 0) at = at + 1 & this.#mask;
-    this.#table[at] = slot + 1;
+    this.#table.add(slot, this.#hash);
     this.sequences[slot] = sequence;
     this.firstMs[slot] = this.lastMs[slot] = firstMs;
     this.packets[slot] = this.bytes[slot] = 0;
@@ -153,19 +143,7 @@ export class FlowTable {
 
   /** Forgets a flow. */
   remove(slot: number): void {
-    const table = this.#table;
-    const mask = this.#mask;
-    let hole = this.#hashes[slot]! & mask;
-    while (table[hole] !== slot + 1) hole = hole + 1 & mask;
-    for (let at = hole + 1 & mask; table[at] !== 0; at = at + 1 & mask) {
-      const home = this.#hashes[table[at]! - 1]! & mask;
-      // An entry may move only if its home is not between the hole and its present position.
-      if ((at - home & mask) >= (at - hole & mask)) {
-        table[hole] = table[at]!;
-        hole = at;
-      }
-    }
-    table[hole] = 0;
+    this.#table.remove(slot);
     this.sequences[slot] = undefined;
     this.#begun.remove(slot);
     this.#seen.remove(slot);
