@@ -137,8 +137,7 @@ export class IpfixFlowEncoder implements DatagramEncoder {
 
   /** {@linkcode DatagramEncoder.take} */
   take(batch: Batch): void {
-    this.#out.tick(batch.readAtNs);
-    this.#selectors.refresh();
+    this.#selectors.tick(batch.readAtNs);
     this.#isRecorded = batch.recorded;
     if (!batch.recorded) {
       this.#nowMs = this.#out.nowMs;
@@ -155,15 +154,13 @@ export class IpfixFlowEncoder implements DatagramEncoder {
 
   /** {@linkcode DatagramEncoder.flush} */
   flush(nowNs: bigint): void {
-    this.#out.tick(nowNs);
-    this.#selectors.refresh();
+    this.#selectors.tick(nowNs);
     // A recording has a time of its own, which only its packets tell.
     if (!this.#isRecorded) {
       this.#nowMs = this.#out.nowMs;
       this.#expire();
     }
-    this.#selectors.complete();
-    this.#out.flush();
+    this.#selectors.flush();
   }
 
   /** {@linkcode DatagramEncoder.end} */

@@ -52,7 +52,6 @@ const U16 = 0xffff;
 export class IpfixPacketEncoder implements DatagramEncoder {
   /** {@linkcode DatagramEncoder.leftOut} */
   leftOut = 0;
-  readonly #out: Outgoing;
   readonly #selectors: Selectors;
   readonly #headerBytes: number;
   readonly #always: number;
@@ -75,8 +74,8 @@ export class IpfixPacketEncoder implements DatagramEncoder {
   constructor(datagrams: Datagrams, send: SendDatagrams, options: IpfixPacketOptions = {}) {
     const complete = completeOptions(options);
     const { headerBytes, milliseconds, enterprise } = completeReportOptions(options);
-    this.#out = new Outgoing(datagrams, send, complete.maxDatagramBytes);
-    this.#selectors = new Selectors(complete, this.#out, false, () => {});
+    const out = new Outgoing(datagrams, send, complete.maxDatagramBytes);
+    this.#selectors = new Selectors(complete, out, false, () => {});
     this.#headerBytes = headerBytes;
     this.#always = milliseconds ? HAS_MILLISECONDS : 0;
     this.#hasCookieDomains = complete.domains === "cookie";
@@ -90,8 +89,7 @@ export class IpfixPacketEncoder implements DatagramEncoder {
 
   /** {@linkcode DatagramEncoder.take} */
   take(batch: Batch): void {
-    this.#out.tick(batch.readAtNs);
-    this.#selectors.refresh();
+    this.#selectors.tick(batch.readAtNs);
     this.#selectors.enter(batch);
     const { entries, count } = batch;
     for (let i = 0; i < count; i++) {
@@ -103,10 +101,8 @@ export class IpfixPacketEncoder implements DatagramEncoder {
 
   /** {@linkcode DatagramEncoder.flush} */
   flush(nowNs: bigint): void {
-    this.#out.tick(nowNs);
-    this.#selectors.refresh();
-    this.#selectors.complete();
-    this.#out.flush();
+    this.#selectors.tick(nowNs);
+    this.#selectors.flush();
   }
 
   /** {@linkcode DatagramEncoder.end} */

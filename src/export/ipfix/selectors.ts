@@ -121,8 +121,9 @@ export class Selectors {
     this.#unexplained -= unshown;
   }
 
-  /** Announces again what is due. */
-  refresh(): void {
+  /** Sets the time, and announces again what is due then. */
+  tick(nowNs: bigint): void {
+    this.#out.tick(nowNs);
     const passed = this.#out.nowMs - this.#roundMs;
     if (passed >= this.#options.templateRefreshMs || passed < 0) {
       this.#roundMs = this.#out.nowMs;
@@ -136,9 +137,10 @@ export class Selectors {
     for (const { domain } of this.#domains.values()) domain.announce();
   }
 
-  /** Completes all messages. */
-  complete(): void {
-    for (const { domain } of this.#domains.values()) domain.complete();
+  /** Completes all messages and sends them. */
+  flush(): void {
+    this.#complete();
+    this.#out.flush();
   }
 
   /** The selection sequence of a sample. */
@@ -272,9 +274,13 @@ export class Selectors {
     return id;
   }
 
+  #complete(): void {
+    for (const { domain } of this.#domains.values()) domain.complete();
+  }
+
   #forget(): void {
     this.#beforeForgetting();
-    this.complete();
+    this.#complete();
     this.#cache.fill(undefined);
     this.#found.clear();
     this.#domains.clear();
