@@ -2,8 +2,9 @@
 import { agentAddress } from "../control/agent_address.ts";
 import { forwardsPackets } from "../control/forwarding.ts";
 import { ArgumentError } from "../errors.ts";
+import type { DatagramEncoder, Datagrams, SendDatagrams } from "../export/datagrams.ts";
 import { IpfixFlowEncoder } from "../export/ipfix/flow_encoder.ts";
-import type { IpfixFlowOptions, IpfixPacketOptions } from "../export/ipfix/options.ts";
+import type { IpfixFlowOptions, IpfixOptions, IpfixPacketOptions } from "../export/ipfix/options.ts";
 import { IpfixPacketEncoder } from "../export/ipfix/packet_encoder.ts";
 import { SflowEncoder } from "../export/sflow/encoder.ts";
 import type { SflowOptions } from "../export/sflow/options.ts";
@@ -117,14 +118,7 @@ export async function ipfixTo(target: string, options: IpfixToOptions = {}): Pro
 
 /** {@linkcode ipfixTo} on a given seam. */
 export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOptions = {}): Promise<DatagramSink<IpfixPacketEncoder>> {
-  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
-  return await DatagramSink.open(sys, target, {
-    ...options,
-    protocol: "IPFIX",
-    defaultPort: IPFIX_PORT,
-    maxDatagramBytes,
-    encoder: (datagrams, send) => new IpfixPacketEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
-  });
+  return await openIpfix(IpfixPacketEncoder, sys, target, options);
 }
 
 /**
@@ -148,12 +142,22 @@ export async function ipfixFlowsToWith(
   target: string,
   options: IpfixFlowsToOptions = {},
 ): Promise<DatagramSink<IpfixFlowEncoder>> {
+  return await openIpfix(IpfixFlowEncoder, sys, target, options);
+}
+
+/** A sink with an encoder of this kind. */
+async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixOptions & ExportOptions>(
+  Encoder: new (datagrams: Datagrams, send: SendDatagrams, options: Options) => Encoder,
+  sys: Sys,
+  target: string,
+  options: Options,
+): Promise<DatagramSink<Encoder>> {
   const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
   return await DatagramSink.open(sys, target, {
     ...options,
     protocol: "IPFIX",
     defaultPort: IPFIX_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) => new IpfixFlowEncoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
+    encoder: (datagrams, send) => new Encoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
   });
 }
