@@ -57,7 +57,7 @@ export class InjectedMessages {
     this.#rate = packetRate;
   }
 
-  /** The same samples follow again: their numbers continue where they are now, as if nothing had begun anew. */
+  /** The same samples follow again: their numbers continue from where they are now instead of starting over. */
   nextRound(): void {
     this.#round++;
   }

@@ -60,7 +60,7 @@ export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> e
   readonly written: number;
   /** The datagrams so far. */
   readonly datagrams: DatagramCounts;
-  /** Looks the host name up again and takes the present route, now; this also happens by itself when sending fails. */
+  /** Looks the host name up again and takes the present route, now. This is also done automatically when sending fails. */
   renew(): Promise<void>;
   /** Whether an error has come back for a sent datagram since the last one was reported. */
   checkReturned(): boolean;

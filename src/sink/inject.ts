@@ -29,7 +29,7 @@ export interface InjectionSink extends Sink {
    * while samples are sent, and at the end. `undefined` if this kernel does not report it (CONFIG_NETLINK_DIAG).
    */
   readonly listeners: readonly InjectionListener[] | undefined;
-  /** To be called when the same samples follow again: their numbers then continue where they are, as if nothing had begun anew. */
+  /** Call it before the same samples are sent again: their numbers then continue from where they are instead of starting over. */
   nextRound(): void;
 }
 

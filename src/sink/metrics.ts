@@ -61,7 +61,8 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
  * A sink that keeps metrics of samples and serves them to Prometheus, for {@linkcode pump}: in its text format or in OpenMetrics, whichever
  * is asked for. There is also a page for people.
  *
- * It never holds anything up: whoever asks gets a text that is ready, and limited time to read it. On Deno it requires net access.
+ * It never holds anything up: a request is answered at once, and its client has limited time to read the answer. On Deno it requires net
+ * access.
  *
  * @example Serve metrics of what is sampled, for a second
  * ```ts ignore
@@ -75,7 +76,7 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
  * ```
  *
  * @param listenOn Where to listen: a port, on this machine only (127.0.0.1); or an address and a port, `"192.0.2.1:9410"`, `"[::]:9410"`. Port
- * 0 is any free one. There is no password: whoever reaches that address can read the metrics.
+ * 0 is any free one. There is no password: anybody who can reach that address can read the metrics.
  * @throws {ArgumentError} if the address or an option is invalid.
  * @throws {SystemError} if nothing can listen there.
  * @category Export

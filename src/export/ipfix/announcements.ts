@@ -53,7 +53,7 @@ const ACCURACY = new Template(271, [INFORMATION_ELEMENT_ID, ABSOLUTE_ERROR], 1);
 const UNIFORM_PROBABILISTIC = 4;
 const RANDOM = 2;
 const U32 = 0xffff_ffff;
-/** If N is a fraction, a multiple of it is announced: "so many of so many". */
+/** If N is a fraction, the rate is announced as "k packets in k * N"; this is the largest k. */
 const MULTIPLE = 1000;
 /** The frame check sequence, and one VLAN tag that the network card took off: neither is in the size of a sample. */
 const FRAME_SIZE_ERROR = 8;

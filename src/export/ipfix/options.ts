@@ -54,9 +54,9 @@ export interface IpfixPacketOptions extends IpfixOptions {
  * @category Export
  */
 export interface IpfixFlowOptions extends IpfixOptions {
-  /** A flow that goes on is reported this often, in milliseconds. Defaults to 10000. */
+  /** An active flow is reported this often, in milliseconds. Defaults to 10000. */
   activeMs?: number | undefined;
-  /** A flow without packets for so many milliseconds is reported and forgotten. Defaults to 5000. */
+  /** A flow is reported and forgotten after this many milliseconds without a packet. Defaults to 5000. */
   idleMs?: number | undefined;
   /** Maximum number of flows in memory, 1 to 1048576; the one that was idle longest makes room for a new one. Defaults to 65536. */
   flows?: number | undefined;

@@ -55,8 +55,8 @@ function wish(ranges: readonly MediaRange[], format: ExpositionFormat): { readon
 }
 
 /**
- * The format for a request with this `Accept` header: the one that is wanted more, and of two that are wanted as much the one that is
- * called by its name. Whoever wants neither, or says nothing, gets the text format, which every scraper reads.
+ * The format for a request with this `Accept` header: the preferred one, or if both are preferred equally, the one that is named more
+ * precisely. Without the header, or if it accepts neither, it is the text format, which every scraper reads.
  */
 export function chooseFormat(accept: string | undefined): ExpositionFormat {
   const ranges = rangesOf(accept ?? "");

@@ -62,7 +62,7 @@ export class XdrWriter {
     this.fixed(bytes);
   }
 
-  /** Text of at most so many bytes of UTF-8: what is more is cut off, at a whole character. Unknown text is empty. */
+  /** Text, cut at a whole character to at most `most` bytes of UTF-8. Unknown text is empty. */
   string(text: string | undefined, most: number): void {
     const bytes = utf8.encode(text ?? "");
     let size = Math.min(bytes.length, most);
