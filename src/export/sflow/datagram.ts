@@ -1,5 +1,5 @@
 /** A datagram of sFlow version 5 while samples are added. Source: sflow.org, "sFlow Version 5" (July 2004), section 5. */
-import { memory, viewOf } from "../../wire/native.ts";
+import { align4, memory, viewOf } from "../../wire/native.ts";
 
 const VERSION = 5;
 const IP_V4 = 1;
@@ -29,7 +29,7 @@ export class Datagram {
    * @param sampleBytes Maximum size of a sample in bytes.
    */
   constructor(address: Uint8Array, subAgent: number, most: number, sampleBytes: number) {
-    const size = (most + sampleBytes + 3) & ~3;
+    const size = align4(most + sampleBytes);
     this.bytes = memory(size);
     this.view = viewOf(this.bytes);
     this.words = new Int32Array(this.bytes.buffer);

@@ -3,6 +3,8 @@
  * extended_linux_drop_reason as host-sflow defines them.
  */
 import type { FirstHeader } from "../../packet/packet_view.ts";
+import { align4 } from "../../wire/native.ts";
+import { ETHERNET_ISO88023, FCS_BYTES, HEADER_IPV4, HEADER_IPV6, SAMPLED_HEADER, SAMPLED_HEADER_BYTES } from "./flow_sample.ts";
 import type { Count, XdrWriter } from "./xdr.ts";
 
 /**
@@ -38,20 +40,15 @@ export interface Discard {
 }
 
 const DISCARDED_PACKET = 5;
-const SAMPLED_HEADER = 1;
 const EXTENDED_FUNCTION = 1038;
 const EXTENDED_HW_TRAP = 1041;
 const EXTENDED_LINUX_REASON = 1042;
 
-const ETHERNET_ISO88023 = 1;
-const HEADER_IPV4 = 11;
-const HEADER_IPV6 = 12;
-const FCS_BYTES = 4;
 const MOST_NAME_BYTES = 64;
 
 /** Maximum size with this many bytes of a packet. */
 export function mostDiscardBytes(headerBytes: number): number {
-  return 8 + 32 + 24 + ((headerBytes + 3) & ~3) + 4 * (8 + 4 + MOST_NAME_BYTES);
+  return 8 + 32 + SAMPLED_HEADER_BYTES + align4(headerBytes) + 4 * (8 + 4 + MOST_NAME_BYTES);
 }
 
 /** Writes a discarded packet. */
@@ -62,7 +59,7 @@ export function writeDiscard(xdr: XdrWriter, sequence: number, headerBytes: numb
     // The source always has the form for large indexes.
     xdr.u32(0);
     xdr.u32(discard.ifindex);
-    xdr.u32(discard.unreported === undefined ? 0 : Number(BigInt.asUintN(32, BigInt(discard.unreported))));
+    xdr.count32(discard.unreported ?? 0);
     xdr.u32(discard.input);
     xdr.u32(discard.output);
     xdr.u32(discard.reason);

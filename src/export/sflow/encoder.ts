@@ -183,8 +183,7 @@ export class SflowEncoder implements DatagramEncoder {
 
   flush(nowNs: bigint): void {
     this.#tick(nowNs);
-    this.#complete(this.#own);
-    for (const agent of this.#agents.values()) this.#complete(agent);
+    this.#completeAll();
     if (this.#datagrams.count > 0) this.#send(this.#datagrams);
   }
 
@@ -257,6 +256,11 @@ export class SflowEncoder implements DatagramEncoder {
     datagram.clearBefore(end);
   }
 
+  #completeAll(): void {
+    this.#complete(this.#own);
+    for (const agent of this.#agents.values()) this.#complete(agent);
+  }
+
   #complete(agent: Agent): void {
     for (const datagram of agent.begun) {
       this.#emit(agent, datagram);
@@ -276,8 +280,7 @@ export class SflowEncoder implements DatagramEncoder {
 
   /** From now on every sample has the form for large indexes, and no datagram contains both. */
   #expand(): void {
-    this.#complete(this.#own);
-    for (const agent of this.#agents.values()) this.#complete(agent);
+    this.#completeAll();
     this.#expanded = true;
   }
 

@@ -12,6 +12,7 @@ import type { SampleView } from "../../psample/sample_view.ts";
 import type { Batch } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
 import { ETH_P_IPV6 } from "../../wire/ether_types.ts";
+import { align4 } from "../../wire/native.ts";
 import type { Datagram } from "./datagram.ts";
 import { IpRecord, IPV6_RECORD_BYTES } from "./ip_record.ts";
 import { IF_INDEX, type Source } from "./source.ts";
@@ -22,7 +23,7 @@ const FLOW_SAMPLE_EXPANDED = 3;
 const FLOW_SAMPLE_BYTES = 40;
 const FLOW_SAMPLE_EXPANDED_BYTES = 52;
 
-const SAMPLED_HEADER = 1;
+export const SAMPLED_HEADER = 1;
 const EXTENDED_SWITCH = 1001;
 const EXTENDED_VLAN_TUNNEL = 1012;
 const EXTENDED_EGRESS_QUEUE = 1036;
@@ -31,19 +32,19 @@ const EXTENDED_QUEUE_DEPTH = 1040;
 const EXTENDED_TIMESTAMP = 1043;
 
 /** Sizes with the record's own header of 8 bytes. */
-const SAMPLED_HEADER_BYTES = 24;
+export const SAMPLED_HEADER_BYTES = 24;
 const SWITCH_BYTES = 24;
 const VLAN_TUNNEL_BYTES = 16;
 const U32_RECORD_BYTES = 12;
 const TIMESTAMP_BYTES = 16;
 
 /** header_protocol */
-const ETHERNET_ISO88023 = 1;
-const HEADER_IPV4 = 11;
-const HEADER_IPV6 = 12;
+export const ETHERNET_ISO88023 = 1;
+export const HEADER_IPV4 = 11;
+export const HEADER_IPV6 = 12;
 
 /** Frames have a check sequence, which no sample contains. */
-const FCS_BYTES = 4;
+export const FCS_BYTES = 4;
 const TAG_BYTES = 4;
 const ETHERNET_BYTES = 14;
 const MAC_BYTES = 6;
@@ -53,7 +54,7 @@ const MOST_U32_LONG = 0xffff_ffffn;
 
 /** Maximum size of a sample with this many bytes of a packet. */
 export function mostSampleBytes(headerBytes: number): number {
-  return FLOW_SAMPLE_EXPANDED_BYTES + SAMPLED_HEADER_BYTES + ((headerBytes + 3) & ~3) + IPV6_RECORD_BYTES + SWITCH_BYTES +
+  return FLOW_SAMPLE_EXPANDED_BYTES + SAMPLED_HEADER_BYTES + align4(headerBytes) + IPV6_RECORD_BYTES + SWITCH_BYTES +
     VLAN_TUNNEL_BYTES + 3 * U32_RECORD_BYTES + TIMESTAMP_BYTES + MOST_TUNNEL_BYTES;
 }
 
