@@ -131,11 +131,6 @@ export class Injector {
     return this.#credit >= this.#cost(bytes) || this.#areEmpty;
   }
 
-  /** The port id that the samples of a producer are sent with; each has its own, so that listeners tell them apart. */
-  portId(producer: string): number {
-    return this.#port(producer).portId;
-  }
-
   /**
    * Sends the message of a sample; its type and port id are filled in. False if it cannot be sent now.
    *
@@ -238,6 +233,7 @@ export class Injector {
     this.#requests.close();
   }
 
+  /** The socket that sends the samples of a producer: each has its own port, so that listeners tell them apart. */
   #port(producer: string): NetlinkSocket {
     let port = this.#ports.get(producer);
     if (port) return port;

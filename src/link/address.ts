@@ -34,7 +34,7 @@ export interface DeviceAddress {
 
 /** A request for all addresses. */
 export function encodeAddressDump(): Uint8Array<ArrayBuffer> {
-  return encodeMessage({ type: RTM_GETADDR, flags: NLM_F_REQUEST | NLM_F_DUMP }, memory(IFADDRMSG_SIZE), () => {});
+  return encodeMessage({ type: RTM_GETADDR, flags: NLM_F_REQUEST | NLM_F_DUMP }, memory(IFADDRMSG_SIZE));
 }
 
 /** Reads RTM_NEWADDR; `undefined` if it has no IP address. */

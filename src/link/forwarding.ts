@@ -18,7 +18,7 @@ const NETCONFMSG_SIZE = 4;
 export function encodeSettingsDump(family: number): Uint8Array<ArrayBuffer> {
   const header = memory(NETCONFMSG_SIZE);
   header[0] = family;
-  return encodeMessage({ type: RTM_GETNETCONF, flags: NLM_F_REQUEST | NLM_F_DUMP }, header, () => {});
+  return encodeMessage({ type: RTM_GETNETCONF, flags: NLM_F_REQUEST | NLM_F_DUMP }, header);
 }
 
 /** Whether this entry, of a device or of all, says that packets are forwarded. */

@@ -38,8 +38,9 @@ import { LITTLE, memory, viewOf } from "../wire/native.ts";
 const LARGEST_DATAGRAM = 68 * 1024;
 
 // Offsets in the u32 words of SO_MEMINFO (linux/sock_diag.h).
-const SK_MEMINFO_RMEM_ALLOC = 0;
-const SK_MEMINFO_DROPS = 8;
+export const SK_MEMINFO_RMEM_ALLOC = 0;
+export const SK_MEMINFO_RCVBUF = 1;
+export const SK_MEMINFO_DROPS = 8;
 const SK_MEMINFO_VARS = 9;
 
 /** The groups that an address can name: it has a bit for each. Members may have any number. */
@@ -180,13 +181,10 @@ export class NetlinkSocket {
 
   /** Sends to a socket by port id; 0 is the kernel. False if the receiver's buffer is full. */
   send(bytes: Memory, op: string, portId = 0): boolean {
-    const address = portId === 0 ? KERNEL : socketAddress(portId);
-    for (;;) {
-      const result = this.#sys.sendto(this.fd, bytes, MSG_DONTWAIT, address);
-      if (result >= 0) return true;
-      if (result === -EAGAIN) return false;
-      if (result !== -EINTR) throw new NetlinkError(op, -result);
-    }
+    const result = this.#sendTo(portId === 0 ? KERNEL : socketAddress(portId), bytes);
+    if (result >= 0) return true;
+    if (result === -EAGAIN) return false;
+    throw new NetlinkError(op, -result);
   }
 
   /**
@@ -194,12 +192,17 @@ export class NetlinkSocket {
    * it now. Members whose receive buffer is full do not get it, and the sender is not told (`netlink_broadcast` in net/netlink/af_netlink.c).
    */
   multicast(bytes: Memory, op: string, group: number): boolean {
-    const address = socketAddress(0, 1 << (group - 1) >>> 0);
+    const result = this.#sendTo(socketAddress(0, 1 << (group - 1) >>> 0), bytes);
+    if (result >= 0) return true;
+    if (result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM) return false;
+    throw new NetlinkError(op, -result);
+  }
+
+  /** Sends without waiting, again if a signal comes. Returns the negative error number of a failure. */
+  #sendTo(address: Memory, bytes: Memory): number {
     for (;;) {
       const result = this.#sys.sendto(this.fd, bytes, MSG_DONTWAIT, address);
-      if (result >= 0) return true;
-      if (result === -EAGAIN || result === -ENOBUFS || result === -ENOMEM) return false;
-      if (result !== -EINTR) throw new NetlinkError(op, -result);
+      if (result !== -EINTR) return result;
     }
   }
 

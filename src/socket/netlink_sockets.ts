@@ -7,6 +7,7 @@ import { AF_NETLINK, NETLINK_SOCK_DIAG, type Sys } from "../sys/sys.ts";
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
+import { SK_MEMINFO_DROPS, SK_MEMINFO_RCVBUF, SK_MEMINFO_RMEM_ALLOC } from "./netlink_socket.ts";
 import { Requests } from "./requests.ts";
 
 // include/uapi/linux/sock_diag.h, include/uapi/linux/netlink_diag.h
@@ -15,10 +16,6 @@ const NDIAG_SHOW_MEMINFO = 1;
 const NDIAG_SHOW_GROUPS = 2;
 const NETLINK_DIAG_MEMINFO = 0;
 const NETLINK_DIAG_GROUPS = 1;
-// Offsets in the u32 words of the memory attribute.
-const SK_MEMINFO_RMEM_ALLOC = 0;
-const SK_MEMINFO_RCVBUF = 1;
-const SK_MEMINFO_DROPS = 8;
 /** `struct netlink_diag_req`: u8 family, u8 protocol, u16 padding, u32 inode, u32 show, u32 cookie[2]. */
 const REQUEST_SIZE = 20;
 /** `struct netlink_diag_msg`: u8 family, type, protocol, state; u32 port id, its peer's port id and group, inode, cookie[2]. */
