@@ -1,7 +1,7 @@
 import { decodeDeviceAddress, type DeviceAddress, encodeAddressDump, RTM_NEWADDR } from "../link/address.ts";
-import { Requests } from "../socket/requests.ts";
+import { withRequests } from "../socket/requests.ts";
 import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
-import { ipv4Text, ipv6Text } from "../wire/text.ts";
+import { addressText } from "../wire/text.ts";
 
 /**
  * The address that a collector should know this machine by, unless told otherwise: the most public one, because others may exist on many
@@ -9,13 +9,9 @@ import { ipv4Text, ipv6Text } from "../wire/text.ts";
  * none. No privileges needed.
  */
 export async function agentAddress(sys: Sys): Promise<string | undefined> {
-  const requests = new Requests(sys, NETLINK_ROUTE);
-  try {
-    const messages = await requests.request(encodeAddressDump(), "list the addresses of this machine");
-    return mostPublic(messages.filter(({ type }) => type === RTM_NEWADDR).flatMap((message) => decodeDeviceAddress(message) ?? []));
-  } finally {
-    requests.close();
-  }
+  const op = "list the addresses of this machine";
+  const messages = await withRequests(sys, NETLINK_ROUTE, (requests) => requests.request(encodeAddressDump(), op));
+  return mostPublic(messages.filter(({ type }) => type === RTM_NEWADDR).flatMap((message) => decodeDeviceAddress(message) ?? []));
 }
 
 /** The most public of these addresses. */
@@ -24,8 +20,7 @@ export function mostPublic(addresses: readonly DeviceAddress[]): string | undefi
   const [first] = addresses.filter(({ usable }) => usable).sort((one, other) =>
     rank(one.address) - rank(other.address) || Number(one.secondary) - Number(other.secondary) || one.ifindex - other.ifindex
   );
-  if (!first) return undefined;
-  return first.address.length === 4 ? ipv4Text(first.address) : ipv6Text(first.address);
+  return first && addressText(first.address);
 }
 
 /** How few machines an address can mean, 0 for one. */

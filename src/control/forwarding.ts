@@ -1,6 +1,6 @@
 import { NetlinkError } from "../errors.ts";
 import { decodeForwards, encodeSettingsDump, RTM_NEWNETCONF } from "../link/forwarding.ts";
-import { Requests } from "../socket/requests.ts";
+import { withRequests } from "../socket/requests.ts";
 import { AF_INET, AF_INET6, NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 import { listLinksWith } from "./links.ts";
 
@@ -9,8 +9,7 @@ import { listLinksWith } from "./links.ts";
  * tell counts as no. No privileges needed.
  */
 export async function forwardsPackets(sys: Sys): Promise<boolean> {
-  const requests = new Requests(sys, NETLINK_ROUTE);
-  try {
+  const routes = await withRequests(sys, NETLINK_ROUTE, async (requests) => {
     for (const family of [AF_INET, AF_INET6]) {
       try {
         const replies = await requests.request(encodeSettingsDump(family), "ask whether packets are forwarded");
@@ -20,8 +19,7 @@ export async function forwardsPackets(sys: Sys): Promise<boolean> {
         if (!(error instanceof NetlinkError)) throw error;
       }
     }
-  } finally {
-    requests.close();
-  }
-  return [...(await listLinksWith(sys)).links()].some(({ masterIndex }) => masterIndex !== undefined);
+    return false;
+  });
+  return routes || [...(await listLinksWith(sys)).links()].some(({ masterIndex }) => masterIndex !== undefined);
 }

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { ipv4Text, ipv6Text } from "../wire/text.ts";
+import { addressText, ipv4Text, ipv6Text } from "../wire/text.ts";
 import { macText, nextLevel } from "./fields.ts";
 import {
   AH,
@@ -142,7 +142,7 @@ function address(offset4: number, offset6: number, isArp: number): Field {
       }
       return NO_PLACE;
     },
-    text: (value) => value.length === 4 ? ipv4Text(value) : ipv6Text(value),
+    text: addressText,
   };
 }
 
@@ -377,7 +377,7 @@ function subnet(name: string): Field | undefined {
     const kept = bitsOf(size);
     for (let i = 0; i < size; i++) into[at + i]! &= 0xff00 >> Math.min(8, Math.max(0, kept - 8 * i));
   };
-  const text = (value: Uint8Array): string => `${value.length === 4 ? ipv4Text(value) : ipv6Text(value)}/${bitsOf(value.length)}`;
+  const text = (value: Uint8Array): string => `${addressText(value)}/${bitsOf(value.length)}`;
   return {
     size: 32,
     write: (packet, from, end, into, at) => {

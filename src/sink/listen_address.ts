@@ -1,6 +1,6 @@
 /** Where a server listens: an address and a port, as people write them; and by which names it may be asked. */
 import { ArgumentError } from "../errors.ts";
-import { ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
+import { addressAndPort, ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
 
 const LOOPBACK = "127.0.0.1";
 
@@ -29,7 +29,7 @@ export function parseListenAddress(text: string): ListenAddress {
 
 /** The address in a URL. */
 export function urlOf({ address, port }: ListenAddress): string {
-  return `http://${address.includes(":") ? `[${address}]` : address}:${port}/`;
+  return `http://${addressAndPort(address, port)}/`;
 }
 
 /**

@@ -8,7 +8,7 @@ import {
   GENL_ID_CTRL,
   genlCommand,
 } from "../genl/ctrl.ts";
-import { Requests } from "./requests.ts";
+import { type Requests, withRequests } from "./requests.ts";
 import { ENOENT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 
 /** What to do if the psample family is missing. */
@@ -29,12 +29,7 @@ export async function findFamily(requests: Requests, name: string): Promise<Fami
 
 /** Runs `work` with a socket for requests about generic netlink, and closes it. */
 export async function withGenericNetlink<Result>(sys: Sys, work: (requests: Requests) => Promise<Result>): Promise<Result> {
-  const requests = new Requests(sys, NETLINK_GENERIC);
-  try {
-    return await work(requests);
-  } finally {
-    requests.close();
-  }
+  return await withRequests(sys, NETLINK_GENERIC, work);
 }
 
 /** All generic netlink families that this kernel has now. */

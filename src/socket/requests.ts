@@ -179,3 +179,13 @@ function settles(exchange: Exchange, reply: Message): boolean {
   if (!exchange.error && ack.extack) exchange.messages.push(reply);
   return true;
 }
+
+/** Runs `work` with a socket of a netlink protocol, NETLINK_*, and closes it. */
+export async function withRequests<Result>(sys: Sys, protocol: number, work: (requests: Requests) => Promise<Result>): Promise<Result> {
+  const requests = new Requests(sys, protocol);
+  try {
+    return await work(requests);
+  } finally {
+    requests.close();
+  }
+}

@@ -1,6 +1,6 @@
 /** Where datagrams are sent: a host and a port, as people write them. */
 import { ArgumentError } from "../errors.ts";
-import { ipv4Bytes, ipv4Text, ipv6Bytes, ipv6Text } from "../wire/text.ts";
+import { addressAndPort, addressText, ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
 
 /** A host and a port, checked. */
 export interface Target {
@@ -72,13 +72,8 @@ function whyNot(address: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** An address of 4 or 16 bytes as text. */
-export function addressText(address: Uint8Array): string {
-  return address.length === 4 ? ipv4Text(address) : ipv6Text(address);
-}
-
 /** A target as people write it, always with its port: `"[2001:db8::9]:6343"`. */
 export function targetText({ host, scope, port }: Target): string {
   if (typeof host === "string") return `${host}:${port}`;
-  return host.length === 4 ? `${addressText(host)}:${port}` : `[${addressText(host)}${scope === undefined ? "" : `%${scope}`}]:${port}`;
+  return addressAndPort(`${addressText(host)}${scope === undefined ? "" : `%${scope}`}`, port);
 }

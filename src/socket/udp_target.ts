@@ -20,9 +20,9 @@ import {
   type Memory,
   type Sys,
 } from "../sys/sys.ts";
-import { ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
+import { addressBytes, addressText } from "../wire/text.ts";
 import { SendHeaders } from "./send_headers.ts";
-import { addressText, isLocalToLink, parseTarget, type Target, targetText } from "./target.ts";
+import { isLocalToLink, parseTarget, type Target, targetText } from "./target.ts";
 import { type Family, familyOf, noSendCounts, type SendCounts, type SocketAddress, UdpSocket } from "./udp_socket.ts";
 
 /** How long to wait before trying again: at first, and at most. */
@@ -285,7 +285,7 @@ export class UdpTarget {
 /** The addresses of a name. Those that mean another host on each link are of no use without the link. */
 async function lookUp(host: string, port: number, { lookup = hostAddresses }: UdpTargetOptions): Promise<readonly SocketAddress[]> {
   const addresses = (await lookup(host)).flatMap((text) => {
-    const address = ipv4Bytes(text) ?? ipv6Bytes(text);
+    const address = addressBytes(text);
     return address && !(address.length === 16 && isLocalToLink(address)) ? [{ address, scope: undefined, port }] : [];
   });
   if (addresses.length > 0) return addresses;

@@ -24,6 +24,7 @@ import {
   WINSIZE_BYTES,
 } from "./structs.ts";
 import { memory } from "../wire/native.ts";
+import { addressAndPort } from "../wire/text.ts";
 import { Poller } from "./poller.ts";
 import {
   ENODEV,
@@ -307,7 +308,7 @@ class DenoSys implements Sys {
   }
 
   requestListening(address: string, port: number): void {
-    const host = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+    const host = addressAndPort(address, port);
     if (Deno.permissions.requestSync({ name: "net", host }).state === "granted") return;
     throw new Deno.errors.NotCapable(`Requires net access to ${JSON.stringify(host)}, run again with the --allow-net flag`);
   }

@@ -5,6 +5,7 @@
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import type { Socket } from "node:net";
 import { SystemError } from "../errors.ts";
+import { addressAndPort } from "../wire/text.ts";
 import { EACCES, EADDRINUSE, EADDRNOTAVAIL, type Sys } from "./sys.ts";
 
 /** A request. */
@@ -157,9 +158,8 @@ function send({ method }: IncomingMessage, response: ServerResponse, { status, t
 async function listening(server: Server, address: string, port: number): Promise<void> {
   await new Promise<void>((resolve, reject) => {
     const fail = (error: Error & { readonly code?: string }): void => {
-      const at = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
       const [errno, hint] = FAILURES[error.code ?? ""] ?? [];
-      reject(errno === undefined ? error : new SystemError(`listen on ${at}`, errno, { hint, cause: error }));
+      reject(errno === undefined ? error : new SystemError(`listen on ${addressAndPort(address, port)}`, errno, { hint, cause: error }));
     };
     server.once("error", fail);
     server.listen({ host: address, port, exclusive: true }, () => {

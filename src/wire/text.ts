@@ -51,6 +51,21 @@ export function ipv6Text(bytes: Uint8Array): string {
   return best < 0 ? text(0, 8) : `${text(0, best)}::${text(best + bestLength, 8)}`;
 }
 
+/** An IP address of 4 or 16 bytes as text. */
+export function addressText(bytes: Uint8Array): string {
+  return bytes.length === 4 ? ipv4Text(bytes) : ipv6Text(bytes);
+}
+
+/** An IP address and a port as text: IPv6 in brackets, so that no group of it is taken for a port. */
+export function addressAndPort(address: string, port: number): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}
+
+/** The bytes of an IPv4 or IPv6 address; `undefined` for any other text. */
+export function addressBytes(text: string): Uint8Array<ArrayBuffer> | undefined {
+  return ipv4Bytes(text) ?? ipv6Bytes(text);
+}
+
 /** The bytes of an IPv4 address in dotted decimal, all four parts; `undefined` for any other text. */
 export function ipv4Bytes(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (!/^\d{1,3}(\.\d{1,3}){3}$/.test(text)) return undefined;

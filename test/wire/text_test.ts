@@ -2,6 +2,9 @@ import { spawnSync } from "node:child_process";
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import {
+  addressAndPort,
+  addressBytes,
+  addressText,
   commandsIn,
   fromHex,
   hexByte,
@@ -24,6 +27,12 @@ test("toHex and fromHex", () => {
 
 test("ipv4Text", () => {
   assertEquals(ipv4Text(bytes("00ff0a01")), "0.255.10.1");
+});
+
+test("addresses of both families, and with a port", () => {
+  for (const text of ["192.0.2.9", "2001:db8::9"]) assertEquals(addressText(addressBytes(text)!), text);
+  assertEquals(addressBytes("collector.example.net"), undefined);
+  assertEquals([addressAndPort("192.0.2.9", 6343), addressAndPort("2001:db8::9", 6343)], ["192.0.2.9:6343", "[2001:db8::9]:6343"]);
 });
 
 test("ipv6Text is canonical (RFC 5952)", () => {

@@ -1,7 +1,7 @@
 /** Options of the encoder, and what is wrong with them. */
 import { ArgumentError } from "../../errors.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
-import { ipv4Bytes, ipv6Bytes } from "../../wire/text.ts";
+import { addressBytes } from "../../wire/text.ts";
 import { ADDRESS_BYTES, HEADER_BYTES } from "./datagram.ts";
 import { type FlowSampleSettings, mostSampleBytes } from "./flow_sample.ts";
 
@@ -104,7 +104,7 @@ function within(what: string, value: number, least: number, most: number): void 
 }
 
 function addressOf(what: string, text: string): Uint8Array<ArrayBuffer> {
-  const bytes = ipv4Bytes(text) ?? ipv6Bytes(text);
+  const bytes = addressBytes(text);
   if (!bytes) throw new ArgumentError(`${what} ${JSON.stringify(text)} is not an IPv4 or IPv6 address`);
   if (bytes.every((byte) => byte === 0)) {
     throw new ArgumentError(`${what} ${text} is the unspecified address: name one that this machine is known by`);
