@@ -7,7 +7,20 @@ import type { Sys } from "../src/sys/sys.ts";
 import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
 import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
-import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
+import {
+  asUsage,
+  choice,
+  duration,
+  flag,
+  longName,
+  number,
+  several,
+  UsageError,
+  value,
+  type Values,
+  wholeNumber,
+  wrongValue,
+} from "./options.ts";
 import type { Session } from "./session.ts";
 import { plural } from "./summary.ts";
 
@@ -122,14 +135,7 @@ export const COLLECTOR_OPTIONS = {
 export type CollectorValues = Values<typeof COLLECTOR_OPTIONS>;
 
 function parseTargets(texts: readonly string[], option: string): readonly string[] {
-  for (const text of texts) {
-    try {
-      parseTarget(text, 1);
-    } catch (error) {
-      if (!(error instanceof ArgumentError)) throw error;
-      throw new UsageError(error.message.replace(/^Cannot send to/, `${option} is`));
-    }
-  }
+  for (const text of texts) asUsage(option, "Cannot send to", () => parseTarget(text, 1));
   const again = texts.find((text, i) => texts.indexOf(text) < i);
   if (again !== undefined) throw new UsageError(`${option} ${again} was given twice`);
   return texts;

@@ -1,8 +1,9 @@
 /** The metrics that `psample export` serves: their options, and how they are opened. */
-import { ArgumentError, type MetricsServer, metricsTo, type MetricsToOptions } from "../mod.ts";
+import { type MetricsServer, metricsTo, type MetricsToOptions } from "../mod.ts";
+import { DEFAULT_KEYS } from "../src/estimate/mod.ts";
 import { parseListenAddress } from "../src/sink/listen_address.ts";
-import { parseKeys } from "./commands/top.ts";
-import { longName, number, several, UsageError, value, type Values } from "./options.ts";
+import { parseKeys } from "./flow_keys.ts";
+import { asUsage, longName, number, several, UsageError, value, type Values } from "./options.ts";
 import { VERSION } from "./version.ts";
 
 /** As many flows as metrics show at most. */
@@ -17,7 +18,7 @@ export const METRICS_OPTIONS = {
       "Prometheus scrapes http://ADDRESS:PORT/metrics, as text or OpenMetrics; / is a page for people, /healthz says ok. ADDRESS is " +
       "127.0.0.1 by default: give 192.0.2.1:9410 or [::]:9410 to let other machines in, which need no password. --netns does not apply: it " +
       "listens in the namespace that psample was started in. On Deno it requires --allow-net.",
-  }, (text, option) => asUsage(option, () => (parseListenAddress(text), text))),
+  }, (text, option) => asUsage(option, "Cannot listen on", () => (parseListenAddress(text), text))),
   prometheusHost: several({
     value: "NAME",
     help: "answer to this name too; may be repeated",
@@ -34,7 +35,7 @@ export const METRICS_OPTIONS = {
   }),
   by: value({
     value: "KEYS",
-    fallback: "ipsource,ipdestination",
+    fallback: DEFAULT_KEYS,
     help: "what tells these flows apart, as in psample top",
     details: "Keys of psample top --by, separated by commas. They become labels.",
   }, parseKeys),
@@ -42,16 +43,6 @@ export const METRICS_OPTIONS = {
 
 /** The values of {@linkcode METRICS_OPTIONS}. */
 export type MetricsValues = Values<typeof METRICS_OPTIONS>;
-
-/** A mistake in a value of an option. */
-function asUsage<Result>(option: string, parse: () => Result): Result {
-  try {
-    return parse();
-  } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError(error.message.replace(/^Cannot listen on/, `${option} is`));
-    throw error;
-  }
-}
 
 function parseHosts(names: readonly string[], option: string): readonly string[] {
   const wrong = names.find((name) => !/^[A-Za-z0-9._-]{1,253}$/.test(name));

@@ -1,6 +1,7 @@
 /**
  * The options of a command: one table that gives the parser their names, the compiler their types, and the help its text.
  */
+import { ArgumentError } from "../mod.ts";
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
@@ -155,6 +156,16 @@ export function size<Default extends number | undefined = undefined>(about: Sing
     }
     return bytes;
   });
+}
+
+/** Has the library check a value. In what it refuses, the name of the option replaces what it cannot do, such as "Cannot send to". */
+export function asUsage<Result>(option: string, cannot: string, parse: () => Result): Result {
+  try {
+    return parse();
+  } catch (error) {
+    if (error instanceof ArgumentError) throw new UsageError(error.message.replace(cannot, `${option} is`));
+    throw error;
+  }
 }
 
 /** A span of time, in milliseconds. */

@@ -102,8 +102,7 @@ export class Sampled {
       // If the action is to have an index, the first filter creates it and the others share it.
       const shares = index !== undefined && this.#handles.size > 0;
       const options = shares ? { device, direction, match, hardware, netns, index } : { ...plan, group: this.group ?? plan.group };
-      const onWarning = (text: string): void => this.#session.notice(text);
-      this.#enter(await addSampling({ ...options, signal, onWarning }), `${device}`);
+      await this.#install(options, signal);
     }
   }
 
@@ -112,9 +111,12 @@ export class Sampled {
     this.#keeping = keeping;
   }
 
-  #enter(handle: SamplingHandle, device: string): void {
-    this.#handles.set(handle, printable(device));
+  async #install(options: SamplingOptions, signal: AbortSignal): Promise<SamplingHandle> {
+    const onWarning = (text: string): void => this.#session.notice(text);
+    const handle = await addSampling({ ...options, signal, onWarning });
+    this.#handles.set(handle, printable(`${options.device}`));
     this.#rates.add(handle.installed[0]?.rate);
+    return handle;
   }
 
   /** What is sampled, in one line. */
@@ -265,10 +267,7 @@ export class Sampled {
       // Nothing more, once everything is being removed.
       if (this.#removed) return;
       try {
-        const plan = await keeping.plan(device);
-        const onWarning = (text: string): void => this.#session.notice(text);
-        const handle = await addSampling({ ...plan, group: this.group, signal: this.#session.over, onWarning });
-        this.#enter(handle, name);
+        const handle = await this.#install({ ...await keeping.plan(device), group: this.group }, this.#session.over);
         // The removal waits for this, and includes it.
         if (this.#removed) return;
         this.#alive.add(handle);

@@ -5,12 +5,13 @@ import { type Collectors, type CollectorValues, openCollectors } from "../collec
 import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import type { Io } from "../io.ts";
+import { openRecordings, recordingPaths } from "../open_recordings.ts";
 import { longName, texts, UsageError } from "../options.ts";
 import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
-import { openRecordings, recordingPaths, type Speed, speedOption } from "../replaying.ts";
 import { inSession, STATUS } from "../session.ts";
+import { type Speed, speedOption } from "../speed.ts";
 
 /** The options about recordings. */
 export const FROM_OPTIONS = {

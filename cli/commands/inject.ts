@@ -4,13 +4,14 @@ import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { type Command, command } from "../command.ts";
 import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
+import { openRecordings, recordingPaths } from "../open_recordings.ts";
 import { flag, NETNS, number, numbers, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { lossesUpTo, skippedOf, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
-import { openRecordings, recordingPaths, speedOption } from "../replaying.ts";
 import { Rounds } from "../rounds.ts";
 import { inSession, type Session, STATUS } from "../session.ts";
+import { speedOption } from "../speed.ts";
 import { plural } from "../summary.ts";
 
 const OPTIONS = {

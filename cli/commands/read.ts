@@ -1,17 +1,16 @@
 /** `psample read`: prints or rewrites the samples in a recording. */
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { RecordingFile } from "../../src/receive/recording.ts";
-import type { RecordingInput } from "../../src/receive/recording_input.ts";
 import { type Command, command } from "../command.ts";
 import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
-import type { Io } from "../io.ts";
+import { openRecording } from "../open_recordings.ts";
 import { number, numbers, streamName, text, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
-import { filterHint, filterStart, isFile } from "../words.ts";
+import { filterHint, filterStart } from "../words.ts";
 
 const OPTIONS = {
   file: text({
@@ -100,15 +99,4 @@ function fileOf(files: readonly string[], words: readonly string[]): string {
   const start = files.length > words.length ? 0 : 1;
   if (filterStart(["", ...words.slice(start)]) === 1) throw new UsageError(filterHint(words.slice(start)));
   throw new UsageError(`unexpected argument ${JSON.stringify(more)}`);
-}
-
-/** Opens a recording; if there is none and the name may be that of a device, the error says what may have been meant. */
-export async function openRecording(path: string, io: Io): Promise<RecordingInput> {
-  try {
-    return await io.openRecording(path);
-  } catch (error) {
-    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
-    if (isMissing && !isFile(path)) error.message += `; to sample a device of that name, psample capture ${path}`;
-    throw error;
-  }
 }

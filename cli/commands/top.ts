@@ -1,11 +1,9 @@
 /** `psample top`: who talks, how much, and how sure that is. */
-import { ArgumentError, dropPrivileges, listen, type ListenStats, type SamplingOptions } from "../../mod.ts";
-import { Calibration, DEFAULT_KEYS, Estimator, KEY_NAMES, keyOf } from "../../src/estimate/mod.ts";
-import { FlowKey } from "../../src/estimate/keys.ts";
+import { dropPrivileges, listen, type ListenStats, type SamplingOptions } from "../../mod.ts";
+import { Calibration, DEFAULT_KEYS, Estimator } from "../../src/estimate/mod.ts";
 import type { Labels } from "../../src/format/labels.ts";
 import { UnknownFamilyError } from "../../src/format/unknown_families.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
-import { RecordingFile } from "../../src/receive/recording.ts";
 import { open } from "../../src/socket/open.ts";
 import type { Source } from "../../src/stream/source.ts";
 import { printable } from "../../src/wire/text.ts";
@@ -14,15 +12,17 @@ import { withRate } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
+import { checkKeys, keyColumns, parseKeys } from "../flow_keys.ts";
 import type { Io } from "../io.ts";
 import { labelsOf } from "../labels.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { explainMatches, matchesOf } from "../match.ts";
+import { openRecordings } from "../open_recordings.ts";
 import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
-import { Recordings } from "../recordings.ts";
+import type { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
@@ -39,8 +39,7 @@ import { Reports } from "../top/reports.ts";
 import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
 import { twiceText } from "../top/twice.ts";
-import type { Problem } from "../top/view.ts";
-import { isFile, unknownWord } from "../words.ts";
+import { isFile } from "../words.ts";
 import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 
@@ -229,40 +228,6 @@ function noPlans(given: ReadonlySet<string>): undefined {
   return undefined;
 }
 
-/** Names of keys in lines, as the help shows them. */
-function keyColumns(): string {
-  const lines: string[] = [];
-  for (const name of [...KEY_NAMES, "subnet:/24"]) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + name.length < 72) lines[lines.length - 1] = `${last} ${name}`;
-    else lines.push(`  ${name}`);
-  }
-  return lines.join("\n");
-}
-
-/** Checks the keys, so that a wrong one is a usage error. */
-export function parseKeys(text: string, option: string): string {
-  const problem = checkKeys(text);
-  if (problem) throw new UsageError(`${option}: ${problem.text} (psample help by lists the keys)`);
-  return text;
-}
-
-/** The problem with keys of flows. */
-function checkKeys(text: string): Problem | undefined {
-  for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
-    if (keyOf(name)) continue;
-    const base = name.replace(/\.\d$/, "");
-    return { text: unknownWord(base, "key", [...KEY_NAMES, "subnet:/24"]), at: text.indexOf(name) };
-  }
-  try {
-    new FlowKey(text);
-    return undefined;
-  } catch (error) {
-    if (error instanceof ArgumentError) return { text: error.message, at: undefined };
-    throw error;
-  }
-}
-
 /** Makes the writer of a report's lines. */
 async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Promise<(report: Report) => string> {
   if (!json && !csv) {
@@ -305,19 +270,18 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
   }
   const paths = words.map((word) => streamName(word, 0));
   return await inSession(io, options, async (session) => {
-    const opened: RecordingFile[] = [];
+    let source: Recordings | undefined;
     const labels = await labelsOf(options, io, session);
     const hosts = options.resolve ? await resolving(session) : undefined;
     try {
       tellTerminal(paths, io, session);
-      for (const path of paths) opened.push(new RecordingFile(await io.openRecording(path)));
-      const source = new Recordings(opened);
+      const recordings = source = await openRecordings(paths, io);
       const { twice, stages, leftOut } = countingAt(options.countAt, undefined);
       const chosen = Chosen.by([...options.filter ?? [], ...stages]);
       const estimator = new Estimator({ by: options.by, flows: MOST_RECORDED_FLOWS, oneIn: options.rate, only: chosen });
       const sink = new Reports(estimator, await openStdout(io, paths), await writerOf(options, io), {
         intervalMs: undefined,
-        source,
+        source: recordings,
         recorded: true,
         isFiltered: options.filter !== undefined,
         chosen,
@@ -327,14 +291,14 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
         hosts,
         labels,
       });
-      const account = (stats: ListenStats, written: number): string => accountOf(source, written, 0, lossesOf(stats, undefined));
-      await session.pump(source, { sinks: [sink], account, summary: () => true, progress: readingProgress(source) });
+      const account = (stats: ListenStats, written: number): string => accountOf(recordings, written, 0, lossesOf(stats, undefined));
+      await session.pump(recordings, { sinks: [sink], account, summary: () => true, progress: readingProgress(recordings) });
     } catch (error) {
       if (error instanceof UnknownFamilyError) error.message += ": psample read --family-id N -w NEW.pcapng FILE records it again with it";
       throw error;
     } finally {
       hosts?.close();
-      for (const file of opened) await file.close();
+      await source?.close();
     }
   });
 }

@@ -1,30 +1,27 @@
-/** What commands have in common that send recordings at their own times. */
+/** Opens the recordings that arguments name. */
 import { RecordingFile } from "../src/receive/recording.ts";
-import { openRecording } from "./commands/read.ts";
+import type { RecordingInput } from "../src/receive/recording_input.ts";
 import type { Io } from "./io.ts";
-import { type Option, streamName, UsageError, value, wrongValue } from "./options.ts";
+import { streamName, UsageError } from "./options.ts";
 import { Recordings } from "./recordings.ts";
-
-/** How fast: `undefined` is as it was recorded. */
-export type Speed = number | "max" | undefined;
-
-/** The option for the speed; `max` is as fast as what follows it says. */
-export function speedOption(help: string, details: string): Option<Speed> {
-  return value({ value: "X|max", fallback: "1", help, details }, parseSpeed);
-}
-
-function parseSpeed(text: string, option: string): number | "max" {
-  if (text === "max") return text;
-  const speed = /^(\d+(\.\d*)?|\.\d+)$/.test(text) ? Number(text) : 0;
-  if (!(speed > 0 && speed < Infinity)) throw wrongValue(option, text, "a number above 0 such as 1, 0.5 or 10, or max");
-  return speed;
-}
+import { isFile } from "./words.ts";
 
 /** The names of recordings; `-` is standard input, which can be read once. */
 export function recordingPaths(words: readonly string[]): readonly string[] {
   const paths = words.map((word) => streamName(word, 0));
   if (paths.filter((path) => path === "-").length > 1) throw new UsageError("standard input was given twice, it can be read once");
   return paths;
+}
+
+/** Opens a recording; if there is none and the name may be that of a device, the error says what may have been meant. */
+export async function openRecording(path: string, io: Io): Promise<RecordingInput> {
+  try {
+    return await io.openRecording(path);
+  } catch (error) {
+    const isMissing = error instanceof Error && "code" in error && error.code === "ENOENT";
+    if (isMissing && !isFile(path)) error.message += `; to sample a device of that name, psample capture ${path}`;
+    throw error;
+  }
 }
 
 /** Opens recordings, all or none. */
