@@ -117,7 +117,7 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
 
 type Options = Values<typeof CAPTURE_OPTIONS>;
 /** The options that say what is sampled. */
-type SamplingValues =
+export type SamplingValues =
   & Partial<Pick<Options, "rate" | "control" | "hardware" | "index" | "cookie" | "group" | "trunc" | "match" | "netns">>
   & Pick<Options, "direction">;
 

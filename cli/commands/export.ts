@@ -36,18 +36,17 @@ import { explainSampling } from "../explain.ts";
 import { type DeviceRate, parseDevice, withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
-import { flag, longName, number, numbers, UsageError, type Values } from "../options.ts";
+import { flag, longName, number, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { received } from "../summary.ts";
-import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions } from "./capture.ts";
+import { CAPTURE_OPTIONS, refuseFilter } from "./capture.ts";
 import { checkFrom, exportRecordings, FROM_OPTIONS } from "./export_from.ts";
-import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
+import { allNamespacesOption, LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
+import { groupOption, plansOf, refuseSampling, truncOption } from "./sampling.ts";
 
-/** Enough for the headers of packets in tunnels. */
-const TRUNC = 256;
 /** Interfaces from this index on do not fit into sFlow's compact form. */
 const LARGE_INDEX = 1 << 24;
 /** How long `--check` waits for errors to come back, and how often it looks. */
@@ -72,25 +71,11 @@ const OPTIONS = {
   }),
   direction: CAPTURE_OPTIONS.direction,
   match: CAPTURE_OPTIONS.match,
-  trunc: number({
-    letter: "s",
-    value: "BYTES",
-    default: TRUNC,
-    help: "truncate packets to BYTES",
-    details: "How much of a packet the kernel copies; --header is how much of that is sent.",
-  }),
-  group: numbers({
-    letter: "g",
-    value: "N",
-    help: "the psample group; without DEVICE only this one, may be repeated",
-    details: "With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups.",
-  }),
+  trunc: truncOption("How much of a packet the kernel copies; --header is how much of that is sent."),
+  group: groupOption(),
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
-  allNamespaces: flag({
-    help: "from every network namespace that has an nsid in this one",
-    details: "Without DEVICE only. Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
-  }),
+  allNamespaces: allNamespacesOption("Without DEVICE only. "),
   wait: WAIT,
   ...FROM_OPTIONS,
   ...DETAILS,
@@ -108,9 +93,6 @@ const OPTIONS = {
 };
 
 type Options = Values<typeof OPTIONS>;
-
-/** Options that say what to sample. */
-const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"] as const;
 
 /** The command `export`. */
 export const exportCommand: Command = command({
@@ -143,41 +125,35 @@ export const exportCommand: Command = command({
     if (options.from && !options.explain) checkCollectors(options, given);
     if (options.from) return await exportRecordings(options, io);
     const named = [...options.device ?? [], ...words].map(parseDevice);
-    if (options.explain) return await explain(options, await plansOf(named, options, given, io), io);
+    if (options.explain) return await explain(options, await namedPlans(named, options, given, io), io);
     checkCollectors(options, given);
     if (options.check) return await check(options, io);
-    return await run(options, await plansOf(named, options, given, io), named, io);
+    return await run(options, await namedPlans(named, options, given, io), named, io);
   },
 });
 
 /** What to sample; none if no device is named. */
-async function plansOf(
+async function namedPlans(
   named: readonly DeviceRate[],
   options: Options,
   given: ReadonlySet<string>,
   io: Io,
 ): Promise<readonly SamplingOptions[]> {
-  const { rate, direction, match, trunc, hardware, group, netns } = options;
   if (named.length === 0) {
-    const name = SAMPLING.find((name) => given.has(name));
-    if (name !== undefined) {
-      throw new UsageError(`${longName(name)} says what to sample, but no DEVICE is given (usage: psample ${exportCommand.usage})`);
-    }
+    refuseSampling(given, exportCommand.usage);
     return [];
   }
   for (const name of ["allNamespaces", "wait"] as const) {
     if (options[name]) throw new UsageError(`${longName(name)} is about what is sampled already: no DEVICE can be given with it`);
   }
-  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
-  const words = named.map(({ device }) => device);
-  const devices = await expandDevices(checkDevices(words, words), netns, io);
+  const plans = await plansOf(named.map(({ device }) => device), options, given, io);
+  const devices = plans.map(({ device }) => `${device}`);
   const rates = new Map<string, number>();
   for (const { device, rate } of named.filter(({ rate }) => rate !== undefined)) {
-    for (const name of named.length === 1 ? devices : await expandDevices([device], netns, io)) rates.set(name, rate!);
+    for (const name of named.length === 1 ? devices : await expandDevices([device], options.netns, io)) rates.set(name, rate!);
   }
-  const plans = samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
   // By default by the speed of the link, which is asked for later.
-  return plans.map((plan) => ({ ...plan, rate: rates.get(`${plan.device}`) ?? rate }));
+  return plans.map((plan) => ({ ...plan, rate: rates.get(`${plan.device}`) ?? options.rate }));
 }
 
 async function explain(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {

@@ -12,6 +12,7 @@ import { type OutputPlan, planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
 import { type Speed, speedOption } from "../speed.ts";
+import { SAMPLING } from "./sampling.ts";
 
 /** The options about recordings. */
 export const FROM_OPTIONS = {
@@ -40,7 +41,7 @@ export interface FromValues extends CollectorValues, OutputValues {
 }
 
 /** Options that are about what is sampled here and now. */
-const LIVE = ["rate", "direction", "match", "trunc", "hardware", "device", "allNamespaces", "buffer", "user", "wait", "check"];
+const LIVE = [...SAMPLING, "device", "allNamespaces", "buffer", "user", "wait", "check"];
 
 /** Refuses what does not go together with recordings, or without them. */
 export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {

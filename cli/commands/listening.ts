@@ -33,6 +33,14 @@ export const LISTEN_OPTIONS = {
   }),
 };
 
+/** Receiving from other namespaces; the help begins with `when`. */
+export function allNamespacesOption(when = ""): Option<boolean> {
+  return flag({
+    help: "from every network namespace that has an nsid in this one",
+    details: `${when}Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.`,
+  });
+}
+
 /** Waiting for the module, for commands that receive what others sample. */
 export const WAIT: Option<boolean> = flag({
   help: "wait for the psample module to be loaded",

@@ -10,7 +10,7 @@ import { planOutput } from "../outputs.ts";
 import { answering, inSession, NOTHING, type Session, STATUS } from "../session.ts";
 import { isTelling, received } from "../summary.ts";
 import { Tally } from "../tally.ts";
-import { LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
+import { allNamespacesOption, LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 
 const OPTIONS = {
   monitor: flag({
@@ -42,10 +42,7 @@ const OPTIONS = {
     details: "The kernel leaves out samples and events of all other groups before they are queued.",
   }),
   wait: WAIT,
-  allNamespaces: flag({
-    help: "from every network namespace that has an nsid in this one",
-    details: "Requires CAP_NET_BROADCAST. ip netns list-id lists the namespaces that have an nsid.",
-  }),
+  allNamespaces: allNamespacesOption(),
   ...LISTEN_OPTIONS,
   ...MONITOR_OUTPUT_OPTIONS,
 };

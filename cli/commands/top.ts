@@ -10,7 +10,6 @@ import { printable } from "../../src/wire/text.ts";
 import { Asides } from "../asides.ts";
 import { withRate } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
-import { expandDevices } from "../devices.ts";
 import { explainStage } from "../explain.ts";
 import { checkKeys, keyColumns, parseKeys } from "../flow_keys.ts";
 import type { Io } from "../io.ts";
@@ -18,7 +17,7 @@ import { labelsOf } from "../labels.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { explainMatches, matchesOf } from "../match.ts";
 import { openRecordings } from "../open_recordings.ts";
-import { choice, duration, flag, number, numbers, several, streamName, UsageError, value, type Values } from "../options.ts";
+import { choice, duration, flag, number, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
 import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
@@ -40,8 +39,9 @@ import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
 import { twiceText } from "../top/twice.ts";
 import { isFile } from "../words.ts";
-import { CAPTURE_OPTIONS, checkDevices, refuseFilter, samplingOptions } from "./capture.ts";
+import { CAPTURE_OPTIONS, refuseFilter } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
+import { groupOption, plansOf, refuseSampling, SAMPLING, truncOption } from "./sampling.ts";
 
 /** Default number of flows in a table. */
 const ROWS = 20;
@@ -49,8 +49,6 @@ const ROWS = 20;
 const INTERVAL_MS = 10_000;
 /** Width of a table if that of the terminal is not known. */
 const COLUMNS = 80;
-/** How many bytes of each packet are sampled: enough for the headers of every tunnel. */
-const TRUNC = 256;
 /** Number of flows told apart exactly in a recording, and while receiving without end. */
 const MOST_RECORDED_FLOWS = 1 << 16;
 const MOST_FLOWS = 1 << 12;
@@ -100,13 +98,7 @@ const OPTIONS = {
     help: "print comma-separated values for each flow and interval",
     details: "The same values as --json, one line with the names of the columns first.",
   }),
-  group: numbers({
-    letter: "g",
-    value: "N",
-    help: "the psample group; without DEVICE only this one, may be repeated",
-    details: "With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups. " +
-      "For a recording there is --filter 'group N'.",
-  }),
+  group: groupOption(" For a recording there is --filter 'group N'."),
   rate: number({
     letter: "r",
     value: "N",
@@ -118,13 +110,7 @@ const OPTIONS = {
   }),
   direction: CAPTURE_OPTIONS.direction,
   match: CAPTURE_OPTIONS.match,
-  trunc: number({
-    letter: "s",
-    value: "BYTES",
-    default: TRUNC,
-    help: "truncate packets to BYTES",
-    details: "Enough for the headers of packets in tunnels. Sizes are those of whole packets anyway.",
-  }),
+  trunc: truncOption("Enough for the headers of packets in tunnels. Sizes are those of whole packets anyway."),
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
@@ -195,38 +181,17 @@ export const top: Command = command({
     }
     if (options.explain) {
       const plans = options.match && files.length === 0 && all.length > 0 ? await plansOf(all, options, given, io) : [];
-      const before = plans.length > 0 ? explainMatches(plans, await matchesOf(plans, io)) : "";
+      const before = plans.length > 0 ? [explainMatches(plans, await matchesOf(plans, io))] : [];
       const why = "To compute shares, top counts all samples: the kernel leaves none out.";
-      const behind = options.filter || before === "" ? explainStage(options.filter, why) : "";
-      await io.print(`${before}${before && behind ? "\n" : ""}${behind}`);
+      const behind = options.filter || before.length === 0 ? [explainStage(options.filter, why)] : [];
+      await io.print([...before, ...behind].join("\n"));
       return STATUS.done;
     }
     if (files.length > 0) return await read(files, options, given, io);
-    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given, io) : noPlans(given), io);
+    if (all.length === 0) refuseSampling(given, top.usage);
+    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given, io) : undefined, io);
   },
 });
-
-/** Options that say what to sample. */
-const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"];
-
-/** What to sample; the rate, if it is not given, is chosen later. */
-async function plansOf(
-  words: readonly string[],
-  options: Options,
-  given: ReadonlySet<string>,
-  io: Io,
-): Promise<readonly SamplingOptions[]> {
-  const { rate, direction, match, trunc, hardware, group, netns } = options;
-  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
-  const devices = await expandDevices(checkDevices(words, words), netns, io);
-  return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
-}
-
-function noPlans(given: ReadonlySet<string>): undefined {
-  const name = SAMPLING.find((name) => given.has(name));
-  if (name !== undefined) throw new UsageError(`--${name} says what to sample, but no DEVICE is given (usage: psample ${top.usage})`);
-  return undefined;
-}
 
 /** Makes the writer of a report's lines. */
 async function writerOf({ json, csv, rows, unit, quiet }: Options, io: Io): Promise<(report: Report) => string> {

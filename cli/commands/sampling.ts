@@ -1,0 +1,49 @@
+/** What the commands have in common that sample the devices named, and without any receive what is sampled already. */
+import type { SamplingOptions } from "../../mod.ts";
+import { expandDevices } from "../devices.ts";
+import type { Io } from "../io.ts";
+import { longName, number, numbers, type Option, UsageError } from "../options.ts";
+import { checkDevices, samplingOptions, type SamplingValues } from "./capture.ts";
+
+/** The options that say what to sample. */
+export const SAMPLING = ["rate", "direction", "match", "trunc", "hardware"] as const;
+
+/** How many bytes of each packet are sampled: enough for the headers of every tunnel. */
+const TRUNC = 256;
+
+/** How much of each packet is sampled. */
+export function truncOption(details: string): Option<number> {
+  return number({ letter: "s", value: "BYTES", default: TRUNC, help: "truncate packets to BYTES", details });
+}
+
+/** The group, or those that are received; the help ends with `more`. */
+export function groupOption(more = ""): Option<readonly number[] | undefined> {
+  return numbers({
+    letter: "g",
+    value: "N",
+    help: "the psample group; without DEVICE only this one, may be repeated",
+    details: `With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups.${more}`,
+  });
+}
+
+/** Refuses options that say what to sample, without a device. */
+export function refuseSampling(given: ReadonlySet<string>, usage: string): void {
+  const name = SAMPLING.find((name) => given.has(name));
+  if (name === undefined) return;
+  throw new UsageError(`${longName(name)} says what to sample, but no DEVICE is given (usage: psample ${usage})`);
+}
+
+/** The values of the options that say what to sample. */
+type Sampling = Pick<SamplingValues, typeof SAMPLING[number] | "netns"> & { readonly group: readonly number[] | undefined };
+
+/** What to sample on the devices that these words name; a rate that is not given is chosen later. */
+export async function plansOf(
+  words: readonly string[],
+  { rate, direction, match, trunc, hardware, group, netns }: Sampling,
+  given: ReadonlySet<string>,
+  io: Io,
+): Promise<readonly SamplingOptions[]> {
+  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
+  const devices = await expandDevices(checkDevices(words, words), netns, io);
+  return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
+}
