@@ -128,6 +128,11 @@ const NOTICES_MS = 500;
  */
 const LATE_SIGNAL_MS = 2 * NOTICES_MS;
 
+/** The width that lines on standard output should fit: that of its terminal; unlimited if it is none. */
+export async function outColumns(io: Io): Promise<number> {
+  return io.outIsTerminal ? (await io.terminal()).columns() : Infinity;
+}
+
 /** The real world. */
 export function processIo(): Io {
   let notices: Notices | undefined;

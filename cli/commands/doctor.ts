@@ -1,6 +1,7 @@
 /** `psample doctor`: whether this kernel, this user and this runtime can receive samples, and if not, what helps. */
 import { diagnose, type Finding, type FindingTopic } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
+import { outColumns } from "../io.ts";
 import { duration, flag, NETNS, netnsWords, number } from "../options.ts";
 import { answering } from "../session.ts";
 import { folded } from "../top/fold.ts";
@@ -48,7 +49,7 @@ export const doctor: Command = command({
     const found = await answering(io, account, () => diagnose({ device, group, milliseconds: interval, netns }));
     const findings = found.map((finding) => inOurWords(finding, netns));
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));
-    else await io.print(lines(findings, io.outIsTerminal ? (await io.terminal()).columns() : Infinity));
+    else await io.print(lines(findings, await outColumns(io)));
     return findings.some(({ verdict }) => verdict === "bad") ? 1 : 0;
   },
 });

@@ -100,11 +100,12 @@ export const exportCommand: Command = command({
   summary: "send samples to collectors, as sFlow and IPFIX, and serve metrics",
   usage: "export [DEVICE[:N]...] TARGET... [OPTION]...",
   about:
-    "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus, for any number of collectors at once: each TARGET is --sflow HOST, --ipfix HOST or --prometheus PORT. Each DEVICE is sampled as " +
-    "by psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and " +
-    "any include devices that come later, and sampling that somebody removes is set up again. Without DEVICE it exports " +
-    "what is sampled already. A sample is sent within a second. What a collector does not take is dropped, counted and reported, and holds " +
-    "up nothing. SIGHUP looks host names up again and reopens the recording of --write.",
+    "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus, for any number of collectors at " +
+    "once: each TARGET is --sflow HOST, --ipfix HOST or --prometheus PORT. Each DEVICE is sampled as by psample capture, 1 in N packets, " +
+    "and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
+    "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
+    "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP looks host names up again and " +
+    "reopens the recording of --write.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],

@@ -3,6 +3,7 @@ import { type FilterSampling, listLeftovers, type Observed, observeSampling, typ
 import { TCM_IFINDEX_MAGIC_BLOCK } from "../../src/tc/tcmsg.ts";
 import { printable, toHex } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
+import { outColumns } from "../io.ts";
 import { leftoversText } from "../leftovers.ts";
 import { duration, flag, NETNS } from "../options.ts";
 import { answering } from "../session.ts";
@@ -14,7 +15,8 @@ const OPTIONS = {
   json: flag({
     help: "print one JSON object per line",
     details: "One for each sample action, with every field. 64-bit numbers are strings of decimal digits, the cookie is hexadecimal. " +
-      "`devices` are those of a shared block too; `leftBehind` says whether a psample that was killed left it behind; `findings` is what is in the way of packets, as psample doctor --json prints it.",
+      "`devices` are those of a shared block too; `leftBehind` says whether a psample that was killed left it behind; `findings` is what " +
+      "is in the way of packets, as psample doctor --json prints it.",
   }),
   netns: NETNS,
   interval: duration({
@@ -35,8 +37,9 @@ export const list: Command = command({
     "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
     "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor finds out why); down (its device " +
     "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, but no samples though some were " +
-    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). BY says psample if a psample did it, and psample (gone) if that one was killed: " +
-    "psample cleanup removes what it left behind. At a terminal the table fits: columns for which there is no room are left out, and named below it.",
+    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). BY says psample if " +
+    "a psample did it, and psample (gone) if that one was killed: psample cleanup removes what it left behind. At a terminal the table " +
+    "fits: columns for which there is no room are left out, and named below it.",
   examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
     "psample list --netns blue",
     "in another network namespace",
@@ -51,7 +54,7 @@ export const list: Command = command({
       return { observed, leftovers };
     });
     if (json) await io.data(observed.map((one) => `${jsonLine(one, leftovers)}\n`).join(""));
-    else await io.print(listText(observed, io.outIsTerminal ? (await io.terminal()).columns() : Infinity, leftovers, netns));
+    else await io.print(listText(observed, await outColumns(io), leftovers, netns));
     return 0;
   },
 });

@@ -12,8 +12,8 @@ export const LISTEN_OPTIONS = {
     default: RECEIVE_BUFFER_BYTES,
     help: "receive buffer size",
     details:
-      "In bytes, or such as 4MB. How much the kernel may queue while psample is busy; what does not fit is dropped, and counted. Memory is only used for " +
-      "what is queued. Without CAP_NET_ADMIN the kernel grants no more than the sysctl net.core.rmem_max.",
+      "In bytes, or such as 4MB. How much the kernel may queue while psample is busy; what does not fit is dropped, and counted. Memory is " +
+      "only used for what is queued. Without CAP_NET_ADMIN the kernel grants no more than the sysctl net.core.rmem_max.",
   }),
   latency: choice(["batch", "low"], {
     value: "WHEN",

@@ -59,9 +59,10 @@ const OPTIONS = {
     fallback: DEFAULT_KEYS,
     help: "the keys that tell flows apart, separated by commas",
     details:
-      `Keys have the names of sFlow-RT:\n\n${keyColumns()}\n\nipsource, ipdestination, ipprotocol, sourceport and destinationport cover IPv4 and IPv6 and all protocols with ports; ` +
-      "narrower names exist only in their own packets. .1 after a name means the packet in a tunnel: ipsource.1. " +
-      "subnet:/24 is the source and destination networks (for IPv6 with four times as many bits). A flow that lacks some of the keys has - for them, as ICMP for destinationport; samples that lack all of them count only in the totals.",
+      `Keys have the names of sFlow-RT:\n\n${keyColumns()}\n\nipsource, ipdestination, ipprotocol, sourceport and destinationport cover IPv4 and ` +
+      "IPv6 and all protocols with ports; narrower names exist only in their own packets. .1 after a name means the packet in a tunnel: " +
+      "ipsource.1. subnet:/24 is the source and destination networks (for IPv6 with four times as many bits). A flow that lacks " +
+      "some of the keys has - for them, as ICMP for destinationport; samples that lack all of them count only in the totals.",
   }, parseKeys),
   rows: number({
     letter: "n",

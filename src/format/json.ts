@@ -52,8 +52,8 @@ const LONGEST_LINE = 768;
 /** What {@linkcode JsonWriter} writes. */
 export interface JsonOptions {
   /**
-   * Adds what is known besides the fields of a sample: when it was taken (without details only of recorded ones that have no time stamp), on which device, in which direction, and the packet's headers.
-   * Defaults to `false`.
+   * Adds what is known besides the fields of a sample: when it was taken, on which device, in which direction, and the packet's headers.
+   * Without it only recorded samples that have no time stamp have the time. Defaults to `false`.
    */
   details?: boolean | undefined;
   /** Names to add for groups, cookies and VLANs. Defaults to none. */
