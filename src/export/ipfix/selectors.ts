@@ -1,6 +1,7 @@
 import type { AnySample, SampleView } from "../../psample/sample_view.ts";
 import type { Device } from "../../link/device.ts";
 import type { Batch } from "../../stream/batch.ts";
+import { UnshownDrops } from "../unshown_drops.ts";
 import { Accuracy, InterfaceName, Losses, SelectionSequence, Selector, SequenceReport } from "./announcements.ts";
 import { Domain } from "./domain.ts";
 import type { Complete, IpfixOptions } from "./options.ts";
@@ -69,12 +70,7 @@ export class Selectors {
   #nextDomain: number;
   /** Number of all sequences ever. */
   #sequences = 0;
-  /** Drops of the socket that no gap in the numbers has accounted for yet, and how many of them there were before this batch. */
-  #unexplained = 0;
-  #unexplainedBefore = 0;
-  /** Where the last sample without a number was from, and whether others of this batch have numbers. */
-  #unnumbered: Known | undefined = undefined;
-  #isNumbered = false;
+  readonly #drops = new UnshownDrops<Known>();
   /** Names are looked at again in each round. */
   #round = 0;
   #roundMs = 0;
@@ -104,21 +100,12 @@ export class Selectors {
 
   /** Before the samples of a batch. */
   enter(batch: Batch): void {
-    this.#unexplainedBefore = this.#unexplained;
-    this.#unexplained += batch.dropped;
-    this.#unnumbered = undefined;
-    this.#isNumbered = false;
+    this.#drops.begin(batch.dropped);
   }
 
-  /**
-   * After the samples of a batch. Gaps show most of what the socket drops, some only in the next batch; what they do not show is missing from
-   * a producer that does not number samples.
-   */
+  /** After the samples of a batch. */
   leave(): void {
-    const unshown = this.#isNumbered ? Math.min(this.#unexplainedBefore, this.#unexplained) : this.#unexplained;
-    if (!this.#unnumbered || unshown <= 0) return;
-    this.#unnumbered.losses.lost += unshown;
-    this.#unexplained -= unshown;
+    this.#drops.end(({ losses }, samples) => losses.lost += samples);
   }
 
   /** Sets the time, and announces again what is due then. */
@@ -163,12 +150,10 @@ export class Selectors {
     const { sequence, known } = found;
     sequence.selected++;
     const lost = batch.lostBefore(i);
-    if (lost === undefined) this.#unnumbered = known;
-    else this.#isNumbered = true;
+    this.#drops.see(known, lost);
     if (lost) {
       known.losses.lost += lost;
       sequence.selected += lost;
-      this.#unexplained = Math.max(0, this.#unexplained - Math.max(0, lost));
     }
     if (known.accuracy && sample.timestampNs === undefined) known.accuracy.hasExactTimes = false;
     return sequence;

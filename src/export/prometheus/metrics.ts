@@ -158,13 +158,14 @@ export class Metrics {
       { help: "Upper bound of these bytes at 95 %." },
       points(({ bytesRange, overcountAtMost }) => bytesRange[1] - overcountAtMost),
     );
-    const single = (name: string, help: string, value: number): void => out.counter(name, { help }, [{ value }]);
     single(
+      out,
       "psample_unusable_samples",
       "Samples whose size or rate is not known: they are in no series of psample_samples_total.",
       all.unusable,
     );
     single(
+      out,
       "psample_unsegmented_samples",
       "Samples of segmentation offload whose number of packets is not known: each counts as one packet.",
       all.unknownSegments,
@@ -189,17 +190,17 @@ export class Metrics {
 
   #writeAccount(out: Exposition, { stats }: MetricsState): void {
     const { received, lost, dropped, malformed, unknown, receiveBufferBytes, groups, others } = stats;
-    const single = (name: string, help: string, value: number): void => out.counter(name, { help }, [{ value }]);
-    single("psample_received_samples", "Samples received, before any selection.", received);
+    single(out, "psample_received_samples", "Samples received, before any selection.", received);
     // A sample that comes late takes a loss back, and a counter that shrinks would mean a restart.
     single(
+      out,
       "psample_lost_samples",
       "Samples that are certain to be lost: gaps in the sequence numbers, and drops that no gap shows.",
       this.#lost = Math.max(this.#lost, lost),
     );
-    single("psample_dropped_messages", "Messages that the kernel dropped because the receive buffer was full.", dropped);
-    single("psample_malformed_messages", "Messages that could not be decoded.", malformed);
-    single("psample_unknown_messages", "Messages of kinds that this version does not know.", unknown);
+    single(out, "psample_dropped_messages", "Messages that the kernel dropped because the receive buffer was full.", dropped);
+    single(out, "psample_malformed_messages", "Messages that could not be decoded.", malformed);
+    single(out, "psample_unknown_messages", "Messages of kinds that this version does not know.", unknown);
     const producers = groups.map((counts) => ({
       group: `${counts.group ?? ""}`,
       netns: `${counts.nsid ?? ""}`,
@@ -265,6 +266,11 @@ export class Metrics {
     this.#delays.forget(isGone);
     return isGone;
   }
+}
+
+/** A counter without labels. */
+function single(out: Exposition, name: string, help: string, value: number): void {
+  out.counter(name, { help }, [{ value }]);
 }
 
 function writeSamplers(out: Exposition, samplers: readonly MetricsSampler[]): void {

@@ -8,6 +8,7 @@ import type { MetricsState } from "./state.ts";
 const MOST_ROWS = 50;
 /** Width of a drawing, and its height, in CSS pixels. */
 const [WIDTH, HEIGHT] = [260, 16];
+const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
 
 /** The style sheet of {@linkcode metricsPage}. */
@@ -182,6 +183,5 @@ function span(seconds: number): string {
 }
 
 function escaped(text: string): string {
-  const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
   return text.replace(/[&<>"']/g, (letter) => ENTITIES[letter]!);
 }

@@ -5,6 +5,7 @@ import { type LinkType, linkTypeOfSample } from "../../link/link_type.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import type { Batch } from "../../stream/batch.ts";
 import type { DatagramEncoder, Datagrams, SendDatagrams } from "../datagrams.ts";
+import { UnshownDrops } from "../unshown_drops.ts";
 import { Agent } from "./agent.ts";
 import { type HostCounters, type InterfaceCounters, writeHost, writeInterface } from "./counters.ts";
 import { ADDRESS_BYTES, type Datagram, HEADER_BYTES } from "./datagram.ts";
@@ -53,8 +54,7 @@ export class SflowEncoder implements DatagramEncoder {
   #expanded: boolean;
   #turn = 0;
   #sourceCount = 0;
-  /** Drops of the socket that no gap in the numbers has accounted for yet. */
-  #unexplained = 0;
+  readonly #drops = new UnshownDrops<Source>();
   #elapsedNs = 0n;
   #lastNs: bigint | undefined;
   // Samples come in runs of one source: checking the last one first is cheaper than a lookup.
@@ -108,10 +108,7 @@ export class SflowEncoder implements DatagramEncoder {
     const { entries, count } = batch;
     this.#turn++;
     this.#tick(batch.readAtNs);
-    const before = this.#unexplained;
-    this.#unexplained += batch.dropped;
-    let unnumbered: Source | undefined;
-    let isNumbered = false;
+    this.#drops.begin(batch.dropped);
     for (let i = 0; i < count; i++) {
       const sample = entries[i]!;
       if (sample.type !== "sample") continue;
@@ -129,12 +126,8 @@ export class SflowEncoder implements DatagramEncoder {
       this.#index = passage.source;
       this.#source = source;
       const lost = batch.lostBefore(i);
-      if (lost === undefined) unnumbered = source;
-      else isNumbered = true;
-      if (lost) {
-        source.lose(lost);
-        this.#unexplained = Math.max(0, this.#unexplained - Math.max(0, lost));
-      }
+      this.#drops.see(source, lost);
+      if (lost) source.lose(lost);
       if (sample.outIfindex !== undefined && this.#sampledInputs.get(nsid)?.has(passage.input)) {
         source.leaveOut();
         this.leftOut++;
@@ -145,12 +138,7 @@ export class SflowEncoder implements DatagramEncoder {
       if (flows.fits(end)) flows.add(end);
       else this.#carryOver(agent, flows, end);
     }
-    // Gaps show most drops, some only in the next batch. What they do not show is missing from a producer that does not number samples.
-    const unshown = isNumbered ? Math.min(before, this.#unexplained) : this.#unexplained;
-    if (unnumbered && unshown > 0) {
-      unnumbered.lose(unshown);
-      this.#unexplained -= unshown;
-    }
+    this.#drops.end((source, samples) => source.lose(samples));
   }
 
   /**
