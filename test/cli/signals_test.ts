@@ -1,4 +1,5 @@
 /** The command as a process: whatever it waits for, signals and limits end it. */
+import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import {
   closeSync,
@@ -49,14 +50,24 @@ class Running implements AsyncDisposable {
     });
   }
 
+  get isOver(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
   /** Sends a signal, once it is handled. */
   async signal(name: "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGALRM" | "SIGUSR1" | "SIGUSR2"): Promise<void> {
     await until(() => `it hears signals; it said ${this.err}`, () => this.child.exitCode !== null || hears(this.child.pid!));
     process.kill(this.child.pid!, name);
   }
 
+  /** Writes to its standard input, which stays open. Resolves when it has read nearly all of that: the rest is in the pipe. */
+  async write(bytes: Uint8Array): Promise<void> {
+    const written = new Promise<void>((resolve, reject) => this.child.stdin!.write(bytes, (error) => error ? reject(error) : resolve()));
+    await soon(written, () => `it to read; it said ${this.err}`);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill("SIGKILL");
+    if (!this.isOver) this.child.kill("SIGKILL");
     await this.ended.catch(() => {});
   }
 }
@@ -78,22 +89,44 @@ async function isIdle(pid: number): Promise<boolean> {
   return before > 3 && spent() - before <= 5;
 }
 
+/** Waits until processes wait. */
+async function areIdle(...all: Running[]): Promise<void> {
+  await Promise.all(all.map((running) => until(() => `it waits; it said ${running.err}`, () => isIdle(running.child.pid!))));
+}
+
 function fifo(path: string): string {
   assertEquals(spawnSync("mkfifo", [path]).status, 0);
   return path;
 }
 
-/** Fills a pipe, until nothing more fits in. Returns its descriptor, which keeps it open. */
-function fill(path: string): number {
-  const reader = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
-  assertThrows(() => {
-    for (;;) writeSync(reader, new Uint8Array(4096));
-  });
-  return reader;
+/** A pipe that nobody reads, and into which nothing more fits. */
+class FullPipe implements Disposable {
+  readonly path: string;
+  readonly #descriptor: number;
+
+  constructor(path: string) {
+    this.path = fifo(path);
+    this.#descriptor = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    assertThrows(() => {
+      for (;;) writeSync(this.#descriptor, new Uint8Array(4096));
+    });
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#descriptor);
+  }
 }
 
 /** Enough messages to be busy until it is ended. */
 const ENDLESS = ["demo", "--loop", "100000000"];
+
+/** Enough samples for any pipe between two processes to overflow. */
+function longRecording(): Uint8Array {
+  const FILE_HEADER_BYTES = 24;
+  const short = readFileSync(RECORDING);
+  const packets = short.subarray(FILE_HEADER_BYTES);
+  return Buffer.concat([short.subarray(0, FILE_HEADER_BYTES), ...Array<Buffer>(Math.ceil(2 ** 20 / packets.length)).fill(packets)]);
+}
 
 test("read waits for standard input that has nothing: a signal ends it, and so does --duration", async () => {
   await using signalled = new Running(["read", "-"]);
@@ -135,14 +168,14 @@ test(
 );
 
 test("QUIT and ALRM end it, and it dies of them", async () => {
-  for (const name of ["SIGQUIT", "SIGALRM"] as const) {
+  await Promise.all((["SIGQUIT", "SIGALRM"] as const).map(async (name) => {
     // Nobody needs a memory image of it.
     await using running = new Running(ENDLESS, { shell: 'ulimit -c 0; exec "$0" "$@"' });
     await until("it prints", () => running.out !== "");
     await running.signal(name);
     assertEquals(await running.ended, { status: null, signal: name });
     assertMatch(running.err, /received \d+ samples/);
-  }
+  }));
 });
 
 test("a HUP that was ignored at the start stays ignored, as with nohup; otherwise it ends the command", async () => {
@@ -180,79 +213,69 @@ test(
 test(
   "nobody reads what it prints: one signal ends it within a bound, two at once",
   inDirectory(async (path) => {
-    const full = fifo(path("full"));
-    const reader = fill(full);
-    try {
-      await using one = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full}` });
-      await using two = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full}` });
-      // Nobody reads its notices either.
-      await using both = new Running(ENDLESS, { shell: `exec "$0" "$@" >${full} 2>&1` });
-      for (const { child } of [one, two, both]) await until("it has received all that it holds", () => isIdle(child.pid!));
-      const started = performance.now();
-      for (const running of [one, two, both]) await running.signal("SIGTERM");
-      await two.signal("SIGTERM");
-      assertEquals(await two.ended, { status: 1, signal: null });
-      const soon = performance.now() - started;
-      for (const running of [one, both]) assertEquals(await running.ended, { status: 1, signal: null });
-      assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
-    } finally {
-      closeSync(reader);
-    }
+    using full = new FullPipe(path("full"));
+    // This one has stopped receiving, because what it holds for a reader is limited: with bytes in its lines soon. The others wait for more.
+    await using one = new Running([...ENDLESS, "-x"], { shell: `exec "$0" "$@" >${full.path}` });
+    await using two = new Running(["read", "-"], { shell: `exec "$0" "$@" >${full.path}` });
+    // Nobody reads its notices either.
+    await using both = new Running(["read", "-"], { shell: `exec "$0" "$@" >${full.path} 2>&1` });
+    const recording = longRecording();
+    await Promise.all([two, both].map((running) => running.write(recording)));
+    await areIdle(one, two, both);
+    const started = performance.now();
+    for (const running of [one, two, both]) await running.signal("SIGTERM");
+    await two.signal("SIGTERM");
+    assertEquals(await two.ended, { status: 1, signal: null });
+    const soon = performance.now() - started;
+    for (const running of [one, both]) assertEquals(await running.ended, { status: 1, signal: null });
+    assert(performance.now() - started < BOUND_MS + soon, "one signal took too long");
   }),
 );
 
 test(
   "it records to a pipe that nobody opens, or nobody reads: signals end it",
   inDirectory(async (path) => {
-    const [lonely, stalled] = [fifo(path("lonely")), fifo(path("stalled"))];
-    const reader = openSync(stalled, constants.O_RDWR);
-    try {
-      await using one = new Running([...ENDLESS, "-w", lonely]);
-      await using two = new Running([...ENDLESS, "-w", stalled]);
-      for (const { child } of [one, two]) await until("it has received all that it holds", () => isIdle(child.pid!));
-      for (const running of [one, two]) {
-        await running.signal("SIGTERM");
-        await running.signal("SIGTERM");
-      }
-      for (const running of [one, two]) assertEquals(await running.ended, { status: 1, signal: null }, running.err);
-    } finally {
-      closeSync(reader);
+    using stalled = new FullPipe(path("stalled"));
+    await using one = new Running(["read", "-", "-w", fifo(path("lonely"))]);
+    await using two = new Running(["read", "-", "-w", stalled.path]);
+    const recording = longRecording();
+    await Promise.all([one, two].map((running) => running.write(recording)));
+    await areIdle(one, two);
+    for (const running of [one, two]) {
+      await running.signal("SIGTERM");
+      await running.signal("SIGTERM");
     }
+    for (const running of [one, two]) assertEquals(await running.ended, { status: 1, signal: null }, running.err);
   }),
 );
 
 test(
   "one signal ends it within a bound also if it has come to its end, or to a limit, and only its reader is missing",
   inDirectory(async (path) => {
-    const full = fifo(path("full"));
-    const reader = fill(full);
-    try {
-      const commands = [
-        ["demo", "-w", fifo(path("lonely"))],
-        ["demo", "--count", "10"],
-        ["read", RECORDING],
-        ["read", "--text", "--duration", "1h", RECORDING],
-        ["read", "-w", full, RECORDING],
-        ["top", RECORDING],
-      ];
-      await using all = new AsyncDisposableStack();
-      const running = commands.map((args) => all.use(new Running(args, { shell: `exec "$0" "$@" >${full}` })));
-      // By then they are at their end: nothing but the reader is left to wait for.
-      for (const { child } of running) await until("it hears signals, and does nothing any more", () => isIdle(child.pid!));
-      for (const one of running) await one.signal("SIGTERM");
-      for (const [i, args] of commands.entries()) {
-        const { ended, err } = running[i]!;
-        const outcome = await soon(ended, () => `the end of ${args}; it said ${running[i]!.err}`, BOUND_MS);
-        assertEquals(outcome, { status: 1, signal: null }, `${args}: ${err}`);
-        const name = args.includes("-w") ? args[args.indexOf("-w") + 1] : "standard output";
-        await until(() => `${args} has told of ${name}; it said ${running[i]!.err}`, () => {
-          const { err } = running[i]!;
-          return err.includes(`psample: waiting for the reader of ${name} for up to 5 s; a second signal ends at once\n`) &&
-            err.includes(`psample: ${name} is incomplete: `);
-        }, BOUND_MS);
-      }
-    } finally {
-      closeSync(reader);
+    using full = new FullPipe(path("full"));
+    const commands = [
+      ["demo", "-w", fifo(path("lonely"))],
+      ["demo", "--count", "10"],
+      ["read", RECORDING],
+      ["read", "--text", "--duration", "1h", RECORDING],
+      ["read", "-w", full.path, RECORDING],
+      ["top", RECORDING],
+    ];
+    await using all = new AsyncDisposableStack();
+    const running = commands.map((args) => all.use(new Running(args, { shell: `exec "$0" "$@" >${full.path}` })));
+    // By then they are at their end: nothing but the reader is left to wait for.
+    await areIdle(...running);
+    for (const one of running) await one.signal("SIGTERM");
+    for (const [i, args] of commands.entries()) {
+      const { ended, err } = running[i]!;
+      const outcome = await soon(ended, () => `the end of ${args}; it said ${running[i]!.err}`, BOUND_MS);
+      assertEquals(outcome, { status: 1, signal: null }, `${args}: ${err}`);
+      const name = args.includes("-w") ? args[args.indexOf("-w") + 1] : "standard output";
+      await until(() => `${args} has told of ${name}; it said ${running[i]!.err}`, () => {
+        const { err } = running[i]!;
+        return err.includes(`psample: waiting for the reader of ${name} for up to 5 s; a second signal ends at once\n`) &&
+          err.includes(`psample: ${name} is incomplete: `);
+      }, BOUND_MS);
     }
   }),
 );
@@ -260,26 +283,20 @@ test(
 test(
   "no command that prints to a full pipe outlives one signal",
   inDirectory(async (path) => {
-    const full = fifo(path("full"));
-    const reader = fill(full);
-    try {
-      await using all = new AsyncDisposableStack();
-      const ends = async (args: readonly string[], isReady: (pid: number) => boolean | Promise<boolean>): Promise<void> => {
-        const running = all.use(new Running(args, { shell: `exec "$0" "$@" >${full}` }));
-        const { child } = running;
-        const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
-        await until(() => `${args} has ended, or can be signalled`, () => over() || isReady(child.pid!));
-        // It may have gone just now.
-        if (!over()) child.kill("SIGTERM");
-        await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
-      };
-      const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
-      await Promise.all(commands.map((args) => ends(args, isIdle)));
-      // Nor a signal that comes while it still asks the kernel, just before it prints.
-      for (const args of [["list"], ["doctor"], ["-l"]]) await Promise.all([1, 2, 3].map(() => ends(args, hears)));
-    } finally {
-      closeSync(reader);
-    }
+    using full = new FullPipe(path("full"));
+    await using all = new AsyncDisposableStack();
+    const ends = async (args: readonly string[], isReady: (pid: number) => boolean | Promise<boolean>): Promise<void> => {
+      const running = all.use(new Running(args, { shell: `exec "$0" "$@" >${full.path}` }));
+      const { child } = running;
+      await until(() => `${args} has ended, or can be signalled`, () => running.isOver || isReady(child.pid!));
+      // It may have gone just now.
+      if (!running.isOver) child.kill("SIGTERM");
+      await soon(running.ended, () => `the end of ${args}; it said ${running.err}`, BOUND_MS);
+    };
+    const commands = [...EVERY, ["--help"], ["help", "match"], ["--version"]];
+    await Promise.all(commands.map((args) => ends(args, isIdle)));
+    // Nor a signal that comes while it still asks the kernel, just before it prints.
+    for (const args of [["list"], ["doctor"], ["-l"]]) await Promise.all([1, 2, 3].map(() => ends(args, hears)));
   }),
 );
 
@@ -376,16 +393,15 @@ const EVERY = [
 for (const shell of ['exec "$0" "$@"', 'trap "" USR1; exec "$0" "$@"']) {
   const when = shell.startsWith("trap") ? "from its start, where whoever starts it ignores it until it hears it" : "from when it hears it";
   test(`USR1 ends no command, however often it comes: ${when}`, async () => {
-    for (const args of EVERY) {
+    await Promise.all(EVERY.map(async (args) => {
       await using running = new Running(args, { shell });
       const { child } = running;
       const sets = shell.startsWith("trap") ? ["SigIgn", "SigCgt"] as const : ["SigCgt"] as const;
-      const over = (): boolean => child.exitCode !== null || child.signalCode !== null;
-      await until(() => `${args} begins`, () => over() || sets.some((set) => hasUsr1(child.pid!, set)));
+      await until(() => `${args} begins`, () => running.isOver || sets.some((set) => hasUsr1(child.pid!, set)));
       // Not by the child's own method: Deno takes a signal sent to a process that has just ended for the cause of its end.
       const sending = setInterval(() => {
         try {
-          if (!over()) process.kill(child.pid!, "SIGUSR1");
+          if (!running.isOver) process.kill(child.pid!, "SIGUSR1");
         } catch (error) {
           // It has just ended.
           if ((error as { code?: string }).code !== "ESRCH") throw error;
@@ -393,7 +409,7 @@ for (const shell of ['exec "$0" "$@"', 'trap "" USR1; exec "$0" "$@"']) {
       }, 2);
       const { status, signal } = await running.ended.finally(() => clearInterval(sending));
       assert(signal === null && status! <= 1, `psample ${args.join(" ")}: ${status} ${signal} ${running.err}`);
-    }
+    }));
   });
 }
 
