@@ -185,6 +185,11 @@ export class FakeFiles {
     return bytes.length;
   }
 
+  /** It has no symbolic links. */
+  readlink(_path: Memory, _into: Memory): number {
+    return -ENOENT;
+  }
+
   stat(fd: number): FileStatus | number {
     return this.#with(fd, (open) => {
       const { kind, bytes } = open.file;

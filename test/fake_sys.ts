@@ -38,8 +38,8 @@ import {
 } from "../src/sys/sys.ts";
 import { type Message, splitMessages } from "../src/wire/message.ts";
 import { LITTLE, viewOf } from "../src/wire/native.ts";
+import { FakeProcess } from "./fake_process.ts";
 import { listed } from "./fake_socket_diag.ts";
-import { FakeUdp } from "./fake_udp.ts";
 import { runFilter } from "./support/classic_bpf.ts";
 import { ackMessage, doneMessage, FAMILY, familyMessage, groupEntry, joined } from "./support/messages.ts";
 
@@ -91,10 +91,9 @@ export interface FakeOptions {
 const RMEM_MAX = 212992;
 
 /** The fake. */
-export class FakeSys extends FakeUdp implements Sys {
+export class FakeSys extends FakeProcess implements Sys {
   readonly runtime = "fake";
   readonly readsFirst: boolean;
-  readonly unprivileged: boolean;
   readonly noSocketDiag: boolean;
   /** Open descriptors. */
   readonly fds: Map<number, FakeSocket> = new Map();
@@ -114,9 +113,8 @@ export class FakeSys extends FakeUdp implements Sys {
   readonly #scratch = Buffer.from(new ArrayBuffer(128 * 1024));
 
   constructor(options: FakeOptions = {}) {
-    super();
+    super(options.unprivileged ?? false);
     this.readsFirst = options.readsFirst ?? false;
-    this.unprivileged = options.unprivileged ?? false;
     this.noSocketDiag = options.noSocketDiag ?? false;
     if (!options.noFamily) this.family = { id: FAMILY, name: "psample", groups: { config: 40, packets: 41 } };
   }
@@ -283,83 +281,12 @@ export class FakeSys extends FakeUdp implements Sys {
     return 0;
   }
 
-  readlink(_path: Memory, _into: Memory): number {
-    return -ENOENT;
-  }
-
-  geteuid(): number {
-    return this.unprivileged ? 1000 : 0;
-  }
-
-  signalAction(): "default" {
-    return "default";
-  }
-
-  takeUsr1(): undefined {}
-
-  raiseDefault(): number {
-    return 0;
-  }
-
   bpf(_command: number, _attributes: Memory): number {
     return -EPERM;
   }
 
-  /** Local time is UTC. */
-  utcOffset(): number {
-    return 0;
-  }
-
-  /** It has no terminal. */
-  windowSize(): undefined {}
-
-  terminalMode(): undefined {}
-
-  setTerminalMode(): number {
-    return -25; // ENOTTY
-  }
-
-  environment(): undefined {}
-
-  /** The users of the fake: `nobody`. */
-  getpwnam(name: Memory): { uid: number; gid: number } | undefined {
-    return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;
-  }
-
   addressOf(memory: Memory): bigint {
     return this.memory.addressOf(memory);
-  }
-
-  /** Calls that change privileges, in their order. */
-  readonly privileges: string[] = [];
-
-  initgroups(name: Memory, gid: number): number {
-    return this.#privilege(`initgroups ${new TextDecoder().decode(name).slice(0, -1)} ${gid}`);
-  }
-
-  setresgid(real: number, effective: number, saved: number): number {
-    return this.#privilege(`setresgid ${real} ${effective} ${saved}`);
-  }
-
-  setresuid(real: number, effective: number, saved: number): number {
-    return this.#privilege(`setresuid ${real} ${effective} ${saved}`);
-  }
-
-  prctl(option: number, argument: number): number {
-    return this.#privilege(`prctl ${option} ${argument}`);
-  }
-
-  capset(header: Memory, data: Memory): number {
-    const words = [...new Uint32Array(header.buffer), ...new Uint32Array(data.buffer)].map((word) => word.toString(16));
-    return this.#privilege(`capset ${words.join(" ")}`);
-  }
-
-  /** What the next calls that change privileges answer: 0 unless set. */
-  privilegeResult = 0;
-
-  #privilege(call: string): number {
-    this.privileges.push(call);
-    return this.privilegeResult;
   }
 
   // deno-lint-ignore require-await -- a failure is a rejection

@@ -1,0 +1,85 @@
+/**
+ * The process that calls the scripted kernel: its user and privileges, its signals, terminal and environment.
+ *
+ * @module
+ */
+import type { Memory } from "../src/sys/sys.ts";
+import { FakeUdp } from "./fake_udp.ts";
+
+const ENOTTY = 25;
+
+/** The part of the fake that answers questions about the process. */
+export class FakeProcess extends FakeUdp {
+  /** The user has no capability. */
+  readonly unprivileged: boolean;
+  /** Calls that change privileges, in their order. */
+  readonly privileges: string[] = [];
+  /** What the next calls that change privileges answer: 0 unless set. */
+  privilegeResult = 0;
+
+  constructor(unprivileged: boolean) {
+    super();
+    this.unprivileged = unprivileged;
+  }
+
+  geteuid(): number {
+    return this.unprivileged ? 1000 : 0;
+  }
+
+  signalAction(): "default" {
+    return "default";
+  }
+
+  takeUsr1(): undefined {}
+
+  raiseDefault(): number {
+    return 0;
+  }
+
+  /** Local time is UTC. */
+  utcOffset(): number {
+    return 0;
+  }
+
+  /** It has no terminal. */
+  windowSize(): undefined {}
+
+  terminalMode(): undefined {}
+
+  setTerminalMode(): number {
+    return -ENOTTY;
+  }
+
+  environment(): undefined {}
+
+  /** The users of the fake: `nobody`. */
+  getpwnam(name: Memory): { uid: number; gid: number } | undefined {
+    return new TextDecoder().decode(name) === "nobody\0" ? { uid: 65534, gid: 65534 } : undefined;
+  }
+
+  initgroups(name: Memory, gid: number): number {
+    return this.#privilege(`initgroups ${new TextDecoder().decode(name).slice(0, -1)} ${gid}`);
+  }
+
+  setresgid(real: number, effective: number, saved: number): number {
+    return this.#privilege(`setresgid ${real} ${effective} ${saved}`);
+  }
+
+  setresuid(real: number, effective: number, saved: number): number {
+    return this.#privilege(`setresuid ${real} ${effective} ${saved}`);
+  }
+
+  prctl(option: number, argument: number): number {
+    return this.#privilege(`prctl ${option} ${argument}`);
+  }
+
+  capset(header: Memory, data: Memory): number {
+    const words = [...new Uint32Array(header.buffer), ...new Uint32Array(data.buffer)].map((word) => word.toString(16));
+    return this.#privilege(`capset ${words.join(" ")}`);
+  }
+
+  #privilege(call: string): number {
+    this.privileges.push(call);
+    return this.privilegeResult;
+  }
+}
