@@ -1,6 +1,7 @@
 /** The collectors that `psample export` sends to: their options, their sinks, and what they have to say. */
 import { ArgumentError, type ExportSink, type MetricsServer, type MetricsToOptions, type Sink, SystemError } from "../mod.ts";
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
+import type { LiveLinks } from "../src/receive/live_links.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
 import { parseTarget } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
@@ -30,6 +31,8 @@ const LEAST_DATAGRAM = 512;
 const DATAGRAM = 1400;
 const HEADER = 128;
 const REFRESH_MS = 30_000;
+/** Interfaces from this index on do not fit into sFlow's compact form. */
+const LARGE_INDEX = 1 << 24;
 
 /** The options about collectors. */
 export const COLLECTOR_OPTIONS = {
@@ -186,6 +189,19 @@ export interface CollectorContext {
   readonly session: Session;
   /** What metrics are about. */
   readonly metrics: Pick<MetricsToOptions, "source" | "sinks" | "samplers" | "devices">;
+}
+
+/** How to open collectors on a machine that has these links. */
+export function contextOf(
+  { latency }: Pick<CollectorContext, "latency">,
+  { links, session, metrics }: {
+    readonly links: LiveLinks;
+    readonly session: Session;
+    readonly metrics: Omit<CollectorContext["metrics"], "devices">;
+  },
+): CollectorContext {
+  const expanded = [...links.links()].some(({ index }) => index >= LARGE_INDEX);
+  return { latency, expanded, session, metrics: { ...metrics, devices: links } };
 }
 
 /** Opens a sink for each collector; either all of them or none. */

@@ -1,0 +1,66 @@
+/** `psample export --check`: sends one sample to each collector. */
+import { dropPrivileges, type ExportSink } from "../../mod.ts";
+import { viewMessage } from "../../src/psample/group.ts";
+import { LiveLinks } from "../../src/receive/live_links.ts";
+import { open } from "../../src/socket/open.ts";
+import { BatchBuffer } from "../../src/stream/batch.ts";
+import { nowNs } from "../../src/stream/clock.ts";
+import type { Sys } from "../../src/sys/sys.ts";
+import { messageOf } from "../../src/wire/message.ts";
+import { fromHex } from "../../src/wire/text.ts";
+import { type Collectors, contextOf, nameOf, openCollectors, sentTo } from "../collectors.ts";
+import { DEMO_MESSAGES } from "../demo_messages.ts";
+import type { Io } from "../io.ts";
+import { inSession, NOTHING } from "../session.ts";
+import type { ExportValues } from "./export_options.ts";
+
+/** How long `--check` waits for errors to come back, and how often it looks. */
+const CHECK_MS = 1000;
+const LOOK_MS = 20;
+
+/** Sends one sample to each collector, and says what became of it. */
+export async function checkExport(options: ExportValues, io: Io): Promise<number> {
+  const { netns, user } = options;
+  return await inSession(io, options, async (session) => {
+    const sys: Sys = await open({ netns });
+    const links = new LiveLinks(sys);
+    let collectors: Collectors | undefined;
+    try {
+      links.watch();
+      const metrics = { source: NOTHING };
+      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links, session, metrics })));
+      if (!collectors) return;
+      if (user !== undefined) await dropPrivileges(user);
+      const batch = new BatchBuffer();
+      batch.readAtNs = nowNs();
+      const sample = DEMO_MESSAGES.map((hex) => viewMessage(messageOf(fromHex(hex)!))!).find(({ type }) => type === "sample")!;
+      batch.add(sample, 0);
+      for (const sink of collectors.sinks) {
+        sink.take(batch);
+        await sink.flush();
+        // Flows are otherwise sent when they have been idle for a while.
+        sink.encoder.end(nowNs());
+      }
+      if (collectors.sinks.length > 0) await session.unlessOver(errorsComeBack(collectors.sinks));
+      if (collectors.metrics) await io.print(`${collectors.metrics.name}: it can listen there\n`);
+      for (const sink of collectors.sinks) {
+        const isSent = sink.written === 1 && sink.datagrams.returned === 0;
+        const line = `${nameOf(sink)}: ${sentTo(sink)}`;
+        if (isSent) await io.print(`${line}; no error came back\n`);
+        else session.fail(`${line}: not delivered`);
+      }
+    } finally {
+      collectors?.abort();
+      links.close();
+    }
+  });
+}
+
+/** Waits until every sink has had an error, or a second has passed. */
+async function errorsComeBack(sinks: readonly ExportSink[]): Promise<void> {
+  const failed = new Set<ExportSink>();
+  for (const deadlineMs = performance.now() + CHECK_MS; performance.now() < deadlineMs && failed.size < sinks.length;) {
+    for (const sink of sinks) if (sink.checkReturned() || sink.datagrams.dropped > 0) failed.add(sink);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}

@@ -1,0 +1,168 @@
+/** `psample export` of what is sampled here and now. */
+import {
+  dropPrivileges,
+  listen,
+  type ListenStats,
+  listSampling,
+  type PassedHook,
+  type SamplingOptions,
+  type Sink,
+  type Source,
+} from "../../mod.ts";
+import { FilterError } from "../../src/filter/filter_error.ts";
+import { compileMatch } from "../../src/filter/match.ts";
+import { LiveLinks } from "../../src/receive/live_links.ts";
+import { open } from "../../src/socket/open.ts";
+import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
+import { type Known, means } from "../devices.ts";
+import { type DeviceRate, withRates } from "../export_rates.ts";
+import type { Io } from "../io.ts";
+import { tellLeftovers } from "../leftovers.ts";
+import { planOutput } from "../outputs.ts";
+import { Sampled } from "../sampled.ts";
+import { inSession, NOTHING } from "../session.ts";
+import { received } from "../summary.ts";
+import type { ExportValues } from "./export_options.ts";
+import { tellWaiting } from "./listening.ts";
+
+/** Samples and receives here and now, and sends it to collectors. Resolves to the exit status. */
+export async function exportLive(
+  options: ExportValues,
+  plans: readonly SamplingOptions[],
+  named: readonly DeviceRate[],
+  io: Io,
+): Promise<number> {
+  const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
+  const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
+  return await inSession(io, options, async (session) => {
+    const sys = await open({ netns });
+    const devices = new LiveLinks(sys);
+    const sampled = plans.length > 0 ? new Sampled(session) : undefined;
+    let collectors: Collectors | undefined;
+    let outputs: Awaited<ReturnType<typeof plan.open>> | undefined;
+    try {
+      devices.watch();
+      // Before anything is set up. A name server that does not answer must not keep a signal from ending this.
+      let source: Source = NOTHING;
+      const shown: Sink[] = [];
+      const metrics = { source: { stats: () => source.stats() }, sinks: shown, samplers: () => sampled?.counters.samplers ?? [] };
+      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links: devices, session, metrics })));
+      if (!collectors) return;
+      // Files are opened as the new user, everything else before there is anything to lose.
+      outputs = user === undefined ? await plan.open(session) : undefined;
+      if (sampled) await session.unlessOver(tellLeftovers(session, netns));
+      if (wait) await tellWaiting(session, netns);
+      const rated = await withRates(sys, plans);
+      const listener = await session.begin(async (signal) => {
+        await sampled?.add(rated.plans, signal);
+        const filter = options.filter?.map(({ expression }) => expression);
+        const groups = sampled ? [sampled.group!] : options.group;
+        const receiveBufferBytes = buffer;
+        return await listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
+      });
+      if (listener) source = listener;
+      // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
+      const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
+      const own = others ? [sampled!.ownSamples(others)] : [];
+      const already = sampled ? [] : await sampledInputs(options);
+      // Removing what was added, and joining again when the module is back, require it.
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
+      outputs ??= await plan.open(session);
+      const tellInputs = ({ sinks }: Collectors): void => {
+        if (choosesPlaces(options)) return;
+        for (const { encoder } of sinks) encoder.setSampledInputs?.(sampled?.inputs ?? already);
+      };
+      tellInputs(collectors);
+      if (listener) {
+        if (rated.chosen !== undefined) session.notice(rated.chosen);
+        if (sampled) {
+          // What a filter leaves out is missing from the samples, and so must be from the pool.
+          if (options.filter) sampled.counters.distrust();
+          sampled.onCount = (hooks) => countPools(collectors!, hooks);
+          session.notice(sampled.description(rated.plans[0]!));
+          sampled.keep({
+            devices: () => present(devices).filter((link) => named.some(({ device }) => means(device, link))),
+            plan: async ({ index, name }) => {
+              const link = present(devices).find((link) => link.index === index);
+              const rate = link && named.find(({ device, rate }) => rate !== undefined && means(device, link))?.rate;
+              return (await withRates(sys, [{ ...plans[0]!, device: name, rate: rate ?? options.rate }])).plans[0]!;
+            },
+            added: () => {
+              tellInputs(collectors!);
+              // Its counters begin again.
+              sampled.counters.checks.restart();
+            },
+          });
+          await sampled.watch(() => listener.end());
+        }
+        session.notice(`exporting to ${collectors.names}${sampled ? "" : "; Ctrl-C ends it"}`);
+      }
+      const { sinks, reopen, recordedBytes } = outputs.start();
+      const sent = collectors;
+      shown.push(...sent.sinks, ...sinks);
+      // Only metrics show whether samplers keep to their rates.
+      const checks = sent.metrics && sampled?.counters.checks;
+      await session.pump(checks ? checks.follow(source) : source, {
+        sinks: [...sent.all, ...sinks],
+        reopen,
+        recordedBytes,
+        reload: () => sent.reload(session, reopen),
+        stages: checks ? [...own, checks] : own,
+        count,
+        account: (stats: ListenStats, written) => {
+          return [received(stats, written, buffer, sampled?.passing(), "exported"), ...sent.accounts()].join("; ");
+        },
+        silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
+        settle: async () => await sampled?.remove(),
+        summary: () => listener !== undefined,
+      });
+    } finally {
+      await sampled?.remove();
+      collectors?.abort();
+      devices.close();
+      outputs?.discard();
+    }
+  });
+}
+
+/** The devices that there are now. */
+function present(devices: LiveLinks): (Known & { readonly index: number })[] {
+  devices.watch();
+  return [...devices.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
+}
+
+/** The interfaces whose arriving packets are sampled in software already, every one of them, as far as it can be seen. */
+async function sampledInputs({ group, netns }: ExportValues): Promise<number[]> {
+  const samplings = await listSampling({ netns });
+  return samplings.flatMap(({ ifindex, direction, kind, where, group: own }) => {
+    const isHeard = group === undefined || (own !== undefined && group.includes(own));
+    return ifindex !== undefined && direction === "ingress" && kind === "matchall" && where !== "hardware" && isHeard ? [ifindex] : [];
+  });
+}
+
+/**
+ * Whether --filter may let a packet through where it leaves, and not where it arrived. Then that it was sampled when it arrived is no reason
+ * to leave it out.
+ */
+function choosesPlaces({ filter }: ExportValues): boolean {
+  try {
+    if (filter) compileMatch(filter.map(({ expression }) => expression), "ethernet");
+    return false;
+  } catch (error) {
+    // It has conditions on samples, such as the device, or is more than a match can be.
+    if (error instanceof FilterError) return true;
+    throw error;
+  }
+}
+
+/** Tells sFlow collectors how many packets have reached the samplers of each interface, in both directions. */
+function countPools({ sflow }: Collectors, hooks: readonly PassedHook[]): void {
+  const totals = new Map<number, bigint | undefined>();
+  for (const { ifindex, trials } of hooks) {
+    const total = totals.has(ifindex) ? totals.get(ifindex) : 0n;
+    totals.set(ifindex, total === undefined || trials === undefined ? undefined : total + trials);
+  }
+  for (const { encoder } of sflow) {
+    for (const [ifindex, total] of totals) if (total !== undefined) encoder.setTrials(ifindex, total);
+  }
+}
