@@ -6,6 +6,7 @@
  *   --shuffle           the tests of each file in another order
  *   --seed N            the order of an earlier run
  *   --alone             each file of unit tests once more, by itself
+ *   --daemons           also the tests that need collectors and databases of other people, which are skipped otherwise
  *
  * Nothing is installed on the machine: what it lacks is unpacked into caches. What cannot be had is skipped with a
  * reason; with PSAMPLE_REQUIRE=1 in the environment that is a failure.
@@ -15,12 +16,13 @@ import { existsSync } from "node:fs";
 import { cpus } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { wantDaemons } from "./run/daemons.ts";
 import { downloads, installBun, unpackPrograms } from "./run/install.ts";
 import { BINARY, downloadOf, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
 import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
 import { type Count, count, failures, parsed, refuse, Report, run, say } from "./run/suite.ts";
 
-const USAGE = "deno task test [--kernels new,old|none] [--shuffle] [--seed N] [--alone]";
+const USAGE = "deno task test [--kernels new,old|none] [--shuffle] [--seed N] [--alone] [--daemons]";
 
 const { values } = parsed(() =>
   parseArgs({
@@ -29,8 +31,10 @@ const { values } = parsed(() =>
       shuffle: { type: "boolean" },
       seed: { type: "string" },
       alone: { type: "boolean" },
+      daemons: { type: "boolean" },
     },
   }), USAGE);
+if (values.daemons) wantDaemons();
 const kernels = values.kernels.split(",").filter((name) => name !== "none") as Kernel[];
 for (const kernel of kernels) {
   if (!(kernel in KERNELS)) refuse(`--kernels ${kernel}: there are ${Object.keys(KERNELS).join(" and ")}`, USAGE);

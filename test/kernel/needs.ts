@@ -1,8 +1,8 @@
 /**
  * What a test requires and not every machine has. If it is missing the test is skipped, and standard error says
- * why; with PSAMPLE_REQUIRE=1 that is a failure. Three things are a skip even then: what the kernel is too old
- * for, or built without, what may only be done to a kernel that `boot` started, and other people's readers of our
- * recordings.
+ * why; with PSAMPLE_REQUIRE=1 that is a failure. Four things are a skip even then: what the kernel is too old
+ * for, or built without, what may only be done to a kernel that `boot` started, other people's readers of our
+ * recordings, and foreign daemons in a run that does not ask for them.
  */
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -10,6 +10,7 @@ import { release } from "node:os";
 import process from "node:process";
 import { test } from "node:test";
 import { listGroups } from "../../mod.ts";
+import { UNWANTED, unwanted } from "../run/daemons.ts";
 import { controllers } from "./cgroup.ts";
 
 /**
@@ -54,7 +55,7 @@ function told(need: Need, missing: string): void {
   if (toldAlready.has(need)) return;
   toldAlready.add(need);
   process.stderr.write(`test/kernel: skipping what needs ${need}: ${missing}\n`);
-  if (process.env.PSAMPLE_REQUIRE === "1" && !EXCUSED.test(need)) {
+  if (process.env.PSAMPLE_REQUIRE === "1" && !EXCUSED.test(need) && missing !== UNWANTED) {
     test(`this machine has what the tests need: ${need}`, () => {
       throw new Error(`PSAMPLE_REQUIRE=1 is set, but ${missing}`);
     });
@@ -90,6 +91,7 @@ function examine(need: Need): string | undefined {
       return unmet("guest") ??
         (controllers().includes(name) ? undefined : `this kernel is built without the controller ${name} of control groups`);
     case "program":
+      if (unwanted([name]).length > 0) return UNWANTED;
       return has(name) ? undefined : `the program ${name} is missing`;
     default:
       return modprobe(name) ? undefined : `this kernel has no module ${name}`;

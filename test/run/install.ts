@@ -1,15 +1,16 @@
 /**
- * Gets what the tests need and the machine lacks, without installing anything on it: `deno task tools`. Bun comes from
- * npm into `test/tools`; other programs are unpacked from Debian's packages into a cache.
+ * Gets what the tests need and the machine lacks, without installing anything on it: `deno task tools`, or `deno task tools --daemons`.
+ * Bun comes from npm into `test/tools`; other programs are unpacked from Debian's packages into a cache.
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { DAEMONS, DAEMONS_MEGABYTES, daemonsWanted, wantDaemons } from "./daemons.ts";
 import { BUN_PROGRAM, ROOT, TOOLS } from "./project.ts";
 
-/** The programs that tests on this machine start, and the Debian packages that have them. The kernels get theirs by `boot`. */
+/** The programs that tests start, and the Debian packages that have them; those of {@linkcode DAEMONS} only if they are wanted. */
 const PROGRAMS: Record<string, string> = {
   tshark: "tshark",
   capinfos: "wireshark-common",
@@ -20,13 +21,6 @@ const PROGRAMS: Record<string, string> = {
   tc: "iproute2",
   ping: "iputils-ping",
   modprobe: "kmod",
-  nfacctd: "pmacct",
-  sfacctd: "pmacct",
-  sfcapd: "nfdump-sflow",
-  nfcapd: "nfdump",
-  nfdump: "nfdump",
-  prometheus: "prometheus",
-  promtool: "prometheus",
 };
 
 /** Where caches are kept. */
@@ -52,7 +46,9 @@ function extendPath(): void {
 }
 extendPath();
 
-const missing = (): string[] => Object.keys(PROGRAMS).filter((program) => !has(program));
+/** All that the tests of this run start. */
+const wanted = (): Record<string, string> => daemonsWanted() ? { ...PROGRAMS, ...DAEMONS } : PROGRAMS;
+const missing = (): string[] => Object.keys(wanted()).filter((program) => !has(program));
 
 /** Whether this Bun works, or is only the placeholder that is there until its install script has run. */
 const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status === 0;
@@ -61,8 +57,10 @@ const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status ===
 export function downloads(): Download[] {
   const list: Download[] = [];
   if (!bunWorks()) list.push({ what: "Bun", where: `${TOOLS} and npm's cache`, megabytes: 52 });
-  const programs = missing();
-  if (programs.length > 0) list.push({ what: programs.join(", "), where: join(CACHE, "psample-programs"), megabytes: 85 });
+  const where = join(CACHE, "psample-programs");
+  const [daemons, programs] = [missing().filter((name) => name in DAEMONS), missing().filter((name) => !(name in DAEMONS))];
+  if (programs.length > 0) list.push({ what: programs.join(", "), where, megabytes: 36 });
+  if (daemons.length > 0) list.push({ what: daemons.join(", "), where, megabytes: DAEMONS_MEGABYTES });
   return list;
 }
 
@@ -82,13 +80,14 @@ export function installBun(): void {
 
 /** Unpacks missing programs; if one is not available, the tests that need it are skipped. */
 export function unpackPrograms(): boolean {
-  const programs = missing().map((program) => `${program}:${PROGRAMS[program]}`);
+  const programs = missing().map((program) => `${program}:${wanted()[program]}`);
   if (programs.length === 0) return true;
   const { status } = spawnSync(join(TOOLS, "programs"), programs, { stdio: ["ignore", "ignore", "inherit"] });
   return status === 0;
 }
 
 if (import.meta.main) {
+  if (process.argv.includes("--daemons")) wantDaemons();
   installBun();
   if (!process.argv.includes("--bun")) process.exit(unpackPrograms() ? 0 : 1);
 }

@@ -1,22 +1,24 @@
 /**
  * Runs test files of `test/kernel` in one of the kernels that `boot` boots, in both runtimes unless told:
  *
- *   deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT]
+ *   deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT] [--daemons]
  */
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { wantDaemons } from "./daemons.ts";
+import { unpackPrograms } from "./install.ts";
 import { BINARY, inKernel, type Kernel, KERNELS } from "./kernels.ts";
 import { ROOT, type Runtime, RUNTIMES } from "./project.ts";
 import { parsed, refuse, Report, run, say } from "./suite.ts";
 
-const USAGE = "deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT]";
+const USAGE = "deno task kernel new|old FILE... [--runtime deno|bun] [--filter TEXT] [--daemons]";
 
-const { values: { runtime, filter }, positionals: [kernel = "", ...files] } = parsed(() =>
+const { values: { runtime, filter, daemons }, positionals: [kernel = "", ...files] } = parsed(() =>
   parseArgs({
     allowPositionals: true,
-    options: { runtime: { type: "string" }, filter: { type: "string" } },
+    options: { runtime: { type: "string" }, filter: { type: "string" }, daemons: { type: "boolean" } },
   }), USAGE);
 
 /** The path of a file may be relative to the project, the current directory, or test/kernel. */
@@ -32,6 +34,10 @@ if (!(kernel in KERNELS)) refuse(`There is no kernel ${kernel}`, USAGE);
 if (runtime !== undefined && !(runtime in RUNTIMES)) refuse(`There is no runtime ${runtime}`, USAGE);
 if (files.length === 0) refuse("Which test file?", USAGE);
 const paths = files.map(find);
+if (daemons) {
+  wantDaemons();
+  if (!unpackPrograms()) say("Some programs cannot be unpacked: the tests that use them fail.");
+}
 const report = new Report(true);
 say("Compiling the command, and downloading what that needs if this is the first time ...");
 const built = await run([process.execPath, "task", "build"]);

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { DAEMONS, UNWANTED, unwanted } from "../run/daemons.ts";
 import { has } from "../run/install.ts";
 
 /** They start slowly, and bun gives a test 5 seconds. */
@@ -22,12 +23,16 @@ const told = new Set<string>();
 
 /**
  * For the options of `node:test`: skips a test if one of the programs is missing, and says so, because runtimes keep
- * the reason of a skip to themselves. With PSAMPLE_REQUIRE=1 nothing is skipped, and the test fails.
+ * the reason of a skip to themselves. With PSAMPLE_REQUIRE=1 nothing is skipped, and the test fails; only what needs foreign daemons
+ * (test/run/daemons.ts) is skipped even then, in a run that does not ask for them.
  */
 export function programs(...names: string[]): Needed {
+  const left = unwanted(names);
+  if (left.length > 0) return skipped(left.join(", "), UNWANTED);
   const missing = names.filter((name) => !has(name));
   if (missing.length === 0) return { skip: false, timeout: TIMEOUT_MS };
-  return unmet(missing.join(", "), "it is missing here (deno task tools may get it)");
+  const task = missing.some((name) => name in DAEMONS) ? "deno task tools --daemons" : "deno task tools";
+  return unmet(missing.join(", "), `it is missing here (${task} may get it)`);
 }
 
 /**
@@ -52,7 +57,10 @@ export function registry(deno: string, packageName: string): Needed {
 }
 
 function unmet(need: string, why: string): Needed {
-  if (process.env.PSAMPLE_REQUIRE === "1") return { skip: false, timeout: TIMEOUT_MS };
+  return process.env.PSAMPLE_REQUIRE === "1" ? { skip: false, timeout: TIMEOUT_MS } : skipped(need, why);
+}
+
+function skipped(need: string, why: string): Needed {
   const skip = `skipping what needs ${need}: ${why}`;
   if (!told.has(skip)) process.stderr.write(`test: ${skip}\n`);
   told.add(skip);

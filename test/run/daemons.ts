@@ -1,0 +1,41 @@
+/**
+ * Collectors, databases and service managers of other people: what they make of our exports is tested only in a run that asks for
+ * them, `deno task test --daemons`, because they are large and start slowly. This is the one place that knows which they are.
+ * A test asks for one as for any program, by `programs()`, `collectors()` or `needs()`.
+ */
+import process from "node:process";
+
+/** The programs, and the Debian packages that have them. */
+export const DAEMONS: Record<string, string> = {
+  nfacctd: "pmacct",
+  sfacctd: "pmacct",
+  sfcapd: "nfdump-sflow",
+  nfcapd: "nfdump",
+  nfdump: "nfdump",
+  prometheus: "prometheus",
+  promtool: "prometheus",
+};
+
+/** What their packages take to download, with what they depend on. */
+export const DAEMONS_MEGABYTES = 49;
+
+/** What `--daemons` sets, so that the processes of the tests know. */
+const VARIABLE = "PSAMPLE_DAEMONS";
+
+/** Asks for them, in this process and in those that it starts. */
+export function wantDaemons(): void {
+  process.env[VARIABLE] = "1";
+}
+
+/** Whether this run asks for them. */
+export function daemonsWanted(): boolean {
+  return process.env[VARIABLE] === "1";
+}
+
+/** Those of these programs that this run does not ask for. */
+export function unwanted(programs: readonly string[]): string[] {
+  return daemonsWanted() ? [] : programs.filter((name) => name in DAEMONS);
+}
+
+/** Why a test of one is skipped, and what runs it. */
+export const UNWANTED = `foreign daemons are left out unless asked for: deno task test --daemons, or ${VARIABLE}=1 in the environment`;
