@@ -39,6 +39,9 @@ export type {
   NetworkTotals,
 } from "./sflow/counters.ts";
 export { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "./prometheus/accept.ts";
+export type { Buckets } from "./prometheus/buckets.ts";
+export type { LabelPairs, MetricPoint } from "./prometheus/exposition.ts";
+export type { FamilyWriter, HistogramPoint, MetricText } from "./prometheus/family.ts";
 export { Metrics, type MetricsOptions, type MetricsSnapshot, SERIES_LABELS } from "./prometheus/metrics.ts";
 export type { MetricsSampler, MetricsSink, MetricsState } from "./prometheus/state.ts";
 export type { Discard } from "./sflow/discard.ts";

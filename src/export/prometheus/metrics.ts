@@ -12,6 +12,7 @@ import type { OtherStats } from "../../stream/stats.ts";
 import type { ExpositionFormat } from "./accept.ts";
 import { Delays } from "./delays.ts";
 import { Exposition, type LabelPairs, type MetricPoint } from "./exposition.ts";
+import type { FamilyWriter, MetricText } from "./family.ts";
 import type { MetricsSampler, MetricsSink, MetricsState } from "./state.ts";
 
 /**
@@ -108,8 +109,14 @@ export class Metrics {
 
   /** The text for a scraper at this time. */
   text(format: ExpositionFormat, nowNs: bigint, state: MetricsState): string {
-    const snapshot = this.snapshot(nowNs, state);
     const out = new Exposition(format);
+    this.write(out, nowNs, state);
+    return out.end();
+  }
+
+  /** Writes every family of metrics at this time. */
+  write(out: FamilyWriter, nowNs: bigint, state: MetricsState): void {
+    const snapshot = this.snapshot(nowNs, state);
     this.#writeTraffic(out, snapshot);
     this.#writeDelays(out);
     this.#writeAccount(out, state);
@@ -117,90 +124,134 @@ export class Metrics {
     writeSinks(out, state.sinks);
     if (snapshot.top) this.#writeTop(out, snapshot.top);
     if (this.#version !== undefined) {
-      out.info("psample_build", { help: "The version of psample." }, [["version", this.#version]]);
+      out.info("psample_build", { help: "The version of psample.", otel: undefined }, [["version", this.#version]]);
     }
-    out.gauge("psample_start_time_seconds", { help: "When counting began, since 1970.", unit: "seconds" }, [
+    out.gauge("psample_start_time_seconds", { help: "When counting began, since 1970.", unit: "seconds", otel: undefined }, [
       { value: Number(this.#startNs) / 1e9 },
     ]);
-    return out.end();
   }
 
-  #writeTraffic(out: Exposition, { series, all }: MetricsSnapshot): void {
+  /** When they began, in nanoseconds since 1970. */
+  get startNs(): bigint {
+    return this.#startNs;
+  }
+
+  #writeTraffic(out: FamilyWriter, { series, all }: MetricsSnapshot): void {
     const points = (value: (flow: FlowEstimate) => number): MetricPoint[] =>
       series.map((flow) => ({ labels: zip(SERIES_LABELS, flow.by), value: value(flow) }));
-    out.counter("psample_samples", { help: "Samples taken in." }, points(({ samples }) => samples));
+    out.counter("psample_samples", { help: "Samples taken in.", otel: ["psample.samples", "{sample}"] }, points(({ samples }) => samples));
     out.counter(
       "psample_estimated_packets",
       {
         help: "Packets that the samples stand for; packets of segmentation offload count as on the wire, and lost samples are made up for.",
+        otel: ["psample.estimated.packets", "{packet}"],
+        fractional: true,
       },
       points(({ packets }) => packets),
     );
     out.gauge(
       "psample_estimated_packets_low",
-      { help: "Lower bound of these packets at 95 %." },
+      { help: "Lower bound of these packets at 95 %.", otel: ["psample.estimated.packets_low", "{packet}"] },
       points(({ packetsRange }) => packetsRange[0]),
     );
     out.gauge(
       "psample_estimated_packets_high",
-      { help: "Upper bound of these packets at 95 %." },
+      { help: "Upper bound of these packets at 95 %.", otel: ["psample.estimated.packets_high", "{packet}"] },
       points(({ packetsRange }) => packetsRange[1]),
     );
     out.counter(
       "psample_estimated_bytes",
-      { help: "Bytes that the samples stand for, with link-layer headers and without frame check sequences.", unit: "bytes" },
+      {
+        help: "Bytes that the samples stand for, with link-layer headers and without frame check sequences.",
+        otel: ["psample.estimated.io", "By"],
+        fractional: true,
+        unit: "bytes",
+      },
       // What a series may have inherited from one that made room for it is not its own.
       points(({ bytes, overcountAtMost }) => Math.max(0, bytes - overcountAtMost)),
     );
-    out.gauge("psample_estimated_bytes_low", { help: "Lower bound of these bytes at 95 %." }, points(({ bytesRange }) => bytesRange[0]));
+    out.gauge(
+      "psample_estimated_bytes_low",
+      { help: "Lower bound of these bytes at 95 %.", otel: ["psample.estimated.io_low", "By"] },
+      points(({ bytesRange }) => bytesRange[0]),
+    );
     out.gauge(
       "psample_estimated_bytes_high",
-      { help: "Upper bound of these bytes at 95 %." },
+      { help: "Upper bound of these bytes at 95 %.", otel: ["psample.estimated.io_high", "By"] },
       points(({ bytesRange, overcountAtMost }) => bytesRange[1] - overcountAtMost),
     );
     single(
       out,
       "psample_unusable_samples",
-      "Samples whose size or rate is not known: they are in no series of psample_samples_total.",
+      {
+        help: "Samples whose size or rate is not known: they are in no figure about traffic.",
+        otel: ["psample.unusable_samples", "{sample}"],
+      },
       all.unusable,
     );
     single(
       out,
       "psample_unsegmented_samples",
-      "Samples of segmentation offload whose number of packets is not known: each counts as one packet.",
+      {
+        help: "Samples of segmentation offload whose number of packets is not known: each counts as one packet.",
+        otel: ["psample.unsegmented_samples", "{sample}"],
+      },
       all.unknownSegments,
     );
   }
 
-  #writeDelays(out: Exposition): void {
+  #writeDelays(out: FamilyWriter): void {
     const { series } = this.#delays;
     const withValues = (of: "latency" | "occupancy"): { labels: LabelPairs; buckets: typeof series[number]["latency"] }[] =>
       series.filter((one) => one[of].count > 0).map((one) => ({ labels: one.labels, buckets: one[of] }));
     out.histogram(
       "psample_latency_seconds",
-      { help: "Time that sampled packets spent in the switch. Counts samples, not estimated packets.", unit: "seconds" },
+      {
+        help: "Time that sampled packets spent in the switch. Counts samples, not estimated packets.",
+        otel: ["psample.latency", "s"],
+        unit: "seconds",
+      },
       withValues("latency"),
     );
     out.histogram(
       "psample_queue_occupancy_bytes",
-      { help: "Bytes in the queue of sampled packets. Counts samples, not estimated packets.", unit: "bytes" },
+      {
+        help: "Bytes in the queue of sampled packets. Counts samples, not estimated packets.",
+        otel: ["psample.queue.occupancy", "By"],
+        unit: "bytes",
+      },
       withValues("occupancy"),
     );
   }
 
-  #writeAccount(out: Exposition, { stats }: MetricsState): void {
+  #writeAccount(out: FamilyWriter, { stats }: MetricsState): void {
     const { received, lost, dropped, malformed, unknown, receiveBufferBytes, groups, others } = stats;
-    single(out, "psample_received_samples", "Samples received, before any selection.", received);
+    single(out, "psample_received_samples", {
+      help: "Samples received, before any selection.",
+      otel: ["psample.received_samples", "{sample}"],
+    }, received);
     // A sample that comes late takes a loss back, and a counter that shrinks would mean a restart.
     single(
       out,
       "psample_lost_samples",
-      "Samples that are certain to be lost: gaps in the sequence numbers, and drops that no gap shows.",
+      {
+        help: "Samples that are certain to be lost: gaps in the sequence numbers, and drops that no gap shows.",
+        otel: ["psample.lost_samples", "{sample}"],
+      },
       this.#lost = Math.max(this.#lost, lost),
     );
-    single(out, "psample_dropped_messages", "Messages that the kernel dropped because the receive buffer was full.", dropped);
-    single(out, "psample_malformed_messages", "Messages that could not be decoded.", malformed);
-    single(out, "psample_unknown_messages", "Messages of kinds that this version does not know.", unknown);
+    single(out, "psample_dropped_messages", {
+      help: "Messages that the kernel dropped because the receive buffer was full.",
+      otel: ["psample.dropped_messages", "{message}"],
+    }, dropped);
+    single(out, "psample_malformed_messages", {
+      help: "Messages that could not be decoded.",
+      otel: ["psample.malformed_messages", "{message}"],
+    }, malformed);
+    single(out, "psample_unknown_messages", {
+      help: "Messages of kinds that this version does not know.",
+      otel: ["psample.unknown_messages", "{message}"],
+    }, unknown);
     const producers = groups.map((counts) => ({
       group: `${counts.group ?? ""}`,
       netns: `${counts.nsid ?? ""}`,
@@ -208,33 +259,70 @@ export class Metrics {
     }));
     if (others.received > 0) producers.push({ group: "others", netns: "", counts: others });
     // Producers of one group are added up: there may be thousands, and anybody can be one.
-    const perGroup = (name: string, help: string, value: (counts: OtherStats) => number): void => {
+    const perGroup = (name: string, text: MetricText, value: (counts: OtherStats) => number): void => {
       const sums = new Map<string, { labels: LabelPairs; value: number }>();
       for (const { group, netns, counts } of producers) {
         const key = `${netns}/${group}`;
         const before = sums.get(key)?.value ?? 0;
         sums.set(key, { labels: [["group", group], ["netns", netns]], value: before + value(counts) });
       }
-      out.counter(name, { help }, [...sums.values()]);
+      out.counter(name, text, [...sums.values()]);
     };
-    perGroup("psample_gap_samples", "Samples that were missing by sequence number when a later one came.", ({ lost, late }) => lost + late);
-    perGroup("psample_late_samples", "Samples that were missing, and came later than their successors.", ({ late }) => late);
-    perGroup("psample_duplicate_samples", "Samples whose sequence number had come before.", ({ duplicates }) => duplicates);
-    out.gauge("psample_receive_buffer_bytes", { help: "Size of the receive buffer.", unit: "bytes" }, [{ value: receiveBufferBytes }]);
+    perGroup("psample_gap_samples", {
+      help: "Samples that were missing by sequence number when a later one came.",
+      otel: ["psample.gap_samples", "{sample}"],
+    }, ({ lost, late }) => lost + late);
+    perGroup("psample_late_samples", {
+      help: "Samples that were missing, and came later than their successors.",
+      otel: ["psample.late_samples", "{sample}"],
+    }, ({ late }) => late);
+    perGroup("psample_duplicate_samples", {
+      help: "Samples whose sequence number had come before.",
+      otel: ["psample.duplicate_samples", "{sample}"],
+    }, ({ duplicates }) => duplicates);
+    out.gauge("psample_receive_buffer_bytes", {
+      help: "Size of the receive buffer.",
+      otel: ["psample.receive_buffer.size", "By"],
+      unit: "bytes",
+    }, [{ value: receiveBufferBytes }]);
   }
 
-  #writeTop(out: Exposition, { flows, seconds }: Snapshot): void {
-    const rates: readonly (readonly [string, string, (flow: FlowEstimate) => number])[] = [
-      ["psample_top_bytes_per_second", "Bytes a second of the largest flows of about the last minute.", ({ bytes }) => bytes],
-      ["psample_top_bytes_per_second_low", "Lower bound of these bytes a second at 95 %.", ({ bytesRange }) => bytesRange[0]],
-      ["psample_top_bytes_per_second_high", "Upper bound of these bytes a second at 95 %.", ({ bytesRange }) => bytesRange[1]],
-      ["psample_top_packets_per_second", "Packets a second of the largest flows of about the last minute.", ({ packets }) => packets],
-      ["psample_top_packets_per_second_low", "Lower bound of these packets a second at 95 %.", ({ packetsRange }) => packetsRange[0]],
-      ["psample_top_packets_per_second_high", "Upper bound of these packets a second at 95 %.", ({ packetsRange }) => packetsRange[1]],
+  #writeTop(out: FamilyWriter, { flows, seconds }: Snapshot): void {
+    const rates: readonly (readonly [string, MetricText, (flow: FlowEstimate) => number])[] = [
+      [
+        "psample_top_bytes_per_second",
+        { help: "Bytes a second of the largest flows of about the last minute.", otel: ["psample.top.io_rate", "By/s"] },
+        ({ bytes }) => bytes,
+      ],
+      [
+        "psample_top_bytes_per_second_low",
+        { help: "Lower bound of these bytes a second at 95 %.", otel: ["psample.top.io_rate_low", "By/s"] },
+        ({ bytesRange }) => bytesRange[0],
+      ],
+      [
+        "psample_top_bytes_per_second_high",
+        { help: "Upper bound of these bytes a second at 95 %.", otel: ["psample.top.io_rate_high", "By/s"] },
+        ({ bytesRange }) => bytesRange[1],
+      ],
+      [
+        "psample_top_packets_per_second",
+        { help: "Packets a second of the largest flows of about the last minute.", otel: ["psample.top.packet_rate", "{packet}/s"] },
+        ({ packets }) => packets,
+      ],
+      [
+        "psample_top_packets_per_second_low",
+        { help: "Lower bound of these packets a second at 95 %.", otel: ["psample.top.packet_rate_low", "{packet}/s"] },
+        ({ packetsRange }) => packetsRange[0],
+      ],
+      [
+        "psample_top_packets_per_second_high",
+        { help: "Upper bound of these packets a second at 95 %.", otel: ["psample.top.packet_rate_high", "{packet}/s"] },
+        ({ packetsRange }) => packetsRange[1],
+      ],
     ];
-    for (const [name, help, value] of rates) {
+    for (const [name, text, value] of rates) {
       const points = seconds > 0 ? flows.map((flow) => ({ labels: zip(this.#topLabels, flow.by), value: value(flow) / seconds })) : [];
-      out.gauge(name, { help }, points);
+      out.gauge(name, text, points);
     }
   }
 
@@ -269,52 +357,65 @@ export class Metrics {
 }
 
 /** A counter without labels. */
-function single(out: Exposition, name: string, help: string, value: number): void {
-  out.counter(name, { help }, [{ value }]);
+function single(out: FamilyWriter, name: string, text: MetricText, value: number): void {
+  out.counter(name, text, [{ value }]);
 }
 
-function writeSamplers(out: Exposition, samplers: readonly MetricsSampler[]): void {
+function writeSamplers(out: FamilyWriter, samplers: readonly MetricsSampler[]): void {
   const labels = ({ device, direction }: MetricsSampler): LabelPairs => [["device", device], ["direction", direction]];
   const counted = samplers.filter(({ trials }) => trials !== undefined);
   out.gauge(
     "psample_sampling_one_in",
-    { help: "N: one packet in N is sampled." },
+    { help: "N: one packet in N is sampled.", otel: ["psample.sampling.one_in", "1"] },
     samplers.map((one) => ({ labels: labels(one), value: one.oneIn })),
   );
   out.counter(
     "psample_sampler_packets",
-    { help: "Packets that the sampler decided about, by the kernel's count; a packet of segmentation offload counts once." },
+    {
+      help: "Packets that the sampler decided about, by the kernel's count; a packet of segmentation offload counts once.",
+      otel: ["psample.sampler.packets", "{packet}"],
+    },
     counted.map((one) => ({ labels: labels(one), value: one.trials! })),
   );
   out.gauge(
     "psample_sampler_deviates",
-    { help: "1 if it is certain that the sampler does not keep to its rate, by the kernel's count and the samples that came." },
+    {
+      help: "1 if it is certain that the sampler does not keep to its rate, by the kernel's count and the samples that came.",
+      otel: ["psample.sampler.deviates", "1"],
+    },
     counted.map((one) => ({ labels: labels(one), value: one.deviates ? 1 : 0 })),
   );
 }
 
-function writeSinks(out: Exposition, sinks: readonly MetricsSink[]): void {
+function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
   const labels = ({ name }: MetricsSink): LabelPairs => [["sink", name]];
   const points = (value: (sink: MetricsSink) => number | undefined): MetricPoint[] =>
     sinks.flatMap((sink) => {
       const number = value(sink);
       return number === undefined ? [] : [{ labels: labels(sink), value: number }];
     });
-  out.counter("psample_sink_written_samples", { help: "Samples that a sink delivered." }, points(({ written }) => written));
+  out.counter("psample_sink_written_samples", {
+    help: "Samples that a sink delivered.",
+    otel: ["psample.sink.written_samples", "{sample}"],
+  }, points(({ written }) => written));
   out.counter(
     "psample_sink_skipped_samples",
-    { help: "Samples that a sink left out because delivery could not keep up." },
+    { help: "Samples that a sink left out because delivery could not keep up.", otel: ["psample.sink.skipped_samples", "{sample}"] },
     points(({ skipped }) => skipped),
   );
-  out.counter("psample_sink_sent_datagrams", { help: "Datagrams sent." }, points(({ datagrams }) => datagrams?.sent));
+  out.counter(
+    "psample_sink_sent_datagrams",
+    { help: "Datagrams sent.", otel: ["psample.sink.sent_datagrams", "{datagram}"] },
+    points(({ datagrams }) => datagrams?.sent),
+  );
   out.counter(
     "psample_sink_dropped_datagrams",
-    { help: "Datagrams that could not be sent." },
+    { help: "Datagrams that could not be sent.", otel: ["psample.sink.dropped_datagrams", "{datagram}"] },
     points(({ datagrams }) => datagrams?.dropped),
   );
   out.counter(
     "psample_sink_returned_errors",
-    { help: "Errors that came back for sent datagrams: a minimum." },
+    { help: "Errors that came back for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
     points(({ datagrams }) => datagrams?.returned),
   );
 }
