@@ -39,7 +39,7 @@ export interface OutputPlan {
 /** What is written to, open. */
 export interface Outputs {
   /** Makes the sinks: from now on existing files are overwritten. */
-  start(): Pick<PumpPlan, "sinks" | "reopen" | "recordedBytes">;
+  start(): Pick<PumpPlan, "reopen" | "recordedBytes"> & { readonly sinks: readonly Sink[] };
   /** Closes everything, unless it is started. */
   discard(): void;
 }

@@ -9,6 +9,7 @@
  */
 import { pump, type PumpOptions, type Summary } from "../src/stream/pump.ts";
 import type { Sink } from "../src/stream/sink.ts";
+import { SinkSet } from "../src/stream/sink_set.ts";
 import type { Source } from "../src/stream/source.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { StageChain } from "../src/stream/stage_chain.ts";
@@ -41,12 +42,12 @@ export interface SessionOptions {
   readonly failOnLoss?: boolean | undefined;
 }
 
-/** What a sink has delivered. */
-type Delivered = Pick<Sink, "name" | "written"> & { readonly left?: boolean };
+/** What a sink has delivered; `missed` is how many samples came while it was not there. */
+type Delivered = Pick<Sink, "name" | "written"> & { readonly left?: boolean; readonly missed: number };
 
 /** What to pump, besides the source. */
 export interface PumpPlan {
-  readonly sinks: readonly Sink[];
+  readonly sinks: readonly Sink[] | SinkSet;
   /** Defaults to none. */
   readonly stages?: readonly Stage[];
   /** Stop after this many samples. Defaults to no limit. */
@@ -194,6 +195,11 @@ export class Session {
     this.#timer = setTimeout(() => this.#over.abort(), duration);
   }
 
+  /** Prints what a user asked for, also if notices are off: an answer to a signal. */
+  tell(text: string): void {
+    this.#tell(text);
+  }
+
   /** Prints something that is good to know. */
   notice(text: string): void {
     if (!this.#options.quiet) this.#tell(text);
@@ -244,7 +250,8 @@ export class Session {
 
   /** Moves everything from the source to the sinks. Resolves to `undefined` if every sink failed, which is reported already. */
   async pump(source: Source, plan: PumpPlan): Promise<Summary | undefined> {
-    const { sinks, stages = [], count, account } = plan;
+    const { stages = [], count, account } = plan;
+    const sinks = plan.sinks instanceof SinkSet ? plan.sinks : new SinkSet(plan.sinks);
     const failures = new Set<unknown>();
     const options: PumpOptions = {
       signal: this.#signalled.signal,
@@ -252,7 +259,7 @@ export class Session {
       count,
       durationMs: this.#deadline === undefined ? undefined : Math.max(0, this.#deadline - performance.now()),
       onSinkEnd: (sink, error) => {
-        if (error === undefined) return this.#left(sink, sinks);
+        if (error === undefined) return this.#left(sink, sinks.sinks);
         const text = failureText(error);
         if (text === undefined) return;
         failures.add(error);
@@ -266,14 +273,21 @@ export class Session {
     const numbers = (stats: ListenStats, delivered: readonly Delivered[]): string => {
       // A reader that went away does not count, unless there is no other.
       const present = delivered.filter(({ left }) => !left);
-      const most = Math.max(...(present.length > 0 ? present : delivered).map(({ written }) => written));
-      const behind = present.filter(({ written }) => written < most).map(({ name, written }) => `; ${written} of them to ${name}`);
+      const counted = present.length > 0 ? present : delivered;
+      const most = Math.max(0, ...counted.map(({ written, missed }) => written + missed));
+      const behind = present.filter(({ written, missed }) => written + missed < most).map(({ name, written }) =>
+        `; ${written} of them to ${name}`
+      );
       return account(stats, most) + behind.join("");
     };
-    this.#account = () => numbers(source.stats(), sinks);
+    const missed = (samples: number): number => sinks.samples - samples;
+    this.#account = () => {
+      const delivered = sinks.sinks.map((sink) => ({ name: sink.name, written: sink.written, missed: missed(sinks.samplesFor(sink)) }));
+      return numbers(source.stats(), delivered);
+    };
     this.#reopen = plan.reopen ?? this.#reopen;
     this.#reload = plan.reload;
-    const forTerminal = this.#forTerminal(source, plan);
+    const forTerminal = this.#forTerminal(source, sinks, plan);
     try {
       const summary = await pump(this.#watched(source, plan), stages, sinks, options);
       // A bug in a sink.
@@ -282,14 +296,16 @@ export class Session {
       await plan.settle?.();
       const { stats } = summary;
       // Samples that were cut off because nobody read them are lost too.
-      for (const { name, written, skipped, left, error, cut } of summary.sinks) {
+      for (const { name, samples, written, skipped, left, error, cut } of summary.sinks) {
         // What a sink has skipped because it makes nothing wait is a loss, and was reported by it.
-        if (left || error !== undefined || !(cut || written + skipped < summary.samples)) continue;
+        if (left || error !== undefined || !(cut || written + skipped < samples)) continue;
         this.#short = true;
         this.#tell(`${name} is incomplete: its reader did not take everything in time`);
       }
       this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short || summary.sinks.some(({ skipped }) => skipped > 0);
-      if (plan.summary(stats) || this.#io.errIsTerminal) this.notice(numbers(stats, summary.sinks));
+      if (plan.summary(stats) || this.#io.errIsTerminal) {
+        this.notice(numbers(stats, summary.sinks.map((sink) => ({ ...sink, missed: missed(sink.samples) }))));
+      }
       return summary;
     } catch (error) {
       if (failures.has(error)) {
@@ -307,12 +323,12 @@ export class Session {
   }
 
   /** Shows at a terminal the progress, or why nothing comes. */
-  #forTerminal(source: Source, { sinks, silence, recordedBytes, progress, tally }: PumpPlan): { end(): void } {
+  #forTerminal(source: Source, sinks: SinkSet, { silence, recordedBytes, progress, tally }: PumpPlan): { end(): void } {
     if (!this.#io.errIsTerminal || this.#options.quiet) return { end: () => {} };
     const text = progress ?? (recordedBytes && progressOf(source, recordedBytes, tally));
     if (text) this.#line.start(text);
     const timer = silence && setTimeout(async () => {
-      if (sinks.some(({ written }) => written > 0)) return;
+      if (sinks.sinks.some(({ written }) => written > 0)) return;
       const text = await silence(SILENCE_S, source.stats());
       if (text !== undefined && !this.over.aborted) this.notice(text);
     }, SILENCE_S * 1000);

@@ -7,7 +7,8 @@
 import { ArgumentError } from "../errors.ts";
 import { type Batch, Selection } from "./batch.ts";
 import { nowNs } from "./clock.ts";
-import type { Closing, Sink } from "./sink.ts";
+import type { Closing, Sink, SinkSummary } from "./sink.ts";
+import { attachPump, detachPump, type SinkHolder, SinkSet } from "./sink_set.ts";
 import type { Source } from "./source.ts";
 import type { Stage } from "./stage.ts";
 import { StageChain } from "./stage_chain.ts";
@@ -61,26 +62,6 @@ export type PumpEnd =
   | "sinks";
 
 /**
- * The result of one sink.
- *
- * @category Pump
- */
-export interface SinkSummary {
-  /** {@linkcode Sink.name} */
-  readonly name: string;
-  /** Samples delivered completely. */
-  readonly written: number;
-  /** Samples left out because delivery could not keep up. */
-  readonly skipped: number;
-  /** Its error; `undefined` if there was none. */
-  readonly error: unknown;
-  /** Whether its reader went away before the end. */
-  readonly left: boolean;
-  /** Whether it was closed before it had delivered everything, because the pump was cut off. */
-  readonly cut: boolean;
-}
-
-/**
  * What a {@linkcode pump} did.
  *
  * @category Pump
@@ -92,7 +73,7 @@ export interface Summary {
   readonly samples: number;
   /** What the source received and lost. */
   readonly stats: ListenStats;
-  /** The result of each sink, in the order given. */
+  /** The result of each sink, in the order given; of a {@linkcode SinkSet}, in the order of being added, also of removed ones. */
   readonly sinks: readonly SinkSummary[];
 }
 
@@ -116,7 +97,7 @@ const LONGEST_MS = 0x7fff_ffff;
  * ```
  *
  * A sink that fails, or whose reader has gone, does not stop the others; the summary tells. But all of them must open: a sink
- * may be a promise of one, as {@linkcode recordTo} returns.
+ * may be a promise of one, as {@linkcode recordTo} returns. Sinks of a {@linkcode SinkSet} may come and go.
  *
  * @returns What was moved, and the result of each sink.
  * @throws What the source threw, after the sinks have delivered what they had; why a sink could not be opened; the first sink's
@@ -126,15 +107,15 @@ const LONGEST_MS = 0x7fff_ffff;
 export async function pump(
   source: Source,
   stages: readonly Stage[],
-  sinks: readonly (Sink | PromiseLike<Sink>)[],
+  sinks: readonly (Sink | PromiseLike<Sink>)[] | SinkSet,
   options: PumpOptions = {},
 ): Promise<Summary> {
   const { count = Infinity, durationMs, deliverMs = DELIVER_MS } = options;
-  const opening = await Promise.allSettled(sinks);
+  const opening = await Promise.allSettled(sinks instanceof SinkSet ? sinks.sinks : sinks);
   const opened = opening.flatMap((result) => result.status === "fulfilled" ? [result.value] : []);
   try {
     for (const result of opening) if (result.status === "rejected") throw result.reason;
-    if (sinks.length === 0) throw new ArgumentError("Cannot pump: there is no sink");
+    if (opened.length === 0) throw new ArgumentError("Cannot pump: there is no sink");
     if (count !== Infinity && (!Number.isInteger(count) || count < 1)) {
       throw new ArgumentError(`Cannot pump ${count} samples: expected a whole number from 1`);
     }
@@ -148,7 +129,8 @@ export async function pump(
     await source.close();
     throw error;
   }
-  return await new Pump(source, stages, opened, { ...options, count, deliverMs }).run();
+  const set = sinks instanceof SinkSet ? sinks : new SinkSet(opened);
+  return await new Pump(source, stages, set, { ...options, count, deliverMs }).run();
 }
 
 /** {@linkcode PumpOptions} with their defaults. */
@@ -160,7 +142,13 @@ interface Limits extends PumpOptions {
 /** One sink and its result. */
 interface Line {
   readonly sink: Sink;
+  /** Samples that were for it, whether or not it could take them. */
+  samples: number;
   open: boolean;
+  /** Whether it is handed nothing more, because it is removed. */
+  removed: boolean;
+  /** Whether the time is over that it may take to deliver after that. */
+  late: boolean;
   /** Whether its reader has gone. */
   left: boolean;
   /** Whether it was closed before everything was delivered. */
@@ -171,28 +159,68 @@ interface Line {
 /** What {@linkcode Pump.wait} resolves to if something else came first. */
 const INTERRUPTED = Symbol("interrupted");
 
-class Pump {
+class Pump implements SinkHolder {
   readonly #source: Source;
   readonly #stages: StageChain;
-  readonly #lines: readonly Line[];
+  readonly #sinks: SinkSet;
+  /** All that there have been, and those of them that are handed samples. */
+  readonly #allLines: Line[] = [];
+  #lines: readonly Line[] = [];
+  /** The removals that are not done yet. */
+  readonly #removals = new Set<Promise<unknown>>();
   readonly #options: Limits;
   readonly #firstOnes = new Selection();
   /** Samples still wanted. */
   #left: number;
   #samples = 0;
+  readonly #startNs = nowNs();
   #end: PumpEnd | undefined;
   #cut = false;
   /** Functions that end the current waits. Not `Promise.race`: a promise pending for months would retain every race that it was in. */
   readonly #waits = new Set<() => void>();
   readonly #timers: ReturnType<typeof setTimeout>[] = [];
 
-  constructor(source: Source, stages: readonly Stage[], sinks: readonly Sink[], options: Limits) {
+  constructor(source: Source, stages: readonly Stage[], sinks: SinkSet, options: Limits) {
     this.#source = source;
     this.#stages = new StageChain(stages);
     this.#options = options;
     this.#left = options.count;
-    this.#lines = sinks.map((sink) => ({ sink, open: true, left: false, cut: false, error: undefined }));
-    for (const line of this.#lines) line.sink.ended.then((error) => this.#sinkEnded(line, error));
+    this.#sinks = sinks;
+    for (const sink of attachPump(sinks, this)) this.add(sink);
+  }
+
+  get samples(): number {
+    return this.#samples;
+  }
+
+  samplesFor(sink: Sink): number | undefined {
+    return this.#lines.find((line) => line.sink === sink)?.samples;
+  }
+
+  add(sink: Sink): void {
+    const line = { sink, samples: 0, open: true, removed: false, late: false, left: false, cut: false, error: undefined };
+    sink.ended.then((error) => this.#sinkEnded(line, error));
+    this.#allLines.push(line);
+    // Others may be iterating over what there was before.
+    this.#lines = [...this.#lines, line];
+  }
+
+  async remove(sink: Sink): Promise<SinkSummary> {
+    const line = this.#lines.find((line) => line.sink === sink)!;
+    line.removed = true;
+    this.#lines = this.#lines.filter((other) => other !== line);
+    // The pump may be waiting for it.
+    this.#interrupt();
+    const timer = setTimeout(() => {
+      line.late = true;
+      this.#interrupt();
+    }, this.#options.deliverMs);
+    const removal = this.#closeLine(line, { stats: this.#source.stats(), period: { startNs: this.#startNs, endNs: nowNs() } });
+    this.#removals.add(removal);
+    await removal;
+    clearTimeout(timer);
+    this.#removals.delete(removal);
+    return summaryOf(line);
   }
 
   async run(): Promise<Summary> {
@@ -205,7 +233,6 @@ class Pump {
     if (signal?.aborted) onSignal();
     if (cut?.aborted) onCut();
     try {
-      const startNs = nowNs();
       let failure: { readonly error: unknown } | undefined;
       try {
         await this.#move();
@@ -213,7 +240,9 @@ class Pump {
         failure = { error };
       }
       this.#end ??= this.#anyOpen() ? "source" : "sinks";
-      await this.#close({ stats: this.#source.stats(), period: { startNs, endNs: nowNs() }, failed: failure !== undefined });
+      const period = { startNs: this.#startNs, endNs: nowNs() };
+      detachPump(this.#sinks);
+      await this.#close({ stats: this.#source.stats(), period, failed: failure !== undefined });
       if (failure) throw failure.error;
     } finally {
       for (const timer of this.#timers) clearTimeout(timer);
@@ -222,12 +251,12 @@ class Pump {
       await this.#source.close();
     }
     const errors = this.#lines.map(({ error }) => error).filter((error) => error !== undefined);
-    if (errors.length === this.#lines.length) throw errors[0];
+    if (errors.length > 0 && errors.length === this.#lines.length) throw errors[0];
     return {
       end: this.#end,
       samples: this.#samples,
       stats: this.#source.stats(),
-      sinks: this.#lines.map(({ sink: { name, written, skipped }, error, left, cut }) => ({ name, written, skipped, error, left, cut })),
+      sinks: this.#allLines.map(summaryOf),
     };
   }
 
@@ -237,6 +266,8 @@ class Pump {
       if (!batch) return;
       const chosen = this.#choose(batch);
       for (const line of this.#lines) {
+        if (line.removed) continue;
+        line.samples += chosen.samples;
         if (!line.open) continue;
         try {
           line.sink.take(chosen);
@@ -247,7 +278,7 @@ class Pump {
       this.#samples += chosen.samples;
       this.#left -= chosen.samples;
       for (const line of this.#lines) {
-        while (line.open && !this.#cut) {
+        while (line.open && !line.removed && !this.#cut) {
           const full = line.sink.full();
           if (!full) break;
           await this.#wait(full);
@@ -281,20 +312,22 @@ class Pump {
   }
 
   async #close(closing: Closing): Promise<void> {
-    await Promise.all(this.#lines.map(async (line) => {
-      if (!line.open) return;
-      let closed = false;
-      try {
-        const ending = line.sink.close(closing).then(() => closed = true);
-        while (!closed && line.open && !this.#cut) await this.#wait(ending);
-        // Sinks that need no reader, such as files, are still ended properly: it takes no longer than a turn of the event loop.
-        if (!closed && this.#cut) await this.#wait(ending, new Promise((resolve) => setTimeout(resolve, 0)));
-        if (!closed && line.open) line.cut = true;
-        if (!closed) line.sink.abort();
-      } catch (error) {
-        this.#sinkEnded(line, error);
-      }
-    }));
+    await Promise.all([...this.#lines.map((line) => this.#closeLine(line, closing)), ...this.#removals]);
+  }
+
+  async #closeLine(line: Line, closing: Closing): Promise<void> {
+    if (!line.open) return;
+    let closed = false;
+    try {
+      const ending = line.sink.close(closing).then(() => closed = true);
+      while (!closed && line.open && !line.late && !this.#cut) await this.#wait(ending);
+      // Sinks that need no reader, such as files, are still ended properly: it takes no longer than a turn of the event loop.
+      if (!closed && this.#cut) await this.#wait(ending, new Promise((resolve) => setTimeout(resolve, 0)));
+      if (!closed && line.open) line.cut = true;
+      if (!closed) line.sink.abort();
+    } catch (error) {
+      this.#sinkEnded(line, error);
+    }
   }
 
   /** Resolves with the work, or to {@linkcode INTERRUPTED} if the pump is cut off, a sink ends, or the `turn` is over first. */
@@ -320,8 +353,9 @@ class Pump {
     for (const interrupt of [...this.#waits]) interrupt();
   }
 
+  /** Whether there is something to hand samples to, or may be again: that all were removed is no reason to end. */
   #anyOpen(): boolean {
-    return this.#lines.some(({ open }) => open);
+    return this.#lines.length === 0 || this.#lines.some(({ open }) => open);
   }
 
   /** Ends the stream: what the source has queued is still delivered. */
@@ -359,7 +393,7 @@ class Pump {
   }
 
   #delivered(): number {
-    return this.#lines.reduce((sum, { sink }) => sum + sink.written, 0);
+    return this.#allLines.reduce((sum, { sink }) => sum + sink.written, 0);
   }
 
   #cutOff(): void {
@@ -377,4 +411,8 @@ class Pump {
     this.#options.onSinkEnd?.(line.sink, error);
     this.#interrupt();
   }
+}
+
+function summaryOf({ sink: { name, written, skipped }, samples, error, left, cut }: Line): SinkSummary {
+  return { name, samples, written, skipped, error, left, cut };
 }

@@ -51,3 +51,25 @@ export interface Sink {
   /** Closes what is open at once; anything not delivered yet never will be. */
   abort(): void;
 }
+
+/**
+ * The result of one sink of a pump.
+ *
+ * @category Pump
+ */
+export interface SinkSummary {
+  /** {@linkcode Sink.name} */
+  readonly name: string;
+  /** Samples that were for it: all; with a {@linkcode SinkSet}, those that came after it was added and before it was removed. */
+  readonly samples: number;
+  /** Samples delivered completely. */
+  readonly written: number;
+  /** Samples left out because delivery could not keep up. */
+  readonly skipped: number;
+  /** Its error; `undefined` if there was none. */
+  readonly error: unknown;
+  /** Whether its reader went away before the end. */
+  readonly left: boolean;
+  /** Whether it was closed before it had delivered everything, because the pump was cut off. */
+  readonly cut: boolean;
+}

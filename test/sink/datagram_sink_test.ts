@@ -202,7 +202,15 @@ test("in the pump, with a real socket, every sample arrives", async () => {
   const batches = Array.from({ length: 10 }, (_, i) => numbered(20 * i, 20));
   const { sinks, samples } = await pump(new BatchesSource(batches), [], [sink]);
   assertEquals(samples, 200);
-  assertEquals(sinks, [{ name: `Numbers ${receiver.target}`, written: 200, skipped: 0, error: undefined, left: false, cut: false }]);
+  assertEquals(sinks, [{
+    name: `Numbers ${receiver.target}`,
+    samples: 200,
+    written: 200,
+    skipped: 0,
+    error: undefined,
+    left: false,
+    cut: false,
+  }]);
   const all = await receiver.until(sink.datagrams.sent);
   assertEquals(all.flatMap((datagram) => [...datagram]), Array.from({ length: 200 }, (_, i) => i).filter((i) => i !== 99));
 });
