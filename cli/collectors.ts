@@ -8,6 +8,7 @@ import type { Sys } from "../src/sys/sys.ts";
 import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
 import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
+import { OpenSinks } from "./open_sinks.ts";
 import {
   asUsage,
   choice,
@@ -204,12 +205,28 @@ export function contextOf(
   return { latency, expanded, session, metrics: { ...metrics, devices: links } };
 }
 
-/** Opens a sink for each collector; either all of them or none. */
-export async function openCollectors(sys: Sys, options: CollectorValues, context: CollectorContext): Promise<Collectors> {
+/** The options that change what is sent to every collector, to those of sFlow, and to those of IPFIX: a sink is opened with them. */
+const OF_DATAGRAMS = ["header", "maxDatagram"] as const;
+const OF_SFLOW = ["agent", "agentFor", "subAgent", "sflowTunnels"] as const;
+const OF_IPFIX = ["domain", "templateRefresh", "psamp", "enterprise", "flows", "scale"] as const;
+
+/**
+ * Opens a sink for each collector; either all of them or none.
+ *
+ * @param before Collectors that are open: those that are wanted as they are, are not opened again.
+ */
+export async function openCollectors(
+  sys: Sys,
+  options: CollectorValues,
+  context: CollectorContext,
+  before?: Collectors,
+): Promise<Collectors> {
   const { header: headerBytes, maxDatagram: maxDatagramBytes, domain, templateRefresh: templateRefreshMs, scale } = options;
   const { latency, expanded, session } = context;
+  const opening = new OpenSinks(before?.opened);
   const sinks: ExportSink[] = [];
   const sflows: ExportSink<SflowEncoder>[] = [];
+  const chosen = (names: readonly (keyof CollectorValues)[]): unknown[] => [latency, ...names.map((name) => options[name])];
   try {
     for (const target of options.sflow ?? []) {
       const sflow: SflowToOptions = {
@@ -223,7 +240,7 @@ export async function openCollectors(sys: Sys, options: CollectorValues, context
         tunnels: options.sflowTunnels,
         expanded,
       };
-      const sink = await sflowToWith(sys, target, sflow);
+      const sink = await opening.take(["sFlow", target, chosen([...OF_DATAGRAMS, ...OF_SFLOW])], () => sflowToWith(sys, target, sflow));
       sinks.push(sink);
       sflows.push(sink);
     }
@@ -236,14 +253,21 @@ export async function openCollectors(sys: Sys, options: CollectorValues, context
         templateRefreshMs,
         strict: options.psamp === "strict",
       };
-      const sink = options.flows
-        ? await ipfixFlowsToWith(sys, target, { ...ipfix, scale })
-        : await ipfixToWith(sys, target, { ...ipfix, headerBytes, enterprise: options.enterprise });
+      const sink = await opening.take(
+        ["IPFIX", target, chosen([...OF_DATAGRAMS, ...OF_IPFIX])],
+        async (): Promise<ExportSink> =>
+          options.flows
+            ? await ipfixFlowsToWith(sys, target, { ...ipfix, scale })
+            : await ipfixToWith(sys, target, { ...ipfix, headerBytes, enterprise: options.enterprise }),
+      );
       sinks.push(sink);
     }
-    return new Collectors(sinks, sflows, await openMetrics(options, context.metrics));
+    const metrics = options.prometheus === undefined
+      ? undefined
+      : await opening.take(["Prometheus", options.prometheus], async () => (await openMetrics(options, context.metrics))!);
+    return new Collectors(sinks, sflows, metrics, opening.sinks);
   } catch (error) {
-    for (const sink of sinks) sink.abort();
+    opening.abort();
     if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
     throw error;
   }
@@ -281,7 +305,16 @@ export class Collectors {
   /** The metrics, which are fetched instead of sent. */
   readonly metrics: MetricsServer | undefined;
 
-  constructor(sinks: readonly ExportSink[], sflow: readonly ExportSink<SflowEncoder>[], metrics: MetricsServer | undefined) {
+  /** All of them, by what they were opened with. */
+  readonly opened: ReadonlyMap<string, Sink>;
+
+  constructor(
+    sinks: readonly ExportSink[],
+    sflow: readonly ExportSink<SflowEncoder>[],
+    metrics: MetricsServer | undefined,
+    opened: ReadonlyMap<string, Sink>,
+  ) {
+    this.opened = opened;
     this.sinks = sinks;
     this.sflow = sflow;
     this.metrics = metrics;
@@ -304,9 +337,19 @@ export class Collectors {
 
   /** Looks all names up again, and reopens the recording, if there is one. */
   reload(session: Session, reopen?: () => void): void {
-    for (const sink of this.sinks) void sink.renew();
+    this.renew();
     reopen?.();
     session.notice("host names are looked up again, and templates sent again");
+  }
+
+  /** Looks all names up again, and sends templates again. */
+  renew(): void {
+    for (const sink of this.sinks) void sink.renew();
+  }
+
+  /** Has sinks that stay open with other options work with these from now on. */
+  adopt({ top, by, prometheusHost: hosts }: CollectorValues): void {
+    this.metrics?.configure({ top, by, hosts });
   }
 
   /** Closes everything; what was not sent never will be. */

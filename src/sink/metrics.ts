@@ -43,6 +43,12 @@ export interface MetricsToOptions extends MetricsOptions {
  * @category Export
  */
 export interface MetricsServer extends Sink {
+  /**
+   * Shows other flows, and answers to other names, from now on. Everything else goes on counting; flows with other keys are counted anew.
+   *
+   * @throws {ArgumentError} if an option is invalid; then nothing changes.
+   */
+  configure(options: Pick<MetricsToOptions, "top" | "by" | "hosts">): void;
   /** Where the page for people is: `"http://127.0.0.1:9410/"`. The metrics are at `metrics` below it, and `healthz` says that it lives. */
   readonly url: string;
 }
@@ -93,12 +99,16 @@ export async function metricsToWith(
   { limits }: Internals = {},
 ): Promise<MetricsServer> {
   const { address, port } = parseListenAddress(`${listenOn}`);
-  const wrong = options.hosts?.find((host) => !HOST_NAME.test(host));
-  if (wrong !== undefined) throw new ArgumentError(`Cannot serve under the name ${JSON.stringify(wrong)}: it is not the name of a host`);
+  checkHosts(options.hosts);
   const endpoint = new MetricsEndpoint(options);
   const onFailure = (error: unknown): void => endpoint.fail(error);
   endpoint.serve(address, await serveHttp(sys, { address, port, answer: (request) => endpoint.answer(request), onFailure, limits }));
   return endpoint;
+}
+
+function checkHosts(hosts: MetricsToOptions["hosts"]): void {
+  const wrong = hosts?.find((host) => !HOST_NAME.test(host));
+  if (wrong !== undefined) throw new ArgumentError(`Cannot serve under the name ${JSON.stringify(wrong)}: it is not the name of a host`);
 }
 
 /** An answer that was made, when, and how long that took, in milliseconds of the steady clock. */
@@ -115,7 +125,7 @@ class MetricsEndpoint implements MetricsServer {
   readonly skipped = 0;
   readonly ended: Promise<unknown>;
   readonly #metrics: Metrics;
-  readonly #options: MetricsToOptions;
+  #options: MetricsToOptions;
   readonly #made = new Map<string, Made>();
   #server: HttpServer | undefined;
   #end: (error: unknown) => void = () => {};
@@ -130,6 +140,13 @@ class MetricsEndpoint implements MetricsServer {
     this.#server = server;
     this.url = urlOf({ address, port: server.port });
     this.name = `Prometheus at ${this.url}`;
+  }
+
+  configure({ top, by, hosts }: Pick<MetricsToOptions, "top" | "by" | "hosts">): void {
+    checkHosts(hosts);
+    this.#metrics.show({ top, by });
+    this.#options = { ...this.#options, top, by, hosts };
+    this.#made.clear();
   }
 
   take(batch: Batch): void {

@@ -2,7 +2,7 @@
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ArgumentError, metricsTo, pump, sflowTo, SystemError } from "../../mod.ts";
 import { isAllowedHost, parseListenAddress } from "../../src/sink/listen_address.ts";
 import { metricsToWith } from "../../src/sink/metrics.ts";
@@ -144,6 +144,26 @@ test("only addresses, localhost and allowed names are answered to", async () => 
       assertEquals((await ask(port, `GET ${path} HTTP/1.1`, `Host: localhost:${port}`)).status, 200, path);
     }
   });
+});
+
+test("configure() changes the flows that are shown and the names that are answered to, and what is counted goes on", async () => {
+  const source = new Waiting(new BatchesSource([samples]));
+  const metrics = await metricsTo(0, { source, hosts: ["old.example"] });
+  const over = new AbortController();
+  const pumping = pump(source, [], [metrics], { signal: over.signal });
+  try {
+    await until("everything is read", () => source.isEmpty);
+    const statusFor = async (host: string): Promise<number> => (await ask(port(metrics), "GET /metrics HTTP/1.1", `Host: ${host}`)).status;
+    assertEquals([await statusFor("old.example"), await statusFor("new.example")], [200, 403]);
+    assertThrows(() => metrics.configure({ top: 0 }), ArgumentError);
+    metrics.configure({ top: 3, by: "ipsource", hosts: ["new.example"] });
+    assertEquals([await statusFor("old.example"), await statusFor("new.example")], [403, 200]);
+    const counted = Object.values(valuesOf((await get(port(metrics), "/metrics")).body, "psample_samples_total"));
+    assertEquals(counted.reduce((sum, count) => sum + count, 0), samples.length);
+  } finally {
+    over.abort();
+    await pumping;
+  }
 });
 
 test("where to listen is an address and a port, and loopback unless it is given", async () => {

@@ -59,9 +59,10 @@ const GONE_NS = 60_000_000_000n;
 export class Metrics {
   readonly #series = new Estimator({ by: SERIES_KEYS, flows: MOST_SERIES, absent: true, devices: false });
   readonly #delays = new Delays();
-  readonly #top: Estimator | undefined;
-  readonly #topCount: number;
-  readonly #topLabels: readonly string[];
+  #top: Estimator | undefined;
+  #topCount = 0;
+  #topBy: string | undefined;
+  #topLabels: readonly string[] = [];
   readonly #version: string | undefined;
   readonly #startNs: bigint;
   /** Since when devices of series are gone, and how many samples their series had then. */
@@ -75,15 +76,28 @@ export class Metrics {
    * @param startNs When they begin, in nanoseconds since 1970.
    * @throws {ArgumentError} if a key is unknown, or the number of flows is not from 1 to 1000.
    */
-  constructor({ top, by = DEFAULT_KEYS, version }: MetricsOptions, startNs: bigint) {
+  constructor({ top, by, version }: MetricsOptions, startNs: bigint) {
+    this.show({ top, by });
+    this.#version = version;
+    this.#startNs = startNs;
+  }
+
+  /**
+   * Shows so many of the largest flows by these keys from now on; with other keys than before they are counted anew.
+   *
+   * @throws {ArgumentError} if a key is unknown, or the number of flows is not from 1 to 1000.
+   */
+  show({ top, by = DEFAULT_KEYS }: Pick<MetricsOptions, "top" | "by">): void {
     if (top !== undefined && !(Number.isInteger(top) && top >= 1 && top <= MOST_TOP)) {
       throw new ArgumentError(`Cannot show the ${top} largest flows: expected a whole number from 1 to ${MOST_TOP}`);
     }
-    this.#top = top === undefined ? undefined : new Estimator({ by, flows: MOST_FLOWS, taus: [TOP_TAU_S], devices: false });
+    const wanted = top === undefined ? undefined : by;
+    if (wanted !== this.#topBy) {
+      this.#top = wanted === undefined ? undefined : new Estimator({ by: wanted, flows: MOST_FLOWS, taus: [TOP_TAU_S], devices: false });
+      this.#topBy = wanted;
+      this.#topLabels = labelNames(this.#top?.by ?? []);
+    }
     this.#topCount = top ?? 0;
-    this.#topLabels = labelNames(this.#top?.by ?? []);
-    this.#version = version;
-    this.#startNs = startNs;
   }
 
   /** Takes a batch; `nowNs` is when its samples arrived, in nanoseconds since 1970. */

@@ -171,6 +171,29 @@ test("the largest flows are shown if that is asked for, as many as are asked for
   assertEquals(Object.keys(valuesOf(sized.text("text", 900n * SECOND, stateOf()), "psample_top_bytes_per_second")), ["10.0.0.9 53"]);
 });
 
+test("other flows may be shown while it counts; another number of them forgets none, other keys begin anew", () => {
+  const metrics = new Metrics({}, 0n);
+  const shown = (second: bigint): string[] =>
+    Object.keys(valuesOf(metrics.text("text", second * SECOND, stateOf()), "psample_top_bytes_per_second"));
+  const take = (second: bigint): void => metrics.take(madeBatch([{ source: 1, bytes: 1000 }, { source: 2, bytes: 500 }]), second * SECOND);
+  take(1n);
+  assertEquals(shown(2n), []);
+  metrics.show({ top: 2, by: "ipsource" });
+  take(3n);
+  assertEquals(shown(4n), ["10.0.0.1", "10.0.0.2"]);
+  metrics.show({ top: 1, by: "ipsource" });
+  assertEquals(shown(5n), ["10.0.0.1"]);
+  metrics.show({ top: 1, by: "ipsource,sourceport" });
+  assertEquals(shown(6n), []);
+  take(7n);
+  assertEquals(shown(8n), ["10.0.0.1 53"]);
+  assertThrows(() => metrics.show({ top: 1, by: "nonsense" }), ArgumentError);
+  assertEquals(shown(9n), ["10.0.0.1 53"]);
+  metrics.show({});
+  assertEquals(shown(10n), []);
+  assertEquals(Object.values(valuesOf(metrics.text("text", 11n * SECOND, stateOf()), "psample_samples_total")), [6]);
+});
+
 test("the names of keys become names of labels", () => {
   const metrics = new Metrics({ top: 5, by: "subnet:/24,device" }, 0n);
   metrics.take(madeBatch([{}]), 0n);
