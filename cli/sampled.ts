@@ -116,6 +116,7 @@ export class Sampled {
     const handle = await addSampling({ ...options, signal, onWarning });
     this.#handles.set(handle, printable(`${options.device}`));
     this.#rates.add(handle.installed[0]?.rate);
+    this.#session.onProgress();
     return handle;
   }
 
@@ -332,7 +333,7 @@ export class Sampled {
     await this.#count();
     // A failure of one must not keep the others from being removed.
     const [{ netns }] = handles as [SamplingHandle];
-    const removals = await Promise.allSettled(handles.map((handle) => handle.remove()));
+    const removals = await Promise.allSettled(handles.map((handle) => handle.remove().finally(() => this.#session.onProgress())));
     for (const removal of removals) {
       if (removal.status === "fulfilled") continue;
       const { reason } = removal;

@@ -166,6 +166,8 @@ function progressOf(source: Source, recordedBytes: () => number, tally: Tally | 
 export class Session {
   /** Aborts when the run is to end: at a signal, at the time limit, at the end of the pump. */
   readonly over: AbortSignal;
+  /** Called whenever something that may take long, such as setting up ten thousand devices, has got further. */
+  onProgress: () => void = () => {};
   /** The signal that the process has to die of, as soon as everything is cleaned up. */
   deadly: string | undefined;
   readonly #io: Io;
@@ -179,7 +181,8 @@ export class Session {
   #account = (): string => "nothing was received yet";
   #reopen = (): void => {};
   #reload: (() => void) | undefined;
-  #failed = false;
+  /** What was not done, as it was reported last. */
+  failure: string | undefined;
   #lost = false;
   /** Whether something that was to be delivered was not, because nobody read it. */
   #short = false;
@@ -200,6 +203,11 @@ export class Session {
     this.#tell(text);
   }
 
+  /** The numbers so far in one line. */
+  get account(): string {
+    return this.#account();
+  }
+
   /** Prints something that is good to know. */
   notice(text: string): void {
     if (!this.#options.quiet) this.#tell(text);
@@ -207,7 +215,7 @@ export class Session {
 
   /** Reports what was not done. */
   fail(text: string): void {
-    this.#failed = true;
+    this.failure = text;
     this.#tell(text);
   }
 
@@ -353,7 +361,7 @@ export class Session {
 
   /** The exit status so far. */
   status(): number {
-    if (this.#failed) return STATUS.failure;
+    if (this.failure !== undefined) return STATUS.failure;
     if (this.#lost && this.#options.failOnLoss) return STATUS.loss;
     return this.#short ? STATUS.failure : STATUS.done;
   }

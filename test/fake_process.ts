@@ -50,7 +50,18 @@ export class FakeProcess extends FakeUdp {
     return -ENOTTY;
   }
 
-  environment(): undefined {}
+  /** Its environment is empty. */
+  environment(): string | undefined {
+    return undefined;
+  }
+
+  monotonicUs(): bigint {
+    return 1_000_000n;
+  }
+
+  getpid(): number {
+    return 1000;
+  }
 
   /** The users of the fake: `nobody`. */
   getpwnam(name: Memory): { uid: number; gid: number } | undefined {

@@ -226,6 +226,7 @@ export class FakeSys extends FakeProcess implements Sys {
         return 4;
       }
       if (level !== SOL_SOCKET || name !== SO_MEMINFO) return -EINVAL;
+      view.setUint32(0, socket.queue.reduce((sum, one) => sum + ("bytes" in one ? one.bytes.length : 0), 0), LITTLE);
       view.setUint32(4 * 8, socket.drops, LITTLE);
       return 36;
     });

@@ -134,10 +134,15 @@ test("each runtime is named in one file", () => {
 
 test("every socket is opened in one place, which knows in which network namespace", () => {
   assertEquals(thatSay(/\.socket\(/), ["src/socket/open.ts", "src/sys/bun.ts", "src/sys/deno.ts"]);
-  assertEquals(thatSay(/\bopenSocket\(/), ["src/socket/netlink_socket.ts", "src/socket/open.ts", "src/socket/udp_socket.ts"]);
+  assertEquals(thatSay(/\bopenSocket\(/), [
+    "src/control/service_manager.ts",
+    "src/socket/netlink_socket.ts",
+    "src/socket/open.ts",
+    "src/socket/udp_socket.ts",
+  ]);
   // What asks the kernel about its network is given the seam by `open()`. These have nothing to do with it.
   const apart =
-    /^(src\/sys\/|src\/sink\/|src\/receive\/(recording|replay)\.ts|src\/control\/privileges\.ts|src\/socket\/open\.ts|cli\/(io|outputs)\.ts)/;
+    /^(src\/sys\/|src\/sink\/|src\/receive\/(recording|replay)\.ts|src\/control\/(privileges|service_manager)\.ts|src\/socket\/open\.ts|cli\/(io|outputs)\.ts)/;
   assertEquals(thatSay(/\bloadSys\(/).filter((path) => !apart.test(path)), []);
 });
 

@@ -20,10 +20,11 @@ import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { planOutput } from "../outputs.ts";
 import { Sampled } from "../sampled.ts";
-import { inSession, NOTHING } from "../session.ts";
+import { asService, type Service } from "../service.ts";
+import { inSession, NOTHING, type Session } from "../session.ts";
 import { received } from "../summary.ts";
 import type { ExportValues } from "./export_options.ts";
-import { tellWaiting } from "./listening.ts";
+import { tellWaiting, WAITING } from "./listening.ts";
 
 /** Samples and receives here and now, and sends it to collectors. Resolves to the exit status. */
 export async function exportLive(
@@ -34,7 +35,7 @@ export async function exportLive(
 ): Promise<number> {
   const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
-  return await inSession(io, options, async (session) => {
+  const serve = async (session: Session, service: Service): Promise<void> => {
     const sys = await open({ netns });
     const devices = new LiveLinks(sys);
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
@@ -51,7 +52,7 @@ export async function exportLive(
       // Files are opened as the new user, everything else before there is anything to lose.
       outputs = user === undefined ? await plan.open(session) : undefined;
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
-      if (wait) await tellWaiting(session, netns);
+      if (wait && await tellWaiting(session, netns)) service.ready(WAITING);
       const rated = await withRates(sys, plans);
       const listener = await session.begin(async (signal) => {
         await sampled?.add(rated.plans, signal);
@@ -60,7 +61,7 @@ export async function exportLive(
         const receiveBufferBytes = buffer;
         return await listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
       });
-      if (listener) source = listener;
+      if (listener) source = service.follow(listener);
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
@@ -96,6 +97,7 @@ export async function exportLive(
           await sampled.watch(() => listener.end());
         }
         session.notice(`exporting to ${collectors.names}${sampled ? "" : "; Ctrl-C ends it"}`);
+        service.ready(`exporting to ${collectors.names}`);
       }
       const { sinks, reopen, recordedBytes } = outputs.start();
       const sent = collectors;
@@ -106,7 +108,7 @@ export async function exportLive(
         sinks: [...sent.all, ...sinks],
         reopen,
         recordedBytes,
-        reload: () => sent.reload(session, reopen),
+        reload: () => void service.reload(() => sent.reload(session, reopen)),
         stages: checks ? [...own, checks] : own,
         count,
         account: (stats: ListenStats, written) => {
@@ -122,7 +124,8 @@ export async function exportLive(
       devices.close();
       outputs?.discard();
     }
-  });
+  };
+  return await inSession(io, options, (session) => asService(session, (service) => serve(session, service)));
 }
 
 /** The devices that there are now. */

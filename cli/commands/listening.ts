@@ -41,15 +41,20 @@ export function allNamespacesOption(when = ""): Option<boolean> {
   });
 }
 
+/** What a command does that waits for the module. */
+export const WAITING = "waiting for the psample module to be loaded";
+
 /** Waiting for the module, for commands that receive what others sample. */
 export const WAIT: Option<boolean> = flag({
   help: "wait for the psample module to be loaded",
   details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
 });
 
-/** Reports that the module is not loaded yet. */
-export async function tellWaiting(session: Session, netns: string | undefined): Promise<void> {
-  if (await session.unlessOver(hasFamily(netns)) === false) session.notice("waiting for the psample module to be loaded");
+/** Reports that the module is not loaded yet. Resolves to whether that is so. */
+export async function tellWaiting(session: Session, netns: string | undefined): Promise<boolean> {
+  const isMissing = await session.unlessOver(hasFamily(netns)) === false;
+  if (isMissing) session.notice(WAITING);
+  return isMissing;
 }
 
 async function hasFamily(netns: string | undefined): Promise<boolean> {

@@ -152,6 +152,10 @@ export class SocketListener implements Listener {
     return this.#receiver.receiveBufferBytes;
   }
 
+  get unread(): boolean {
+    return this.#receiver.unread;
+  }
+
   stats(): ListenStats {
     this.#countDrops();
     return this.#ledger.stats(this.#receiver.receiveBufferBytes);

@@ -122,6 +122,18 @@ export class Receiver {
     return !this.#full && this.#tickMs === 0;
   }
 
+  /** Whether the queue has something that was not read yet. */
+  get unread(): boolean {
+    if (this.#closed) return false;
+    try {
+      return this.#full || this.#first !== undefined || this.#socket.queuedBytes() > 0;
+    } catch (error) {
+      // Of a socket that is gone nothing more can be read, and reading from it reports that.
+      if (!(error instanceof NetlinkError)) throw error;
+      return false;
+    }
+  }
+
   /** Attaches a classic BPF program in front of the queue. */
   filter(program: Memory): void {
     for (const socket of this.#sockets()) socket.attachFilter(program);

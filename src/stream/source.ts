@@ -18,4 +18,9 @@ export interface Source {
   close(): Promise<void>;
   /** What was received and lost so far; still available after the end. */
   stats(): ListenStats;
+  /**
+   * Whether something has arrived that was not read yet. If it stays true while nothing is read, the reader is stuck. `undefined` if that is
+   * not known.
+   */
+  readonly unread?: boolean | undefined;
 }

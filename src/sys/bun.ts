@@ -4,10 +4,12 @@ import { SystemError } from "../errors.ts";
 import { memory } from "../wire/native.ts";
 import {
   AT_EMPTY_PATH,
+  CLOCK_MONOTONIC,
   cPath,
   fileStatus,
   interfaceRequest,
   isPath,
+  microseconds,
   OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
@@ -20,6 +22,7 @@ import {
   STATX_BASIC_STATS,
   STATX_BYTES,
   TERMIOS_BYTES,
+  TIMESPEC_BYTES,
   TM_BYTES,
   tmOffset,
   windowSize,
@@ -30,6 +33,7 @@ import {
   ENODEV,
   ENOENT,
   ENOSYS,
+  type EnvironmentName,
   type FileStatus,
   type Memory,
   O_CLOEXEC,
@@ -74,6 +78,8 @@ interface Libc {
   ioctl(fd: number, request: number, argument: Memory): number;
   getenv(name: Memory): number | null;
   strlen(text: number): number | bigint;
+  clock_gettime(clock: number, time: Memory): number;
+  getpid(): number;
   initgroups(name: Memory, gid: number): number;
   setresgid(real: number, effective: number, saved: number): number;
   setresuid(real: number, effective: number, saved: number): number;
@@ -141,6 +147,10 @@ const SYMBOLS = {
   getenv: { args: ["ptr"], returns: "ptr" },
   // size_t strlen(const char *text)
   strlen: { args: ["ptr"], returns: "u64" },
+  // int clock_gettime(clockid_t clock, struct timespec *time)
+  clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
+  // pid_t getpid(void)
+  getpid: { args: [], returns: "i32" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { args: ["ptr", "u32"], returns: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -355,11 +365,21 @@ class BunSys implements Sys {
     return this.#ok(this.#libc.ioctl(fd, TCSETS, mode), read.i32(this.#errnoAddress, 0));
   }
 
-  environment(name: "NO_COLOR" | "TERM"): string | undefined {
+  environment(name: EnvironmentName): string | undefined {
     const address = this.#libc.getenv(cPath(name));
     if (!address) return undefined;
     const length = Number(this.#libc.strlen(address));
     return length === 0 ? "" : new TextDecoder().decode(toArrayBuffer(address, 0, length));
+  }
+
+  monotonicUs(): bigint {
+    const time = memory(TIMESPEC_BYTES);
+    this.#libc.clock_gettime(CLOCK_MONOTONIC, time);
+    return microseconds(time);
+  }
+
+  getpid(): number {
+    return this.#libc.getpid();
   }
 
   initgroups(name: Memory, gid: number): number {

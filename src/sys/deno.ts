@@ -1,10 +1,12 @@
 /** The seam on Deno. The only file that says `Deno.`. */
 import {
   AT_EMPTY_PATH,
+  CLOCK_MONOTONIC,
   cPath,
   fileStatus,
   interfaceRequest,
   isPath,
+  microseconds,
   OWN_NETNS,
   PASSWD_BYTES,
   passwdIds,
@@ -18,6 +20,7 @@ import {
   STATX_BASIC_STATS,
   STATX_BYTES,
   TERMIOS_BYTES,
+  TIMESPEC_BYTES,
   TM_BYTES,
   tmOffset,
   windowSize,
@@ -30,6 +33,7 @@ import {
   ENODEV,
   ENOENT,
   ENOSYS,
+  type EnvironmentName,
   type FileStatus,
   type Memory,
   O_CLOEXEC,
@@ -106,6 +110,10 @@ const SYMBOLS = {
   getenv: { parameters: ["buffer"], result: "u64" },
   // size_t strlen(const char *text)
   strlen: { parameters: ["u64"], result: "u64" },
+  // int clock_gettime(clockid_t clock, struct timespec *time)
+  clock_gettime: { parameters: ["i32", "buffer"], result: "i32" },
+  // pid_t getpid(void)
+  getpid: { parameters: [], result: "i32" },
   // int initgroups(const char *user, gid_t group)
   initgroups: { parameters: ["buffer", "u32"], result: "i32" },
   // int setresgid(gid_t real, gid_t effective, gid_t saved)
@@ -382,12 +390,22 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.ioctl(fd, BigInt(TCSETS), mode), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
-  environment(name: "NO_COLOR" | "TERM"): string | undefined {
+  environment(name: EnvironmentName): string | undefined {
     const address = this.#libc.getenv(cPath(name));
     if (address === 0n) return undefined;
     const value = memory(Number(this.#libc.strlen(address)));
     this.#libc.read(value, address, BigInt(value.length));
     return new TextDecoder().decode(value);
+  }
+
+  monotonicUs(): bigint {
+    const time = memory(TIMESPEC_BYTES);
+    this.#libc.clock_gettime(CLOCK_MONOTONIC, time);
+    return microseconds(time);
+  }
+
+  getpid(): number {
+    return this.#libc.getpid();
   }
 
   initgroups(name: Memory, gid: number): number {

@@ -52,6 +52,16 @@ export function requestedIndex(request: Memory): number {
 /** The network namespace of the thread that opens it: /proc/self is that of the process's first thread, which a Worker is not. */
 export const OWN_NETNS = "/proc/thread-self/ns/net";
 
+// include/uapi/linux/time.h; struct timespec has two longs.
+export const CLOCK_MONOTONIC = 1;
+export const TIMESPEC_BYTES = 16;
+
+/** A `struct timespec` in microseconds. */
+export function microseconds(timespec: Memory): bigint {
+  const view = viewOf(timespec);
+  return view.getBigInt64(0, LITTLE) * 1_000_000n + view.getBigInt64(8, LITTLE) / 1000n;
+}
+
 // include/uapi/linux/stat.h, include/uapi/linux/fcntl.h
 export const STATX_BYTES = 256;
 export const STATX_BASIC_STATS = 0x7ff;

@@ -8,6 +8,7 @@
 
 // include/linux/socket.h, include/uapi/asm-generic/socket.h
 export const AF_UNSPEC = 0;
+export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
@@ -25,6 +26,7 @@ export const SO_RCVBUFFORCE = 33;
 export const SO_MEMINFO = 55;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
+export const MSG_NOSIGNAL = 0x4000;
 
 // include/uapi/asm-generic/fcntl.h: the flags that are the same on every architecture.
 export const O_RDONLY = 0;
@@ -131,6 +133,9 @@ export interface Watch {
 
 /** What happens when a signal arrives: its default action, nothing, or a call of a handler. */
 export type SignalAction = "default" | "ignored" | "caught";
+
+/** The environment variables that are read: about the terminal, and about the service manager that has started the process. */
+export type EnvironmentName = "NO_COLOR" | "TERM" | "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID";
 
 /** The size of a terminal, in characters. */
 export interface WindowSize {
@@ -240,8 +245,12 @@ export interface Sys {
   terminalMode(fd: number): Memory | undefined;
   /** ioctl(2) with TCSETS: sets the mode, at once. */
   setTerminalMode(fd: number, mode: Memory): number;
-  /** getenv(3): an environment variable about the terminal. */
-  environment(name: "NO_COLOR" | "TERM"): string | undefined;
+  /** getenv(3): an environment variable; asks for no permission, because only these can be asked for. */
+  environment(name: EnvironmentName): string | undefined;
+  /** clock_gettime(2) of CLOCK_MONOTONIC, in microseconds: the clock that service managers compare with their own. */
+  monotonicUs(): bigint;
+  /** getpid(2) */
+  getpid(): number;
   /** initgroups(3): sets the supplementary groups to those of a user. */
   initgroups(name: Memory, gid: number): number;
   /** setresgid(2), on all threads */

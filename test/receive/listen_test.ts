@@ -53,6 +53,19 @@ async function refusal(promise: Promise<unknown>): Promise<NetlinkError> {
   return await assertRejects(() => promise, NetlinkError);
 }
 
+// ---- what was not read yet
+
+both("a listener tells whether something waits that nobody has read", {}, async (sys) => {
+  const listener = await listenWith(sys, { events: false });
+  assertEquals(listener.unread, false);
+  sys.listener.queue.push({ bytes: sampleMessage({ group: 5, sequence: 1 }), portId: 0, nsid: undefined });
+  assertEquals(listener.unread, true);
+  await take(listener, 1);
+  assertEquals(listener.unread, false);
+  await listener.close();
+  assertEquals(listener.unread, false);
+});
+
 // ---- joining
 
 both("listen attaches the filter before it joins, and listens to the controller before it queries it", {}, async (sys) => {

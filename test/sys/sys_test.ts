@@ -1,6 +1,6 @@
 /** The real backend of this runtime. No test here requires a privilege. */
 import { spawn } from "node:child_process";
-import { readlinkSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import process from "node:process";
@@ -117,6 +117,15 @@ test("geteuid and readlink agree with the runtime", () => {
   const size = sys.readlink(new TextEncoder().encode("/proc/self/exe\0"), into);
   assert(size > 0);
   assert(new TextDecoder().decode(into.subarray(0, size)).startsWith("/"));
+});
+
+test("the process has its number, and the monotonic clock is that of the kernel", () => {
+  assertEquals(sys.getpid(), process.pid);
+  // The boot was at most as long ago as the kernel says, which includes suspension.
+  const [uptimeS] = readFileSync("/proc/uptime", "utf8").split(" ");
+  const before = sys.monotonicUs();
+  assert(before > 0n && Number(before) / 1e6 <= Number(uptimeS) + 1);
+  assert(sys.monotonicUs() >= before);
 });
 
 test("the controller describes itself, and does not know missing families", async () => {
