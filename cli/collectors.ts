@@ -106,7 +106,8 @@ export const COLLECTOR_OPTIONS = {
     default: REFRESH_MS,
     fallback: "30s",
     help: "how often IPFIX templates and rates are sent again",
-    details: "A collector that was started later understands nothing before it has them.",
+    details: "At most: up to a quarter less by chance, so that many exporters do not send them together. A collector that was started " +
+      "later understands nothing before it has them.",
   }),
   psamp: choice(["basic", "strict"], {
     value: "HOW",
@@ -125,7 +126,7 @@ export const COLLECTOR_OPTIONS = {
   flows: flag({
     help: "send flow records to IPFIX collectors instead of packets",
     details:
-      "Samples are added up by addresses, ports, protocol, VLAN, VNI and interfaces. A flow is sent every 10 seconds, and when it has " +
+      "Samples are added up by addresses, ports, protocol, VLAN, VNI and interfaces. A flow is sent at least every 10 seconds, and when it has " +
       "been idle for 5. For nfdump and others that do not look into packets.",
   }),
   scale: flag({

@@ -22,8 +22,14 @@ export class FakeMemory {
 
   /** The memory at an address. */
   at(address: bigint, size: number): Uint8Array {
-    // Addresses grow, and the newest memory is what is asked for most.
-    const memory = this.#memories.findLast(({ start }) => start <= address);
+    // Addresses grow.
+    let below = 0;
+    for (let above = this.#memories.length; below < above;) {
+      const middle = (below + above) >> 1;
+      if (this.#memories[middle]!.start <= address) below = middle + 1;
+      else above = middle;
+    }
+    const memory = this.#memories[below - 1];
     const at = memory ? Number(address - memory.start) : 0;
     if (memory && at + size <= memory.bytes.length) return memory.bytes.subarray(at, at + size);
     throw new Error(`nothing lies at ${address.toString(16)}`);

@@ -4,6 +4,7 @@ import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../export/d
 import { UdpTarget } from "../socket/udp_target.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
+import { jittered } from "../stream/jitter.ts";
 import type { Closing, Sink } from "../stream/sink.ts";
 import type { Sys } from "../sys/sys.ts";
 
@@ -98,6 +99,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   skipped = 0;
   readonly #target: UdpTarget;
   readonly #periodMs: number;
+  readonly #random: () => number;
   /** Samples in datagrams that were sent. */
   #sent = 0;
   #isClosed = false;
@@ -144,10 +146,11 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
     this.#target = target;
     this.name = `${protocol} ${target.name}`;
     this.#periodMs = latency === "low" ? LOW_MS : PERIOD_MS;
+    this.#random = random;
     this.encoder = encoder(new Datagrams(target.block, MOST), (datagrams) => this.#send(datagrams));
     this.ended = new Promise((resolve) => this.#end = resolve);
     // From a random moment on: a thousand exporters that are started together must not send together.
-    this.#timer = setTimeout(() => this.#tick(), PERIOD_MS * random());
+    this.#timer = setTimeout(() => this.#tick(), jittered(PERIOD_MS, random) * random());
   }
 
   get written(): number {
@@ -212,7 +215,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
 
   #tick(): void {
     this.#guarded();
-    if (!this.#isClosed) this.#timer = setTimeout(() => this.#tick(), PERIOD_MS);
+    if (!this.#isClosed) this.#timer = setTimeout(() => this.#tick(), jittered(PERIOD_MS, this.#random));
   }
 
   /** Flushes from a timer, where nobody would catch an error. */

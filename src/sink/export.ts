@@ -123,7 +123,7 @@ export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOpti
 
 /**
  * A sink that sends flow records to an IPFIX collector, for {@linkcode pump}: samples are added up by addresses, ports, interfaces and the
- * like, for collectors that do not read packets. A flow is reported every 10 seconds, and when it has been idle for 5.
+ * like, for collectors that do not read packets. A flow is reported at least every 10 seconds, and when it has been idle for 5.
  *
  * It sends as {@linkcode sflowTo} does. The port defaults to 4739.
  *
@@ -158,6 +158,7 @@ async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixO
     protocol: "IPFIX",
     defaultPort: IPFIX_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) => new Encoder(datagrams, send, { refreshPhase: Math.random(), ...options, maxDatagramBytes }),
+    encoder: (datagrams, send) =>
+      new Encoder(datagrams, send, { refreshPhase: Math.random(), random: Math.random, ...options, maxDatagramBytes }),
   });
 }

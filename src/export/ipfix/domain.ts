@@ -26,14 +26,21 @@ export class Domain {
   #template: Template | undefined = undefined;
   readonly #standing = new Set<Standing>();
   #announcedMs: number;
+  #waitMs: number;
+  readonly #nextMs: () => number;
   #isDue = false;
 
-  /** @param sinceMs How long ago everything was announced, as far as the timer is concerned. */
-  constructor(id: number, out: Outgoing, sinceMs: number) {
+  /**
+   * @param phase After which part of a wait everything is announced again for the first time.
+   * @param nextMs Returns how long to wait each time.
+   */
+  constructor(id: number, out: Outgoing, phase: number, nextMs: () => number) {
     this.id = id;
     this.#out = out;
     this.#message = new Message(out.maxDatagramBytes);
-    this.#announcedMs = out.nowMs - sinceMs;
+    this.#announcedMs = out.nowMs;
+    this.#waitMs = phase * nextMs();
+    this.#nextMs = nextMs;
   }
 
   /** The message that is being written. */
@@ -92,9 +99,9 @@ export class Domain {
   }
 
   /** Announces everything again if the time has come. A clock that was set back cannot tell: then it has. */
-  refresh(everyMs: number): void {
+  refresh(): void {
     const passed = this.#out.nowMs - this.#announcedMs;
-    if (passed >= everyMs || passed < 0) this.announce();
+    if (passed >= this.#waitMs || passed < 0) this.announce();
   }
 
   /** Before the next message, sends again what a collector must know. */
@@ -116,6 +123,7 @@ export class Domain {
   #announceNow(): void {
     this.#isDue = false;
     this.#announcedMs = this.#out.nowMs;
+    this.#waitMs = this.#nextMs();
     const begun = this.#message;
     this.#message = new Message(this.#out.maxDatagramBytes);
     for (const template of this.#templates) this.#write(template);

@@ -31,6 +31,7 @@ import {
   VLAN_ID,
 } from "./elements.ts";
 import { FlowTable } from "./flow_table.ts";
+import { Lifetimes } from "./lifetimes.ts";
 import { completeFlowOptions, completeOptions, type IpfixFlowOptions } from "./options.ts";
 import { Outgoing } from "./outgoing.ts";
 import { PacketFields, Segment } from "./packet_fields.ts";
@@ -97,6 +98,7 @@ export class IpfixFlowEncoder implements DatagramEncoder {
   readonly #selectors: Selectors;
   readonly #flows: FlowTable;
   readonly #activeMs: number;
+  readonly #lifetimes: Lifetimes;
   readonly #idleMs: number;
   readonly #scale: boolean;
   readonly #templates = new Map<number, Template>();
@@ -121,6 +123,7 @@ export class IpfixFlowEncoder implements DatagramEncoder {
     this.#selectors = new Selectors(complete, this.#out, scale, () => this.#exportAll(LACK_OF_RESOURCES));
     this.#flows = new FlowTable(flows);
     this.#activeMs = activeMs;
+    this.#lifetimes = new Lifetimes(activeMs, complete.random);
     this.#idleMs = idleMs;
     this.#scale = scale;
   }
@@ -248,9 +251,14 @@ export class IpfixFlowEncoder implements DatagramEncoder {
     for (let slot = flows.idlest; slot >= 0 && Math.abs(now - flows.lastMs[slot]!) >= this.#idleMs; slot = flows.idlest) {
       this.#export(slot, IDLE);
     }
-    for (let slot = flows.oldest; slot >= 0 && Math.abs(now - flows.firstMs[slot]!) >= this.#activeMs; slot = flows.oldest) {
+    for (let slot = flows.oldest; slot >= 0 && Math.abs(now - flows.firstMs[slot]!) >= this.#activeFor(slot); slot = flows.oldest) {
       this.#export(slot, ACTIVE);
     }
+  }
+
+  /** How long a flow may be active. A recording is always cut into the same flows. */
+  #activeFor(slot: number): number {
+    return this.#isRecorded ? this.#activeMs : this.#lifetimes.of(this.#flows.firstMs[slot]!);
   }
 
   #exportAll(reason: number): void {

@@ -18,13 +18,19 @@ export interface IpfixOptions {
   domains?: "rate" | "namespace" | "cookie" | undefined;
   /** Maximum size of a datagram, which is one message, in bytes without its IP and UDP headers, 512 to 65507. Defaults to 1400. */
   maxDatagramBytes?: number | undefined;
-  /** How often templates, rates and names are sent again, in milliseconds, from 100 on. Defaults to 30000. */
+  /** How often templates, rates and names are sent again at least, in milliseconds, from 100 on. Defaults to 30000. */
   templateRefreshMs?: number | undefined;
   /**
    * After which part of that time, 0 to 1, they are sent again for the first time. Exporters that start together should differ in it, for
    * instance by `Math.random()`. Defaults to 1.
    */
   refreshPhase?: number | undefined;
+  /**
+   * Returns a number between 0 and 1, as `Math.random` does. With it times are shortened by chance, by up to a quarter: that between
+   * templates, and how long a flow is active; flows that are there at the start are reported after any part of it. So exporters that start
+   * together do not send together. Defaults to none: all times are exact.
+   */
+  random?: (() => number) | undefined;
   /** Whether PSAMP's own reports are sent too (RFC 5476, section 6.5): selection sequences, statistics, accuracy. Defaults to false. */
   strict?: boolean | undefined;
   /** N of "1 in N" for samples that do not say it, such as packets that another program recorded. Defaults to 1. */
@@ -54,7 +60,7 @@ export interface IpfixPacketOptions extends IpfixOptions {
  * @category Export
  */
 export interface IpfixFlowOptions extends IpfixOptions {
-  /** An active flow is reported this often, in milliseconds. Defaults to 10000. */
+  /** An active flow is reported at least this often, in milliseconds. Defaults to 10000. */
   activeMs?: number | undefined;
   /** A flow is reported and forgotten after this many milliseconds without a packet. Defaults to 5000. */
   idleMs?: number | undefined;
@@ -73,6 +79,8 @@ export type Complete<Options> = { readonly [Key in keyof Options]-?: Exclude<Opt
 /** The longest time between two templates, active or idle, in milliseconds: a day. */
 const DAY_MS = 86_400_000;
 const U32 = 0xffff_ffff;
+/** Nothing is left to chance. */
+const EXACT = (): number => 1;
 const DOMAINS = ["rate", "namespace", "cookie"] as const;
 
 function ofRange(name: string, value: number, least: number, most: number): number {
@@ -83,7 +91,7 @@ function ofRange(name: string, value: number, least: number, most: number): numb
 /** The options of both kinds of records. */
 export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
   const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000 } = options;
-  const { refreshPhase = 1, strict = false, oneIn = 1 } = options;
+  const { refreshPhase = 1, random = EXACT, strict = false, oneIn = 1 } = options;
   if (!DOMAINS.includes(domains)) {
     throw new ArgumentError(`Cannot export IPFIX: domains ${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
   }
@@ -99,6 +107,7 @@ export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
     maxDatagramBytes: ofRange("maxDatagramBytes", maxDatagramBytes, 512, 65_507),
     templateRefreshMs: ofRange("templateRefreshMs", templateRefreshMs, 100, DAY_MS),
     refreshPhase,
+    random,
     strict,
     oneIn,
   };

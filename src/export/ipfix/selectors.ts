@@ -1,6 +1,7 @@
 import type { AnySample, SampleView } from "../../psample/sample_view.ts";
 import type { Device } from "../../link/device.ts";
 import type { Batch } from "../../stream/batch.ts";
+import { jittered } from "../../stream/jitter.ts";
 import { UnshownDrops } from "../unshown_drops.ts";
 import { Accuracy, InterfaceName, Losses, SelectionSequence, Selector, SequenceReport } from "./announcements.ts";
 import { Domain } from "./domain.ts";
@@ -116,7 +117,7 @@ export class Selectors {
       this.#roundMs = this.#out.nowMs;
       this.#round++;
     }
-    for (const { domain } of this.#domains.values()) domain.refresh(this.#options.templateRefreshMs);
+    for (const { domain } of this.#domains.values()) domain.refresh();
   }
 
   /** Announces everything again. */
@@ -231,7 +232,7 @@ export class Selectors {
   }
 
   #domainOf(nsid: number | undefined, oneIn: number, cookieDomain: number): Known {
-    const { domains, strict, templateRefreshMs, refreshPhase } = this.#options;
+    const { domains, strict, templateRefreshMs, refreshPhase, random } = this.#options;
     const key = cookieDomain !== 0 ? `cookie/${cookieDomain}` : domains === "rate" && !this.#scale ? `${nsid}/${oneIn}` : `${nsid}`;
     const before = this.#domains.get(key);
     if (before) return before;
@@ -240,7 +241,7 @@ export class Selectors {
     // A cookie may name a domain that has been numbered before, or the other way round.
     const same = [...this.#domains.values()].find(({ domain }) => domain.id === id);
     const known = same ?? {
-      domain: new Domain(id, this.#out, (1 - refreshPhase) * templateRefreshMs),
+      domain: new Domain(id, this.#out, refreshPhase, () => jittered(templateRefreshMs, random)),
       losses: new Losses(),
       accuracy: strict ? new Accuracy() : undefined,
       names: new Map(),

@@ -8,7 +8,7 @@ import { Outgoing } from "../../../src/export/ipfix/outgoing.ts";
 import { Datagrams } from "../../../src/export/datagrams.ts";
 
 const out = new Outgoing(new Datagrams(new Uint8Array(512), 1), () => {}, 512);
-const SEQUENCE = new SelectionSequence(new Selector(new Domain(1, out, 0), 1, 1, 1), 1, 1, false);
+const SEQUENCE = new SelectionSequence(new Selector(new Domain(1, out, 1, () => 30_000), 1, 1, 1), 1, 1, false);
 
 for (const capacity of [1, 7, 64]) {
   test(`a table of ${capacity} flows finds each of them, and knows which began first and which was seen last`, () => {

@@ -1,0 +1,84 @@
+/** Time that passes only when it is told to: timers, the steady clock and that of the day. */
+
+interface Timer {
+  readonly atMs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+type Replaced = Pick<typeof globalThis, "setTimeout" | "clearTimeout">;
+
+/** In the place of the runtime's timers and clocks, from when it is made until {@linkcode FakeTime.restore}. */
+export class FakeTime {
+  /** Milliseconds since it was made. */
+  nowMs = 0;
+  /** A heap: each timer is due no later than the two at twice its place. */
+  readonly #timers: Timer[] = [];
+  readonly #cancelled = new Set<number>();
+  readonly #before: Replaced = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
+  readonly #dateNow = Date.now;
+  /** Deno has it in the prototype, Bun in the object. */
+  readonly #performanceNow = Object.getOwnPropertyDescriptor(performance, "now");
+  readonly #startMs: number;
+  #order = 0;
+
+  /** @param startMs What the day's clock shows at the beginning, in milliseconds since 1970. */
+  constructor(startMs = 1_784_000_000_000) {
+    this.#startMs = startMs;
+    const setTimeout = (run: () => void, ms = 0): number => this.#add(run, ms);
+    Object.assign(globalThis, { setTimeout, clearTimeout: (order: number | undefined) => order && this.#cancelled.add(order) });
+    Date.now = () => Math.floor(this.#startMs + this.nowMs);
+    Object.defineProperty(performance, "now", { value: () => this.nowMs, configurable: true, writable: true });
+  }
+
+  /** The day's clock in nanoseconds since 1970. */
+  get nowNs(): bigint {
+    return BigInt(Math.floor((this.#startMs + this.nowMs) * 1000)) * 1000n;
+  }
+
+  /** Lets time pass until then; timers that become due run at their time. */
+  runUntil(ms: number): void {
+    for (let timer = this.#timers[0]; timer && timer.atMs <= ms; timer = this.#timers[0]) {
+      this.#removeFirst();
+      if (this.#cancelled.delete(timer.order)) continue;
+      this.nowMs = timer.atMs;
+      timer.run();
+    }
+    this.nowMs = ms;
+  }
+
+  restore(): void {
+    Object.assign(globalThis, this.#before);
+    Date.now = this.#dateNow;
+    if (this.#performanceNow) Object.defineProperty(performance, "now", this.#performanceNow);
+    else Reflect.deleteProperty(performance, "now");
+  }
+
+  #add(run: () => void, ms: number): number {
+    const timer = { atMs: this.nowMs + Math.max(0, ms), order: ++this.#order, run };
+    const heap = this.#timers;
+    let at = heap.length;
+    for (; at > 0 && isEarlier(timer, heap[(at - 1) >> 1]!); at = (at - 1) >> 1) heap[at] = heap[(at - 1) >> 1]!;
+    heap[at] = timer;
+    return timer.order;
+  }
+
+  #removeFirst(): void {
+    const heap = this.#timers;
+    const last = heap.pop()!;
+    if (heap.length === 0) return;
+    let at = 0;
+    for (;;) {
+      let next = 2 * at + 1;
+      if (next + 1 < heap.length && isEarlier(heap[next + 1]!, heap[next]!)) next++;
+      if (next >= heap.length || isEarlier(last, heap[next]!)) break;
+      heap[at] = heap[next]!;
+      at = next;
+    }
+    heap[at] = last;
+  }
+}
+
+function isEarlier(one: Timer, other: Timer): boolean {
+  return one.atMs < other.atMs || (one.atMs === other.atMs && one.order < other.order);
+}
