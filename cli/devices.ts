@@ -1,5 +1,6 @@
 /** The arguments that name devices to sample: names, patterns, and `any`. */
 import { listLinks } from "../mod.ts";
+import type { LiveLinks } from "../src/receive/live_links.ts";
 import { printable, printableText } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
@@ -67,4 +68,15 @@ function patternOf(word: string): RegExp {
   } catch {
     throw new UsageError(`${printableText(word)} is not a valid pattern: a range in brackets is reversed`);
   }
+}
+
+/** The devices that there are now. */
+export function present(links: LiveLinks): (Known & { readonly index: number })[] {
+  links.watch();
+  return [...links.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
+}
+
+/** Whether there is a device of this name now. */
+export function isPresent(links: LiveLinks, device: string): boolean {
+  return present(links).some(({ name, alternativeNames = [] }) => name === device || alternativeNames.includes(device));
 }

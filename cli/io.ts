@@ -11,6 +11,7 @@ import { loadSys } from "../src/sys/load.ts";
 import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
 import { foldedText } from "./top/fold.ts";
+import { readTextFile, type TextFile } from "./text_file.ts";
 import { openScreen, type Screen, type ScreenEvents } from "./top/terminal.ts";
 
 /** Opens files to write to. */
@@ -65,6 +66,8 @@ export interface Io {
   stdout(inputs: readonly string[]): Promise<Destination>;
   /** Opens files for writing; refuses these files, which are being read. */
   openFiles(inputs: readonly string[]): Promise<Files>;
+  /** Reads a whole text file, which must be a regular one. */
+  readText(path: string): Promise<TextFile>;
   /** Opens a recording, or standard input if the path is `-`. */
   openRecording(path: string): Promise<RecordingInput>;
   /**
@@ -170,6 +173,7 @@ export function processIo(): Io {
       const sys = await loadSys();
       return path === "-" ? new DescriptorInput(sys, 0, "standard input") : DescriptorInput.open(sys, path);
     },
+    readText: async (path) => readTextFile(await loadSys(), path),
     hearSignals: async (handler) => {
       const sys = loaded = await loadSys();
       // From here on a stalled reader must not delay the handling of signals.

@@ -245,7 +245,12 @@ export interface Parsed<Table extends OptionTable> {
   readonly given: ReadonlySet<string>;
   /** The arguments that are not options, in their order. */
   readonly words: readonly string[];
+  /** What was typed for each option that was given; a switch has an empty text for each time. */
+  readonly texts: OptionTexts;
 }
+
+/** What was typed for options, by their names in camel case. */
+export type OptionTexts = ReadonlyMap<string, readonly string[]>;
 
 /**
  * Parses a command line as getopt_long(3) does, with options and other arguments in any order, but without abbreviations, and never takes
@@ -274,6 +279,22 @@ function byLetter(table: OptionTable, letter: string): [string, Option<unknown>]
   return Object.entries(table).find(([, option]) => option.letter === letter || option.otherLetters?.includes(letter));
 }
 
+/**
+ * The values of all options of a table, made from what was typed.
+ *
+ * @throws {UsageError} if a value is wrong.
+ */
+export function valuesOf<const Table extends OptionTable>(typed: OptionTexts, table: Table): Values<Table> {
+  const options: Record<string, unknown> = {};
+  for (const [key, option] of Object.entries(table)) {
+    const texts = typed.get(key) ?? [];
+    const name = longName(key);
+    if (texts.length > 1 && !option.repeats) throw new UsageError(`${name} was given ${texts.length} times, it takes one value`);
+    options[key] = option.read(texts, name);
+  }
+  return options as Values<Table>;
+}
+
 class Parser {
   readonly #args: readonly string[];
   readonly #table: OptionTable;
@@ -299,14 +320,7 @@ class Parser {
       else if (arg.startsWith("--")) this.#long(arg);
       else this.#short(arg);
     }
-    const options: Record<string, unknown> = {};
-    for (const [key, option] of Object.entries(this.#table)) {
-      const texts = this.#texts.get(key) ?? [];
-      const name = longName(key);
-      if (texts.length > 1 && !option.repeats) throw new UsageError(`${name} was given ${texts.length} times, it takes one value`);
-      options[key] = option.read(texts, name);
-    }
-    return { options, given: new Set(this.#texts.keys()), words: this.#words };
+    return { options: valuesOf(this.#texts, this.#table), given: new Set(this.#texts.keys()), words: this.#words, texts: this.#texts };
   }
 
   #word(word: string): void {

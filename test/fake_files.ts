@@ -193,7 +193,8 @@ export class FakeFiles {
   stat(fd: number): FileStatus | number {
     return this.#with(fd, (open) => {
       const { kind, bytes } = open.file;
-      return { kind, identity: `0:1:${[...this.files.values()].indexOf(open.file)}`, size: kind === "file" ? bytes.length : 0 };
+      const identity = `0:1:${[...this.files.values()].indexOf(open.file)}`;
+      return { kind, identity, size: kind === "file" ? bytes.length : 0, owner: 0, mode: 0o644 };
     });
   }
 

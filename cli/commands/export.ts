@@ -1,25 +1,24 @@
 /** `psample export`: sends samples to collectors, as sFlow and IPFIX. */
 import type { SamplingOptions } from "../../mod.ts";
-import { checkCollectors } from "../collectors.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices } from "../devices.ts";
 import { explainSampling } from "../explain.ts";
-import { type DeviceRate, parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
-import { longName, UsageError } from "../options.ts";
 import { STATUS } from "../session.ts";
-import { refuseFilter } from "./capture.ts";
 import { checkExport } from "./export_check.ts";
-import { checkFrom, exportRecordings } from "./export_from.ts";
+import { exportRecordings } from "./export_from.ts";
 import { exportLive } from "./export_live.ts";
 import { EXPORT_OPTIONS, type ExportValues } from "./export_options.ts";
-import { plansOf, refuseSampling } from "./sampling.ts";
+import { type ExportSettings, ExportSettingsReader } from "./export_settings.ts";
+import { plansOf } from "./sampling.ts";
+
+const USAGE = "export [DEVICE[:N]...] TARGET... [OPTION]...";
 
 /** The command `export`. */
 export const exportCommand: Command = command({
   name: "export",
   summary: "send samples to collectors, as sFlow and IPFIX, and serve metrics",
-  usage: "export [DEVICE[:N]...] TARGET... [OPTION]...",
+  usage: USAGE,
   about:
     "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus, for any number of collectors at " +
     "once: each TARGET is --sflow HOST, --ipfix HOST or --prometheus PORT. Each DEVICE is sampled as by psample capture, 1 in N packets, " +
@@ -37,37 +36,30 @@ export const exportCommand: Command = command({
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],
     ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],
     ["psample export --sflow 192.0.2.9 --ipfix 192.0.2.9 --check", "try it, without sampling anything"],
+    ["psample export --config /etc/psample/export.conf", "as a service, all options from a file"],
+    ["psample export --config /etc/psample/export.conf --check", "say what the file means, and try its collectors"],
     ["psample export eth0 --netns blue --sflow 192.0.2.9", "a device of the network namespace blue, and sent from there"],
   ],
   options: EXPORT_OPTIONS,
   operands: { name: "DEVICE", least: 0, most: Infinity },
-  run: async ({ options, given, words }, io) => {
-    refuseFilter(words);
-    checkFrom(options, given, words);
-    if (options.from && !options.explain) checkCollectors(options, given);
-    if (options.from) return await exportRecordings(options, io);
-    const named = [...options.device ?? [], ...words].map(parseDevice);
-    if (options.explain) return await explain(options, await namedPlans(named, options, given, io), io);
-    checkCollectors(options, given);
-    if (options.check) return await checkExport(options, io);
-    return await exportLive(options, await namedPlans(named, options, given, io), named, io);
+  run: async (typed, io) => {
+    const reader = new ExportSettingsReader(typed, USAGE, io);
+    const settings = await reader.read();
+    const { options } = settings;
+    try {
+      if (options.from) return await exportRecordings(options, io);
+      if (options.explain) return await explain(options, await plansFor(settings, io), io);
+      if (options.check) return await checkExport(settings, await plansFor(settings, io), io);
+      return await exportLive(settings, await plansFor(settings, io), io);
+    } catch (error) {
+      throw settings.locate(error);
+    }
   },
 });
 
 /** What to sample; none if no device is named. */
-async function namedPlans(
-  named: readonly DeviceRate[],
-  options: ExportValues,
-  given: ReadonlySet<string>,
-  io: Io,
-): Promise<readonly SamplingOptions[]> {
-  if (named.length === 0) {
-    refuseSampling(given, exportCommand.usage);
-    return [];
-  }
-  for (const name of ["allNamespaces", "wait"] as const) {
-    if (options[name]) throw new UsageError(`${longName(name)} is about what is sampled already: no DEVICE can be given with it`);
-  }
+async function plansFor({ options, given, named }: ExportSettings, io: Io): Promise<readonly SamplingOptions[]> {
+  if (named.length === 0) return [];
   const plans = await plansOf(named.map(({ device }) => device), options, given, io);
   const devices = plans.map(({ device }) => `${device}`);
   const rates = new Map<string, number>();

@@ -1,5 +1,5 @@
 /** `psample export --check`: sends one sample to each collector. */
-import { dropPrivileges, type ExportSink } from "../../mod.ts";
+import { dropPrivileges, type ExportSink, type SamplingOptions } from "../../mod.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import { open } from "../../src/socket/open.ts";
@@ -7,19 +7,23 @@ import { BatchBuffer } from "../../src/stream/batch.ts";
 import { nowNs } from "../../src/stream/clock.ts";
 import type { Sys } from "../../src/sys/sys.ts";
 import { messageOf } from "../../src/wire/message.ts";
-import { fromHex } from "../../src/wire/text.ts";
+import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, nameOf, openCollectors, sentTo } from "../collectors.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
+import { isPresent } from "../devices.ts";
+import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { inSession, NOTHING } from "../session.ts";
-import type { ExportValues } from "./export_options.ts";
+import { meaningOf } from "./export_meaning.ts";
+import type { ExportSettings } from "./export_settings.ts";
 
 /** How long `--check` waits for errors to come back, and how often it looks. */
 const CHECK_MS = 1000;
 const LOOK_MS = 20;
 
-/** Sends one sample to each collector, and says what became of it. */
-export async function checkExport(options: ExportValues, io: Io): Promise<number> {
+/** Says what a configuration file means, sends one sample to each collector, and says what became of it. */
+export async function checkExport(settings: ExportSettings, plans: readonly SamplingOptions[], io: Io): Promise<number> {
+  const { options, path } = settings;
   const { netns, user } = options;
   return await inSession(io, options, async (session) => {
     const sys: Sys = await open({ netns });
@@ -27,6 +31,10 @@ export async function checkExport(options: ExportValues, io: Io): Promise<number
     let collectors: Collectors | undefined;
     try {
       links.watch();
+      if (path !== undefined) {
+        await io.print(meaningOf(settings, await withRates(sys, plans)));
+        for (const { device } of plans) if (!isPresent(links, `${device}`)) session.fail(`there is no device ${printable(`${device}`)}`);
+      }
       const metrics = { source: NOTHING };
       collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links, session, metrics })));
       if (!collectors) return;

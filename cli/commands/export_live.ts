@@ -14,8 +14,8 @@ import { compileMatch } from "../../src/filter/match.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import { open } from "../../src/socket/open.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
-import { type Known, means } from "../devices.ts";
-import { type DeviceRate, withRates } from "../export_rates.ts";
+import { means, present } from "../devices.ts";
+import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { planOutput } from "../outputs.ts";
@@ -24,15 +24,12 @@ import { asService, type Service } from "../service.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
 import { received } from "../summary.ts";
 import type { ExportValues } from "./export_options.ts";
+import type { ExportSettings } from "./export_settings.ts";
 import { tellWaiting, WAITING } from "./listening.ts";
 
 /** Samples and receives here and now, and sends it to collectors. Resolves to the exit status. */
-export async function exportLive(
-  options: ExportValues,
-  plans: readonly SamplingOptions[],
-  named: readonly DeviceRate[],
-  io: Io,
-): Promise<number> {
+export async function exportLive(settings: ExportSettings, plans: readonly SamplingOptions[], io: Io): Promise<number> {
+  const { options, named } = settings;
   const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   const serve = async (session: Session, service: Service): Promise<void> => {
@@ -126,12 +123,6 @@ export async function exportLive(
     }
   };
   return await inSession(io, options, (session) => asService(session, (service) => serve(session, service)));
-}
-
-/** The devices that there are now. */
-function present(devices: LiveLinks): (Known & { readonly index: number })[] {
-  devices.watch();
-  return [...devices.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
 }
 
 /** The interfaces whose arriving packets are sampled in software already, every one of them, as far as it can be seen. */

@@ -1,6 +1,7 @@
 /** The options of `psample export`. */
 import { COLLECTOR_OPTIONS } from "../collectors.ts";
-import { flag, number, type Values } from "../options.ts";
+import { parseDevice } from "../export_rates.ts";
+import { flag, number, several, text, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
 import { CAPTURE_OPTIONS } from "./capture.ts";
 import { FROM_OPTIONS } from "./export_from.ts";
@@ -8,6 +9,37 @@ import { allNamespacesOption, LISTEN_OPTIONS, WAIT } from "./listening.ts";
 import { groupOption, truncOption } from "./sampling.ts";
 
 const { sflow, ipfix, prometheus, ...DETAILS } = COLLECTOR_OPTIONS;
+
+/** An example of a configuration file, for the help. */
+export const CONFIG_EXAMPLE = `# /etc/psample/export.conf
+device eth0:1000            # one packet in 1000
+device eth1                 # by the speed of its link
+match tcp port 443 or icmp
+sflow 192.0.2.9
+sflow [2001:db8::9]:6343
+ipfix collector.example.net
+flows
+prometheus 9410`;
+
+const CONFIG_DETAILS =
+  `FILE has the long options of this command without dashes, one a line: the name, a blank, and the value up to the end of
+the line. Nothing needs quotes, except for a value that contains " #". Options that may be repeated are repeated, and
+devices are lines of their own. Lines that begin with # are comments, and so is the rest of a line from a blank and #.
+
+${CONFIG_EXAMPLE.replaceAll(/^/gm, "  ")}
+
+An option on the command line replaces all that the file says about it, and DEVICE all its devices. --config, --check,
+--explain, --from and --speed are for the command line only. Nothing is set up before everything was read, and is right.
+If it is started as root, nobody else may be able to write FILE.`;
+
+/** Options that a configuration file cannot have, and why. */
+export const NOT_IN_CONFIG: ReadonlyMap<string, string> = new Map([
+  ["config", "it names the file, and a file does not include others"],
+  ["check", "it is for trying out, on the command line"],
+  ["explain", "it is for trying out, on the command line"],
+  ["from", "recordings are exported by the command line"],
+  ["speed", "it is for recordings, which are exported by the command line"],
+]);
 
 /** The options of `psample export`. */
 export const EXPORT_OPTIONS = {
@@ -29,17 +61,27 @@ export const EXPORT_OPTIONS = {
   trunc: truncOption("How much of a packet the kernel copies; --header is how much of that is sent."),
   group: groupOption(),
   hardware: CAPTURE_OPTIONS.hardware,
-  device: CAPTURE_OPTIONS.device,
+  device: several({
+    letter: CAPTURE_OPTIONS.device.letter,
+    value: "DEVICE[:N]",
+    help: CAPTURE_OPTIONS.device.help,
+    details: `${CAPTURE_OPTIONS.device.details} In a file of --config it is the only way to name one.`,
+  }, (words) => (words.forEach(parseDevice), words)),
   allNamespaces: allNamespacesOption("Without DEVICE only. "),
   wait: WAIT,
   ...FROM_OPTIONS,
   ...DETAILS,
+  config: text({
+    value: "FILE",
+    help: "read options from FILE, one a line",
+    details: CONFIG_DETAILS,
+  }),
   check: flag({
     help: "send one sample to each collector, say what left, and exit",
     details:
       "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
       "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived. Of " +
-      "--prometheus it says whether it can listen.",
+      "--prometheus it says whether it can listen. With --config it also says what the file means.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,

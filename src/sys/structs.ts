@@ -84,6 +84,8 @@ export function fileStatus(statx: Memory): FileStatus {
     kind: KINDS[view.getUint16(28, LITTLE) >> 12] ?? "other",
     identity: `${device}:${view.getBigUint64(32, LITTLE)}`,
     size: Number(view.getBigUint64(40, LITTLE)),
+    owner: view.getUint32(20, LITTLE),
+    mode: view.getUint16(28, LITTLE) & 0o7777,
   };
 }
 

@@ -153,6 +153,10 @@ export interface FileStatus {
   readonly identity: string;
   /** Size in bytes; 0 for what has none. */
   readonly size: number;
+  /** The user who owns it. */
+  readonly owner: number;
+  /** Who may do what with it: the lowest twelve bits of its mode, inode(7). */
+  readonly mode: number;
 }
 
 /** SIGUSR1, taken away from the runtime. */

@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { escapeControls, type Files, type Io } from "../../cli/io.ts";
 import type { Screen, ScreenEvents } from "../../cli/top/terminal.ts";
-import { ArgumentError } from "../../mod.ts";
+import type { TextFile } from "../../cli/text_file.ts";
+import { ArgumentError, SystemError } from "../../mod.ts";
 import { IterableInput } from "../../src/receive/recording_input.ts";
 import type { Destination } from "../../src/sink/destination.ts";
 
@@ -36,6 +37,8 @@ export interface FakeIoOptions {
   onWrite?: () => number | void;
   /** Standard input, and files that {@linkcode FakeIo.openRecording} finds before it looks on disk. */
   input?: Record<string, Uint8Array | AsyncIterable<Uint8Array>>;
+  /** What text files are besides their text. Defaults to files of root that only root may write to, read by root. */
+  textFile?: Partial<TextFile>;
   /** Size of the pieces in which files are read. */
   pieceBytes?: number;
 }
@@ -107,6 +110,12 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       const bytes = content(path);
       const size = bytes instanceof Uint8Array ? bytes.length : undefined;
       return new IterableInput(size === undefined ? bytes as AsyncIterable<Uint8Array> : pieces(bytes as Uint8Array), size);
+    },
+    // deno-lint-ignore require-await -- a file that is not there is a rejection
+    readText: async (path) => {
+      const bytes = options.input?.[path] ?? files.get(path);
+      if (bytes === undefined) throw new SystemError(`read ${path}`, 2);
+      return { text: new TextDecoder().decode(bytes as Uint8Array), owner: 0, mode: 0o644, reader: 0, ...options.textFile };
     },
     hearSignals: (handler) => {
       handlers.add(handler);

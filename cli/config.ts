@@ -1,0 +1,198 @@
+/**
+ * Configuration files: the long options of a command without dashes, one a line. A line says what the command line would, and needs no
+ * quotes, because no shell reads it: `match tcp port 443`.
+ */
+import { printable, printableText, shellWord } from "../src/wire/text.ts";
+import type { Io } from "./io.ts";
+import { longName, type OptionTable, type OptionTexts, UsageError } from "./options.ts";
+import type { TextFile } from "./text_file.ts";
+import { nearest } from "./words.ts";
+
+/** One line that says something. */
+interface Entry {
+  /** The name of the option in camel case. */
+  readonly key: string;
+  readonly text: string;
+  /** From 1. */
+  readonly line: number;
+}
+
+/** Bits of a mode: the group, or everybody, may write. */
+const GROUP_WRITES = 0o020;
+const ALL_WRITE = 0o002;
+
+/** Reads configuration files of a command, again and again. */
+export class ConfigReader {
+  readonly path: string;
+  readonly #io: Io;
+  readonly #table: OptionTable;
+  readonly #apart: ReadonlyMap<string, string>;
+  /** Whether this process was root when it first read the file: it may have become somebody else since, and still has rights of root. */
+  #wasRoot = false;
+
+  /** `apart` are the options of the table that a file cannot have, and why. */
+  constructor(path: string, table: OptionTable, apart: ReadonlyMap<string, string>, io: Io) {
+    this.path = path;
+    this.#table = table;
+    this.#apart = apart;
+    this.#io = io;
+  }
+
+  /**
+   * Reads the file as it is now.
+   *
+   * @throws {SystemError} if it cannot be read.
+   * @throws {UsageError} if others may have written it, or a line is wrong.
+   */
+  async read(): Promise<Config> {
+    const file = await this.#io.readText(this.path);
+    this.#wasRoot ||= file.reader === 0;
+    if (this.#wasRoot) refuseOthers(this.path, file);
+    return parseConfig(file.text, this.path, this.#table, this.#apart);
+  }
+}
+
+/** Refuses a file that somebody could have written who may do less than whoever reads it. */
+function refuseOthers(path: string, { owner, mode }: TextFile): void {
+  const name = printableText(path);
+  const word = shellWord(path);
+  if (owner !== 0) {
+    throw new UsageError(`${name} belongs to the user ${owner}, who could have root do anything that it says: chown root ${word}`);
+  }
+  if ((mode & (GROUP_WRITES | ALL_WRITE)) === 0) return;
+  const who = (mode & ALL_WRITE) === 0 ? "its group" : "everybody";
+  throw new UsageError(`${name} can be written by ${who}, who could have root do anything that it says: chmod go-w ${word}`);
+}
+
+/** What a configuration file says. */
+export class Config {
+  readonly #path: string;
+  readonly #entries: readonly Entry[];
+
+  constructor(path: string, entries: readonly Entry[]) {
+    this.#path = path;
+    this.#entries = entries;
+  }
+
+  /** What it says for each option, except for those that are given elsewhere. */
+  texts(except: ReadonlySet<string>): OptionTexts {
+    const texts = new Map<string, string[]>();
+    for (const { key, text } of this.#entries) {
+      if (except.has(key)) continue;
+      const before = texts.get(key);
+      if (before) before.push(text);
+      else texts.set(key, [text]);
+    }
+    return texts;
+  }
+
+  /**
+   * An error about options, with the line of the first that it mentions; with the file, if it mentions none of those that were `typed`, the
+   * options of the command line. Other errors stay as they are.
+   */
+  locate(error: unknown, typed: ReadonlySet<string>): unknown {
+    if (!(error instanceof UsageError)) return error;
+    const names = error.message.match(/--[a-z][a-z-]*/g) ?? [];
+    const entry = names.map((name) => this.#entries.find(({ key }) => longName(key) === name && !typed.has(key))).find(Boolean);
+    if (!entry && names.some((name) => [...typed].some((key) => longName(key) === name))) return error;
+    return new UsageError(`${entry ? placeOf(this.#path, entry.line) : printableText(this.#path)}: ${error.message}`);
+  }
+}
+
+function placeOf(path: string, line: number): string {
+  return `${printableText(path)}, line ${line}`;
+}
+
+/**
+ * Reads the text of a configuration file. Every line is checked by itself.
+ *
+ * @throws {UsageError} with the first line that is wrong, and how many others are.
+ */
+export function parseConfig(text: string, path: string, table: OptionTable, apart: ReadonlyMap<string, string> = new Map()): Config {
+  const entries: Entry[] = [];
+  const wrong: UsageError[] = [];
+  text.replace(/^\uFEFF/, "").split(/\r?\n/).forEach((content, i) => {
+    const line = i + 1;
+    try {
+      const entry = entryOf(content, line, table, apart);
+      if (!entry) return;
+      checkEntry(entry, entries, table);
+      entries.push(entry);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      wrong.push(new UsageError(`${placeOf(path, line)}: ${error.message}`));
+    }
+  });
+  if (wrong.length === 0) return new Config(path, entries);
+  const more = wrong.length - 1;
+  const others = more === 0 ? "" : more === 1 ? "\nand another line is wrong" : `\nand ${more} other lines are wrong`;
+  throw new UsageError(`${wrong[0]!.message}${others}`);
+}
+
+/** What a line says; `undefined` for one that says nothing. */
+function entryOf(content: string, line: number, table: OptionTable, apart: ReadonlyMap<string, string>): Entry | undefined {
+  const trimmed = content.trim();
+  if (trimmed === "" || trimmed.startsWith("#")) return undefined;
+  const [, word, rest] = /^(\S+)\s*(.*)$/s.exec(trimmed)!;
+  const names = new Map(Object.keys(table).map((key) => [longName(key).slice(2), key]));
+  // What people write who know other files. The name is what is left of it.
+  const name = /^-*([^=:]*)/.exec(word!)![1]!;
+  if (word !== name && names.has(name)) {
+    const value = (word!.slice(word!.indexOf(name) + name.length).replace(/^[=:]/, "") + ` ${rest}`).trim();
+    throw new UsageError(`options have no dashes here, and nothing but a blank between name and value: write ${written(name, value)}`);
+  }
+  const key = names.get(word!);
+  if (key === undefined) {
+    if (/^\[.*\]$/.test(trimmed)) {
+      throw new UsageError(`${printableText(trimmed)} would be a section: there are none, only options, one a line`);
+    }
+    // A device with its rate.
+    if (rest === "" && /^[^\s:]+:\d+$/.test(word!)) {
+      throw new UsageError(`unknown option ${printable(word!)}: for a device write ${written("device", word!)}`);
+    }
+    const near = nearest(name.replaceAll("_", "-").toLowerCase(), [...names.keys()]);
+    throw new UsageError(`unknown option ${printable(word!)}${near ? `; the nearest is ${near}` : ""}`);
+  }
+  if (/^=/.test(rest!)) {
+    throw new UsageError(`nothing but a blank comes between name and value: write ${written(word!, rest!.slice(1).trim())}`);
+  }
+  const why = apart.get(key);
+  if (why !== undefined) throw new UsageError(`${word} cannot be in a file: ${why}`);
+  return { key, text: valueOf(rest!, word!), line };
+}
+
+function written(name: string, value: string): string {
+  return printableText(value === "" ? name : `${name} ${value}`);
+}
+
+/** The value in the rest of a line: all of it up to a comment, or what is in quotes. */
+function valueOf(rest: string, name: string): string {
+  const quote = rest[0];
+  if (quote !== '"' && quote !== "'") return rest.replace(/(^|\s)#.*$/s, "").trim();
+  const end = rest.indexOf(quote, 1);
+  if (end < 0) throw new UsageError(`the value of ${name} begins with ${quote} and does not end with it`);
+  const after = rest.slice(end + 1).trim();
+  if (after !== "" && !/^\s+#/.test(rest.slice(end + 1))) {
+    throw new UsageError(
+      `${JSON.stringify(after)} follows the quotes of ${name}: they are around the whole value, and only needed if it contains " #"`,
+    );
+  }
+  return rest.slice(1, end);
+}
+
+/** Refuses a value that is wrong by itself, or that there is already. */
+function checkEntry({ key, text }: Entry, before: readonly Entry[], table: OptionTable): void {
+  const option = table[key]!;
+  const name = longName(key).slice(2);
+  const { value, repeats } = option;
+  if (value === undefined && text !== "") {
+    const meant = option.meant?.(text) ?? "to turn it off, remove the line, or put # before it";
+    throw new UsageError(`${name} takes no value, but ${JSON.stringify(text)} was given: ${meant}`);
+  }
+  if (value !== undefined && text === "") throw new UsageError(`${name} needs a value: ${name} ${value}`);
+  const same = before.filter((other) => other.key === key);
+  if (same.length > 0 && !repeats) throw new UsageError(`${name} is in line ${same[0]!.line} already: it takes one value`);
+  option.read([text], name);
+  // Values that do not go together.
+  if (same.length > 0) option.read([...same.map((other) => other.text), text], name);
+}
