@@ -56,8 +56,16 @@ export type { Output, Word } from "./src/format/output.ts";
 export type { PcapngOptions } from "./src/format/pcapng/writer.ts";
 export type { RecordingFormat } from "./src/format/recorder.ts";
 export { linesTo, type LinesToOptions, recordTo, type RecordToOptions } from "./src/sink/open.ts";
-export type { DatagramCounts, ExportOptions, ExportSink } from "./src/sink/datagram_sink.ts";
-export { ipfixFlowsTo, type IpfixFlowsToOptions, ipfixTo, type IpfixToOptions, sflowTo, type SflowToOptions } from "./src/sink/export.ts";
+export type { ConnectionCounts, DatagramCounts, ExportOptions, ExportSink } from "./src/sink/datagram_sink.ts";
+export {
+  ipfixFlowsTo,
+  type IpfixFlowsToOptions,
+  ipfixTo,
+  type IpfixToOptions,
+  sflowTo,
+  type SflowToOptions,
+  type StreamOptions,
+} from "./src/sink/export.ts";
 export { type MetricsServer, metricsTo, type MetricsToOptions } from "./src/sink/metrics.ts";
 export type { MetricsOptions } from "./src/export/prometheus/metrics.ts";
 export type { MetricsSampler, MetricsSink } from "./src/export/prometheus/state.ts";

@@ -3,27 +3,15 @@ import { ArgumentError, type ExportSink, type MetricsServer, type MetricsToOptio
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
-import { parseTarget } from "../src/socket/target.ts";
+import { splitTransport } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { ipv4Bytes, ipv6Bytes } from "../src/wire/text.ts";
 import { failureText } from "./failure.ts";
 import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
 import { OpenSinks } from "./open_sinks.ts";
-import {
-  asUsage,
-  choice,
-  duration,
-  flag,
-  longName,
-  number,
-  several,
-  UsageError,
-  value,
-  type Values,
-  wholeNumber,
-  wrongValue,
-} from "./options.ts";
+import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
 import type { Session } from "./session.ts";
+import { checkStreams, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
 import { plural } from "./summary.ts";
 
 /** The largest datagram that the encoders make, and the smallest (RFC 768; what one sample needs). */
@@ -43,13 +31,15 @@ export const COLLECTOR_OPTIONS = {
     details:
       "As flow samples of sFlow version 5 with the packet's header, by UDP; the port is 6343 by default. HOST is an address or a name: " +
       "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails; on " +
-      "Deno that requires --allow-net.",
-  }, parseTargets),
+      "Deno that requires --allow-net. udp:HOST is the same.",
+  }, parseDatagramTargets),
   ipfix: several({
-    value: "HOST[:PORT]",
+    value: "[tcp:]HOST[:PORT]",
     help: "send samples to this IPFIX collector; may be repeated",
-    details: "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by " +
-      "default. HOST is as for --sflow.",
+    details:
+      "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by default. " +
+      "HOST is as for --sflow. tcp:HOST sends by a TCP connection, which is made again whenever it ends; --ipfix-spool is how much may wait " +
+      "for it.",
   }, parseTargets),
   agent: value({
     value: "ADDRESS",
@@ -133,18 +123,12 @@ export const COLLECTOR_OPTIONS = {
     help: "multiply the numbers of --flows by the rate",
     details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
   }),
+  ...STREAM_OPTIONS,
   ...METRICS_OPTIONS,
 };
 
 /** The values of {@linkcode COLLECTOR_OPTIONS}. */
 export type CollectorValues = Values<typeof COLLECTOR_OPTIONS>;
-
-function parseTargets(texts: readonly string[], option: string): readonly string[] {
-  for (const text of texts) asUsage(option, "Cannot send to", () => parseTarget(text, 1));
-  const again = texts.find((text, i) => texts.indexOf(text) < i);
-  if (again !== undefined) throw new UsageError(`${option} ${again} was given twice`);
-  return texts;
-}
 
 function parseAddress(text: string, option: string): string {
   const bytes = ipv4Bytes(text) ?? ipv6Bytes(text);
@@ -171,6 +155,7 @@ export function checkCollectors(options: CollectorValues, given: ReadonlySet<str
     throw new UsageError("nowhere to export to: give --sflow HOST, --ipfix HOST or --prometheus PORT");
   }
   checkMetrics(options, given);
+  checkStreams(options, given);
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
     ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
     ["--ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
@@ -209,7 +194,7 @@ export function contextOf(
 /** The options that change what is sent to every collector, to those of sFlow, and to those of IPFIX: a sink is opened with them. */
 const OF_DATAGRAMS = ["header", "maxDatagram"] as const;
 const OF_SFLOW = ["agent", "agentFor", "subAgent", "sflowTunnels"] as const;
-const OF_IPFIX = ["domain", "templateRefresh", "psamp", "enterprise", "flows", "scale"] as const;
+const OF_IPFIX = ["domain", "templateRefresh", "psamp", "enterprise", "flows", "scale", "ipfixSpool"] as const;
 
 /**
  * Opens a sink for each collector; either all of them or none.
@@ -223,6 +208,7 @@ export async function openCollectors(
   before?: Collectors,
 ): Promise<Collectors> {
   const { header: headerBytes, maxDatagram: maxDatagramBytes, domain, templateRefresh: templateRefreshMs, scale } = options;
+  const { ipfixSpool: spoolBytes } = options;
   const { latency, expanded, session } = context;
   const opening = new OpenSinks(before?.opened);
   const sinks: ExportSink[] = [];
@@ -247,12 +233,13 @@ export async function openCollectors(
     }
     for (const target of options.ipfix ?? []) {
       const ipfix = {
-        ...reporting(session, `IPFIX ${target}`, maxDatagramBytes),
+        ...reporting(session, `IPFIX ${target}`, maxDatagramBytes, splitTransport(target).transport === "tcp" ? spoolBytes : undefined),
         latency,
         maxDatagramBytes,
         domain,
         templateRefreshMs,
         strict: options.psamp === "strict",
+        spoolBytes,
       };
       const sink = await opening.take(
         ["IPFIX", target, chosen([...OF_DATAGRAMS, ...OF_IPFIX])],
@@ -279,6 +266,7 @@ const NAMES: Readonly<Record<string, string>> = {
   headerBytes: "--header",
   maxDatagramBytes: "--max-datagram",
   templateRefreshMs: "--template-refresh in milliseconds",
+  spoolBytes: "--ipfix-spool",
   "`agent`": "--agent",
 };
 
@@ -288,13 +276,18 @@ function inOptions(message: string): string {
 }
 
 /** Reports problems of a collector when they begin and when they are over. */
-function reporting(session: Session, name: string, bytes: number): Pick<SflowToOptions, "onProblem" | "onRecovery"> {
+function reporting(session: Session, name: string, bytes: number, spoolBytes?: number): Pick<SflowToOptions, "onProblem" | "onRecovery"> {
   return {
     onProblem: (error) => {
-      const cure = error instanceof SystemError && error.code === "EMSGSIZE" ? ` (--max-datagram, now ${bytes})` : "";
+      const code = error instanceof SystemError ? error.code : undefined;
+      const cure = code === "EMSGSIZE"
+        ? ` (--max-datagram, now ${bytes})`
+        : code === "EAGAIN" && spoolBytes !== undefined
+        ? `, or let more wait (--ipfix-spool, now ${spoolBytes})`
+        : "";
       session.notice(`${failureText(error) ?? error.message}${cure}`);
     },
-    onRecovery: () => session.notice(`${name} takes datagrams again`),
+    onRecovery: () => session.notice(`${name} takes ${spoolBytes === undefined ? "datagrams" : "messages"} again`),
   };
 }
 
@@ -361,13 +354,13 @@ export class Collectors {
 
 /** The name of a collector, with its address if that is not its name. */
 export function nameOf({ name, address }: ExportSink): string {
-  return address === undefined || name.endsWith(` ${address}`) ? name : `${name} (${address})`;
+  return address === undefined || name.endsWith(` ${address}`) || name.endsWith(` tcp:${address}`) ? name : `${name} (${address})`;
 }
 
 /** What was sent to a collector. */
-export function sentTo({ datagrams, skipped, encoder }: ExportSink): string {
+export function sentTo({ datagrams, skipped, encoder, connection }: ExportSink): string {
   const { sent, dropped, droppedBy, returned, returnedBy } = datagrams;
-  const parts = [`${plural(sent, "datagram")} sent`];
+  const parts = [`${plural(sent, connection ? "message" : "datagram")} sent`, ...connection ? connectionParts(connection) : []];
   if (dropped > 0) {
     const why = Object.entries(droppedBy).map(([code, count]) => Object.keys(droppedBy).length > 1 ? `${code} ${count}` : code).join(", ");
     parts.push(`${dropped} dropped with ${plural(skipped, "sample")} (${why})`);

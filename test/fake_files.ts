@@ -67,6 +67,7 @@ export type Call =
   | "setsockopt"
   | "getsockopt"
   | "connect"
+  | "send"
   | "sendto"
   | "sendmmsg"
   | "recvmmsg"

@@ -4,12 +4,12 @@
  * @module
  */
 import type { Memory } from "../src/sys/sys.ts";
-import { FakeUdp } from "./fake_udp.ts";
+import { FakeTcp } from "./fake_tcp.ts";
 
 const ENOTTY = 25;
 
 /** The part of the fake that answers questions about the process. */
-export class FakeProcess extends FakeUdp {
+export class FakeProcess extends FakeTcp {
   /** The user has no capability. */
   readonly unprivileged: boolean;
   /** Calls that change privileges, in their order. */

@@ -31,6 +31,7 @@ import {
   SO_MEMINFO,
   SO_RCVBUF,
   SO_RCVBUFFORCE,
+  SOCK_STREAM,
   SOL_NETLINK,
   SOL_SOCKET,
   type Sys,
@@ -180,7 +181,7 @@ export class FakeSys extends FakeProcess implements Sys {
 
   /** Checks that every descriptor was closed, and nothing done twice. */
   assertClean(): void {
-    assertEquals({ open: [...this.fds.keys(), ...this.udp.keys(), ...this.openFiles.keys()], faults: this.faults }, {
+    assertEquals({ open: [...this.fds.keys(), ...this.udp.keys(), ...this.tcp.keys(), ...this.openFiles.keys()], faults: this.faults }, {
       open: [],
       faults: [],
     });
@@ -188,22 +189,22 @@ export class FakeSys extends FakeProcess implements Sys {
 
   // ---- the calls
 
-  socket(domain: number, _type: number, protocol: number): number {
+  socket(domain: number, type: number, protocol: number): number {
     const failure = this.failure("socket");
     if (failure) return failure;
-    if (domain === AF_INET || domain === AF_INET6) return this.openUdp(domain);
+    if (domain === AF_INET || domain === AF_INET6) return (type & 0xf) === SOCK_STREAM ? this.openTcp(domain) : this.openUdp(domain);
     const fd = this.newFd();
     this.fds.set(fd, new FakeSocket(fd, protocol, this.#nextPort++, this.netns));
     return fd;
   }
 
   override bind(fd: number, address: Memory): number {
-    return this.failure("bind") || (this.udp.has(fd) ? super.bind(fd, address) : this.#with(fd, () => 0));
+    return this.failure("bind") || (this.isInternet(fd) ? super.bind(fd, address) : this.#with(fd, () => 0));
   }
 
   override getsockname(fd: number, address: Memory): number {
     const failure = this.failure("getsockname");
-    if (failure || this.udp.has(fd)) return failure || super.getsockname(fd, address);
+    if (failure || this.isInternet(fd)) return failure || super.getsockname(fd, address);
     return this.#with(fd, (socket) => {
       viewOf(address).setUint32(4, socket.portId, LITTLE);
       return 0;
@@ -212,13 +213,13 @@ export class FakeSys extends FakeProcess implements Sys {
 
   override setsockopt(fd: number, level: number, name: number, value: Memory): number {
     const failure = this.failure("setsockopt");
-    if (failure || this.udp.has(fd)) return failure || super.setsockopt(fd, level, name, value);
+    if (failure || this.isInternet(fd)) return failure || super.setsockopt(fd, level, name, value);
     return this.#with(fd, (socket) => this.#setOption(socket, `${level}/${name}`, value));
   }
 
   override getsockopt(fd: number, level: number, name: number, value: Memory): number {
     const failure = this.failure("getsockopt");
-    if (failure || this.udp.has(fd)) return failure || super.getsockopt(fd, level, name, value);
+    if (failure || this.isInternet(fd)) return failure || super.getsockopt(fd, level, name, value);
     return this.#with(fd, (socket) => {
       const view = viewOf(value);
       if (level === SOL_SOCKET && name === SO_RCVBUF) {

@@ -138,6 +138,7 @@ test("every socket is opened in one place, which knows in which network namespac
     "src/control/service_manager.ts",
     "src/socket/netlink_socket.ts",
     "src/socket/open.ts",
+    "src/socket/tcp_socket.ts",
     "src/socket/udp_socket.ts",
   ]);
   // What asks the kernel about its network is given the seam by `open()`. These have nothing to do with it.

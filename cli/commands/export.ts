@@ -31,6 +31,7 @@ export const exportCommand: Command = command({
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],
     ["psample export any --rate 1000 --sflow 192.0.2.9 --ipfix '[2001:db8::9]'", "two collectors from one set of samples"],
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
+    ["psample export eth0 --ipfix tcp:collector.example.net", "by TCP, whose collectors confirm what they get"],
     ["psample export eth0 --prometheus 9410 --top 10", "metrics at http://127.0.0.1:9410/metrics, and a page at /"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],

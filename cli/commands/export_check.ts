@@ -14,6 +14,7 @@ import { isPresent } from "../devices.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { inSession, NOTHING } from "../session.ts";
+import { isConfirmed } from "../stream_targets.ts";
 import { meaningOf } from "./export_meaning.ts";
 import type { ExportSettings } from "./export_settings.ts";
 
@@ -52,10 +53,12 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       if (collectors.sinks.length > 0) await session.unlessOver(errorsComeBack(collectors.sinks));
       if (collectors.metrics) await io.print(`${collectors.metrics.name}: it can listen there\n`);
       for (const sink of collectors.sinks) {
-        const isSent = sink.written === 1 && sink.datagrams.returned === 0;
+        const { connection } = sink;
+        const isSent = connection ? isConfirmed(sink, connection) === true : sink.written === 1 && sink.datagrams.returned === 0;
         const line = `${nameOf(sink)}: ${sentTo(sink)}`;
-        if (isSent) await io.print(`${line}; no error came back\n`);
-        else session.fail(`${line}: not delivered`);
+        if (isSent) {
+          await io.print(`${line}; ${connection ? "a connection was made, and the other end has confirmed it" : "no error came back"}\n`);
+        } else session.fail(`${line}: not delivered`);
       }
     } finally {
       collectors?.abort();
@@ -64,11 +67,15 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
   });
 }
 
-/** Waits until every sink has had an error, or a second has passed. */
+/** Waits until every sink has had an error, or confirmation where there is any, or a second has passed. */
 async function errorsComeBack(sinks: readonly ExportSink[]): Promise<void> {
-  const failed = new Set<ExportSink>();
-  for (const deadlineMs = performance.now() + CHECK_MS; performance.now() < deadlineMs && failed.size < sinks.length;) {
-    for (const sink of sinks) if (sink.checkReturned() || sink.datagrams.dropped > 0) failed.add(sink);
+  const done = new Set<ExportSink>();
+  for (const deadlineMs = performance.now() + CHECK_MS; performance.now() < deadlineMs && done.size < sinks.length;) {
+    for (const sink of sinks) {
+      const { connection } = sink;
+      if (sink.checkReturned() || sink.datagrams.dropped > 0) done.add(sink);
+      if (connection && isConfirmed(sink, connection) !== undefined) done.add(sink);
+    }
     await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
   }
 }

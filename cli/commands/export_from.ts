@@ -12,6 +12,7 @@ import { type OutputPlan, planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { inSession, STATUS } from "../session.ts";
 import { type Speed, speedOption } from "../speed.ts";
+import { isFile } from "../words.ts";
 import { SAMPLING } from "./sampling.ts";
 
 /** The options about recordings. */
@@ -46,6 +47,8 @@ const LIVE = [...SAMPLING, "device", "allNamespaces", "config", "buffer", "user"
 /** Refuses what does not go together with recordings, or without them. */
 export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {
   if (from === undefined) {
+    const file = words.find(isFile);
+    if (file !== undefined) throw new UsageError(`${JSON.stringify(file)} is a file, not a device: to export a recording, --from ${file}`);
     if (speed !== undefined) throw new UsageError("--speed requires --from FILE");
     return;
   }

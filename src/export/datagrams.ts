@@ -9,6 +9,8 @@ export class Datagrams {
   readonly ends: Uint32Array<ArrayBuffer>;
   /** How many samples are in each datagram, or went into it: what is missing if it cannot be sent. */
   readonly samples: Uint32Array<ArrayBuffer>;
+  /** How many records of data are in each datagram, by which protocols with numbered records (IPFIX) tell what is missing; else 0. */
+  readonly records: Uint32Array<ArrayBuffer>;
   /** Number of datagrams. */
   count = 0;
 
@@ -22,6 +24,7 @@ export class Datagrams {
     this.bytes = block;
     this.ends = new Uint32Array(most);
     this.samples = new Uint32Array(most);
+    this.records = new Uint32Array(most);
   }
 
   /** Where the next datagram begins. */
@@ -35,9 +38,10 @@ export class Datagrams {
   }
 
   /** Completes the datagram that was written at {@linkcode Datagrams.used}, with what became of this many samples in it. */
-  complete(length: number, samples: number): void {
+  complete(length: number, samples: number, records = 0): void {
     this.ends[this.count] = this.used + length;
     this.samples[this.count] = samples;
+    this.records[this.count] = records;
     this.count++;
   }
 

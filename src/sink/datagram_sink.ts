@@ -4,9 +4,9 @@ import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../export/d
 import { UdpTarget } from "../socket/udp_target.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
-import { jittered } from "../stream/jitter.ts";
 import type { Closing, Sink } from "../stream/sink.ts";
 import type { Sys } from "../sys/sys.ts";
+import { FlushTimer } from "./flush_timer.ts";
 
 /**
  * How samples are sent to a collector.
@@ -29,7 +29,7 @@ export interface ExportOptions {
 }
 
 /**
- * What became of the datagrams of a sink. UDP does not report whether a datagram has arrived.
+ * What became of the datagrams of a sink, or of its messages if they go by TCP. UDP does not report whether a datagram has arrived.
  *
  * @category Export
  */
@@ -47,13 +47,34 @@ export interface DatagramCounts {
 }
 
 /**
- * A sink that sends samples to a collector, by UDP. It makes no source wait: what cannot be sent is dropped, and counted in
+ * The TCP connections of a sink.
+ *
+ * @category Export
+ */
+export interface ConnectionCounts {
+  /** Whether there is a connection now. */
+  readonly isOpen: boolean;
+  /** Number of connections so far. */
+  readonly connections: number;
+  /** Messages that wait to be sent, and the samples in them: neither written nor skipped yet. */
+  readonly waiting: number;
+  readonly waitingSamples: number;
+  /** Samples that were sent, and that the other end has not confirmed yet. */
+  readonly unconfirmedSamples: number;
+  /** Samples that were sent and not confirmed when a connection broke, or at the end: nobody knows whether they arrived. */
+  readonly mayBeLost: number;
+  /** Why there was no connection last: `"ECONNREFUSED"` if nothing listens on the port. `undefined` if there was always one. */
+  readonly lastError: string | undefined;
+}
+
+/**
+ * A sink that sends samples to a collector, by UDP or TCP. It makes no source wait: what cannot be sent is dropped, and counted in
  * {@linkcode Sink.skipped}. It has no end but the pump's.
  *
  * @category Export
  */
 export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> extends Sink {
-  /** Makes the datagrams. */
+  /** Makes the datagrams, or messages. */
   readonly encoder: Encoder;
   /** The address that datagrams go to: of a host name, its present one. `undefined` if there is none yet. */
   readonly address: string | undefined;
@@ -61,9 +82,11 @@ export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> e
   readonly written: number;
   /** The datagrams so far. */
   readonly datagrams: DatagramCounts;
+  /** The connections, if it sends by TCP. */
+  readonly connection?: ConnectionCounts;
   /** Looks the host name up again and takes the present route, now. This is also done automatically when sending fails. */
   renew(): Promise<void>;
-  /** Whether an error has come back for a sent datagram since the last one was reported. */
+  /** Whether an error has come back for a sent datagram, or a connection has ended, since the last time. */
   checkReturned(): boolean;
 }
 
@@ -81,9 +104,6 @@ export interface DatagramSinkOptions<Encoder> extends ExportOptions {
   readonly random?: (() => number) | undefined;
 }
 
-/** A sample waits for less than a second (sFlow version 5, section 5), also if a timer is late. */
-const PERIOD_MS = 900;
-const LOW_MS = 40;
 /** How long the last datagrams may take to find room in the send buffer, and how often to look. */
 const CLOSE_MS = 1000;
 const LOOK_MS = 10;
@@ -98,16 +118,10 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   readonly ended: Promise<unknown>;
   skipped = 0;
   readonly #target: UdpTarget;
-  readonly #periodMs: number;
-  readonly #random: () => number;
+  readonly #timer: FlushTimer;
   /** Samples in datagrams that were sent. */
   #sent = 0;
   #isClosed = false;
-  /** The next flush, which comes anyway, and an earlier one for a sample that does not wait. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #soon: ReturnType<typeof setTimeout> | undefined;
-  /** When the first sample came that waits, in milliseconds of the steady clock. */
-  #waitingSinceMs: number | undefined;
   #end: (error: unknown) => void = () => {};
 
   /**
@@ -145,12 +159,9 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   private constructor(target: UdpTarget, { protocol, encoder, latency, random = Math.random }: DatagramSinkOptions<Encoder>) {
     this.#target = target;
     this.name = `${protocol} ${target.name}`;
-    this.#periodMs = latency === "low" ? LOW_MS : PERIOD_MS;
-    this.#random = random;
     this.encoder = encoder(new Datagrams(target.block, MOST), (datagrams) => this.#send(datagrams));
     this.ended = new Promise((resolve) => this.#end = resolve);
-    // From a random moment on: a thousand exporters that are started together must not send together.
-    this.#timer = setTimeout(() => this.#tick(), jittered(PERIOD_MS, random) * random());
+    this.#timer = new FlushTimer({ latency, random, flush: () => this.#flush(), onError: (error) => this.#fail(error) });
   }
 
   get written(): number {
@@ -171,11 +182,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
     if (this.#isClosed) return;
     const nowMs = performance.now();
     this.encoder.take(batch);
-    if (batch.samples > 0) this.#waitingSinceMs ??= nowMs;
-    if (this.#waitingSinceMs === undefined) return;
-    // While the event loop has no turn, as between the batches of a recording, no timer fires.
-    if (nowMs - this.#waitingSinceMs >= this.#periodMs) this.#flush();
-    else if (this.#periodMs < PERIOD_MS) this.#soon ??= setTimeout(() => this.#guarded(), this.#periodMs);
+    this.#timer.taken(batch.samples, nowMs);
   }
 
   full(): undefined {}
@@ -200,8 +207,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
 
   abort(): void {
     this.#isClosed = true;
-    clearTimeout(this.#timer);
-    clearTimeout(this.#soon);
+    this.#timer.stop();
     this.#target.close();
   }
 
@@ -213,25 +219,13 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
     return this.#target.checkReturned();
   }
 
-  #tick(): void {
-    this.#guarded();
-    if (!this.#isClosed) this.#timer = setTimeout(() => this.#tick(), jittered(PERIOD_MS, this.#random));
-  }
-
-  /** Flushes from a timer, where nobody would catch an error. */
-  #guarded(): void {
-    try {
-      this.#flush();
-    } catch (error) {
-      this.abort();
-      this.#end(error);
-    }
+  #fail(error: unknown): void {
+    this.abort();
+    this.#end(error);
   }
 
   #flush(): void {
-    clearTimeout(this.#soon);
-    this.#soon = undefined;
-    this.#waitingSinceMs = undefined;
+    this.#timer.flushed();
     this.encoder.flush(nowNs());
   }
 

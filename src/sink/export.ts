@@ -9,13 +9,18 @@ import { IpfixPacketEncoder } from "../export/ipfix/packet_encoder.ts";
 import { SflowEncoder } from "../export/sflow/encoder.ts";
 import type { SflowOptions } from "../export/sflow/options.ts";
 import { type NetnsOptions, open } from "../socket/open.ts";
+import { splitTransport } from "../socket/target.ts";
 import type { Sys } from "../sys/sys.ts";
 import { DatagramSink, type ExportOptions, type ExportSink } from "./datagram_sink.ts";
+import { BLOCK_BYTES } from "./message_queue.ts";
+import { STREAM_SPOOL_BYTES, StreamSink } from "./stream_sink.ts";
 
 /** The ports of IANA's registry. */
 const SFLOW_PORT = 6343;
 const IPFIX_PORT = 4739;
 const MAX_DATAGRAM_BYTES = 1400;
+/** Two blocks of messages: one that is sent, and one that is filled. */
+const LEAST_SPOOL_BYTES = 2 * BLOCK_BYTES;
 
 /**
  * How to {@linkcode sflowTo}.
@@ -36,18 +41,32 @@ export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">
 }
 
 /**
+ * How samples are sent by TCP.
+ *
+ * @category Export
+ */
+export interface StreamOptions {
+  /**
+   * How many bytes may wait for a collector that is slow, or that there is no connection to, from 131072 on. When they are full, whole
+   * messages are dropped and their samples counted: the oldest while there is no connection, else new ones. UDP has no use for it. Defaults
+   * to 4194304.
+   */
+  spoolBytes?: number | undefined;
+}
+
+/**
  * How to {@linkcode ipfixTo}.
  *
  * @category Export
  */
-export interface IpfixToOptions extends IpfixPacketOptions, ExportOptions, NetnsOptions {}
+export interface IpfixToOptions extends Omit<IpfixPacketOptions, "transport">, ExportOptions, StreamOptions, NetnsOptions {}
 
 /**
  * How to {@linkcode ipfixFlowsTo}.
  *
  * @category Export
  */
-export interface IpfixFlowsToOptions extends IpfixFlowOptions, ExportOptions, NetnsOptions {}
+export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">, ExportOptions, StreamOptions, NetnsOptions {}
 
 /**
  * A sink that sends samples to an sFlow collector, for {@linkcode pump}: as flow samples of sFlow version 5, by UDP.
@@ -65,8 +84,8 @@ export interface IpfixFlowsToOptions extends IpfixFlowOptions, ExportOptions, Ne
  * console.log(sink.datagrams.sent, "datagrams sent,", sink.skipped, "samples dropped");
  * ```
  *
- * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`. The port defaults to
- * 6343.
+ * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`, `"udp:192.0.2.9"`. The
+ * port defaults to 6343.
  * @throws {ArgumentError} if the target or an option is invalid, or the machine has no address to be known by.
  * @throws {LookupError} if the host name has no address.
  * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
@@ -79,12 +98,18 @@ export async function sflowTo(target: string, options: SflowToOptions = {}): Pro
 /** {@linkcode sflowTo} on a given seam. */
 export async function sflowToWith(sys: Sys, target: string, options: SflowToOptions = {}): Promise<DatagramSink<SflowEncoder>> {
   const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
+  const { transport, host } = splitTransport(target);
+  if (transport === "tcp") {
+    throw new ArgumentError(
+      `Cannot send sFlow to ${JSON.stringify(target)}: sFlow has no form for a stream (its standard is about datagrams); use IPFIX for TCP`,
+    );
+  }
   const agent = options.agent ?? await agentAddress(sys);
   if (agent === undefined) {
     throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
   }
   const forwards = options.forwards ?? await forwardsPackets(sys);
-  return await DatagramSink.open(sys, target, {
+  return await DatagramSink.open(sys, host, {
     ...options,
     protocol: "sFlow",
     defaultPort: SFLOW_PORT,
@@ -94,9 +119,10 @@ export async function sflowToWith(sys: Sys, target: string, options: SflowToOpti
 }
 
 /**
- * A sink that sends samples to an IPFIX collector, for {@linkcode pump}: each as a packet report (PSAMP, RFC 5476), by UDP.
+ * A sink that sends samples to an IPFIX collector, for {@linkcode pump}: each as a packet report (PSAMP, RFC 5476), by UDP or TCP.
  *
- * It sends as {@linkcode sflowTo} does. The port defaults to 4739.
+ * By UDP it sends as {@linkcode sflowTo} does. By TCP (RFC 7011, section 10.4) it keeps a connection, and makes another one whenever that has
+ * ended: nothing is held up meanwhile, and a bounded amount waits ({@linkcode StreamOptions.spoolBytes}). The port defaults to 4739.
  *
  * @example Send what is sampled to a collector, for a second
  * ```ts ignore
@@ -107,6 +133,7 @@ export async function sflowToWith(sys: Sys, target: string, options: SflowToOpti
  * console.log(sent!.written, "samples sent,", sent!.skipped, "dropped");
  * ```
  *
+ * @param target The collector, as for {@linkcode sflowTo}, or `"tcp:192.0.2.9"`, `"tcp:[2001:db8::9]:4739"`.
  * @throws {ArgumentError} if the target or an option is invalid.
  * @throws {LookupError} if the host name has no address.
  * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
@@ -117,7 +144,7 @@ export async function ipfixTo(target: string, options: IpfixToOptions = {}): Pro
 }
 
 /** {@linkcode ipfixTo} on a given seam. */
-export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOptions = {}): Promise<DatagramSink<IpfixPacketEncoder>> {
+export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOptions = {}): Promise<ExportSink<IpfixPacketEncoder>> {
   return await openIpfix(IpfixPacketEncoder, sys, target, options);
 }
 
@@ -125,7 +152,7 @@ export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOpti
  * A sink that sends flow records to an IPFIX collector, for {@linkcode pump}: samples are added up by addresses, ports, interfaces and the
  * like, for collectors that do not read packets. A flow is reported at least every 10 seconds, and when it has been idle for 5.
  *
- * It sends as {@linkcode sflowTo} does. The port defaults to 4739.
+ * It sends as {@linkcode ipfixTo} does. The port defaults to 4739.
  *
  * @throws {ArgumentError} if the target or an option is invalid.
  * @throws {LookupError} if the host name has no address.
@@ -141,24 +168,29 @@ export async function ipfixFlowsToWith(
   sys: Sys,
   target: string,
   options: IpfixFlowsToOptions = {},
-): Promise<DatagramSink<IpfixFlowEncoder>> {
+): Promise<ExportSink<IpfixFlowEncoder>> {
   return await openIpfix(IpfixFlowEncoder, sys, target, options);
 }
 
 /** A sink with an encoder of this kind. */
-async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixOptions & ExportOptions>(
+async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixOptions & ExportOptions & StreamOptions>(
   Encoder: new (datagrams: Datagrams, send: SendDatagrams, options: Options) => Encoder,
   sys: Sys,
   target: string,
   options: Options,
-): Promise<DatagramSink<Encoder>> {
-  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
-  return await DatagramSink.open(sys, target, {
+): Promise<ExportSink<Encoder>> {
+  const { maxDatagramBytes = MAX_DATAGRAM_BYTES, spoolBytes = STREAM_SPOOL_BYTES } = options;
+  if (!Number.isSafeInteger(spoolBytes) || spoolBytes < LEAST_SPOOL_BYTES) {
+    throw new ArgumentError(`Cannot export IPFIX: spoolBytes ${spoolBytes} is not a whole number from ${LEAST_SPOOL_BYTES} on`);
+  }
+  const { transport, host } = splitTransport(target);
+  const common = {
     ...options,
     protocol: "IPFIX",
     defaultPort: IPFIX_PORT,
     maxDatagramBytes,
-    encoder: (datagrams, send) =>
-      new Encoder(datagrams, send, { refreshPhase: Math.random(), random: Math.random, ...options, maxDatagramBytes }),
-  });
+    encoder: (datagrams: Datagrams, send: SendDatagrams) =>
+      new Encoder(datagrams, send, { refreshPhase: Math.random(), random: Math.random, ...options, transport, maxDatagramBytes }),
+  };
+  return transport === "tcp" ? await StreamSink.open(sys, host, { ...common, spoolBytes }) : await DatagramSink.open(sys, host, common);
 }

@@ -1,4 +1,4 @@
-/** Where datagrams are sent: a host and a port, as people write them. */
+/** Where collectors are: a host and a port, and the way there, as people write them. */
 import { ArgumentError } from "../errors.ts";
 import { addressAndPort, addressText, ipv4Bytes, ipv6Bytes } from "../wire/text.ts";
 
@@ -12,11 +12,20 @@ export interface Target {
   readonly port: number;
 }
 
+/** The ways to a collector. */
+export type Transport = "udp" | "tcp";
+
 const FORMS = "expected an address or a host name with an optional port: 192.0.2.9, 192.0.2.9:6343, [2001:db8::9], [2001:db8::9]:6343, " +
   "[fe80::9%eth0] or collector.example.net:6343";
 /** RFC 1123 section 2.1, and the underscore that names in use have all the same. */
 const LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
 const MOST_NAME = 253;
+
+/** Takes a transport off a target: of `tcp:HOST`, `udp:HOST`; `HOST` alone is UDP. */
+export function splitTransport(text: string): { readonly transport: Transport; readonly host: string } {
+  const [, transport, host] = /^(udp|tcp):(.*)$/s.exec(text) ?? [];
+  return { transport: transport === "tcp" ? "tcp" : "udp", host: host ?? text };
+}
 
 /**
  * Reads `HOST` or `HOST:PORT`. IPv6 addresses are in brackets, so that no group of theirs is taken for a port.

@@ -10,7 +10,6 @@ import {
   EINTR,
   EMSGSIZE,
   ENOBUFS,
-  ENODEV,
   EPERM,
   IP_MTU,
   IP_MTU_DISCOVER,
@@ -38,9 +37,7 @@ import {
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { openSocket } from "./open.ts";
 import type { SendHeaders } from "./send_headers.ts";
-
-/** The families that it can send with. */
-export type Family = typeof AF_INET | typeof AF_INET6;
+import { encodeAddress, type Family, int, scopeIdOf, type SocketAddress } from "./socket_address.ts";
 
 /** What may wait in the kernel for the device: some hundred datagrams. Without CAP_NET_ADMIN at most net.core.wmem_max. */
 const SEND_BUFFER_BYTES = 1 << 20;
@@ -56,43 +53,11 @@ const OPTIONS: Readonly<Record<Family, readonly (readonly [number, number, numbe
 const SANDBOX = "A sandbox forbids it (seccomp, an LSM, a systemd unit's RestrictAddressFamilies=): allow AF_INET and AF_INET6";
 
 /** What helps if there is no socket. */
-const OPEN_HINTS: Readonly<Record<number, string>> = {
+export const OPEN_HINTS: Readonly<Record<number, string>> = {
   [EPERM]: SANDBOX,
   [EACCES]: SANDBOX,
   [EAFNOSUPPORT]: "This kernel has no such addresses (ipv6.disable=1), or a systemd unit's RestrictAddressFamilies= forbids them",
 };
-
-/** An IP address with a port, as the kernel takes it. */
-export interface SocketAddress {
-  /** 4 or 16 bytes in network byte order. */
-  readonly address: Uint8Array;
-  /** The interface of a link-local IPv6 address, by name or index. */
-  readonly scope: string | undefined;
-  readonly port: number;
-}
-
-/** The family of an address. */
-export function familyOf({ address }: SocketAddress): Family {
-  return address.length === 4 ? AF_INET : AF_INET6;
-}
-
-/** `struct sockaddr_in`, or `struct sockaddr_in6`. */
-function encodeAddress({ address, port }: Omit<SocketAddress, "scope">, scopeId = 0): Memory {
-  const isIpv4 = address.length === 4;
-  const bytes = memory(isIpv4 ? 16 : 28);
-  const view = viewOf(bytes);
-  view.setUint16(0, isIpv4 ? AF_INET : AF_INET6, LITTLE);
-  view.setUint16(2, port);
-  bytes.set(address, isIpv4 ? 4 : 8);
-  if (!isIpv4) view.setUint32(24, scopeId, LITTLE);
-  return bytes;
-}
-
-function int(value: number): Memory {
-  const bytes = memory(4);
-  viewOf(bytes).setInt32(0, value, LITTLE);
-  return bytes;
-}
 
 /** What became of what was sent. All figures count datagrams. */
 export interface SendCounts {
@@ -172,7 +137,7 @@ export class UdpSocket {
    */
   connect(to: SocketAddress): number {
     const sys = this.#sys;
-    const scopeId = this.#scopeId(to.scope);
+    const scopeId = scopeIdOf(sys, this.#fd, to.scope);
     if (scopeId < 0) return this.#connected(scopeId);
     // Dissolving the association releases the local address and port (connect(2)). If the port is still bound, the second call is refused.
     const nobody = memory(16);
@@ -288,13 +253,6 @@ export class UdpSocket {
     this.#fragments = true;
     const [level, name] = this.family === AF_INET ? [IPPROTO_IP, IP_MTU_DISCOVER] : [IPPROTO_IPV6, IPV6_MTU_DISCOVER];
     return this.#sys.setsockopt(this.#fd, level, name, int(IP_PMTUDISC_WANT)) >= 0;
-  }
-
-  #scopeId(scope: string | undefined): number {
-    if (scope === undefined) return 0;
-    const index = this.#sys.interfaceIndex(this.#fd, scope);
-    if (index > 0) return index;
-    return /^[1-9]\d{0,8}$/.test(scope) ? Number(scope) : index < 0 ? index : -ENODEV;
   }
 
   #any(port: number): Memory {

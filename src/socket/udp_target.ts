@@ -1,6 +1,5 @@
 /** Sending to a host for months: its name is looked up again and the route taken again whenever sending fails. */
 import { LookupError, SystemError } from "../errors.ts";
-import { hostAddresses } from "../sys/host_addresses.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -20,27 +19,28 @@ import {
   type Memory,
   type Sys,
 } from "../sys/sys.ts";
-import { addressBytes, addressText } from "../wire/text.ts";
+import { addressText } from "../wire/text.ts";
 import { SendHeaders } from "./send_headers.ts";
-import { isLocalToLink, parseTarget, type Target, targetText } from "./target.ts";
-import { type Family, familyOf, noSendCounts, type SendCounts, type SocketAddress, UdpSocket } from "./udp_socket.ts";
+import { addressesOf, type Family, familyOf, type SocketAddress, startingAfter } from "./socket_address.ts";
+import { parseTarget, type Target, targetText } from "./target.ts";
+import { noSendCounts, type SendCounts, UdpSocket } from "./udp_socket.ts";
 
 /** How long to wait before trying again: at first, and at most. */
-const FIRST_MS = 1000;
-const LONGEST_MS = 60_000;
+export const FIRST_MS = 1000;
+export const LONGEST_MS = 60_000;
 /**
  * Sends without an error after which all may be well again. One is not enough: errors come back later, and hosts and routers hold some of
  * them back, so that a time must have passed too: as long as it takes until the next attempt.
  */
 const CALM = 3;
 /** A problem this long after the last one is a new one. */
-const FORGET_MS = 600_000;
+export const FORGET_MS = 600_000;
 
 /** Failures that may pass: a link that comes up, a route that is learned. All others at the start are mistakes. */
-const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
+export const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
 
 /** What is wrong, and what helps. */
-const HINTS: Readonly<Record<number, string>> = {
+export const HINTS: Readonly<Record<number, string>> = {
   [ECONNREFUSED]: "The host is there, but nothing listens on that port",
   [ENETUNREACH]: "There is no route to it: ip route get shows what the kernel would do",
   [EHOSTUNREACH]: "The host does not answer, or a router or firewall refuses to forward to it",
@@ -105,9 +105,7 @@ export class UdpTarget {
    */
   static async open(sys: Sys, text: string, options: UdpTargetOptions): Promise<UdpTarget> {
     const target = parseTarget(text, options.defaultPort);
-    const { host, scope, port } = target;
-    const addresses = typeof host === "string" ? await lookUp(host, port, options) : [{ address: host, scope, port }];
-    return new UdpTarget(sys, target, options, addresses);
+    return new UdpTarget(sys, target, options, await addressesOf(target, options.lookup));
   }
 
   private constructor(sys: Sys, target: Target, options: UdpTargetOptions, addresses: readonly SocketAddress[]) {
@@ -191,11 +189,10 @@ export class UdpTarget {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#isRenewing = true;
-    const { host, scope, port } = this.#target;
     let addresses: readonly SocketAddress[] = [];
     let failure: Error | undefined;
     try {
-      addresses = typeof host === "string" ? await lookUp(host, port, this.#options) : [{ address: host, scope, port }];
+      addresses = await addressesOf(this.#target, this.#options.lookup);
     } catch (error) {
       if (!(error instanceof LookupError)) throw error;
       // The address that it had goes on being used.
@@ -280,21 +277,4 @@ export class UdpTarget {
       }),
     );
   }
-}
-
-/** The addresses of a name. Those that mean another host on each link are of no use without the link. */
-async function lookUp(host: string, port: number, { lookup = hostAddresses }: UdpTargetOptions): Promise<readonly SocketAddress[]> {
-  const addresses = (await lookup(host)).flatMap((text) => {
-    const address = addressBytes(text);
-    return address && !(address.length === 16 && isLocalToLink(address)) ? [{ address, scope: undefined, port }] : [];
-  });
-  if (addresses.length > 0) return addresses;
-  throw new LookupError(host, "ENODATA", "All of its addresses mean another host on each link: write the address with its interface");
-}
-
-/** The same addresses, beginning with the one after `last`: so that each has its turn. */
-function startingAfter(addresses: readonly SocketAddress[], last: SocketAddress | undefined): readonly SocketAddress[] {
-  const text = last && addressText(last.address);
-  const at = addresses.findIndex(({ address }) => addressText(address) === text);
-  return [...addresses.slice(at + 1), ...addresses.slice(0, at + 1)];
 }

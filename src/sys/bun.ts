@@ -59,6 +59,8 @@ interface Libc {
   setsockopt(fd: number, level: number, name: number, value: Memory, size: number): number;
   getsockopt(fd: number, level: number, name: number, value: Memory, size: Uint32Array): number;
   sendto(fd: number, bytes: Memory, size: number, flags: number, address: Memory, addressSize: number): number;
+  send(fd: number, bytes: Memory, size: number, flags: number): number;
+  shutdown(fd: number, how: number): number;
   recvmmsg(fd: number, headers: bigint, count: number, flags: number, timeout: null): number;
   sendmmsg(fd: number, headers: bigint, count: number, flags: number): number;
   close(fd: number): number;
@@ -108,6 +110,10 @@ const SYMBOLS = {
   getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
   // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
   sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i32" },
+  // ssize_t send(int fd, const void *bytes, size_t size, int flags)
+  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
+  // int shutdown(int fd, int how)
+  shutdown: { args: ["i32", "i32"], returns: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
   recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
   // int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags)
@@ -254,6 +260,14 @@ class BunSys implements Sys {
 
   sendto(fd: number, bytes: Memory, flags: number, address: Memory): number {
     return this.#ok(this.#libc.sendto(fd, bytes, bytes.length, flags, address, address.length), read.i32(this.#errnoAddress, 0));
+  }
+
+  send(fd: number, bytes: Memory, flags: number): number {
+    return this.#ok(this.#libc.send(fd, bytes, bytes.length, flags), read.i32(this.#errnoAddress, 0));
+  }
+
+  shutdown(fd: number, how: number): number {
+    return this.#ok(this.#libc.shutdown(fd, how), read.i32(this.#errnoAddress, 0));
   }
 
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {

@@ -71,6 +71,10 @@ const SYMBOLS = {
   getsockopt: { parameters: ["i32", "i32", "i32", "buffer", "buffer"], result: "i32" },
   // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
   sendto: { parameters: ["i32", "buffer", "u64", "i32", "buffer", "u32"], result: "i32" },
+  // ssize_t send(int fd, const void *bytes, size_t size, int flags)
+  send: { parameters: ["i32", "buffer", "u64", "i32"], result: "i32" },
+  // int shutdown(int fd, int how)
+  shutdown: { parameters: ["i32", "i32"], result: "i32" },
   // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
   recvmmsg: { parameters: ["i32", "u64", "u32", "i32", "u64"], result: "i32" },
   // int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags)
@@ -255,6 +259,14 @@ class DenoSys implements Sys {
       this.#libc.sendto(fd, bytes, BigInt(bytes.length), flags, address, address.length),
       this.#libc.read(this.#errno, this.#errnoAddress, 4n),
     );
+  }
+
+  send(fd: number, bytes: Memory, flags: number): number {
+    return this.#ok(this.#libc.send(fd, bytes, BigInt(bytes.length), flags), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
+  shutdown(fd: number, how: number): number {
+    return this.#ok(this.#libc.shutdown(fd, how), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number {

@@ -12,6 +12,7 @@ export const AF_UNIX = 1;
 export const AF_INET = 2;
 export const AF_INET6 = 10;
 export const AF_NETLINK = 16;
+export const SOCK_STREAM = 1;
 export const SOCK_DGRAM = 2;
 export const SOCK_RAW = 3;
 export const SOCK_NONBLOCK = 0x800;
@@ -20,6 +21,7 @@ export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
 export const SO_RCVBUF = 8;
+export const SO_KEEPALIVE = 9;
 export const SO_ATTACH_FILTER = 26;
 export const SO_SNDBUFFORCE = 32;
 export const SO_RCVBUFFORCE = 33;
@@ -27,6 +29,7 @@ export const SO_MEMINFO = 55;
 export const MSG_TRUNC = 0x20;
 export const MSG_DONTWAIT = 0x40;
 export const MSG_NOSIGNAL = 0x4000;
+export const SHUT_WR = 1;
 
 // include/uapi/asm-generic/fcntl.h: the flags that are the same on every architecture.
 export const O_RDONLY = 0;
@@ -56,6 +59,8 @@ export const POLLOUT = 4;
 export const POLLERR = 8;
 export const POLLHUP = 16;
 export const POLLNVAL = 32;
+/** The peer sends nothing more. */
+export const POLLRDHUP = 0x2000;
 
 // include/uapi/linux/in.h, include/uapi/linux/in6.h
 export const IPPROTO_IP = 0;
@@ -66,8 +71,18 @@ export const IPPROTO_IPV6 = 41;
 export const IPV6_MTU_DISCOVER = 23;
 export const IPV6_MTU = 24;
 export const IPV6_RECVERR = 25;
+export const IPPROTO_TCP = 6;
 export const IP_PMTUDISC_WANT = 1;
 export const IP_PMTUDISC_DO = 2;
+
+// include/uapi/linux/tcp.h
+export const TCP_NODELAY = 1;
+export const TCP_KEEPIDLE = 4;
+export const TCP_KEEPINTVL = 5;
+export const TCP_KEEPCNT = 6;
+export const TCP_INFO = 11;
+export const TCP_USER_TIMEOUT = 18;
+export const TCP_NOTSENT_LOWAT = 25;
 
 // include/uapi/linux/sockios.h
 export const SIOCGIFINDEX = 0x8933;
@@ -106,6 +121,7 @@ export const EEXIST = 17;
 export const ENODEV = 19;
 export const EISDIR = 21;
 export const EINVAL = 22;
+export const EPIPE = 32;
 export const ENOSYS = 38;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
@@ -115,10 +131,14 @@ export const EADDRINUSE = 98;
 export const EADDRNOTAVAIL = 99;
 export const ENETDOWN = 100;
 export const ENETUNREACH = 101;
+export const ECONNRESET = 104;
 export const ENOBUFS = 105;
+export const ENOTCONN = 107;
 export const ETIMEDOUT = 110;
 export const ECONNREFUSED = 111;
 export const EHOSTUNREACH = 113;
+export const EALREADY = 114;
+export const EINPROGRESS = 115;
 
 /** Memory that is passed to the kernel: it has its own buffer and never moves. */
 export type Memory = Uint8Array<ArrayBuffer>;
@@ -189,6 +209,10 @@ export interface Sys {
   getsockopt(fd: number, level: number, name: number, value: Memory): number;
   /** sendto(2): returns how many bytes were sent. */
   sendto(fd: number, bytes: Memory, flags: number, address: Memory): number;
+  /** send(2): returns how many bytes were sent. */
+  send(fd: number, bytes: Memory, flags: number): number;
+  /** shutdown(2) */
+  shutdown(fd: number, how: number): number;
   /** recvmmsg(2) without a timeout: `headers` is the address of `count` times `struct mmsghdr`; returns how many were filled. */
   recvmmsg(fd: number, headers: bigint, count: number, flags: number): number;
   /** sendmmsg(2): `headers` is the address of `count` times `struct mmsghdr`; returns how many datagrams were sent. */

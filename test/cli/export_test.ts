@@ -60,7 +60,7 @@ test("a wrong call of export ends with 2 and says why", async () => {
     [["--sflow", "192.0.2.9", ":7"], /":7" names no device before the colon/],
     [["--sflow", "192.0.2.9", "eth0", "eth0:7"], /the same device was given twice/],
     [["--sflow", "192.0.2.9", "eth0", "tcp", "port", "443"], /did you mean --filter 'tcp port 443'\?/],
-    [["--sflow", "192.0.2.9", "a.pcapng"], /"a.pcapng" is a file, not a device/],
+    [["--sflow", "192.0.2.9", "a.pcapng"], /"a.pcapng" is a file, not a device: to export a recording, --from a.pcapng/],
     [["--sflow", "192.0.2.9", "eth0", "--all-namespaces"], /no DEVICE can be given with it/],
     [["--sflow", "192.0.2.9", "eth0", "--wait"], /--wait is about what is sampled already/],
     [["--sflow", "192.0.2.9", "eth0", "-g", "1", "-g", "2"], /--group was given twice/],

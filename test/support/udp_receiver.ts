@@ -1,6 +1,6 @@
 /** A collector of datagrams for tests: a UDP socket of its own, in the network namespace that the thread is in when it opens. */
 import { Datagrams } from "../../src/socket/datagrams.ts";
-import { familyOf } from "../../src/socket/udp_socket.ts";
+import { familyOf } from "../../src/socket/socket_address.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_INET, EAGAIN, type Memory, MSG_DONTWAIT, SO_RCVBUFFORCE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";

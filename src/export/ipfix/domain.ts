@@ -29,6 +29,7 @@ export class Domain {
   #waitMs: number;
   readonly #nextMs: () => number;
   #isDue = false;
+  #areTemplatesDue = false;
 
   /**
    * @param phase After which part of a wait everything is announced again for the first time.
@@ -98,15 +99,22 @@ export class Domain {
     standing.write(this);
   }
 
-  /** Announces everything again if the time has come. A clock that was set back cannot tell: then it has. */
-  refresh(): void {
+  /**
+   * Announces everything again if the time has come. A clock that was set back cannot tell: then it has.
+   *
+   * @param keepsTemplates Whether the collector still has all templates: then only records of options are sent, some of which count.
+   */
+  refresh(keepsTemplates = false): void {
     const passed = this.#out.nowMs - this.#announcedMs;
-    if (passed >= this.#waitMs || passed < 0) this.announce();
+    if (passed < this.#waitMs && passed >= 0) return;
+    this.#isDue = true;
+    if (!keepsTemplates) this.#areTemplatesDue = true;
   }
 
   /** Before the next message, sends again what a collector must know. */
   announce(): void {
     this.#isDue = true;
+    this.#areTemplatesDue = true;
   }
 
   /** Completes the message, if anything is in it, and what must be sent before it. */
@@ -126,7 +134,8 @@ export class Domain {
     this.#waitMs = this.#nextMs();
     const begun = this.#message;
     this.#message = new Message(this.#out.maxDatagramBytes);
-    for (const template of this.#templates) this.#write(template);
+    if (this.#areTemplatesDue) { for (const template of this.#templates) this.#write(template); }
+    this.#areTemplatesDue = false;
     for (const standing of this.#standing) standing.write(this);
     this.complete();
     this.#message = begun;

@@ -16,7 +16,12 @@ export interface IpfixOptions {
    * Defaults to `"rate"`.
    */
   domains?: "rate" | "namespace" | "cookie" | undefined;
-  /** Maximum size of a datagram, which is one message, in bytes without its IP and UDP headers, 512 to 65507. Defaults to 1400. */
+  /**
+   * What messages go by. UDP may lose templates, so they are sent again by a timer. TCP does not: they are sent once, and again after
+   * {@linkcode DatagramEncoder.announce}; the timer is then only for records of options, such as statistics. Defaults to `"udp"`.
+   */
+  transport?: "udp" | "tcp" | undefined;
+  /** Maximum size of a message in bytes, which by UDP is one datagram, without its IP and UDP headers, 512 to 65507. Defaults to 1400. */
   maxDatagramBytes?: number | undefined;
   /** How often templates, rates and names are sent again at least, in milliseconds, from 100 on. Defaults to 30000. */
   templateRefreshMs?: number | undefined;
@@ -91,7 +96,10 @@ function ofRange(name: string, value: number, least: number, most: number): numb
 /** The options of both kinds of records. */
 export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
   const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000 } = options;
-  const { refreshPhase = 1, random = EXACT, strict = false, oneIn = 1 } = options;
+  const { refreshPhase = 1, random = EXACT, strict = false, oneIn = 1, transport = "udp" } = options;
+  if (transport !== "udp" && transport !== "tcp") {
+    throw new ArgumentError(`Cannot export IPFIX: transport ${JSON.stringify(transport)} is not "udp" or "tcp"`);
+  }
   if (!DOMAINS.includes(domains)) {
     throw new ArgumentError(`Cannot export IPFIX: domains ${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
   }
@@ -110,6 +118,7 @@ export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
     random,
     strict,
     oneIn,
+    transport,
   };
 }
 

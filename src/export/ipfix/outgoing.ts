@@ -39,7 +39,7 @@ export class Outgoing {
     const datagrams = this.#datagrams;
     if (datagrams.lacks(message.length)) this.#send(datagrams);
     datagrams.bytes.set(message.bytes.subarray(0, message.length), datagrams.used);
-    datagrams.complete(message.length, message.samples);
+    datagrams.complete(message.length, message.samples, message.records);
   }
 
   /** Sends everything. */

@@ -117,7 +117,8 @@ export class Selectors {
       this.#roundMs = this.#out.nowMs;
       this.#round++;
     }
-    for (const { domain } of this.#domains.values()) domain.refresh();
+    const keepsTemplates = this.#options.transport === "tcp";
+    for (const { domain } of this.#domains.values()) domain.refresh(keepsTemplates);
   }
 
   /** Announces everything again. */

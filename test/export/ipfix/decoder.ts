@@ -47,8 +47,8 @@ export class IpfixDecoder {
     return this.#templates.size;
   }
 
-  /** Reads one message. */
-  read(bytes: Uint8Array): IpfixMessage {
+  /** Reads one message. Numbers must have no gap, unless it is said that they may. */
+  read(bytes: Uint8Array, { gaps = false } = {}): IpfixMessage {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     if (bytes.length < 16) fail(`a message of ${bytes.length} bytes`);
     if (view.getUint16(0) !== 10) fail(`version ${view.getUint16(0)}`);
@@ -56,7 +56,7 @@ export class IpfixDecoder {
     const sequence = view.getUint32(8);
     const domain = view.getUint32(12);
     const expected = this.#next.get(domain) ?? 0;
-    if (sequence !== expected) fail(`sequence ${sequence} in domain ${domain}, expected ${expected}`);
+    if (gaps ? sequence < expected : sequence !== expected) fail(`sequence ${sequence} in domain ${domain}, expected ${expected}`);
     const sets: number[] = [];
     const records: IpfixRecord[] = [];
     let at = 16;
