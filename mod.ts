@@ -66,6 +66,7 @@ export {
   type SflowToOptions,
   type StreamOptions,
 } from "./src/sink/export.ts";
+export type { CounterOptions } from "./src/sink/counter_poller.ts";
 export { type MetricsServer, metricsTo, type MetricsToOptions } from "./src/sink/metrics.ts";
 export type { MetricsOptions } from "./src/export/prometheus/metrics.ts";
 export type { MetricsSampler, MetricsSink } from "./src/export/prometheus/state.ts";

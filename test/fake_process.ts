@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Memory } from "../src/sys/sys.ts";
+import { ENOENT, ENOSYS, HOST_FILES, type HostFile, type Memory, O_RDONLY } from "../src/sys/sys.ts";
 import { FakeTcp } from "./fake_tcp.ts";
 
 const ENOTTY = 25;
@@ -16,6 +16,11 @@ export class FakeProcess extends FakeTcp {
   readonly privileges: string[] = [];
   /** What the next calls that change privileges answer: 0 unless set. */
   privilegeResult = 0;
+
+  /** What uname(2) and sysinfo(2) fill in; without one the call fails. */
+  readonly hostInfos: Map<"uname" | "sysinfo", Uint8Array> = new Map();
+  /** What statfs(2) fills in, by mount point. */
+  readonly fileSystems: Map<string, Uint8Array> = new Map();
 
   constructor(unprivileged: boolean) {
     super();
@@ -34,6 +39,18 @@ export class FakeProcess extends FakeTcp {
 
   raiseDefault(): number {
     return 0;
+  }
+
+  openHostFile(file: HostFile): number {
+    return this.open(HOST_FILES[file], O_RDONLY, 0);
+  }
+
+  hostInfo(call: "uname" | "sysinfo", into: Memory): number {
+    return fill(into, this.hostInfos.get(call), ENOSYS);
+  }
+
+  statfs(path: string, into: Memory): number {
+    return fill(into, this.fileSystems.get(path), ENOENT);
   }
 
   /** Local time is UTC. */
@@ -93,4 +110,10 @@ export class FakeProcess extends FakeTcp {
     this.privileges.push(call);
     return this.privilegeResult;
   }
+}
+
+function fill(into: Memory, bytes: Uint8Array | undefined, errno: number): number {
+  if (!bytes) return -errno;
+  into.set(bytes.subarray(0, into.length));
+  return 0;
 }

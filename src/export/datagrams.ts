@@ -11,6 +11,8 @@ export class Datagrams {
   readonly samples: Uint32Array<ArrayBuffer>;
   /** How many records of data are in each datagram, by which protocols with numbered records (IPFIX) tell what is missing; else 0. */
   readonly records: Uint32Array<ArrayBuffer>;
+  /** How many samples of counters are in each datagram. */
+  readonly counterSamples: Uint32Array<ArrayBuffer>;
   /** Number of datagrams. */
   count = 0;
 
@@ -25,6 +27,7 @@ export class Datagrams {
     this.ends = new Uint32Array(most);
     this.samples = new Uint32Array(most);
     this.records = new Uint32Array(most);
+    this.counterSamples = new Uint32Array(most);
   }
 
   /** Where the next datagram begins. */
@@ -37,11 +40,15 @@ export class Datagrams {
     return this.count === this.ends.length || this.used + bytes > this.bytes.length;
   }
 
-  /** Completes the datagram that was written at {@linkcode Datagrams.used}, with what became of this many samples in it. */
-  complete(length: number, samples: number, records = 0): void {
+  /**
+   * Completes the datagram that was written at {@linkcode Datagrams.used}, with what became of this many samples in it, and so many records
+   * and samples of counters.
+   */
+  complete(length: number, samples: number, records = 0, counterSamples = 0): void {
     this.ends[this.count] = this.used + length;
     this.samples[this.count] = samples;
     this.records[this.count] = records;
+    this.counterSamples[this.count] = counterSamples;
     this.count++;
   }
 

@@ -81,6 +81,8 @@ export class LiveLinks implements LiveDevices {
   #triedAt = -Infinity;
   #isClosed = false;
   #version = 0;
+  /** In which version each device appeared. */
+  readonly #since = new Map<number, number>();
   /** The names of all devices, as of a version. */
   #names: ReadonlySet<string | undefined> = new Set();
   #namedAt = -1;
@@ -117,6 +119,14 @@ export class LiveLinks implements LiveDevices {
   /** A number that changes whenever something has changed. */
   get version(): number {
     return this.#version;
+  }
+
+  /**
+   * In which version the device of an index appeared: another one that gets the index of one that is gone has another number. `undefined` if
+   * there is none. If notifications were lost, both may seem to be the same.
+   */
+  since(index: number): number | undefined {
+    return this.#since.get(index);
   }
 
   /** The devices as of the last update. */
@@ -211,6 +221,8 @@ export class LiveLinks implements LiveDevices {
         if (isInterrupted && i < MOST_DUMPS) continue;
         this.#table = table;
         this.#version++;
+        for (const index of this.#since.keys()) if (!table.get(index)) this.#since.delete(index);
+        for (const { index } of table.links()) if (!this.#since.has(index)) this.#since.set(index, this.#version);
         this.#found.clear();
         return;
       }
@@ -225,7 +237,11 @@ export class LiveLinks implements LiveDevices {
     const link = decodeLink(message);
     this.#version++;
     this.#found.clear();
-    if (type === RTM_DELLINK) return this.#table.delete(link.index);
+    if (type === RTM_DELLINK) {
+      this.#since.delete(link.index);
+      return this.#table.delete(link.index);
+    }
+    if (!this.#since.has(link.index)) this.#since.set(link.index, this.#version);
     // Some messages, such as those of wireless cards, do not contain everything.
     const { address, mtu } = this.#table.get(link.index) ?? link;
     this.#table.set({ ...link, address: link.address ?? address, mtu: link.mtu ?? mtu });

@@ -84,6 +84,8 @@ export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> e
   readonly datagrams: DatagramCounts;
   /** The connections, if it sends by TCP. */
   readonly connection?: ConnectionCounts;
+  /** Samples of counters in datagrams that were sent, and in those that could not be; absent if the protocol has none. */
+  readonly counterSamples?: { readonly sent: number; readonly dropped: number };
   /** Looks the host name up again and takes the present route, now. This is also done automatically when sending fails. */
   renew(): Promise<void>;
   /** Whether an error has come back for a sent datagram, or a connection has ended, since the last time. */
@@ -102,6 +104,8 @@ export interface DatagramSinkOptions<Encoder> extends ExportOptions {
   readonly lookup?: ((name: string) => Promise<readonly string[]>) | undefined;
   /** Between 0 and 1. Defaults to `Math.random`. */
   readonly random?: (() => number) | undefined;
+  /** Called once when nothing is sent any more. */
+  readonly onClose?: (() => void) | undefined;
 }
 
 /** How long the last datagrams may take to find room in the send buffer, and how often to look. */
@@ -117,7 +121,9 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   readonly encoder: Encoder;
   readonly ended: Promise<unknown>;
   skipped = 0;
+  readonly counterSamples = { sent: 0, dropped: 0 };
   readonly #target: UdpTarget;
+  readonly #onClose: () => void;
   readonly #timer: FlushTimer;
   /** Samples in datagrams that were sent. */
   #sent = 0;
@@ -156,12 +162,13 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
     }
   }
 
-  private constructor(target: UdpTarget, { protocol, encoder, latency, random = Math.random }: DatagramSinkOptions<Encoder>) {
+  private constructor(target: UdpTarget, { protocol, encoder, latency, random = Math.random, onClose }: DatagramSinkOptions<Encoder>) {
     this.#target = target;
+    this.#onClose = onClose ?? (() => {});
     this.name = `${protocol} ${target.name}`;
     this.encoder = encoder(new Datagrams(target.block, MOST), (datagrams) => this.#send(datagrams));
     this.ended = new Promise((resolve) => this.#end = resolve);
-    this.#timer = new FlushTimer({ latency, random, flush: () => this.#flush(), onError: (error) => this.#fail(error) });
+    this.#timer = new FlushTimer({ latency, random, flush: () => this.#flush(), onError: (error) => this.fail(error) });
   }
 
   get written(): number {
@@ -206,6 +213,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   }
 
   abort(): void {
+    if (!this.#isClosed) this.#onClose();
     this.#isClosed = true;
     this.#timer.stop();
     this.#target.close();
@@ -219,7 +227,8 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
     return this.#target.checkReturned();
   }
 
-  #fail(error: unknown): void {
+  /** Ends with a bug. */
+  fail(error: unknown): void {
     this.abort();
     this.#end(error);
   }
@@ -230,13 +239,23 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   }
 
   #send(datagrams: Datagrams): void {
-    const { ends, samples, count } = datagrams;
+    const { ends, samples, counterSamples, count } = datagrams;
     let all = 0;
     let dropped = 0;
-    for (let i = 0; i < count; i++) all += samples[i]!;
-    this.#target.send(ends, count, (i) => dropped += samples[i]!);
+    let allCounters = 0;
+    let droppedCounters = 0;
+    for (let i = 0; i < count; i++) {
+      all += samples[i]!;
+      allCounters += counterSamples[i]!;
+    }
+    this.#target.send(ends, count, (i) => {
+      dropped += samples[i]!;
+      droppedCounters += counterSamples[i]!;
+    });
     this.#sent += all - dropped;
     this.skipped += dropped;
+    this.counterSamples.sent += allCounters - droppedCounters;
+    this.counterSamples.dropped += droppedCounters;
     datagrams.clear();
   }
 }

@@ -11,6 +11,7 @@ import type { SflowOptions } from "../export/sflow/options.ts";
 import { type NetnsOptions, open } from "../socket/open.ts";
 import { splitTransport } from "../socket/target.ts";
 import type { Sys } from "../sys/sys.ts";
+import { type CounterOptions, CounterPoller } from "./counter_poller.ts";
 import { DatagramSink, type ExportOptions, type ExportSink } from "./datagram_sink.ts";
 import { BLOCK_BYTES } from "./message_queue.ts";
 import { STREAM_SPOOL_BYTES, StreamSink } from "./stream_sink.ts";
@@ -38,6 +39,11 @@ export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">
    * and otherwise one to the device's own address ends here. Defaults to what the kernel's settings say now.
    */
   readonly forwards?: boolean | undefined;
+  /**
+   * Which counters to send too, polled from a random moment on, in datagrams of their own; of the devices of this network namespace. Defaults
+   * to none.
+   */
+  readonly counters?: CounterOptions | undefined;
 }
 
 /**
@@ -74,6 +80,8 @@ export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">
  * A sample waits for at most a second. What cannot be sent is dropped and counted, and never holds anything up. A host name is looked up
  * now, and again whenever sending fails; on Deno that requires net access, addresses do not.
  *
+ * With {@linkcode SflowToOptions.counters} it also sends what devices and the host count, without any privilege.
+ *
  * @example Send what is sampled to a collector, for a second
  * ```ts ignore
  * import { listen, pump, sflowTo, watchLinks } from "@psample/psample";
@@ -82,6 +90,16 @@ export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">
  * const source = await listen({ events: false, devices: await watchLinks() });
  * await pump(source, [], [sink], { durationMs: 1000 });
  * console.log(sink.datagrams.sent, "datagrams sent,", sink.skipped, "samples dropped");
+ * ```
+ *
+ * @example Send the counters of the device eth0 and of the host too, at least every ten seconds
+ * ```ts ignore
+ * import { listen, pump, sflowTo, watchLinks } from "@psample/psample";
+ *
+ * const counters = { devices: ({ name }: { name: string }) => name === "eth0", intervalMs: 10_000 };
+ * const source = await listen({ events: false, devices: await watchLinks() });
+ * const { sinks: [sent] } = await pump(source, [], [await sflowTo("192.0.2.9", { agent: "192.0.2.1", counters })], { durationMs: 1000 });
+ * console.log(sent!.written, "samples sent");
  * ```
  *
  * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`, `"udp:192.0.2.9"`. The
@@ -95,9 +113,14 @@ export async function sflowTo(target: string, options: SflowToOptions = {}): Pro
   return await sflowToWith(await open(options), target, options);
 }
 
-/** {@linkcode sflowTo} on a given seam. */
-export async function sflowToWith(sys: Sys, target: string, options: SflowToOptions = {}): Promise<DatagramSink<SflowEncoder>> {
-  const { maxDatagramBytes = MAX_DATAGRAM_BYTES } = options;
+/** {@linkcode sflowTo} on a given seam; with a poller that others may share. */
+export async function sflowToWith(
+  sys: Sys,
+  target: string,
+  options: SflowToOptions = {},
+  shared?: CounterPoller,
+): Promise<DatagramSink<SflowEncoder>> {
+  const { maxDatagramBytes = MAX_DATAGRAM_BYTES, counters, onProblem } = options;
   const { transport, host } = splitTransport(target);
   if (transport === "tcp") {
     throw new ArgumentError(
@@ -109,13 +132,23 @@ export async function sflowToWith(sys: Sys, target: string, options: SflowToOpti
     throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
   }
   const forwards = options.forwards ?? await forwardsPackets(sys);
-  return await DatagramSink.open(sys, host, {
-    ...options,
-    protocol: "sFlow",
-    defaultPort: SFLOW_PORT,
-    maxDatagramBytes,
-    encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
-  });
+  const poller = shared ?? (counters && await CounterPoller.open(sys, { ...counters, onProblem }));
+  let sink: DatagramSink<SflowEncoder> | undefined;
+  try {
+    sink = await DatagramSink.open(sys, host, {
+      ...options,
+      protocol: "sFlow",
+      defaultPort: SFLOW_PORT,
+      maxDatagramBytes,
+      encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
+      onClose: () => poller?.leave(sink),
+    });
+  } catch (error) {
+    if (poller !== shared) poller?.close();
+    throw error;
+  }
+  poller?.feed(sink);
+  return sink;
 }
 
 /**

@@ -2,6 +2,7 @@
 import { dlopen, ptr, read, toArrayBuffer } from "bun:ffi";
 import { SystemError } from "../errors.ts";
 import { memory } from "../wire/native.ts";
+import { SYMBOLS } from "./bun_prototypes.ts";
 import {
   AT_EMPTY_PATH,
   CLOCK_MONOTONIC,
@@ -35,6 +36,8 @@ import {
   ENOSYS,
   type EnvironmentName,
   type FileStatus,
+  HOST_FILES,
+  type HostFile,
   type Memory,
   O_CLOEXEC,
   O_RDONLY,
@@ -68,6 +71,9 @@ interface Libc {
   read(fd: number, into: Memory, size: number): number;
   write(fd: number, bytes: Memory, size: number): number;
   statx(directory: number, path: Memory, flags: number, mask: number, status: Memory): number;
+  uname(into: Memory): number;
+  sysinfo(into: Memory): number;
+  statfs(path: Memory, into: Memory): number;
   setns(fd: number, type: number): number;
   ftruncate(fd: number, size: number): number;
   unlink(path: Memory): number;
@@ -93,91 +99,6 @@ interface Libc {
   raise(signal: number): number;
   __errno_location(): number;
 }
-
-// Byte counts are read as i32, which needs no allocation: Linux moves at most 0x7ffff000 bytes in a call.
-const SYMBOLS = {
-  // int socket(int domain, int type, int protocol)
-  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
-  // int bind(int fd, const struct sockaddr *address, socklen_t size)
-  bind: { args: ["i32", "ptr", "u32"], returns: "i32" },
-  // int connect(int fd, const struct sockaddr *address, socklen_t size)
-  connect: { args: ["i32", "ptr", "u32"], returns: "i32" },
-  // int getsockname(int fd, struct sockaddr *address, socklen_t *size)
-  getsockname: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-  // int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-  setsockopt: { args: ["i32", "i32", "i32", "ptr", "u32"], returns: "i32" },
-  // int getsockopt(int fd, int level, int name, void *value, socklen_t *size)
-  getsockopt: { args: ["i32", "i32", "i32", "ptr", "ptr"], returns: "i32" },
-  // ssize_t sendto(int fd, const void *bytes, size_t size, int flags, const struct sockaddr *address, socklen_t size)
-  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i32" },
-  // ssize_t send(int fd, const void *bytes, size_t size, int flags)
-  send: { args: ["i32", "ptr", "u64", "i32"], returns: "i32" },
-  // int shutdown(int fd, int how)
-  shutdown: { args: ["i32", "i32"], returns: "i32" },
-  // int recvmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags, struct timespec *timeout)
-  recvmmsg: { args: ["i32", "u64", "u32", "i32", "ptr"], returns: "i32" },
-  // int sendmmsg(int fd, struct mmsghdr *headers, unsigned count, int flags)
-  sendmmsg: { args: ["i32", "u64", "u32", "i32"], returns: "i32" },
-  // int close(int fd)
-  close: { args: ["i32"], returns: "i32" },
-  // int open(const char *path, int flags, mode_t mode)
-  open: { args: ["ptr", "i32", "u32"], returns: "i32" },
-  // ssize_t read(int fd, void *into, size_t size)
-  read: { args: ["i32", "ptr", "u64"], returns: "i32" },
-  // ssize_t write(int fd, const void *bytes, size_t size)
-  write: { args: ["i32", "ptr", "u64"], returns: "i32" },
-  // int statx(int directory, const char *path, int flags, unsigned mask, struct statx *status)
-  statx: { args: ["i32", "ptr", "i32", "u32", "ptr"], returns: "i32" },
-  // int setns(int fd, int type)
-  setns: { args: ["i32", "i32"], returns: "i32" },
-  // int ftruncate(int fd, off_t size)
-  ftruncate: { args: ["i32", "i64"], returns: "i32" },
-  // int unlink(const char *path)
-  unlink: { args: ["ptr"], returns: "i32" },
-  // int poll(struct pollfd *fds, nfds_t count, int timeout)
-  poll: { args: ["ptr", "u64", "i32"], returns: "i32" },
-  // off_t lseek(int fd, off_t offset, int whence)
-  lseek: { args: ["i32", "i64", "i32"], returns: "i64" },
-  // ssize_t readlink(const char *path, char *into, size_t size)
-  readlink: { args: ["ptr", "ptr", "u64"], returns: "i32" },
-  // long syscall(long number, ...), for int bpf(int command, union bpf_attr *attributes, unsigned size)
-  // and ssize_t getdents64(int fd, void *into, size_t size)
-  syscall: { args: ["i64", "i64", "ptr", "u64"], returns: "i32" },
-  // struct passwd *getpwnam(const char *name)
-  getpwnam: { args: ["ptr"], returns: "ptr" },
-  // struct tm *localtime_r(const time_t *time, struct tm *result)
-  localtime_r: { args: ["ptr", "ptr"], returns: "ptr" },
-  // int ioctl(int fd, unsigned long request, ...), for a pointer
-  ioctl: { args: ["i32", "u64", "ptr"], returns: "i32" },
-  // char *getenv(const char *name)
-  getenv: { args: ["ptr"], returns: "ptr" },
-  // size_t strlen(const char *text)
-  strlen: { args: ["ptr"], returns: "u64" },
-  // int clock_gettime(clockid_t clock, struct timespec *time)
-  clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
-  // pid_t getpid(void)
-  getpid: { args: [], returns: "i32" },
-  // int initgroups(const char *user, gid_t group)
-  initgroups: { args: ["ptr", "u32"], returns: "i32" },
-  // int setresgid(gid_t real, gid_t effective, gid_t saved)
-  setresgid: { args: ["u32", "u32", "u32"], returns: "i32" },
-  // int setresuid(uid_t real, uid_t effective, uid_t saved)
-  setresuid: { args: ["u32", "u32", "u32"], returns: "i32" },
-  // int prctl(int option, unsigned long argument, ...)
-  prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
-  // int capset(cap_user_header_t header, const cap_user_data_t data)
-  capset: { args: ["ptr", "ptr"], returns: "i32" },
-  // uid_t geteuid(void)
-  geteuid: { args: [], returns: "u32" },
-  // int sigaction(int signal, const struct sigaction *action, struct sigaction *old)
-  sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
-  // sighandler_t signal(int signal, sighandler_t handler)
-  signal: { args: ["i32", "u64"], returns: "u64" },
-  // int raise(int signal)
-  raise: { args: ["i32"], returns: "i32" },
-  // int *__errno_location(void)
-  __errno_location: { args: [], returns: "ptr" },
-};
 
 const SEEK_CUR = 1;
 
@@ -305,6 +226,18 @@ class BunSys implements Sys {
     const status = memory(STATX_BYTES);
     const result = this.#ok(this.#libc.statx(fd, cPath(""), AT_EMPTY_PATH, STATX_BASIC_STATS, status), read.i32(this.#errnoAddress, 0));
     return result < 0 ? result : fileStatus(status);
+  }
+
+  openHostFile(file: HostFile): number {
+    return this.#ok(this.#libc.open(cPath(HOST_FILES[file]), O_RDONLY | O_CLOEXEC, 0), read.i32(this.#errnoAddress, 0));
+  }
+
+  hostInfo(call: "uname" | "sysinfo", into: Memory): number {
+    return this.#ok(this.#libc[call](into), read.i32(this.#errnoAddress, 0));
+  }
+
+  statfs(path: string, into: Memory): number {
+    return this.#ok(this.#libc.statfs(cPath(path), into), read.i32(this.#errnoAddress, 0));
   }
 
   openNetns(): number {

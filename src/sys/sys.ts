@@ -140,6 +140,24 @@ export const EHOSTUNREACH = 113;
 export const EALREADY = 114;
 export const EINPROGRESS = 115;
 
+/**
+ * What describes the machine and everybody may read: numbers of the kernel, the mounts that this process sees, and the number that
+ * systemd, or whatever installed it, has given it (machine-id(5)).
+ */
+export const HOST_FILES = {
+  processors: "/proc/stat",
+  processorModels: "/proc/cpuinfo",
+  load: "/proc/loadavg",
+  memory: "/proc/meminfo",
+  paging: "/proc/vmstat",
+  disks: "/proc/diskstats",
+  mounts: "/proc/self/mountinfo",
+  machineId: "/etc/machine-id",
+} as const;
+
+/** One of {@linkcode HOST_FILES}. */
+export type HostFile = keyof typeof HOST_FILES;
+
 /** Memory that is passed to the kernel: it has its own buffer and never moves. */
 export type Memory = Uint8Array<ArrayBuffer>;
 
@@ -259,6 +277,12 @@ export interface Sys {
   poll(fd: number, events: number): number;
   /** lseek(2) to the current position: whether this is a file, which takes a write of any size at once. */
   seekable(fd: number): boolean;
+  /** open(2) of one of {@linkcode HOST_FILES}, to read. Asks for no permission, because anybody may know what is in them. */
+  openHostFile(file: HostFile): number;
+  /** uname(2) or sysinfo(2): fills `into`. Neither needs a file, which a sandbox may hide. */
+  hostInfo(call: "uname" | "sysinfo", into: Memory): number;
+  /** statfs(2): fills `into` with the size of the file system at `path`. Asks for no permission: it says nothing about files. */
+  statfs(path: string, into: Memory): number;
   /** readlink(2): fills `into` and returns how many bytes were filled. `path` ends with NUL. */
   readlink(path: Memory, into: Memory): number;
   /** bpf(2) */

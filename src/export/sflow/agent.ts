@@ -36,6 +36,11 @@ export class Agent {
     return this.#counters ??= this.#makeDatagram();
   }
 
+  /** Whether a datagram is the one of counters. */
+  holdsCounters(datagram: Datagram): boolean {
+    return datagram === this.#counters;
+  }
+
   /** The datagram of discarded packets that is being filled. */
   get discards(): Datagram {
     return this.#discards ??= this.#makeDatagram();

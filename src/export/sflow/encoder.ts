@@ -104,6 +104,12 @@ export class SflowEncoder implements DatagramEncoder {
     this.#sourceOf(this.#agentOf(nsid), IF_INDEX, ifindex).setTrials(total);
   }
 
+  /** Whether a sample of this interface has been exported, or left out. */
+  hasSampled(ifindex: number, nsid?: number): boolean {
+    const source = (nsid === undefined ? this.#own : this.#agents.get(nsid))?.find(IF_INDEX, ifindex);
+    return source !== undefined && source.isSampled;
+  }
+
   take(batch: Batch): void {
     const { entries, count } = batch;
     this.#turn++;
@@ -263,7 +269,7 @@ export class SflowEncoder implements DatagramEncoder {
     const { bytes, end, count } = datagram;
     if (datagrams.lacks(end)) this.#send(datagrams);
     datagrams.bytes.set(bytes.subarray(0, end), datagrams.used);
-    datagrams.complete(end, datagram === agent.flows ? count : 0);
+    datagrams.complete(end, datagram === agent.flows ? count : 0, 0, agent.holdsCounters(datagram) ? count : 0);
   }
 
   /** From now on every sample has the form for large indexes, and no datagram contains both. */
@@ -274,7 +280,7 @@ export class SflowEncoder implements DatagramEncoder {
 
   /** Lets time pass. When the clock is set back, the uptime stands still: collectors would take one that goes back for a restart. */
   #tick(nowNs: bigint): void {
-    const last = this.#lastNs ?? nowNs;
+    const last = this.#lastNs ??= nowNs;
     if (nowNs > last) this.#elapsedNs += nowNs - last;
     // A batch may have been read a little before the last flush.
     else if (last - nowNs < SET_BACK_NS) return;

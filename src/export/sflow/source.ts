@@ -34,6 +34,11 @@ export class Source {
   /** Whether samples of it are left out, so that the packets of its samplers are not those that it could sample. */
   #isPartial = false;
 
+  /** Whether it has had a sample. */
+  get isSampled(): boolean {
+    return this.flowSequence > 0 || this.#isPartial;
+  }
+
   /** Packets that could have been sampled. */
   get pool(): number {
     return this.#pool >>> 0;

@@ -101,6 +101,12 @@ test("the uptime begins when the agent does, wraps, and never goes back", () => 
   // Batches were read before the flush that came first.
   assertEquals(uptimes(5000, 4999, 5001, 4500, 5002), [5000, 5000, 5001, 5001, 5002]);
   assertEquals(decoded({ startNs: undefined }, (encoder) => encoder.take(batchOf(some(1))))[0]!.uptimeMs, 0);
+  // Without another start it is the first time that the encoder is told.
+  const late = decoded({ startNs: undefined }, (encoder) => {
+    for (const seconds of [100n, 103n]) encoder.hostCounters({}, NOW_NS + seconds * 1_000_000_000n);
+    encoder.flush(NOW_NS + 104_000_000_000n);
+  });
+  assertEquals(late.map(({ uptimeMs }) => uptimeMs), [4000]);
 });
 
 test("the pool is N for each sample, and wraps", () => {

@@ -1,0 +1,290 @@
+/** Polls the counters of devices and of the host, and sends them to sFlow collectors. */
+import { HostReader } from "../control/host_counters.ts";
+import { InterfaceReader, type ReadInterface } from "../control/interface_counters.ts";
+import { ArgumentError, DecodeError, SystemError } from "../errors.ts";
+import type { SflowEncoder } from "../export/sflow/encoder.ts";
+import { ARPHRD_LOOPBACK, type Link } from "../link/link.ts";
+import { LiveLinks } from "../receive/live_links.ts";
+import { nowNs } from "../stream/clock.ts";
+import type { Sys } from "../sys/sys.ts";
+import { interfaceCounters, networkCounters, wentBack } from "./counter_samples.ts";
+
+/**
+ * Which counters are sent to an sFlow collector, and how often.
+ *
+ * @category Export
+ */
+export interface CounterOptions {
+  /** Whether to send the counters of a device, asked again whenever devices change, and now and then. Defaults to all devices. */
+  readonly devices?: ((link: Link) => boolean) | undefined;
+  /** Whether to send those of the host: what it is, its processors, memory, disks and network. Defaults to true. */
+  readonly host?: boolean | undefined;
+  /** The longest time between two samples of a device, in milliseconds; at least 1000. Defaults to 30 seconds. */
+  readonly intervalMs?: number | undefined;
+}
+
+/** How to poll, besides that. */
+export interface PollerOptions extends CounterOptions {
+  /** The devices. Defaults to those of the namespace, watched from now on. */
+  readonly links?: LiveLinks | undefined;
+  /** Called with what cannot be read, once until it can be read again. */
+  readonly onProblem?: ((error: Error) => void) | undefined;
+  /** Between 0 and 1. Defaults to `Math.random`. */
+  readonly random?: (() => number) | undefined;
+}
+
+/** A sink of an sFlow collector. */
+export interface CounterTarget {
+  readonly encoder: Pick<SflowEncoder, "interfaceCounters" | "hostCounters">;
+  /** Sends what was added. */
+  flush(): Promise<void>;
+  /** Ends with a bug. */
+  fail(error: unknown): void;
+}
+
+const INTERVAL_MS = 30_000;
+const LEAST_INTERVAL_MS = 1000;
+const MOST_INTERVAL_MS = 0x7fff_ffff;
+/** The interval is a maximum (sFlow version 5, section 5): a timer may be late, by this part of the interval and at most by this. */
+const EARLIER = 0.05;
+const MOST_EARLIER_MS = 1000;
+/** Devices that are asked for with one request: their samples fill a datagram. */
+const TOGETHER = 8;
+/** How often to look for devices that are new, or wanted now. */
+const LOOK_MS = 3000;
+/** Multiples of it, without their whole part, are spread evenly however many there are. */
+const GOLDEN = (Math.sqrt(5) - 1) / 2;
+
+const HIDDEN = "What they contain is sent as unknown. A sandbox may hide them, such as ProcSubset=pid of a systemd unit";
+
+/** What is polled at the same moment of each interval. */
+interface Turn {
+  /** Indexes of devices; the host has none. */
+  readonly members: Set<number>;
+  readonly isHost: boolean;
+  /** When it is due, in milliseconds of the steady clock. */
+  dueMs: number;
+  /** What was wrong the last time. */
+  problem: string | undefined;
+}
+
+/** A device that is polled. */
+interface Polled {
+  readonly turn: Turn;
+  /** When the device of this index appeared. */
+  since: number | undefined;
+  /** What was sent last; `undefined` if nothing was yet, or of another device with this index. */
+  last: ReadInterface | undefined;
+}
+
+/**
+ * Reads counters in turns that are spread over the interval, so that neither a thousand devices are one burst nor a thousand machines that
+ * are started together; and passes them to all its targets. It works until the last one is gone.
+ */
+export class CounterPoller {
+  readonly #options: PollerOptions;
+  readonly #links: LiveLinks;
+  readonly #interfaces: InterfaceReader;
+  readonly #host: HostReader | undefined;
+  readonly #targets = new Set<CounterTarget>();
+  readonly #periodMs: number;
+  readonly #startMs = performance.now();
+  readonly #phase: number;
+  readonly #turns: Turn[] = [];
+  readonly #polled = new Map<number, Polled>();
+  /** How many turns there have been. */
+  #made = 0;
+  #version = -1;
+  #lookedMs = -Infinity;
+  /** What the host's network was made of. */
+  #network: readonly ReadInterface[] = [];
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isClosed = false;
+
+  /**
+   * Opens what is needed, now and not later: the right to do so may be given up.
+   *
+   * @throws {ArgumentError} if the interval is wrong.
+   * @throws {SystemError} if there can be no socket.
+   */
+  static async open(sys: Sys, options: PollerOptions): Promise<CounterPoller> {
+    const { intervalMs = INTERVAL_MS, host = true } = options;
+    if (!(intervalMs >= LEAST_INTERVAL_MS && intervalMs <= MOST_INTERVAL_MS)) {
+      throw new ArgumentError(`intervalMs ${intervalMs} is not a number from ${LEAST_INTERVAL_MS} to ${MOST_INTERVAL_MS}`);
+    }
+    const interfaces = await InterfaceReader.open(sys);
+    const reader = host ? await HostReader.open(sys) : undefined;
+    return new CounterPoller(sys, interfaces, reader, intervalMs, options);
+  }
+
+  private constructor(sys: Sys, interfaces: InterfaceReader, host: HostReader | undefined, intervalMs: number, options: PollerOptions) {
+    this.#options = options;
+    this.#links = options.links ?? new LiveLinks(sys);
+    this.#interfaces = interfaces;
+    this.#host = host;
+    this.#periodMs = intervalMs - Math.min(MOST_EARLIER_MS, EARLIER * intervalMs);
+    this.#phase = (options.random ?? Math.random)();
+    this.#links.watch();
+    if (host) this.#addTurn(true);
+    this.#schedule();
+  }
+
+  /** When each turn is due next, in milliseconds of the steady clock. */
+  get moments(): number[] {
+    return this.#turns.map(({ dueMs }) => dueMs);
+  }
+
+  /** Adds a target. */
+  feed(target: CounterTarget): void {
+    this.#targets.add(target);
+  }
+
+  /** Takes a target away; after the last one nothing is polled any more. */
+  leave(target: CounterTarget | undefined): void {
+    if (target) this.#targets.delete(target);
+    if (this.#targets.size === 0) this.close();
+  }
+
+  /** Ends polling. Idempotent. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.#interfaces.close();
+    if (this.#links !== this.#options.links) this.#links.close();
+  }
+
+  /** Waits for the next turn, or the next look at the devices. */
+  #schedule(): void {
+    if (this.#isClosed) return;
+    const dueMs = this.#turns.reduce((least, { dueMs }) => Math.min(least, dueMs), this.#lookedMs + LOOK_MS);
+    this.#timer = setTimeout(() => void this.#run(), Math.max(0, dueMs - performance.now()));
+  }
+
+  /** Polls whatever is due, a few devices at a time, so that samples that arrive meanwhile need not wait. */
+  async #run(): Promise<void> {
+    try {
+      this.#follow();
+      const due = this.#turns.filter(({ dueMs }) => dueMs <= performance.now());
+      for (const turn of due) {
+        turn.dueMs = this.#notPast(turn.dueMs + this.#periodMs);
+        await this.#poll(turn);
+        if (this.#isClosed) return;
+        if (due.length > 1) await new Promise((resolve) => setImmediate(resolve));
+      }
+      this.#schedule();
+    } catch (error) {
+      if (this.#isClosed) return;
+      for (const target of [...this.#targets]) target.fail(error);
+      this.close();
+    }
+  }
+
+  async #poll(turn: Turn): Promise<void> {
+    try {
+      if (turn.isHost) await this.#pollHost();
+      else await this.#pollDevices([...turn.members]);
+      turn.problem = undefined;
+    } catch (error) {
+      if (this.#isClosed) return;
+      if (!(error instanceof SystemError || error instanceof DecodeError)) throw error;
+      const { message } = error;
+      const isKnown = this.#turns.some(({ problem }) => problem === message);
+      turn.problem = message;
+      if (!isKnown) this.#options.onProblem?.(error);
+    }
+  }
+
+  async #pollDevices(indexes: readonly number[]): Promise<void> {
+    if (indexes.length === 0) return;
+    const reads = await this.#interfaces.read(indexes);
+    const timeNs = nowNs();
+    for (const read of reads) {
+      const polled = this.#polled.get(read.index);
+      if (!polled) continue;
+      const counters = interfaceCounters(read, polled.last === undefined || wentBack(polled.last, read));
+      polled.last = read;
+      for (const { encoder } of this.#targets) encoder.interfaceCounters(read.index, counters, timeNs);
+    }
+    if (reads.length > 0) await this.#flush();
+  }
+
+  async #pollHost(): Promise<void> {
+    const { hidden, ...host } = this.#host!.read();
+    const network = await this.#interfaces.read(this.#outward());
+    const before = new Map(this.#network.map((read) => [read.index, read]));
+    const isSame = network.length === before.size &&
+      network.every((read) => before.has(read.index) && !wentBack(before.get(read.index)!, read));
+    const restarted = before.size > 0 && !isSame;
+    this.#network = network;
+    const timeNs = nowNs();
+    const counters = { ...host, restarted, network: network.length > 0 ? networkCounters(network) : undefined };
+    for (const { encoder } of this.#targets) encoder.hostCounters(counters, timeNs);
+    await this.#flush();
+    const [first] = hidden;
+    if (first) {
+      throw new SystemError(`read ${hidden.map(({ path }) => path).join(", ")} for the counters of the host`, first.errno, {
+        hint: HIDDEN,
+      });
+    }
+  }
+
+  /** The devices by which the machine is connected to others: its hardware, or in a container what leads out of that. */
+  #outward(): readonly number[] {
+    const links = [...this.#links.links()].filter(({ type }) => type !== ARPHRD_LOOPBACK);
+    const hardware = links.filter(({ kind }) => kind === undefined);
+    return (hardware.length > 0 ? hardware : links.filter(({ lowerNsid }) => lowerNsid !== undefined)).map(({ index }) => index);
+  }
+
+  async #flush(): Promise<void> {
+    for (const target of this.#targets) await target.flush();
+  }
+
+  /** Brings what is polled up to date. */
+  #follow(): void {
+    this.#links.watch();
+    const nowMs = performance.now();
+    if (this.#links.version === this.#version && nowMs - this.#lookedMs < LOOK_MS) return;
+    this.#version = this.#links.version;
+    this.#lookedMs = nowMs;
+    const { devices: wants = () => true } = this.#options;
+    const wanted = new Set<number>();
+    for (const link of this.#links.links()) {
+      if (!wants(link)) continue;
+      wanted.add(link.index);
+      const since = this.#links.since(link.index);
+      const polled = this.#polled.get(link.index);
+      if (polled && polled.since === since) continue;
+      // Another device with the same index is polled when that was: only its counters begin again.
+      this.#interfaces.forget(link.index);
+      if (polled) Object.assign(polled, { since, last: undefined });
+      else this.#enter(link.index, since);
+    }
+    for (const [index, { turn }] of this.#polled) {
+      if (wanted.has(index)) continue;
+      this.#polled.delete(index);
+      this.#interfaces.forget(index);
+      turn.members.delete(index);
+      if (turn.members.size === 0) this.#turns.splice(this.#turns.indexOf(turn), 1);
+    }
+  }
+
+  #enter(index: number, since: number | undefined): void {
+    const hasRoom = (turn: Turn): boolean => !turn.isHost && turn.members.size < TOGETHER;
+    const turn = this.#turns.findLast(hasRoom) ?? this.#addTurn(false);
+    turn.members.add(index);
+    this.#polled.set(index, { turn, since, last: undefined });
+  }
+
+  #addTurn(isHost: boolean): Turn {
+    const part = (this.#phase + GOLDEN * this.#made++) % 1;
+    const turn: Turn = { members: new Set(), isHost, dueMs: this.#notPast(this.#startMs + part * this.#periodMs), problem: undefined };
+    this.#turns.push(turn);
+    return turn;
+  }
+
+  /** That moment, or the same moment of a later interval if it is past. */
+  #notPast(dueMs: number): number {
+    return dueMs + Math.max(0, Math.ceil((performance.now() - dueMs) / this.#periodMs)) * this.#periodMs;
+  }
+}
