@@ -22,6 +22,7 @@ export {
   ArgumentError,
   DecodeError,
   EncodeError,
+  HttpError,
   LookupError,
   NetlinkError,
   type NetlinkErrorInit,
@@ -67,7 +68,10 @@ export {
   type StreamOptions,
 } from "./src/sink/export.ts";
 export type { CounterOptions } from "./src/sink/counter_poller.ts";
-export { type MetricsServer, metricsTo, type MetricsToOptions } from "./src/sink/metrics.ts";
+export { type MetricsServeOptions, type MetricsServer, metricsTo, type MetricsToOptions } from "./src/sink/metrics.ts";
+export { type OtlpSendOptions, type OtlpSink, otlpTo, type OtlpToOptions, type ReportCounts } from "./src/sink/otlp.ts";
+export { type MetricsSourceOptions, SharedMetrics } from "./src/sink/shared_metrics.ts";
+export type { OtlpEncoding } from "./src/export/otlp/encoder.ts";
 export type { MetricsOptions } from "./src/export/prometheus/metrics.ts";
 export type { MetricsSampler, MetricsSink } from "./src/export/prometheus/state.ts";
 export { injectInto, type InjectionSink, type InjectOptions } from "./src/sink/inject.ts";

@@ -1,5 +1,14 @@
 /** The collectors that `psample export` sends to: their options, their sinks, and what they have to say. */
-import { ArgumentError, type ExportSink, type MetricsServer, type MetricsToOptions, type Sink, SystemError } from "../mod.ts";
+import {
+  ArgumentError,
+  type ExportSink,
+  type MetricsServer,
+  type MetricsSourceOptions,
+  type OtlpSink,
+  type SharedMetrics,
+  type Sink,
+  SystemError,
+} from "../mod.ts";
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
@@ -10,6 +19,7 @@ import { failureText } from "./failure.ts";
 import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
 import { OpenSinks } from "./open_sinks.ts";
 import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
+import { checkOtlp, openOtlp, OTLP_OPTIONS, reportedTo, sharedNumbers } from "./otlp.ts";
 import type { Session } from "./session.ts";
 import { checkStreams, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
 import { plural } from "./summary.ts";
@@ -125,6 +135,7 @@ export const COLLECTOR_OPTIONS = {
   }),
   ...STREAM_OPTIONS,
   ...METRICS_OPTIONS,
+  ...OTLP_OPTIONS,
 };
 
 /** The values of {@linkcode COLLECTOR_OPTIONS}. */
@@ -150,11 +161,12 @@ function parseAgents(texts: readonly string[], option: string): ReadonlyMap<numb
 
 /** Refuses options that have no effect. */
 export function checkCollectors(options: CollectorValues, given: ReadonlySet<string>): void {
-  const { sflow, ipfix, flows, prometheus } = options;
-  if (!sflow && !ipfix && prometheus === undefined) {
-    throw new UsageError("nowhere to export to: give --sflow HOST, --ipfix HOST or --prometheus PORT");
+  const { sflow, ipfix, flows, prometheus, otlp } = options;
+  if (!sflow && !ipfix && prometheus === undefined && !otlp) {
+    throw new UsageError("nowhere to export to: give --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL");
   }
-  checkMetrics(options, given);
+  checkMetrics(options, otlp !== undefined, given);
+  checkOtlp(options, given);
   checkStreams(options, given);
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
     ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
@@ -175,7 +187,7 @@ export interface CollectorContext {
   readonly expanded: boolean;
   readonly session: Session;
   /** What metrics are about. */
-  readonly metrics: Pick<MetricsToOptions, "source" | "sinks" | "samplers" | "devices">;
+  readonly metrics: Pick<MetricsSourceOptions, "source" | "sinks" | "samplers" | "devices">;
 }
 
 /** How to open collectors on a machine that has these links. */
@@ -250,10 +262,13 @@ export async function openCollectors(
       );
       sinks.push(sink);
     }
-    const metrics = options.prometheus === undefined
+    const { prometheus } = options;
+    const numbers = sharedNumbers(options, context.metrics, before?.numbers);
+    const metrics = prometheus === undefined
       ? undefined
-      : await opening.take(["Prometheus", options.prometheus], async () => (await openMetrics(options, context.metrics))!);
-    return new Collectors(sinks, sflows, metrics, opening.sinks);
+      : await opening.take(["Prometheus", prometheus], () => openMetrics(prometheus, options, numbers!));
+    const otlp = await openOtlp(sys, options, numbers, session, opening);
+    return new Collectors(sinks, sflows, metrics, otlp, opening.sinks);
   } catch (error) {
     opening.abort();
     if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
@@ -298,6 +313,8 @@ export class Collectors {
   readonly sflow: readonly ExportSink<SflowEncoder>[];
   /** The metrics, which are fetched instead of sent. */
   readonly metrics: MetricsServer | undefined;
+  /** Those that metrics are sent to. */
+  readonly otlp: readonly OtlpSink[];
 
   /** All of them, by what they were opened with. */
   readonly opened: ReadonlyMap<string, Sink>;
@@ -306,27 +323,37 @@ export class Collectors {
     sinks: readonly ExportSink[],
     sflow: readonly ExportSink<SflowEncoder>[],
     metrics: MetricsServer | undefined,
+    otlp: readonly OtlpSink[],
     opened: ReadonlyMap<string, Sink>,
   ) {
     this.opened = opened;
     this.sinks = sinks;
     this.sflow = sflow;
     this.metrics = metrics;
+    this.otlp = otlp;
   }
 
   /** All sinks, for the pump. */
   get all(): readonly Sink[] {
-    return this.metrics ? [...this.sinks, this.metrics] : this.sinks;
+    return [...this.sinks, ...this.metrics ? [this.metrics] : [], ...this.otlp];
+  }
+
+  /** The numbers that metrics show; `undefined` if none are shown. */
+  get numbers(): SharedMetrics | undefined {
+    return this.metrics?.numbers ?? this.otlp[0]?.numbers;
   }
 
   /** The names of the collectors, each with the address that it has. */
   get names(): string {
-    return [...this.sinks.map(nameOf), ...this.metrics ? [this.metrics.name] : []].join(", ");
+    return [...this.sinks.map(nameOf), ...this.metrics ? [this.metrics.name] : [], ...this.otlp.map(({ name }) => name)].join(", ");
   }
 
   /** What was sent to each collector. */
   accounts(): readonly string[] {
-    return this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`);
+    return [
+      ...this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`),
+      ...this.otlp.map((sink) => `${sink.name}: ${reportedTo(sink)}`),
+    ];
   }
 
   /** Looks all names up again, and reopens the recording, if there is one. */
@@ -343,6 +370,7 @@ export class Collectors {
 
   /** Has sinks that stay open with other options work with these from now on. */
   adopt({ top, by, prometheusHost: hosts }: CollectorValues): void {
+    this.numbers?.metrics.show({ top, by });
     this.metrics?.configure({ top, by, hosts });
   }
 

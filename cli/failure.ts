@@ -1,5 +1,5 @@
 /** Failures that are reported to the user as a sentence; all others are bugs, and keep their stack. */
-import { DecodeError, EncodeError, LookupError, StrandedError, SystemError } from "../mod.ts";
+import { DecodeError, EncodeError, HttpError, LookupError, StrandedError, SystemError } from "../mod.ts";
 import { OPTION_WORDS } from "../src/control/sampling/install.ts";
 import { WAIT_WORDS } from "../src/receive/family_watch.ts";
 
@@ -17,6 +17,7 @@ export function failureText(error: unknown): string | undefined {
   if (error instanceof SystemError || error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) {
     return COMMAND_WORDS.reduce((text, [words, ours]) => text.replace(words, ours), error.message);
   }
+  if (error instanceof HttpError) return error.message;
   if (error instanceof LookupError) return withPlace(error.message);
   if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
   // Thrown by the runtime itself: a missing file.

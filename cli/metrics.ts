@@ -1,10 +1,9 @@
 /** The metrics that `psample export` serves: their options, and how they are opened. */
-import { type MetricsServer, metricsTo, type MetricsToOptions } from "../mod.ts";
+import { type MetricsServer, metricsTo, type SharedMetrics } from "../mod.ts";
 import { DEFAULT_KEYS } from "../src/estimate/mod.ts";
 import { parseListenAddress } from "../src/sink/listen_address.ts";
 import { parseKeys } from "./flow_keys.ts";
 import { asUsage, longName, number, several, UsageError, value, type Values } from "./options.ts";
-import { VERSION } from "./version.ts";
 
 /** As many flows as metrics show at most. */
 const MOST_TOP = 1000;
@@ -51,16 +50,20 @@ function parseHosts(names: readonly string[], option: string): readonly string[]
 }
 
 /** Refuses options that have no effect. */
-export function checkMetrics({ prometheus, top }: MetricsValues, given: ReadonlySet<string>): void {
-  const lone = (["prometheusHost", "top", "by"] as const).find((name) => given.has(name));
-  if (prometheus === undefined && lone !== undefined) throw new UsageError(`${longName(lone)} requires --prometheus`);
+export function checkMetrics({ prometheus, top }: MetricsValues, isPushed: boolean, given: ReadonlySet<string>): void {
+  const lone = (["top", "by"] as const).find((name) => given.has(name));
+  if (prometheus === undefined && !isPushed && lone !== undefined) {
+    throw new UsageError(`${longName(lone)} requires --prometheus or --otlp`);
+  }
+  if (prometheus === undefined && given.has("prometheusHost")) throw new UsageError("--prometheus-host requires --prometheus");
   if (given.has("by") && top === undefined) throw new UsageError("--by requires --top");
 }
 
-/** Opens the metrics, if there are to be any. */
+/** Serves these numbers on a port. */
 export async function openMetrics(
-  { prometheus, prometheusHost: hosts, top, by }: MetricsValues,
-  about: Omit<MetricsToOptions, "top" | "by" | "hosts" | "version">,
-): Promise<MetricsServer | undefined> {
-  return prometheus === undefined ? undefined : await metricsTo(prometheus, { ...about, top, by, hosts, version: VERSION });
+  prometheus: string,
+  { prometheusHost: hosts }: Pick<MetricsValues, "prometheusHost">,
+  numbers: SharedMetrics,
+): Promise<MetricsServer> {
+  return await metricsTo(prometheus, { numbers, hosts });
 }

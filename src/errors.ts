@@ -179,6 +179,24 @@ export class LookupError extends Error {
 }
 
 /**
+ * A request by HTTP that was refused, or got no answer that can be understood, or whose server cannot be trusted.
+ *
+ * @category Errors
+ */
+export class HttpError extends Error {
+  /** Always `"HttpError"`. */
+  override readonly name = "HttpError";
+  /** The status of the answer; `undefined` if there was none. */
+  readonly status: number | undefined;
+
+  /** Makes the error with this message; `cause` is the error below it. */
+  constructor(message: string, status: number | undefined, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.status = status;
+  }
+}
+
+/**
  * The thread is in another network namespace and cannot return to its own. Whatever it opens from now on, including sockets of the runtime,
  * is in the wrong namespace: end the process, or the Worker. Sockets that were open before are not affected.
  *

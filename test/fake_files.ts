@@ -251,7 +251,7 @@ export class FakeFiles {
     });
   }
 
-  requestListening(): void {}
+  requestNetwork(): void {}
 
   unlink(path: string): number {
     if (this.files.get(path)?.kind === "directory") return -EISDIR;

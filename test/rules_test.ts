@@ -20,7 +20,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/tc/": ["src/wire/", "src/genl/"],
   "src/link/": ["src/wire/", "src/genl/"],
   "src/packet/": ["src/wire/", "src/link/"],
-  "src/sys/": ["src/wire/", "bun:ffi", "node:dns", "node:http", "node:net", "node:os", "node:process"],
+  "src/sys/": ["src/wire/", "bun:ffi", "node:dns", "node:http", "node:https", "node:net", "node:os", "node:process"],
   "src/socket/": ["src/wire/", "src/genl/", "src/sys/"],
   "src/stream/": ["src/psample/", "src/packet/", "src/link/"],
   "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/link/", "src/packet/", "src/stream/"],
@@ -158,10 +158,16 @@ test("every socket is opened in one place, which knows in which network namespac
   assertEquals(thatSay(/\bloadSys\(/).filter((path) => !apart.test(path)), []);
 });
 
-test("the library touches neither the process nor the console nor the file system; signals are handled, host names looked up, and requests answered, in one file each", () => {
+test("the library touches neither the process nor the console nor the file system; signals are handled, host names looked up, requests answered, and others asked, in one file each", () => {
   const named = thatSay(/\bconsole\.|"node:|\bprocess\./).filter((path) => !path.startsWith("cli/"));
   // bun.ts asks for the architecture.
-  assertEquals(named, ["src/sys/bun.ts", "src/sys/host_addresses.ts", "src/sys/http_server.ts", "src/sys/signals.ts"]);
+  assertEquals(named, [
+    "src/sys/bun.ts",
+    "src/sys/host_addresses.ts",
+    "src/sys/http_client.ts",
+    "src/sys/http_server.ts",
+    "src/sys/signals.ts",
+  ]);
 });
 
 test("what turns bytes into values and back waits for nothing and has no clock: time is an argument", () => {

@@ -17,12 +17,11 @@ const USAGE = "export [DEVICE[:N]...] TARGET... [OPTION]...";
 /** The command `export`. */
 export const exportCommand: Command = command({
   name: "export",
-  summary: "send samples to collectors, as sFlow and IPFIX, and serve metrics",
+  summary: "send samples to collectors, as sFlow and IPFIX, and metrics",
   usage: USAGE,
-  about:
-    "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus, for any number of collectors at " +
-    "once: each TARGET is --sflow HOST, --ipfix HOST or --prometheus PORT. Each DEVICE is sampled as by psample capture, 1 in N packets, " +
-    "and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
+  about: "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus and OTLP, for any number of " +
+    "collectors at once: each TARGET is --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL. Each DEVICE is sampled as by psample " +
+    "capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
     "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
     "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP looks host names up again and " +
     "reopens the recording of --write.",
@@ -33,6 +32,7 @@ export const exportCommand: Command = command({
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
     ["psample export eth0 --ipfix tcp:collector.example.net", "by TCP, whose collectors confirm what they get"],
     ["psample export eth0 --prometheus 9410 --top 10", "metrics at http://127.0.0.1:9410/metrics, and a page at /"],
+    ["psample export eth0 --otlp http://192.0.2.9:4318 --interval 10s", "the same metrics, sent to an OpenTelemetry collector"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],
     ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],

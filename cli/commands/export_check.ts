@@ -13,6 +13,7 @@ import { DEMO_MESSAGES } from "../demo_messages.ts";
 import { isPresent } from "../devices.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
+import { checkReceivers } from "../otlp.ts";
 import { inSession, NOTHING } from "../session.ts";
 import { isConfirmed } from "../stream_targets.ts";
 import { meaningOf } from "./export_meaning.ts";
@@ -52,6 +53,7 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       }
       if (collectors.sinks.length > 0) await session.unlessOver(errorsComeBack(collectors.sinks));
       if (collectors.metrics) await io.print(`${collectors.metrics.name}: it can listen there\n`);
+      await checkReceivers(collectors.otlp, (line) => io.print(line), session);
       for (const sink of collectors.sinks) {
         const { connection } = sink;
         const isSent = connection ? isConfirmed(sink, connection) === true : sink.written === 1 && sink.datagrams.returned === 0;

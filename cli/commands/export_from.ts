@@ -88,7 +88,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
       const groups = group && new GroupStage(group);
       session.notice(`exporting to ${sent.names}`);
       const { sinks, reopen } = outputs.start();
-      shown.push(...sent.sinks, ...sinks);
+      shown.push(...sent.sinks, ...sent.otlp, ...sinks);
       await session.pump(speed === "max" ? recordings : paced(recordings, { speed }), {
         sinks: [...sent.all, ...sinks],
         stages: groups ? [groups, ...plan.stages] : plan.stages,

@@ -98,9 +98,9 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
       }
       const { sinks, reopen, recordedBytes } = outputs.start();
       const sent = collectors;
-      shown.push(...sent.sinks, ...sinks);
+      shown.push(...sent.sinks, ...sent.otlp, ...sinks);
       // Only metrics show whether samplers keep to their rates.
-      const checks = sent.metrics && sampled?.counters.checks;
+      const checks = sent.numbers && sampled?.counters.checks;
       await session.pump(checks ? checks.follow(source) : source, {
         sinks: [...sent.all, ...sinks],
         reopen,

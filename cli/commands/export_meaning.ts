@@ -3,6 +3,7 @@ import type { SamplingOptions } from "../../mod.ts";
 import { DEFAULT_KEYS } from "../../src/estimate/mod.ts";
 import { printable, printableText, shellWord } from "../../src/wire/text.ts";
 import { longName } from "../options.ts";
+import { meaningOfOtlp } from "../otlp.ts";
 import type { ExportSettings } from "./export_settings.ts";
 
 /** Options that the other lines say everything about. */
@@ -21,6 +22,10 @@ const SAID: ReadonlySet<string> = new Set([
   "header",
   "agent",
   "prometheus",
+  "otlp",
+  "interval",
+  "otlpEncoding",
+  "otlpHeader",
   "top",
   "by",
   "write",
@@ -56,6 +61,7 @@ export function meaningOf({ options, path, texts }: ExportSettings, { plans, cho
     const flows = top === undefined ? "without single flows" : `with the ${top} largest flows by ${printable(by)}`;
     lines.push(`serve metrics on ${prometheus}, ${flows}`);
   }
+  lines.push(...meaningOfOtlp(options));
   if (write !== undefined) lines.push(`record samples in ${printableText(write)}`);
   for (const [key, values] of texts) {
     if (SAID.has(key)) continue;
@@ -64,7 +70,7 @@ export function meaningOf({ options, path, texts }: ExportSettings, { plans, cho
   const off = Object.entries({
     sFlow: sflow.length > 0,
     IPFIX: ipfix.length > 0,
-    metrics: prometheus !== undefined,
+    metrics: prometheus !== undefined || options.otlp !== undefined,
     recording: write !== undefined,
   });
   const missing = off.filter(([, isOn]) => !isOn).map(([name]) => name);

@@ -8,7 +8,7 @@ import { FROM_OPTIONS } from "./export_from.ts";
 import { allNamespacesOption, LISTEN_OPTIONS, WAIT } from "./listening.ts";
 import { groupOption, truncOption } from "./sampling.ts";
 
-const { sflow, ipfix, prometheus, ...DETAILS } = COLLECTOR_OPTIONS;
+const { sflow, ipfix, prometheus, otlp, ...DETAILS } = COLLECTOR_OPTIONS;
 
 /** An example of a configuration file, for the help. */
 export const CONFIG_EXAMPLE = `# /etc/psample/export.conf
@@ -46,6 +46,7 @@ export const EXPORT_OPTIONS = {
   sflow,
   ipfix,
   prometheus,
+  otlp,
   rate: number({
     letter: "r",
     value: "N",
@@ -81,8 +82,8 @@ export const EXPORT_OPTIONS = {
     details:
       "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
       "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived; of tcp: " +
-      "it says whether a connection was made and the other end has confirmed the sample. Of --prometheus it says whether it can listen. With " +
-      "--config it also says what the file means.",
+      "it says whether a connection was made and the other end has confirmed the sample. Of --prometheus it says whether it can listen; " +
+      "--otlp gets one report, and must accept it. With --config it also says what the file means.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,

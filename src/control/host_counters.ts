@@ -46,6 +46,12 @@ const UNKNOWN_DISKS: DiskTotals = {
   writeMs: undefined,
 };
 
+/** The name of this machine, as uname(2) has it; empty if it is not known. */
+export function hostName(sys: Pick<Sys, "hostInfo">): string {
+  const uts = memory(UTSNAME_BYTES);
+  return sys.hostInfo("uname", uts) < 0 ? "" : textAt(uts, NODENAME * UTSNAME_TEXT);
+}
+
 /** What a machine is. */
 interface ReadDescription {
   readonly hostname: string;

@@ -1,6 +1,6 @@
 /**
  * Encoders of samples for collectors: sFlow version 5, and IPFIX with PSAMP. They turn batches into datagrams; {@linkcode Metrics} turns them
- * into text for Prometheus. Nothing here touches a socket or a clock. `sflowTo` and `ipfixTo` of the main entry send with them.
+ * into text for Prometheus, and {@linkcode OtlpEncoder} into requests for receivers of OTLP. Nothing here touches a socket or a clock. `sflowTo` and `ipfixTo` of the main entry send with them.
  *
  * @example Encode samples, and look at the datagrams
  * ```ts ignore
@@ -38,6 +38,7 @@ export type {
   NetworkCounters,
   NetworkTotals,
 } from "./sflow/counters.ts";
+export { OtlpEncoder, type OtlpEncoding, type OtlpOptions, type OtlpRequest } from "./otlp/encoder.ts";
 export { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "./prometheus/accept.ts";
 export type { Buckets } from "./prometheus/buckets.ts";
 export type { LabelPairs, MetricPoint } from "./prometheus/exposition.ts";

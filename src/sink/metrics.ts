@@ -1,41 +1,36 @@
 /** A sink that keeps numbers, and serves them to Prometheus and to people. */
 import { ArgumentError } from "../errors.ts";
 import { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "../export/prometheus/accept.ts";
-import { Metrics, type MetricsOptions } from "../export/prometheus/metrics.ts";
+import type { MetricsOptions } from "../export/prometheus/metrics.ts";
 import { metricsPage, PAGE_POLICY, PAGE_STYLE } from "../export/prometheus/page.ts";
-import type { MetricsSampler, MetricsSink, MetricsState } from "../export/prometheus/state.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
 import type { Sink } from "../stream/sink.ts";
-import type { Source } from "../stream/source.ts";
 import { type HttpAnswer, type HttpLimits, type HttpRequest, type HttpServer, sentence, serveHttp } from "../sys/http_server.ts";
 import { loadSys } from "../sys/load.ts";
 import type { Sys } from "../sys/sys.ts";
 import { isAllowedHost, parseListenAddress, urlOf } from "./listen_address.ts";
+import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
 
 /**
- * How to {@linkcode metricsTo}.
+ * How {@linkcode metricsTo} serves.
  *
  * @category Export
  */
-export interface MetricsToOptions extends MetricsOptions {
-  /** The source of the samples: its account is part of the metrics. */
-  readonly source: Pick<Source, "stats">;
-  /** Other sinks, whose numbers are shown too. Defaults to none. The array may change. */
-  readonly sinks?: readonly MetricsSink[] | undefined;
-  /** The samplers, asked for each time. Defaults to none: then there are no metrics about them. */
-  readonly samplers?: (() => readonly MetricsSampler[]) | undefined;
-  /**
-   * The devices, such as those of {@linkcode watchLinks}: a minute after a device is gone, its series end. Defaults to none: then series only
-   * end when there are more than 8192, the smallest first.
-   */
-  readonly devices?: { has(name: string): boolean } | undefined;
+export interface MetricsServeOptions {
   /**
    * Names of this machine that scrapers use, besides its addresses and `localhost`. Requests for any other name are refused, so that no web
    * page can read this through the browser of somebody who can. Defaults to none.
    */
   readonly hosts?: readonly string[] | undefined;
 }
+
+/**
+ * How to {@linkcode metricsTo}: what the numbers are about, or the numbers of another sink of the same pump.
+ *
+ * @category Export
+ */
+export type MetricsToOptions = MetricsServeOptions & (MetricsSourceOptions | { readonly numbers: SharedMetrics });
 
 /**
  * A sink that serves metrics by HTTP, until it is closed.
@@ -48,9 +43,11 @@ export interface MetricsServer extends Sink {
    *
    * @throws {ArgumentError} if an option is invalid; then nothing changes.
    */
-  configure(options: Pick<MetricsToOptions, "top" | "by" | "hosts">): void;
+  configure(options: MetricsServeOptions & Pick<MetricsOptions, "top" | "by">): void;
   /** Where the page for people is: `"http://127.0.0.1:9410/"`. The metrics are at `metrics` below it, and `healthz` says that it lives. */
   readonly url: string;
+  /** Its numbers, for other sinks of the same pump that show them too. */
+  readonly numbers: SharedMetrics;
 }
 
 /** What is only for tests. */
@@ -124,15 +121,16 @@ class MetricsEndpoint implements MetricsServer {
   written = 0;
   readonly skipped = 0;
   readonly ended: Promise<unknown>;
-  readonly #metrics: Metrics;
-  #options: MetricsToOptions;
+  readonly numbers: SharedMetrics;
+  #hosts: readonly string[];
   readonly #made = new Map<string, Made>();
   #server: HttpServer | undefined;
   #end: (error: unknown) => void = () => {};
 
   constructor(options: MetricsToOptions) {
-    this.#options = options;
-    this.#metrics = new Metrics(options, nowNs());
+    this.#hosts = options.hosts ?? [];
+    this.numbers = "numbers" in options ? options.numbers : new SharedMetrics(options);
+    this.numbers.join(this);
     this.ended = new Promise((resolve) => this.#end = resolve);
   }
 
@@ -142,16 +140,15 @@ class MetricsEndpoint implements MetricsServer {
     this.name = `Prometheus at ${this.url}`;
   }
 
-  configure({ top, by, hosts }: Pick<MetricsToOptions, "top" | "by" | "hosts">): void {
+  configure({ top, by, hosts }: MetricsServeOptions & Pick<MetricsOptions, "top" | "by">): void {
     checkHosts(hosts);
-    this.#metrics.show({ top, by });
-    this.#options = { ...this.#options, top, by, hosts };
+    this.numbers.metrics.show({ top, by });
+    this.#hosts = hosts ?? [];
     this.#made.clear();
   }
 
   take(batch: Batch): void {
-    // A recording has times of its own, and is counted when it arrives all the same.
-    this.#metrics.take(batch, batch.recorded ? nowNs() : batch.readAtNs);
+    this.numbers.take(this, batch);
     this.written += batch.samples;
   }
 
@@ -162,10 +159,12 @@ class MetricsEndpoint implements MetricsServer {
   }
 
   async close(): Promise<void> {
+    this.numbers.leave(this);
     await this.#server?.close();
   }
 
   abort(): void {
+    this.numbers.leave(this);
     void this.#server?.close();
   }
 
@@ -176,7 +175,7 @@ class MetricsEndpoint implements MetricsServer {
 
   /** Answers a request. */
   answer({ path, host, accept }: HttpRequest): HttpAnswer {
-    if (!isAllowedHost(host, this.#options.hosts ?? [])) {
+    if (!isAllowedHost(host, this.#hosts)) {
       return sentence(403, "This server is not known by the name in the Host header. Use its address, or allow the name.");
     }
     if (path === "/metrics") {
@@ -190,23 +189,13 @@ class MetricsEndpoint implements MetricsServer {
   }
 
   #text(format: ExpositionFormat): HttpAnswer {
-    return made(CONTENT_TYPES[format], this.#metrics.text(format, nowNs(), this.#state()), { Vary: "Accept" });
+    return made(CONTENT_TYPES[format], this.numbers.metrics.text(format, nowNs(), this.numbers.state()), { Vary: "Accept" });
   }
 
   #page(): HttpAnswer {
-    const [now, state] = [nowNs(), this.#state()];
-    const page = metricsPage(this.#metrics.snapshot(now, state), state, now);
+    const [now, state] = [nowNs(), this.numbers.state()];
+    const page = metricsPage(this.numbers.metrics.snapshot(now, state), state, now);
     return made("text/html; charset=utf-8", page, { "Content-Security-Policy": PAGE_POLICY, "Referrer-Policy": "no-referrer" });
-  }
-
-  #state(): MetricsState {
-    const { source, sinks = [], samplers, devices } = this.#options;
-    return {
-      stats: source.stats(),
-      sinks,
-      samplers: samplers?.() ?? [],
-      hasDevice: devices && ((name) => devices.has(name)),
-    };
   }
 
   /** The answer that was made last, unless that is too long ago. */

@@ -252,7 +252,7 @@ class BunSys implements Sys {
     return this.#ok(this.#libc.ftruncate(fd, size), read.i32(this.#errnoAddress, 0));
   }
 
-  requestListening(): void {}
+  requestNetwork(): void {}
 
   unlink(path: string): number {
     return isPath(path) ? this.#ok(this.#libc.unlink(cPath(path)), read.i32(this.#errnoAddress, 0)) : -ENOENT;

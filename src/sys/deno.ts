@@ -243,7 +243,7 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.ftruncate(fd, BigInt(size)), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
-  requestListening(address: string, port: number): void {
+  requestNetwork(address: string, port: number): void {
     const host = addressAndPort(address, port);
     if (Deno.permissions.requestSync({ name: "net", host }).state === "granted") return;
     throw new Deno.errors.NotCapable(`Requires net access to ${JSON.stringify(host)}, run again with the --allow-net flag`);

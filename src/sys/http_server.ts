@@ -89,7 +89,7 @@ export async function serveHttp(sys: Sys, options: HttpServerOptions): Promise<H
   const { address, port, answer, onFailure } = options;
   const limits = { ...LIMITS, ...options.limits };
   // Otherwise Deno refuses where nobody can catch it.
-  sys.requestListening(address, port);
+  sys.requestNetwork(address, port);
   const { createServer } = await import("node:http");
   const server = createServer({
     headersTimeout: limits.requestMs,

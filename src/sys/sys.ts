@@ -267,10 +267,10 @@ export interface Sys {
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
   /**
-   * Asks for Deno's permission to listen for connections at an address and port, and throws Deno's own error if that is refused. Elsewhere
+   * Asks for Deno's permission to listen for connections at an address and port, or to connect to a host and port, and throws Deno's own error if that is refused. Elsewhere
    * it does nothing.
    */
-  requestListening(address: string, port: number): void;
+  requestNetwork(address: string, port: number): void;
   /** unlink(2). On Deno it asks for the permission to write `path` first. */
   unlink(path: string): number;
   /** poll(2) without waiting: returns which of `events`, POLLERR, POLLHUP and POLLNVAL are set now. */

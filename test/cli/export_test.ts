@@ -18,7 +18,7 @@ async function run(...args: string[]): Promise<FakeIo & { status: number }> {
 
 test("a wrong call of export ends with 2 and says why", async () => {
   const wrong: [string[], RegExp][] = [
-    [[], /nowhere to export to: give --sflow HOST, --ipfix HOST or --prometheus PORT\n/],
+    [[], /nowhere to export to: give --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL\n/],
     [["eth0"], /nowhere to export to/],
     [["--sflow", "192.0.2"], /--sflow is "192.0.2": "192.0.2" is not an IPv4 address/],
     [["--sflow", "192.0.2.9:0"], /--sflow is "192.0.2.9:0": the port "0" is not a number from 1 to 65535/],

@@ -53,6 +53,11 @@ const missing = (): string[] => Object.keys(wanted()).filter((program) => !has(p
 /** Whether this Bun works, or is only the placeholder that is there until its install script has run. */
 const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status === 0;
 
+/** Whether a package of `test/tools` is installed. */
+export function hasPackage(name: string): boolean {
+  return existsSync(join(TOOLS, "node_modules", name, "package.json"));
+}
+
 /** What would be downloaded. */
 export function downloads(): Download[] {
   const list: Download[] = [];
@@ -71,7 +76,7 @@ function run(directory: string, program: string, ...args: string[]): boolean {
 
 /** Installs Bun, and with it what it resolves in the root. */
 export function installBun(): void {
-  if (!bunWorks()) run(TOOLS, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error");
+  if (!bunWorks() || !hasPackage("protobufjs")) run(TOOLS, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error");
   // Newer versions of npm run no install scripts unless told to. Bun's moves its binary into place.
   if (!bunWorks()) run(TOOLS, "node", "node_modules/bun/install.js");
   if (!bunWorks()) throw new Error(`Cannot install Bun: npm ci in ${TOOLS} left no Bun that runs`);

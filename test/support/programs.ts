@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { DAEMONS, UNWANTED, unwanted } from "../run/daemons.ts";
-import { has } from "../run/install.ts";
+import { has, hasPackage } from "../run/install.ts";
 
 /** They start slowly, and bun gives a test 5 seconds. */
 const TIMEOUT_MS = 60_000;
@@ -33,6 +33,11 @@ export function programs(...names: string[]): Needed {
   if (missing.length === 0) return { skip: false, timeout: TIMEOUT_MS };
   const task = missing.some((name) => name in DAEMONS) ? "deno task tools --daemons" : "deno task tools";
   return unmet(missing.join(", "), `it is missing here (${task} may get it)`);
+}
+
+/** As {@linkcode programs}, for a package that `test/tools/package.json` names. */
+export function npmPackage(name: string): Needed {
+  return hasPackage(name) ? { skip: false, timeout: TIMEOUT_MS } : unmet(name, "npm has not installed it here (deno task tools may)");
 }
 
 /**

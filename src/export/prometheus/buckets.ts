@@ -1,4 +1,4 @@
-/** A histogram with fixed bounds, as Prometheus has them. */
+/** A histogram with fixed bounds, as Prometheus and OpenTelemetry have them. */
 
 /** Counts values by bounds that are the same for all series, so that they can be added up. */
 export class Buckets {
@@ -6,13 +6,14 @@ export class Buckets {
   count = 0;
   /** Their sum. */
   sum = 0;
-  readonly #bounds: readonly number[];
+  /** The upper bounds, which ascend. */
+  readonly bounds: readonly number[];
   /** How many values lie below each bound, or on it, and above the one before. */
   readonly #counts: Float64Array;
 
   /** Empty buckets with these upper bounds, which ascend. */
   constructor(bounds: readonly number[]) {
-    this.#bounds = bounds;
+    this.bounds = bounds;
     this.#counts = new Float64Array(bounds.length);
   }
 
@@ -20,7 +21,7 @@ export class Buckets {
   add(value: number): void {
     this.count++;
     this.sum += value;
-    const bounds = this.#bounds;
+    const bounds = this.bounds;
     let low = 0;
     let high = bounds.length;
     while (low < high) {
@@ -31,9 +32,15 @@ export class Buckets {
     if (low < bounds.length) this.#counts[low]!++;
   }
 
+  /** How many values lie below each bound, or on it, and above the one before; and last, how many lie above all bounds. */
+  counts(): number[] {
+    const within = Array.from(this.#counts);
+    return [...within, within.reduce((rest, count) => rest - count, this.count)];
+  }
+
   /** For each bound, how many values do not exceed it. */
   cumulative(): (readonly [bound: number, count: number])[] {
     let sum = 0;
-    return this.#bounds.map((bound, i) => [bound, sum += this.#counts[i]!] as const);
+    return this.bounds.map((bound, i) => [bound, sum += this.#counts[i]!] as const);
   }
 }

@@ -14,7 +14,9 @@ export type LabelPairs = readonly (readonly [name: string, value: string])[];
 
 /** A number, and what it is about. */
 export interface MetricPoint {
+  /** Defaults to none. */
   readonly labels?: LabelPairs | undefined;
+  /** The number. */
   readonly value: number;
 }
 

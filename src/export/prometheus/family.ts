@@ -19,7 +19,9 @@ export interface MetricText {
 
 /** A distribution, and what it is about. */
 export interface HistogramPoint {
+  /** What it is about. */
   readonly labels: LabelPairs;
+  /** The distribution. */
   readonly buckets: Buckets;
 }
 

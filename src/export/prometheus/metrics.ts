@@ -432,6 +432,29 @@ function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
     { help: "Errors that came back for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
     points(({ datagrams }) => datagrams?.returned),
   );
+  out.counter(
+    "psample_sink_sent_reports",
+    { help: "Reports of metrics that a receiver accepted.", otel: ["psample.sink.sent_reports", "{report}"] },
+    points(({ reports }) => reports?.sent),
+  );
+  out.counter(
+    "psample_sink_failed_reports",
+    { help: "Reports of metrics that could not be delivered.", otel: ["psample.sink.failed_reports", "{report}"] },
+    points(({ reports }) => reports?.failed),
+  );
+  out.counter(
+    "psample_sink_skipped_reports",
+    {
+      help: "Reports of metrics that were not made, because the one before was still being sent or the receiver asked for a pause.",
+      otel: ["psample.sink.skipped_reports", "{report}"],
+    },
+    points(({ reports }) => reports?.skipped),
+  );
+  out.counter(
+    "psample_sink_rejected_points",
+    { help: "Points that a receiver rejected from reports that it accepted.", otel: ["psample.sink.rejected_points", "{point}"] },
+    points(({ reports }) => reports?.rejectedPoints),
+  );
 }
 
 function zip(names: readonly string[], values: readonly string[]): LabelPairs {

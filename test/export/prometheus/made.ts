@@ -71,6 +71,9 @@ export function everything(): Metrics {
 
 /** What is known beside the samples of {@linkcode everything}. */
 export const everythingElse: MetricsState = stateOf({
-  sinks: [{ name: "sFlow", written: 1, skipped: 2, datagrams: { sent: 1, dropped: 2, returned: 3 } }],
+  sinks: [
+    { name: "sFlow", written: 1, skipped: 2, datagrams: { sent: 1, dropped: 2, returned: 3 } },
+    { name: "OTLP", written: 3, skipped: 4, reports: { sent: 4, failed: 5, skipped: 6, rejectedPoints: 7 } },
+  ],
   samplers: [{ device: "eth0", direction: "in", oneIn: 10, trials: 5, deviates: false }],
 });

@@ -1,0 +1,332 @@
+/** A sink that keeps numbers, and sends them to a receiver of OTLP from time to time. */
+import { ArgumentError, errnoName, HttpError, SystemError } from "../errors.ts";
+import { hostName } from "../control/host_counters.ts";
+import { OtlpEncoder, type OtlpEncoding } from "../export/otlp/encoder.ts";
+import type { Batch } from "../stream/batch.ts";
+import { nowNs } from "../stream/clock.ts";
+import type { Sink } from "../stream/sink.ts";
+import { HttpClient } from "../sys/http_client.ts";
+import { loadSys } from "../sys/load.ts";
+import type { Sys } from "../sys/sys.ts";
+import { OtlpDelivery } from "./otlp_delivery.ts";
+import { otlpUrlText, parseOtlpUrl } from "./otlp_url.ts";
+import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
+
+/**
+ * How {@linkcode otlpTo} sends.
+ *
+ * @category Export
+ */
+export interface OtlpSendOptions {
+  /** How often, in milliseconds; the first time after a random part of that. Defaults to 60,000, as everywhere in OpenTelemetry. */
+  readonly intervalMs?: number | undefined;
+  /** Defaults to `"protobuf"`: every receiver takes it, and some take nothing else. */
+  readonly encoding?: OtlpEncoding | undefined;
+  /** Headers of every request, such as `{ Authorization: "Bearer ..." }`. They are in no message. Defaults to none. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+  /**
+   * Attributes of the resource, beside and instead of `service.name` (`"psample"`), `service.version`, `host.name` and `service.instance.id`,
+   * which is made up at random. An empty one leaves an attribute out. Defaults to none.
+   */
+  readonly resource?: Readonly<Record<string, string>> | undefined;
+  /** Certificates in PEM of whoever may vouch for the receiver. Defaults to those that the runtime trusts. */
+  readonly certificates?: string | undefined;
+  /**
+   * Called with what is wrong, such as a receiver that is gone, or that rejects some of the numbers; once, until all is well again. Sending
+   * goes on.
+   */
+  readonly onProblem?: ((error: Error) => void) | undefined;
+  /** Called when all is well again. */
+  readonly onRecovery?: (() => void) | undefined;
+}
+
+/**
+ * How to {@linkcode otlpTo}: what the numbers are about, or the numbers of another sink of the same pump.
+ *
+ * @category Export
+ */
+export type OtlpToOptions = OtlpSendOptions & (MetricsSourceOptions | { readonly numbers: SharedMetrics });
+
+/**
+ * What became of the reports of a sink. A report has all numbers of a moment.
+ *
+ * @category Export
+ */
+export interface ReportCounts {
+  /** Reports that the receiver accepted. */
+  readonly sent: number;
+  /** Reports that could not be delivered: later ones have newer numbers of the same. */
+  readonly failed: number;
+  /** How many failed by each error or status: `{ ECONNREFUSED: 3, "503": 1 }`. */
+  readonly failedBy: Readonly<Record<string, number>>;
+  /** Reports that were not made, because the one before was still being sent, or the receiver asked to be left alone. */
+  readonly skipped: number;
+  /** Points that the receiver rejected from reports that it accepted. */
+  readonly rejectedPoints: number;
+}
+
+/**
+ * A sink that sends metrics by OTLP.
+ *
+ * @category Export
+ */
+export interface OtlpSink extends Sink {
+  /** Samples that are in numbers which the receiver has accepted. */
+  readonly written: number;
+  /** Samples that are in no such numbers at the end. */
+  readonly skipped: number;
+  /** The reports so far. */
+  readonly reports: ReportCounts;
+  /** Its numbers, for other sinks of the same pump that show them too. */
+  readonly numbers: SharedMetrics;
+  /** Sends the present numbers now, and does not try again; resolves to whether they were accepted. Why not is told by `onProblem`. */
+  report(): Promise<boolean>;
+}
+
+/** What can be different in tests. */
+interface Internals {
+  readonly timeoutMs?: number;
+  readonly backoffMs?: number;
+  readonly maxBytes?: number;
+  readonly random?: () => number;
+}
+
+const INTERVAL_MS = 60_000;
+/** The longest time that a timer can be set to. */
+const MOST_MS = 0x7fff_ffff;
+/** The time-out of OpenTelemetry's exporters. */
+const TIMEOUT_MS = 10_000;
+const BACKOFF_MS = 1000;
+/** The last report may take this long: who stops a service does not want to wait. */
+const LAST_MS = 900;
+/** RFC 9110, sections 5.1 and 5.5, without characters that are no ASCII. */
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
+/** Headers that say how a body is sent. */
+const OWN_HEADERS = ["content-type", "content-encoding", "content-length", "transfer-encoding", "connection", "host"];
+/** Shorter texts than this are too common to be secret. */
+const LEAST_SECRET = 6;
+
+/**
+ * A sink that keeps metrics of samples and sends them to a receiver of OTLP, by HTTP, for {@linkcode pump}: to an OpenTelemetry collector,
+ * Prometheus, VictoriaMetrics or a hosted service. They are the numbers that {@linkcode metricsTo} serves, with OpenTelemetry's names.
+ *
+ * It never holds anything up. Sums are cumulative, so that a report which is not delivered loses no number, only a moment: the next one has
+ * them. On Deno it requires net access.
+ *
+ * @example Send metrics of what is sampled to a collector, every ten seconds
+ * ```ts ignore
+ * import { listen, otlpTo, pump, watchLinks } from "@psample/psample";
+ *
+ * using devices = await watchLinks();
+ * const source = await listen({ events: false, devices });
+ * const otlp = await otlpTo("http://127.0.0.1:4318", { source, devices, intervalMs: 10_000, onProblem: console.error });
+ * await pump(source, [], [otlp], { durationMs: 60_000 });
+ * console.log(`${otlp.reports.sent} reports sent`);
+ * ```
+ *
+ * @param url Where to send to: `"http://192.0.2.9"`, port 4318 and `/v1/metrics` unless it has others; `"https://..."` is port 443.
+ * @throws {ArgumentError} if the URL or an option is invalid.
+ * @category Export
+ */
+export async function otlpTo(url: string, options: OtlpToOptions): Promise<OtlpSink> {
+  return await otlpToWith(await loadSys(), url, options);
+}
+
+/** {@linkcode otlpTo} on a given seam. */
+export async function otlpToWith(sys: Sys, text: string, options: OtlpToOptions, internals: Internals = {}): Promise<OtlpSink> {
+  const url = parseOtlpUrl(text);
+  const { headers = {}, certificates, intervalMs = INTERVAL_MS } = options;
+  checkHeaders(headers);
+  if (!(intervalMs >= 1 && intervalMs <= MOST_MS)) {
+    throw new ArgumentError(`Cannot send every ${intervalMs} milliseconds: expected 1 to ${MOST_MS}`);
+  }
+  const numbers = "numbers" in options ? options.numbers : new SharedMetrics(options);
+  const client = await HttpClient.open(sys, { url, headers: { "User-Agent": userAgent(numbers.version), ...headers }, certificates });
+  const resource = { "host.name": hostName(sys), ...options.resource };
+  return new MetricsPusher(otlpUrlText(url), client, numbers, { ...options, headers, intervalMs, resource }, internals);
+}
+
+/** Refuses headers that cannot be sent. Their values are secrets, and in no message. */
+function checkHeaders(headers: Readonly<Record<string, string>>): void {
+  for (const [name, value] of Object.entries(headers)) {
+    const wrong = !HEADER_NAME.test(name)
+      ? "that is not the name of a header"
+      : OWN_HEADERS.includes(name.toLowerCase())
+      ? "it is set by what is sent"
+      : !HEADER_VALUE.test(value)
+      ? "its value has characters that no header can have"
+      : undefined;
+    if (wrong !== undefined) throw new ArgumentError(`Cannot send the header ${JSON.stringify(name)}: ${wrong}`);
+  }
+}
+
+function userAgent(version: string | undefined): string {
+  return `psample${version === undefined ? "" : `/${version}`}`;
+}
+
+class MetricsPusher implements OtlpSink {
+  readonly name: string;
+  written = 0;
+  skipped = 0;
+  readonly ended: Promise<unknown>;
+  readonly numbers: SharedMetrics;
+  readonly #delivery: OtlpDelivery;
+  readonly #client: HttpClient;
+  readonly #encoder: OtlpEncoder;
+  readonly #options: OtlpSendOptions;
+  readonly #intervalMs: number;
+  readonly #counts = { sent: 0, failed: 0, failedBy: {} as Record<string, number>, skipped: 0, rejectedPoints: 0 };
+  #taken = 0;
+  /** The report that is being sent. */
+  #sending: Promise<boolean> | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #dueMs: number;
+  #isTroubled = false;
+  #isOver = false;
+  #end: (error: unknown) => void = () => {};
+
+  constructor(
+    url: string,
+    client: HttpClient,
+    numbers: SharedMetrics,
+    options: OtlpSendOptions & { readonly headers: Readonly<Record<string, string>>; readonly intervalMs: number },
+    { timeoutMs = TIMEOUT_MS, backoffMs = BACKOFF_MS, maxBytes, random = Math.random }: Internals,
+  ) {
+    const { headers, intervalMs, encoding, resource } = options;
+    this.name = `OTLP ${url}`;
+    // It has no end but the pump's, unless there is a bug.
+    this.ended = new Promise((resolve) => this.#end = resolve);
+    this.numbers = numbers;
+    this.#client = client;
+    this.#options = options;
+    this.#intervalMs = intervalMs;
+    const { version } = numbers;
+    this.#encoder = new OtlpEncoder(numbers.metrics, {
+      encoding,
+      version,
+      maxBytes,
+      resource: {
+        "service.name": "psample",
+        "service.version": version ?? "",
+        "service.instance.id": crypto.randomUUID(),
+        ...resource,
+      },
+    });
+    this.#delivery = new OtlpDelivery({
+      client,
+      url,
+      contentType: this.#encoder.contentType,
+      secrets: Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]).filter(({ length }) => length >= LEAST_SECRET),
+      timeoutMs,
+      backoffMs,
+      random,
+      onTrouble: (error) => this.#trouble(error),
+    });
+    numbers.join(this);
+    // A thousand that were started together do not send together.
+    this.#dueMs = performance.now() + random() * intervalMs;
+    this.#schedule();
+  }
+
+  get reports(): ReportCounts {
+    return { ...this.#counts, failedBy: { ...this.#counts.failedBy } };
+  }
+
+  take(batch: Batch): void {
+    this.numbers.take(this, batch);
+    this.#taken += batch.samples;
+  }
+
+  full(): undefined {}
+
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  report(): Promise<boolean> {
+    return this.#sending ?? this.#send(performance.now(), false);
+  }
+
+  async close(): Promise<void> {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    // What is on its way are older numbers.
+    this.#delivery.cancel();
+    await this.#sending;
+    const isSent = await this.#send(performance.now() + LAST_MS, true);
+    if (!isSent) this.skipped = this.#taken - this.written;
+    this.abort();
+  }
+
+  abort(): void {
+    this.#isOver = true;
+    clearTimeout(this.#timer);
+    this.numbers.leave(this);
+    this.#client.close();
+  }
+
+  #schedule(): void {
+    this.#timer = setTimeout(() => this.#due(), Math.max(0, this.#dueMs - performance.now()));
+  }
+
+  #due(): void {
+    const nowMs = performance.now();
+    // After a suspension the time of several may have passed.
+    this.#dueMs += this.#intervalMs * Math.max(1, Math.ceil((nowMs - this.#dueMs) / this.#intervalMs));
+    if (this.#sending || this.#delivery.isHeldOff(nowMs)) this.#counts.skipped++;
+    else this.#send(this.#dueMs, false).catch((error) => this.#end(error));
+    this.#schedule();
+  }
+
+  /** Sends the present numbers. Resolves to whether they were accepted. */
+  async #send(untilMs: number, isLast: boolean): Promise<boolean> {
+    const sending = this.#sendNow(untilMs, isLast).finally(() => this.#sending = undefined);
+    this.#sending = sending;
+    return await sending;
+  }
+
+  async #sendNow(untilMs: number, isLast: boolean): Promise<boolean> {
+    const taken = this.#taken;
+    const { error, rejected, message } = await this.#delivery.send(
+      this.#encoder.encode(nowNs(), this.numbers.state()),
+      untilMs,
+      isLast,
+    );
+    const counts = this.#counts;
+    if (error) {
+      // Cancelled for newer numbers.
+      if (this.#isOver && !isLast) return false;
+      counts.failed++;
+      const code = codeOf(error);
+      counts.failedBy[code] = (counts.failedBy[code] ?? 0) + 1;
+      this.#trouble(error);
+      return false;
+    }
+    counts.sent++;
+    counts.rejectedPoints += rejected;
+    this.written = taken;
+    if (rejected > 0 || message !== "") {
+      const what = rejected > 0 ? `rejects ${rejected} of the points` : "has something to say";
+      this.#trouble(new HttpError(`${this.name} ${what}${message === "" ? "" : `: ${message}`}`, 200));
+    } else if (this.#isTroubled) {
+      this.#isTroubled = false;
+      this.#options.onRecovery?.();
+    }
+    return true;
+  }
+
+  #trouble(error: Error): void {
+    if (this.#isTroubled) return;
+    this.#isTroubled = true;
+    this.#options.onProblem?.(error);
+  }
+}
+
+/** The error in a word, for counting: there are not many. */
+function codeOf(error: Error): string {
+  if (error instanceof SystemError) return errnoName(error.errno);
+  if (error instanceof HttpError) return error.status === undefined ? "no answer" : `${error.status}`;
+  return "code" in error && typeof error.code === "string" ? error.code : error.name;
+}

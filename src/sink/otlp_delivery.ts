@@ -1,0 +1,199 @@
+/**
+ * Delivers reports by OTLP/HTTP: what is tried again and when, as the specification has it (opentelemetry-proto, docs/specification.md,
+ * "OTLP/HTTP Response"). Only 429, 502, 503, 504 and failed connections are tried again; everything else is final.
+ *
+ * @module
+ */
+import { HttpError, LookupError, SystemError } from "../errors.ts";
+import { readOtlpAnswer } from "../export/otlp/answer.ts";
+import type { OtlpRequest } from "../export/otlp/encoder.ts";
+import type { HttpReply } from "../sys/http_client.ts";
+
+/** Sends one request; an HTTP client. */
+export interface OtlpClient {
+  post(body: Uint8Array, headers: Readonly<Record<string, string>>, timeoutMs: number): Promise<HttpReply>;
+  cancel(): void;
+  close(): void;
+}
+
+/** How requests are sent. */
+export interface OtlpDeliveryOptions {
+  readonly client: OtlpClient;
+  /** The URL for people. */
+  readonly url: string;
+  readonly contentType: string;
+  /** Texts that are never shown, even if the receiver repeats them. */
+  readonly secrets: readonly string[];
+  /** How long a request may take. */
+  readonly timeoutMs: number;
+  /** The first delay before trying again; each further one is twice as long. */
+  readonly backoffMs: number;
+  /** From 0 to less than 1. */
+  readonly random: () => number;
+  /** Called when the second attempt in a row has failed: one alone may be a connection that had been idle for too long. */
+  readonly onTrouble: (error: Error) => void;
+}
+
+/** What became of a report. */
+export interface Delivered {
+  /** Why it was not delivered; `undefined` if it was. */
+  readonly error: Error | undefined;
+  /** Points that the receiver rejected of what it accepted otherwise. */
+  readonly rejected: number;
+  /** What it said about that. */
+  readonly message: string;
+}
+
+const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504]);
+const MOST_BACKOFF_MS = 30_000;
+/** For how long a receiver may ask to be left alone. */
+const MOST_HOLD_MS = 3_600_000;
+/** What becomes of a request on a connection that the server has just closed. */
+const CLOSED: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"]);
+/** What helps, by status. */
+const CURES: Readonly<Record<number, string>> = {
+  401: "It wants a header with credentials, or other ones",
+  403: "It wants a header with credentials, or other ones",
+  404: "The path of the URL may be wrong: give that of the receiver, such as /v1/metrics",
+  405: "The path of the URL may be wrong: give that of the receiver, such as /v1/metrics",
+  413: "The receiver takes less at once",
+  415: "It may take only the other encoding",
+};
+
+/** Sends reports to one receiver, one at a time. */
+export class OtlpDelivery {
+  readonly #options: OtlpDeliveryOptions;
+  /** Until when the receiver wants to be left alone, by the steady clock. */
+  #notBeforeMs = -Infinity;
+  /** Failed attempts in a row. */
+  #failures = 0;
+  /** What is being sent. */
+  #report = { isCancelled: false };
+  #wake = (): void => {};
+
+  /** A delivery to one receiver. */
+  constructor(options: OtlpDeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** Whether the receiver asked to be left alone for longer than until this time. */
+  isHeldOff(nowMs: number): boolean {
+    return nowMs < this.#notBeforeMs;
+  }
+
+  /**
+   * Sends the requests of a report, one after the other.
+   *
+   * @param untilMs When to give up, by the steady clock: no attempt begins after that, except for the first.
+   * @param isLast Whether nothing comes later: then no attempt takes longer than that either.
+   */
+  async send(requests: readonly OtlpRequest[], untilMs: number, isLast = false): Promise<Delivered> {
+    let rejected = 0;
+    let message = "";
+    const report = this.#report = { isCancelled: false };
+    for (const { body } of requests) {
+      const sent = await this.#deliver(report, await gzip(body), untilMs, isLast);
+      if (sent.error) return { ...sent, rejected };
+      rejected += sent.rejected;
+      message ||= sent.message;
+    }
+    return { error: undefined, rejected, message };
+  }
+
+  /** Gives up what is being sent. */
+  cancel(): void {
+    this.#report.isCancelled = true;
+    this.#wake();
+    this.#options.client.cancel();
+  }
+
+  async #deliver(
+    report: { readonly isCancelled: boolean },
+    body: Uint8Array,
+    untilMs: number,
+    isLast: boolean,
+  ): Promise<Delivered> {
+    const { client, contentType, timeoutMs, onTrouble } = this.#options;
+    for (let attempt = 0;; attempt++) {
+      if (report.isCancelled) return { error: new HttpError("The report was cancelled", undefined), rejected: 0, message: "" };
+      let failure: Error;
+      let afterMs: number | undefined;
+      let isFinal = false;
+      try {
+        const limitMs = isLast ? Math.max(1, Math.min(timeoutMs, untilMs - performance.now())) : timeoutMs;
+        const reply = await client.post(body, { "Content-Type": contentType, "Content-Encoding": "gzip" }, limitMs);
+        const { status } = reply;
+        const answer = readOtlpAnswer(reply.body, reply.type, status === 200);
+        const message = this.#withoutSecrets(answer.message);
+        if (status >= 200 && status < 300) {
+          this.#failures = 0;
+          return { error: undefined, rejected: answer.rejected, message };
+        }
+        failure = this.#refusal(reply, message);
+        isFinal = !RETRYABLE.has(status);
+        afterMs = isFinal ? undefined : retryAfterMs(reply.retryAfter);
+      } catch (error) {
+        failure = error as Error;
+        // What is wrong with a certificate does not change from one second to the next.
+        isFinal = !(error instanceof SystemError || error instanceof LookupError);
+      }
+      const nowMs = performance.now();
+      this.#failures++;
+      if (afterMs !== undefined) this.#notBeforeMs = nowMs + Math.min(afterMs, MOST_HOLD_MS);
+      const waitMs = afterMs ?? this.#backoffMs(attempt, failure);
+      if (isFinal || nowMs + waitMs >= untilMs) return { error: failure, rejected: 0, message: "" };
+      if (this.#failures === 2) onTrouble(failure);
+      await this.#pause(waitMs);
+    }
+  }
+
+  /**
+   * Exponential, up to half a minute, and from half of that on at random: those that were refused together do not come back together. A
+   * connection that the server closed is opened again at once: it had been idle for too long.
+   */
+  #backoffMs(attempt: number, failure: Error): number {
+    const { backoffMs, random } = this.#options;
+    if (attempt === 0 && failure instanceof SystemError && CLOSED.has(failure.code)) return 0;
+    return Math.min(MOST_BACKOFF_MS, backoffMs * 2 ** attempt) * (0.5 + random() / 2);
+  }
+
+  async #pause(ms: number): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, ms);
+    });
+    clearTimeout(timer);
+  }
+
+  #refusal({ status, location }: HttpReply, message: string): HttpError {
+    const { url } = this.#options;
+    const where = status >= 300 && status < 400 && location !== undefined ? ` to ${this.#withoutSecrets(printableUrl(location))}` : "";
+    const cure = where === "" ? CURES[status] : "Redirects are not followed: give the URL that is meant";
+    const said = message === "" ? "" : `: ${message}`;
+    return new HttpError(`Cannot send to ${url}: it answers ${status}${where}${said}${cure ? `. ${cure}` : ""}`, status);
+  }
+
+  #withoutSecrets(text: string): string {
+    return this.#options.secrets.reduce((shown, secret) => shown.replaceAll(secret, "..."), text);
+  }
+}
+
+/** How long to wait by `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date. `undefined` if it says neither. */
+export function retryAfterMs(value: string | undefined, nowMs: number = Date.now()): number | undefined {
+  if (value === undefined) return undefined;
+  if (/^\s*\d+\s*$/.test(value)) return 1000 * Number(value);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
+}
+
+/** A URL of others without its query, cut to a length for a message. */
+function printableUrl(text: string): string {
+  const plain = text.replace(/[?#].*$/s, "");
+  return plain.length > 200 ? `${plain.slice(0, 200)}...` : plain;
+}
+
+async function gzip(body: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
+  const packed = new Blob([body]).stream().pipeThrough(new CompressionStream("gzip"));
+  return new Uint8Array(await new Response(packed).arrayBuffer());
+}
