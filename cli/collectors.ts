@@ -11,6 +11,7 @@ import {
 } from "../mod.ts";
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
+import type { CounterPoller } from "../src/sink/counter_poller.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
 import { splitTransport } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
@@ -23,6 +24,7 @@ import { checkOtlp, openOtlp, OTLP_OPTIONS, reportedTo, sharedNumbers } from "./
 import type { Session } from "./session.ts";
 import { checkStreams, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
 import { plural } from "./summary.ts";
+import { checkPolling, POLLING_OPTIONS } from "./polling.ts";
 
 /** The largest datagram that the encoders make, and the smallest (RFC 768; what one sample needs). */
 const MOST_DATAGRAM = 65_507;
@@ -134,6 +136,7 @@ export const COLLECTOR_OPTIONS = {
     details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
   }),
   ...STREAM_OPTIONS,
+  ...POLLING_OPTIONS,
   ...METRICS_OPTIONS,
   ...OTLP_OPTIONS,
 };
@@ -167,6 +170,7 @@ export function checkCollectors(options: CollectorValues, given: ReadonlySet<str
   }
   checkMetrics(options, otlp !== undefined, given);
   checkOtlp(options, given);
+  checkPolling(options, sflow !== undefined, given);
   checkStreams(options, given);
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
     ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
@@ -186,6 +190,8 @@ export interface CollectorContext {
   /** Whether an interface has an index that sFlow's compact form cannot hold. */
   readonly expanded: boolean;
   readonly session: Session;
+  /** What polls counters for sFlow. Defaults to nothing. */
+  readonly poller?: CounterPoller | undefined;
   /** What metrics are about. */
   readonly metrics: Pick<MetricsSourceOptions, "source" | "sinks" | "samplers" | "devices">;
 }
@@ -193,14 +199,15 @@ export interface CollectorContext {
 /** How to open collectors on a machine that has these links. */
 export function contextOf(
   { latency }: Pick<CollectorContext, "latency">,
-  { links, session, metrics }: {
+  { links, session, poller, metrics }: {
     readonly links: LiveLinks;
     readonly session: Session;
+    readonly poller?: CounterPoller | undefined;
     readonly metrics: Omit<CollectorContext["metrics"], "devices">;
   },
 ): CollectorContext {
   const expanded = [...links.links()].some(({ index }) => index >= LARGE_INDEX);
-  return { latency, expanded, session, metrics: { ...metrics, devices: links } };
+  return { latency, expanded, session, poller, metrics: { ...metrics, devices: links } };
 }
 
 /** The options that change what is sent to every collector, to those of sFlow, and to those of IPFIX: a sink is opened with them. */
@@ -239,7 +246,10 @@ export async function openCollectors(
         tunnels: options.sflowTunnels,
         expanded,
       };
-      const sink = await opening.take(["sFlow", target, chosen([...OF_DATAGRAMS, ...OF_SFLOW])], () => sflowToWith(sys, target, sflow));
+      const sink = await opening.take(
+        ["sFlow", target, chosen([...OF_DATAGRAMS, ...OF_SFLOW])],
+        () => sflowToWith(sys, target, sflow, context.poller),
+      );
       sinks.push(sink);
       sflows.push(sink);
     }
@@ -385,13 +395,18 @@ export function nameOf({ name, address }: ExportSink): string {
   return address === undefined || name.endsWith(` ${address}`) || name.endsWith(` tcp:${address}`) ? name : `${name} (${address})`;
 }
 
+function lostCounters(counterSamples: ExportSink["counterSamples"]): string {
+  return counterSamples?.dropped ? ` and ${plural(counterSamples.dropped, "counter sample")}` : "";
+}
+
 /** What was sent to a collector. */
-export function sentTo({ datagrams, skipped, encoder, connection }: ExportSink): string {
+export function sentTo({ datagrams, skipped, encoder, connection, counterSamples }: ExportSink): string {
   const { sent, dropped, droppedBy, returned, returnedBy } = datagrams;
   const parts = [`${plural(sent, connection ? "message" : "datagram")} sent`, ...connection ? connectionParts(connection) : []];
+  if (counterSamples?.sent) parts.push(`${plural(counterSamples.sent, "counter sample")} in them`);
   if (dropped > 0) {
     const why = Object.entries(droppedBy).map(([code, count]) => Object.keys(droppedBy).length > 1 ? `${code} ${count}` : code).join(", ");
-    parts.push(`${dropped} dropped with ${plural(skipped, "sample")} (${why})`);
+    parts.push(`${dropped} dropped with ${plural(skipped, "sample")}${lostCounters(counterSamples)} (${why})`);
   }
   if (returned > 0) parts.push(`errors came back for at least ${returned}${returnedBy === undefined ? "" : ` (${returnedBy})`}`);
   const { leftOut = 0 } = encoder;

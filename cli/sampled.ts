@@ -200,6 +200,11 @@ export class Sampled {
     return silenceOf({ seconds, devices, passed: trials ?? packets, oneIn, samples, filtered, matched: this.#matched });
   }
 
+  /** The interfaces that are sampled now. */
+  get indexes(): ReadonlySet<number> {
+    return new Set([...this.#alive].flatMap(({ installed }) => installed.map(({ ifindex }) => ifindex)));
+  }
+
   /** The interfaces whose arriving packets are sampled in software. */
   get inputs(): number[] {
     const installed = [...this.#handles.keys()].flatMap(({ installed }) => installed);

@@ -12,6 +12,7 @@ import {
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
+import type { CounterPoller } from "../../src/sink/counter_poller.ts";
 import { open } from "../../src/socket/open.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
 import { means, present } from "../devices.ts";
@@ -19,6 +20,7 @@ import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { planOutput } from "../outputs.ts";
+import { listenUnlessOnlyCounters, openPolling } from "../polling.ts";
 import { Sampled } from "../sampled.ts";
 import { asService, type Service } from "../service.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
@@ -37,6 +39,7 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
     const devices = new LiveLinks(sys);
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
     let collectors: Collectors | undefined;
+    let poller: CounterPoller | undefined;
     let outputs: Awaited<ReturnType<typeof plan.open>> | undefined;
     try {
       devices.watch();
@@ -44,7 +47,9 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
       let source: Source = NOTHING;
       const shown: Sink[] = [];
       const metrics = { source: { stats: () => source.stats() }, sinks: shown, samplers: () => sampled?.counters.samplers ?? [] };
-      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links: devices, session, metrics })));
+      const isHeard = (index: number): boolean => collectors?.sflow.some(({ encoder }) => encoder.hasSampled(index)) ?? false;
+      poller = await session.unlessOver(openPolling(sys, options, { links: devices, session, sampled, isHeard }));
+      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links: devices, session, poller, metrics })));
       if (!collectors) return;
       // Files are opened as the new user, everything else before there is anything to lose.
       outputs = user === undefined ? await plan.open(session) : undefined;
@@ -56,7 +61,9 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
         const filter = options.filter?.map(({ expression }) => expression);
         const groups = sampled ? [sampled.group!] : options.group;
         const receiveBufferBytes = buffer;
-        return await listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
+        const open = (): Promise<Source> =>
+          listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal });
+        return await listenUnlessOnlyCounters(sampled ? undefined : options.counters, session, open);
       });
       if (listener) source = service.follow(listener);
       // Nobody else samples into a group that was chosen here. Checked while the network namespace may still be entered.
@@ -118,6 +125,7 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
     } finally {
       await sampled?.remove();
       collectors?.abort();
+      poller?.close();
       devices.close();
       outputs?.discard();
     }

@@ -23,6 +23,11 @@ export interface CounterOptions {
   readonly intervalMs?: number | undefined;
 }
 
+function check({ intervalMs = INTERVAL_MS }: CounterOptions): void {
+  if (intervalMs >= LEAST_INTERVAL_MS && intervalMs <= MOST_INTERVAL_MS) return;
+  throw new ArgumentError(`intervalMs ${intervalMs} is not a number from ${LEAST_INTERVAL_MS} to ${MOST_INTERVAL_MS}`);
+}
+
 /** How to poll, besides that. */
 export interface PollerOptions extends CounterOptions {
   /** The devices. Defaults to those of the namespace, watched from now on. */
@@ -79,15 +84,16 @@ interface Polled {
 
 /**
  * Reads counters in turns that are spread over the interval, so that neither a thousand devices are one burst nor a thousand machines that
- * are started together; and passes them to all its targets. It works until the last one is gone.
+ * are started together; and passes them to all its targets.
  */
 export class CounterPoller {
   readonly #options: PollerOptions;
+  #counters: CounterOptions;
   readonly #links: LiveLinks;
   readonly #interfaces: InterfaceReader;
-  readonly #host: HostReader | undefined;
+  readonly #host: HostReader;
   readonly #targets = new Set<CounterTarget>();
-  readonly #periodMs: number;
+  #periodMs = 0;
   readonly #startMs = performance.now();
   readonly #phase: number;
   readonly #turns: Turn[] = [];
@@ -100,6 +106,7 @@ export class CounterPoller {
   #network: readonly ReadInterface[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
+  #isRunning = false;
 
   /**
    * Opens what is needed, now and not later: the right to do so may be given up.
@@ -108,25 +115,43 @@ export class CounterPoller {
    * @throws {SystemError} if there can be no socket.
    */
   static async open(sys: Sys, options: PollerOptions): Promise<CounterPoller> {
-    const { intervalMs = INTERVAL_MS, host = true } = options;
-    if (!(intervalMs >= LEAST_INTERVAL_MS && intervalMs <= MOST_INTERVAL_MS)) {
-      throw new ArgumentError(`intervalMs ${intervalMs} is not a number from ${LEAST_INTERVAL_MS} to ${MOST_INTERVAL_MS}`);
-    }
-    const interfaces = await InterfaceReader.open(sys);
-    const reader = host ? await HostReader.open(sys) : undefined;
-    return new CounterPoller(sys, interfaces, reader, intervalMs, options);
+    check(options);
+    const host = await HostReader.open(sys);
+    return new CounterPoller(sys, await InterfaceReader.open(sys), host, options);
   }
 
-  private constructor(sys: Sys, interfaces: InterfaceReader, host: HostReader | undefined, intervalMs: number, options: PollerOptions) {
+  private constructor(sys: Sys, interfaces: InterfaceReader, host: HostReader, options: PollerOptions) {
     this.#options = options;
+    this.#counters = options;
     this.#links = options.links ?? new LiveLinks(sys);
     this.#interfaces = interfaces;
     this.#host = host;
-    this.#periodMs = intervalMs - Math.min(MOST_EARLIER_MS, EARLIER * intervalMs);
     this.#phase = (options.random ?? Math.random)();
     this.#links.watch();
-    if (host) this.#addTurn(true);
+    this.#begin();
     this.#schedule();
+  }
+
+  /**
+   * Polls other counters from now on, or the same ones in another interval. Sequences begin again then.
+   *
+   * @throws {ArgumentError} if the interval is wrong.
+   */
+  configure(counters: CounterOptions): void {
+    check(counters);
+    this.#counters = counters;
+    this.#turns.length = 0;
+    this.#polled.clear();
+    this.#lookedMs = -Infinity;
+    this.#begin();
+    clearTimeout(this.#timer);
+    if (!this.#isRunning) this.#schedule();
+  }
+
+  #begin(): void {
+    const { intervalMs = INTERVAL_MS, host = true } = this.#counters;
+    this.#periodMs = intervalMs - Math.min(MOST_EARLIER_MS, EARLIER * intervalMs);
+    if (host) this.#addTurn(true);
   }
 
   /** When each turn is due next, in milliseconds of the steady clock. */
@@ -139,10 +164,9 @@ export class CounterPoller {
     this.#targets.add(target);
   }
 
-  /** Takes a target away; after the last one nothing is polled any more. */
+  /** Takes a target away. Without any nothing is read. */
   leave(target: CounterTarget | undefined): void {
     if (target) this.#targets.delete(target);
-    if (this.#targets.size === 0) this.close();
   }
 
   /** Ends polling. Idempotent. */
@@ -163,15 +187,19 @@ export class CounterPoller {
 
   /** Polls whatever is due, a few devices at a time, so that samples that arrive meanwhile need not wait. */
   async #run(): Promise<void> {
+    this.#isRunning = true;
     try {
       this.#follow();
       const due = this.#turns.filter(({ dueMs }) => dueMs <= performance.now());
       for (const turn of due) {
+        // There may be other turns since.
+        if (!this.#turns.includes(turn)) continue;
         turn.dueMs = this.#notPast(turn.dueMs + this.#periodMs);
-        await this.#poll(turn);
+        if (this.#targets.size > 0) await this.#poll(turn);
         if (this.#isClosed) return;
         if (due.length > 1) await new Promise((resolve) => setImmediate(resolve));
       }
+      this.#isRunning = false;
       this.#schedule();
     } catch (error) {
       if (this.#isClosed) return;
@@ -210,7 +238,7 @@ export class CounterPoller {
   }
 
   async #pollHost(): Promise<void> {
-    const { hidden, ...host } = this.#host!.read();
+    const { hidden, ...host } = this.#host.read();
     const network = await this.#interfaces.read(this.#outward());
     const before = new Map(this.#network.map((read) => [read.index, read]));
     const isSame = network.length === before.size &&
@@ -247,7 +275,7 @@ export class CounterPoller {
     if (this.#links.version === this.#version && nowMs - this.#lookedMs < LOOK_MS) return;
     this.#version = this.#links.version;
     this.#lookedMs = nowMs;
-    const { devices: wants = () => true } = this.#options;
+    const { devices: wants = () => true } = this.#counters;
     const wanted = new Set<number>();
     for (const link of this.#links.links()) {
       if (!wants(link)) continue;

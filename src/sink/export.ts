@@ -141,7 +141,7 @@ export async function sflowToWith(
       defaultPort: SFLOW_PORT,
       maxDatagramBytes,
       encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
-      onClose: () => poller?.leave(sink),
+      onClose: () => poller === shared ? shared?.leave(sink) : poller?.close(),
     });
   } catch (error) {
     if (poller !== shared) poller?.close();

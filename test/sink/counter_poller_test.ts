@@ -144,7 +144,18 @@ test("a thousand devices are spread over the interval, eight in a request, and e
   assert(widest < 3 * 30_000 / 125, `${widest} ms`);
   await until("a turn has come", () => kernel.polls.length > 1);
   assert(kernel.polls.every(({ length }) => length === 8));
+  // Half of them, three times as often.
+  poller.configure({ host: true, intervalMs: 10_000, devices: ({ index }) => index > 500 });
+  await until("it has looked", () => poller.moments.length > 1);
+  assertEquals(poller.moments.length, 1 + 63);
+  assert(poller.moments.every((moment) => moment <= performance.now() + 10_000));
+  // Without a target nothing is read.
   poller.leave(target);
+  const asked = kernel.polls.length;
+  const [moment] = poller.moments.sort((a, b) => a - b);
+  await until("a turn is over", () => !poller.moments.includes(moment!));
+  assertEquals(kernel.polls.length, asked);
+  poller.close();
   kernel.sys.assertClean();
 });
 

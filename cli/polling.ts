@@ -1,0 +1,133 @@
+/** The counters that `psample export` sends to sFlow collectors: their options, and what polls them. */
+import { listSampling, NetlinkError, type Source } from "../mod.ts";
+import type { Link } from "../src/link/link.ts";
+import type { LiveLinks } from "../src/receive/live_links.ts";
+import { CounterPoller } from "../src/sink/counter_poller.ts";
+import type { Sys } from "../src/sys/sys.ts";
+import { means } from "./devices.ts";
+import { failureText } from "./failure.ts";
+import { longName, milliseconds, several, UsageError, value, type Values, wrongValue } from "./options.ts";
+import type { Sampled } from "./sampled.ts";
+import { NOTHING, type Session } from "./session.ts";
+
+const POLLING_MS = 30_000;
+/** More often than this nobody looks, and a thousand devices would take long. */
+const LEAST_POLLING_MS = 1000;
+
+/** The options about counters. */
+export const POLLING_OPTIONS = {
+  counters: several({
+    value: "DEVICE|all",
+    help: "send counters of this device to sFlow collectors too; may be repeated",
+    details:
+      "Those of sampled devices are sent anyway, and so are those of the host: what it is, its processors, memory, disks and network. DEVICE " +
+      "may be a pattern; all is every device, also if it is down. Counters alone need no privileges: without DEVICE and without the right to " +
+      "receive samples, only they are sent. Devices of other network namespaces are not polled.",
+  }, parseDevices),
+  polling: value({
+    value: "TIME",
+    fallback: "30s",
+    help: "how often counters are sent, at least; 0 never",
+    details: "Devices are spread over this time, from a random moment on, so that many of them are no burst.",
+  }, parsePolling),
+};
+
+/** The values of {@linkcode POLLING_OPTIONS}. */
+export type PollingValues = Values<typeof POLLING_OPTIONS>;
+
+function parseDevices(words: readonly string[]): readonly string[] {
+  // A pattern that cannot be one is refused.
+  for (const word of words) means(word, { name: "", up: false });
+  return words;
+}
+
+function parsePolling(text: string, option: string): number {
+  if (/^0+(ms|s|m|h)?$/.test(text)) return 0;
+  const ms = milliseconds(text, option);
+  if (ms < LEAST_POLLING_MS) throw wrongValue(option, text, "a time from 1s on, or 0");
+  return ms;
+}
+
+/** Refuses options that have no effect. */
+export function checkPolling({ counters, polling }: PollingValues, hasSflow: boolean, given: ReadonlySet<string>): void {
+  const lone = (["counters", "polling"] as const).find((name) => given.has(name));
+  if (lone !== undefined && !hasSflow) throw new UsageError(`${longName(lone)} requires --sflow`);
+  if (counters && polling === 0) throw new UsageError("--polling 0 sends no counters: it cannot be combined with --counters");
+}
+
+/** What polls counters, if any are to be sent. */
+export async function openPolling(
+  sys: Sys,
+  { counters = [], polling = POLLING_MS, sflow, netns }: PollingValues & {
+    readonly sflow: readonly string[] | undefined;
+    readonly netns: string | undefined;
+  },
+  { links, session, sampled, isHeard }: {
+    readonly links: LiveLinks;
+    readonly session: Session;
+    /** What is sampled for this run; `undefined` if that is up to others. */
+    readonly sampled: Pick<Sampled, "indexes"> | undefined;
+    /** Whether there was a sample of a device. */
+    readonly isHeard: (index: number) => boolean;
+  },
+): Promise<CounterPoller | undefined> {
+  if (!sflow || polling === 0) return undefined;
+  const already = new Set(sampled ? [] : (await listSampling({ netns })).map(({ ifindex }) => ifindex));
+  // For all devices at once: they are asked about one after the other.
+  let indexes: ReadonlySet<number> | undefined;
+  const isSampled = (index: number): boolean => {
+    if (!sampled) return already.has(index) || isHeard(index);
+    if (!indexes) queueMicrotask(() => indexes = undefined);
+    indexes ??= sampled.indexes;
+    return indexes.has(index);
+  };
+  return await CounterPoller.open(sys, {
+    devices: (link) => counters.some((word) => word === "all" || means(word, known(link))) || isSampled(link.index),
+    intervalMs: polling,
+    links,
+    onProblem: (error) => session.notice(failureText(error) ?? error.message),
+  });
+}
+
+function known({ name, alternativeNames, up }: Link): Parameters<typeof means>[1] {
+  return { name, alternativeNames, up };
+}
+
+/** Listens; if that is not possible here and counters are asked for, they are worth going on. */
+export async function listenUnlessOnlyCounters(
+  counters: PollingValues["counters"],
+  session: Session,
+  listen: () => Promise<Source>,
+): Promise<Source> {
+  try {
+    return await listen();
+  } catch (error) {
+    const isMissing = error instanceof NetlinkError && (error.code === "ENOENT" || error.code === "EPERM");
+    if (!counters || !isMissing) throw error;
+    session.notice(`${failureText(error)}. Only counters are sent`);
+    return new QuietSource();
+  }
+}
+
+/** A source without samples, which lasts until it is ended. */
+class QuietSource implements Source {
+  #end = (): void => {};
+  readonly #ended = new Promise<undefined>((resolve) => this.#end = () => resolve(undefined));
+
+  read(): Promise<undefined> {
+    return this.#ended;
+  }
+
+  end(): void {
+    this.#end();
+  }
+
+  close(): Promise<void> {
+    this.#end();
+    return Promise.resolve();
+  }
+
+  stats(): ReturnType<Source["stats"]> {
+    return NOTHING.stats();
+  }
+}

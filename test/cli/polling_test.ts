@@ -1,0 +1,40 @@
+/** `psample export --counters`: an agent that sends counters, on any machine. */
+import { test } from "node:test";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { main } from "../../cli/main.ts";
+import { decodeDatagram, type DecodedSample, wordsOf } from "../export/sflow/decoder.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { until } from "../support/waiting.ts";
+import { fakeIo } from "./fake_io.ts";
+
+/** The index of the loopback device, in every network namespace. */
+const LO = 1;
+
+function samplesOf(receiver: UdpReceiver): DecodedSample[] {
+  return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
+}
+
+test("counters alone are sent too, whether or not this machine can receive samples", async () => {
+  using receiver = new UdpReceiver();
+  const io = fakeIo();
+  const words = ["export", "--sflow", receiver.target, "--agent", "192.0.2.1", "--counters", "l[o]", "--polling", "1s"];
+  const running = main(words, io);
+  const countersOf = (type: number, index: number): DecodedSample[] =>
+    samplesOf(receiver).filter(({ format, sourceType, sourceIndex }) => format === 2 && sourceType === type && sourceIndex === index);
+  await until(() => `they have come twice: ${io.errors()}`, () => countersOf(0, LO).length > 1 && countersOf(2, 1).length > 1);
+  assert(io.signal("SIGINT"));
+  assertEquals(await running, 0, io.errors());
+  const [first, second] = countersOf(0, LO);
+  assertEquals([first!.sequence, second!.sequence, wordsOf(first!, 1)!.slice(0, 2)], [1, 2, [LO, 24]]);
+  // Our own datagrams pass it.
+  assert(wordsOf(second!, 1)![7]! + 2 ** 32 * wordsOf(second!, 1)![6]! > wordsOf(first!, 1)![7]! + 2 ** 32 * wordsOf(first!, 1)![6]!);
+  assertEquals(countersOf(2, 1)[0]!.records.slice(0, 3).map(({ format }) => format), [2000, 2003, 2004]);
+  const count = samplesOf(receiver).filter(({ format }) => format === 2).length;
+  assertMatch(io.errors(), new RegExp(`; sFlow \\S+: \\d+ datagrams sent, ${count} counter samples in them\n$`));
+});
+
+test("counters are not for recordings", async () => {
+  const io = fakeIo();
+  assertEquals(await main(["export", "--from", "x.pcapng", "--sflow", "192.0.2.9", "--counters", "all"], io), 2);
+  assertMatch(io.errors(), /--counters is not for recordings: it cannot be combined with --from/);
+});
