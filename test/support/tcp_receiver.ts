@@ -18,10 +18,10 @@ export class TcpReceiver implements AsyncDisposable {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
 
-  private constructor(server: Server, port: number, reads: boolean) {
+  private constructor(server: Server, address: string, port: number, reads: boolean) {
     this.#server = server;
     this.port = port;
-    this.target = `127.0.0.1:${port}`;
+    this.target = `${address}:${port}`;
     server.on("connection", (socket) => {
       const stream: ReceivedStream = { chunks: [], isEnded: false };
       this.streams.push(stream);
@@ -35,13 +35,15 @@ export class TcpReceiver implements AsyncDisposable {
   }
 
   /** Listens; the kernel chooses the port if none is given. One that does not read takes connections and nothing else. */
-  static async listen({ port = 0, reads = true }: { port?: number; reads?: boolean } = {}): Promise<TcpReceiver> {
+  static async listen(
+    { port = 0, address = "127.0.0.1", reads = true }: { port?: number; address?: string; reads?: boolean } = {},
+  ): Promise<TcpReceiver> {
     const server = createServer({ pauseOnConnect: !reads });
     await new Promise<void>((resolve, reject) => {
       server.on("error", reject);
-      server.listen(port, "127.0.0.1", () => resolve());
+      server.listen(port, address, () => resolve());
     });
-    return new TcpReceiver(server, (server.address() as { port: number }).port, reads);
+    return new TcpReceiver(server, address, (server.address() as { port: number }).port, reads);
   }
 
   /** The whole messages of one connection, as their headers delimit them (RFC 7011, section 3.1), and how many bytes follow the last. */

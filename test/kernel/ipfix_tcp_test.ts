@@ -1,0 +1,113 @@
+/** `psample export --ipfix tcp:HOST`: every sample of a kernel arrives, whatever becomes of the connection. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { listSampling } from "../../mod.ts";
+import { IpfixDecoder, type IpfixRecord, unsigned } from "../export/ipfix/decoder.ts";
+import { TcpReceiver } from "../support/tcp_receiver.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { frameOut, inOrder } from "./frames.ts";
+import { Command } from "./in_process.ts";
+import { Named } from "./namespace.ts";
+import { COMMANDS, Program, script } from "./runtime.ts";
+import { bareWire, IFINDEX, ip, pause, scene, secondWire, send, Sender, until } from "./scene.ts";
+
+/** The packet reports of a connection; throws if it does not begin with the templates, or a number is missing. */
+function reportsOf(receiver: TcpReceiver, stream = 0): IpfixRecord[] {
+  const decoder = new IpfixDecoder();
+  return receiver.messages(stream).messages.flatMap((bytes) => decoder.read(bytes).records).filter(({ scopes }) => scopes === 0);
+}
+
+async function start(words: string): Promise<Command> {
+  const command = new Command(["export", ...words.split(" ")]);
+  await command.samples();
+  return command;
+}
+
+/** A collector as a program, in the namespace that the thread is in. */
+function collector(port: number, address?: string): Program {
+  return new Program(script("test/kernel/tcp_collector.ts", "--allow-net", "--allow-read").concat(`${port}`, ...address ? [address] : []));
+}
+
+async function listens(program: Program): Promise<number> {
+  await until(() => `it listens: ${program.err}`, () => /listening on \d+\n/.test(program.out));
+  return Number(/listening on (\d+)/.exec(program.out)![1]);
+}
+
+function reportsTold({ out }: Program): number {
+  return Number([...out.matchAll(/^(\d+) reports by/gm)].at(-1)?.[1] ?? 0);
+}
+
+scene("at 1 in 1 every sample arrives, by count and byte by byte, beside a collector by UDP", async () => {
+  bareWire();
+  await using receiver = await TcpReceiver.listen();
+  using beside = new UdpReceiver();
+  const command = await start(`a:1 --direction egress --ipfix tcp:${receiver.target} --sflow ${beside.target} --header 60`);
+  const frames = inOrder(200, frameOut);
+  send("a", ...frames);
+  using sender = new Sender("a", frameOut());
+  for (let i = 0; i < 20; i++) {
+    sender.send(250);
+    await pause(5);
+  }
+  await until(() => `all have arrived: ${command.io.errors()}`, () => reportsOf(receiver).length === 5200);
+  await command.end();
+  await until("the end has arrived", () => receiver.streams[0]!.isEnded);
+  const reports = reportsOf(receiver);
+  assertEquals(reports.slice(0, 200).map(({ fields }) => fields.get("315")), frames.map((frame) => frame.slice(0, 60)));
+  assert(reports.every((report) => unsigned(report, "14") === IFINDEX.a));
+  assertEquals([receiver.streams.length, receiver.messages().rest], [1, 0]);
+  assertMatch(
+    command.io.errors(),
+    /5,200 packets passed \(rule hits\), 1 in 1: 5,200 sampled; lost 0; sFlow \S+: \d+ datagrams sent; IPFIX tcp:\S+: \d+ messages sent\n$/,
+  );
+});
+
+scene("a collector that restarts gets what is sampled meanwhile, and the way there may be down for a while", async () => {
+  bareWire();
+  secondWire();
+  using away = new Named();
+  ip(`link set dev d netns ${away.name}`);
+  const begin = (port: number): Program => away.inside(() => collector(port, "198.51.100.2"));
+  away.inside(() => {
+    ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
+  });
+  const first = begin(0);
+  const port = await listens(first);
+  const command = await start(`a:1 --direction egress --ipfix tcp:198.51.100.2:${port}`);
+  send("a", ...inOrder(50, frameOut));
+  await until(() => `they have arrived: ${first.err}`, () => reportsTold(first) === 50);
+  await first[Symbol.asyncDispose]();
+  await until(() => `it is told: ${command.io.errors()}`, () => /Cannot send to tcp:198\.51\.100\.2:\d+: /.test(command.io.errors()));
+  send("a", ...inOrder(70, frameOut));
+  ip("link set dev c down");
+  await using second = begin(port);
+  await listens(second);
+  ip("link set dev c up", "neighbour replace 198.51.100.2 lladdr 02:00:00:00:00:04 dev c");
+  await until(() => `they have arrived: ${second.err}${command.io.errors()}`, () => reportsTold(second) === 70);
+  await until(() => `it is told: ${command.io.errors()}`, () => /takes messages again/.test(command.io.errors()));
+  await command.end();
+  assertMatch(command.io.errors(), /120 sampled; lost 0; IPFIX tcp:\S+: \d+ messages sent, 2 connections\n$/);
+});
+
+scene("--netns and --user: a connection is made again there, although the right to enter it is gone", async () => {
+  using there = new Named();
+  there.inside(bareWire);
+  const first = there.inside(() => collector(0));
+  const port = await listens(first);
+  const words = [
+    ...COMMANDS[0]!.words("--allow-read=/run/netns,/proc"),
+    ...["export", "a", "--rate", "1", "--direction", "egress", "--netns", there.name],
+    ...["--ipfix", `tcp:127.0.0.1:${port}`, "--user", "nobody"],
+  ];
+  await using program = new Program(words);
+  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  there.inside(() => send("a", frameOut()));
+  await until(() => `it has arrived: ${program.err}`, () => reportsTold(first) === 1);
+  await first[Symbol.asyncDispose]();
+  await using second = there.inside(() => collector(port));
+  await listens(second);
+  there.inside(() => send("a", frameOut(), frameOut()));
+  await until(() => `they have arrived: ${program.err}`, () => reportsTold(second) === 2);
+  program.signal("SIGTERM");
+  assertEquals((await program.ended).status, 0, program.err);
+  assertEquals(await listSampling({ netns: there.name }), []);
+});
