@@ -4,7 +4,7 @@ import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { TcpReceiver } from "../support/tcp_receiver.ts";
 
 const receiver = await TcpReceiver.listen({ port: Number(process.argv[2]), address: process.argv[3] ?? "127.0.0.1" });
-console.log(`listening on ${receiver.port}`);
+process.stdout.write(`listening on ${receiver.port}\n`);
 const decoders: IpfixDecoder[] = [];
 let reports = 0;
 const read: number[] = [];
@@ -18,5 +18,5 @@ setInterval(() => {
     }
     read[i] = messages.length;
   });
-  if (reports > before) console.log(`${reports} reports by ${receiver.streams.length} connections`);
+  if (reports > before) process.stdout.write(`${reports} reports by ${receiver.streams.length} connections\n`);
 }, 20);

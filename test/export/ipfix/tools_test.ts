@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { ipfixTo, pump } from "../../../mod.ts";
 import { IpfixFlowEncoder } from "../../../src/export/ipfix/flow_encoder.ts";
 import type { IpfixFlowOptions, IpfixPacketOptions } from "../../../src/export/ipfix/options.ts";
 import { IpfixPacketEncoder } from "../../../src/export/ipfix/packet_encoder.ts";
@@ -9,8 +10,11 @@ import type { Device } from "../../../src/link/device.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
 import { recordedSamples } from "../../psample/recordings.ts";
 import { join, number } from "../../psample/build.ts";
+import { BatchesSource } from "../../support/batches.ts";
 import { inDirectory } from "../../support/directory.ts";
 import { output, programs } from "../../support/programs.ts";
+import { TcpReceiver } from "../../support/tcp_receiver.ts";
+import { until } from "../../support/waiting.ts";
 import { collect, collectors } from "../collectors.ts";
 import { Exported, ipFrame, ipPacket, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
 
@@ -61,12 +65,38 @@ function pcapOf(datagrams: readonly Uint8Array[]): Uint8Array {
   );
 }
 
+/** The same of a TCP connection, in segments of this size: messages begin and end anywhere in them. */
+function pcapOfStream(stream: Uint8Array, segmentBytes: number): Uint8Array {
+  const header = join(number(4, 0xa1b2c3d4), number(2, 2), number(2, 4), number(8, 0), number(4, 65535), number(4, 101));
+  const segment = (sequence: number, flags: number, data: Uint8Array): Uint8Array => {
+    const ports = join(
+      number(2, 40_000, false),
+      number(2, PORT, false),
+      number(4, sequence, false),
+      number(4, flags & 0x10 ? 1 : 0, false),
+    );
+    const tcp = join(ports, Uint8Array.of(0x50, flags), number(2, 0xffff, false), number(4, 0), data);
+    const ip = join(
+      Uint8Array.of(0x45, 0),
+      number(2, 20 + tcp.length, false),
+      Uint8Array.of(0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2),
+      tcp,
+    );
+    return join(number(4, 1), number(4, 0), number(4, ip.length), number(4, ip.length), ip);
+  };
+  const segments: Uint8Array[] = [segment(0, 0x02, new Uint8Array(0))];
+  for (let at = 0; at < stream.length; at += segmentBytes) {
+    segments.push(segment(1 + at, 0x18, stream.subarray(at, at + segmentBytes)));
+  }
+  return join(header, ...segments);
+}
+
 /** The values of fields, all in one list each, and what tshark finds wrong. Frames in records are cut: it must not look into them. */
 function tshark(path: string, ...fields: string[]): string[][] {
   const columns = ["_ws.malformed", "_ws.expert.message", ...fields];
   const { out, err, status } = output(
     "tshark",
-    ...["-n", "-r", path, "--disable-protocol", "eth", "-T", "fields"],
+    ...["-n", "-r", path, "--disable-protocol", "eth", "-d", `tcp.port==${PORT},cflow`, "-T", "fields"],
     ...columns.flatMap((field) => ["-e", field]),
   );
   assertEquals(status, 0, err);
@@ -96,6 +126,23 @@ test(
     assertEquals(packets!.reduce((sum, count) => sum + Number(count), 0), samples.length);
   }),
 );
+
+test("tshark reads what goes by TCP, wherever segments end, and finds nothing wrong", programs("tshark"), async () => {
+  const samples = recordedSamples();
+  await using receiver = await TcpReceiver.listen();
+  await pump(new BatchesSource([samples]), [], [ipfixTo(`tcp:${receiver.target}`, { strict: true, enterprise: 32473 })]);
+  await until("it has ended", () => receiver.streams[0]?.isEnded ?? false);
+  const stream = join(...receiver.streams[0]!.chunks);
+  await inDirectory((path) => {
+    for (const bytes of [97, 536, 1448]) {
+      writeFileSync(path("stream.pcap"), pcapOfStream(stream, bytes));
+      const [malformed, expert, sizes] = tshark(path("stream.pcap"), "cflow.data_link_frame_size");
+      // It remarks that a connection begins.
+      assertEquals([malformed, expert!.filter((text) => !/^Connection establish request/.test(text))], [[], []]);
+      assertEquals(sizes!.length, samples.length);
+    }
+  })();
+});
 
 test(
   "tshark shows times to the nanosecond, the rate, and the names of interfaces",
