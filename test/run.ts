@@ -13,14 +13,15 @@
  */
 import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, totalmem } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { wantDaemons } from "./run/daemons.ts";
 import { downloads, installBun, unpackPrograms } from "./run/install.ts";
 import { BINARY, downloadOf, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
+import { Pool, seatsOf, shares } from "./run/pool.ts";
 import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
-import { type Count, count, failures, parsed, refuse, Report, run, say } from "./run/suite.ts";
+import { addTo, type Count, count, failures, parsed, refuse, Report, run, say } from "./run/suite.ts";
 
 const USAGE = "deno task test [--kernels new,old|none] [--shuffle] [--seed N] [--alone] [--daemons]";
 
@@ -46,10 +47,14 @@ const report = new Report(process.env.PSAMPLE_REQUIRE === "1");
 const DENO = process.execPath;
 const runtimes: Runtime[] = ["deno"];
 
-/** Does something for each runtime: at once, if there are processors for it. */
-async function forRuntimes(work: (runtime: Runtime) => Promise<void>, atOnce = cpus().length > 1): Promise<void> {
-  if (atOnce) await Promise.all(runtimes.map(work));
-  else for (const runtime of runtimes) await work(runtime);
+/** Where runners wait for their turn. */
+const pool = new Pool(seatsOf(cpus().length, totalmem()));
+/** How many runners divide each runtime's unit tests. */
+const UNIT_RUNNERS = 2;
+
+/** Does something for each runtime, at once. */
+async function forRuntimes(work: (runtime: Runtime) => Promise<void>): Promise<void> {
+  await Promise.all(runtimes.map(work));
 }
 
 /** Says what is going to happen to this machine, and how long it will take. */
@@ -67,31 +72,56 @@ function announce(): void {
 
 /** Runs each file by itself. */
 async function alone(runtime: Runtime): Promise<void> {
-  const began = Date.now();
+  let began: number | undefined;
   const sum: Count = { passed: 0, failed: 0, skipped: 0 };
-  for (const file of unitTests()) {
-    const words = RUNTIMES[runtime]([file]);
-    const { status, output } = await run(words);
-    const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
-    if (status !== 0) {
-      counted.failed ||= 1;
-      say(`${failures(output).trim()}\n(${words.join(" ")} ended with status ${status})\n`);
-    }
-    for (const kind of ["passed", "failed", "skipped"] as const) sum[kind] += counted[kind];
-  }
-  report.add(`${runtime}, each file alone`, sum, began);
+  await Promise.all(
+    unitTests().map((file) =>
+      pool.run(1, async () => {
+        began ??= Date.now();
+        const words = RUNTIMES[runtime]([file]);
+        const { status, output } = await run(words);
+        const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
+        if (status !== 0) {
+          counted.failed ||= 1;
+          say(`${failures(output).trim()}\n(${words.join(" ")} ended with status ${status})\n`);
+        }
+        addTo(sum, counted);
+      })
+    ),
+  );
+  report.add(`${runtime}, each file alone`, sum, began ?? Date.now());
 }
 
-/** Runs the tests that need psample, each runtime in a kernel that was booted for it. */
-async function boot(kernel: Kernel): Promise<void> {
-  if (process.getuid?.() !== 0) return report.absent(`kernel ${kernel}`, "booting it requires root");
-  const booted = await run(inKernel(kernel, ["true"]));
-  if (booted.status !== 0) return report.absent(`kernel ${kernel}`, booted.output.trim());
-  await forRuntimes(async (runtime) => {
-    const words = inKernel(kernel, RUNTIMES[runtime](kernelTests(), options));
-    await report.suite(`${runtime}, kernel ${kernel}`, words, { environment, inKernel: true });
-    // The old one has two processors of its own.
-  }, kernel === "new" && cpus().length > 1);
+/** Whether a kernel can be booted; if not, that is in the report. */
+async function boots(kernel: Kernel): Promise<boolean> {
+  const { status, output } = process.getuid?.() === 0
+    ? await run(inKernel(kernel, ["true"]))
+    : { status: 1, output: "booting it requires root" };
+  if (status !== 0) report.absent(`kernel ${kernel}`, output.trim());
+  return status === 0;
+}
+
+/** Runs the tests that need psample, in guests with a kernel that has it. */
+async function inGuests(kernel: Kernel): Promise<void> {
+  const { guests, seats } = KERNELS[kernel];
+  await forRuntimes((runtime) => {
+    const runners = shares(kernelTests(), guests).map((files) => inKernel(kernel, RUNTIMES[runtime](files, options)));
+    return report.suite(`${runtime}, kernel ${kernel}`, runners, { environment, inKernel: true, pool, seats });
+  });
+}
+
+/** Runs the tests that need psample in the kernel of this machine, if it has that and we may use it. */
+async function here(): Promise<void> {
+  if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT }).status !== 0) return;
+  // What tc was unpacked with it cannot find: it looks for its tables in the system's directories only.
+  if (!["/etc/iproute2", "/usr/share/iproute2"].some((tables) => existsSync(tables))) {
+    return report.absent("this kernel", "iproute2 is not installed on this machine");
+  }
+  await forRuntimes((runtime) => {
+    const words = ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
+    // Alone: to this kernel everything counts that anybody does on the machine.
+    return report.suite(`${runtime}, this kernel`, [words], { environment, inKernel: true, pool, seats: pool.seats });
+  });
 }
 
 announce();
@@ -108,17 +138,15 @@ try {
 }
 if (!unpackPrograms()) say("Some programs cannot be unpacked: the tests that use them are skipped.");
 
-await forRuntimes((runtime) => report.suite(`${runtime}, this machine`, RUNTIMES[runtime](unitTests(), options)));
-if (values.alone) await forRuntimes(alone);
-// A kernel that has psample, and that we may use.
-if (spawnSync(DENO, ["run", "--allow-ffi", "cli/main.ts", "doctor"], { cwd: ROOT }).status === 0) {
-  // What tc was unpacked with it cannot find: it looks for its tables in the system's directories only.
-  if (!["/etc/iproute2", "/usr/share/iproute2"].some((tables) => existsSync(tables))) {
-    report.absent("this kernel", "iproute2 is not installed on this machine");
-  } else {
-    const words = (runtime: Runtime): string[] => ["unshare", "-n", ...RUNTIMES[runtime](kernelTests(), options)];
-    await forRuntimes((runtime) => report.suite(`${runtime}, this kernel`, words(runtime), { environment, inKernel: true }), false);
-  }
+const suites = [forRuntimes((runtime) => {
+  const runners = shares(unitTests(), UNIT_RUNNERS).map((files) => RUNTIMES[runtime](files, options));
+  return report.suite(`${runtime}, this machine`, runners, { pool });
+})];
+for (const kernel of kernels) {
+  if (await boots(kernel)) suites.push(inGuests(kernel));
 }
-for (const kernel of kernels) await boot(kernel);
+// Last, because many short runs leave no processor without work at the end.
+if (values.alone) suites.push(forRuntimes(alone));
+suites.push(here());
+await Promise.all(suites);
 report.end();

@@ -10,13 +10,15 @@ import { listSampling } from "../../mod.ts";
 import { Random } from "../fuzz/mutate.ts";
 import { hears } from "../support/hears.ts";
 import { frameOut } from "./frames.ts";
-import { openDirectory, Program, script, writingTo } from "./runtime.ts";
+import { listensToSamples, openDirectory, Program, script, writingTo } from "./runtime.ts";
 import { bareWire, PATIENCE_MS, pause, run, scene, send, soon, tc, until } from "./scene.ts";
 import { tcActions, tcDump } from "./tc_dump.ts";
 
 /** Number of commands that a scene starts, all at once: an emulated processor starts them slowly. */
 const RUNS = 5;
 const SCENES = Math.ceil(Number(process.env.PSAMPLE_SIGNALS ?? 20) / RUNS);
+/** How long they sample at most before a signal: later ones find nothing that these do not. */
+const SAMPLING_MS = 2000;
 /** How long they take until they sample, once measured. */
 let startMs: number | undefined;
 
@@ -26,7 +28,7 @@ const ASKING = ["SIGUSR1", "SIGUSR2"] as const;
 type Signal = typeof ENDING[number] | typeof DEADLY[number] | typeof ASKING[number];
 const SIGNALS: readonly Signal[] = [...ENDING, ...DEADLY, ...ASKING];
 
-/** What the command waits for, as shell code; `$0` is a pipe that nobody reads, `$1` one that nobody opens. */
+/** What the command waits for, as shell code; `$0` is a full pipe that nobody reads, `$1` one that nobody opens. */
 const SITUATIONS: readonly { readonly name: string; readonly shell: string; readonly words: readonly string[] }[] = [
   { name: "its output is read", shell: 'shift; exec "$@"', words: [] },
   { name: "its output is not read", shell: 'shift; exec "$@" >"$0"', words: ["--json"] },
@@ -36,6 +38,13 @@ const SITUATIONS: readonly { readonly name: string; readonly shell: string; read
   { name: "it has no descriptor left", shell: 'shift; exec "$@"', words: [] },
 ];
 
+/** Writes to a pipe until nothing more fits in. */
+function fill(pipe: number): void {
+  assertThrows(() => {
+    for (;;) writeSync(pipe, new Uint8Array(4096));
+  });
+}
+
 /** One run: what is sent, and when after the start. */
 interface Plan {
   readonly situation: typeof SITUATIONS[number];
@@ -44,11 +53,12 @@ interface Plan {
 
 /** A plan for commands that take `startMs` until they sample. */
 function planOf(random: Random, startMs: number): Plan {
-  const signals = Array.from({ length: 1 + random.below(2) }, () => ({
-    name: SIGNALS[random.below(SIGNALS.length)]!,
+  const signals = Array.from({ length: 1 + random.below(2) }, () => {
+    const name = SIGNALS[random.below(SIGNALS.length)]!;
     // From before it handles signals until after it samples; sometimes two close to each other.
-    afterMs: Math.round((random.below(3) === 0 ? 0 : startMs) + startMs * random.below(1000) / 1000),
-  })).sort((a, b) => a.afterMs - b.afterMs);
+    const [fromMs, withinMs] = random.below(3) === 0 ? [0, startMs] : [startMs, Math.min(startMs, SAMPLING_MS)];
+    return { name, afterMs: Math.round(fromMs + withinMs * random.below(1000) / 1000) };
+  }).sort((a, b) => a.afterMs - b.afterMs);
   return { situation: SITUATIONS[random.below(SITUATIONS.length)]!, signals };
 }
 
@@ -148,7 +158,9 @@ for (let seed = 1; seed <= SCENES; seed++) {
     run("mkfifo", [stalled, lonely]);
     // Both ends, so that opening it does not block.
     const fd = openSync(stalled, constants.O_RDWR | constants.O_NONBLOCK);
-    const sending = setInterval(() => send("a", frameOut()), 5);
+    fill(fd);
+    // Seldom enough that an emulated processor has time for more than that.
+    const sending = setInterval(() => send("a", frameOut()), 50);
     try {
       const random = new Random(seed, 0);
       const takesMs = startMs ??= await measureStart(directory);
@@ -174,17 +186,17 @@ scene("nobody reads the output of captures that have come to their limit: one TE
   const full = `${directory}/full`;
   run("mkfifo", [full]);
   const fd = openSync(full, constants.O_RDWR | constants.O_NONBLOCK);
-  // Until nothing more fits in.
-  assertThrows(() => {
-    for (;;) writeSync(fd, new Uint8Array(4096));
-  });
-  const own = ["capture", "a", "--rate", "1", "--count", "3"];
-  const commands = [own, ["--count", "3"], ["top", "a", "--rate", "1", "--duration", "500ms"]];
+  fill(fd);
+  const commands = [["--count", "3"], ["capture", "a", "--rate", "1", "--count", "3"], ["top", "a", "--rate", "1", "--duration", "500ms"]];
   await using all = new AsyncDisposableStack();
-  const programs = commands.map((args) => all.use(new Program(writingTo(full, [...script("cli/main.ts"), ...args]))));
+  const start = (args: readonly string[]): Program => all.use(new Program(writingTo(full, [...script("cli/main.ts"), ...args])));
+  const listener = start(commands[0]!);
+  // It needs others to sample, and hears that only while it listens.
+  await until(() => `it listens; it said ${listener.err}`, () => listensToSamples(listener.pid));
+  const programs = [listener, ...commands.slice(1).map(start)];
   const sending = setInterval(() => send("a", frameOut()), 5);
   try {
-    const [capture] = programs;
+    const [, capture] = programs;
     await until(() => `it samples; it said ${capture!.err}`, () => capture!.err.includes("Ctrl-C ends it"));
     // They have reached their limits when the filters of both are gone.
     await until(() => `its limit is reached; it said ${capture!.err}`, () => tcDump("a") === before);

@@ -48,6 +48,6 @@ if (built.status !== 0) {
 const environment = { PSAMPLE_REQUIRE: "1", PSAMPLE_BINARY: BINARY };
 for (const name of runtime === undefined ? Object.keys(RUNTIMES) as Runtime[] : [runtime as Runtime]) {
   const words = inKernel(kernel as Kernel, RUNTIMES[name](paths, { filter }));
-  await report.suite(`${name}, kernel ${kernel}`, words, { environment, live: true, inKernel: true });
+  await report.suite(`${name}, kernel ${kernel}`, [words], { environment, live: true, inKernel: true });
 }
 report.end();

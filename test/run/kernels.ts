@@ -6,10 +6,14 @@ import process from "node:process";
 import { CACHE, type Download } from "./install.ts";
 import { ROOT } from "./project.ts";
 
-/** What is downloaded for each: the kernel, and for the old one QEMU unless it is installed. */
+/**
+ * What is downloaded for each: the kernel, and for the old one QEMU unless it is installed; and how their tests are run: the minutes that
+ * takes on two processors, among how many guests a runtime's files are divided, and how many seats of a pool each guest takes (an emulated
+ * processor is a real one's work even where tests wait).
+ */
 export const KERNELS = {
-  new: { what: "Linux 7.2 for User Mode Linux", megabytes: 50, minutes: 9 },
-  old: { what: "Linux 6.1 and QEMU", megabytes: 115, minutes: 50 },
+  new: { what: "Linux 7.2 for User Mode Linux", megabytes: 50, minutes: 9, guests: 3, seats: 1 },
+  old: { what: "Linux 6.1 and QEMU", megabytes: 115, minutes: 50, guests: 2, seats: 2 },
 } as const;
 /** A kernel. */
 export type Kernel = keyof typeof KERNELS;

@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { Pool } from "./pool.ts";
 import { ROOT } from "./project.ts";
 import { type Skipped, skippedTests } from "./skipped.ts";
 
@@ -100,6 +101,10 @@ export interface SuiteOptions {
   live?: boolean | undefined;
   /** Whether it runs in a kernel that has psample. */
   inKernel?: boolean | undefined;
+  /** Where its runners wait for their turn. Defaults to none: all run at once. */
+  pool?: Pool | undefined;
+  /** How many seats of that each of its runners takes. Defaults to 1. */
+  seats?: number | undefined;
 }
 
 /** The sum of several suites. */
@@ -135,30 +140,46 @@ export class Report {
     }
   }
 
-  /** Runs a suite and adds its counts; shows everything, or only failures. A runner that fails without a failed test is a failure. */
-  async suite(name: string, words: readonly string[], { environment, live = false, inKernel = false }: SuiteOptions = {}): Promise<void> {
-    const began = Date.now();
+  /**
+   * Runs a suite, whose files may be divided among several runners, and adds its counts; shows everything, or only failures. A runner that
+   * fails without a failed test is a failure.
+   */
+  async suite(
+    name: string,
+    runners: readonly (readonly string[])[],
+    { environment, live = false, inKernel = false, seats = 1, pool = new Pool(runners.length * seats) }: SuiteOptions = {},
+  ): Promise<void> {
+    const sum: Count = { passed: 0, failed: 0, skipped: 0 };
+    let began: number | undefined;
     let heard = "";
     const hear = (chunk: string): void => {
       heard += chunk;
       if (live) process.stdout.write(chunk);
     };
-    const progress = live ? undefined : setInterval(() => say(`  ${name}: ${heard.match(DONE)?.length ?? 0} tests so far`), PROGRESS_MS);
-    const ended = await run(words, { environment, hear });
+    const progress = live ? undefined : setInterval(() => {
+      if (began !== undefined) say(`  ${name}: ${heard.match(DONE)?.length ?? 0} tests so far`);
+    }, PROGRESS_MS);
+    await Promise.all(runners.map((words) =>
+      pool.run(seats, async () => {
+        began ??= Date.now();
+        const ended = await run(words, { environment, hear });
+        const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
+        if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
+        addTo(sum, counted);
+        this.skipped(name, skippedTests(ended.output, (path) => readFileSync(join(ROOT, path), "utf8")));
+        if (counted.failed > 0 && !live) {
+          say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
+        }
+      })
+    ));
     clearInterval(progress);
-    const counted = count(ended.output) ?? { passed: 0, failed: 0, skipped: 0 };
-    if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
-    this.add(name, counted, began);
-    if (inKernel && counted.passed > 0) this.#realKernels++;
-    this.skipped(name, skippedTests(ended.output, (path) => readFileSync(join(ROOT, path), "utf8")));
-    if (counted.failed > 0 && !live) {
-      say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
-    }
+    this.add(name, sum, began ?? Date.now());
+    if (inKernel && sum.passed > 0) this.#realKernels++;
   }
 
   /** Adds other counts. */
   add(name: string, counted: Count, began: number): void {
-    for (const kind of ["passed", "failed", "skipped"] as const) this.#total[kind] += counted[kind];
+    addTo(this.#total, counted);
     say(`${name}: ${inWords(counted)} in ${Math.round((Date.now() - began) / 1000)} s`);
   }
 
@@ -188,6 +209,13 @@ export class Report {
     say(`\n${this.summary.join("\n")}`);
     process.exit(this.failed ? 1 : 0);
   }
+}
+
+/** Adds a count to a sum. */
+export function addTo(sum: Count, { passed, failed, skipped }: Count): void {
+  sum.passed += passed;
+  sum.failed += failed;
+  sum.skipped += skipped;
 }
 
 function inWords({ passed, failed, skipped }: Count): string {

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { buildWords } from "./build.ts";
+import { Pool } from "./pool.ts";
 import { kernelTests, quickTests, unitTests } from "./project.ts";
 import { skippedTests } from "./skipped.ts";
 import { count, failures, Report } from "./suite.ts";
@@ -78,6 +79,17 @@ test("a run ends with what was not tested, says so if no real kernel was used, a
   assertStringIncludes(kernels!, "NO REAL KERNEL WAS TESTED");
   report.ranInKernel();
   assertEquals(report.summary, [absent!, last!]);
+});
+
+test("the files of a suite may be divided among several runners: their counts are one, and so are their failures", async () => {
+  const report = new Report(false);
+  report.ranInKernel();
+  const prints = (text: string, status = 0): string[] => ["sh", "-c", 'printf "$0"; exit $1', text, `${status}`];
+  const [one, two, crashed] = [prints(" 3 pass\\n 1 skip\\n 0 fail\\n"), prints(" 4 pass\\n 0 fail\\n"), prints("crashed\\n", 1)];
+  await report.suite("bun, this machine", [one, two]);
+  assertEquals([report.summary, report.failed], [["7 passed, 0 failed, 1 skipped"], false]);
+  await report.suite("bun, kernel new", [one, crashed], { pool: new Pool(1) });
+  assertEquals([report.summary, report.failed], [["10 passed, 1 failed, 2 skipped"], true]);
 });
 
 test("every skipped test is named at the end of a run, with the reason in its file or that of its helper", () => {
