@@ -38,4 +38,4 @@ export function unwanted(programs: readonly string[]): string[] {
 }
 
 /** Why a test of one is skipped, and what runs it. */
-export const UNWANTED = `foreign daemons are left out unless asked for: deno task test --daemons, or ${VARIABLE}=1 in the environment`;
+export const UNWANTED = `foreign daemons take part only in deno task test --daemons (${VARIABLE}=1)`;

@@ -43,7 +43,10 @@ function reasonOf(name: string, code: string, reported: ReadonlyMap<string, stri
   if (literal !== undefined) return literal;
   const inFile = strings(code);
   const needs = [...reported].filter(([need]) => need.split(", ").some((one) => inFile.includes(one)));
-  if (needs.length > 0) return needs.map(([need, why]) => `it needs ${need}: ${why}`).join("; or ");
+  if (needs.length > 0) {
+    const reasons = Map.groupBy(needs, ([, why]) => why);
+    return [...reasons].map(([why, all]) => `it needs ${all.map(([need]) => need).join(" or ")}: ${why}`).join("; or ");
+  }
   return "its file says why";
 }
 

@@ -96,20 +96,24 @@ test("every skipped test is named at the end of a run, with the reason in its fi
   const files: Record<string, string> = {
     "test/a_test.ts": `test("three", { skip: error ? "the program bash is missing" : false }, () => {`,
     "test/kernel/b_test.ts": `scene("four", "linux>=6.11", async () => {\ntest("five", programs("tshark"), () => {`,
+    "test/d_test.ts": `const needed = [programs("tshark"), programs("nmap")];\ntest(\`seven \${name}\`, needed[i], () => {`,
     "test/c_test.ts": `const skip = LITTLE ? false : "the bytes are of a little-endian machine";\ntest("six", { skip }, () => {`,
   };
   const told =
-    "test/kernel: skipping what needs linux>=6.11: this kernel is 6.1.0\ntest: skipping what needs tshark, tcpdump: missing here\n";
+    "test/kernel: skipping what needs linux>=6.11: this kernel is 6.1.0\ntest: skipping what needs tshark, tcpdump: missing here\ntest: skipping what needs nmap: missing here\n";
   const expected = [
     "test/a_test.ts: three (the program bash is missing)",
     "test/kernel/b_test.ts: four (it needs linux>=6.11: this kernel is 6.1.0)",
     "test/kernel/b_test.ts: five (it needs tshark, tcpdump: missing here)",
+    "test/d_test.ts: seven 7 (it needs tshark, tcpdump or nmap: missing here)",
     "test/c_test.ts: six (the bytes are of a little-endian machine)",
   ];
   const deno = `running 2 tests from ./test/a_test.ts\none ... ok (1ms)\nthree ... ignored (0ms)\n${told}` +
     "running 2 tests from ./test/kernel/b_test.ts\nfour ... ignored (0ms)\nfive ... ignored (0ms)\n" +
+    "running 1 test from ./test/d_test.ts\nseven 7 ... ignored (0ms)\n" +
     "running 1 test from ./test/c_test.ts\nsix ... ignored (1ms)\n";
-  const bun = `\ntest/a_test.ts:\n(pass) one [0.1ms]\n(skip) three\n${told}\ntest/kernel/b_test.ts:\n(skip) four\n(skip) five\n` +
+  const bun =
+    `\ntest/a_test.ts:\n(pass) one [0.1ms]\n(skip) three\n${told}\ntest/kernel/b_test.ts:\n(skip) four\n(skip) five\n\ntest/d_test.ts:\n(skip) seven 7\n` +
     "\ntest/c_test.ts:\n(skip) six [0.01ms]\n\n4 tests skipped:\n(skip) three\n(skip) four\n(skip) five\n(skip) six\n";
   for (const output of [deno, bun]) {
     const skipped = skippedTests(output, (path) => files[path]!);
