@@ -21,6 +21,9 @@ const PROGRAMS: Record<string, string> = {
   tc: "iproute2",
   ping: "iputils-ping",
   modprobe: "kmod",
+  systemd: "systemd",
+  systemctl: "systemd",
+  "systemd-analyze": "systemd",
 };
 
 /** Where caches are kept. */

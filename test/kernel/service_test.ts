@@ -1,0 +1,166 @@
+/** The unit examples/psample-export.service: systemd itself runs the command, in the sandbox that the unit asks for. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { listSampling } from "../../mod.ts";
+import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { frameOut, inOrder } from "./frames.ts";
+import { COMMANDS, ROOT } from "./runtime.ts";
+import { bareWire, scene, send, until } from "./scene.ts";
+import { ETC, Systemd } from "./systemd.ts";
+import { tcDump } from "./tc_dump.ts";
+
+const UNIT = "psample-export.service";
+const TEXT = readFileSync(join(ROOT, "examples", UNIT), "utf8");
+const DOCUMENT = readFileSync(join(ROOT, "docs/service.md"), "utf8");
+const CONFIG = "/etc/psample/export.conf";
+
+/** Number of CAP_NET_ADMIN (include/uapi/linux/capability.h) and of filters (include/uapi/linux/seccomp.h). */
+const NET_ADMIN = "0000000000001000";
+const SECCOMP_MODE_FILTER = "2";
+/** The first user that DynamicUser= chooses (systemd.exec(5)). */
+const FIRST_USER = 61_184;
+
+/** How many samples have arrived. */
+function samplesIn(receiver: UdpReceiver): number {
+  return receiver.receive().reduce((sum, bytes) => sum + decodeDatagram(new Uint8Array(bytes)).samples.length, 0);
+}
+
+/** Times that need not be waited for long, and a line about how the service ended. */
+function dropIn(watchdog: string): string[] {
+  return [`WatchdogSec=${watchdog}`, "RestartSec=100ms", "ExecStopPost=/bin/sh -c 'echo result $SERVICE_RESULT'"];
+}
+
+/** Writes the configuration. */
+function configure({ target }: UdpReceiver): void {
+  mkdirSync("/etc/psample", { recursive: true });
+  writeFileSync(CONFIG, `device a:1\ndirection egress\nsflow ${target}\n`, { mode: 0o644 });
+}
+
+/** Starts the service; it is ready when this returns. */
+function start(systemd: Systemd): void {
+  const { status, out } = systemd.ctl("start", UNIT);
+  assertEquals(status, 0, `${out}${systemd.ctl("status", UNIT).out}${systemd.output}`);
+}
+
+/** A scene with a systemd, in a kernel that nobody else lives in. */
+function served(name: string, play: (systemd: Systemd, receiver: UdpReceiver) => Promise<void>): void {
+  scene(name, "guest", "program:systemd", async () => {
+    using receiver = new UdpReceiver();
+    configure(receiver);
+    try {
+      await using systemd = await Systemd.start();
+      await play(systemd, receiver);
+    } finally {
+      for (const path of ["/etc/psample", join(ETC, UNIT), join(ETC, `${UNIT}.d`)]) rmSync(path, { recursive: true, force: true });
+    }
+  });
+}
+
+for (const { name, words } of COMMANDS) {
+  const binary = name === "psample" ? undefined : words()[0];
+
+  served(`${name} as a service: it is ready, exports, reloads, tells how it is, and leaves nothing`, async (systemd, receiver) => {
+    bareWire();
+    const before = tcDump("a");
+    systemd.prepare(UNIT, dropIn("2s"), binary);
+    systemd.install(UNIT, TEXT);
+    start(systemd);
+    const pid = systemd.mainPid(UNIT);
+    // What the kernel says of the sandbox.
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const field = (name: string): string => new RegExp(`^${name}:\\s+(\\S+)`, "m").exec(status)![1]!;
+    assert(Number(field("Uid")) >= FIRST_USER, `it has a user of its own: ${field("Uid")}`);
+    assertEquals(["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(field), Array(5).fill(NET_ADMIN));
+    assertEquals([field("NoNewPrivs"), field("Seccomp")], ["1", SECCOMP_MODE_FILTER]);
+    assertMatch(systemd.show(UNIT, "StatusText"), /^(exporting to sFlow 127\.0\.0\.1:\d+$|0 packets passed)/);
+
+    send("a", ...inOrder(200, frameOut));
+    await until(() => `all have arrived: ${systemd.output}`, () => samplesIn(receiver) === 200);
+    await until(
+      () => `the status is the account: ${systemd.show(UNIT, "StatusText")}`,
+      () => /^200 packets passed .*: 200 sampled; lost 0; sFlow /.test(systemd.show(UNIT, "StatusText")),
+    );
+    const heard = (): bigint => BigInt(systemd.show(UNIT, "WatchdogTimestampMonotonic"));
+    const first = heard();
+    await until("the watchdog has heard of it again", () => heard() > first);
+    assertEquals([systemd.show(UNIT, "NRestarts"), systemd.mainPid(UNIT)], ["0", pid]);
+
+    const reload = systemd.ctl("reload", UNIT);
+    assertEquals(reload.status, 0, reload.out);
+    await until("it is active again", () => systemd.show(UNIT, "ActiveState") === "active");
+    assertEquals(systemd.mainPid(UNIT), pid);
+    send("a", ...inOrder(50, frameOut));
+    // What was gathered is sent before it ends.
+    assertEquals(systemd.ctl("stop", UNIT).status, 0);
+    assertEquals(samplesIn(receiver), 250);
+    assertMatch(systemd.output, /250 packets passed \(rule hits\), 1 in 1: 250 sampled; lost 0; sFlow \S+: \d+ datagrams sent\n/);
+    assertMatch(systemd.output, /nothing was left behind\nresult success\n$/);
+    assertEquals([systemd.show(UNIT, "Result"), tcDump("a")], ["success", before]);
+  });
+
+  served(`${name} as a service: one that is killed is started again, and what it left behind is removed`, async (systemd, receiver) => {
+    bareWire();
+    systemd.prepare(UNIT, dropIn("30s"), binary);
+    systemd.install(UNIT, TEXT);
+    start(systemd);
+    process.kill(systemd.mainPid(UNIT), "SIGKILL");
+    await until(
+      () => `it runs again: ${systemd.output}`,
+      () => systemd.show(UNIT, "NRestarts") === "1" && systemd.show(UNIT, "SubState") === "running",
+    );
+    assertMatch(systemd.output, /\nremoved a egress pref \d+ \(rate 1, group \d+\)\nresult signal\n/);
+    assertEquals((await listSampling()).length, 1);
+    send("a", frameOut());
+    await until("it exports", () => samplesIn(receiver) === 1);
+    assertEquals(systemd.ctl("stop", UNIT).status, 0);
+    assertEquals(await listSampling(), []);
+  });
+
+  served(`${name} as a service: the watchdog ends one that hangs, and starts it again`, async (systemd) => {
+    bareWire();
+    systemd.prepare(UNIT, dropIn("2s"), binary);
+    systemd.install(UNIT, TEXT);
+    start(systemd);
+    process.kill(systemd.mainPid(UNIT), "SIGSTOP");
+    await until(
+      () => `it runs again: ${systemd.output}`,
+      () => systemd.show(UNIT, "NRestarts") !== "0" && systemd.show(UNIT, "SubState") === "running",
+    );
+    assertMatch(systemd.output, /\nresult watchdog\n/);
+    assertEquals((await listSampling()).length, 1);
+    assertEquals(systemd.ctl("stop", UNIT).status, 0);
+  });
+}
+
+served("a service that cannot start tells why", (systemd) => {
+  systemd.prepare(UNIT, [...dropIn("30s"), "Restart=no"]);
+  systemd.install(UNIT, TEXT);
+  // There is no device a.
+  assertEquals(systemd.ctl("start", UNIT).status, 1);
+  assertMatch(systemd.show(UNIT, "StatusText"), /^Cannot .*no such device/i);
+  assertEquals([systemd.show(UNIT, "Result"), systemd.show(UNIT, "StatusErrno")], ["exit-code", "19"]);
+  return Promise.resolve();
+});
+
+served("every command of docs/service.md does what it says", async (systemd, receiver) => {
+  bareWire();
+  systemd.prepare(UNIT, dropIn("30s"));
+  const blocks = [...DOCUMENT.matchAll(/^```sh\n([\s\S]*?)^```$/gm)].map(([, block]) => block!);
+  assertEquals(blocks.length, 6);
+  for (const [i, block] of blocks.entries()) {
+    // The command is installed already.
+    const commands = `cd "$0"\n${block.replace(/^install .* dist\/psample .*$/m, "")}`;
+    const { status, out } = systemd.run("sh", "-ec", commands, ROOT);
+    assertEquals(status, 0, `${block}${out}${systemd.output}`);
+    if (i === 0) configure(receiver);
+    const isOver = i === blocks.length - 1;
+    const state = isOver || i === 0 ? "inactive" : "active";
+    // Reloading goes on when systemctl has returned.
+    await until(() => `it is ${state} after ${block}${systemd.output}`, () => systemd.show(UNIT, "ActiveState") === state);
+  }
+  assertMatch(systemd.output, /\npsample: 0 packets passed .* sampled; lost 0; sFlow/);
+  assertEquals(await listSampling(), []);
+});
