@@ -67,6 +67,8 @@ export {
   type SflowToOptions,
   type StreamOptions,
 } from "./src/sink/export.ts";
+export { type DiscardOptions, type DiscardReports, reportDiscards } from "./src/sink/discards.ts";
+export type { DiscardStats } from "./src/control/drop_monitor.ts";
 export type { CounterOptions } from "./src/sink/counter_poller.ts";
 export { type MetricsServeOptions, type MetricsServer, metricsTo, type MetricsToOptions } from "./src/sink/metrics.ts";
 export { type OtlpSendOptions, type OtlpSink, otlpTo, type OtlpToOptions, type ReportCounts } from "./src/sink/otlp.ts";

@@ -26,7 +26,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
   "src/filter/": ["src/wire/", "src/genl/", "src/psample/", "src/tc/", "src/link/", "src/packet/", "src/stream/"],
   "src/format/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/"],
   "src/estimate/": ["src/psample/", "src/packet/", "src/link/", "src/stream/"],
-  "src/export/": ["src/wire/", "src/psample/", "src/packet/", "src/link/", "src/stream/", "src/estimate/"],
+  "src/export/": ["src/wire/", "src/genl/", "src/psample/", "src/packet/", "src/link/", "src/stream/", "src/estimate/"],
   "src/receive/": [...SOCKETS, "src/psample/", "src/link/", "src/filter/", "src/format/", "src/stream/"],
   "src/control/": [...SOCKETS, "src/psample/", "src/link/", "src/tc/", "src/filter/"],
   "src/sink/": [

@@ -36,6 +36,7 @@ export const exportCommand: Command = command({
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
     ["psample export eth0 --sflow 192.0.2.9 -w eth0.pcapng --rotate 1h --keep 24", "and keep a day of samples here"],
     ["psample export --sflow 192.0.2.9 --counters all", "the counters of all devices too, also without the right to sample"],
+    ["psample export eth0 --sflow 192.0.2.9 --drops", "and the packets that the kernel discards, with their reasons"],
     ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],
     ["psample export --sflow 192.0.2.9 --ipfix 192.0.2.9 --check", "try it, without sampling anything"],
     ["psample export --config /etc/psample/export.conf", "as a service, all options from a file"],

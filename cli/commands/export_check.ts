@@ -11,6 +11,7 @@ import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, nameOf, openCollectors, sentTo } from "../collectors.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
 import { isPresent } from "../devices.ts";
+import { checkMonitor } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { checkReceivers } from "../otlp.ts";
@@ -41,6 +42,7 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links, session, metrics })));
       if (!collectors) return;
       if (user !== undefined) await dropPrivileges(user);
+      await checkMonitor(options, session, io);
       const batch = new BatchBuffer();
       batch.readAtNs = nowNs();
       const sample = DEMO_MESSAGES.map((hex) => viewMessage(messageOf(fromHex(hex)!))!).find(({ type }) => type === "sample")!;

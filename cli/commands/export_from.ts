@@ -42,7 +42,20 @@ export interface FromValues extends CollectorValues, OutputValues {
 }
 
 /** Options that are about what is sampled here and now. */
-const LIVE = [...SAMPLING, "device", "allNamespaces", "config", "buffer", "user", "wait", "check", "counters", "polling"];
+const LIVE = [
+  ...SAMPLING,
+  "device",
+  "allNamespaces",
+  "config",
+  "buffer",
+  "user",
+  "wait",
+  "check",
+  "counters",
+  "polling",
+  "drops",
+  "dropLimit",
+];
 
 /** Refuses what does not go together with recordings, or without them. */
 export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {

@@ -16,6 +16,7 @@ import type { CounterPoller } from "../../src/sink/counter_poller.ts";
 import { open } from "../../src/socket/open.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
 import { means, present } from "../devices.ts";
+import { Drops } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
@@ -39,6 +40,7 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
     const devices = new LiveLinks(sys);
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
     let collectors: Collectors | undefined;
+    let drops: Drops | undefined;
     let poller: CounterPoller | undefined;
     let outputs: Awaited<ReturnType<typeof plan.open>> | undefined;
     try {
@@ -70,8 +72,9 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
       const already = sampled ? [] : await sampledInputs(options);
-      // Removing what was added, and joining again when the module is back, require it.
-      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || wait });
+      if (listener) drops = await Drops.start(options, session, () => collectors!.sflow, devices);
+      // Removing what was added, stopping what was started, and joining again when the module is back, require it.
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || drops !== undefined || wait });
       outputs ??= await plan.open(session);
       const tellInputs = ({ sinks }: Collectors): void => {
         if (choosesPlaces(options)) return;
@@ -116,13 +119,15 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
         stages: checks ? [...own, checks] : own,
         count,
         account: (stats: ListenStats, written) => {
-          return [received(stats, written, buffer, sampled?.passing(), "exported"), ...sent.accounts()].join("; ");
+          return [received(stats, written, buffer, sampled?.passing(), "exported"), ...drops ? [drops.account()] : [], ...sent.accounts()]
+            .join("; ");
         },
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
-        settle: async () => await sampled?.remove(),
+        settle: async () => void await Promise.all([sampled?.remove(), drops?.stop(session)]),
         summary: () => listener !== undefined,
       });
     } finally {
+      await drops?.stop(session);
       await sampled?.remove();
       collectors?.abort();
       poller?.close();

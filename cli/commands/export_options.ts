@@ -1,5 +1,6 @@
 /** The options of `psample export`. */
 import { COLLECTOR_OPTIONS } from "../collectors.ts";
+import { DROPS_OPTIONS } from "../drops.ts";
 import { parseDevice } from "../export_rates.ts";
 import { flag, number, several, text, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
@@ -72,6 +73,7 @@ export const EXPORT_OPTIONS = {
   wait: WAIT,
   ...FROM_OPTIONS,
   ...DETAILS,
+  ...DROPS_OPTIONS,
   config: text({
     value: "FILE",
     help: "read options from FILE, one a line",

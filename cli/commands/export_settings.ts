@@ -1,6 +1,7 @@
 /** What `psample export` is to do: what the command line says, and a configuration file. */
 import { checkCollectors } from "../collectors.ts";
 import { type Config, ConfigReader } from "../config.ts";
+import { checkDrops } from "../drops.ts";
 import { type DeviceRate, parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { longName, type OptionTexts, type Parsed, UsageError, valuesOf } from "../options.ts";
@@ -74,6 +75,7 @@ export class ExportSettingsReader {
     const named = [...options.device ?? [], ...words].map(parseDevice);
     const settings = { options, given, texts, named, path: config && this.#file!.path };
     if (!options.explain) checkCollectors(options, given);
+    if (!options.explain) checkDrops(options, given);
     if (options.from || (options.check && !config)) return { ...settings, named: [] };
     if (named.length === 0) refuseSampling(given, this.#usage);
     const listens = (["allNamespaces", "wait"] as const).find((name) => named.length > 0 && options[name]);

@@ -248,10 +248,12 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
       all += samples[i]!;
       allCounters += counterSamples[i]!;
     }
-    this.#target.send(ends, count, (i) => {
+    const drop = (i: number): void => {
       dropped += samples[i]!;
       droppedCounters += counterSamples[i]!;
-    });
+    };
+    if (this.#isClosed) { for (let i = 0; i < count; i++) drop(i); }
+    else this.#target.send(ends, count, drop);
     this.#sent += all - dropped;
     this.skipped += dropped;
     this.counterSamples.sent += allCounters - droppedCounters;
