@@ -145,6 +145,8 @@ function timeOf(batch: Batch): bigint | undefined {
 
 /** Maximum number of devices and directions told apart. */
 const MOST_DEVICES = 4096;
+/** How many devices of each direction are found without a lookup. */
+const RECENT = 256;
 const OTHERS = "others";
 
 /** Estimates from batches. Give it each batch once, and ask whenever you like. */
@@ -167,6 +169,9 @@ export class Estimator {
    */
   readonly #rowsIn = new WeakMap<Device, number>();
   readonly #rowsOut = new WeakMap<Device, number>();
+  /** The latest of these by the lower bits of the index: samples of several devices come in turn, and a weak map is slow. */
+  readonly #recent: (Device | undefined)[] = new Array(2 * RECENT).fill(undefined);
+  readonly #recentRows = new Int32Array(2 * RECENT);
   readonly #deviceRows = new Map<string, number>();
   readonly #deviceNames: (readonly [string, string])[] = [];
   /** Which of them have shown a super packet. */
@@ -400,6 +405,14 @@ export class Estimator {
   }
 
   #deviceRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
+    if (device === undefined) return this.#newRow(device, ifindex, nsid, out);
+    const at = ((device.index ?? 0) % RECENT) * 2 + (out ? 1 : 0);
+    if (this.#recent[at] === device) return this.#recentRows[at]!;
+    this.#recent[at] = device;
+    return this.#recentRows[at] = this.#newRow(device, ifindex, nsid, out);
+  }
+
+  #newRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
     const rows = out ? this.#rowsOut : this.#rowsIn;
     const known = device && rows.get(device);
     if (known !== undefined) return known;

@@ -43,7 +43,7 @@ function putNumber(value: number | undefined, size: number, into: Uint8Array, at
   if (value === undefined) return NOWHERE;
   for (let i = size - 1; i >= 0; i--) {
     into[at + i] = value & 255;
-    value = Math.floor(value / 256);
+    value >>>= 8;
   }
   return size;
 }
