@@ -1,123 +1,11 @@
 /** What is measured, compared with what, and the targets. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import {
-  alternate,
-  buildGopacket,
-  DIRECTORY,
-  file,
-  firstByte,
-  type Load,
-  messages,
-  peer,
-  type Results,
-  run,
-  RUNTIME,
-  subject,
-} from "./process.ts";
+import { buildGopacket, DIRECTORY, file, firstByte, type Load, messages, peer, type Results, run, RUNTIME, subject } from "./process.ts";
+import { EXPORT_ROWS } from "./export_rows.ts";
 import { fewConnections } from "./recordings.ts";
+import { alone, drain, drained, type Figure, growth, n, named, quick, ratio, type Row, runs, type Size, turns } from "./row.ts";
 import { median } from "./table.ts";
-
-/** The extent of the measurement. */
-export interface Size {
-  /** Multiplies the number of messages or of rounds: 1 for the whole table. */
-  scale: number;
-  /** Samples for the row about memory. */
-  memory: number;
-}
-
-/** A measured number, and its maximum. */
-export interface Figure {
-  /** Its label in the table, after the work: `"p99"`. */
-  label?: string;
-  /** Its name in the results. */
-  name: string;
-  /** Its maximum: relative to C if there is a C peer, otherwise in its unit. */
-  target: number | undefined;
-  /** Compared with the same figure of C. */
-  ratio?: boolean;
-  /** Factor and unit for printing. */
-  unit: string;
-  factor?: number;
-}
-
-/** A row of the table, or several from the same run. */
-export interface Row {
-  /** What is done. */
-  work: string;
-  /** What comes out. */
-  figures: Figure[];
-  /** Measures it; the caller alternates the order, because the machine may be cold for the first one. */
-  measure: (size: Size, cFirst: boolean) => Promise<Pair[]>;
-  /** Prepares what is needed before any row is measured. */
-  prepare?: () => Promise<void>;
-  /** Measured only once, regardless of `--rounds`, because it takes long. */
-  once?: boolean;
-  /** Whether it is measured with `--quick` too. */
-  quick?: boolean;
-}
-
-/** Two results measured one after the other, as close in time as possible. */
-export interface Pair {
-  /** By C, where there is such. */
-  c: Results | undefined;
-  /** By this package. */
-  ours: Results;
-}
-
-/** Rounds of two processes that take turns. */
-const ROUNDS = 20;
-
-/** Number of messages of a kind in a round: as many as fit into the receive buffer. */
-function drained(kind: string): number {
-  const bytes = Number(kind.split("-")[1] ?? 0);
-  return kind.startsWith("groups")
-    ? 20_000
-    : bytes > 10_000
-    ? 200
-    : bytes > 4096
-    ? 1500
-    : bytes > 1000
-    ? 8000
-    : kind === "recorded"
-    ? 10_000
-    : 20_000;
-}
-
-function ratio(target: number): Figure[] {
-  return [{ name: "cpu", target, ratio: true, unit: "ns" }];
-}
-
-function n(count: number, { scale }: Size): number {
-  return Math.max(1, Math.round(count * scale));
-}
-
-/** Two processes that take turns. Their input is created when it is needed. */
-function turns(work: string, target: number, peer: () => string[], ours: () => string[]): Row {
-  return {
-    work,
-    figures: ratio(target),
-    measure: async (size, peerFirst) => {
-      const commands = [peer(), ours()] as const;
-      const both = await alternate(peerFirst ? [commands[0], commands[1]] : [commands[1], commands[0]], n(ROUNDS, size));
-      return both.map(([first, second]) => peerFirst ? { c: first, ours: second } : { c: second, ours: first });
-    },
-  };
-}
-
-/** Two processes, one after the other. */
-function runs(c: (size: Size) => Promise<Results>, ours: (size: Size) => Promise<Results>): Row["measure"] {
-  return async (size, cFirst) => {
-    const before = cFirst ? await c(size) : undefined;
-    const result = await ours(size);
-    return [{ c: before ?? await c(size), ours: result }];
-  };
-}
-
-/** Only this package. */
-function alone(ours: (size: Size) => Promise<Results>): Row["measure"] {
-  return async (size) => [{ c: undefined, ours: await ours(size) }];
-}
 
 /** C programs usually have no TZ in their environment: then localtime(3) looks at /etc/localtime for each line. */
 const AS_STARTED = ["env", "-u", "TZ"];
@@ -134,41 +22,10 @@ function decode(form: "reused" | "owned", kind: string, target: number): Row {
   );
 }
 
-/** A full socket is drained: by the C program in one way, by us in another. */
-function drain(work: string, kind: string, target: number, c: string[], form: string): Row {
-  const count = drained(kind);
-  return turns(
-    `${work}, ${named(kind)}`,
-    target,
-    () => [...c.slice(0, -1), ...peer("recv", c.at(-1)!, messages(kind), count)],
-    () => subject("drain", form, messages(kind), count),
-  );
-}
-
 const batches = (kind: string, target: number): Row => drain("drain a full socket, batches", kind, target, ["one"], "batches");
 const samples = (kind: string, target: number): Row => drain("drain a full socket, for await", kind, target, ["own"], "samples");
 const text = (kind: string, target: number): Row => drain("text lines", kind, target, [...AS_STARTED, "flushed"], "text");
 const json = (kind: string, target: number): Row => drain("JSON lines", kind, target, [...AS_STARTED, "flushed"], "json");
-
-/** Messages of a kind, as the table calls them. */
-function named(kind: string): string {
-  const [name, number = ""] = kind.split("-");
-  const bytes = `${number === "65000" ? "64 KiB" : `${number} B`}`;
-  const names: Record<string, string> = {
-    uniform: bytes,
-    mixed: `mixed ${bytes}`,
-    recorded: "everything recorded, shuffled",
-    layouts: `${number} layouts in turn`,
-    packets: `1 packet in ${number} matches`,
-    groups: `${Number(number).toLocaleString("en")} groups`,
-  };
-  return names[name!]!;
-}
-
-/** This package compared with itself: the cost of more of something. */
-function growth(work: string, target: number, small: () => string[], large: () => string[]): Row {
-  return turns(work, target, small, large);
-}
 
 function groups(count: number, target: number): Row {
   const command = (kind: string) => (): string[] => subject("drain", "batches", messages(kind), drained(kind));
@@ -312,11 +169,6 @@ function blocked(form: "text" | "json", kind: string, figures: Figure[]): Row {
     ),
     once: true,
   };
-}
-
-/** A row that is measured with `--quick` too. */
-function quick(row: Row): Row {
-  return { ...row, quick: true };
 }
 
 /** All rows. */
@@ -470,6 +322,7 @@ export const ROWS: readonly Row[] = [
     ),
     once: true,
   },
+  ...EXPORT_ROWS,
   {
     work: "top live at 100,000/s",
     figures: [

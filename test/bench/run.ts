@@ -15,7 +15,8 @@ import { cpus, release } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { buildPeers, cleanUp, type Results, RUNTIME } from "./process.ts";
-import { type Figure, type Pair, type Row, ROWS, type Size } from "./rows.ts";
+import type { Figure, Pair, Row, Size } from "./row.ts";
+import { ROWS } from "./rows.ts";
 import { median, printRow } from "./table.ts";
 
 /** One line of the table. */

@@ -7,6 +7,7 @@
  *   decode reused|owned FILE COUNT             messages that are in memory, in rounds
  *   drain batches|samples FILE COUNT           its own full queue, in rounds
  *   drain text|json FILE COUNT                 the same, and a line for each sample on standard output
+ *   drain sflow|ipfix|all FILE COUNT           the same, and each sample sent to a collector; all is both, and metrics
  *   details LINKS FILE COUNT                   as drain text, with the names of devices, of which there are LINKS
  *   pcap PATH FILE COUNT                       samples that are in memory, a record for each, in rounds
  *   filter EXPRESSION FILE COUNT               whether packets that are in memory match, in rounds
@@ -15,6 +16,9 @@
  *   wait batches|latency|text|memory COUNT     what somebody else sends to the port that it names
  *   wait filtered COUNT FILE                   the same, of which a filter in the kernel lets one in 1000 through; FILE, all of it, before
  *   blocked text|json COUNT SECONDS RECORDING  the same, for so long: lines on standard output, and a recording
+ *   export sflow|ipfix|all COUNT               what somebody else sends to the port that it names is sent on to a collector
+ *   export-delay batch|low COUNT               the same, as sFlow, and how long a sample waits at most
+ *   export-idle SECONDS                        nothing comes, with all exporters open
  *   top COUNT                                  the same, and what it stands for on a screen
  *   idle SECONDS                               nothing comes
  */
@@ -39,6 +43,7 @@ import { loadSys } from "../../src/sys/load.ts";
 import { AF_NETLINK, MSG_DONTWAIT, NETLINK_USERSOCK, type Sys } from "../../src/sys/sys.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { DEVICES, exportDelay, exportIdle, exporting, exportTaker } from "./exports.ts";
 import { headersHeap, headersInRounds } from "./headers.ts";
 import { manyDevices, open } from "./listener.ts";
 import { topLive } from "./live.ts";
@@ -172,12 +177,16 @@ class Sender {
   }
 }
 
+/** What samples can be exported as. */
+const EXPORTS = new Set(["sflow", "ipfix", "all"]);
+
 /** Takes all that is queued, `count` messages a round. */
 async function drain(form: string, path: string, count: number, devices?: Devices): Promise<void> {
   const sys = await loadSys();
-  const { listener, port } = await open(sys, { devices });
+  const { listener, port } = await open(sys, { devices: EXPORTS.has(form) ? DEVICES : devices });
   const sender = new Sender(sys, port, path);
-  const nextTaker = takers(sys, form, devices !== undefined);
+  const exports = EXPORTS.has(form) ? await exportTaker(form, sys, listener) : undefined;
+  const nextTaker = exports ? () => exports.take : takers(sys, form, devices !== undefined);
   const samples = listener[Symbol.asyncIterator]();
   await inRounds(count, async () => {
     const queued = sender.fill(count);
@@ -195,8 +204,10 @@ async function drain(form: string, path: string, count: number, devices?: Device
         taken += batch.count;
       }
     }
+    await exports?.flush();
     return (cpuNs() - start) / taken;
   });
+  exports?.close();
   sender.close();
   await listener.close();
 }
@@ -349,6 +360,9 @@ else if (work === "details") await drain("text", path, count, manyDevices(Number
 else if (work === "filter") await decide(form, path, count);
 else if (work === "headers") sum = await headersInRounds(form, Number(path), number);
 else if (work === "headers-heap") sum = headersHeap(form, Number(path), number);
+else if (work === "export") await exporting(form, Number(path));
+else if (work === "export-delay") await exportDelay(form, Number(path));
+else if (work === "export-idle") await exportIdle(Number(form));
 else if (work === "top") await topLive(Number(form));
 else if (work === "pcap") await pcap(form, path, count);
 else if (work === "wait") await wait(form, Number(path), number);

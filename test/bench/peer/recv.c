@@ -4,16 +4,20 @@
  *   recv one|many|own FILE COUNT      its own full queue, in rounds; recv(2), recvmmsg(2) by 64, or recv(2) and each sample kept
  *   recv text|json FILE COUNT         as one, and each sample printed to a buffered standard output
  *   recv flushed FILE COUNT           as text, and each line flushed, as libpsample does
+ *   recv sflow FILE COUNT             as one, and each sample sent as sFlow to a socket that nobody reads
  *   recv wait COUNT                   what somebody else sends to the port that it names, up to COUNT messages, blocking
  *   recv latency COUNT                as wait, and prints how long each message took, by its time stamp
  */
 #include "own.h"
 #include "print.h"
+#include "sflow.h"
 
 #define BATCH 64
 #define OUTPUT_BUFFER (128 * 1024)
 
-enum form { READ, OWN, TEXT, FLUSHED, JSON };
+enum form { READ, OWN, TEXT, FLUSHED, JSON, SFLOW };
+
+static struct sflow sflow;
 
 static uint32_t sum;
 
@@ -38,6 +42,8 @@ static void take(const void *datagram, ssize_t size, enum form form, uint64_t *l
 			print_text(sample, table);
 		else if (form == JSON)
 			print_json(message, sample, table);
+		else if (form == SFLOW)
+			sflow_sample(&sflow, sample);
 		if (form == FLUSHED)
 			fflush(stdout);
 	}
@@ -84,6 +90,7 @@ static void drain(bool many, enum form form, const char *path, uint32_t count)
 	bool warm = false;
 
 	setvbuf(stdout, NULL, _IOFBF, OUTPUT_BUFFER);
+	sflow_open(&sflow, 0);
 	do {
 		uint32_t queued = fill(sender, port, &messages, count), taken = 0;
 		uint64_t start = cpu_ns();
@@ -91,13 +98,14 @@ static void drain(bool many, enum form form, const char *path, uint32_t count)
 		while (taken < queued)
 			taken += many ? receive_many(fd) : receive_one(fd, form, NULL);
 		fflush(stdout);
+		sflow_flush(&sflow);
 		if (warm)
 			report(start, taken);
 		warm = true;
 	} while (next_round());
 }
 
-static const char *const forms[] = { "one", "own", "text", "flushed", "json", "many" };
+static const char *const forms[] = { "one", "own", "text", "flushed", "json", "sflow", "many" };
 
 static int compare(const void *a, const void *b)
 {
@@ -111,7 +119,7 @@ int main(int argc, char **argv)
 
 	for (unsigned form = 0; form < sizeof(forms) / sizeof(*forms); form++)
 		if (!strcmp(work, forms[form]) && argc == 4) {
-			bool many = form > JSON;
+			bool many = form > SFLOW;
 			drain(many, many ? READ : form, argv[2], atoi(argv[3]));
 			fprintf(stderr, "sum %u\n", sum);
 			return 0;
