@@ -1,5 +1,5 @@
 /** Collectors of other people, in a network namespace of their own: nothing on the machine is in their way, nor they in anybody's. */
-import { spawnSync } from "node:child_process";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { programs } from "../support/programs.ts";
@@ -29,6 +29,29 @@ export interface Collector {
   readonly isDone?: string;
   /** What ends it. Defaults to TERM. */
   readonly signal?: "TERM" | "KILL";
+}
+
+/** Runs a script of bash in a network namespace of its own; what it has started ends with it. */
+function spawnAlone(script: string, words: readonly string[], input = ""): SpawnSyncReturns<string> {
+  return spawnSync("unshare", [...way!, "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script, "bash", ...words], {
+    input,
+    encoding: "utf8",
+    env: { ...process.env, TZ: "UTC" },
+    timeout: 1000 * (LIMIT_SECONDS + 10),
+    killSignal: "SIGKILL",
+  });
+}
+
+/**
+ * Runs a script of bash in a network namespace of its own; what it has started ends with it.
+ *
+ * @param words Its arguments.
+ * @returns What it printed on standard output.
+ */
+export function runAlone(script: string, words: readonly string[]): string {
+  const { status, stdout, stderr, error } = spawnAlone(script, words);
+  if (error || status !== 0) throw new Error(`the script ended with ${error ?? status}: ${stderr}${stdout}`);
+  return stdout;
 }
 
 /**
@@ -65,11 +88,7 @@ export function collect(directory: (name: string) => string, datagrams: readonly
     kill -${signal} $collector
     wait $collector
     exit 0`;
-  const { status, stderr, error } = spawnSync(
-    "unshare",
-    [...way!, "--net", "--pid", "--fork", "--kill-child", "bash", "-c", script, "bash", ...words],
-    { input: names.map((name) => `${name}\n`).join(""), encoding: "utf8", env: { ...process.env, TZ: "UTC" } },
-  );
+  const { status, stderr, error } = spawnAlone(script, words, names.map((name) => `${name}\n`).join(""));
   const printed = readFileSync(directory("printed"), "utf8");
   if (error || status !== 0) throw new Error(`${words[0]} ended with ${error ?? status}: ${stderr}${printed}`);
   return printed;

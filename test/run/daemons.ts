@@ -14,10 +14,15 @@ export const DAEMONS: Record<string, string> = {
   nfdump: "nfdump",
   prometheus: "prometheus",
   promtool: "prometheus",
+  initdb: "postgresql-15",
+  postgres: "postgresql-15",
+  psql: "postgresql-client-15",
+  "clickhouse-server": "clickhouse-server",
+  "clickhouse-client": "clickhouse-client",
 };
 
 /** What their packages take to download, with what they depend on. */
-export const DAEMONS_MEGABYTES = 49;
+export const DAEMONS_MEGABYTES = 115;
 
 /** What `--daemons` sets, so that the processes of the tests know. */
 const VARIABLE = "PSAMPLE_DAEMONS";

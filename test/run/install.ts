@@ -26,6 +26,9 @@ const PROGRAMS: Record<string, string> = {
   "systemd-analyze": "systemd",
 };
 
+/** Where Debian installs the server of PostgreSQL. */
+const POSTGRESQL = "/usr/lib/postgresql/15/bin";
+
 /** Where caches are kept. */
 export const CACHE: string = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
 
@@ -44,7 +47,7 @@ export function has(program: string): boolean {
 /** Adds the directory of unpacked programs, and those where root's are, to PATH. */
 function extendPath(): void {
   const path = process.env.PATH?.split(":") ?? [];
-  const more = ["/usr/sbin", "/sbin", join(CACHE, "psample-programs/bin")].filter((directory) => !path.includes(directory));
+  const more = ["/usr/sbin", "/sbin", POSTGRESQL, join(CACHE, "psample-programs/bin")].filter((directory) => !path.includes(directory));
   process.env.PATH = [...path, ...more].join(":");
 }
 extendPath();
