@@ -158,13 +158,21 @@ function flattened(value: Record<string, unknown>, prefix = ""): Record<string, 
   );
 }
 
+/** Words that start a script with a server of ClickHouse in this directory. */
+function withClickhouse(path: (name: string) => string, script: string): string {
+  writeFileSync(path("config.xml"), clickhouse(path("")));
+  writeFileSync(path("users.xml"), CLICKHOUSE_USERS);
+  return `${WAITING}
+    clickhouse-server --config-file="$PWD/config.xml" >log 2>&1 & server=$!
+    wait_for $server clickhouse-client --query 'SELECT 1'
+    ${script}`;
+}
+
 test(
   "what ClickHouse stores of JSON is what was read, and the query scales it and says how far off it may be",
   collectors("clickhouse-server", "clickhouse-client"),
   inDirectory(async (path) => {
     const all = await sent();
-    writeFileSync(path("config.xml"), clickhouse(path("")));
-    writeFileSync(path("users.xml"), CLICKHOUSE_USERS);
     writeFileSync(path("psample.sql"), file("psample.sql"));
     // The recordings are older.
     writeFileSync(path("top.sql"), file("top-clickhouse.sql", ["now() - 3600", "0"]));
@@ -172,14 +180,12 @@ test(
       writeFileSync(path(name!), code!);
       chmodSync(path(name!), 0o755);
     }
-    const script = `${WAITING}
-      clickhouse-server --config-file="$PWD/config.xml" >log 2>&1 & server=$!
-      wait_for $server clickhouse-client --query 'SELECT 1'
+    const script = `
       clickhouse-client --multiquery <psample.sql >&2 || exit 8
       for recording; do CLICKHOUSE_HOST=127.0.0.1 PATH=$PWD:$PATH run read "$recording" >&2 || exit 7; done
       clickhouse-client <top.sql
       clickhouse-client --query 'SELECT * FROM psample FORMAT JSONEachRow' >stored`;
-    const top = runAlone(script, [path(""), ...RECORDINGS]).trim().split("\n").map((row) => row.split("\t"));
+    const top = runAlone(withClickhouse(path, script), [path(""), ...RECORDINGS]).trim().split("\n").map((row) => row.split("\t"));
     const bytes = summed(all, ({ bytes, oneIn }) => bytes * oneIn);
     const variance = summed(all, ({ bytes, oneIn }) => bytes * bytes * oneIn * (oneIn - 1));
     const counts = summed(all, () => 1);
@@ -215,3 +221,33 @@ test("the columns are documented keys of JSON", () => {
   });
   assertEquals(COLUMNS.map(([name]) => name).filter((name) => name !== "host" && !keys.includes(name)), []);
 });
+
+test(
+  "the table, the view and the query for goflow2's messages scale them",
+  collectors("clickhouse-server", "clickhouse-client"),
+  inDirectory((path) => {
+    const tables = file("goflow2.sql").replace(/ENGINE = Kafka\(\)\nSETTINGS [^;]+;/, "ENGINE = Null;");
+    assert(tables.includes("ENGINE = Null;"));
+    writeFileSync(path("tables.sql"), tables);
+    writeFileSync(path("top.sql"), file("top-goflow2.sql"));
+    const address = (digits: string): string => `toFixedString(unhex('${digits}'), 16)`;
+    const insert = (digits: string, etype: number, rate: number, bytes: number, agent: string): string =>
+      `INSERT INTO flows_queue SELECT toUInt64(toUnixTimestamp(now())) * 1000000000, ${rate}, ${address(agent)}, 2, 3, ${etype}, ` +
+      `${address(digits)}, ${address("c0000263")}, 6, 443, 40000, ${bytes};`;
+    writeFileSync(
+      path("rows.sql"),
+      [
+        insert("c0000201", 0x0800, 1000, 1500, "0a000001"),
+        insert("c0000201", 0x0800, 100, 64, "0a000002"),
+        insert("20010db8000000000000000000000001", 0x86dd, 400, 9000, "0a000001"),
+      ].join("\n"),
+    );
+    const script = `
+      for part in tables rows; do clickhouse-client --multiquery <$part.sql >&2 || exit 8; done
+      clickhouse-client <top.sql`;
+    assertEquals(
+      runAlone(withClickhouse(path, script), [path("")]),
+      "2001:db8::1\t3600000\t400\t1\n192.0.2.1\t1506400\t1100\t2\n",
+    );
+  }),
+);
