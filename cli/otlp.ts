@@ -22,7 +22,7 @@ export const OTLP_OPTIONS = {
     help: "send metrics to this OTLP receiver; may be repeated",
     details:
       "An OpenTelemetry collector, Prometheus, VictoriaMetrics or a hosted service, by OTLP/HTTP: http://192.0.2.9 is port 4318 and " +
-      "/v1/metrics, https://otlp.example.net is port 443. The numbers are those of --prometheus, with OpenTelemetry's names; sums are " +
+      "/v1/metrics, https://otlp.example.net is port 443. NODE_EXTRA_CA_CERTS=FILE in the environment names an authority of your own. The numbers are those of --prometheus, with OpenTelemetry's names; sums are " +
       "cumulative, so that a report which is not delivered loses no number. --netns does not apply: it sends from the namespace that psample " +
       "was started in. On Deno it requires --allow-net.",
   }, parseUrls),

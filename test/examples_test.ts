@@ -19,6 +19,7 @@ test("each main entry has an example", () => {
       "sflowTo(",
       "ipfixTo(",
       "metricsTo(",
+      "otlpTo(",
       "injectInto(",
       "paced(",
       "readRecording(",

@@ -114,14 +114,14 @@ const LEAST_SECRET = 6;
  * It never holds anything up. Sums are cumulative, so that a report which is not delivered loses no number, only a moment: the next one has
  * them. On Deno it requires net access.
  *
- * @example Send metrics of what is sampled to a collector, every ten seconds
+ * @example Send metrics of what is sampled to a collector, for a second
  * ```ts ignore
  * import { listen, otlpTo, pump, watchLinks } from "@psample/psample";
  *
  * using devices = await watchLinks();
  * const source = await listen({ events: false, devices });
- * const otlp = await otlpTo("http://127.0.0.1:4318", { source, devices, intervalMs: 10_000, onProblem: console.error });
- * await pump(source, [], [otlp], { durationMs: 60_000 });
+ * const otlp = await otlpTo("http://127.0.0.1:4318", { source, devices, intervalMs: 500, onProblem: console.error });
+ * await pump(source, [], [otlp], { durationMs: 1000 });
  * console.log(`${otlp.reports.sent} reports sent`);
  * ```
  *
@@ -327,6 +327,7 @@ class MetricsPusher implements OtlpSink {
 /** The error in a word, for counting: there are not many. */
 function codeOf(error: Error): string {
   if (error instanceof SystemError) return errnoName(error.errno);
-  if (error instanceof HttpError) return error.status === undefined ? "no answer" : `${error.status}`;
-  return "code" in error && typeof error.code === "string" ? error.code : error.name;
+  if (error instanceof HttpError && error.status !== undefined) return `${error.status}`;
+  const { code } = (error instanceof HttpError ? error.cause ?? error : error) as { readonly code?: unknown };
+  return typeof code === "string" ? code : error.name;
 }

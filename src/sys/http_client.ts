@@ -39,10 +39,14 @@ const HINTS: Readonly<Record<string, string>> = {
   ECONNRESET: "The server closed the connection without an answer",
 };
 
+/** X509_verify_cert_error_string(3) of certificates whose issuer is not known, or they themselves. */
+const UNKNOWN_ISSUER = /^(UNABLE_TO_(VERIFY_LEAF_SIGNATURE|GET_ISSUER_CERT(_LOCALLY)?)|(DEPTH_ZERO_)?SELF_SIGNED_CERT(_IN_CHAIN)?)$/;
+
 /** Sends requests to one URL. */
 export class HttpClient {
   readonly #url: URL;
-  readonly #agent: Agent;
+  readonly #open: () => Agent;
+  #agent: Agent;
   readonly #request: (options: RequestOptions, reply: (message: IncomingMessage) => void) => ClientRequest;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #certificates: string | undefined;
@@ -50,13 +54,14 @@ export class HttpClient {
 
   private constructor(
     { url, headers, certificates }: HttpClientOptions,
-    agent: Agent,
+    open: () => Agent,
     request: (options: RequestOptions, reply: (message: IncomingMessage) => void) => ClientRequest,
   ) {
     this.#url = url;
     this.#headers = headers;
     this.#certificates = certificates;
-    this.#agent = agent;
+    this.#open = open;
+    this.#agent = open();
     this.#request = request;
   }
 
@@ -66,7 +71,7 @@ export class HttpClient {
     // Otherwise Deno refuses only when something is sent.
     sys.requestNetwork(hostOf(url), portOf(url));
     const { Agent, request } = url.protocol === "https:" ? await import("node:https") : await import("node:http");
-    return new HttpClient(options, new Agent({ keepAlive: true, maxSockets: 1 }), request);
+    return new HttpClient(options, () => new Agent({ keepAlive: true }), request);
   }
 
   /**
@@ -90,8 +95,13 @@ export class HttpClient {
       const cancel = (reason: Error): void => {
         settle(() => reject(reason));
         request?.destroy();
+        this.#disconnect();
       };
-      const fail = (error: Error & { readonly code?: string }): void => settle(() => reject(failureOf(op, hostOf(this.#url), error)));
+      const fail = (error: Error & { readonly code?: string }): void =>
+        settle(() => {
+          this.#disconnect();
+          reject(failureOf(op, hostOf(this.#url), error));
+        });
       const timer = setTimeout(
         () => cancel(new SystemError(op, constants.errno.ETIMEDOUT, { hint: `No answer came within ${timeoutMs / 1000} s` })),
         timeoutMs,
@@ -129,6 +139,12 @@ export class HttpClient {
     this.#agent.destroy();
   }
 
+  /** Closes the connection. Deno's agent does not give up one whose request was destroyed, and would wait for it forever. */
+  #disconnect(): void {
+    this.#agent.destroy();
+    this.#agent = this.#open();
+  }
+
   #read(message: IncomingMessage, done: (reply: HttpReply) => void, fail: (error: Error) => void): void {
     const parts: Uint8Array[] = [];
     let size = 0;
@@ -150,6 +166,7 @@ export class HttpClient {
       finish();
       // The rest is of no interest, and may never end.
       message.destroy();
+      this.#disconnect();
     });
     message.on("end", finish);
     message.on("error", fail);
@@ -177,5 +194,8 @@ function failureOf(op: string, host: string, error: Error & { readonly code?: st
   if (LOOKUP.has(code)) return new LookupError(host, code, "Is the name right, and does its name server answer");
   const errno = (constants.errno as Readonly<Record<string, number>>)[code];
   if (errno !== undefined) return new SystemError(op, errno, { hint: HINTS[code], cause: error });
-  return new HttpError(`Cannot ${op}: ${error.message}`, undefined, error);
+  const hint = UNKNOWN_ISSUER.test(code)
+    ? ". If that is issued by an authority of your own, name its certificate to the runtime: NODE_EXTRA_CA_CERTS=FILE in the environment"
+    : "";
+  return new HttpError(`Cannot ${op}: ${error.message}${hint}`, undefined, error);
 }

@@ -24,6 +24,7 @@ const PROGRAMS: Record<string, string> = {
   systemd: "systemd",
   systemctl: "systemd",
   "systemd-analyze": "systemd",
+  openssl: "openssl",
 };
 
 /** Where Debian installs the server of PostgreSQL. */

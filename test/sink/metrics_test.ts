@@ -110,12 +110,19 @@ test("there is a page for people, which loads nothing from elsewhere and runs no
 
 test("names of devices and flows cannot break out of the page", async () => {
   const source = { read: () => undefined, end: () => {}, close: () => Promise.resolve(), stats: () => new BatchesSource([]).stats() };
-  const metrics = await metricsTo(0, { source, sinks: [{ name: "<b>&", written: 1, skipped: 0 }] });
+  const metrics = await metricsTo(0, {
+    source,
+    sinks: [
+      { name: "<b>&", written: 1, skipped: 0 },
+      { name: "OTLP", written: 1, skipped: 0, reports: { sent: 1234, failed: 5, skipped: 0, rejectedPoints: 0 } },
+    ],
+  });
   metrics.take(madeBatch([{}, { device: 2, oneIn: 10 }], ["<script>", '"&']));
   const { body } = await get(port(metrics), "/");
   metrics.abort();
   assert(body.includes("&lt;script&gt;") && body.includes("&quot;&amp;") && body.includes("&lt;b&gt;&amp;"));
   assert(!body.includes("<script") && !body.includes("<b>"));
+  assert(body.includes('<td class="number">1,234</td><td class="number"><span class="bad">5</span></td><td class="number">0</td>'), body);
 });
 
 test("only addresses, localhost and allowed names are answered to", async () => {

@@ -2,7 +2,7 @@
 import type { FlowEstimate } from "../../estimate/estimator.ts";
 import type { Interval } from "../../estimate/intervals.ts";
 import { type MetricsSnapshot, SERIES_LABELS } from "./metrics.ts";
-import type { MetricsState } from "./state.ts";
+import type { MetricsSink, MetricsState } from "./state.ts";
 
 /** Maximum number of devices, directions, groups and classes on the page: the largest. */
 const MOST_ROWS = 50;
@@ -126,15 +126,33 @@ function accountPart({ all }: MetricsSnapshot, { stats }: MetricsState): string 
 
 function sinksPart({ sinks }: MetricsState): string {
   if (sinks.length === 0) return "";
-  const rows = sinks.map(({ name, written, skipped, datagrams }) => [
+  const sendsReports = sinks.some(({ reports }) => reports);
+  const rows = sinks.map(({ name, written, skipped, datagrams, reports }) => [
     escaped(name),
     number(grouped(written)),
     number(skipped > 0 ? bad(grouped(skipped)) : "0"),
     number(datagrams ? grouped(datagrams.sent) : ""),
     number(datagrams ? datagrams.dropped > 0 ? bad(grouped(datagrams.dropped)) : "0" : ""),
     number(datagrams ? datagrams.returned > 0 ? bad(`at least ${grouped(datagrams.returned)}`) : "0" : ""),
+    ...sendsReports ? reportCells(reports) : [],
   ]);
-  return section("Exported", ["to", "#samples", "#skipped", "#datagrams", "#dropped", "#errors came back"], rows);
+  return section("Exported", [
+    "to",
+    "#samples",
+    "#skipped",
+    "#datagrams",
+    "#dropped",
+    "#errors came back",
+    ...sendsReports ? REPORT_COLUMNS : [],
+  ], rows);
+}
+
+const REPORT_COLUMNS = ["#reports", "#failed", "#skipped reports"];
+
+function reportCells(reports: MetricsSink["reports"]): string[] {
+  if (!reports) return REPORT_COLUMNS.map(() => number(""));
+  const { sent, failed, skipped } = reports;
+  return [number(grouped(sent)), ...[failed, skipped].map((count) => number(count > 0 ? bad(grouped(count)) : "0"))];
 }
 
 /** A heading and a table. A column whose title begins with # has numbers, which are cells already. */
