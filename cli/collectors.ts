@@ -215,6 +215,17 @@ const OF_DATAGRAMS = ["header", "maxDatagram"] as const;
 const OF_SFLOW = ["agent", "agentFor", "subAgent", "sflowTunnels"] as const;
 const OF_IPFIX = ["domain", "templateRefresh", "psamp", "enterprise", "flows", "scale", "ipfixSpool"] as const;
 
+/** The options that may change while collectors are open. */
+export const RELOADED_COLLECTORS: readonly string[] = [
+  "sflow",
+  "ipfix",
+  ...OF_DATAGRAMS,
+  ...OF_SFLOW,
+  ...OF_IPFIX,
+  ...Object.keys(METRICS_OPTIONS),
+  ...Object.keys(OTLP_OPTIONS),
+];
+
 /**
  * Opens a sink for each collector; either all of them or none.
  *
@@ -360,10 +371,13 @@ export class Collectors {
 
   /** What was sent to each collector. */
   accounts(): readonly string[] {
-    return [
-      ...this.sinks.map((sink) => `${sink.name}: ${sentTo(sink)}`),
-      ...this.otlp.map((sink) => `${sink.name}: ${reportedTo(sink)}`),
-    ];
+    return [...this.sinks, ...this.otlp].map((sink) => `${sink.name}: ${this.accountOf(sink)}`);
+  }
+
+  /** What was sent to one of them; `undefined` if it is fetched instead. */
+  accountOf(sink: Sink): string | undefined {
+    const [sent, reported] = [this.sinks.find((one) => one === sink), this.otlp.find((one) => one === sink)];
+    return sent ? sentTo(sent) : reported && reportedTo(reported);
   }
 
   /** Looks all names up again, and reopens the recording, if there is one. */

@@ -29,8 +29,8 @@ export async function expandDevices(words: readonly string[], netns: string | un
  * of characters, `?` is one, and `[a-c]` one of several.
  */
 export function expandAmong(words: readonly string[], known: readonly Known[]): readonly string[] {
+  checkAny(words);
   if (words.includes("any")) {
-    if (words.length > 1) throw new UsageError("any is every device: no other can be named with it");
     const up = known.filter(({ up, name }) => up && name !== "lo");
     if (up.length === 0) throw new UsageError("no device is up but lo");
     return up.map(({ name }) => name);
@@ -44,6 +44,11 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     throw new UsageError(`no device matches ${printableText(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
   });
   return [...new Set(named)];
+}
+
+/** Refuses `any` beside other devices. */
+export function checkAny(words: readonly string[]): void {
+  if (words.includes("any") && words.length > 1) throw new UsageError("any is every device: no other can be named with it");
 }
 
 /** Whether a word means this device. */
@@ -76,7 +81,7 @@ export function present(links: LiveLinks): (Known & { readonly index: number })[
   return [...links.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
 }
 
-/** Whether there is a device of this name now. */
-export function isPresent(links: LiveLinks, device: string): boolean {
-  return present(links).some(({ name, alternativeNames = [] }) => name === device || alternativeNames.includes(device));
+/** Whether there is a device now that a word means. */
+export function isPresent(links: LiveLinks, word: string): boolean {
+  return present(links).some((link) => means(word, link));
 }

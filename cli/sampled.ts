@@ -5,6 +5,7 @@ import {
   type OwnSamples,
   ownSamples,
   type PassedHook,
+  type SampleView,
   type Sampling,
   type SamplingHandle,
   type SamplingOptions,
@@ -37,10 +38,12 @@ export interface PresentDevice {
 export interface Keeping {
   /** The present devices that are to be sampled. */
   devices(): readonly PresentDevice[];
-  /** How to sample one of them. */
-  plan(device: PresentDevice): Promise<SamplingOptions>;
-  /** Called when a device has been added. */
-  added(): void;
+  /** How to sample one of them; without a rate if that is to be chosen. */
+  plan(device: PresentDevice): SamplingOptions;
+  /** Chooses the rate of a plan without one. */
+  rated(plan: SamplingOptions): Promise<SamplingOptions>;
+  /** Called when a device has been added or removed. */
+  changed(): void;
 }
 
 /** The sampling added to devices, from the first filter to the removal of the last. */
@@ -48,6 +51,8 @@ export class Sampled {
   readonly #session: Session;
   /** The handles, and the names of their devices. */
   readonly #handles = new Map<SamplingHandle, string>();
+  /** What was asked for where sampling is kept up. */
+  readonly #asked = new Map<SamplingHandle, SamplingOptions>();
   /** Those that still sample. */
   readonly #alive = new Set<SamplingHandle>();
   /** Those that are removed, or being removed. */
@@ -68,9 +73,13 @@ export class Sampled {
   /** If sampling is kept up: what is wanted, and the devices that could not be sampled. */
   #keeping: Keeping | undefined;
   #restoring: Promise<void> | undefined;
+  /** Looks and changes, one after the other. */
+  #turns: Promise<unknown> = Promise.resolve();
   readonly #failing = new Map<number, { readonly text: string; readonly waitMs: number; readonly untilMs: number }>();
   /** Called with what the kernel counted, whenever it counted. */
   onCount: (hooks: readonly PassedHook[]) => void = () => {};
+  /** Where sampling was added since it was found out what others sample into the same group. */
+  readonly #later = new Set<string>();
   /** Samples of others in the same group. */
   #foreign = 0;
   /** Whether only some packets are meant to reach the sampler. */
@@ -109,6 +118,30 @@ export class Sampled {
   /** From the first look on samples what is wanted, again if it is gone, and devices that come. Sampling then only ends with the session. */
   keep(keeping: Keeping): void {
     this.#keeping = keeping;
+    for (const [handle, name] of this.#handles) {
+      const index = handle.installed[0]!.ifindex;
+      this.#asked.set(handle, keeping.plan({ name, index }));
+    }
+  }
+
+  /**
+   * Compares what is sampled with what is to be kept up, which has changed: stops sampling what is not wanted any more, begins with what
+   * is new, and does both where something else is wanted. Everything else is sampled on. What fails is reported, and tried again.
+   */
+  async reconsider(): Promise<void> {
+    await this.#inTurn(async () => {
+      const keeping = this.#keeping;
+      if (!keeping || this.#removed) return;
+      this.#failing.clear();
+      // The removal at the end waits for it.
+      await (this.#restoring = this.#release(keeping).then((changed) => this.#restore(keeping, changed)));
+    });
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turns.then(work);
+    this.#turns = turn.catch(() => {});
+    return turn;
   }
 
   async #install(options: SamplingOptions, signal: AbortSignal): Promise<SamplingHandle> {
@@ -134,7 +167,7 @@ export class Sampled {
     this.#beganMs = performance.now();
     for (const handle of this.#handles.keys()) this.#alive.add(handle);
     const look = async (): Promise<void> => {
-      await this.#look();
+      await this.#inTurn(() => this.#look());
       if (this.#removed) return;
       if (this.#alive.size > 0 || this.#keeping) {
         this.#timer = setTimeout(look, LOOK_MS);
@@ -166,7 +199,7 @@ export class Sampled {
       select: (batch, pick) => {
         for (let i = 0; i < batch.count; i++) {
           const entry = batch.entries[i]!;
-          if (entry.type !== "sample" || isOwn(entry)) pick(i);
+          if (entry.type !== "sample" || isOwn(entry) || this.#later.has(placeOf(entry))) pick(i);
           else this.#foreign++;
         }
       },
@@ -254,8 +287,36 @@ export class Sampled {
     if (this.#keeping) await (this.#restoring = this.#restore(this.#keeping));
   }
 
-  /** Samples what is wanted and not sampled. */
-  async #restore(keeping: Keeping): Promise<void> {
+  /** Stops sampling what is not wanted, or not in this way. Returns the indexes of the latter. */
+  async #release(keeping: Keeping): Promise<ReadonlySet<number>> {
+    const changed = new Set<number>();
+    const present = new Map(keeping.devices().map((device) => [device.index, device]));
+    for (const [handle, name] of [...this.#handles]) {
+      const indexes = handle.installed.map(({ ifindex }) => ifindex);
+      const device = indexes.map((index) => present.get(index)).find((device) => device !== undefined);
+      const asked = this.#asked.get(handle);
+      if (device && asked && isSame(asked, keeping.plan(device))) continue;
+      if (this.#removed) break;
+      if (device) changed.add(device.index);
+      else this.#session.notice(`${name} is not sampled any more`);
+      this.#gone.add(handle);
+      this.#alive.delete(handle);
+      this.#handles.delete(handle);
+      try {
+        await handle.remove();
+      } catch (reason) {
+        this.#session.fail(removalFailed(reason, handle.netns));
+      }
+      // The kernel tells of each filter that it deletes what that has counted.
+      await this.#countOne(handle);
+      this.onCount(await handle.passedHooks().catch(() => []));
+      keeping.changed();
+    }
+    return changed;
+  }
+
+  /** Samples what is wanted and not sampled; `changed` are the indexes of devices that were sampled in another way. */
+  async #restore(keeping: Keeping, changed: ReadonlySet<number> = new Set()): Promise<void> {
     const again = new Set<number>();
     for (const handle of [...this.#handles.keys()].filter((handle) => !this.#alive.has(handle))) {
       for (const { ifindex } of handle.installed) again.add(ifindex);
@@ -273,13 +334,17 @@ export class Sampled {
       // Nothing more, once everything is being removed.
       if (this.#removed) return;
       try {
-        const handle = await this.#install({ ...await keeping.plan(device), group: this.group }, this.#session.over);
+        const asked = keeping.plan(device);
+        const handle = await this.#install({ ...await keeping.rated(asked), group: this.group }, this.#session.over);
+        this.#asked.set(handle, asked);
+        for (const { direction, ifindex } of handle.installed) this.#later.add(`${direction} ${ifindex & 0xffff}`);
         // The removal waits for this, and includes it.
         if (this.#removed) return;
         this.#alive.add(handle);
         this.#failing.delete(index);
-        this.#session.notice(`sampling ${printable(name)}${again.has(index) ? " again" : " too"}, 1 in ${handle.installed[0]?.rate}`);
-        keeping.added();
+        const how = changed.has(index) ? ", now" : again.has(index) ? " again," : " too,";
+        this.#session.notice(`sampling ${printable(name)}${how} 1 in ${handle.installed[0]?.rate}`);
+        keeping.changed();
       } catch (error) {
         if (this.#session.over.aborted) return;
         const text = failureText(error) ?? `${error}`;
@@ -341,8 +406,7 @@ export class Sampled {
     const removals = await Promise.allSettled(handles.map((handle) => handle.remove().finally(() => this.#session.onProgress())));
     for (const removal of removals) {
       if (removal.status === "fulfilled") continue;
-      const { reason } = removal;
-      this.#session.fail(`${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`);
+      this.#session.fail(removalFailed(removal.reason, netns));
     }
     // What came since: the kernel tells of each filter that it deletes what that has counted.
     await this.#count();
@@ -353,6 +417,25 @@ export class Sampled {
     }
     this.#endedMs ??= performance.now();
   }
+}
+
+/** Where a sample of this network namespace was taken, as {@linkcode Sampled} writes it; the kernel sends 16 bits of the index. */
+function placeOf({ inIfindex, outIfindex, nsid }: SampleView): string {
+  if (nsid !== undefined) return "";
+  // Arriving packets have no output device yet.
+  return outIfindex === undefined ? `ingress ${inIfindex}` : `egress ${outIfindex}`;
+}
+
+/** Whether two plans sample in the same way. */
+function isSame(one: SamplingOptions, other: SamplingOptions): boolean {
+  const way = ({ rate, direction, match, truncateBytes, hardware }: SamplingOptions): string =>
+    JSON.stringify([rate, direction, match, truncateBytes, hardware]);
+  return way(one) === way(other);
+}
+
+/** The report that something could not be removed. */
+function removalFailed(reason: unknown, netns: string | undefined): string {
+  return `${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`;
 }
 
 /** What is known to have passed if nothing is known. */

@@ -23,8 +23,8 @@ export const exportCommand: Command = command({
     "collectors at once: each TARGET is --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL. Each DEVICE is sampled as by psample " +
     "capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
     "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
-    "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP looks host names up again and " +
-    "reopens the recording of --write.",
+    "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP reads the file of --config again, " +
+    "looks host names up again and reopens the recording of --write.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],
@@ -53,7 +53,7 @@ export const exportCommand: Command = command({
       if (options.from) return await exportRecordings(options, io);
       if (options.explain) return await explain(options, await plansFor(settings, io), io);
       if (options.check) return await checkExport(settings, await plansFor(settings, io), io);
-      return await exportLive(settings, await plansFor(settings, io), io);
+      return await exportLive(settings, reader, await plansFor(settings, io), io);
     } catch (error) {
       throw settings.locate(error);
     }

@@ -7,6 +7,7 @@ import {
   type PassedHook,
   type SamplingOptions,
   type Sink,
+  SinkSet,
   type Source,
 } from "../../mod.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
@@ -14,32 +15,42 @@ import { compileMatch } from "../../src/filter/match.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import type { CounterPoller } from "../../src/sink/counter_poller.ts";
 import { open } from "../../src/socket/open.ts";
+import { printable } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
 import { means, present } from "../devices.ts";
 import { Drops } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
+import { failureText } from "../failure.ts";
 import { tellLeftovers } from "../leftovers.ts";
-import { planOutput } from "../outputs.ts";
+import { UsageError } from "../options.ts";
+import { type OutputPlan, planOutput } from "../outputs.ts";
 import { listenUnlessOnlyCounters, openPolling } from "../polling.ts";
 import { Sampled } from "../sampled.ts";
 import { asService, type Service } from "../service.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
 import { received } from "../summary.ts";
 import type { ExportValues } from "./export_options.ts";
-import type { ExportSettings } from "./export_settings.ts";
+import { ExportInForce } from "./export_reload.ts";
+import { type ExportSettings, type ExportSettingsReader, planFor } from "./export_settings.ts";
 import { tellWaiting, WAITING } from "./listening.ts";
 
 /** Samples and receives here and now, and sends it to collectors. Resolves to the exit status. */
-export async function exportLive(settings: ExportSettings, plans: readonly SamplingOptions[], io: Io): Promise<number> {
-  const { options, named } = settings;
+export async function exportLive(
+  settings: ExportSettings,
+  reader: ExportSettingsReader,
+  plans: readonly SamplingOptions[],
+  io: Io,
+): Promise<number> {
+  const { options } = settings;
   const { user, buffer, latency, count, netns, allNamespaces, wait } = options;
-  const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
+  const planOf = (options: ExportValues): OutputPlan => planOutput(options, io, { lines: "none", recording: "pcapng" });
+  const plan = planOf(options);
   const serve = async (session: Session, service: Service): Promise<void> => {
     const sys = await open({ netns });
     const devices = new LiveLinks(sys);
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
-    let collectors: Collectors | undefined;
+    let inForce: ExportInForce | undefined;
     let drops: Drops | undefined;
     let poller: CounterPoller | undefined;
     let outputs: Awaited<ReturnType<typeof plan.open>> | undefined;
@@ -49,10 +60,14 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
       let source: Source = NOTHING;
       const shown: Sink[] = [];
       const metrics = { source: { stats: () => source.stats() }, sinks: shown, samplers: () => sampled?.counters.samplers ?? [] };
-      const isHeard = (index: number): boolean => collectors?.sflow.some(({ encoder }) => encoder.hasSampled(index)) ?? false;
-      poller = await session.unlessOver(openPolling(sys, options, { links: devices, session, sampled, isHeard }));
-      collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links: devices, session, poller, metrics })));
-      if (!collectors) return;
+      const isHeard = (index: number): boolean => inForce?.collectors.sflow.some(({ encoder }) => encoder.hasSampled(index)) ?? false;
+      const openWanted = async (options: ExportValues, before?: Collectors): Promise<Collectors> => {
+        poller ??= await openPolling(sys, options, { links: devices, session, sampled, isHeard });
+        return await openCollectors(sys, options, contextOf({ latency }, { links: devices, session, poller, metrics }), before);
+      };
+      const opened = await session.unlessOver(openWanted(options));
+      if (!opened) return;
+      const current = inForce = new ExportInForce(settings, opened);
       // Files are opened as the new user, everything else before there is anything to lose.
       outputs = user === undefined ? await plan.open(session) : undefined;
       if (sampled) await session.unlessOver(tellLeftovers(session, netns));
@@ -72,55 +87,75 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
       const others = listener && sampled && options.group ? await sampled.findOthers() : undefined;
       const own = others ? [sampled!.ownSamples(others)] : [];
       const already = sampled ? [] : await sampledInputs(options);
-      if (listener) drops = await Drops.start(options, session, () => collectors!.sflow, devices);
+      if (listener) drops = await Drops.start(options, session, () => current.collectors.sflow, devices);
       // Removing what was added, stopping what was started, and joining again when the module is back, require it.
       if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || drops !== undefined || wait });
       outputs ??= await plan.open(session);
-      const tellInputs = ({ sinks }: Collectors): void => {
+      if (user !== undefined) await tellUnreadable(reader, session, user);
+      const tellInputs = (): void => {
         if (choosesPlaces(options)) return;
-        for (const { encoder } of sinks) encoder.setSampledInputs?.(sampled?.inputs ?? already);
+        for (const { encoder } of current.collectors.sinks) encoder.setSampledInputs?.(sampled?.inputs ?? already);
       };
-      tellInputs(collectors);
+      tellInputs();
       if (listener) {
         if (rated.chosen !== undefined) session.notice(rated.chosen);
         if (sampled) {
           // What a filter leaves out is missing from the samples, and so must be from the pool.
           if (options.filter) sampled.counters.distrust();
-          sampled.onCount = (hooks) => countPools(collectors!, hooks);
+          sampled.onCount = (hooks) => countPools(current.collectors, hooks);
           session.notice(sampled.description(rated.plans[0]!));
           sampled.keep({
-            devices: () => present(devices).filter((link) => named.some(({ device }) => means(device, link))),
-            plan: async ({ index, name }) => {
+            devices: () => present(devices).filter((link) => current.sampling.named.some(({ device }) => means(device, link))),
+            plan: ({ index, name }) => {
               const link = present(devices).find((link) => link.index === index);
-              const rate = link && named.find(({ device, rate }) => rate !== undefined && means(device, link))?.rate;
-              return (await withRates(sys, [{ ...plans[0]!, device: name, rate: rate ?? options.rate }])).plans[0]!;
+              return planFor(current.sampling, link ?? { name, up: true });
             },
-            added: () => {
-              tellInputs(collectors!);
+            rated: async (plan) => (await withRates(sys, [plan])).plans[0]!,
+            changed: () => {
+              tellInputs();
               // Its counters begin again.
               sampled.counters.checks.restart();
             },
           });
           await sampled.watch(() => listener.end());
         }
-        session.notice(`exporting to ${collectors.names}${sampled ? "" : "; Ctrl-C ends it"}`);
-        service.ready(`exporting to ${collectors.names}`);
+        session.notice(`exporting to ${opened.names}${sampled ? "" : "; Ctrl-C ends it"}`);
+        service.ready(`exporting to ${opened.names}`);
       }
       const { sinks, reopen, recordedBytes } = outputs.start();
-      const sent = collectors;
-      shown.push(...sent.sinks, ...sent.otlp, ...sinks);
-      // Only metrics show whether samplers keep to their rates.
-      const checks = sent.numbers && sampled?.counters.checks;
+      const all = new SinkSet([...opened.all, ...sinks]);
+      const show = (): void => {
+        const { sinks: collectors, otlp } = current.collectors;
+        shown.splice(0, shown.length, ...collectors, ...otlp, ...sinks);
+      };
+      show();
+      current.begin({
+        session,
+        links: devices,
+        sampled,
+        sinks: all,
+        reader,
+        check: planOf,
+        open: openWanted,
+        changed: () => {
+          show();
+          tellInputs();
+        },
+        reopen,
+      });
+      // Only metrics show whether samplers keep to their rates; those of a file may come later.
+      const checks = (opened.numbers || reader.path !== undefined) && sampled ? sampled.counters.checks : undefined;
       await session.pump(checks ? checks.follow(source) : source, {
-        sinks: [...sent.all, ...sinks],
+        sinks: all,
         reopen,
         recordedBytes,
-        reload: () => void service.reload(() => sent.reload(session, reopen)),
+        reload: () => void service.reload(() => current.reload()),
         stages: checks ? [...own, checks] : own,
         count,
         account: (stats: ListenStats, written) => {
-          return [received(stats, written, buffer, sampled?.passing(), "exported"), ...drops ? [drops.account()] : [], ...sent.accounts()]
-            .join("; ");
+          const { collectors } = current;
+          const numbers = received(stats, written, buffer, sampled?.passing(), "exported");
+          return [numbers, ...drops ? [drops.account()] : [], ...collectors.accounts()].join("; ");
         },
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
         settle: async () => void await Promise.all([sampled?.remove(), drops?.stop(session)]),
@@ -129,13 +164,26 @@ export async function exportLive(settings: ExportSettings, plans: readonly Sampl
     } finally {
       await drops?.stop(session);
       await sampled?.remove();
-      collectors?.abort();
+      await inForce?.settled();
+      inForce?.collectors.abort();
       poller?.close();
       devices.close();
       outputs?.discard();
     }
   };
   return await inSession(io, options, (session) => asService(session, (service) => serve(session, service)));
+}
+
+/** Reports that the configuration cannot be read again with the rights that are left. */
+async function tellUnreadable(reader: ExportSettingsReader, session: Session, user: string): Promise<void> {
+  if (reader.path === undefined) return;
+  try {
+    await reader.read();
+  } catch (error) {
+    const text = error instanceof UsageError ? error.message : failureText(error);
+    if (text === undefined) throw error;
+    session.notice(`SIGHUP will not be able to read the configuration again as the user ${printable(user)}: ${text}`);
+  }
 }
 
 /** The interfaces whose arriving packets are sampled in software already, every one of them, as far as it can be seen. */

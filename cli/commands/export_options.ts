@@ -31,7 +31,11 @@ ${CONFIG_EXAMPLE.replaceAll(/^/gm, "  ")}
 
 An option on the command line replaces all that the file says about it, and DEVICE all its devices. --config, --check,
 --explain, --from and --speed are for the command line only. Nothing is set up before everything was read, and is right.
-If it is started as root, nobody else may be able to write FILE.`;
+If it is started as root, nobody else may be able to write FILE.
+
+SIGHUP reads FILE again. If it is wrong, that is reported, and what was in force stays in force. Otherwise what has
+changed changes: devices, rates and what else is sampled, collectors, metrics. Devices and collectors that stay are not
+interrupted. All else takes effect at the next start, which is reported. With --user, NAME must be able to read FILE.`;
 
 /** Options that a configuration file cannot have, and why. */
 export const NOT_IN_CONFIG: ReadonlyMap<string, string> = new Map([
@@ -76,7 +80,7 @@ export const EXPORT_OPTIONS = {
   ...DROPS_OPTIONS,
   config: text({
     value: "FILE",
-    help: "read options from FILE, one a line",
+    help: "read options from FILE, one a line; SIGHUP reads it again",
     details: CONFIG_DETAILS,
   }),
   check: flag({

@@ -1,6 +1,8 @@
 /** What `psample export` is to do: what the command line says, and a configuration file. */
+import type { SamplingOptions } from "../../mod.ts";
 import { checkCollectors } from "../collectors.ts";
 import { type Config, ConfigReader } from "../config.ts";
+import { checkAny, type Known, means } from "../devices.ts";
 import { checkDrops } from "../drops.ts";
 import { type DeviceRate, parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
@@ -8,7 +10,7 @@ import { longName, type OptionTexts, type Parsed, UsageError, valuesOf } from ".
 import { refuseFilter } from "./capture.ts";
 import { checkFrom } from "./export_from.ts";
 import { EXPORT_OPTIONS, type ExportValues, NOT_IN_CONFIG } from "./export_options.ts";
-import { refuseSampling } from "./sampling.ts";
+import { checkSampling, devicePlans, refuseSampling } from "./sampling.ts";
 
 /** The settings that are in force, or are to be. */
 export interface ExportSettings {
@@ -23,6 +25,14 @@ export interface ExportSettings {
   readonly named: readonly DeviceRate[];
   /** An error about the settings, with the place in the file that it is about. */
   locate(error: unknown): unknown;
+}
+
+/** How a present device is to be sampled, without a rate if that depends on its link. */
+export function planFor({ options, given, named }: ExportSettings, device: Known): SamplingOptions {
+  const [plan] = devicePlans([device.name], options, given) as [SamplingOptions];
+  // What is said last counts.
+  const own = named.findLast(({ device: word, rate }) => rate !== undefined && means(word, device))?.rate;
+  return { ...plan, rate: own ?? options.rate };
 }
 
 /** Reads the settings; from a file, as often as it changes. */
@@ -80,6 +90,10 @@ export class ExportSettingsReader {
     if (named.length === 0) refuseSampling(given, this.#usage);
     const listens = (["allNamespaces", "wait"] as const).find((name) => named.length > 0 && options[name]);
     if (listens) throw new UsageError(`${longName(listens)} is about what is sampled already: no DEVICE can be given with it`);
+    // What is wrong here is wrong at a reload too, where the devices are not looked for in the same way.
+    const devices = named.map(({ device }) => device);
+    checkAny(devices);
+    if (devices.length > 0) checkSampling(devices, options);
     return settings;
   }
 }

@@ -39,11 +39,25 @@ type Sampling = Pick<SamplingValues, typeof SAMPLING[number] | "netns"> & { read
 /** What to sample on the devices that these words name; a rate that is not given is chosen later. */
 export async function plansOf(
   words: readonly string[],
-  { rate, direction, match, trunc, hardware, group, netns }: Sampling,
+  options: Sampling,
   given: ReadonlySet<string>,
   io: Io,
 ): Promise<readonly SamplingOptions[]> {
+  checkSampling(words, options);
+  return devicePlans(await expandDevices(words, options.netns, io), options, given);
+}
+
+/** Refuses arguments that are not devices, and groups that do not go with them. */
+export function checkSampling(words: readonly string[], { group }: Pick<Sampling, "group">): void {
   if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
-  const devices = await expandDevices(checkDevices(words, words), netns, io);
+  checkDevices(words, words);
+}
+
+/** What to sample on devices of these names; a rate that is not given is chosen later. */
+export function devicePlans(
+  devices: readonly string[],
+  { rate, direction, match, trunc, hardware, group, netns }: Sampling,
+  given: ReadonlySet<string>,
+): readonly SamplingOptions[] {
   return samplingOptions({ rate, direction, match, trunc, hardware, group: group?.[0], netns }, given, devices);
 }

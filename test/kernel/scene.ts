@@ -151,7 +151,7 @@ export class Sender implements Disposable {
   readonly #to: Memory;
   readonly #frame: Memory;
 
-  constructor(device: Device, frame: Uint8Array) {
+  constructor(device: Device | number, frame: Uint8Array) {
     this.#to = deviceAddress(device);
     this.#frame = new Uint8Array(frame);
   }
