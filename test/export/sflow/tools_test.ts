@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { HostCounters, InterfaceCounters } from "../../../src/export/sflow/counters.ts";
 import type { SflowOptions } from "../../../src/export/sflow/options.ts";
 import { linkTypeOf } from "../../../src/link/link_type.ts";
 import type { Device } from "../../../src/link/device.ts";
@@ -59,33 +60,44 @@ function made(): SampleView[] {
   ]).flat();
 }
 
+const BOTH = { octets: 1, unicast: 2, multicast: 3, broadcast: undefined, discards: 5, errors: 6 };
+const COUNTERS: InterfaceCounters = {
+  ifType: 6,
+  bitsPerSecond: 1e10,
+  duplex: "full",
+  adminUp: true,
+  operationallyUp: true,
+  promiscuous: false,
+  in: { ...BOTH, unknownProtocols: undefined },
+  out: BOTH,
+  name: "eth0",
+};
+const TOTALS = { bytes: 1n << 40n, packets: 2, errors: 3, drops: undefined };
+const HOST_COUNTERS: HostCounters = {
+  description: { hostname: "edge1", uuid: new Uint8Array(16).fill(7), machine: "x86_64", release: "6.1.0" },
+  network: { in: TOTALS, out: TOTALS },
+};
+
 /** Datagrams of samples in batches of 50. */
 function datagrams(samples: readonly SampleView[], options: Partial<SflowOptions> = {}): Uint8Array<ArrayBuffer>[] {
   return sent(options, (encoder) => {
-    for (let i = 0; i < samples.length; i += 50) encoder.take(batchOf(samples.slice(i, i + 50), { devices: DEVICES }));
+    for (let i = 0; i < samples.length; i += 50) {
+      encoder.take(batchOf(samples.slice(i, i + 50), { devices: DEVICES }));
+      // Counters in between, of every kind.
+      encoder.interfaceCounters(101, COUNTERS, NOW_NS);
+      encoder.hostCounters(HOST_COUNTERS, NOW_NS);
+    }
   }).map(({ bytes }) => bytes);
 }
 
 /** Datagrams of counters, and of discarded packets. */
 function others(): Uint8Array<ArrayBuffer>[] {
-  const unknown = undefined;
-  const both = { octets: 1, unicast: 2, multicast: 3, broadcast: unknown, discards: 5, errors: 6 };
   return sent({}, (encoder) => {
-    encoder.interfaceCounters(101, {
-      ifType: 6,
-      bitsPerSecond: 1e10,
-      duplex: "full",
-      adminUp: true,
-      operationallyUp: true,
-      promiscuous: false,
-      in: { ...both, unknownProtocols: unknown },
-      out: both,
-      name: "eth0",
-    }, NOW_NS);
+    encoder.interfaceCounters(101, COUNTERS, NOW_NS);
     encoder.discard({
       ifindex: 101,
       input: 101,
-      output: unknown,
+      output: undefined,
       reason: 258,
       unreported: 0,
       data: new Uint8Array(60),
@@ -203,7 +215,7 @@ function counted(lines: readonly string[]): Record<string, number> {
 
 /** N of each sample, as the datagrams have it: a fraction is rounded up or down. */
 function ratesIn(bodies: readonly Uint8Array<ArrayBuffer>[]): number[] {
-  return bodies.flatMap((bytes) => decodeDatagram(bytes).samples).map(({ rate }) => rate!);
+  return bodies.flatMap((bytes) => decodeDatagram(bytes).samples).flatMap(({ rate }) => rate ?? []);
 }
 
 /** Packets and bytes of each flow. */
