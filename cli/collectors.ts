@@ -222,6 +222,7 @@ export const RELOADED_COLLECTORS: readonly string[] = [
   ...OF_DATAGRAMS,
   ...OF_SFLOW,
   ...OF_IPFIX,
+  ...Object.keys(POLLING_OPTIONS),
   ...Object.keys(METRICS_OPTIONS),
   ...Object.keys(OTLP_OPTIONS),
 ];

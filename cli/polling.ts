@@ -2,7 +2,7 @@
 import { listSampling, NetlinkError, type Source } from "../mod.ts";
 import type { Link } from "../src/link/link.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
-import { CounterPoller } from "../src/sink/counter_poller.ts";
+import { type CounterOptions, CounterPoller } from "../src/sink/counter_poller.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { means } from "./devices.ts";
 import { failureText } from "./failure.ts";
@@ -55,38 +55,79 @@ export function checkPolling({ counters, polling }: PollingValues, hasSflow: boo
   if (counters && polling === 0) throw new UsageError("--polling 0 sends no counters: it cannot be combined with --counters");
 }
 
-/** What polls counters, if any are to be sent. */
-export async function openPolling(
-  sys: Sys,
-  { counters = [], polling = POLLING_MS, sflow, netns }: PollingValues & {
-    readonly sflow: readonly string[] | undefined;
-    readonly netns: string | undefined;
-  },
-  { links, session, sampled, isHeard }: {
-    readonly links: LiveLinks;
-    readonly session: Session;
-    /** What is sampled for this run; `undefined` if that is up to others. */
-    readonly sampled: Pick<Sampled, "indexes"> | undefined;
-    /** Whether there was a sample of a device. */
-    readonly isHeard: (index: number) => boolean;
-  },
-): Promise<CounterPoller | undefined> {
-  if (!sflow || polling === 0) return undefined;
-  const already = new Set(sampled ? [] : (await listSampling({ netns })).map(({ ifindex }) => ifindex));
-  // For all devices at once: they are asked about one after the other.
-  let indexes: ReadonlySet<number> | undefined;
-  const isSampled = (index: number): boolean => {
-    if (!sampled) return already.has(index) || isHeard(index);
-    if (!indexes) queueMicrotask(() => indexes = undefined);
-    indexes ??= sampled.indexes;
-    return indexes.has(index);
-  };
-  return await CounterPoller.open(sys, {
-    devices: (link) => counters.some((word) => word === "all" || means(word, known(link))) || isSampled(link.index),
-    intervalMs: polling,
-    links,
-    onProblem: (error) => session.notice(failureText(error) ?? error.message),
-  });
+/** The options that say what is polled, and for whom. */
+type Polled = PollingValues & { readonly sflow: readonly string[] | undefined; readonly netns: string | undefined };
+
+/** What polls counters, which may change while it does. */
+export class Polling {
+  /** What polls, and sends to sinks that know it; `undefined` if no counters are to be sent. */
+  poller: CounterPoller | undefined;
+  readonly #about: PollingAbout;
+  readonly #isSampled: (index: number) => boolean;
+  #options: Polled;
+
+  /** Opens what is needed to poll as these options say. */
+  static async open(sys: Sys, options: Polled, about: PollingAbout): Promise<Polling> {
+    const { netns } = options;
+    const { sampled } = about;
+    const isPolled = options.sflow !== undefined && (options.polling !== 0 || about.changes);
+    const already = new Set(isPolled && !sampled ? (await listSampling({ netns })).map(({ ifindex }) => ifindex) : []);
+    const polling = new Polling(options, about, already);
+    await polling.prepare(sys, options);
+    return polling;
+  }
+
+  private constructor(options: Polled, about: PollingAbout, already: ReadonlySet<number | undefined>) {
+    this.#options = options;
+    this.#about = about;
+    const { sampled, isHeard } = about;
+    // For all devices at once: they are asked about one after the other.
+    let indexes: ReadonlySet<number> | undefined;
+    this.#isSampled = (index) => {
+      if (!sampled) return already.has(index) || isHeard(index);
+      if (!indexes) queueMicrotask(() => indexes = undefined);
+      indexes ??= sampled.indexes;
+      return indexes.has(index);
+    };
+  }
+
+  /** Opens what these options need that is not open yet. */
+  async prepare(sys: Sys, options: Polled): Promise<void> {
+    const { links, session, changes } = this.#about;
+    // Sinks that are opened now must know it, if they are to be sent counters later.
+    if (this.poller || !options.sflow || (options.polling === 0 && !changes)) return;
+    this.poller = await CounterPoller.open(sys, {
+      ...this.#counters(options),
+      links,
+      onProblem: (error) => session.notice(failureText(error) ?? error.message),
+    });
+  }
+
+  /** Polls as these options say from now on. */
+  adopt(options: Polled): void {
+    const { counters, polling } = this.#options;
+    const isSame = JSON.stringify([counters, polling]) === JSON.stringify([options.counters, options.polling]);
+    this.#options = options;
+    if (!isSame) this.poller?.configure(this.#counters(options));
+  }
+
+  #counters({ counters = [], polling = POLLING_MS }: Polled): CounterOptions {
+    if (polling === 0) return { devices: () => false, host: false };
+    const isNamed = (link: Link): boolean => counters.some((word) => word === "all" || means(word, known(link)));
+    return { devices: (link) => isNamed(link) || this.#isSampled(link.index), intervalMs: polling };
+  }
+}
+
+/** What polling depends on, besides options. */
+export interface PollingAbout {
+  readonly links: LiveLinks;
+  readonly session: Session;
+  /** What is sampled for this run; `undefined` if that is up to others. */
+  readonly sampled: Pick<Sampled, "indexes"> | undefined;
+  /** Whether there was a sample of a device. */
+  readonly isHeard: (index: number) => boolean;
+  /** Whether the options may change. */
+  readonly changes: boolean;
 }
 
 function known({ name, alternativeNames, up }: Link): Parameters<typeof means>[1] {

@@ -13,7 +13,6 @@ import {
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
-import type { CounterPoller } from "../../src/sink/counter_poller.ts";
 import { open } from "../../src/socket/open.ts";
 import { printable } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
@@ -25,7 +24,7 @@ import { failureText } from "../failure.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { UsageError } from "../options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
-import { listenUnlessOnlyCounters, openPolling } from "../polling.ts";
+import { listenUnlessOnlyCounters, Polling } from "../polling.ts";
 import { Sampled } from "../sampled.ts";
 import { asService, type Service } from "../service.ts";
 import { inSession, NOTHING, type Session } from "../session.ts";
@@ -52,7 +51,7 @@ export async function exportLive(
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
     let inForce: ExportInForce | undefined;
     let drops: Drops | undefined;
-    let poller: CounterPoller | undefined;
+    let polling: Polling | undefined;
     let outputs: Awaited<ReturnType<typeof plan.open>> | undefined;
     try {
       devices.watch();
@@ -62,7 +61,9 @@ export async function exportLive(
       const metrics = { source: { stats: () => source.stats() }, sinks: shown, samplers: () => sampled?.counters.samplers ?? [] };
       const isHeard = (index: number): boolean => inForce?.collectors.sflow.some(({ encoder }) => encoder.hasSampled(index)) ?? false;
       const openWanted = async (options: ExportValues, before?: Collectors): Promise<Collectors> => {
-        poller ??= await openPolling(sys, options, { links: devices, session, sampled, isHeard });
+        await polling?.prepare(sys, options);
+        polling ??= await Polling.open(sys, options, { links: devices, session, sampled, isHeard, changes: reader.path !== undefined });
+        const { poller } = polling;
         return await openCollectors(sys, options, contextOf({ latency }, { links: devices, session, poller, metrics }), before);
       };
       const opened = await session.unlessOver(openWanted(options));
@@ -137,9 +138,10 @@ export async function exportLive(
         reader,
         check: planOf,
         open: openWanted,
-        changed: () => {
+        changed: (options) => {
           show();
           tellInputs();
+          polling?.adopt(options);
         },
         reopen,
       });
@@ -166,7 +168,7 @@ export async function exportLive(
       await sampled?.remove();
       await inForce?.settled();
       inForce?.collectors.abort();
-      poller?.close();
+      polling?.poller?.close();
       devices.close();
       outputs?.discard();
     }

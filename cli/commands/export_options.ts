@@ -34,7 +34,7 @@ An option on the command line replaces all that the file says about it, and DEVI
 If it is started as root, nobody else may be able to write FILE.
 
 SIGHUP reads FILE again. If it is wrong, that is reported, and what was in force stays in force. Otherwise what has
-changed changes: devices, rates and what else is sampled, collectors, metrics. Devices and collectors that stay are not
+changed changes: devices, rates and what else is sampled, collectors, counters, metrics. Devices and collectors that stay are not
 interrupted. All else takes effect at the next start, which is reported. With --user, NAME must be able to read FILE.`;
 
 /** Options that a configuration file cannot have, and why. */

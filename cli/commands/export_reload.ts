@@ -28,8 +28,8 @@ export interface Running {
   readonly check: (options: ExportValues) => void;
   /** Opens collectors that are not open yet. */
   readonly open: (options: ExportValues, before: Collectors) => Promise<Collectors>;
-  /** Called when the collectors are others. */
-  readonly changed: () => void;
+  /** Called when other collectors and options are in force. */
+  readonly changed: (options: ExportValues) => void;
   /** Reopens the recording, if there is one. */
   readonly reopen: (() => void) | undefined;
 }
@@ -119,7 +119,7 @@ export class ExportInForce {
     const before = this.collectors;
     this.collectors = collectors;
     collectors.adopt(settings.options);
-    await this.#exchange(running, before, collectors);
+    await this.#exchange(running, before, settings.options);
     if (!isOther) {
       this.sampling = settings;
       await sampled?.reconsider();
@@ -145,12 +145,13 @@ export class ExportInForce {
   }
 
   /** Adds the sinks that are new, and removes those that are gone: what they have is delivered. */
-  async #exchange({ session, sinks, changed }: Running, before: Collectors, after: Collectors): Promise<void> {
+  async #exchange({ session, sinks, changed }: Running, before: Collectors, options: ExportValues): Promise<void> {
+    const after = this.collectors;
     for (const sink of after.all.filter((sink) => !before.all.includes(sink))) {
       // The pump has ended meanwhile.
       if (!sinks.add(sink)) sink.abort();
     }
-    changed();
+    changed(options);
     await Promise.all(
       before.all.filter((sink) => !after.all.includes(sink)).map(async (sink) => {
         await sinks.remove(sink);

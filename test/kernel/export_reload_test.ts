@@ -8,10 +8,10 @@ import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { valuesOf } from "../export/prometheus/reader.ts";
 import { get } from "../support/http.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
-import { frameOut } from "./frames.ts";
+import { frameIn, frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { COMMANDS, openDirectory, Program } from "./runtime.ts";
-import { bareWire, IFINDEX, ip, pause, scene, secondWire, Sender, until } from "./scene.ts";
+import { bareWire, IFINDEX, ip, pause, sample, scene, secondWire, send, Sender, tc, until } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
 /** The datagrams that have arrived, from one socket of one agent. */
@@ -212,6 +212,49 @@ scene("metrics show other flows and move to another address, and count on", asyn
   await until("all are counted", async () => await counted(9411) === 150);
   await assertRejects(() => get(9410, "/metrics"));
   await export_.command.end();
+});
+
+scene("counters begin at a collector that stays, and end again", async () => {
+  bareWire();
+  using sflow = new UdpReceiver();
+  const common = ["agent 192.0.2.1", "device a:1", `sflow ${sflow.target}`];
+  const export_ = await Configured.start([...common, "polling 0"]);
+  const counters = (): number => {
+    const before = export_.errors.length;
+    export_.command.io.signal("SIGUSR1");
+    return Number(/(\d+) counter samples? in them/.exec(export_.errors.slice(before))?.[1] ?? 0);
+  };
+  assertEquals(counters(), 0);
+  await export_.reload([...common, "polling 1s", "counters b"]);
+  await until(() => `they are sent: ${export_.errors}`, async () => {
+    await pause(50);
+    return counters() >= 6;
+  });
+  await export_.reload([...common, "polling 0"]);
+  const sent = counters();
+  // Longer than the interval was.
+  await pause(1500);
+  assertEquals(counters(), sent);
+  await export_.command.end();
+  assertEquals(new Set(datagramsOf(sflow).map(({ sequence }) => sequence)).size, datagramsOf(sflow).length);
+});
+
+scene("samples of a device that comes are own ones, also in a group that others sample into", async () => {
+  bareWire();
+  secondWire();
+  tc("qdisc add dev b clsact");
+  sample("b egress", "rate 1 group 7");
+  using sflow = new UdpReceiver();
+  const common = ["agent 192.0.2.1", "latency low", "direction egress", "group 7", `sflow ${sflow.target}`];
+  const export_ = await Configured.start([...common, "device a:1"]);
+  assertMatch(export_.errors, /others also sample into group 7 \(b egress\): their samples are left out/);
+  await export_.reload([...common, "device a:1", "device c:1"]);
+  send("b", frameIn());
+  for (const device of ["a", "c"] as const) send(device, frameOut());
+  await until("both have arrived", () => samplesOf(sflow, IFINDEX.a).length > 0 && samplesOf(sflow, IFINDEX.c).length > 0);
+  await export_.command.end();
+  assertEquals(samplesOf(sflow, IFINDEX.b), []);
+  assertMatch(export_.errors, /[1-9]\d* samples? of others left out/);
 });
 
 for (const { name, words } of COMMANDS) {
