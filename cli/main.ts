@@ -31,6 +31,7 @@ import { notACommand, unknownWord } from "./words.ts";
 export type { RecordingInput } from "../src/receive/recording_input.ts";
 export type { Destination } from "../src/sink/destination.ts";
 export type { Files, Io, Terminal } from "./io.ts";
+export type { TextFile } from "./text_file.ts";
 export type { Screen, ScreenEvents } from "./top/terminal.ts";
 
 const COMMANDS: readonly Command[] = [capture, top, exportCommand, read, inject, list, doctor, demo, cleanup, tc];

@@ -21,6 +21,10 @@ const SAID: ReadonlySet<string> = new Set([
   "flows",
   "header",
   "agent",
+  "counters",
+  "polling",
+  "drops",
+  "dropLimit",
   "prometheus",
   "otlp",
   "interval",
@@ -40,6 +44,8 @@ interface Rated {
 /** What the settings mean, one thing a line. */
 export function meaningOf({ options, path, texts }: ExportSettings, { plans, chosen }: Rated): string {
   const { sflow = [], ipfix = [], prometheus, top, by = DEFAULT_KEYS, write, header, agent, flows } = options;
+  const { counters = [], polling, drops, dropLimit } = options;
+  const hasCounters = sflow.length > 0 && polling !== 0;
   const lines: string[] = [];
   for (const { device, rate, direction, truncateBytes } of plans) {
     const ways = direction === "both" || direction === undefined
@@ -55,6 +61,13 @@ export function meaningOf({ options, path, texts }: ExportSettings, { plans, cho
   for (const filter of texts.get("filter") ?? []) lines.push(`export only samples that match ${printableText(filter)}`);
   const known = agent === undefined ? "known by the most public address of this machine" : `known as ${agent}`;
   for (const target of sflow) lines.push(`send sFlow to ${printable(target)}: up to ${header} bytes of each packet, ${known}`);
+  if (hasCounters) {
+    const others = counters.map((word) => word === "all" ? ", of all devices" : `, of ${printable(word)}`).join("");
+    lines.push(
+      `send counters of sampled devices${others} and of the host to sFlow collectors, every ${texts.get("polling")?.[0] ?? "30s"}`,
+    );
+  }
+  if (drops) lines.push(`send packets that the kernel discards to sFlow collectors, at most ${dropLimit} a second`);
   const records = flows ? "flow records" : `packet reports, up to ${header} bytes of each packet`;
   for (const target of ipfix) lines.push(`send IPFIX to ${printable(target)}: ${records}`);
   if (prometheus !== undefined) {
@@ -71,6 +84,8 @@ export function meaningOf({ options, path, texts }: ExportSettings, { plans, cho
     sFlow: sflow.length > 0,
     IPFIX: ipfix.length > 0,
     metrics: prometheus !== undefined || options.otlp !== undefined,
+    counters: hasCounters,
+    "discarded packets": drops,
     recording: write !== undefined,
   });
   const missing = off.filter(([, isOn]) => !isOn).map(([name]) => name);

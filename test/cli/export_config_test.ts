@@ -56,21 +56,24 @@ test("--check says what the configuration means, and sends one of everything", a
     "header 60",
     "prometheus 0",
     "top 5",
+    "counters eth*",
+    "polling 10s",
     "count 7",
   ].join("\n");
   const { status, text, errors } = await run(file, "--check");
   assertEquals([status, errors()], [0, ""]);
   const lines = text().split("\n");
-  assertEquals(lines.slice(0, 9), [
+  assertEquals(lines.slice(0, 10), [
     "x.conf means:",
     "  sample 1 in 4000 outgoing packets of lo, up to 256 bytes of each",
     "  sample only packets that match tcp port 443",
     "  export only samples that match not src host 127.0.0.1",
     `  send sFlow to ${sflow.target}: up to 60 bytes of each packet, known as 192.0.2.1`,
+    "  send counters of sampled devices, of eth* and of the host to sFlow collectors, every 10s",
     "  serve metrics on 0, with the 5 largest flows by ipsource,ipdestination",
     "  count 7",
-    "  off: IPFIX, recording",
-    lines[8],
+    "  off: IPFIX, discarded packets, recording",
+    lines[9],
   ]);
   assertMatch(text(), /sFlow \S+: 1 datagram sent; no error came back\n$/);
   const [datagram] = (await sflow.until(1)).map((bytes) => decodeDatagram(new Uint8Array(bytes)));

@@ -30,6 +30,8 @@ interface Run {
   readonly write: (...lines: string[]) => void;
   /** Sends a sample to all collectors that there are. */
   readonly push: (sequence: number) => Promise<void>;
+  /** How often the recording was reopened. */
+  readonly reopened: () => number;
   /** How often what is sampled was compared with what is wanted. */
   readonly reconsidered: () => number;
 }
@@ -47,6 +49,7 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
   const sys = await loadSys();
   const links = new LiveLinks(new FakeSys());
   let reconsidered = 0;
+  let reopened = 0;
   const sampled = { reconsider: () => Promise.resolve(void reconsidered++) } as unknown as Sampled;
   await inSession(io, { quiet: true }, async (session) => {
     const metrics = { source: NOTHING };
@@ -64,7 +67,7 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
       },
       open: (options, before) => openCollectors(sys, options, context, before),
       changed: () => {},
-      reopen: undefined,
+      reopen: () => reopened++,
     });
     const source = new TestSource([], true);
     const pumping = session.pump(source, { sinks, account: () => "", summary: () => false, reload: () => void inForce.reload() });
@@ -74,7 +77,7 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
       source.push(batch);
       await turn();
     };
-    await work({ io, inForce, session, source, write, push, reconsidered: () => reconsidered });
+    await work({ io, inForce, session, source, write, push, reopened: () => reopened, reconsidered: () => reconsidered });
     io.signal("SIGTERM");
     await pumping;
     await inForce.settled();
@@ -140,11 +143,12 @@ test("a wrong file changes nothing, and nothing that was opened for it stays ope
     [[...right, "keep 3"], /^psample: x\.conf, line 5: --keep requires --rotate/],
   ];
   for (const [lines, told] of wrong) {
-    const io = await exporting(right, async ({ inForce, write, reconsidered }) => {
+    const io = await exporting(right, async ({ inForce, write, reconsidered, reopened }) => {
       const before = inForce.collectors;
       write(...lines);
       await inForce.reload();
-      assertEquals([inForce.collectors === before, reconsidered()], [true, 0]);
+      // Whoever has renamed a recording needs it reopened in any case.
+      assertEquals([inForce.collectors === before, reconsidered(), reopened()], [true, 0, 1]);
     });
     assertMatch(io.errors(), told);
     assertMatch(io.errors(), /\npsample: x\.conf was not put in force: everything goes on as before\n$/);

@@ -6,10 +6,12 @@ import { JsonWriter } from "../../src/format/json.ts";
 import { Lines } from "../../src/sink/lines.ts";
 import type { Batch } from "../../src/stream/batch.ts";
 import type { Sink } from "../../src/stream/sink.ts";
+import { SinkSet } from "../../src/stream/sink_set.ts";
 import type { Source } from "../../src/stream/source.ts";
 import type { ListenStats } from "../../src/stream/stats.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { message, number } from "../psample/build.ts";
+import { TestSource } from "../stream/pump_ends.ts";
 import { TestDestination } from "../sink/destinations.ts";
 import { BatchesSource } from "../support/batches.ts";
 import { type FakeIo, fakeIo } from "./fake_io.ts";
@@ -108,6 +110,29 @@ test("HUP reloads what can be reloaded, and goes on; what cannot ends", async ()
   assertEquals([reloads, destination.closed], [2, 0]);
   io.signal("SIGTERM");
   assertEquals([await status, io.errors(), io.deaths], [0, "psample: 2 received, 0 lost, 3 written\n", []]);
+});
+
+test("a sink that comes later is not behind, and one that is removed is counted for as long as it was there", async () => {
+  const [first, second] = [lines(), lines()];
+  const sinks = new SinkSet([first.sink]);
+  const source = new TestSource([], true);
+  const { io, session, status } = await start(async (session) => {
+    await session.pump(source, { sinks, ...always, account: (_, written) => `${written} written` });
+  });
+  const push = async (...sequences: number[]): Promise<void> => {
+    source.push(new BatchesSource([batch(...sequences)]).read() as Batch);
+    await turn();
+  };
+  await push(1, 2);
+  sinks.add(second.sink);
+  await push(3);
+  io.signal("SIGUSR1");
+  await sinks.remove(first.sink);
+  await push(4);
+  io.signal("SIGTERM");
+  assertEquals([await status, session.account], [0, "4 written"]);
+  assertEquals(io.errors(), "psample: 3 written\npsample: 4 written\n");
+  assertEquals([first.destination.text(), second.destination.text()].map((text) => text.trim().split("\n").length), [3, 2]);
 });
 
 test("without a pump USR1 is answered, work continues, and other signals have their default effect", async () => {
