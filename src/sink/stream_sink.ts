@@ -51,8 +51,9 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   readonly #inFlight = new InFlight();
   /** Records that were dropped since the last message of their domain. */
   readonly #missing = new Map<number, number>();
-  /** What the encoder sends now begins a connection. */
+  /** What the encoder sends now begins a connection; and whether a connection has begun, so that the rest may follow. */
   #isBeginning = false;
+  #hasBegun = false;
   /** The collector is slow: messages are dropped until half of what waits has been sent. */
   #isDropping = false;
   /** Messages and samples that were sent, messages that were dropped, by which error, and samples that were on their way when it broke. */
@@ -197,7 +198,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   /** A connection has been made: the collector has heard nothing yet. */
   connected(): void {
     this.#numbers.restart();
-    // Whatever the encoder has begun must not come before what begins the connection.
+    // What the encoder has begun follows what begins the connection.
     this.encoder.flush(nowNs());
     this.#isBeginning = true;
     try {
@@ -206,6 +207,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     } finally {
       this.#isBeginning = false;
     }
+    this.#hasBegun = true;
     this.#drain();
   }
 
@@ -219,7 +221,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     this.#first.clear((samples) => this.#drop(samples));
     this.#queue.rewind();
     this.#missing.clear();
-    this.#isDropping = false;
+    this.#isDropping = this.#hasBegun = false;
   }
 
   /** There is room again. */
@@ -268,7 +270,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
       this.#first.add(message, samples, records, 0);
       return;
     }
-    if (!this.#target.isConnected) {
+    if (!this.#hasBegun) {
       // The next connection begins with the templates, so that any message can be done without.
       while (!this.#queue.add(message, samples, records, 0)) this.#queue.dropOldest((samples) => this.#drop(samples));
       return;
@@ -301,7 +303,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   }
 
   #drop(samples: number): void {
-    const errno = this.#target.isConnected ? EAGAIN : this.#target.lastErrno || ENOTCONN;
+    const errno = this.#hasBegun ? EAGAIN : this.#target.lastErrno || ENOTCONN;
     this.#droppedBy.set(errno, (this.#droppedBy.get(errno) ?? 0) + 1);
     this.#dropped++;
     this.skipped += samples;
@@ -309,7 +311,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
 
   /** Sends what the connection takes now. */
   #drain(): void {
-    while (this.#target.isConnected) {
+    while (this.#hasBegun) {
       const queue = this.#first.isEmpty ? this.#queue : this.#first;
       if (queue.isEmpty) return;
       const bytes = this.#target.send(queue.next((block, at, records, missing) => this.#numbers.number(block, at, records, missing)));

@@ -140,6 +140,25 @@ test("a new connection begins again: templates, numbers, and the message of whic
   sys.assertClean();
 });
 
+test("what the encoder had begun before a connection follows the templates", async () => {
+  const sys = new FakeSys();
+  const peer = sys.listen(ADDRESS);
+  const { sink } = await opened(sys);
+  const one = await connection(peer);
+  await until("it is known", () => sink.connection!.isOpen);
+  give(sink, 0, 5);
+  await sink.flush();
+  one.closedBy = 0;
+  assert(sink.checkReturned());
+  // More than a block, so that some wait, and some are still with the encoder.
+  give(sink, 5, 1000);
+  await sink.renew();
+  const two = await connection(peer, 1);
+  await until("all are sent", () => sink.written === 1005);
+  assertEquals(numbersOf(read(two)), upTo(1005).slice(5));
+  await sink.close(CLOSING);
+});
+
 test("a collector that restarts is noticed before anything is sent to the old connection", async () => {
   const sys = new FakeSys();
   const peer = sys.listen(ADDRESS);
