@@ -39,9 +39,10 @@ export function rateOf(bitsPerSecond: number | undefined): number {
 export async function withRates(
   sys: Sys,
   plans: readonly SamplingOptions[],
+  speedsOf: () => Promise<ReadonlyMap<string, number>> = () => linkSpeeds(sys),
 ): Promise<{ readonly plans: readonly SamplingOptions[]; readonly chosen: string | undefined }> {
   if (plans.every(({ rate }) => rate !== undefined)) return { plans, chosen: undefined };
-  const speeds = await linkSpeeds(sys);
+  const speeds = await speedsOf();
   const chosen: string[] = [];
   const rated = plans.map((plan) => {
     if (plan.rate !== undefined) return plan;

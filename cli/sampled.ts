@@ -1,6 +1,5 @@
 /** The sampling of `psample capture`: added, watched while samples come, and removed however it ends. */
 import {
-  addSampling,
   type ListenStats,
   type OwnSamples,
   ownSamples,
@@ -17,6 +16,7 @@ import { printable } from "../src/wire/text.ts";
 import { Counters } from "./counters.ts";
 import { failureText } from "./failure.ts";
 import { netnsWords } from "./options.ts";
+import { SamplingAdder } from "./sampling_adder.ts";
 import type { Session } from "./session.ts";
 import type { Passing } from "./summary.ts";
 import type { Tally } from "./tally.ts";
@@ -102,6 +102,8 @@ export class Sampled {
     return this.#group ??= first?.group;
   }
 
+  readonly #adder = new SamplingAdder();
+
   /** Adds all filters; if a later one is refused, {@linkcode Sampled.remove} removes those before. */
   async add(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<void> {
     const { index } = plans[0]!;
@@ -146,7 +148,7 @@ export class Sampled {
 
   async #install(options: SamplingOptions, signal: AbortSignal): Promise<SamplingHandle> {
     const onWarning = (text: string): void => this.#session.notice(text);
-    const handle = await addSampling({ ...options, signal, onWarning });
+    const handle = await this.#adder.add({ ...options, signal, onWarning });
     this.#handles.set(handle, printable(`${options.device}`));
     this.#rates.add(handle.installed[0]?.rate);
     this.#session.onProgress();
@@ -397,6 +399,7 @@ export class Sampled {
   async #remove(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#restoring;
+    this.#adder.close();
     const handles = [...this.#handles.keys()].filter((handle) => !this.#gone.has(handle));
     if (handles.length === 0) return;
     for (const handle of handles) this.#gone.add(handle);

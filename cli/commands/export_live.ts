@@ -10,6 +10,7 @@ import {
   SinkSet,
   type Source,
 } from "../../mod.ts";
+import { LinkSpeeds } from "../../src/control/link_speeds.ts";
 import { FilterError } from "../../src/filter/filter_error.ts";
 import { compileMatch } from "../../src/filter/match.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
@@ -48,6 +49,7 @@ export async function exportLive(
   const serve = async (session: Session, service: Service): Promise<void> => {
     const sys = await open({ netns });
     const devices = new LiveLinks(sys);
+    const speeds = new LinkSpeeds(sys);
     const sampled = plans.length > 0 ? new Sampled(session) : undefined;
     let inForce: ExportInForce | undefined;
     let drops: Drops | undefined;
@@ -111,7 +113,7 @@ export async function exportLive(
               const link = present(devices).find((link) => link.index === index);
               return planFor(current.sampling, link ?? { name, up: true });
             },
-            rated: async (plan) => (await withRates(sys, [plan])).plans[0]!,
+            rated: async (plan) => (await withRates(sys, [plan], () => speeds.read())).plans[0]!,
             changed: () => {
               tellInputs();
               // Its counters begin again.
@@ -170,6 +172,7 @@ export async function exportLive(
       inForce?.collectors.abort();
       polling?.poller?.close();
       devices.close();
+      speeds.close();
       outputs?.discard();
     }
   };

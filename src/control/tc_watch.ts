@@ -2,7 +2,7 @@
  * Notices changes of traffic control as they happen: the kernel notifies the multicast group RTNLGRP_TC of each, and of who asked for it.
  * Source: include/uapi/linux/rtnetlink.h.
  */
-import { NetlinkError } from "../errors.ts";
+import { NetlinkError, SystemError } from "../errors.ts";
 import type { Datagrams } from "../socket/datagrams.ts";
 import { NetlinkSocket } from "../socket/netlink_socket.ts";
 import { NETLINK_DROP_MEMBERSHIP, NETLINK_ROUTE, SOL_NETLINK, type Sys } from "../sys/sys.ts";
@@ -33,7 +33,7 @@ export class TcWatch {
   #ifindex = 0;
   #drops = 0;
 
-  /** Begins to receive changes of a device; no privileges needed. `undefined` if there is no descriptor left for that. */
+  /** Begins to receive changes of a device; no privileges needed. `undefined` if {@linkcode TcWatch.prepare} says so. */
   static open(sys: Sys, ifindex: number): TcWatch | undefined {
     const watch = TcWatch.prepare(sys);
     if (watch?.begin(ifindex)) return watch;
@@ -43,13 +43,13 @@ export class TcWatch {
 
   /**
    * Opens the socket without receiving anything yet: later there may be no descriptor left, or no right to enter the network namespace
-   * again. `undefined` if there is no descriptor left now. No privileges needed.
+   * again. `undefined` if that is so now. No privileges needed.
    */
   static prepare(sys: Sys): TcWatch | undefined {
     try {
       return new TcWatch(new NetlinkSocket(sys, NETLINK_ROUTE));
     } catch (error) {
-      if (error instanceof NetlinkError) return undefined;
+      if (error instanceof SystemError) return undefined;
       throw error;
     }
   }

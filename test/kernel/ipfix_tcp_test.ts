@@ -8,12 +8,21 @@ import { frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { Named } from "./namespace.ts";
 import { COMMANDS, Program, script } from "./runtime.ts";
-import { bareWire, IFINDEX, ip, pause, scene, secondWire, send, Sender, until } from "./scene.ts";
+import { bareWire, IFINDEX, ip, pause, scene, secondWire, send, Sender, tc, until } from "./scene.ts";
 
-/** The packet reports of a connection; throws if it does not begin with the templates, or a number is missing. */
-function reportsOf(receiver: TcpReceiver, stream = 0): IpfixRecord[] {
+/**
+ * Reads the first connection as far as it has come, and returns all packet reports so far; throws if it does not begin with the templates,
+ * or a number is missing.
+ */
+function reader(receiver: TcpReceiver): () => readonly IpfixRecord[] {
   const decoder = new IpfixDecoder();
-  return receiver.messages(stream).messages.flatMap((bytes) => decoder.read(bytes).records).filter(({ scopes }) => scopes === 0);
+  const reports: IpfixRecord[] = [];
+  let read = 0;
+  return () => {
+    const { messages } = receiver.messages();
+    for (; read < messages.length; read++) reports.push(...decoder.read(messages[read]!).records.filter(({ scopes }) => scopes === 0));
+    return reports;
+  };
 }
 
 async function start(words: string): Promise<Command> {
@@ -48,16 +57,17 @@ scene("at 1 in 1 every sample arrives, by count and byte by byte, beside a colle
     sender.send(250);
     await pause(5);
   }
-  await until(() => `all have arrived: ${command.io.errors()}`, () => reportsOf(receiver).length === 5200);
+  const reportsSoFar = reader(receiver);
+  await until(() => `all have arrived: ${command.io.errors()}`, () => reportsSoFar().length === 5200);
   await command.end();
   await until("the end has arrived", () => receiver.streams[0]!.isEnded);
-  const reports = reportsOf(receiver);
+  const reports = reportsSoFar();
   assertEquals(reports.slice(0, 200).map(({ fields }) => fields.get("315")), frames.map((frame) => frame.slice(0, 60)));
   assert(reports.every((report) => unsigned(report, "14") === IFINDEX.a));
   assertEquals([receiver.streams.length, receiver.messages().rest], [1, 0]);
   assertMatch(
     command.io.errors(),
-    /5,200 packets passed \(rule hits\), 1 in 1: 5,200 sampled; lost 0; sFlow \S+: \d+ datagrams sent; IPFIX tcp:\S+: \d+ messages sent\n$/,
+    /5,200 packets passed \(rule hits\), 1 in 1: 5,200 sampled; lost 0; sFlow \S+: \d+ datagrams sent[^;]*; IPFIX tcp:\S+: \d+ messages sent\n$/,
   );
 });
 
@@ -88,26 +98,39 @@ scene("a collector that restarts gets what is sampled meanwhile, and the way the
   assertMatch(command.io.errors(), /120 sampled; lost 0; IPFIX tcp:\S+: \d+ messages sent, 2 connections\n$/);
 });
 
-scene("--netns and --user: a connection is made again there, although the right to enter it is gone", async () => {
-  using there = new Named();
-  there.inside(bareWire);
-  const first = there.inside(() => collector(0));
-  const port = await listens(first);
-  const words = [
-    ...COMMANDS[0]!.words("--allow-read=/run/netns,/proc"),
-    ...["export", "a", "--rate", "1", "--direction", "egress", "--netns", there.name],
-    ...["--ipfix", `tcp:127.0.0.1:${port}`, "--user", "nobody"],
-  ];
-  await using program = new Program(words);
-  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
-  there.inside(() => send("a", frameOut()));
-  await until(() => `it has arrived: ${program.err}`, () => reportsTold(first) === 1);
-  await first[Symbol.asyncDispose]();
-  await using second = there.inside(() => collector(port));
-  await listens(second);
-  there.inside(() => send("a", frameOut(), frameOut()));
-  await until(() => `they have arrived: ${program.err}`, () => reportsTold(second) === 2);
-  program.signal("SIGTERM");
-  assertEquals((await program.ended).status, 0, program.err);
-  assertEquals(await listSampling({ netns: there.name }), []);
-});
+scene(
+  "--netns and --user: without the right to enter it again, connections are made again there, and devices that come later are sampled",
+  async () => {
+    using there = new Named();
+    there.inside(() => {
+      bareWire();
+      ip("link add name x0 index 158 type veth peer name y0 index 159", "link set dev x0 up", "link set dev y0 up");
+    });
+    const first = there.inside(() => collector(0));
+    const port = await listens(first);
+    const words = [
+      ...COMMANDS[0]!.words("--allow-read=/run/netns,/proc"),
+      ...["export", "a", "x*", "--rate", "1", "--direction", "egress", "--netns", there.name],
+      ...["--ipfix", `tcp:127.0.0.1:${port}`, "--user", "nobody"],
+    ];
+    await using program = new Program(words);
+    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    there.inside(() => send("a", frameOut()));
+    await until(() => `it has arrived: ${program.err}`, () => reportsTold(first) === 1);
+    await first[Symbol.asyncDispose]();
+    await using second = there.inside(() => collector(port));
+    await listens(second);
+    there.inside(() => send("a", frameOut(), frameOut()));
+    await until(() => `they have arrived: ${program.err}`, () => reportsTold(second) === 2);
+    there.inside(() => ip("link add name x1 index 160 type veth peer name y1 index 161", "link set dev x1 up", "link set dev y1 up"));
+    await until(() => `it is sampled: ${program.err}`, () => program.err.includes("sampling x1 too, 1 in 1\n"));
+    there.inside(() => send(160, frameOut()));
+    await until(() => `it has arrived: ${program.err}`, () => reportsTold(second) === 3);
+    // What somebody removes is set up again too.
+    there.inside(() => tc("qdisc del dev a clsact"));
+    await until(() => `it is sampled again: ${program.err}`, () => program.err.includes("sampling a again, 1 in 1\n"));
+    program.signal("SIGTERM");
+    assertEquals((await program.ended).status, 0, program.err);
+    assertEquals(await listSampling({ netns: there.name }), []);
+  },
+);

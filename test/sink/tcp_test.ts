@@ -98,6 +98,7 @@ test("a collector that never reads holds up neither others nor memory, and what 
     await ipfixTo(`tcp:${deaf.target}`, { spoolBytes: 1 << 18, onProblem: (error) => told.push((error as SystemError).code) }),
   );
   await using beside = closing(await ipfixTo(other.target));
+  await until("there is a connection", () => sink.it.connection!.isOpen);
   let given = 0;
   await until("it is told", async () => {
     for (const one of [sink.it, beside.it]) give(one, 20);

@@ -59,6 +59,8 @@ export interface Resources {
   /** For removal. */
   readonly watch: TcWatch | undefined;
   readonly instance: Instance;
+  /** Lets go of `tc` and `instance`. */
+  readonly release: () => void;
 }
 
 /**
@@ -176,15 +178,14 @@ export class Installation implements SamplingHandle {
   }
 
   async #remove(): Promise<void> {
-    const { tc, watch, instance } = this.#resources;
+    const { watch, instance, release } = this.#resources;
     this.#signal?.removeEventListener("abort", this.#abort);
     try {
       if (this.filters.length > 0 || this.clsact) await instance.exclusively(() => this.undo(), this.#lock);
     } finally {
       this.#claims?.close();
       watch?.close();
-      instance.close();
-      tc.close();
+      release();
     }
   }
 }

@@ -15,11 +15,11 @@ import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
 import { commandsIn, printable } from "../../wire/text.ts";
 import { listGroupsWith } from "../groups.ts";
 import { type TcEvent, TcWatch } from "../tc_watch.ts";
-import { type Change, type Direction, PARENTS, TrafficControl } from "../traffic_control.ts";
+import { type Change, type Direction, PARENTS, type TrafficControl } from "../traffic_control.ts";
+import { SamplingBase } from "./base.ts";
 import { type Attached, filtersOf, hasBareChains, inspect, isSame, type OwnFilter } from "./clsact.ts";
 import { withFailedUndo } from "./failed_undo.ts";
 import { Installation, type Resources, type SamplingHandle } from "./handle.ts";
-import { Instance } from "./instance.ts";
 import { madeClsact, markCookie, markedHandle, NUMBER_MASK } from "./mark.ts";
 import { planSampling, type SamplingOptions, type SamplingPlan } from "./options.ts";
 import { clsactChange } from "./removal.ts";
@@ -68,19 +68,32 @@ export async function addSampling(options: SamplingOptions): Promise<SamplingHan
 /** {@linkcode addSampling} on a given seam. */
 export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promise<SamplingHandle> {
   const plan = planSampling(options);
+  options.signal?.throwIfAborted();
+  return await addPlanned(SamplingBase.open(sys), options, plan);
+}
+
+/**
+ * {@linkcode addSampling} with sockets that are open. Without the right to enter their network namespace a group must be given, and that
+ * another program changes the device at the same moment goes unnoticed.
+ */
+export async function addSamplingOn(base: SamplingBase, options: SamplingOptions): Promise<SamplingHandle> {
+  const plan = planSampling(options);
+  options.signal?.throwIfAborted();
+  return await addPlanned(base, options, plan);
+}
+
+async function addPlanned(base: SamplingBase, options: SamplingOptions, plan: SamplingPlan): Promise<SamplingHandle> {
   const { signal, onWarning } = options;
-  signal?.throwIfAborted();
-  const tc = new TrafficControl(sys);
-  let instance: Instance | undefined;
+  const { sys, tc, instance } = base;
+  const release = base.hold();
   let watch: TcWatch | undefined;
   try {
-    instance = Instance.open(sys);
     watch = TcWatch.prepare(sys);
     const { number } = instance;
     const link = await tc.link(options.device);
     const match = plan.matchOn(link);
     if (match.kind === "bpf" && match.never) onWarning?.(`No packet of ${printable(link.name)} matches`);
-    const installation = new Installation({ sys, tc, watch, instance }, link, options);
+    const installation = new Installation({ sys, tc, watch, instance, release }, link, options);
     installation.group = options.group ?? (plan.shares ? undefined : await freeGroup(sys, number));
     try {
       await instance.exclusively(() => install({ sys, tc }, installation, { link, number, options, plan, match }), { signal, onWarning });
@@ -94,8 +107,7 @@ export async function addSamplingWith(sys: Sys, options: SamplingOptions): Promi
     return installation;
   } catch (error) {
     watch?.close();
-    instance?.close();
-    tc.close();
+    release();
     throw error;
   }
 }

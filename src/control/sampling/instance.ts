@@ -21,7 +21,7 @@
  * instance: its filters are kept, unless removal is forced. And the lock is a port as well, {@linkcode LOCK_PORT}, which
  * anybody could hold: {@linkcode LOCK_PATIENCE_MS} later we go on without it.
  */
-import { NetlinkError } from "../../errors.ts";
+import { NetlinkError, SystemError } from "../../errors.ts";
 import { NetlinkSocket } from "../../socket/netlink_socket.ts";
 import { SocketLister } from "../../socket/netlink_sockets.ts";
 import {
@@ -69,6 +69,8 @@ export class Instance {
   readonly #sys: Sys;
   readonly #socket: NetlinkSocket;
   readonly #lister: SocketLister | undefined;
+  /** What is done exclusively, or will be. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   /** An instance with filters of its own. */
   static open(sys: Sys): Instance {
@@ -99,7 +101,14 @@ export class Instance {
   }
 
   /** Runs `work` while no other of us inspects or changes a device. */
-  async exclusively<Result>(work: () => Promise<Result>, { signal, onWarning }: LockOptions = {}): Promise<Result> {
+  exclusively<Result>(work: () => Promise<Result>, options: LockOptions = {}): Promise<Result> {
+    // One at a time here too: the first that is done lowers the hand for both.
+    const turn = this.#turn.then(() => this.#exclusively(work, options));
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  async #exclusively<Result>(work: () => Promise<Result>, { signal, onWarning }: LockOptions): Promise<Result> {
     const deadline = performance.now() + LOCK_PATIENCE_MS;
     let release: (() => void) | undefined;
     for (;;) {
@@ -150,8 +159,8 @@ export class Instance {
       const lock = new NetlinkSocket(this.#sys, NETLINK_USERSOCK, LOCK_PORT);
       return () => lock.close();
     } catch (error) {
-      if (!(error instanceof NetlinkError)) throw error;
-      // No descriptor left: what is installed must be removed all the same.
+      if (!(error instanceof SystemError)) throw error;
+      // No descriptor left, or no right to enter the network namespace: what is installed must be removed all the same.
       return error.errno === EADDRINUSE ? undefined : () => {};
     }
   }
