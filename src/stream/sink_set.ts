@@ -28,10 +28,12 @@ export let detachPump: (set: SinkSet) => void;
  * ```ts ignore
  * import { listen, pump, sflowTo, SinkSet, watchLinks } from "@psample/psample";
  *
- * const sinks = new SinkSet([await sflowTo("192.0.2.9")]);
+ * const agent = "192.0.2.1";
+ * const sinks = new SinkSet([await sflowTo("192.0.2.9", { agent })]);
  * const running = pump(await listen({ events: false, devices: await watchLinks() }), [], sinks, { durationMs: 2000 });
- * const other = await sflowTo("192.0.2.10");
+ * const other = await sflowTo("192.0.2.10", { agent });
  * sinks.add(other);
+ * await new Promise((resolve) => setTimeout(resolve, 1000));
  * const removed = await sinks.remove(other);
  * console.log(removed?.written, "samples were sent to the other one");
  * await running;
