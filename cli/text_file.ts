@@ -10,9 +10,11 @@ const MOST_BYTES = 1 << 20;
 
 /** A text file. */
 export interface TextFile {
+  /** What it says. */
   readonly text: string;
-  /** Its owner, and who may write to it: the lowest twelve bits of its mode. */
+  /** The user who owns it. */
   readonly owner: number;
+  /** Who may do what with it: the lowest twelve bits of its mode, inode(7). */
   readonly mode: number;
   /** The user that this process acts as. */
   readonly reader: number;

@@ -255,6 +255,8 @@ class MetricsPusher implements OtlpSink {
     if (this.#isOver) return;
     this.#isOver = true;
     clearTimeout(this.#timer);
+    // It is given nothing more, and others may be: from now on they count.
+    this.numbers.leave(this);
     // What is on its way are older numbers.
     this.#delivery.cancel();
     await this.#sending;

@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer, type Socket } from "node:net";
 import { test } from "node:test";
 import { assertEquals, assertMatch } from "@std/assert";
 import { contextOf, openCollectors } from "../../cli/collectors.ts";
@@ -10,10 +11,12 @@ import { inSession, NOTHING, type Session } from "../../cli/session.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import { viewSample } from "../../src/psample/sample_decoder.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
+import { nowNs } from "../../src/stream/clock.ts";
 import { SinkSet } from "../../src/stream/sink_set.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { valuesOf } from "../export/prometheus/reader.ts";
 import { message, number } from "../psample/build.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { TestSource, turn } from "../stream/pump_ends.ts";
@@ -73,7 +76,11 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
     const pumping = session.pump(source, { sinks, account: () => "", summary: () => false, reload: () => void inForce.reload() });
     const push = async (sequence: number): Promise<void> => {
       const batch = new BatchBuffer();
-      batch.add(viewSample(messageOf(message([[0, number(2, 3)], [3, number(4, 1)], [4, number(4, sequence)], [5, number(4, 10)]]))));
+      batch.add(
+        viewSample(
+          messageOf(message([[0, number(2, 3)], [2, number(4, 100)], [3, number(4, 1)], [4, number(4, sequence)], [5, number(4, 10)]])),
+        ),
+      );
       source.push(batch);
       await turn();
     };
@@ -170,6 +177,32 @@ test("what cannot change is told at each reload until the next start; the rest c
   });
   assertEquals(io.errors().match(/takes effect at the next start: buffer, write\n/g)!.length, 2);
   assertMatch(io.errors(), /takes effect at the next start: device\n/);
+});
+
+test("samples are counted while a receiver of metrics that is removed makes its last report wait", async () => {
+  using sflow = new UdpReceiver();
+  const sockets: Socket[] = [];
+  const silent = createServer((socket) => void sockets.push(socket));
+  await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
+  const { port } = silent.address() as AddressInfo;
+  try {
+    await exporting([`sflow ${sflow.target}`, `otlp http://127.0.0.1:${port}`], async ({ inForce, write, push }) => {
+      await push(1);
+      write(`sflow ${sflow.target}`, "prometheus 0");
+      const reloading = inForce.reload();
+      await until("the metrics are there", () => inForce.collectors.metrics !== undefined);
+      await until("the last report is on its way", () => sockets.length > 0);
+      await push(2);
+      const { metrics, numbers } = inForce.collectors;
+      assertEquals(metrics!.written, 1);
+      const counted = valuesOf(numbers!.metrics.text("text", nowNs(), numbers!.state()), "psample_samples_total");
+      assertEquals(Object.values(counted).reduce((sum, count) => sum + count, 0), 2);
+      for (const socket of sockets) socket.destroy();
+      await reloading;
+    });
+  } finally {
+    silent.close();
+  }
 });
 
 test("signals during a reload lead to one more, with the file as it is then", async () => {
