@@ -55,8 +55,9 @@ const EARLIER = 0.05;
 const MOST_EARLIER_MS = 1000;
 /** Devices that are asked for with one request: their samples fill a datagram. */
 const TOGETHER = 8;
-/** How often to look for devices that are new, or wanted now. */
+/** How often to look for devices that are new, or wanted now; and how often at most if devices change all the time. */
 const LOOK_MS = 3000;
+const RUSH_MS = 1000;
 /** Multiples of it, without their whole part, are spread evenly however many there are. */
 const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
@@ -230,6 +231,7 @@ export class CounterPoller {
     for (const read of reads) {
       const polled = this.#polled.get(read.index);
       if (!polled) continue;
+      this.#renew(read.index, polled);
       const counters = interfaceCounters(read, polled.last === undefined || wentBack(polled.last, read));
       polled.last = read;
       for (const { encoder } of this.#targets) encoder.interfaceCounters(read.index, counters, timeNs);
@@ -272,7 +274,8 @@ export class CounterPoller {
   #follow(): void {
     this.#links.watch();
     const nowMs = performance.now();
-    if (this.#links.version === this.#version && nowMs - this.#lookedMs < LOOK_MS) return;
+    const isChanged = this.#links.version !== this.#version;
+    if (nowMs - this.#lookedMs < (isChanged ? RUSH_MS : LOOK_MS)) return;
     this.#version = this.#links.version;
     this.#lookedMs = nowMs;
     const { devices: wants = () => true } = this.#counters;
@@ -280,13 +283,9 @@ export class CounterPoller {
     for (const link of this.#links.links()) {
       if (!wants(link)) continue;
       wanted.add(link.index);
-      const since = this.#links.since(link.index);
       const polled = this.#polled.get(link.index);
-      if (polled && polled.since === since) continue;
-      // Another device with the same index is polled when that was: only its counters begin again.
-      this.#interfaces.forget(link.index);
-      if (polled) Object.assign(polled, { since, last: undefined });
-      else this.#enter(link.index, since);
+      if (polled) this.#renew(link.index, polled);
+      else this.#enter(link.index);
     }
     for (const [index, { turn }] of this.#polled) {
       if (wanted.has(index)) continue;
@@ -297,11 +296,20 @@ export class CounterPoller {
     }
   }
 
-  #enter(index: number, since: number | undefined): void {
+  /** Another device with the same index is polled when that was: only its counters begin again. */
+  #renew(index: number, polled: Polled): void {
+    const since = this.#links.since(index);
+    if (polled.since === since) return;
+    this.#interfaces.forget(index);
+    polled.since = since;
+    polled.last = undefined;
+  }
+
+  #enter(index: number): void {
     const hasRoom = (turn: Turn): boolean => !turn.isHost && turn.members.size < TOGETHER;
     const turn = this.#turns.findLast(hasRoom) ?? this.#addTurn(false);
     turn.members.add(index);
-    this.#polled.set(index, { turn, since, last: undefined });
+    this.#polled.set(index, { turn, since: this.#links.since(index), last: undefined });
   }
 
   #addTurn(isHost: boolean): Turn {

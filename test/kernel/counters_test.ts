@@ -10,7 +10,7 @@ import { frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { Named } from "./namespace.ts";
 import { COMMANDS, openDirectory, Program } from "./runtime.ts";
-import { bareWire, IFINDEX, ip, run, scene, secondWire, send, until } from "./scene.ts";
+import { bareWire, IFINDEX, ip, pause, run, scene, secondWire, send, until } from "./scene.ts";
 
 const ONES = 0xffff_ffff;
 
@@ -195,6 +195,39 @@ scene("nothing in datagrams of counters is malformed to tshark", "program:tshark
   } finally {
     rmSync(directory, { recursive: true });
   }
+});
+
+scene("HUP: from then on counters are sent as the file says, and what is as it was goes on", async () => {
+  bareWire();
+  using receiver = new UdpReceiver();
+  const files: Record<string, Uint8Array> = {};
+  const write = (...lines: string[]): void => {
+    files["x.conf"] = new TextEncoder().encode(["agent 192.0.2.1", `sflow ${receiver.target}`, ...lines].join("\n"));
+  };
+  const reload = async (...lines: string[]): Promise<void> => {
+    const times = (): number => command.io.errors().split("was read again").length;
+    const before = times();
+    write(...lines);
+    command.io.signal("SIGHUP");
+    await until(() => `it is reloaded: ${command.io.errors()}`, () => times() > before);
+  };
+  write("polling 0");
+  const command = new Command(["export", "--config", "x.conf"], { input: files });
+  await command.samples();
+  await reload("polling 1s", "counters a");
+  await next(receiver, IFINDEX.a, command);
+  assertEquals(countersOf(receiver, IFINDEX.b), []);
+  await reload("polling 1s", "counters a", "header 60");
+  await until("more come", () => countersOf(receiver, IFINDEX.a).length > 3);
+  await reload("polling 2s", "counters b");
+  await next(receiver, IFINDEX.b, command);
+  const ofA = countersOf(receiver, IFINDEX.a).length;
+  await reload("polling 0");
+  const all = samplesOf(receiver).length;
+  await pause(2500);
+  assertEquals([countersOf(receiver, IFINDEX.a).length, samplesOf(receiver).length], [ofA, all]);
+  assert(!/next start/.test(command.io.errors()), command.io.errors());
+  await command.end();
 });
 
 scene("--user: counters are read by somebody without any privilege", async () => {

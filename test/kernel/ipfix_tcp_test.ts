@@ -49,7 +49,7 @@ scene("at 1 in 1 every sample arrives, by count and byte by byte, beside a colle
   bareWire();
   await using receiver = await TcpReceiver.listen();
   using beside = new UdpReceiver();
-  const command = await start(`a:1 --direction egress --ipfix tcp:${receiver.target} --sflow ${beside.target} --header 60`);
+  const command = await start(`a:1 --direction egress --ipfix tcp:${receiver.target} --sflow ${beside.target} --polling 0 --header 60`);
   const frames = inOrder(200, frameOut);
   send("a", ...frames);
   using sender = new Sender("a", frameOut());

@@ -20,7 +20,8 @@ scene("at 1 in 1 what is sent equals the account, what Prometheus gets, and what
   ip("link set lo up");
   await using receiver = await OtlpReceiver.listen();
   using sflow = new UdpReceiver();
-  const words = `a:1 --direction egress --otlp ${receiver.url} --otlp-encoding json --interval 1s --sflow ${sflow.target} --prometheus 0`;
+  const words =
+    `a:1 --direction egress --otlp ${receiver.url} --otlp-encoding json --interval 1s --sflow ${sflow.target} --polling 0 --prometheus 0`;
   const command = new Command(["export", ...words.split(" ")]);
   await command.samples();
   const [, port] = /Prometheus at http:\/\/127\.0\.0\.1:(\d+)\//.exec(command.io.errors())!;
@@ -66,7 +67,7 @@ scene("a receiver that does not answer holds up no sample of the others, and get
   await using receiver = await OtlpReceiver.listen();
   using sflow = new UdpReceiver();
   receiver.otherwise = silence;
-  const words = `a:1 --direction egress --otlp ${receiver.url} --otlp-encoding json --interval 1s --sflow ${sflow.target}`;
+  const words = `a:1 --direction egress --otlp ${receiver.url} --otlp-encoding json --interval 1s --sflow ${sflow.target} --polling 0`;
   const command = new Command(["export", ...words.split(" ")]);
   await command.samples();
   await receiver.has(1);

@@ -36,7 +36,7 @@ function dropIn(watchdog: string): string[] {
 /** Writes the configuration. */
 function configure({ target }: UdpReceiver): void {
   mkdirSync("/etc/psample", { recursive: true });
-  writeFileSync(CONFIG, `device a:1\ndirection egress\nsflow ${target}\n`, { mode: 0o644 });
+  writeFileSync(CONFIG, `device a:1\ndirection egress\nsflow ${target}\npolling 0\n`, { mode: 0o644 });
 }
 
 /** Starts the service; it is ready when this returns. */
