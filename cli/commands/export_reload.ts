@@ -75,16 +75,16 @@ export class ExportInForce {
     const { session, reader, reopen } = running;
     const { path } = reader;
     if (path === undefined) return this.collectors.reload(session, reopen);
-    // Sinks that are new have just looked up their names.
-    const before = this.collectors;
+    const before = this.collectors.sinks;
     try {
       if (!await this.#apply(running)) return;
-      session.tell(`${printableText(path)} was read again: exporting to ${this.collectors.names}`);
+      session.notice(`${printableText(path)} was read again: exporting to ${this.collectors.names}`);
     } catch (error) {
       session.tell(this.#textOf(error));
       session.tell(`${printableText(path)} was not put in force: everything goes on as before`);
     }
-    before.renew();
+    // Sinks that are new have just looked up their names.
+    this.collectors.renew(before);
     reopen?.();
   }
 

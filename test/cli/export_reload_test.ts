@@ -54,7 +54,7 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
   let reconsidered = 0;
   let reopened = 0;
   const sampled = { reconsider: () => Promise.resolve(void reconsidered++) } as unknown as Sampled;
-  await inSession(io, { quiet: true }, async (session) => {
+  await inSession(io, { quiet: false }, async (session) => {
     const metrics = { source: NOTHING };
     const context = contextOf({ latency: "low" }, { links, session, metrics });
     const inForce = new ExportInForce(settings, await openCollectors(sys, settings.options, context));
@@ -117,7 +117,10 @@ test("a collector that stays keeps its socket and its numbers, beside one that c
   });
   assertEquals(sequences(stays), sequences(stays).map((_, i) => i + 1));
   assertEquals(sequences(goes).length, 1);
-  assertMatch(io.errors(), /^psample: x\.conf was read again: exporting to sFlow \S+, IPFIX \S+\n$/);
+  assertMatch(
+    io.errors(),
+    /^psample: sFlow \S+ is closed: 1 datagram sent\npsample: x\.conf was read again: exporting to sFlow \S+, IPFIX \S+\n$/,
+  );
 });
 
 test("a collector whose options change is opened anew, and the other protocol is not", async () => {
