@@ -1,5 +1,7 @@
 /** `psample cleanup`: removes what a killed `psample capture` left behind. */
 import { cleanUpSampling, type FilterSampling, type Kept } from "../../mod.ts";
+import { stopLeftMonitor } from "../../src/control/drop_monitor.ts";
+import { open } from "../../src/socket/open.ts";
 import { commandsIn, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { flag, NETNS, netnsWords } from "../options.ts";
@@ -32,7 +34,8 @@ export const cleanup: Command = command({
   usage: "cleanup [OPTION]...",
   about: "Removes filters left behind by psample processes that are no longer running, and the clsact qdiscs " +
     "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
-    "listed with the reason. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
+    "listed with the reason. It also stops the kernel's monitor of discarded packets, if a killed psample export --drops has left it running " +
+    "and nobody listens to it. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
     "moment is lost, and reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that it found.",
   examples: [["psample cleanup", "remove leftovers"], ["psample cleanup --dry-run", "only show them"], [
     "psample cleanup --netns blue",
@@ -53,8 +56,10 @@ export const cleanup: Command = command({
         : "";
       io.err(`psample: kept ${what}: ${REASONS[reason]}${cure}\n`);
     }
+    const monitor = await stopLeftMonitor(await open({ netns }), { dryRun });
+    if (monitor) await io.print(`${dryRun ? "would stop" : "stopped"} the monitor of discarded packets\n`);
     const unverified = kept.some(({ reason }) => reason === "unverified");
-    if (removed.length === 0 && !unverified) io.err("psample: nothing was left behind\n");
+    if (removed.length === 0 && !monitor && !unverified) io.err("psample: nothing was left behind\n");
     return unverified ? 1 : 0;
   },
 });

@@ -19,11 +19,11 @@ import {
   NET_DM_GENL_NAME,
   NET_DM_GROUP_NAME,
 } from "../genl/net_dm.ts";
-import { findFamily } from "../socket/family.ts";
+import { findFamily, listFamilies, withGenericNetlink } from "../socket/family.ts";
 import { SocketLister } from "../socket/netlink_sockets.ts";
 import { Receiver, type Sink } from "../socket/receiver.ts";
 import { Requests } from "../socket/requests.ts";
-import { EACCES, EAGAIN, EBUSY, ENOENT, EOPNOTSUPP, EPERM, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
+import { EACCES, EAFNOSUPPORT, EAGAIN, EBUSY, ENOENT, EOPNOTSUPP, EPERM, EPROTONOSUPPORT, NETLINK_GENERIC, type Sys } from "../sys/sys.ts";
 import type { Message } from "../wire/message.ts";
 import { splitMessages } from "../wire/message.ts";
 
@@ -61,8 +61,11 @@ export interface DropMonitorOptions {
   readonly onRestart?: (() => void) | undefined;
 }
 
-/** More packets than this in the kernel's queue, on one processor, are lost: the kernel's own default. */
-const QUEUE_LENGTH = 1000;
+/**
+ * More packets than this in the kernel's queue, on one processor, are lost. About the kernel's own default, and no round number, so that it
+ * shows later who configured this.
+ */
+const QUEUE_LENGTH = 1009;
 /** How the kernel configures it (net/core/drop_monitor.c). */
 const DEFAULTS: DropMonitorConfig = { alertMode: 0, truncateBytes: 0, queueLength: 1000 };
 /** Reports that wait to be read: about as many as are read in a second. What does not fit is counted by the kernel. */
@@ -263,15 +266,9 @@ export class DropMonitor {
 
   /** Whether it is certain that nobody else listens to its reports. */
   async #isForNobody(): Promise<boolean> {
-    const group = groupOf(this.#family);
-    const lister = SocketLister.open(this.#sys);
-    try {
-      const members = (await lister?.list(NETLINK_GENERIC))?.filter(({ groups }) => groups.includes(group));
-      // That it lists this one shows that the kernel tells about groups.
-      return members?.length === 1 && members[0]!.portId === this.#receiver.portId;
-    } finally {
-      lister?.close();
-    }
+    const ports = await listeningPorts(this.#sys, this.#family);
+    // That it lists this one shows that the kernel tells about groups.
+    return ports?.length === 1 && ports[0] === this.#receiver.portId;
   }
 
   async #read(): Promise<void> {
@@ -376,11 +373,54 @@ export class DropMonitor {
 
 /** Whether this kernel can monitor discarded packets; nothing is started. Throws as {@linkcode DropMonitor.start}, except for privileges. */
 export async function checkDropMonitor(sys: Sys): Promise<void> {
-  const requests = new Requests(sys, NETLINK_GENERIC);
+  await withGenericNetlink(sys, familyOf);
+}
+
+/**
+ * Stops a monitor that a killed process of this package has left running: it is configured as {@linkcode DropMonitor} does that, and nobody
+ * listens to it. Loads no module.
+ *
+ * @returns Whether there is one, which with `dryRun` goes on.
+ * @throws {NetlinkError} `EPERM` without the privilege.
+ */
+export async function stopLeftMonitor(sys: Sys, { dryRun = false }: { readonly dryRun?: boolean | undefined } = {}): Promise<boolean> {
   try {
-    await familyOf(requests);
+    return await withGenericNetlink(sys, (requests) => stopLeft(sys, requests, dryRun));
+  } catch (error) {
+    // Where there is no generic netlink there is no monitor.
+    if (error instanceof NetlinkError && (error.errno === EPROTONOSUPPORT || error.errno === EAFNOSUPPORT)) return false;
+    throw error;
+  }
+}
+
+async function stopLeft(sys: Sys, requests: Requests, dryRun: boolean): Promise<boolean> {
+  const family = (await listFamilies(requests)).find(({ name }) => name === NET_DM_GENL_NAME);
+  if (!family) return false;
+  const ask = dropMonitorRequests(family);
+  const [reply] = (await requests.request(ask.getConfig(), STOP_OP)).filter(({ type }) => type === family.id);
+  const config = reply && decodeDropMonitorConfig(reply);
+  if (config?.alertMode !== NET_DM_ALERT_MODE_PACKET || config.queueLength !== QUEUE_LENGTH) return false;
+  if ((await listeningPorts(sys, family))?.length !== 0) return false;
+  const runs = await requests.request(ask.config(), STOP_OP).then(() => false, (error) => {
+    // Without the privilege nobody is told.
+    if (error instanceof NetlinkError && (error.errno === EBUSY || error.errno === EPERM)) return true;
+    throw error;
+  });
+  if (!runs || dryRun) return runs;
+  const work = [ask.stop(true), ask.config(DEFAULTS)].map((message) => ({ message, op: STOP_OP }));
+  for (const { error } of await requests.requestAll(work)) if (error) throw told(error);
+  return true;
+}
+
+/** The ports of the sockets that listen to reports; `undefined` if the kernel does not say. */
+async function listeningPorts(sys: Sys, family: Family): Promise<number[] | undefined> {
+  const group = groupOf(family);
+  const lister = SocketLister.open(sys);
+  try {
+    const sockets = await lister?.list(NETLINK_GENERIC);
+    return sockets?.filter(({ groups }) => groups.includes(group)).map(({ portId }) => portId);
   } finally {
-    requests.close();
+    lister?.close();
   }
 }
 

@@ -1,9 +1,9 @@
 /** The kernel's drop monitor, scripted as net/core/drop_monitor.c has it. */
 import { EAGAIN, EBUSY, EOPNOTSUPP, EPERM } from "../../src/sys/sys.ts";
 import { AttrReader } from "../../src/wire/attr_reader.ts";
-import { encodeMessage, type Message } from "../../src/wire/message.ts";
+import { encodeMessage, type Message, NLM_F_DUMP } from "../../src/wire/message.ts";
 import { type FakeSocket, FakeSys } from "../fake_sys.ts";
-import { ackMessage } from "../support/messages.ts";
+import { ackMessage, doneMessage, familyMessage } from "../support/messages.ts";
 
 const FAMILY = 32;
 export const EVENTS = 42;
@@ -44,7 +44,12 @@ export class DropKernel {
     this.sys = new FakeSys(options);
     this.sys.family = { id: FAMILY, name: "NET_DM", groups: { events: EVENTS } };
     const controller = this.sys.answer;
-    this.sys.answer = (request, socket) => request.type === FAMILY ? this.#answer(request, socket) : controller(request, socket);
+    this.sys.answer = (request, socket) => {
+      if (request.type === FAMILY) return this.#answer(request, socket);
+      if ((request.flags & NLM_F_DUMP) !== NLM_F_DUMP) return controller(request, socket);
+      if (this.sys.family) this.sys.reply(socket, familyMessage(1, this.sys.family, request.sequence));
+      this.sys.reply(socket, doneMessage(request.sequence));
+    };
   }
 
   /** Reports to whoever listens, if somebody has started it. */

@@ -1,6 +1,6 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { checkDropMonitor, DropMonitor, type DropMonitorOptions } from "../../src/control/drop_monitor.ts";
+import { checkDropMonitor, DropMonitor, type DropMonitorOptions, stopLeftMonitor } from "../../src/control/drop_monitor.ts";
 import { NetlinkError } from "../../src/errors.ts";
 import { NetlinkSocket } from "../../src/socket/netlink_socket.ts";
 import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
@@ -36,7 +36,7 @@ for (const readsFirst of [false, true]) {
     kernel.config = { alertMode: 0, truncateBytes: 100, queueLength: 5 };
     const monitor = await DropMonitor.start(kernel.sys, heard);
     assertEquals([kernel.config, kernel.software, kernel.hardware], [
-      { alertMode: 1, truncateBytes: 64, queueLength: 1000 },
+      { alertMode: 1, truncateBytes: 64, queueLength: 1009 },
       true,
       true,
     ]);
@@ -213,6 +213,35 @@ test("a bug of whoever takes packets is thrown when it is stopped, and leaves no
   assertEquals(await monitor.stop().catch((error) => error), bug);
   assertEquals(kernel.software, false);
   kernel.sys.assertClean();
+});
+
+test("what a killed process left running is stopped later, and nothing else is", async () => {
+  const ours = { alertMode: 1, truncateBytes: 128, queueLength: 1009 };
+  const defaults = { alertMode: 0, truncateBytes: 0, queueLength: 1000 };
+  const left = (config = ours, options = {}): DropKernel =>
+    Object.assign(new DropKernel(options), { config, software: true, hardware: true });
+  const kernel = left();
+  assertEquals([await stopLeftMonitor(kernel.sys, { dryRun: true }), kernel.software, kernel.commands], [true, true, []]);
+  assertEquals([await stopLeftMonitor(kernel.sys), kernel.software, kernel.hardware, kernel.config], [true, false, false, defaults]);
+  assertEquals([await stopLeftMonitor(kernel.sys), kernel.commands], [false, [STOP, CONFIG]]);
+  kernel.sys.assertClean();
+  // It is another program's, somebody listens, nobody knows whether anybody does, it does not run, there is none.
+  const others = [
+    left({ ...ours, queueLength: 1000 }),
+    left({ ...ours, alertMode: 0 }),
+    left(),
+    left(ours, { noSocketDiag: true }),
+    left(),
+    left(),
+  ];
+  using _listener = disposable(member(others[2]!.sys));
+  Object.assign(others[4]!, { software: false, hardware: false });
+  others[5]!.sys.family = undefined;
+  for (const { sys, commands } of others) assertEquals([await stopLeftMonitor(sys), commands], [false, []]);
+  const unprivileged = left(ours, { unprivileged: true });
+  assertEquals(await stopLeftMonitor(unprivileged.sys, { dryRun: true }), true);
+  await assertRejects(() => stopLeftMonitor(unprivileged.sys), NetlinkError, "EPERM");
+  unprivileged.sys.assertClean();
 });
 
 function disposable(socket: NetlinkSocket): Disposable {

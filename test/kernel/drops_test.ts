@@ -198,6 +198,51 @@ for (const { name, words } of COMMANDS) {
   });
 }
 
+initially("cleanup stops what a killed process has left running, and nothing else", async () => {
+  const before = await monitorState();
+  const cleanUp = async (...words: string[]): Promise<string> => {
+    const command = new Command(["cleanup", ...words]);
+    assertEquals(await command.status, 0, command.io.errors());
+    return command.io.text();
+  };
+  const monitor = await DropMonitor.start(sys, { truncateBytes: 64, perSecond: 1, onDrop: () => {} });
+  const { runs: _runs, ...config } = await monitorState();
+  assertEquals(await cleanUp(), "");
+  await monitor.stop();
+  // As a killed process leaves it.
+  const requests = new Requests(sys, NETLINK_GENERIC);
+  const ask = dropMonitorRequests((await findFamily(requests, "NET_DM"))!);
+  await requests.request(ask.config(config), "configure it");
+  await requests.request(ask.start(false), "start it");
+  requests.close();
+  assertEquals(await cleanUp("--dry-run"), "would stop the monitor of discarded packets\n");
+  assertEquals(await cleanUp(), "stopped the monitor of discarded packets\n");
+  assertEquals([await cleanUp(), await monitorState()], ["", before]);
+});
+
+initially("without CAP_SYS_ADMIN the cure is told, and the rest goes on", async () => {
+  using sflow = new UdpReceiver();
+  const without = ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"];
+  const words = [
+    ...without,
+    ...COMMANDS[0]!.words(),
+    "export",
+    "--sflow",
+    sflow.target,
+    "--agent",
+    "192.0.2.1",
+    "--polling",
+    "0",
+    "--drops",
+  ];
+  await using program = new Program(words);
+  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  assertMatch(program.err, /Cannot .*NET_DM: .*\(EPERM\)\. Requires CAP_NET_ADMIN, and CAP_SYS_ADMIN since Linux 6\.7/);
+  program.signal("SIGTERM");
+  assertEquals((await program.ended).status, 1);
+  assertEquals((await monitorState()).runs, false);
+});
+
 scene("where the kernel has no monitor, as in a container, the cure is told, and the rest goes on", async () => {
   wire();
   using sflow = new UdpReceiver();
