@@ -32,7 +32,7 @@ export const OTLP_OPTIONS = {
     fallback: "60s",
     help: "how often --otlp sends, from 1s",
     details:
-      "The first time after a random part of that, and the last time at the end, within a second. What is being sent when the next " +
+      "By chance up to a quarter earlier, the first time after any part of that, and the last time at the end, within a second. What is being sent when the next " +
       "report is due is not sent twice: that report is skipped, and counted.",
   }),
   otlpEncoding: choice(["protobuf", "json"], {

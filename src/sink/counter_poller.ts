@@ -6,6 +6,7 @@ import type { SflowEncoder } from "../export/sflow/encoder.ts";
 import { ARPHRD_LOOPBACK, type Link } from "../link/link.ts";
 import { LiveLinks } from "../receive/live_links.ts";
 import { nowNs } from "../stream/clock.ts";
+import { jittered } from "../stream/jitter.ts";
 import type { Sys } from "../sys/sys.ts";
 import { interfaceCounters, networkCounters, wentBack } from "./counter_samples.ts";
 
@@ -94,8 +95,11 @@ export class CounterPoller {
   readonly #interfaces: InterfaceReader;
   readonly #host: HostReader;
   readonly #targets = new Set<CounterTarget>();
+  #longestMs = 0;
+  /** The present interval, the same for all turns so that they stay spread. */
   #periodMs = 0;
   readonly #startMs = performance.now();
+  readonly #random: () => number;
   readonly #phase: number;
   readonly #turns: Turn[] = [];
   readonly #polled = new Map<number, Polled>();
@@ -127,7 +131,8 @@ export class CounterPoller {
     this.#links = options.links ?? new LiveLinks(sys);
     this.#interfaces = interfaces;
     this.#host = host;
-    this.#phase = (options.random ?? Math.random)();
+    this.#random = options.random ?? Math.random;
+    this.#phase = this.#random();
     this.#links.watch();
     this.#begin();
     this.#schedule();
@@ -151,7 +156,8 @@ export class CounterPoller {
 
   #begin(): void {
     const { intervalMs = INTERVAL_MS, host = true } = this.#counters;
-    this.#periodMs = intervalMs - Math.min(MOST_EARLIER_MS, EARLIER * intervalMs);
+    this.#longestMs = intervalMs - Math.min(MOST_EARLIER_MS, EARLIER * intervalMs);
+    this.#periodMs = jittered(this.#longestMs, this.#random);
     if (host) this.#addTurn(true);
   }
 
@@ -195,6 +201,7 @@ export class CounterPoller {
       for (const turn of due) {
         // There may be other turns since.
         if (!this.#turns.includes(turn)) continue;
+        if (turn === this.#turns[0]) this.#periodMs = jittered(this.#longestMs, this.#random);
         turn.dueMs = this.#notPast(turn.dueMs + this.#periodMs);
         if (this.#targets.size > 0) await this.#poll(turn);
         if (this.#isClosed) return;

@@ -4,6 +4,7 @@ import { hostName } from "../control/host_counters.ts";
 import { OtlpEncoder, type OtlpEncoding } from "../export/otlp/encoder.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
+import { jittered } from "../stream/jitter.ts";
 import type { Sink } from "../stream/sink.ts";
 import { HttpClient } from "../sys/http_client.ts";
 import { loadSys } from "../sys/load.ts";
@@ -18,7 +19,10 @@ import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
  * @category Export
  */
 export interface OtlpSendOptions {
-  /** How often, in milliseconds; the first time after a random part of that. Defaults to 60,000, as everywhere in OpenTelemetry. */
+  /**
+   * How often at least, in milliseconds; by chance up to a quarter earlier, and the first time after any part of that. Defaults to 60,000, as
+   * everywhere in OpenTelemetry.
+   */
   readonly intervalMs?: number | undefined;
   /** Defaults to `"protobuf"`: every receiver takes it, and some take nothing else. */
   readonly encoding?: OtlpEncoding | undefined;
@@ -178,6 +182,7 @@ class MetricsPusher implements OtlpSink {
   readonly #encoder: OtlpEncoder;
   readonly #options: OtlpSendOptions;
   readonly #intervalMs: number;
+  readonly #random: () => number;
   readonly #counts = { sent: 0, failed: 0, failedBy: {} as Record<string, number>, skipped: 0, rejectedPoints: 0 };
   #taken = 0;
   /** The report that is being sent. */
@@ -228,7 +233,8 @@ class MetricsPusher implements OtlpSink {
     });
     numbers.join(this);
     // A thousand that were started together do not send together.
-    this.#dueMs = performance.now() + random() * intervalMs;
+    this.#random = random;
+    this.#dueMs = performance.now() + random() * jittered(intervalMs, random);
     this.#schedule();
   }
 
@@ -279,7 +285,8 @@ class MetricsPusher implements OtlpSink {
   #due(): void {
     const nowMs = performance.now();
     // After a suspension the time of several may have passed.
-    this.#dueMs += this.#intervalMs * Math.max(1, Math.ceil((nowMs - this.#dueMs) / this.#intervalMs));
+    const nextMs = this.#dueMs + jittered(this.#intervalMs, this.#random);
+    this.#dueMs = nextMs > nowMs ? nextMs : nowMs + jittered(this.#intervalMs, this.#random);
     if (this.#sending || nowMs < this.#restUntilMs || this.#delivery.isHeldOff(nowMs)) this.#counts.skipped++;
     else this.#send(this.#dueMs, false).catch((error) => this.#end(error));
     this.#schedule();

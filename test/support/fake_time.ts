@@ -26,7 +26,7 @@ export class FakeTime {
   constructor(startMs = 1_784_000_000_000) {
     this.#startMs = startMs;
     const setTimeout = (run: () => void, ms = 0): number => this.#add(run, ms);
-    Object.assign(globalThis, { setTimeout, clearTimeout: (order: number | undefined) => order && this.#cancelled.add(order) });
+    Object.assign(globalThis, { setTimeout, clearTimeout: (order: number | undefined) => this.#cancel(order) });
     Date.now = () => Math.floor(this.#startMs + this.nowMs);
     Object.defineProperty(performance, "now", { value: () => this.nowMs, configurable: true, writable: true });
   }
@@ -36,15 +36,33 @@ export class FakeTime {
     return BigInt(Math.floor((this.#startMs + this.nowMs) * 1000)) * 1000n;
   }
 
+  /** Number of timers that are set. */
+  get pending(): number {
+    return this.#timers.length - this.#cancelled.size;
+  }
+
   /** Lets time pass until then; timers that become due run at their time. */
   runUntil(ms: number): void {
+    while (this.#runNext(ms));
+    this.nowMs = ms;
+  }
+
+  /** {@linkcode FakeTime.runUntil} for timers that start what takes turns of the event loop, but no time: `settled` waits until that is over. */
+  async settleUntil(ms: number, settled: () => Promise<void>): Promise<void> {
+    while (this.#runNext(ms)) await settled();
+    this.nowMs = ms;
+  }
+
+  /** Runs the next timer, if it is due by then. */
+  #runNext(ms: number): boolean {
     for (let timer = this.#timers[0]; timer && timer.atMs <= ms; timer = this.#timers[0]) {
       this.#removeFirst();
       if (this.#cancelled.delete(timer.order)) continue;
       this.nowMs = timer.atMs;
       timer.run();
+      return true;
     }
-    this.nowMs = ms;
+    return false;
   }
 
   restore(): void {
@@ -52,6 +70,11 @@ export class FakeTime {
     Date.now = this.#dateNow;
     if (this.#performanceNow) Object.defineProperty(performance, "now", this.#performanceNow);
     else Reflect.deleteProperty(performance, "now");
+  }
+
+  #cancel(order: number | undefined): void {
+    // One that has run is not there any more.
+    if (order !== undefined && this.#timers.some((timer) => timer.order === order)) this.#cancelled.add(order);
   }
 
   #add(run: () => void, ms: number): number {
