@@ -215,12 +215,16 @@ function choosesPlaces({ filter }: ExportValues): boolean {
   }
 }
 
-/** Tells sFlow collectors how many packets have reached the samplers of each interface, in both directions. */
-function countPools({ sflow }: Collectors, hooks: readonly PassedHook[]): void {
+/** Tells collectors how many packets have reached the samplers of each interface: of sFlow those of both directions together. */
+function countPools({ sinks, sflow }: Collectors, hooks: readonly PassedHook[]): void {
   const totals = new Map<number, bigint | undefined>();
   for (const { ifindex, trials } of hooks) {
     const total = totals.has(ifindex) ? totals.get(ifindex) : 0n;
     totals.set(ifindex, total === undefined || trials === undefined ? undefined : total + trials);
+  }
+  for (const { ifindex, direction, trials } of hooks) {
+    if (trials === undefined) continue;
+    for (const { encoder } of sinks) encoder.setObserved?.(ifindex, direction, trials);
   }
   for (const { encoder } of sflow) {
     for (const [ifindex, total] of totals) if (total !== undefined) encoder.setTrials(ifindex, total);

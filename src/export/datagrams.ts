@@ -77,6 +77,11 @@ export interface DatagramEncoder {
    * @param nsid Their network namespace; `undefined` for the listener's own.
    */
   setSampledInputs?(ifindexes: Iterable<number>, nsid?: number): void;
+  /**
+   * Tells how many packets have reached the samplers of an interface in a direction since they were set up, for protocols that report it.
+   * Without, it is estimated.
+   */
+  setObserved?(ifindex: number, direction: "ingress" | "egress", total: bigint, nsid?: number): void;
   /** Adds the samples of a batch. */
   take(batch: Batch): void;
   /**

@@ -4,7 +4,7 @@ import { listSampling } from "../../mod.ts";
 import { IpfixDecoder, type IpfixRecord, unsigned } from "../export/ipfix/decoder.ts";
 import { TcpReceiver } from "../support/tcp_receiver.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
-import { frameOut, inOrder } from "./frames.ts";
+import { frameIn, frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { Named } from "./namespace.ts";
 import { COMMANDS, Program, script } from "./runtime.ts";
@@ -15,12 +15,21 @@ import { bareWire, IFINDEX, ip, pause, scene, secondWire, send, Sender, tc, unti
  * or a number is missing.
  */
 function reader(receiver: TcpReceiver): () => readonly IpfixRecord[] {
+  return readerOf(receiver, ({ scopes }) => scopes === 0);
+}
+
+/** The same of records of options. */
+function optionsReader(receiver: TcpReceiver): () => readonly IpfixRecord[] {
+  return readerOf(receiver, ({ scopes }) => scopes > 0);
+}
+
+function readerOf(receiver: TcpReceiver, isWanted: (record: IpfixRecord) => boolean): () => readonly IpfixRecord[] {
   const decoder = new IpfixDecoder();
   const reports: IpfixRecord[] = [];
   let read = 0;
   return () => {
     const { messages } = receiver.messages();
-    for (; read < messages.length; read++) reports.push(...decoder.read(messages[read]!).records.filter(({ scopes }) => scopes === 0));
+    for (; read < messages.length; read++) reports.push(...decoder.read(messages[read]!).records.filter(isWanted));
     return reports;
   };
 }
@@ -69,6 +78,23 @@ scene("at 1 in 1 every sample arrives, by count and byte by byte, beside a colle
     command.io.errors(),
     /5,200 packets passed \(rule hits\), 1 in 1: 5,200 sampled; lost 0; sFlow \S+: \d+ datagrams sent[^;]*; IPFIX tcp:\S+: \d+ messages sent\n$/,
   );
+});
+
+scene("packets observed are what the kernel's samplers have counted, in each direction", async () => {
+  bareWire();
+  await using receiver = await TcpReceiver.listen();
+  const command = await start(`a:10 --ipfix tcp:${receiver.target} --psamp strict --template-refresh 200ms`);
+  using out = new Sender("a", frameOut());
+  // Nothing is there that would answer.
+  using into = new Sender("b", frameIn({ to: "192.0.2.77" }));
+  out.send(1000);
+  into.send(300);
+  const options = optionsReader(receiver);
+  await until(() => `they are told: ${command.io.errors()}`, () => {
+    const observed = options().filter(({ fields }) => fields.has("318"));
+    return [1000, 300].every((count) => observed.some((record) => unsigned(record, "318") === count));
+  });
+  await command.end();
 });
 
 scene("a collector that restarts gets what is sampled meanwhile, and the way there may be down for a while", async () => {

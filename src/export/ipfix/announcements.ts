@@ -29,6 +29,7 @@ import {
   SELECTOR_ID_TOTAL_PKTS_SELECTED,
 } from "./elements.ts";
 import { SET_HEADER_BYTES } from "./message.ts";
+import type { ObservedPackets } from "./observed.ts";
 import { Template } from "./template.ts";
 
 /** A selector and its rate, in all the elements that collectors look at: 311 is PSAMP's, 305 and 306 are what most of them scale by. */
@@ -167,6 +168,8 @@ export class SelectionSequence {
   outIndex = 0;
   /** Packets that were selected, those that were lost included. */
   selected = 0;
+  /** The packets among which it selects, if anybody may count them. */
+  hook: ObservedPackets | undefined = undefined;
 
   constructor(selector: Selector, id: number, number: number, isEgress: boolean) {
     this.selector = selector;
@@ -174,18 +177,25 @@ export class SelectionSequence {
     this.number = number;
     this.isEgress = isEgress;
   }
+
+  /** About how many packets it has observed. */
+  get estimate(): number {
+    return Math.max(0, this.selected) * this.selector.oneIn;
+  }
 }
 
 /** What a selection sequence consists of, and its statistics. */
 export class SequenceReport implements Standing {
   readonly #sequence: SelectionSequence;
+  /** The packets observed that were reported last: a total does not go back. */
+  #observed = 0;
 
   constructor(sequence: SelectionSequence) {
     this.#sequence = sequence;
   }
 
   write(domain: Domain): void {
-    const { selector, id, isEgress, inIndex, outIndex, selected } = this.#sequence;
+    const { selector, id, isEgress, inIndex, outIndex, selected, hook, estimate } = this.#sequence;
     const template = isEgress ? EGRESS_SEQUENCE : INGRESS_SEQUENCE;
     let at = domain.begin(template, template.fixedBytes);
     setUint64(domain.view, at, id);
@@ -194,8 +204,8 @@ export class SequenceReport implements Standing {
     domain.endAlone(at + template.fixedBytes);
     at = domain.begin(STATISTICS, STATISTICS.fixedBytes);
     setUint64(domain.view, at, id);
-    // Nobody counts the packets that were not selected: it is an estimate.
-    setUint64(domain.view, at + 8, Math.round(Math.max(0, selected) * selector.oneIn));
+    this.#observed = Math.max(this.#observed, selected, Math.round(hook?.of(this.#sequence) ?? estimate));
+    setUint64(domain.view, at + 8, this.#observed);
     setUint64(domain.view, at + 16, Math.max(0, selected));
     domain.endAlone(at + STATISTICS.fixedBytes);
   }

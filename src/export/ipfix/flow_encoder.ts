@@ -138,6 +138,11 @@ export class IpfixFlowEncoder implements DatagramEncoder {
     this.#selectors.setSampledInputs(ifindexes, nsid);
   }
 
+  /** {@linkcode DatagramEncoder.setObserved} */
+  setObserved(ifindex: number, direction: "ingress" | "egress", total: bigint, nsid?: number): void {
+    this.#selectors.setObserved(ifindex, direction, total, nsid);
+  }
+
   /** {@linkcode DatagramEncoder.take} */
   take(batch: Batch): void {
     this.#selectors.tick(batch.readAtNs);

@@ -5,6 +5,7 @@ import { jittered } from "../../stream/jitter.ts";
 import { UnshownDrops } from "../unshown_drops.ts";
 import { Accuracy, InterfaceName, Losses, SelectionSequence, Selector, SequenceReport } from "./announcements.ts";
 import { Domain } from "./domain.ts";
+import { ObservedPackets } from "./observed.ts";
 import type { Complete, IpfixOptions } from "./options.ts";
 import type { Outgoing } from "./outgoing.ts";
 
@@ -68,6 +69,8 @@ export class Selectors {
   readonly #domains = new Map<string, Known>();
   /** Interfaces whose arriving packets are sampled, by namespace. */
   readonly #sampledInputs = new Map<number | undefined, ReadonlySet<number>>();
+  /** What PSAMP's own reports tell of the packets among which is selected, by namespace, interface and direction. */
+  readonly #hooks = new Map<string, ObservedPackets>();
   #nextDomain: number;
   /** Number of all sequences ever. */
   #sequences = 0;
@@ -91,6 +94,11 @@ export class Selectors {
   /** {@linkcode DatagramEncoder.setSampledInputs} */
   setSampledInputs(ifindexes: Iterable<number>, nsid: number | undefined): void {
     this.#sampledInputs.set(nsid, new Set(ifindexes));
+  }
+
+  /** {@linkcode DatagramEncoder.setObserved} */
+  setObserved(ifindex: number, direction: "ingress" | "egress", total: bigint, nsid: number | undefined): void {
+    if (this.#options.strict) this.#hookOf(ifindex, direction === "egress", nsid).tell(total);
   }
 
   /** Whether another sample stands for the packet of this one: it passed a sampler when it arrived. */
@@ -200,8 +208,19 @@ export class Selectors {
     };
     this.#found.set(key, found);
     this.#meet(batch, i, found, batch.device(i));
-    if (this.#options.strict) domain.stand(new SequenceReport(sequence));
+    if (this.#options.strict) {
+      sequence.hook = this.#hookOf(sequence.isEgress ? sequence.outIndex : sequence.inIndex, sequence.isEgress, nsid);
+      sequence.hook.sequences.push(sequence);
+      domain.stand(new SequenceReport(sequence));
+    }
     return found;
+  }
+
+  #hookOf(ifindex: number, isEgress: boolean, nsid: number | undefined): ObservedPackets {
+    const key = `${nsid}/${ifindex}/${isEgress}`;
+    let hook = this.#hooks.get(key);
+    if (!hook) this.#hooks.set(key, hook = new ObservedPackets());
+    return hook;
   }
 
   /** Looks at the devices, whose numbers are whole there, and at their names. */
@@ -272,6 +291,7 @@ export class Selectors {
     this.#complete();
     this.#cache.fill(undefined);
     this.#found.clear();
+    this.#hooks.clear();
     this.#domains.clear();
   }
 }

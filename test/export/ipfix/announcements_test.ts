@@ -219,6 +219,35 @@ test("PSAMP's own reports on request: selection sequences, their statistics, and
   assertEquals(accuracy.map((record) => [record.scopes, unsigned(record, "303"), float64(record, "320")]), [[1, 312, 8], [1, 325, 1]]);
 });
 
+test("packets observed are those that the samplers have counted, if that is told; they are shared out by what was selected, and never go back", () => {
+  const output = exported({ strict: true });
+  const observed = (): number[][] => {
+    const records = output.flush().messages().flatMap(({ records }) => records).filter((record) => record.fields.has("318"));
+    return records.map((record) => ["301", "318", "319"].map((key) => unsigned(record, key)));
+  };
+  const announced = (): number[][] => {
+    output.encoder.announce();
+    return observed();
+  };
+  output.take([sampleOf({ ...PLAIN, sequence: 0 })]);
+  observed();
+  assertEquals(announced(), [[1, 1000, 1]]);
+  // From the first time on it is counted.
+  output.encoder.setObserved(2, "ingress", 40n);
+  output.encoder.setObserved(2, "egress", 1_000_000n);
+  assertEquals(announced(), [[1, 1000, 1]]);
+  output.encoder.setObserved(2, "ingress", 2540n);
+  assertEquals(announced(), [[1, 3500, 1]]);
+  // Samplers that were set up again.
+  output.encoder.setObserved(2, "ingress", 500n);
+  assertEquals(announced(), [[1, 4000, 1]]);
+  // Another selector of the same packets, of another rate.
+  output.take([sampleOf({ ...PLAIN, group: 9, rate: 10, sequence: 0 })]);
+  observed();
+  output.encoder.setObserved(2, "ingress", 1500n);
+  assertEquals(announced(), [[1, 4000, 1], [1, 2500, 1]]);
+});
+
 test("a kernel that says no times has no accuracy of them", () => {
   const { timestampNs: _, ...untimed } = PLAIN;
   const output = exported({ strict: true }).take([sampleOf(untimed)]).flush();
