@@ -383,14 +383,14 @@ export class Collectors {
 
   /** Looks all names up again, and reopens the recording, if there is one. */
   reload(session: Session, reopen?: () => void): void {
-    this.renew(this.sinks);
+    this.renew(this.all);
     reopen?.();
     session.notice("host names are looked up again, and templates sent again");
   }
 
   /** Looks the names of those among these sinks up again, and sends templates again. */
-  renew(among: readonly ExportSink[]): void {
-    for (const sink of this.sinks) if (among.includes(sink)) void sink.renew();
+  renew(among: readonly Sink[]): void {
+    for (const sink of [...this.sinks, ...this.otlp]) if (among.includes(sink)) void sink.renew();
   }
 
   /** Has sinks that stay open with other options work with these from now on. */

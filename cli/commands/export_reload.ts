@@ -75,7 +75,7 @@ export class ExportInForce {
     const { session, reader, reopen } = running;
     const { path } = reader;
     if (path === undefined) return this.collectors.reload(session, reopen);
-    const before = this.collectors.sinks;
+    const before = this.collectors.all;
     try {
       if (!await this.#apply(running)) return;
       session.notice(`${printableText(path)} was read again: exporting to ${this.collectors.names}`);

@@ -85,6 +85,8 @@ export interface OtlpSink extends Sink {
   readonly numbers: SharedMetrics;
   /** Sends the present numbers now, and does not try again; resolves to whether they were accepted. Why not is told by `onProblem`. */
   report(): Promise<boolean>;
+  /** Looks the host name up again for the next report. This is also done after a failure. */
+  renew(): void;
 }
 
 /** What can be different in tests. */
@@ -255,6 +257,10 @@ class MetricsPusher implements OtlpSink {
 
   report(): Promise<boolean> {
     return this.#sending ?? this.#send(performance.now(), false);
+  }
+
+  renew(): void {
+    this.#client.renew();
   }
 
   async close(): Promise<void> {

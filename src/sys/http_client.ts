@@ -133,6 +133,11 @@ export class HttpClient {
     this.#cancel?.(new HttpError("The request was cancelled", undefined));
   }
 
+  /** Closes the connection if it is idle: the next request looks the name up again. */
+  renew(): void {
+    if (!this.#cancel) this.#disconnect();
+  }
+
   /** Closes the connection at once. Idempotent. */
   close(): void {
     this.cancel();

@@ -12,6 +12,11 @@ import { bareWire, ip, scene, send, until } from "./scene.ts";
 
 const FRAMES = 200;
 
+/** How many flow samples have arrived; samples of counters come beside them. */
+function flowSamples(receiver: UdpReceiver): number {
+  return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples).filter(({ format }) => format === 1).length;
+}
+
 /** The last report. */
 const lastOf = ({ reports }: OtlpReceiver): ReadRequest => readJson(reports.at(-1)!.body);
 
@@ -53,7 +58,7 @@ scene("at 1 in 1 what is sent equals the account, what Prometheus gets, and what
   assertEquals(Object.values(valuesOf(body, "psample_estimated_bytes_total")), [bytes]);
   assertEquals(Object.values(valuesOf(body, "psample_received_samples_total")), [FRAMES]);
   await command.end();
-  assertEquals(sflow.receive().flatMap((one) => decodeDatagram(new Uint8Array(one)).samples).length, FRAMES);
+  assertEquals(flowSamples(sflow), FRAMES);
   assertEquals(pointsOf(lastOf(receiver), "psample.received_samples"), { "": FRAMES });
   assertMatch(
     command.io.errors(),
@@ -71,7 +76,7 @@ scene("a receiver that does not answer holds up no sample of the others, and get
   const command = new Command(["export", ...words.split(" ")]);
   await command.samples();
   await receiver.has(1);
-  const arrived = (): number => sflow.receive().flatMap((one) => decodeDatagram(new Uint8Array(one)).samples).length;
+  const arrived = (): number => flowSamples(sflow);
   for (let i = 1; i <= 5; i++) {
     send("a", ...inOrder(FRAMES, frameOut));
     // The socket of a collector does not hold all datagrams at once.
@@ -88,3 +93,29 @@ scene("a receiver that does not answer holds up no sample of the others, and get
 function groupIn(command: Command): string {
   return /group (\d+)/.exec(command.io.errors())![1]!;
 }
+
+scene("a receiver that a reload adds gets what was counted before, and one that it takes away gets the last numbers", async () => {
+  bareWire();
+  ip("link set lo up");
+  await using first = await OtlpReceiver.listen();
+  await using second = await OtlpReceiver.listen();
+  const configured = ({ url }: OtlpReceiver): Uint8Array =>
+    new TextEncoder().encode(`device a:1\ndirection egress\notlp ${url}\notlp-encoding json\ninterval 1s\n`);
+  const files = { "x.conf": configured(first) };
+  const command = new Command(["export", "--config", "x.conf"], { input: files });
+  await command.samples();
+  const counted = (receiver: OtlpReceiver): number =>
+    receiver.reports.length === 0 ? 0 : Number(Object.values(pointsOf(lastOf(receiver), "psample.samples"))[0] ?? 0);
+  send("a", ...inOrder(FRAMES, frameOut));
+  await until(() => `the first has all: ${command.io.errors()}`, () => counted(first) === FRAMES);
+  files["x.conf"] = configured(second);
+  assert(command.io.signal("SIGHUP"));
+  await until(() => `it is read again: ${command.io.errors()}`, () => command.io.errors().includes("x.conf was read again"));
+  await until(() => `the second has all: ${command.io.errors()}`, () => counted(second) === FRAMES);
+  const left = first.reports.length;
+  send("a", ...inOrder(FRAMES, frameOut));
+  await until(() => `the second has more: ${command.io.errors()}`, () => counted(second) === 2 * FRAMES);
+  await command.end();
+  assertEquals([counted(first), first.reports.length], [FRAMES, left]);
+  assertMatch(command.io.errors(), /exporting to OTLP \S+\n[^]*400 sampled; lost 0; OTLP \S+: \d+ reports? sent/);
+});

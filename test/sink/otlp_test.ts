@@ -132,13 +132,24 @@ test("reports come at the interval on one connection, from a random part of it o
   const { sink } = await dueNow(receiver.url, { intervalMs: 30 });
   await receiver.has(5);
   sink.abort();
-  assertEquals(new Set(receiver.reports.map(({ connection }) => connection)).size, 1);
+  assertEquals(new Set(receiver.reports.slice(0, 5).map(({ connection }) => connection)).size, 1);
   const times = receiver.reports.map(({ body }) => readJson(body).metrics[0]!.points[0]!.timeNs);
   assertEquals(times, times.toSorted());
   await using other = await OtlpReceiver.listen();
   const { sink: late } = await sending(other.url, { intervalMs: NEVER_MS }, { random: () => 0.999 });
   assertEquals(other.reports.length, 0);
   late.abort();
+});
+
+test("a renewed sink takes a new connection, for which the name is looked up again", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  const { sink } = await sending(receiver.url);
+  assertEquals([await sink.report(), await sink.report()], [true, true]);
+  sink.renew();
+  assertEquals(await sink.report(), true);
+  const [first, second, third] = receiver.reports.map(({ connection }) => connection);
+  assertEquals([first === second, second === third], [true, false]);
+  sink.abort();
 });
 
 test("what may be tried again is tried again, until it is accepted, and the trouble is told once", async () => {
