@@ -12,6 +12,7 @@ import {
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import type { CounterPoller } from "../src/sink/counter_poller.ts";
+import type { DatagramSink } from "../src/sink/datagram_sink.ts";
 import { ipfixFlowsToWith, ipfixToWith, type SflowToOptions, sflowToWith } from "../src/sink/export.ts";
 import { splitTransport } from "../src/socket/target.ts";
 import type { Sys } from "../src/sys/sys.ts";
@@ -243,7 +244,7 @@ export async function openCollectors(
   const { latency, expanded, session } = context;
   const opening = new OpenSinks(before?.opened);
   const sinks: ExportSink[] = [];
-  const sflows: ExportSink<SflowEncoder>[] = [];
+  const sflows: DatagramSink<SflowEncoder>[] = [];
   const chosen = (names: readonly (keyof CollectorValues)[]): unknown[] => [latency, ...names.map((name) => options[name])];
   try {
     for (const target of options.sflow ?? []) {
@@ -332,7 +333,7 @@ function reporting(session: Session, name: string, bytes: number, spoolBytes?: n
 export class Collectors {
   readonly sinks: readonly ExportSink[];
   /** Those of them that speak sFlow. */
-  readonly sflow: readonly ExportSink<SflowEncoder>[];
+  readonly sflow: readonly DatagramSink<SflowEncoder>[];
   /** The metrics, which are fetched instead of sent. */
   readonly metrics: MetricsServer | undefined;
   /** Those that metrics are sent to. */
@@ -343,7 +344,7 @@ export class Collectors {
 
   constructor(
     sinks: readonly ExportSink[],
-    sflow: readonly ExportSink<SflowEncoder>[],
+    sflow: readonly DatagramSink<SflowEncoder>[],
     metrics: MetricsServer | undefined,
     otlp: readonly OtlpSink[],
     opened: ReadonlyMap<string, Sink>,

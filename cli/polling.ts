@@ -2,7 +2,7 @@
 import { listSampling, NetlinkError, type Source } from "../mod.ts";
 import type { Link } from "../src/link/link.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
-import { type CounterOptions, CounterPoller } from "../src/sink/counter_poller.ts";
+import { type CounterOptions, CounterPoller, type CounterTarget } from "../src/sink/counter_poller.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { means } from "./devices.ts";
 import { failureText } from "./failure.ts";
@@ -132,6 +132,20 @@ export interface PollingAbout {
 
 function known({ name, alternativeNames, up }: Link): Parameters<typeof means>[1] {
   return { name, alternativeNames, up };
+}
+
+/** Sends what the host and the first named devices count once to sFlow collectors, if devices are named. */
+export async function checkCounters(
+  sys: Sys,
+  options: Polled,
+  about: Pick<PollingAbout, "links" | "session">,
+  sinks: readonly CounterTarget[],
+): Promise<void> {
+  if (!options.counters) return;
+  const { poller } = await Polling.open(sys, options, { ...about, sampled: { indexes: new Set() }, isHeard: () => false, changes: false });
+  for (const sink of sinks) poller?.feed(sink);
+  await poller?.pollOnce();
+  poller?.close();
 }
 
 /** Listens; if that is not possible here and counters are asked for, they are worth going on. */

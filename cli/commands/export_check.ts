@@ -15,6 +15,7 @@ import { checkMonitor } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { checkReceivers } from "../otlp.ts";
+import { checkCounters } from "../polling.ts";
 import { inSession, NOTHING } from "../session.ts";
 import { isConfirmed } from "../stream_targets.ts";
 import { meaningOf } from "./export_meaning.ts";
@@ -53,6 +54,7 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
         // Flows are otherwise sent when they have been idle for a while.
         sink.encoder.end(nowNs());
       }
+      await session.unlessOver(checkCounters(sys, options, { links, session }, collectors.sflow));
       if (collectors.sinks.length > 0) await session.unlessOver(errorsComeBack(collectors.sinks));
       if (collectors.metrics) await io.print(`${collectors.metrics.name}: it can listen there\n`);
       await checkReceivers(collectors.otlp, (line) => io.print(line), session);

@@ -176,6 +176,14 @@ export class CounterPoller {
     if (target) this.#targets.delete(target);
   }
 
+  /** Polls the host and the first devices, now and besides what is due. */
+  async pollOnce(): Promise<void> {
+    this.#lookedMs = -Infinity;
+    this.#follow();
+    const [host, devices] = [this.#turns.find(({ isHost }) => isHost), this.#turns.find(({ isHost }) => !isHost)];
+    for (const turn of [host, devices]) if (turn && !this.#isClosed) await this.#poll(turn);
+  }
+
   /** Ends polling. Idempotent. */
   close(): void {
     if (this.#isClosed) return;

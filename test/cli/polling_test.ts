@@ -33,6 +33,16 @@ test("counters alone are sent too, whether or not this machine can receive sampl
   assertMatch(io.errors(), new RegExp(`; sFlow \\S+: \\d+ datagrams sent, ${count} counter samples in them\n$`));
 });
 
+test("--check sends named counters once, and says how many", async () => {
+  using receiver = new UdpReceiver();
+  const io = fakeIo();
+  const words = ["--sflow", receiver.target, "--agent", "192.0.2.1", "--counters", "lo", "--counters", "no-such-device*", "--check"];
+  assertEquals(await main(["export", ...words], io), 0, io.errors());
+  assertEquals(io.text(), `sFlow ${receiver.target}: 3 datagrams sent, 2 counter samples in them; no error came back\n`);
+  const sources = samplesOf(receiver).map(({ format, sourceType, sourceIndex }) => `${format} of ${sourceType}:${sourceIndex}`);
+  assertEquals(sources.slice(1), ["2 of 2:1", `2 of 0:${LO}`]);
+});
+
 test("counters are not for recordings", async () => {
   const io = fakeIo();
   assertEquals(await main(["export", "--from", "x.pcapng", "--sflow", "192.0.2.9", "--counters", "all"], io), 2);
