@@ -119,8 +119,8 @@ function ignore(): void {}
 /** Signals that a runtime handles itself: Deno HUP, as soon as it handles any other, and Bun those that mean its own faults. */
 const TAKEN_OVER: ReadonlySet<string> = new Set(["SIGHUP", "SIGTRAP", "SIGABRT", "SIGSYS"]);
 
-/** How often to check for SIGUSR1 if there can be no handler for it. */
-const USR1_LOOK_MS = 250;
+/** How often to check for SIGUSR1 if there can be no handler for it. A command that has nothing to do hardly wakes up for anything else. */
+const USR1_LOOK_MS = 1000;
 
 /** How much may be queued for standard error, and how long the program waits at its end until it is read. */
 const NOTICES_BYTES = 1 << 16;

@@ -360,19 +360,20 @@ export class Sampled {
   }
 
   async #count(): Promise<void> {
-    for (const handle of this.#handles.keys()) await this.#countOne(handle);
+    let hasCounted = false;
     await this.counters.count(async () => {
-      const hooks = await this.#hooks();
+      hasCounted = true;
+      const hooks: PassedHook[] = [];
+      for (const handle of this.#handles.keys()) {
+        // Together, because the kernel is then asked once for both.
+        const [own] = await Promise.all([handle.passedHooks().catch(() => []), this.#countOne(handle)]);
+        hooks.push(...own);
+      }
       this.onCount(hooks);
       return hooks;
     }, this.#names);
-  }
-
-  /** What came to each hook. */
-  async #hooks(): Promise<PassedHook[]> {
-    const hooks: PassedHook[] = [];
-    for (const handle of this.#handles.keys()) hooks.push(...await handle.passedHooks().catch(() => []));
-    return hooks;
+    // The counters by hook may be of no use.
+    if (!hasCounted) { for (const handle of this.#handles.keys()) await this.#countOne(handle); }
   }
 
   async #countOne(handle: SamplingHandle): Promise<void> {

@@ -30,12 +30,9 @@ export interface PassedHook extends Passed {
   readonly packets: bigint | undefined;
 }
 
-/** {@linkcode PassedHook} of each of these hooks, since `before`, when they were like that. Those that are gone, or are done in hardware, are missing. */
-export async function passedHooksSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<PassedHook[]> {
-  return passedHooksBetween(before, await samplingsAt(tc, before));
-}
-
-/** The same, as they are at `present`. */
+/**
+ * {@linkcode PassedHook} of each of these hooks, from `before` to `present`. Those that are gone then, or are done in hardware, are missing.
+ */
 export function passedHooksBetween(before: readonly FilterSampling[], present: readonly Sampling[]): PassedHook[] {
   const passed: PassedHook[] = [];
   for (const then of before) {
@@ -59,13 +56,8 @@ function since(then: bigint | undefined, now: bigint | undefined): bigint | unde
   return then === undefined || now === undefined || now < then ? undefined : now - then;
 }
 
-/** What reached these hooks since the reading `before`. */
-export async function passedSince(tc: TrafficControl, before: readonly FilterSampling[]): Promise<Passed> {
-  return passedBetween(before, await samplingsAt(tc, before));
-}
-
 /** All sampling now where these hooks are. */
-async function samplingsAt(tc: TrafficControl, hooks: readonly FilterSampling[]): Promise<Sampling[]> {
+export async function samplingsAt(tc: TrafficControl, hooks: readonly FilterSampling[]): Promise<Sampling[]> {
   const now: Sampling[] = [];
   for (const { ifindex, parent, preference } of hooks) {
     now.push(...(await tc.filters(ifindex, parent, preference)).flatMap((filter) => samplingsOf(filter, undefined)));

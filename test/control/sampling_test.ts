@@ -644,3 +644,29 @@ test("the list has the actions that no filter uses, without a place", async () =
   assertEquals(await listSamplingWith(kernel), []);
   kernel.assertClean();
 });
+
+test("what passed is asked of the kernel once for both readings, if both are asked for at once", async () => {
+  const kernel = new TcKernel();
+  const handle = await addSamplingWith(kernel, BOTH);
+  // Requests are counted where they may be refused.
+  kernel.refuse = () => undefined;
+  const asked = async (work: () => Promise<unknown>): Promise<number> => {
+    const before = kernel.requests;
+    await work();
+    return kernel.requests - before;
+  };
+  const once = await asked(() => handle.passed());
+  assert(once > 0);
+  assertEquals(await asked(() => Promise.all([handle.passed(), handle.passedHooks()])), once);
+  // Never what was read for somebody who asked before.
+  assertEquals(
+    await asked(async () => {
+      const first = handle.passed();
+      await Promise.resolve();
+      await Promise.all([first, handle.passed()]);
+    }),
+    2 * once,
+  );
+  await handle.remove();
+  assertEquals(await handle.passedHooks(), await handle.passedHooks());
+});

@@ -23,9 +23,10 @@ const SECCOMP_MODE_FILTER = "2";
 /** The first user that DynamicUser= chooses (systemd.exec(5)). */
 const FIRST_USER = 61_184;
 
-/** How many samples have arrived. */
+/** How many samples of packets have arrived; there are counters too. */
 function samplesIn(receiver: UdpReceiver): number {
-  return receiver.receive().reduce((sum, bytes) => sum + decodeDatagram(new Uint8Array(bytes)).samples.length, 0);
+  return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples).filter(({ rate }) => rate !== undefined)
+    .length;
 }
 
 /** Times that need not be waited for long, and a line about how the service ended. */

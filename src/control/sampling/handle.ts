@@ -5,7 +5,7 @@ import type { Filter } from "../../tc/filter.ts";
 import { commandsIn, printable, shellWord } from "../../wire/text.ts";
 import { checkHooks } from "../check.ts";
 import type { Finding } from "../finding.ts";
-import { type Passed, passedBetween, type PassedHook, passedHooksBetween, passedHooksSince, passedSince } from "../passed.ts";
+import { type Passed, passedBetween, type PassedHook, passedHooksBetween, samplingsAt } from "../passed.ts";
 import type { TcWatch } from "../tc_watch.ts";
 import type { TrafficControl } from "../traffic_control.ts";
 import { Claims } from "./claims.ts";
@@ -86,6 +86,7 @@ export class Installation implements SamplingHandle {
   // The caller of remove() gets its error.
   readonly #abort = (): void => void this.remove().catch(() => {});
   #removed: Promise<void> | undefined;
+  #counting: Promise<Sampling[]> | undefined;
 
   constructor(resources: Resources, link: Link, { signal, onWarning }: LockOptions) {
     this.#resources = resources;
@@ -126,13 +127,19 @@ export class Installation implements SamplingHandle {
   }
 
   async passed(): Promise<Passed> {
-    if (await this.#isRemoved()) return passedBetween(this.installed, this.#last);
-    return await passedSince(this.#resources.tc, this.installed);
+    if (this.#removed && await this.#isRemoved()) return passedBetween(this.installed, this.#last);
+    return passedBetween(this.installed, await this.#present());
   }
 
   async passedHooks(): Promise<readonly PassedHook[]> {
-    if (await this.#isRemoved()) return passedHooksBetween(this.installed, this.#last);
-    return await passedHooksSince(this.#resources.tc, this.installed);
+    if (this.#removed && await this.#isRemoved()) return passedHooksBetween(this.installed, this.#last);
+    return passedHooksBetween(this.installed, await this.#present());
+  }
+
+  /** What the kernel counts now. Whoever asks twice without waiting gets the same, for one request. */
+  #present(): Promise<Sampling[]> {
+    if (!this.#counting) queueMicrotask(() => this.#counting = undefined);
+    return this.#counting ??= samplingsAt(this.#resources.tc, this.installed);
   }
 
   /** Whether it is removed; waits for that if it is being removed. */
