@@ -14,6 +14,7 @@ import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
 import { Counters } from "./counters.ts";
+import type { Known } from "./devices.ts";
 import { failureText } from "./failure.ts";
 import { netnsWords } from "./options.ts";
 import { SamplingAdder } from "./sampling_adder.ts";
@@ -29,8 +30,7 @@ const RETRY_MS = 2000;
 const LONGEST_RETRY_MS = 60_000;
 
 /** A device that exists. */
-export interface PresentDevice {
-  readonly name: string;
+export interface PresentDevice extends Known {
   readonly index: number;
 }
 
@@ -120,9 +120,10 @@ export class Sampled {
   /** From the first look on samples what is wanted, again if it is gone, and devices that come. Sampling then only ends with the session. */
   keep(keeping: Keeping): void {
     this.#keeping = keeping;
+    const present = new Map(keeping.devices().map((device) => [device.index, device]));
     for (const [handle, name] of this.#handles) {
       const index = handle.installed[0]!.ifindex;
-      this.#asked.set(handle, keeping.plan({ name, index }));
+      this.#asked.set(handle, keeping.plan(present.get(index) ?? { name, index, up: true }));
     }
   }
 

@@ -109,10 +109,7 @@ export async function exportLive(
           session.notice(sampled.description(rated.plans[0]!));
           sampled.keep({
             devices: () => present(devices).filter((link) => current.sampling.named.some(({ device }) => means(device, link))),
-            plan: ({ index, name }) => {
-              const link = present(devices).find((link) => link.index === index);
-              return planFor(current.sampling, link ?? { name, up: true });
-            },
+            plan: (device) => planFor(current.sampling, device),
             rated: async (plan) => (await withRates(sys, [plan], () => speeds.read())).plans[0]!,
             changed: () => {
               tellInputs();

@@ -6,6 +6,7 @@ import { checkAny, type Known, means } from "../devices.ts";
 import { checkDrops } from "../drops.ts";
 import { type DeviceRate, parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
+import { shellWord } from "../../src/wire/text.ts";
 import { longName, type OptionTexts, type Parsed, UsageError, valuesOf } from "../options.ts";
 import { refuseFilter } from "./capture.ts";
 import { checkFrom } from "./export_from.ts";
@@ -63,6 +64,8 @@ export class ExportSettingsReader {
   async read(): Promise<ExportSettings> {
     // Before the file is looked at: what is wrong with the command line is wrong with any file.
     refuseFilter(this.#typed.words);
+    const file = this.#typed.words.find((word) => /\.conf$/.test(word));
+    if (file !== undefined) throw new UsageError(`${JSON.stringify(file)} is a file: did you mean --config ${shellWord(file)}?`);
     checkFrom(this.#typed.options, this.#typed.given, this.#typed.words);
     const config = await this.#file?.read();
     const locate = (error: unknown): unknown => config ? config.locate(error, this.#typed.given) : error;

@@ -180,3 +180,40 @@ test("the example in docs has only options that there are, with values that they
   for (const name of ["device", "rate", "match", "sflow", "ipfix", "flows", "prometheus", "write"]) assert(values.has(name), name);
   assertEquals([...parseConfig(text, "docs/export.conf", EXPORT_OPTIONS).texts(NONE)], []);
 });
+
+test("whatever is in a file, it is read or refused with a line", () => {
+  const pieces = [
+    "device",
+    "rate",
+    "match",
+    "all-namespaces",
+    "--",
+    "=",
+    ":",
+    " ",
+    "\t",
+    "\n",
+    "\r",
+    "#",
+    '"',
+    "'",
+    "7",
+    "eth0",
+    "[x]",
+    "\u{1F600}",
+    "\x1b",
+    "\\",
+  ];
+  // Always the same numbers: a failure can be repeated.
+  let state = 1;
+  const random = (below: number): number => (state = (state * 48271) % 0x7fff_ffff) % below;
+  for (let i = 0; i < 3000; i++) {
+    const text = Array.from({ length: random(12) }, () => pieces[random(pieces.length)]).join("");
+    try {
+      parseConfig(text, "x.conf", TABLE);
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error;
+      assertMatch(error.message, /^x\.conf, line \d+: ./);
+    }
+  }
+});

@@ -36,6 +36,9 @@ test("a wrong configuration ends with 2, before anything is set up, and says whe
     assertMatch(errors(), message, file);
     assertMatch(errors(), /Try: psample export --help\n$/);
   }
+  const forgotten = fakeIo();
+  assertEquals(await main(["export", "/etc/psample/export.conf"], forgotten), 2);
+  assertMatch(forgotten.errors(), /"\/etc\/psample\/export\.conf" is a file: did you mean --config \/etc\/psample\/export\.conf\?\n/);
   const io = fakeIo();
   assertEquals([await main(["export", "--config", "none.conf"], io), io.errors()], [
     1,

@@ -126,7 +126,7 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
   bareWire();
   secondWire();
   using sflow = new UdpReceiver();
-  const common = ["direction egress", "agent 192.0.2.1", "latency low"];
+  const common = ["direction egress", "agent 192.0.2.1", "latency low", "polling 0"];
   const right = [...common, "device a:1", `sflow ${sflow.target}`];
   const export_ = await Configured.start(right);
   using sender = new Sender("a", frameOut());
@@ -136,12 +136,12 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
   await until("it has arrived", () => samplesOf(sflow, IFINDEX.a).length === sent);
   const filter = tcDump("a");
   const wrong: [string[], RegExp][] = [
-    [[...right, "ipfx 192.0.2.9"], /psample: x\.conf, line 6: unknown option ipfx; the nearest is ipfix\n/],
-    [[...right, "device c:0"], /psample: x\.conf, line 6: the rate in c:0 is "0"/],
-    [[...right, "domain 7"], /psample: x\.conf, line 6: --domain requires --ipfix\n/],
-    [[...common, `sflow ${sflow.target}`, "device a:5", "device nosuch0"], /psample: x\.conf, line 5: there is no device nosuch0/],
+    [[...right, "ipfx 192.0.2.9"], /psample: x\.conf, line 7: unknown option ipfx; the nearest is ipfix\n/],
+    [[...right, "device c:0"], /psample: x\.conf, line 7: the rate in c:0 is "0"/],
+    [[...right, "domain 7"], /psample: x\.conf, line 7: --domain requires --ipfix\n/],
+    [[...common, `sflow ${sflow.target}`, "device a:5", "device nosuch0"], /psample: x\.conf, line 6: there is no device nosuch0/],
     [[...right, "device c", "ipfix 192.0.2.9", "prometheus 203.0.113.7:9410"], /psample: Cannot listen on \S+: .* \(EADDRNOTAVAIL\)/],
-    [[...right, "device c", "keep 3"], /psample: x\.conf, line 7: --keep requires --rotate\n/],
+    [[...right, "device c", "keep 3"], /psample: x\.conf, line 8: --keep requires --rotate\n/],
     [[...common, "device a:1"], /psample: x\.conf: nowhere to export to/],
   ];
   for (const [lines, message] of wrong) {
@@ -158,7 +158,7 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
     assertMatch(told, /psample: takes effect at the next start: buffer, group\n/);
     assertEquals(await sampling(), `a egress ${rate}`);
   }
-  const without = ["agent 192.0.2.1", "latency low", `sflow ${sflow.target}`];
+  const without = ["agent 192.0.2.1", "latency low", "polling 0", `sflow ${sflow.target}`];
   assertMatch(await export_.reload(without), /psample: takes effect at the next start: direction, device\n/);
   assertEquals(await sampling(), "a egress 1");
   await export_.command.end();
@@ -168,7 +168,7 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
 scene("what else is sampled changes on every device, and the pool counts on", async () => {
   bareWire();
   using sflow = new UdpReceiver();
-  const common = ["agent 192.0.2.1", "latency low", `sflow ${sflow.target}`, "device a:1"];
+  const common = ["agent 192.0.2.1", "latency low", "polling 0", `sflow ${sflow.target}`, "device a:1"];
   const export_ = await Configured.start([...common, "direction egress"]);
   using sender = new Sender("a", frameOut());
   sender.send(100);
@@ -194,7 +194,7 @@ scene("what else is sampled changes on every device, and the pool counts on", as
 scene("metrics show other flows and move to another address, and count on", async () => {
   bareWire();
   using sflow = new UdpReceiver();
-  const common = ["agent 192.0.2.1", "direction egress", "device a:1", `sflow ${sflow.target}`];
+  const common = ["agent 192.0.2.1", "direction egress", "polling 0", "device a:1", `sflow ${sflow.target}`];
   const export_ = await Configured.start([...common, "prometheus 9410"]);
   using sender = new Sender("a", frameOut());
   sender.send(50);
@@ -245,7 +245,7 @@ scene("samples of a device that comes are own ones, also in a group that others 
   tc("qdisc add dev b clsact");
   sample("b egress", "rate 1 group 7");
   using sflow = new UdpReceiver();
-  const common = ["agent 192.0.2.1", "latency low", "direction egress", "group 7", `sflow ${sflow.target}`];
+  const common = ["agent 192.0.2.1", "latency low", "polling 0", "direction egress", "group 7", `sflow ${sflow.target}`];
   const export_ = await Configured.start([...common, "device a:1"]);
   assertMatch(export_.errors, /others also sample into group 7 \(b egress\): their samples are left out/);
   await export_.reload([...common, "device a:1", "device c:1"]);
