@@ -91,10 +91,10 @@ test(
       other postgres -D data -k "$PWD" -c listen_addresses=127.0.0.1 -c fsync=off >log 2>&1 & server=$!
       export PGHOST=$PWD PGUSER=postgres
       wait_for $server psql -c 'SELECT 1'
-      psql -q -v ON_ERROR_STOP=1 -f sfacctd.sql >&2 || exit 7
+      psql -q -v ON_ERROR_STOP=1 <sfacctd.sql >&2 || exit 7
       export PGDATABASE=pmacct
       sfacctd -f sfacctd.conf >log 2>&1 & collector=$!
-      wait_for $collector grep -q :18C7 /proc/net/udp6
+      wait_for $collector grep -q :18C7 /proc/net/udp /proc/net/udp6
       "$@" >&2 || exit 6
       is_stored() { [ "$(psql -Atc 'SELECT sum(packets) FROM flows')" = ${packets} ]; }
       wait_for $collector is_stored
@@ -182,6 +182,7 @@ test(
     }
     const script = `
       clickhouse-client --multiquery <psample.sql >&2 || exit 8
+      CLICKHOUSE_HOST=192.0.2.1 PATH=$PWD:$PATH run read "$1" >/dev/null 2>&1 && exit 6
       for recording; do CLICKHOUSE_HOST=127.0.0.1 PATH=$PWD:$PATH run read "$recording" >&2 || exit 7; done
       clickhouse-client <top.sql
       clickhouse-client --query 'SELECT * FROM psample FORMAT JSONEachRow' >stored`;
