@@ -223,19 +223,18 @@ scene("a disk that is full ends the recording, which is told once; collectors ge
   }
 });
 
-scene("a scrape every 10 ms holds up no sample, and takes only a part of the time", async () => {
+scene("a scrape every 10 ms is answered, and holds up no sample", async () => {
   bareWire();
   using sflow = new UdpReceiver();
   const command = await start(`a:1 --direction egress --latency low --sflow ${sflow.target} --prometheus 0 --top 10`);
   const [, port] = /127\.0\.0\.1:(\d+)\//.exec(command.io.errors())!;
   using sender = new Sender("a", frameOut());
-  const answers: Promise<number>[] = [];
   for (let i = 0; i < 200; i++) {
     sender.send(10);
-    answers.push(get(Number(port), "/metrics").then(({ status }) => status));
+    const { status } = await get(Number(port), "/metrics");
+    assertEquals(status, 200);
     await pause(10);
   }
-  assertEquals(new Set(await Promise.all(answers)), new Set([200]));
   await until(() => `every sample has arrived: ${samplesOf(sflow).length}`, () => samplesOf(sflow).length === 2000);
   let received: number | undefined;
   await until(() => `the metrics have them all: ${received}`, async () => {
