@@ -104,6 +104,18 @@ function others(): Uint8Array<ArrayBuffer>[] {
       linkType: "ethernet",
       originalBytes: 60,
       functionName: "ip_rcv",
+      linuxReason: "NETFILTER_DROP",
+    }, NOW_NS);
+    encoder.discard({
+      ifindex: 0x0100_0005,
+      input: 0x0100_0005,
+      output: undefined,
+      reason: 269,
+      unreported: 1n << 33n,
+      data: new Uint8Array(61),
+      linkType: "raw-ip",
+      originalBytes: 1500,
+      trap: { group: "l3_drops", name: "blackhole_route" },
     }, NOW_NS);
   }).map(({ bytes }) => bytes);
 }
