@@ -1,15 +1,17 @@
 /** `psample export --from FILE`: sends what was recorded to collectors. */
-import { paced, type Sink } from "../../mod.ts";
+import { paced, type Sink, type Stage } from "../../mod.ts";
 import { open } from "../../src/socket/open.ts";
+import type { Batch } from "../../src/stream/batch.ts";
 import { type Collectors, type CollectorValues, openCollectors } from "../collectors.ts";
 import { explainRecording } from "../explain.ts";
 import { GroupStage } from "../group_stage.ts";
 import type { Io } from "../io.ts";
 import { openRecordings, recordingPaths } from "../open_recordings.ts";
-import { longName, texts, UsageError } from "../options.ts";
+import { flag, longName, texts, UsageError } from "../options.ts";
 import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
+import { Rounds } from "../rounds.ts";
 import { inSession, STATUS } from "../session.ts";
 import { type Speed, speedOption } from "../speed.ts";
 import { isFile } from "../words.ts";
@@ -28,14 +30,19 @@ export const FROM_OPTIONS = {
   speed: speedOption(
     "with --from: X times as fast as recorded, or max",
     "Each sample is sent as long after the first as it was taken, divided by X, in datagrams with others of that second. max does not " +
-      "wait; what a collector cannot take that fast is lost without notice, because UDP confirms nothing.",
+      "wait; what a collector cannot take that fast is lost without notice, because UDP confirms nothing. Collectors of tcp: are waited for.",
   ),
+  loop: flag({
+    help: "with --from: begin again at the end, until it is interrupted",
+    details: "Each round has the times of the recording. --count and --duration end it too.",
+  }),
 };
 
 /** What the options of the command say about it. */
 export interface FromValues extends CollectorValues, OutputValues {
   readonly from: readonly string[] | undefined;
   readonly speed: Speed;
+  readonly loop: boolean;
   readonly group: readonly number[] | undefined;
   readonly netns: string | undefined;
   readonly latency: "batch" | "low";
@@ -58,13 +65,15 @@ const LIVE = [
 ];
 
 /** Refuses what does not go together with recordings, or without them. */
-export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {
+export function checkFrom({ from, speed, loop }: FromValues, given: ReadonlySet<string>, words: readonly string[]): void {
   if (from === undefined) {
     const file = words.find(isFile);
     if (file !== undefined) throw new UsageError(`${JSON.stringify(file)} is a file, not a device: to export a recording, --from ${file}`);
     if (speed !== undefined) throw new UsageError("--speed requires --from FILE");
+    if (loop) throw new UsageError("--loop requires --from FILE");
     return;
   }
+  if (loop && from.includes("-")) throw new UsageError("--loop requires files: standard input can be read only once");
   if (words.length > 0) {
     throw new UsageError(
       `--from exports a recording, and ${JSON.stringify(words[0])} is sampled now: they cannot be combined (several recordings: --from ` +
@@ -75,13 +84,23 @@ export function checkFrom({ from, speed }: FromValues, given: ReadonlySet<string
   if (live !== undefined) throw new UsageError(`${longName(live)} is not for recordings: it cannot be combined with --from`);
 }
 
+/** Counts the samples that are exported. */
+class CountingStage implements Stage {
+  samples = 0;
+
+  select(batch: Batch, pick: (i: number) => void): void {
+    this.samples += batch.samples;
+    for (let i = 0; i < batch.count; i++) pick(i);
+  }
+}
+
 /** Exports recordings, one after the other. Resolves to the exit status. */
 export async function exportRecordings(options: FromValues, io: Io): Promise<number> {
   if (options.explain) {
     await io.print(explainRecording(options.filter));
     return STATUS.done;
   }
-  const { from = [], speed = 1, group, netns, latency, count } = options;
+  const { from = [], speed = 1, loop, group, netns, latency, count } = options;
   const paths = recordingPaths(from);
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   return await inSession(io, options, async (session) => {
@@ -102,16 +121,30 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
       session.notice(`exporting to ${sent.names}`);
       const { sinks, reopen } = outputs.start();
       shown.push(...sent.sinks, ...sent.otlp, ...sinks);
-      await session.pump(speed === "max" ? recordings : paced(recordings, { speed }), {
+      const counted = new CountingStage();
+      let before = 0;
+      const rounds: Rounds = new Rounds(recordings, () => openRecordings(paths, io), () => {
+        if (!loop) return false;
+        if (counted.samples === before) {
+          session.fail("--loop: nothing of the recordings was exported, so that it ends here");
+          return false;
+        }
+        before = counted.samples;
+        timed?.restart();
+        return true;
+      });
+      const timed = speed === "max" ? undefined : paced(rounds, { speed });
+      await session.pump(timed ?? rounds, {
         sinks: [...sent.all, ...sinks],
-        stages: groups ? [groups, ...plan.stages] : plan.stages,
+        stages: [...groups ? [groups] : [], ...plan.stages, counted],
         reopen,
         reload: () => sent.reload(session, reopen),
         count,
-        progress: readingProgress(recordings),
+        progress: readingProgress(rounds),
         account: (stats, written) => {
           const losses = lossesUpTo(count, written, stats, group);
-          return [accountOf(recordings, written, groups?.leftOut ?? 0, losses), ...sent.accounts()].join("; ");
+          const inRounds = rounds.round > 1 ? [`${rounds.round} rounds`] : [];
+          return [accountOf(recordings, written, groups?.leftOut ?? 0, losses), ...inRounds, ...sent.accounts()].join("; ");
         },
         summary: () => true,
       });

@@ -30,7 +30,7 @@ devices are lines of their own. Lines that begin with # are comments, and so is 
 ${CONFIG_EXAMPLE.replaceAll(/^/gm, "  ")}
 
 An option on the command line replaces all that the file says about it, and DEVICE all its devices. --config, --check,
---explain, --from and --speed are for the command line only. Nothing is set up before everything was read, and is right.
+--explain, --from, --speed and --loop are for the command line only. Nothing is set up before everything was read, and is right.
 If it is started as root, nobody else may be able to write FILE.
 
 SIGHUP reads FILE again. If it is wrong, that is reported, and what was in force stays in force. Otherwise what has
@@ -43,6 +43,7 @@ export const NOT_IN_CONFIG: ReadonlyMap<string, string> = new Map([
   ["check", "it is for trying out, on the command line"],
   ["explain", "it is for trying out, on the command line"],
   ["from", "recordings are exported by the command line"],
+  ["loop", "recordings are exported by the command line"],
   ["speed", "it is for recordings, which are exported by the command line"],
 ]);
 

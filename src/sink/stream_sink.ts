@@ -56,6 +56,10 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   #hasBegun = false;
   /** The collector is slow: messages are dropped until half of what waits has been sent. */
   #isDropping = false;
+  /** Whether the samples are from a recording, which can wait until there is room. */
+  #isRecorded = false;
+  #room: Promise<void> | undefined;
+  #madeRoom: () => void = () => {};
   /** Messages and samples that were sent, messages that were dropped, by which error, and samples that were on their way when it broke. */
   #sentMessages = 0;
   #sent = 0;
@@ -143,11 +147,16 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   take(batch: Batch): void {
     if (this.#isClosed) return;
     const nowMs = performance.now();
+    this.#isRecorded = batch.recorded;
     this.encoder.take(batch);
     this.#timer.taken(batch.samples, nowMs);
   }
 
-  full(): undefined {}
+  /** Only a recording waits: what is sampled now comes whether or not anybody waits. */
+  full(): Promise<void> | undefined {
+    if (!this.#mustWait) return undefined;
+    return this.#room ??= new Promise((resolve) => this.#madeRoom = resolve);
+  }
 
   // deno-lint-ignore require-await -- an error is a rejection
   async flush(): Promise<void> {
@@ -156,9 +165,15 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
 
   async close(_closing: Closing): Promise<void> {
     if (this.#isClosed) return;
-    const deadlineMs = performance.now() + CLOSE_MS;
+    let deadlineMs = performance.now() + CLOSE_MS;
     const until = async (isDone: () => boolean): Promise<void> => {
-      while (!this.#isClosed && !isDone() && performance.now() < deadlineMs) await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      let sent = this.#sent;
+      while (!this.#isClosed && !isDone() && performance.now() < deadlineMs) {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+        // The rest of a recording takes as long as the collector goes on reading.
+        if (this.#isRecorded && this.#sent > sent) deadlineMs = performance.now() + CLOSE_MS;
+        sent = this.#sent;
+      }
     };
     try {
       this.#timer.stop();
@@ -182,6 +197,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     this.#inFlight.restart();
     for (const queue of [this.#first, this.#queue]) queue.clear((samples) => this.#drop(samples));
     this.#target.close();
+    this.#tellRoom();
   }
 
   renew(): Promise<void> {
@@ -209,6 +225,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     }
     this.#hasBegun = true;
     this.#drain();
+    this.#tellRoom();
   }
 
   /** The connection has ended. */
@@ -222,12 +239,14 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     this.#queue.rewind();
     this.#missing.clear();
     this.#isDropping = this.#hasBegun = false;
+    this.#tellRoom();
   }
 
   /** There is room again. */
   hasRoom(): void {
     this.#drain();
     this.#resume();
+    this.#tellRoom();
   }
 
   /** Calls from a timer, where nobody else would catch an error. */
@@ -237,6 +256,18 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Whether a recording has to wait: not for a collector that does not answer. */
+  get #mustWait(): boolean {
+    const isComing = this.#hasBegun || this.#target.lastErrno === 0;
+    return this.#isRecorded && !this.#isClosed && isComing && !this.#queue.isHalfEmpty;
+  }
+
+  #tellRoom(): void {
+    if (this.#room === undefined || this.#mustWait) return;
+    this.#room = undefined;
+    this.#madeRoom();
   }
 
   #fail(error: unknown): void {
@@ -249,6 +280,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
     this.encoder.flush(nowNs());
     this.#drain();
     this.#resume();
+    this.#tellRoom();
     if (this.#target.isConnected && !this.#isDropping) this.#target.well();
   }
 

@@ -124,11 +124,38 @@ test("groups and packets are chosen, samples counted off, and the account says w
   assertEquals([counted.samples.length, counted.records.length], [1, 1]);
 });
 
+test("--loop begins again at the end, without a loss between two rounds, and ends if there is nothing to export", async () => {
+  const path = `${GOLDEN}ingress.new.pcap`;
+  const { length } = await recorded(new Uint8Array(readFileSync(path)));
+  const count = 2 * length + 1;
+  const { samples, records, errors } = await exported(["--from", path, "--speed", "max", "--loop", "-c", `${count}`]);
+  assertEquals([samples.length, records.length, samples.at(-1)!.drops], [count, count, 0]);
+  assertMatch(errors, new RegExp(`psample: read ${count} samples; (.*; )?3 rounds; sFlow`));
+  using sflow = new UdpReceiver();
+  const nothing = await run([
+    "--from",
+    path,
+    "--speed",
+    "max",
+    "--loop",
+    "--filter",
+    "host 203.0.113.99",
+    "--sflow",
+    sflow.target,
+    "--agent",
+    "192.0.2.1",
+  ]);
+  assertEquals(nothing.status, 1);
+  assertMatch(nothing.errors(), /--loop: nothing of the recordings was exported, so that it ends here/);
+});
+
 test("what is about sampling now is refused beside a recording, with 2", async () => {
   const target = ["--sflow", "192.0.2.9"];
   for (
     const [args, why] of [
       [["--speed", "2", ...target], /--speed requires --from FILE/],
+      [["--loop", ...target], /--loop requires --from FILE/],
+      [["--from", "-", "--loop", ...target], /--loop requires files: standard input can be read only once/],
       [["--from", "a.pcap", "--speed", "x", ...target], /--speed is "x": expected a number above 0/],
       [["--from", "a.pcap", "eth0", ...target], /"eth0" is sampled now: they cannot be combined \(several recordings: --from for each\)/],
       [["--from", "a.pcap", "--rate", "7", ...target], /--rate is not for recordings/],

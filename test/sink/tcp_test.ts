@@ -46,6 +46,19 @@ test("each sample of a pump arrives once, in whole messages up to the size that 
   assertEquals(sink.connection!.mayBeLost, 0);
 });
 
+test("a recording waits for its collector, so that it arrives whole as fast as that reads; but not for one that is not there", async () => {
+  await using receiver = await TcpReceiver.listen();
+  const times = Math.ceil(60_000 / samples.length);
+  const long = (): BatchesSource => new BatchesSource(Array(times).fill(samples), { recorded: true });
+  const sink = await ipfixTo(`tcp:${receiver.target}`, { spoolBytes: 1 << 18 });
+  const { sinks: [sent] } = await pump(long(), [], [sink]);
+  assertEquals([sent!.written, sent!.skipped], [times * samples.length, 0]);
+  const { port } = await freePort();
+  const gone = await ipfixTo(`tcp:127.0.0.1:${port}`, { spoolBytes: 1 << 18 });
+  const { sinks: [unsent] } = await pump(long(), [], [gone]);
+  assertEquals([unsent!.written, unsent!.skipped], [0, times * samples.length]);
+});
+
 test("flow records go by TCP too", async () => {
   await using receiver = await TcpReceiver.listen();
   const { sinks: [sent] } = await pump(source(), [], [ipfixFlowsTo(`tcp:${receiver.target}`)]);
