@@ -28,6 +28,8 @@ export const unitTests = (): string[] => testsIn(".").filter((path) => !path.sta
 const STARTS = /from "node:child_process"|\bnew Worker\(|readdirSync\("\/proc\/self\/fd"\)/;
 /** What waits for a time to pass; a turn of the event loop does not. */
 const SLEEPS = /\bset(Timeout|Interval)\((?!.*, 0\))/;
+/** What lets a lot of simulated time pass, which takes a while. */
+const SIMULATES = /\bnew FakeTime\(/;
 
 /**
  * Those of the unit tests that are done in no time on any machine, and may run side by side: they start no program and
@@ -44,7 +46,7 @@ export function quickTests(): string[] {
       .filter((helper) => helper.startsWith("test/"));
     return STARTS.test(code) || helpers.some((helper) => starts(helper, seen));
   };
-  return unitTests().filter((path) => !SLEEPS.test(read(path)) && !starts(path, new Set()));
+  return unitTests().filter((path) => !SLEEPS.test(read(path)) && !SIMULATES.test(read(path)) && !starts(path, new Set()));
 }
 
 /** Settings of a run of tests. */
