@@ -33,6 +33,12 @@ export interface ReadInterface {
   readonly isEthernetHardware: boolean;
 }
 
+/**
+ * As many devices are asked for with one request: the answers must fit into the socket's receive buffer, and whatever else the event loop
+ * has to do must not wait for long.
+ */
+export const READ_TOGETHER = 8;
+
 const UNKNOWN_MODE: LinkMode = { bitsPerSecond: undefined, duplex: undefined };
 
 /**
@@ -88,6 +94,15 @@ export class InterfaceReader {
    * @throws {NetlinkError} if the kernel does not answer, or refuses for another reason than that a device is gone.
    */
   async read(indexes: readonly number[]): Promise<ReadInterface[]> {
+    const found: ReadInterface[] = [];
+    for (let i = 0; i < indexes.length; i += READ_TOGETHER) {
+      if (i > 0) await new Promise((resolve) => setImmediate(resolve));
+      found.push(...await this.#readSome(indexes.slice(i, i + READ_TOGETHER)));
+    }
+    return found;
+  }
+
+  async #readSome(indexes: readonly number[]): Promise<ReadInterface[]> {
     const outcomes = await this.#route.requestAll(indexes.map((index) => ({ message: encodeGetLinkCounters(index), op: OP })));
     const modes = await this.#ask(indexes, this.#modeless, encodeGetLinkMode, decodeLinkMode);
     const found: ReadInterface[] = [];

@@ -1,6 +1,6 @@
 /** Polls the counters of devices and of the host, and sends them to sFlow collectors. */
 import { HostReader } from "../control/host_counters.ts";
-import { InterfaceReader, type ReadInterface } from "../control/interface_counters.ts";
+import { InterfaceReader, READ_TOGETHER, type ReadInterface } from "../control/interface_counters.ts";
 import { ArgumentError, DecodeError, SystemError } from "../errors.ts";
 import type { SflowEncoder } from "../export/sflow/encoder.ts";
 import { ARPHRD_LOOPBACK, type Link } from "../link/link.ts";
@@ -54,8 +54,6 @@ const MOST_INTERVAL_MS = 0x7fff_ffff;
 /** The interval is a maximum (sFlow version 5, section 5): a timer may be late, by this part of the interval and at most by this. */
 const EARLIER = 0.05;
 const MOST_EARLIER_MS = 1000;
-/** Devices that are asked for with one request: their samples fill a datagram. */
-const TOGETHER = 8;
 /** How often to look for devices that are new, or wanted now; and how often at most if devices change all the time. */
 const LOOK_MS = 3000;
 const RUSH_MS = 1000;
@@ -64,7 +62,7 @@ const GOLDEN = (Math.sqrt(5) - 1) / 2;
 
 const HIDDEN = "What they contain is sent as unknown. A sandbox may hide them, such as ProcSubset=pid of a systemd unit";
 
-/** What is polled at the same moment of each interval. */
+/** What is polled at the same moment of each interval: the host, or as many devices as are read with one request. Their samples share a datagram. */
 interface Turn {
   /** Indexes of devices; the host has none. */
   readonly members: Set<number>;
@@ -188,6 +186,7 @@ export class CounterPoller {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.#targets.clear();
     clearTimeout(this.#timer);
     this.#interfaces.close();
     if (this.#links !== this.#options.links) this.#links.close();
@@ -321,7 +320,7 @@ export class CounterPoller {
   }
 
   #enter(index: number): void {
-    const hasRoom = (turn: Turn): boolean => !turn.isHost && turn.members.size < TOGETHER;
+    const hasRoom = (turn: Turn): boolean => !turn.isHost && turn.members.size < READ_TOGETHER;
     const turn = this.#turns.findLast(hasRoom) ?? this.#addTurn(false);
     turn.members.add(index);
     this.#polled.set(index, { turn, since: this.#links.since(index), last: undefined });
