@@ -44,7 +44,8 @@ export const OTLP_OPTIONS = {
   otlpHeader: several({
     value: "NAME=VALUE",
     help: "send this header with --otlp; may be repeated",
-    details: "For credentials: Authorization=Bearer TOKEN. It is in no message, but everybody on this machine can read the command line.",
+    details: "For credentials: Authorization=Bearer TOKEN. It is in no message, but everybody on this machine can read the command " +
+      "line: keep it in a file for --config that only its owner can read.",
   }, (texts, option) => pairs(texts, option, "Authorization=Bearer TOKEN")),
   otlpResource: several({
     value: "NAME=VALUE",

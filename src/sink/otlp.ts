@@ -30,7 +30,7 @@ export interface OtlpSendOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
    * Attributes of the resource, beside and instead of `service.name` (`"psample"`), `service.version`, `host.name` and `service.instance.id`,
-   * which is made up at random. An empty one leaves an attribute out. Defaults to none.
+   * which is random and the same for a whole process. An empty one leaves an attribute out. Defaults to none.
    */
   readonly resource?: Readonly<Record<string, string>> | undefined;
   /** Certificates in PEM of whoever may vouch for the receiver. Defaults to those that the runtime trusts. */
@@ -94,6 +94,7 @@ interface Internals {
   readonly timeoutMs?: number;
   readonly backoffMs?: number;
   readonly maxBytes?: number;
+  readonly lastMs?: number;
   readonly random?: () => number;
 }
 
@@ -103,7 +104,7 @@ const MOST_MS = 0x7fff_ffff;
 /** The time-out of OpenTelemetry's exporters. */
 const TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 1000;
-/** The last report may take this long: who stops a service does not want to wait. */
+/** How long a receiver may take for the last report: who stops a service does not want to wait. */
 const LAST_MS = 900;
 /** A report is made only this many times as long as making it takes after the last one: so that takes a twentieth of a processor at most. */
 const REST = 20;
@@ -112,6 +113,8 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 /** Headers that say how a body is sent. */
 const OWN_HEADERS = ["content-type", "content-encoding", "content-length", "transfer-encoding", "connection", "host"];
+/** What tells this process from all others: the same for all receivers, also for those that come later. */
+let instance: string | undefined;
 /** Shorter texts than this are too common to be secret. */
 const LEAST_SECRET = 6;
 
@@ -184,6 +187,7 @@ class MetricsPusher implements OtlpSink {
   readonly #encoder: OtlpEncoder;
   readonly #options: OtlpSendOptions;
   readonly #intervalMs: number;
+  readonly #lastMs: number;
   readonly #random: () => number;
   readonly #counts = { sent: 0, failed: 0, failedBy: {} as Record<string, number>, skipped: 0, rejectedPoints: 0 };
   #taken = 0;
@@ -201,7 +205,7 @@ class MetricsPusher implements OtlpSink {
     client: HttpClient,
     numbers: SharedMetrics,
     options: OtlpSendOptions & { readonly headers: Readonly<Record<string, string>>; readonly intervalMs: number },
-    { timeoutMs = TIMEOUT_MS, backoffMs = BACKOFF_MS, maxBytes, random = Math.random }: Internals,
+    { timeoutMs = TIMEOUT_MS, backoffMs = BACKOFF_MS, lastMs = LAST_MS, maxBytes, random = Math.random }: Internals,
   ) {
     const { headers, intervalMs, encoding, resource } = options;
     this.name = `OTLP ${url}`;
@@ -211,6 +215,7 @@ class MetricsPusher implements OtlpSink {
     this.#client = client;
     this.#options = options;
     this.#intervalMs = intervalMs;
+    this.#lastMs = lastMs;
     const { version } = numbers;
     this.#encoder = new OtlpEncoder(numbers.metrics, {
       encoding,
@@ -219,7 +224,7 @@ class MetricsPusher implements OtlpSink {
       resource: {
         "service.name": "psample",
         "service.version": version ?? "",
-        "service.instance.id": crypto.randomUUID(),
+        "service.instance.id": instance ??= crypto.randomUUID(),
         ...resource,
       },
     });
@@ -272,7 +277,7 @@ class MetricsPusher implements OtlpSink {
     // What is on its way are older numbers.
     this.#delivery.cancel();
     await this.#sending;
-    const isSent = await this.#send(performance.now() + LAST_MS, true);
+    const isSent = await this.#send(Infinity, true);
     if (!isSent) this.skipped = this.#taken - this.written;
     this.abort();
   }
@@ -310,7 +315,7 @@ class MetricsPusher implements OtlpSink {
     const startMs = performance.now();
     const requests = this.#encoder.encode(nowNs(), this.numbers.state());
     this.#restUntilMs = startMs + REST * (performance.now() - startMs);
-    const { error, rejected, message } = await this.#delivery.send(requests, untilMs, isLast);
+    const { error, rejected, message } = await this.#delivery.send(requests, untilMs, isLast ? this.#lastMs : undefined);
     const counts = this.#counts;
     if (error) {
       // Cancelled for newer numbers.

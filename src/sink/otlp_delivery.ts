@@ -85,14 +85,16 @@ export class OtlpDelivery {
    * Sends the requests of a report, one after the other.
    *
    * @param untilMs When to give up, by the steady clock: no attempt begins after that, except for the first.
-   * @param isLast Whether nothing comes later: then no attempt takes longer than that either.
+   * @param lastMs If nothing comes later: how long the receiver may take for all of it, from the first attempt on.
    */
-  async send(requests: readonly OtlpRequest[], untilMs: number, isLast = false): Promise<Delivered> {
+  async send(requests: readonly OtlpRequest[], untilMs: number, lastMs?: number): Promise<Delivered> {
     let rejected = 0;
     let message = "";
     const report = this.#report = { isCancelled: false };
-    for (const { body } of requests) {
-      const sent = await this.#deliver(report, await gzip(body), untilMs, isLast);
+    for (const [i, { body }] of requests.entries()) {
+      const packed = await gzip(body);
+      if (lastMs !== undefined && i === 0) untilMs = performance.now() + lastMs;
+      const sent = await this.#deliver(report, packed, untilMs, lastMs !== undefined);
       if (sent.error) return { ...sent, rejected };
       rejected += sent.rejected;
       message ||= sent.message;
