@@ -12,6 +12,7 @@ import { collectors, runAlone } from "../export/collectors.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { filesOn } from "../support/pages.ts";
+import { commandsIn } from "../support/readme.ts";
 import { pieces } from "../support/reading.ts";
 
 const files = filesOn("docs/scale.md");
@@ -252,3 +253,14 @@ test(
     );
   }),
 );
+
+test("the commands are ones that psample takes", async () => {
+  const commands = commandsIn("docs/scale.md").flat().flatMap((line) => /^psample(?:-to-clickhouse)? (.*)$/.exec(line)?.[1] ?? []);
+  assertEquals(commands.length, 3);
+  for (const command of commands) {
+    const io = fakeIo();
+    // Nothing is sampled here, and there may be no device but this.
+    const words = command.replace(" any ", " lo ").split(" ");
+    assertEquals(await main([...words, "--match", "ip", "--explain"], io), 0, `${command}: ${io.errors()}`);
+  }
+});
