@@ -56,8 +56,9 @@ export interface ConnectionCounts {
   readonly isOpen: boolean;
   /** Number of connections so far. */
   readonly connections: number;
-  /** Messages that wait to be sent, and the samples in them: neither written nor skipped yet. */
+  /** Messages that wait to be sent. */
   readonly waiting: number;
+  /** Samples in these messages: neither written nor skipped yet. */
   readonly waitingSamples: number;
   /** Samples that were sent, and that the other end has not confirmed yet. */
   readonly unconfirmedSamples: number;
