@@ -1,6 +1,6 @@
 /** The unit examples/psample-export.service: systemd itself runs the command, in the sandbox that the unit asks for. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { listSampling } from "../../mod.ts";
@@ -14,8 +14,11 @@ import { tcDump } from "./tc_dump.ts";
 
 const UNIT = "psample-export.service";
 const TEXT = readFileSync(join(ROOT, "examples", UNIT), "utf8");
+const DROP_IN = readFileSync(join(ROOT, "examples", `${UNIT}.d`, "collectors.conf"), "utf8");
 const DOCUMENT = readFileSync(join(ROOT, "docs/service.md"), "utf8");
 const CONFIG = "/etc/psample/export.conf";
+/** Where DynamicUser= has the directories of StateDirectory= (systemd.exec(5)). */
+const STATE = "/var/lib/private/psample-export";
 
 /** Number of CAP_NET_ADMIN (include/uapi/linux/capability.h) and of filters (include/uapi/linux/seccomp.h). */
 const NET_ADMIN = "0000000000001000";
@@ -37,7 +40,8 @@ function dropIn(watchdog: string): string[] {
 /** Writes the configuration. */
 function configure({ target }: UdpReceiver): void {
   mkdirSync("/etc/psample", { recursive: true });
-  writeFileSync(CONFIG, `device a:1\ndirection egress\nsflow ${target}\npolling 0\n`, { mode: 0o644 });
+  const lines = ["device a:1", "direction egress", `sflow ${target}`, "polling 0", "prometheus 9410", "write samples.pcapng"];
+  writeFileSync(CONFIG, `${lines.join("\n")}\n`, { mode: 0o644 });
 }
 
 /** Starts the service; it is ready when this returns. */
@@ -55,7 +59,7 @@ function served(name: string, play: (systemd: Systemd, receiver: UdpReceiver) =>
       await using systemd = await Systemd.start();
       await play(systemd, receiver);
     } finally {
-      for (const path of ["/etc/psample", join(ETC, UNIT), join(ETC, `${UNIT}.d`)]) rmSync(path, { recursive: true, force: true });
+      for (const path of ["/etc/psample", STATE, join(ETC, UNIT), join(ETC, `${UNIT}.d`)]) rmSync(path, { recursive: true, force: true });
     }
   });
 }
@@ -66,7 +70,7 @@ for (const { name, words } of COMMANDS) {
   served(`${name} as a service: it is ready, exports, reloads, tells how it is, and leaves nothing`, async (systemd, receiver) => {
     bareWire();
     const before = tcDump("a");
-    systemd.prepare(UNIT, dropIn("2s"), binary);
+    systemd.prepare(UNIT, dropIn("10s"), binary);
     systemd.install(UNIT, TEXT);
     start(systemd);
     const pid = systemd.mainPid(UNIT);
@@ -76,7 +80,7 @@ for (const { name, words } of COMMANDS) {
     assert(Number(field("Uid")) >= FIRST_USER, `it has a user of its own: ${field("Uid")}`);
     assertEquals(["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"].map(field), Array(5).fill(NET_ADMIN));
     assertEquals([field("NoNewPrivs"), field("Seccomp")], ["1", SECCOMP_MODE_FILTER]);
-    assertMatch(systemd.show(UNIT, "StatusText"), /^(exporting to sFlow 127\.0\.0\.1:\d+$|0 packets passed)/);
+    assertMatch(systemd.show(UNIT, "StatusText"), /^(exporting to sFlow 127\.0\.0\.1:\d+, Prometheus|0 packets passed)/);
 
     send("a", ...inOrder(200, frameOut));
     await until(() => `all have arrived: ${systemd.output}`, () => samplesIn(receiver) === 200);
@@ -89,6 +93,11 @@ for (const { name, words } of COMMANDS) {
     await until("the watchdog has heard of it again", () => heard() > first);
     assertEquals([systemd.show(UNIT, "NRestarts"), systemd.mainPid(UNIT)], ["0", pid]);
 
+    // By a program of this scene: the runtimes' own requests may come from a thread that is in another network namespace.
+    const get = "exec 3<>/dev/tcp/127.0.0.1/9410; printf 'GET /metrics HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3; cat <&3";
+    const metrics = systemd.run("bash", "-c", get).out;
+    assertMatch(metrics, /^psample_samples_total\S* 200$/m);
+
     const reload = systemd.ctl("reload", UNIT);
     assertEquals(reload.status, 0, reload.out);
     await until("it is active again", () => systemd.show(UNIT, "ActiveState") === "active");
@@ -100,6 +109,7 @@ for (const { name, words } of COMMANDS) {
     assertMatch(systemd.output, /250 packets passed \(rule hits\), 1 in 1: 250 sampled; lost 0; sFlow \S+: \d+ datagrams sent\n/);
     assertMatch(systemd.output, /nothing was left behind\nresult success\n$/);
     assertEquals([systemd.show(UNIT, "Result"), tcDump("a")], ["success", before]);
+    assert(statSync(join(STATE, "samples.pcapng")).size > 250 * 100);
   });
 
   served(`${name} as a service: one that is killed is started again, and what it left behind is removed`, async (systemd, receiver) => {
@@ -122,7 +132,7 @@ for (const { name, words } of COMMANDS) {
 
   served(`${name} as a service: the watchdog ends one that hangs, and starts it again`, async (systemd) => {
     bareWire();
-    systemd.prepare(UNIT, dropIn("2s"), binary);
+    systemd.prepare(UNIT, dropIn("10s"), binary);
     systemd.install(UNIT, TEXT);
     start(systemd);
     process.kill(systemd.mainPid(UNIT), "SIGSTOP");
@@ -135,6 +145,21 @@ for (const { name, words } of COMMANDS) {
     assertEquals(systemd.ctl("stop", UNIT).status, 0);
   });
 }
+
+served("the drop-in collectors.conf lets it reach the collectors that it names, and nobody else", async (systemd, receiver) => {
+  bareWire();
+  using other = new UdpReceiver("127.0.0.2");
+  writeFileSync(CONFIG, `${readFileSync(CONFIG, "utf8")}sflow ${other.target}\n`);
+  const lines = DROP_IN.replace(/^IPAddressAllow=.*\n/gm, "").split("\n").filter((line) => line.startsWith("IPAddress"));
+  systemd.prepare(UNIT, [...dropIn("60s"), ...lines, "IPAddressAllow=127.0.0.2"]);
+  systemd.install(UNIT, TEXT);
+  start(systemd);
+  send("a", ...inOrder(20, frameOut));
+  await until(() => `all have arrived: ${systemd.output}`, () => samplesIn(other) === 20);
+  assertEquals(systemd.ctl("stop", UNIT).status, 0);
+  assertEquals(samplesIn(receiver), 0);
+  assertMatch(systemd.output, /sFlow 127\.0\.0\.1:\d+: 0 datagrams sent, \d+ dropped with 20 samples \(EPERM\)/);
+});
 
 served("a service that cannot start tells why", (systemd) => {
   systemd.prepare(UNIT, [...dropIn("30s"), "Restart=no"]);

@@ -116,7 +116,7 @@ export class Systemd implements AsyncDisposable {
    * of a unit. The unit can reach the command, and prints into {@linkcode Systemd.output}.
    */
   prepare(unit: string, lines: readonly string[], binary?: string): void {
-    const words = BUN ? "" : "run --no-check --no-prompt --allow-ffi --allow-read ";
+    const words = BUN ? "" : "run --no-check --no-prompt --allow-ffi --allow-read --allow-write --allow-net ";
     // Outside of the sandbox they are where they are.
     const start = (runtime: string, source: string): string => `exec ${runtime} ${binary ? "" : `${words}${source}/cli/main.ts `}"$@"`;
     const outside = start(binary ?? process.execPath, ROOT);
