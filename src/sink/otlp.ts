@@ -198,6 +198,7 @@ class MetricsPusher implements OtlpSink {
   #restUntilMs = -Infinity;
   #isTroubled = false;
   #isOver = false;
+  #isAborted = false;
   #end: (error: unknown) => void = () => {};
 
   constructor(
@@ -283,7 +284,7 @@ class MetricsPusher implements OtlpSink {
   }
 
   abort(): void {
-    this.#isOver = true;
+    this.#isOver = this.#isAborted = true;
     clearTimeout(this.#timer);
     this.numbers.leave(this);
     this.#client.close();
@@ -318,8 +319,8 @@ class MetricsPusher implements OtlpSink {
     const { error, rejected, message } = await this.#delivery.send(requests, untilMs, isLast ? this.#lastMs : undefined);
     const counts = this.#counts;
     if (error) {
-      // Cancelled for newer numbers.
-      if (this.#isOver && !isLast) return false;
+      // Cancelled: for newer numbers, or because nothing is waited for any more.
+      if (this.#isAborted || (this.#isOver && !isLast)) return false;
       counts.failed++;
       const code = codeOf(error);
       counts.failedBy[code] = (counts.failedBy[code] ?? 0) + 1;

@@ -349,6 +349,17 @@ test("the last numbers are sent when the pump ends, instead of older ones on the
   assertEquals([stuck.sink.written, stuck.sink.skipped, stuck.sink.reports.failedBy], [0, 3, { ETIMEDOUT: 1 }]);
 });
 
+test("a sink that is aborted while it is closed ends at once, and tells nothing of it", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  receiver.otherwise = silence;
+  const tried = await sending(receiver.url, {}, { lastMs: 60_000 });
+  const closed = tried.sink.close(closing);
+  await receiver.has(1);
+  tried.sink.abort();
+  await closed;
+  assertEquals([tried.problems, tried.sink.reports.sent, tried.sink.reports.failed], [[], 0, 0]);
+});
+
 test("a report that is too large for one request comes in several", async () => {
   await using receiver = await OtlpReceiver.listen();
   const { sink } = await sending(receiver.url, {}, { maxBytes: 1000 });
