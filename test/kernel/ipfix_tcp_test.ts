@@ -134,10 +134,11 @@ scene(
     });
     const first = there.inside(() => collector(0));
     const port = await listens(first);
+    using byUdp = there.inside(() => new UdpReceiver());
     const words = [
       ...COMMANDS[0]!.words("--allow-read=/run/netns,/proc"),
       ...["export", "a", "x*", "--rate", "1", "--direction", "egress", "--netns", there.name],
-      ...["--ipfix", `tcp:127.0.0.1:${port}`, "--user", "nobody"],
+      ...["--ipfix", `tcp:127.0.0.1:${port}`, "--ipfix", byUdp.target, "--user", "nobody"],
     ];
     await using program = new Program(words);
     await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
@@ -152,6 +153,14 @@ scene(
     await until(() => `it is sampled: ${program.err}`, () => program.err.includes("sampling x1 too, 1 in 1\n"));
     there.inside(() => send(160, frameOut()));
     await until(() => `it has arrived: ${program.err}`, () => reportsTold(second) === 3);
+    // The way is taken again, and the templates are sent again.
+    const before = byUdp.receive().length;
+    program.signal("SIGHUP");
+    await until(() => `it is looked up again: ${program.err}`, () => program.err.includes("host names are looked up again"));
+    await until("it has arrived", () => {
+      there.inside(() => send(160, frameOut()));
+      return byUdp.receive().length > before;
+    });
     // What somebody removes is set up again too.
     there.inside(() => tc("qdisc del dev a clsact"));
     await until(() => `it is sampled again: ${program.err}`, () => program.err.includes("sampling a again, 1 in 1\n"));

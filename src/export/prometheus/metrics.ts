@@ -10,6 +10,7 @@ import { DEFAULT_KEYS } from "../../estimate/keys.ts";
 import type { Batch } from "../../stream/batch.ts";
 import type { OtherStats } from "../../stream/stats.ts";
 import type { ExpositionFormat } from "./accept.ts";
+import { writeConnections } from "./connections.ts";
 import { Delays } from "./delays.ts";
 import { Exposition, type LabelPairs, type MetricPoint } from "./exposition.ts";
 import type { FamilyWriter, MetricText } from "./family.ts";
@@ -432,6 +433,7 @@ function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
     { help: "Errors that came back for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
     points(({ datagrams }) => datagrams?.returned),
   );
+  writeConnections(out, sinks);
   out.counter(
     "psample_sink_sent_reports",
     { help: "Reports of metrics that a receiver accepted.", otel: ["psample.sink.sent_reports", "{report}"] },

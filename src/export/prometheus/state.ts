@@ -11,6 +11,10 @@ export interface MetricsSink {
   readonly skipped: number;
   /** Its datagrams, if it sends any. */
   readonly datagrams?: { readonly sent: number; readonly dropped: number; readonly returned: number } | undefined;
+  /** Its connections, if it keeps one. */
+  readonly connection?:
+    | { readonly isOpen: boolean; readonly connections: number; readonly waitingSamples: number; readonly mayBeLost: number }
+    | undefined;
   /** Its reports, if it sends any. */
   readonly reports?:
     | { readonly sent: number; readonly failed: number; readonly skipped: number; readonly rejectedPoints: number }

@@ -73,6 +73,13 @@ export function everything(): Metrics {
 export const everythingElse: MetricsState = stateOf({
   sinks: [
     { name: "sFlow", written: 1, skipped: 2, datagrams: { sent: 1, dropped: 2, returned: 3 } },
+    {
+      name: "IPFIX",
+      written: 5,
+      skipped: 6,
+      datagrams: { sent: 7, dropped: 8, returned: 0 },
+      connection: { isOpen: true, connections: 2, waitingSamples: 9, mayBeLost: 10 },
+    },
     { name: "OTLP", written: 3, skipped: 4, reports: { sent: 4, failed: 5, skipped: 6, rejectedPoints: 7 } },
   ],
   samplers: [{ device: "eth0", direction: "in", oneIn: 10, trials: 5, deviates: false }],
