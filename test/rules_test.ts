@@ -185,7 +185,9 @@ test("the top level has nothing but what belongs there", () => {
   const ignored = readFileSync(join(root, ".gitignore"), "utf8").split("\n").map((line) => line.replace(/\//g, "")).filter(Boolean);
   const belongs = `deno.json deno.lock tsconfig.json package.json package-lock.json bunfig.toml mod.ts src cli test docs examples
     LICENSE .ci .github .gitignore .git`.split(/\s+/);
-  const entries = readdirSync(root).filter((name) => ![...ignored, ...belongs].includes(name) && !name.endsWith(".md"));
+  // What Bun compiles to is there for a moment, while another process runs the tests of that.
+  const isPassing = (name: string): boolean => /^\.[0-9a-f-]+\.bun-build$/.test(name);
+  const entries = readdirSync(root).filter((name) => ![...ignored, ...belongs].includes(name) && !name.endsWith(".md") && !isPassing(name));
   assertEquals(entries, []);
 });
 
