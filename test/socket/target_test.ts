@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError } from "../../src/errors.ts";
-import { parseTarget, targetText } from "../../src/socket/target.ts";
+import { parseTarget, splitTransport, targetText } from "../../src/socket/target.ts";
 
 test("parseTarget reads addresses and names, with a port or without", () => {
   const rows: [string, string][] = [
@@ -61,4 +61,12 @@ test("parseTarget refuses everything else, and says what is right", () => {
       error.message,
     );
   }
+});
+
+test("splitTransport takes the transport off, and nothing else", () => {
+  assertEquals(splitTransport("192.0.2.9:4739"), { transport: "udp", host: "192.0.2.9:4739" });
+  assertEquals(splitTransport("udp:[2001:db8::9]"), { transport: "udp", host: "[2001:db8::9]" });
+  assertEquals(splitTransport("tcp:collector.example.net:4739"), { transport: "tcp", host: "collector.example.net:4739" });
+  // Others are hosts, as far as they can be.
+  assertEquals(splitTransport("sctp:192.0.2.9"), { transport: "udp", host: "sctp:192.0.2.9" });
 });
