@@ -4,7 +4,7 @@ import { appendFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSyn
 import { join } from "node:path";
 import process from "node:process";
 import { listSampling } from "../../mod.ts";
-import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { decodeDatagram, type DecodedSample, wordsOf } from "../export/sflow/decoder.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameOut, inOrder } from "./frames.ts";
 import { COMMANDS, ROOT } from "./runtime.ts";
@@ -28,8 +28,11 @@ const FIRST_USER = 61_184;
 
 /** How many samples of packets have arrived; there are counters too. */
 function samplesIn(receiver: UdpReceiver): number {
-  return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples).filter(({ rate }) => rate !== undefined)
-    .length;
+  return allIn(receiver).filter(({ rate }) => rate !== undefined).length;
+}
+
+function allIn(receiver: UdpReceiver): DecodedSample[] {
+  return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
 }
 
 /** Times that need not be waited for long, and a line about how the service ended. */
@@ -40,7 +43,7 @@ function dropIn(watchdog: string): string[] {
 /** Writes the configuration. */
 function configure({ target }: UdpReceiver): void {
   mkdirSync("/etc/psample", { recursive: true });
-  const lines = ["device a:1", "direction egress", `sflow ${target}`, "polling 0", "prometheus 9410", "write samples.pcapng"];
+  const lines = ["device a:1", "direction egress", `sflow ${target}`, "polling 1s", "prometheus 9410", "write samples.pcapng"];
   writeFileSync(CONFIG, `${lines.join("\n")}\n`, { mode: 0o644 });
 }
 
@@ -97,6 +100,12 @@ for (const { name, words } of COMMANDS) {
     const get = "exec 3<>/dev/tcp/127.0.0.1/9410; printf 'GET /metrics HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3; cat <&3";
     const metrics = systemd.run("bash", "-c", get).out;
     assertMatch(metrics, /^psample_samples_total\S* 200$/m);
+    // Those of the host too, whose files the sandbox does not hide.
+    const counters = (): DecodedSample[] => allIn(receiver).filter(({ format }) => format === 2);
+    await until("counters have arrived", () => [0, 2].every((type) => counters().some(({ sourceType }) => sourceType === type)));
+    const cpu = wordsOf(counters().find(({ sourceType }) => sourceType === 2)!, 2003)!;
+    assert(cpu[5]! > 0 && cpu.slice(8).every((word) => word !== 0xffff_ffff), `${cpu}`);
+    assert(!/Cannot/.test(systemd.output), systemd.output);
 
     using other = new UdpReceiver();
     appendFileSync(CONFIG, `sflow ${other.target}\n`);
