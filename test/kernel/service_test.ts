@@ -73,7 +73,7 @@ for (const { name, words } of COMMANDS) {
   served(`${name} as a service: it is ready, exports, reloads, tells how it is, and leaves nothing`, async (systemd, receiver) => {
     bareWire();
     const before = tcDump("a");
-    systemd.prepare(UNIT, dropIn("10s"), binary);
+    systemd.prepare(UNIT, dropIn("30s"), binary);
     systemd.install(UNIT, TEXT);
     start(systemd);
     const pid = systemd.mainPid(UNIT);
@@ -88,7 +88,7 @@ for (const { name, words } of COMMANDS) {
     send("a", ...inOrder(200, frameOut));
     await until(() => `all have arrived: ${systemd.output}`, () => samplesIn(receiver) === 200);
     await until(
-      () => `the status is the account: ${systemd.show(UNIT, "StatusText")}`,
+      () => `the status is the account: ${systemd.show(UNIT, "StatusText")}${systemd.output}`,
       () => /^200 packets passed .*: 200 sampled; lost 0; sFlow /.test(systemd.show(UNIT, "StatusText")),
     );
     const heard = (): bigint => BigInt(systemd.show(UNIT, "WatchdogTimestampMonotonic"));
