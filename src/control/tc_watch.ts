@@ -26,6 +26,12 @@ export interface TcEvent {
   readonly parent: number;
 }
 
+/**
+ * Where all watches of a seam receive into: each interprets what it receives at once. One for each would take half a megabyte for each
+ * device that is sampled.
+ */
+const ROOMS = new WeakMap<Sys, Datagrams>();
+
 /** Listens to changes on one device at a time. */
 export class TcWatch {
   readonly #socket: NetlinkSocket;
@@ -47,16 +53,17 @@ export class TcWatch {
    */
   static prepare(sys: Sys): TcWatch | undefined {
     try {
-      return new TcWatch(new NetlinkSocket(sys, NETLINK_ROUTE));
+      return new TcWatch(sys, new NetlinkSocket(sys, NETLINK_ROUTE));
     } catch (error) {
       if (error instanceof SystemError) return undefined;
       throw error;
     }
   }
 
-  private constructor(socket: NetlinkSocket) {
+  private constructor(sys: Sys, socket: NetlinkSocket) {
     this.#socket = socket;
-    this.#batch = socket.batch(8, { senders: true });
+    this.#batch = ROOMS.get(sys) ?? socket.batch(8, { senders: true });
+    ROOMS.set(sys, this.#batch);
   }
 
   /** Receives changes of this device from now on; false if that is not possible. */

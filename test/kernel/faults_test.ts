@@ -1,5 +1,6 @@
 /** `psample export` outlives what happens to a machine in months: nothing is lost without being told, and nothing grows. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { listSampling } from "../../mod.ts";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
@@ -191,6 +192,21 @@ scene("ten thousand devices cost nothing but their names", "module:dummy", async
   assertEquals(accountIn(command.io.errors()), { sampled: count, lost: 0 });
   const lines = command.io.text().trim().split("\n");
   assertEquals(lines.length, count);
+});
+
+scene("hundreds of sampled devices share what it takes to sample them, and are left as they were", "module:dummy", async () => {
+  ip("link set dev lo up", ...Array.from({ length: 300 }, (_, i) => `link add name n${i} index ${1000 + i} type dummy`));
+  ip(...Array.from({ length: 300 }, (_, i) => `link set dev n${i} up`));
+  const words = ["export", "n*:1000", "--direction", "egress", "--sflow", "127.0.0.1", "--agent", "192.0.2.1", "--polling", "0"];
+  await using program = new Program([...COMMANDS[0]!.words(), ...words]);
+  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  const [, kilobytes] = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${program.pid}/status`, "utf8"))!;
+  // A runtime takes about 100 MB; sockets and buffers of its own would take a megabyte for each device.
+  assert(Number(kilobytes) < 250_000, `${kilobytes} KiB`);
+  program.signal("SIGTERM");
+  const { status, err } = await program.ended;
+  assertEquals(status, 0, err);
+  assertEquals(await listSampling(), []);
 });
 
 scene("a disk that is full ends the recording, which is told once; collectors get everything", "guest", async () => {
