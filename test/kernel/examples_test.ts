@@ -1,12 +1,14 @@
 /** The examples in the library's documentation that need a kernel with psample, run unchanged. */
 import { rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { test } from "node:test";
 import { assertEquals } from "@std/assert";
 import { examples, withFiles } from "../support/examples.ts";
 import { ETH_EXPERIMENT, ETH_IPV4, ethernet, ip as ipPacket, PEER, words } from "./frames.ts";
 import { Named } from "./namespace.ts";
+import { needs } from "./needs.ts";
 import { openDirectory, Program, scriptWords } from "./runtime.ts";
-import { ip, pause, scene, send, tc } from "./scene.ts";
+import { ip, PATIENCE_MS, pause, scene, send, tc } from "./scene.ts";
 
 const ETH0 = 150;
 /** What is sent: an unknown protocol, and TCP to port 443. */
@@ -16,7 +18,8 @@ const FRAMES = [
 ];
 
 for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)) {
-  scene(`the example in ${name} runs unchanged`, "module:dummy", async () => {
+  const title = `the example in ${name} runs unchanged`;
+  const play = async (): Promise<void> => {
     using there = code.includes("netns") ? new Named() : undefined;
     const addEth0 = (): void => ip(`link add name eth0 index ${ETH0} type dummy`, "link set dev eth0 up");
     there ? there.inside(addEth0) : addEth0();
@@ -36,6 +39,19 @@ for (const { name, code } of examples().filter(({ needsKernel }) => needsKernel)
       assertEquals(status, 0, `${out}${err}`);
     } finally {
       rmSync(directory, { recursive: true });
+    }
+  };
+  if (!code.includes("reportDiscards")) {
+    scene(title, "module:dummy", play);
+    continue;
+  }
+  // The drop monitor answers in the initial network namespace only, which is our own in a guest.
+  const options = needs("guest", "psample", "net_admin", "module:dummy", "module:drop_monitor");
+  test(title, { ...options, timeout: 4 * PATIENCE_MS }, async () => {
+    try {
+      await play();
+    } finally {
+      ip("link del dev eth0");
     }
   });
 }
