@@ -155,7 +155,7 @@ export async function otlpToWith(sys: Sys, text: string, options: OtlpToOptions,
   const numbers = "numbers" in options ? options.numbers : new SharedMetrics(options);
   const client = await HttpClient.open(sys, { url, headers: { "User-Agent": userAgent(numbers.version), ...headers }, certificates });
   const resource = { "host.name": hostName(sys), ...options.resource };
-  return new MetricsPusher(otlpUrlText(url), client, numbers, { ...options, headers, intervalMs, resource }, internals);
+  return new MetricsPusher(url, client, numbers, { ...options, headers, intervalMs, resource }, internals);
 }
 
 /** Refuses headers that cannot be sent. Their values are secrets, and in no message. */
@@ -170,6 +170,13 @@ function checkHeaders(headers: Readonly<Record<string, string>>): void {
       : undefined;
     if (wrong !== undefined) throw new ArgumentError(`Cannot send the header ${JSON.stringify(name)}: ${wrong}`);
   }
+}
+
+/** What is secret in headers and in the query of a URL, the longest first: one may be a part of another. */
+function secretsOf({ search, searchParams }: URL, headers: Readonly<Record<string, string>>): readonly string[] {
+  const queries = [...searchParams.values(), ...search.slice(1).split("&").map((pair) => pair.slice(pair.indexOf("=") + 1))];
+  const values = Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]);
+  return [...values, ...queries].filter(({ length }) => length >= LEAST_SECRET).sort((one, other) => other.length - one.length);
 }
 
 function userAgent(version: string | undefined): string {
@@ -202,14 +209,15 @@ class MetricsPusher implements OtlpSink {
   #end: (error: unknown) => void = () => {};
 
   constructor(
-    url: string,
+    url: URL,
     client: HttpClient,
     numbers: SharedMetrics,
     options: OtlpSendOptions & { readonly headers: Readonly<Record<string, string>>; readonly intervalMs: number },
     { timeoutMs = TIMEOUT_MS, backoffMs = BACKOFF_MS, lastMs = LAST_MS, maxBytes, random = Math.random }: Internals,
   ) {
     const { headers, intervalMs, encoding, resource } = options;
-    this.name = `OTLP ${url}`;
+    const text = otlpUrlText(url);
+    this.name = `OTLP ${text}`;
     // It has no end but the pump's, unless there is a bug.
     this.ended = new Promise((resolve) => this.#end = resolve);
     this.numbers = numbers;
@@ -231,9 +239,9 @@ class MetricsPusher implements OtlpSink {
     });
     this.#delivery = new OtlpDelivery({
       client,
-      url,
+      url: text,
       contentType: this.#encoder.contentType,
-      secrets: Object.values(headers).flatMap((value) => [value, ...value.split(/\s+/)]).filter(({ length }) => length >= LEAST_SECRET),
+      secrets: secretsOf(url, headers),
       timeoutMs,
       backoffMs,
       random,

@@ -5,7 +5,7 @@
  * @module
  */
 import { HttpError, LookupError, SystemError } from "../errors.ts";
-import { readOtlpAnswer } from "../export/otlp/answer.ts";
+import { readOtlpAnswer, shortened, withoutSecrets } from "../export/otlp/answer.ts";
 import type { OtlpRequest } from "../export/otlp/encoder.ts";
 import type { HttpReply } from "../sys/http_client.ts";
 
@@ -115,7 +115,7 @@ export class OtlpDelivery {
     untilMs: number,
     isLast: boolean,
   ): Promise<Delivered> {
-    const { client, contentType, timeoutMs, onTrouble } = this.#options;
+    const { client, contentType, secrets, timeoutMs, onTrouble } = this.#options;
     for (let attempt = 0;; attempt++) {
       if (report.isCancelled) return { error: new HttpError("The report was cancelled", undefined), rejected: 0, message: "" };
       let failure: Error;
@@ -125,11 +125,10 @@ export class OtlpDelivery {
         const limitMs = isLast ? Math.max(1, Math.min(timeoutMs, untilMs - performance.now())) : timeoutMs;
         const reply = await client.post(body, { "Content-Type": contentType, "Content-Encoding": "gzip" }, limitMs);
         const { status } = reply;
-        const answer = readOtlpAnswer(reply.body, reply.type, status === 200);
-        const message = this.#withoutSecrets(answer.message);
+        const { rejected, message } = readOtlpAnswer(reply.body, reply.type, status === 200, secrets);
         if (status >= 200 && status < 300) {
           this.#failures = 0;
-          return { error: undefined, rejected: answer.rejected, message };
+          return { error: undefined, rejected, message };
         }
         failure = this.#refusal(reply, message);
         isFinal = !RETRYABLE.has(status);
@@ -142,7 +141,8 @@ export class OtlpDelivery {
       const nowMs = performance.now();
       this.#failures++;
       if (afterMs !== undefined) this.#notBeforeMs = nowMs + Math.min(afterMs, MOST_HOLD_MS);
-      const waitMs = afterMs ?? this.#backoffMs(attempt, failure);
+      // Who says 0, or a date that is past by this clock, is not asked again and again.
+      const waitMs = Math.max(afterMs ?? 0, this.#backoffMs(attempt, failure));
       if (isFinal || nowMs + waitMs >= untilMs) return { error: failure, rejected: 0, message: "" };
       if (this.#failures === 2) onTrouble(failure);
       await this.#pause(waitMs);
@@ -169,15 +169,13 @@ export class OtlpDelivery {
   }
 
   #refusal({ status, location }: HttpReply, message: string): HttpError {
-    const { url } = this.#options;
-    const where = status >= 300 && status < 400 && location !== undefined ? ` to ${this.#withoutSecrets(printableUrl(location))}` : "";
+    const { url, secrets } = this.#options;
+    const where = status >= 300 && status < 400 && location !== undefined
+      ? ` to ${shortened(withoutQuery(withoutSecrets(location, secrets)))}`
+      : "";
     const cure = where === "" ? CURES[status] : "Redirects are not followed: give the URL that is meant";
     const said = message === "" ? "" : `: ${message}`;
     return new HttpError(`Cannot send to ${url}: it answers ${status}${where}${said}${cure ? `. ${cure}` : ""}`, status);
-  }
-
-  #withoutSecrets(text: string): string {
-    return this.#options.secrets.reduce((shown, secret) => shown.replaceAll(secret, "..."), text);
   }
 }
 
@@ -189,10 +187,8 @@ export function retryAfterMs(value: string | undefined, nowMs: number = Date.now
   return Number.isNaN(date) ? undefined : Math.max(0, date - nowMs);
 }
 
-/** A URL of others without its query, cut to a length for a message. */
-function printableUrl(text: string): string {
-  const plain = text.replace(/[?#].*$/s, "");
-  return plain.length > 200 ? `${plain.slice(0, 200)}...` : plain;
+function withoutQuery(url: string): string {
+  return url.replace(/[?#].*$/s, "");
 }
 
 async function gzip(body: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {

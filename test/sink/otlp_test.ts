@@ -270,6 +270,34 @@ test("secrets are in no message, even if the receiver repeats them", async () =>
   }
 });
 
+test("a secret that is longer than what is shown of an answer is not shown in part, nor is the key of a URL", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  const token = "0123456789".repeat(30);
+  const answers = [
+    status(401, { "Content-Type": "text/plain" }, `unknown token ${token}`),
+    status(404, { "Content-Type": "text/plain" }, "no such path: /v1/metrics?key=k%2Dey-0123456&0123-alone"),
+    status(302, { Location: `/login/${token}` }),
+  ];
+  for (const answer of answers) {
+    receiver.answers.push(answer);
+    const headers = { Authorization: `Bearer ${token}` };
+    const { sink, problems } = await sending(`${receiver.url}/v1/metrics?key=k%2Dey-0123456&0123-alone`, { headers });
+    assertEquals(await sink.report(), false);
+    assert(!problems[0]!.message.replace(receiver.url, "").includes("0123"), problems[0]!.message);
+    sink.abort();
+  }
+});
+
+test("a receiver that wants to be asked again at once is not asked again and again", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  receiver.otherwise = status(503, { "Retry-After": "0" });
+  // Without a pause there would be time for many attempts, with it for one.
+  const tried = await dueNow(receiver.url, { intervalMs: 1000 }, { backoffMs: 60_000 });
+  await until("it is given up", () => tried.sink.reports.failed === 1);
+  assertEquals(receiver.reports.length, 1);
+  tried.sink.abort();
+});
+
 test("a receiver that does not answer, sends without end, or speaks no HTTP, holds up nothing", { timeout: 60_000 }, async () => {
   await using receiver = await OtlpReceiver.listen();
   const endless = (

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { printableText } from "../../wire/text.ts";
 
 /** What a receiver says. */
 export interface OtlpAnswer {
@@ -17,8 +18,19 @@ export interface OtlpAnswer {
 const MOST_MESSAGE = 200;
 const NOTHING: OtlpAnswer = { rejected: 0, message: "" };
 
-/** Reads the body of an answer; `isAccepted` is whether its status is 200. */
-export function readOtlpAnswer(body: Uint8Array, type: string | undefined, isAccepted: boolean): OtlpAnswer {
+/**
+ * Reads the body of an answer.
+ *
+ * @param isAccepted Whether its status is 200.
+ * @param secrets What is not in the message, not even the beginning of it. Defaults to nothing.
+ */
+export function readOtlpAnswer(
+  body: Uint8Array,
+  type: string | undefined,
+  isAccepted: boolean,
+  secrets: readonly string[] = [],
+): OtlpAnswer {
+  const shown = (text: string): string => shortened(withoutSecrets(text, secrets));
   const kind = type?.replace(/;.*$/s, "").trim().toLowerCase();
   if (kind === "application/x-protobuf" || kind === "application/protobuf") {
     const fields = readFields(body);
@@ -29,7 +41,7 @@ export function readOtlpAnswer(body: Uint8Array, type: string | undefined, isAcc
     const message = said?.get(2);
     return {
       rejected: countOf(rejected),
-      message: message instanceof Uint8Array ? shortened(decode(message)) : "",
+      message: message instanceof Uint8Array ? shown(decode(message)) : "",
     };
   }
   const text = decode(body);
@@ -39,10 +51,10 @@ export function readOtlpAnswer(body: Uint8Array, type: string | undefined, isAcc
     const message = member(said, isAccepted ? "errorMessage" : "message");
     return {
       rejected: isAccepted ? countOf(member(said, "rejectedDataPoints")) : 0,
-      message: typeof message === "string" ? shortened(message) : "",
+      message: typeof message === "string" ? shown(message) : "",
     };
   }
-  return isAccepted || kind === "text/html" ? NOTHING : { rejected: 0, message: shortened(text) };
+  return isAccepted || kind === "text/html" ? NOTHING : { rejected: 0, message: shown(text) };
 }
 
 /** The last value of each field: a number, or bytes; `undefined` if this is no message. */
@@ -100,7 +112,13 @@ function decode(bytes: Uint8Array): string {
   return new TextDecoder().decode(bytes);
 }
 
-function shortened(text: string): string {
+/** A text in which each secret is `...`. */
+export function withoutSecrets(text: string, secrets: readonly string[]): string {
+  return secrets.reduce((shown, secret) => shown.replaceAll(secret, "..."), text);
+}
+
+/** One line of what others say, which controls no terminal. */
+export function shortened(text: string): string {
   const line = text.replace(/\s+/g, " ").trim();
-  return line.length > MOST_MESSAGE ? `${line.slice(0, MOST_MESSAGE)}...` : line;
+  return printableText(line.length > MOST_MESSAGE ? `${line.slice(0, MOST_MESSAGE)}...` : line);
 }

@@ -51,3 +51,16 @@ test("other answers are text, cut to a line", () => {
   assertEquals(readOtlpAnswer(bytes("<html>"), "text/html", false), NOTHING);
   assertEquals(readOtlpAnswer(bytes("x".repeat(5000)), undefined, false).message.length, 203);
 });
+
+test("what others say controls no terminal, and has no part of a secret, wherever it is cut", () => {
+  const say = (text: string): string => readOtlpAnswer(bytes(text), "text/plain", false).message;
+  assertEquals(say("no\x1b[2J\x9b31m way"), "no\\x1b[2J\\xc2\\x9b31m way");
+  const secret = "0123456789".repeat(30);
+  for (const before of [0, 150, 199, 5000]) {
+    const text = `${"x".repeat(before)}${secret} is unknown`;
+    for (const [body, type] of [[text, "text/plain"], [JSON.stringify({ message: text }), "application/json"]] as const) {
+      const { message } = readOtlpAnswer(bytes(body), type, false, [secret]);
+      assertEquals(message.includes("012"), false, message);
+    }
+  }
+});
