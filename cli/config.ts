@@ -4,7 +4,7 @@
  */
 import { printable, printableText, shellWord } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
-import { longName, type OptionTable, type OptionTexts, UsageError } from "./options.ts";
+import { longName, type Option, type OptionTable, type OptionTexts, UsageError } from "./options.ts";
 import type { TextFile } from "./text_file.ts";
 import { nearest } from "./words.ts";
 
@@ -139,7 +139,8 @@ function entryOf(content: string, line: number, table: OptionTable, apart: Reado
   const name = /^-*([^=:]*)/.exec(word!)![1]!;
   if (word !== name && names.has(name)) {
     const value = (word!.slice(word!.indexOf(name) + name.length).replace(/^[=:]/, "") + ` ${rest}`).trim();
-    throw new UsageError(`options have no dashes here, and nothing but a blank between name and value: write ${written(name, value)}`);
+    const meant = written(name, shown(value, table[names.get(name)!]!));
+    throw new UsageError(`options have no dashes here, and nothing but a blank between name and value: write ${meant}`);
   }
   const key = names.get(word!);
   if (key === undefined) {
@@ -151,14 +152,21 @@ function entryOf(content: string, line: number, table: OptionTable, apart: Reado
       throw new UsageError(`unknown option ${printable(word!)}: for a device write ${written("device", word!)}`);
     }
     const near = nearest(name.replaceAll("_", "-").toLowerCase(), [...names.keys()]);
-    throw new UsageError(`unknown option ${printable(word!)}${near ? `; the nearest is ${near}` : ""}`);
+    // What follows an equals sign may be secret.
+    throw new UsageError(`unknown option ${printable(word!.replace(/=.*$/s, ""))}${near ? `; the nearest is ${near}` : ""}`);
   }
   if (/^=/.test(rest!)) {
-    throw new UsageError(`nothing but a blank comes between name and value: write ${written(word!, rest!.slice(1).trim())}`);
+    const meant = written(word!, shown(rest!.slice(1).trim(), table[key]!));
+    throw new UsageError(`nothing but a blank comes between name and value: write ${meant}`);
   }
   const why = apart.get(key);
   if (why !== undefined) throw new UsageError(`${word} cannot be in a file: ${why}`);
-  return { key, text: valueOf(rest!, word!), line };
+  return { key, text: valueOf(rest!, word!, table[key]!), line };
+}
+
+/** A value for a message. */
+function shown(text: string, { secret, value = "" }: Option<unknown>): string {
+  return secret ? value : text;
 }
 
 function written(name: string, value: string): string {
@@ -166,7 +174,7 @@ function written(name: string, value: string): string {
 }
 
 /** The value in the rest of a line: all of it up to a comment, or what is in quotes. */
-function valueOf(rest: string, name: string): string {
+function valueOf(rest: string, name: string, option: Option<unknown>): string {
   const quote = rest[0];
   if (quote !== '"' && quote !== "'") return rest.replace(/(^|\s)#.*$/s, "").trim();
   const end = rest.indexOf(quote, 1);
@@ -174,7 +182,9 @@ function valueOf(rest: string, name: string): string {
   const after = rest.slice(end + 1).trim();
   if (after !== "" && !/^\s+#/.test(rest.slice(end + 1))) {
     throw new UsageError(
-      `${JSON.stringify(after)} follows the quotes of ${name}: they are around the whole value, and only needed if it contains " #"`,
+      `${
+        option.secret ? "something" : JSON.stringify(after)
+      } follows the quotes of ${name}: they are around the whole value, and only needed if it contains " #"`,
     );
   }
   return rest.slice(1, end);

@@ -20,6 +20,8 @@ export interface About {
   readonly help: string;
   /** The text below that line in the long help: whole sentences. */
   readonly details: string;
+  /** Whether a value may have a secret in it, and is in no message. Defaults to false. */
+  readonly secret?: boolean;
 }
 
 /** One option of a command; `Value` is what the command gets. */

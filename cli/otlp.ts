@@ -19,6 +19,8 @@ const LEAST_INTERVAL_MS = 1000;
 export const OTLP_OPTIONS = {
   otlp: several({
     value: "URL",
+    // A key in its query.
+    secret: true,
     help: "send metrics to this OTLP receiver; may be repeated",
     details:
       "An OpenTelemetry collector, Prometheus, VictoriaMetrics or a hosted service, by OTLP/HTTP: http://192.0.2.9 is port 4318 and " +
@@ -43,6 +45,7 @@ export const OTLP_OPTIONS = {
   }),
   otlpHeader: several({
     value: "NAME=VALUE",
+    secret: true,
     help: "send this header with --otlp; may be repeated",
     details: "For credentials: Authorization=Bearer TOKEN. It is in no message, but everybody on this machine can read the command " +
       "line: keep it in a file for --config that only its owner can read.",

@@ -101,6 +101,26 @@ test("what is wrong is refused with its line, and the cure", () => {
   for (const [text, message] of wrong) assertMatch(refusal(text), message, text);
 });
 
+test("no message has what may be secret", () => {
+  const wrong = [
+    "otlp-header=Authorization=Bearer t0ken",
+    "otlp-header = Authorization=Bearer t0ken",
+    "--otlp-header Authorization=t0ken",
+    "otlp_header=Authorization=t0ken",
+    'otlp-header "Authorization=Bearer" t0ken',
+    "otlp-header Authorization: Bearer t0ken",
+    "otlp-header A=t0ken\notlp-header A=t0ken",
+    "otlp=https://otlp.example.net/?key=t0ken",
+    "otlp = https://otlp.example.net/?key=t0ken",
+    "otlp ftp://otlp.example.net/?key=t0ken",
+  ];
+  for (const text of wrong) {
+    const { message } = assertThrows(() => parseConfig(text, "x.conf", EXPORT_OPTIONS, NOT_IN_CONFIG), UsageError);
+    assert(!message.includes("t0ken"), message);
+    assertMatch(message, /^x\.conf, line [12]: /);
+  }
+});
+
 test("values that do not go together are refused with the line of the second", () => {
   const twice = "sflow 192.0.2.9\n# again\nsflow 192.0.2.9";
   const error = assertThrows(() => parseConfig(twice, "/etc/x.conf", EXPORT_OPTIONS, NOT_IN_CONFIG), UsageError);
