@@ -183,7 +183,10 @@ served("the drop-in collectors.conf lets it reach the collectors that it names, 
   await until(() => `all have arrived: ${systemd.output}`, () => samplesIn(other) === 20);
   assertEquals(systemd.ctl("stop", UNIT).status, 0);
   assertEquals(samplesIn(receiver), 0);
-  assertMatch(systemd.output, /sFlow 127\.0\.0\.1:\d+: 0 datagrams sent, \d+ dropped with 20 samples( and \d+ counter samples)? \(EPERM\)/);
+  assertMatch(
+    systemd.output,
+    /sFlow 127\.0\.0\.1:\d+: 0 datagrams sent, \d+ dropped with 20 samples( and \d+ counter samples?)? \(EPERM\)/,
+  );
 });
 
 served("a service that cannot start tells why", (systemd) => {
