@@ -55,6 +55,8 @@ interface FakeTcpSocket {
   readonly family: number;
   readonly netns: string;
   peer: FakePeer | undefined;
+  /** The address of the peer, as the kernel takes it. */
+  to: Memory | undefined;
   connection: FakeConnection | undefined;
   error: number;
   readonly options: Map<string, number>;
@@ -66,6 +68,8 @@ export class FakeTcp extends FakeUdp {
   readonly tcp: Map<number, FakeTcpSocket> = new Map();
   /** Who listens, by address and port. Nobody is at other addresses. */
   readonly peers: Map<string, FakePeer> = new Map();
+  /** Whether the port of the other end is chosen for this one too, at the same address. */
+  connectsToItself = false;
   /** Whether the kernel counts what is confirmed. */
   tellsAcknowledged = true;
 
@@ -83,7 +87,7 @@ export class FakeTcp extends FakeUdp {
 
   protected openTcp(family: number): number {
     const fd = this.newFd();
-    this.tcp.set(fd, { family, netns: this.netns, peer: undefined, connection: undefined, error: 0, options: new Map() });
+    this.tcp.set(fd, { family, netns: this.netns, peer: undefined, to: undefined, connection: undefined, error: 0, options: new Map() });
     return fd;
   }
 
@@ -109,8 +113,17 @@ export class FakeTcp extends FakeUdp {
       return -EINPROGRESS;
     }
     socket.peer = peer;
+    socket.to = address.slice();
     if (peer.answer === "accept") peer.connections.push(socket.connection = new FakeConnection());
     return -EINPROGRESS;
+  }
+
+  override getsockname(fd: number, address: Memory): number {
+    const socket = this.tcp.get(fd);
+    if (!socket) return super.getsockname(fd, address);
+    if (socket.to) address.set(socket.to);
+    if (!this.connectsToItself) viewOf(address).setUint16(2, 50_000);
+    return 0;
   }
 
   override setsockopt(fd: number, level: number, name: number, value: Memory): number {

@@ -5,6 +5,7 @@ import {
   AF_UNSPEC,
   EAGAIN,
   EALREADY,
+  ECONNREFUSED,
   ECONNRESET,
   EINPROGRESS,
   EINTR,
@@ -75,6 +76,8 @@ export class TcpSocket {
   readonly #sys: Sys;
   readonly #scratch: Memory = memory(READ_BYTES);
   #fd: number;
+  /** The address that it is being connected to, as the kernel takes it. */
+  #to: Memory = memory(0);
 
   /** Opens a socket. */
   constructor(sys: Sys, family: Family) {
@@ -91,7 +94,8 @@ export class TcpSocket {
     if (this.#fd < 0) return this.#fd;
     const scopeId = scopeIdOf(this.#sys, this.#fd, to.scope);
     if (scopeId < 0) return scopeId;
-    const result = this.#sys.connect(this.#fd, encodeAddress(to, scopeId));
+    this.#to = encodeAddress(to, scopeId);
+    const result = this.#sys.connect(this.#fd, this.#to);
     // Interrupted, it goes on (connect(2)).
     return result === -EINPROGRESS || result === -EALREADY || result === -EINTR ? EINPROGRESS : result;
   }
@@ -102,7 +106,8 @@ export class TcpSocket {
     if ((events & (POLLOUT | POLLERR | POLLHUP)) === 0) return EINPROGRESS;
     const errno = this.#takeError();
     if (errno !== 0) return -errno;
-    return events & POLLHUP ? -ENOTCONN : 0;
+    if (events & POLLHUP) return -ENOTCONN;
+    return this.#isOwn() ? -ECONNREFUSED : 0;
   }
 
   /** Sends what it can at once: returns the number of bytes, 0 if there is no room now, or the negative error number. */
@@ -165,6 +170,16 @@ export class TcpSocket {
     const fd = this.#fd;
     this.#fd = -1;
     if (fd >= 0) this.#sys.close(fd);
+  }
+
+  /**
+   * Whether it is connected to itself (simultaneous open, RFC 9293, section 3.5): nobody listens on that port of this machine, and it is the
+   * one that the kernel has chosen for this end. Whatever is sent would be confirmed, and no collector could listen there.
+   */
+  #isOwn(): boolean {
+    const own = memory(this.#to.length);
+    const end = this.family === AF_INET ? 8 : 24;
+    return this.#sys.getsockname(this.#fd, own) === 0 && own.subarray(0, end).every((byte, i) => byte === this.#to[i]);
   }
 
   #open(): number {

@@ -1,4 +1,5 @@
 /** `psample export --ipfix tcp:HOST`: every sample of a kernel arrives, whatever becomes of the connection. */
+import { readFileSync, writeFileSync } from "node:fs";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listSampling } from "../../mod.ts";
 import { IpfixDecoder, type IpfixRecord, unsigned } from "../export/ipfix/decoder.ts";
@@ -122,6 +123,25 @@ scene("a collector that restarts gets what is sampled meanwhile, and the way the
   await until(() => `it is told: ${command.io.errors()}`, () => /takes messages again/.test(command.io.errors()));
   await command.end();
   assertMatch(command.io.errors(), /120 sampled; lost 0; IPFIX tcp:\S+: \d+ messages sent, 2 connections\n$/);
+});
+
+scene("a port that the kernel may choose for this end of a connection too is no collector, and stays free for one", async () => {
+  bareWire();
+  const path = "/proc/sys/net/ipv4/ip_local_port_range";
+  const range = readFileSync(path, "utf8");
+  const port = 47_390;
+  writeFileSync(path, `${port} ${port + 1}`);
+  try {
+    const command = await start(`a:1 --direction egress --ipfix tcp:127.0.0.1:${port}`);
+    await until(() => `it is told: ${command.io.errors()}`, () => /tcp:127\.0\.0\.1:47390: connection refused/.test(command.io.errors()));
+    send("a", ...inOrder(50, frameOut));
+    await using receiver = await TcpReceiver.listen({ port });
+    const reportsSoFar = reader(receiver);
+    await until(() => `all have arrived: ${command.io.errors()}`, () => reportsSoFar().length === 50);
+    await command.end();
+  } finally {
+    writeFileSync(path, range);
+  }
 });
 
 scene(

@@ -299,6 +299,23 @@ test("the socket stays the one of its network namespace, keeps the connection al
   sys.assertClean();
 });
 
+test("a connection to itself is none", async () => {
+  const sys = new FakeSys();
+  const peer = sys.listen(ADDRESS);
+  sys.connectsToItself = true;
+  const { sink, told } = await opened(sys);
+  await until("it is told", () => told.length > 0);
+  assertEquals([told, sink.connection!.connections, sink.connection!.isOpen], [["ECONNREFUSED"], 0, false]);
+  sys.connectsToItself = false;
+  give(sink, 0, 10);
+  const first = peer.connections.length;
+  await sink.renew();
+  const other = await connection(peer, first);
+  await until("all have arrived", () => numbersOf(read(other)).length === 10);
+  assertEquals(numbersOf(read(other)), upTo(10));
+  await sink.close(CLOSING);
+});
+
 test("an address that nobody can ever be reached at is refused, one that may come is tried again", async () => {
   const sys = new FakeSys();
   sys.unreachable.set(ADDRESS, EACCES);
