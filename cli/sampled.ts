@@ -17,6 +17,7 @@ import { Counters } from "./counters.ts";
 import type { Known } from "./devices.ts";
 import { failureText } from "./failure.ts";
 import { netnsWords } from "./options.ts";
+import { PassedTotals } from "./passed_totals.ts";
 import { SamplingAdder } from "./sampling_adder.ts";
 import type { Session } from "./session.ts";
 import type { Passing } from "./summary.ts";
@@ -52,19 +53,19 @@ export class Sampled {
   /** The handles, and the names of their devices. */
   readonly #handles = new Map<SamplingHandle, string>();
   /** What was asked for where sampling is kept up. */
-  readonly #asked = new Map<SamplingHandle, SamplingOptions>();
+  readonly #asked = new WeakMap<SamplingHandle, SamplingOptions>();
   /** Those that still sample. */
   readonly #alive = new Set<SamplingHandle>();
   /** Those that are removed, or being removed. */
-  readonly #gone = new Set<SamplingHandle>();
+  readonly #gone = new WeakSet<SamplingHandle>();
   /** What was reported about whether packets reach the filters. */
   #told: ReadonlySet<string> = new Set();
   /** The devices and directions whose filters packets did not reach. */
   readonly #troubled = new Set<string>();
   /** What the kernel counts: makes figures sure. */
   readonly counters = new Counters();
-  /** What had passed when it was last counted. */
-  readonly #passed = new Map<SamplingHandle, Passed>();
+  /** What has passed. */
+  readonly #passed = new PassedTotals<SamplingHandle>();
   /** The devices whose counters were gone before they could be read at the end. */
   readonly #unread = new Set<string>();
   /** N of all of them. */
@@ -312,6 +313,7 @@ export class Sampled {
       }
       // The kernel tells of each filter that it deletes what that has counted.
       await this.#countOne(handle);
+      this.#passed.end(handle);
       this.onCount(await handle.passedHooks().catch(() => []));
       keeping.changed();
     }
@@ -328,6 +330,7 @@ export class Sampled {
       // What is left of it, such as the other direction. If that fails, it is reported when it is set up again.
       await handle.remove().catch(() => {});
       await this.#countOne(handle);
+      this.#passed.end(handle);
     }
     const sampled = new Set([...this.#alive].flatMap(({ installed }) => installed.map(({ ifindex }) => ifindex)));
     for (const device of keeping.devices().filter(({ index }) => !sampled.has(index))) {
@@ -378,19 +381,11 @@ export class Sampled {
   }
 
   async #countOne(handle: SamplingHandle): Promise<void> {
-    const { trials, packets } = await handle.passed().catch(() => NOTHING_PASSED);
-    // The kernel reports nothing about a device that is gone: then the last count stays valid.
-    const before = this.#passed.get(handle) ?? NOTHING_PASSED;
-    this.#passed.set(handle, { trials: most(trials, before.trials), packets: most(packets, before.packets) });
+    this.#passed.count(handle, await handle.passed().catch(() => undefined));
   }
 
-  /** What has passed all of them, also those that are gone; of decisions nothing is known unless all count them. */
   get #allPassed(): Passed {
-    const all = [...new Set([...this.#passed.keys(), ...this.#handles.keys()])].map((handle) => this.#passed.get(handle) ?? NOTHING_PASSED);
-    const sum = (counts: readonly (bigint | undefined)[]): bigint | undefined =>
-      counts.reduce((sum, count) => count === undefined ? sum : (sum ?? 0n) + count, undefined);
-    const trials = all.map(({ trials }) => trials);
-    return { trials: trials.includes(undefined) ? undefined : sum(trials), packets: sum(all.map(({ packets }) => packets)) };
+    return this.#passed.total(this.#handles.keys());
   }
 
   /** How the devices were called, by their numbers. */
@@ -441,13 +436,6 @@ function isSame(one: SamplingOptions, other: SamplingOptions): boolean {
 /** The report that something could not be removed. */
 function removalFailed(reason: unknown, netns: string | undefined): string {
   return `${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`;
-}
-
-/** What is known to have passed if nothing is known. */
-const NOTHING_PASSED: Passed = { trials: undefined, packets: undefined };
-
-function most(one: bigint | undefined, other: bigint | undefined): bigint | undefined {
-  return one === undefined || (other !== undefined && other > one) ? other : one;
 }
 
 /** What is known of a silence. */
