@@ -163,8 +163,12 @@ export async function exportLive(
         summary: () => listener !== undefined,
       });
     } finally {
-      await drops?.stop(session);
-      await sampled?.remove();
+      // A bug in one must not leave the other behind in the kernel.
+      try {
+        await drops?.stop(session);
+      } finally {
+        await sampled?.remove();
+      }
       await inForce?.settled();
       inForce?.collectors.abort();
       polling?.poller?.close();

@@ -180,8 +180,12 @@ export class DropMonitor {
     clearTimeout(this.#timer);
     await this.#checking;
     try {
-      await this.#count();
-      if (this.#isOurs && await this.#isConfigured()) await this.#release();
+      try {
+        await this.#count();
+      } finally {
+        // Also if the kernel does not tell the last numbers.
+        if (this.#isOurs && await this.#isConfigured()) await this.#release();
+      }
     } finally {
       this.#isOurs = false;
       this.#requests.close();

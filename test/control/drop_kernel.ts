@@ -37,6 +37,8 @@ export class DropKernel {
   hardware = false;
   hasDevlink = true;
   losses = [7n, 2n];
+  /** Why it does not tell them; 0 if it does. */
+  lossesErrno = 0;
   /** The commands so far that change something. */
   readonly commands: number[] = [];
 
@@ -61,14 +63,20 @@ export class DropKernel {
   #answer(request: Message, socket: FakeSocket): void {
     const { sequence, payload } = request;
     const [command] = payload;
-    const errno = command === CONFIG_GET || command === STATS_GET ? 0 : this.sys.unprivileged ? EPERM : this.#change(command!, payload);
+    const errno = command === CONFIG_GET
+      ? 0
+      : command === STATS_GET
+      ? this.lossesErrno
+      : this.sys.unprivileged
+      ? EPERM
+      : this.#change(command!, payload);
     if (command === CONFIG_GET) {
       const { alertMode, truncateBytes, queueLength } = this.config;
       const reply = encodeMessage({ type: FAMILY, flags: 0, sequence }, new Uint8Array([CONFIG_NEW!, 2, 0, 0]), (attr) => {
         attr.u8(1, alertMode).u32(9, truncateBytes).u32(11, queueLength);
       });
       this.sys.reply(socket, reply);
-    } else if (command === STATS_GET) {
+    } else if (command === STATS_GET && errno === 0) {
       const reply = encodeMessage({ type: FAMILY, flags: 0, sequence }, new Uint8Array([STATS_NEW!, 2, 0, 0]), (attr) => {
         attr.nest(12, (stats) => void stats.u64(0, this.losses[0])).nest(13, (stats) => void stats.u64(0, this.losses[1]));
       });

@@ -215,6 +215,15 @@ test("a bug of whoever takes packets is thrown when it is stopped, and leaves no
   kernel.sys.assertClean();
 });
 
+test("it is put back also if the kernel does not tell the last numbers", async () => {
+  const kernel = new DropKernel();
+  const monitor = await DropMonitor.start(kernel.sys, new Heard());
+  kernel.lossesErrno = 12;
+  await assertRejects(() => monitor.stop(), NetlinkError, "ENOMEM");
+  assertEquals([kernel.software, kernel.hardware, kernel.config.queueLength], [false, false, 1000]);
+  kernel.sys.assertClean();
+});
+
 test("what a killed process left running is stopped later, and nothing else is", async () => {
   const ours = { alertMode: 1, truncateBytes: 128, queueLength: 1009 };
   const defaults = { alertMode: 0, truncateBytes: 0, queueLength: 1000 };
