@@ -27,6 +27,8 @@ import { fakeIo } from "./fake_io.ts";
 
 /** A recording that has samples. */
 const RECORDING = fileURLToPath(new URL("../golden/ingress.new.pcap", import.meta.url));
+/** How long it may take until a command has ended, from its start. */
+const ENDING_MS = 100_000;
 /** How long a signal may take if something is not read, on a busy machine. */
 const BOUND_MS = 20_000;
 
@@ -44,10 +46,12 @@ class Running implements AsyncDisposable {
     child.stderr!.setEncoding("utf8").on("data", (text: string) => this.err += text);
     this.child = child;
     // Not "close": a pipe that nobody reads is never done.
-    this.ended = new Promise((resolve, reject) => {
+    const ended = new Promise<{ status: number | null; signal: string | null }>((resolve, reject) => {
       child.on("error", reject);
       child.on("exit", (status, signal) => resolve({ status, signal }));
     });
+    this.ended = soon(ended, () => `the end of ${args.join(" ")}; it said ${this.err}`, ENDING_MS);
+    this.ended.catch(() => {});
   }
 
   get isOver(): boolean {
@@ -135,8 +139,11 @@ class FullPipe implements Disposable {
   }
 }
 
-/** Starts it as it is. */
-const EXEC = 'exec "$0" "$@"';
+/**
+ * Starts it with the signals as a terminal has them: whoever starts these tests in the background may have let them ignore some, which
+ * programs inherit.
+ */
+const EXEC = 'exec env --default-signal=HUP,QUIT "$0" "$@"';
 
 /** Enough messages to be busy until it is ended. */
 const ENDLESS = ["demo", "--loop", "100000000"];
@@ -193,7 +200,7 @@ test(
 test("QUIT and ALRM end it, and it dies of them", async () => {
   await Promise.all((["SIGQUIT", "SIGALRM"] as const).map(async (name) => {
     // Nobody needs a memory image of it.
-    await using running = new Running(ENDLESS, { shell: 'ulimit -c 0; exec "$0" "$@"' });
+    await using running = new Running(ENDLESS, { shell: `ulimit -c 0; ${EXEC}` });
     await until("it prints", () => running.out !== "");
     await running.signal(name);
     assertEquals(await running.ended, { status: null, signal: name });

@@ -17,11 +17,11 @@ function inProcess(environment: Record<string, string>, expression: string): unk
   const code = `const { programs } = await import(${JSON.stringify(PROGRAMS)});
     const { needs } = await import(${JSON.stringify(NEEDS)});
     console.log(JSON.stringify(${expression}));`;
-  const { PSAMPLE_DAEMONS: _, PSAMPLE_REQUIRE: __, ...others } = process.env;
   const { status, stdout, stderr } = spawnSync(process.execPath, [...words, code], {
     cwd: ROOT,
     encoding: "utf8",
-    env: { ...others, ...environment, NO_COLOR: "1" },
+    // Deno adds these to the variables of its own: leaving out one that is set here would not unset it.
+    env: { ...process.env, PSAMPLE_DAEMONS: "", PSAMPLE_REQUIRE: "", ...environment, NO_COLOR: "1" },
   });
   assertEquals(status, 0, stderr);
   return JSON.parse(stdout);
