@@ -156,6 +156,11 @@ interface Line {
   error: unknown;
 }
 
+/** One whose sink is removed and closed: only its result is kept, because there is no end of sinks that come and go. */
+interface PastLine extends Omit<Line, "sink"> {
+  readonly sink: Pick<Sink, "name" | "written" | "skipped">;
+}
+
 /** What {@linkcode Pump.wait} resolves to if something else came first. */
 const INTERRUPTED = Symbol("interrupted");
 
@@ -164,7 +169,7 @@ class Pump implements SinkHolder {
   readonly #stages: StageChain;
   readonly #sinks: SinkSet;
   /** All that there have been, and those of them that are handed samples. */
-  readonly #allLines: Line[] = [];
+  readonly #allLines: (Line | PastLine)[] = [];
   #lines: readonly Line[] = [];
   /** The removals that are not done yet. */
   readonly #removals = new Set<Promise<unknown>>();
@@ -220,7 +225,10 @@ class Pump implements SinkHolder {
     await removal;
     clearTimeout(timer);
     this.#removals.delete(removal);
-    return summaryOf(line);
+    const { name, written, skipped } = sink;
+    const past: PastLine = { ...line, sink: { name, written, skipped } };
+    this.#allLines[this.#allLines.indexOf(line)] = past;
+    return summaryOf(past);
   }
 
   async run(): Promise<Summary> {
@@ -413,6 +421,6 @@ class Pump implements SinkHolder {
   }
 }
 
-function summaryOf({ sink: { name, written, skipped }, samples, error, left, cut }: Line): SinkSummary {
+function summaryOf({ sink: { name, written, skipped }, samples, error, left, cut }: PastLine): SinkSummary {
   return { name, samples, written, skipped, error, left, cut };
 }

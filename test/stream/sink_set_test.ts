@@ -50,6 +50,23 @@ test("a sink that is added gets everything from then on, one that is removed not
   assertEquals([stays.closed, goes.closed, comes.closed], [1, 1, 1]);
 });
 
+test("of a removed sink only its result is kept: there is no end of reloads", async () => {
+  const [stays, goes] = [new TestSink("stays"), new TestSink("goes")];
+  const sinks = new SinkSet([stays, goes]);
+  const { push, end } = running(sinks);
+  await turn();
+  await push(1, 2);
+  const gone = await sinks.remove(goes);
+  Object.defineProperty(goes, "written", {
+    get: () => {
+      throw new Error("it is asked again");
+    },
+  });
+  await push(3);
+  assertEquals((await end()).sinks.map(({ name, samples, written }) => [name, samples, written]), [["stays", 3, 3], ["goes", 2, 2]]);
+  assertEquals([gone!.samples, gone!.written], [2, 2]);
+});
+
 test("a removed sink is closed with the account so far, and its delivery holds nothing up but is bounded", async () => {
   const [stays, stuck] = [new TestSink("stays"), new TestSink("stuck")];
   const closings: Closing[] = [];
