@@ -1,6 +1,7 @@
 /** The collectors that `psample export` names by their transport, and what there is to say about those that it has a connection to. */
 import type { ConnectionCounts, ExportSink } from "../mod.ts";
-import { parseTarget, splitTransport } from "../src/socket/target.ts";
+import { IPFIX_PORT, SFLOW_PORT } from "../src/sink/export.ts";
+import { parseTarget, splitTransport, targetText } from "../src/socket/target.ts";
 import { asUsage, size, UsageError } from "./options.ts";
 import { plural } from "./summary.ts";
 
@@ -22,18 +23,22 @@ export const STREAM_OPTIONS = {
   }),
 };
 
-/** Checks targets, `HOST`, `udp:HOST` or `tcp:HOST`. */
-export function parseTargets(texts: readonly string[], option: string): readonly string[] {
-  for (const text of texts) asUsage(option, "Cannot send to", () => parseTarget(splitTransport(text).host, 1));
-  const again = texts.find((text, i) => texts.indexOf(text) < i);
-  if (again !== undefined) throw new UsageError(`${option} ${again} was given twice`);
+/** Checks targets, `HOST`, `udp:HOST` or `tcp:HOST`, each with a port or without. Whoever is named twice would get everything twice. */
+export function parseTargets(texts: readonly string[], option: string, port: number = IPFIX_PORT): readonly string[] {
+  const known = new Set<string>();
+  for (const text of texts) {
+    const { transport, host } = splitTransport(text);
+    const name = `${transport}:${targetText(asUsage(option, "Cannot send to", () => parseTarget(host, port)))}`;
+    if (known.has(name)) throw new UsageError(`${option} ${text} was given twice`);
+    known.add(name);
+  }
   return texts;
 }
 
 /** The same for a protocol that is about datagrams. */
 export function parseDatagramTargets(texts: readonly string[], option: string): readonly string[] {
   const stream = texts.find((text) => splitTransport(text).transport === "tcp");
-  if (stream === undefined) return parseTargets(texts, option);
+  if (stream === undefined) return parseTargets(texts, option, SFLOW_PORT);
   throw new UsageError(
     `${option} is ${
       JSON.stringify(stream)

@@ -17,8 +17,8 @@ import { BLOCK_BYTES } from "./message_queue.ts";
 import { STREAM_SPOOL_BYTES, StreamSink } from "./stream_sink.ts";
 
 /** The ports of IANA's registry. */
-const SFLOW_PORT = 6343;
-const IPFIX_PORT = 4739;
+export const SFLOW_PORT = 6343;
+export const IPFIX_PORT = 4739;
 const MAX_DATAGRAM_BYTES = 1400;
 /** Two blocks of messages: one that is sent, and one that is filled. */
 const LEAST_SPOOL_BYTES = 2 * BLOCK_BYTES;

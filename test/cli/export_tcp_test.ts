@@ -30,6 +30,7 @@ test("wrong targets, and options without effect, end with 2 and say why", async 
     [["--ipfix", "tcp:192.0.2"], /--ipfix is "192.0.2": "192.0.2" is not an IPv4 address/],
     [["--ipfix", "tcp:"], /--ipfix is "": expected an address or a host name/],
     [["--ipfix", "tcp:192.0.2.9", "--ipfix", "tcp:192.0.2.9"], /--ipfix tcp:192.0.2.9 was given twice/],
+    [["--ipfix", "tcp:192.0.2.9", "--ipfix", "tcp:192.0.2.9:4739"], /--ipfix tcp:192.0.2.9:4739 was given twice/],
     [["--ipfix", "udp:192.0.2.9", "--ipfix-spool", "1MB"], /--ipfix-spool requires --ipfix tcp:HOST/],
     [["--ipfix", "tcp:192.0.2.9", "--ipfix-spool", "1kB"], /--ipfix-spool is "1kB": expected a number of bytes from 131072/],
   ];

@@ -26,6 +26,8 @@ test("a wrong call of export ends with 2 and says why", async () => {
     [["--ipfix", "fe80::9%eth0"], /must be in brackets/],
     [["--ipfix", "[fe80::9]"], /a link-local address needs its interface: \[fe80::9%eth0\]/],
     [["--sflow", "192.0.2.9", "--sflow", "192.0.2.9"], /--sflow 192.0.2.9 was given twice/],
+    [["--sflow", "192.0.2.9", "--sflow", "udp:192.0.2.9"], /--sflow udp:192.0.2.9 was given twice/],
+    [["--sflow", "[2001:db8::9]:6343", "--sflow", "[2001:db8:0::9]"], /--sflow \[2001:db8:0::9\] was given twice/],
     [
       ["--sflow", "192.0.2.9", "--agent", "192.0.2.1:6343"],
       /--agent is "192.0.2.1:6343": expected an IPv4 or IPv6 address of this machine/,
