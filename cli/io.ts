@@ -8,7 +8,7 @@ import type { Destination } from "../src/sink/destination.ts";
 import { openDescriptor, OutputFiles } from "../src/sink/files.ts";
 import { Spool } from "../src/sink/spool.ts";
 import { loadSys } from "../src/sys/load.ts";
-import { O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
+import { EIO, ENXIO, O_CLOEXEC, O_PATH, type Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
 import { foldedText } from "./top/fold.ts";
 import { readTextFile, type TextFile } from "./text_file.ts";
@@ -76,6 +76,11 @@ export interface Io {
    * USR2 do nothing, since they never end a command.
    */
   hearSignals(handler: (signal: string) => void): Promise<() => void>;
+  /**
+   * Resolves to a function that tells whether the controlling terminal of the process, which it has now, has been closed; `false` if it
+   * has none.
+   */
+  watchTerminal(): Promise<() => boolean>;
   /** Dies of a signal as if there were no handler for it. */
   dieOf(signal: string): Promise<void>;
   /** Resolves when everything written to standard error is delivered, or nobody reads it. */
@@ -209,12 +214,24 @@ export function processIo(): Io {
         timer.unref();
       };
     },
+    watchTerminal: async () => {
+      const sys = await loadSys();
+      return openTerminal(sys) < 0 ? () => false : () => [-ENXIO, -EIO].includes(openTerminal(sys));
+    },
     dieOf: async (signal) => {
       await notices?.settled();
       (await loadSys()).raiseDefault(constants.signals[signal as keyof typeof constants.signals]);
     },
     settled: async () => await notices?.settled(),
   };
+}
+
+/** Opens the controlling terminal for a moment: 0, or the negative error number, which is ENXIO if there is none (tty(4)). */
+function openTerminal(sys: Sys): number {
+  const fd = sys.openTerminal();
+  if (fd < 0) return fd;
+  sys.close(fd);
+  return 0;
 }
 
 /** Assumed width of a terminal that does not report it: the narrowest in common use. */

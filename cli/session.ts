@@ -3,7 +3,8 @@
  * everything that has to be waited for before that.
  *
  * - INT, TERM and HUP end it: what is queued is still delivered, within a time limit. The second of them ends it at once. That is so until
- *   everything is delivered, also after the end of the source or a limit. A command that is a service reloads at HUP instead.
+ *   everything is delivered, also after the end of the source or a limit. A command that is a service reloads at HUP instead, unless that
+ *   means that its terminal was closed.
  * - USR1 prints the numbers so far; USR2 reopens the recording.
  * - Every other signal that would end the process ends it as INT does, and then the process dies of it.
  */
@@ -106,7 +107,7 @@ const ORDERLY: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGHUP"]);
 
 /** Runs `work` and resolves to the exit status, when it and everything that it started is over. */
 export async function inSession(io: Io, options: SessionOptions, work: (session: Session) => Promise<void>): Promise<number> {
-  const session = new Session(io, options);
+  const session = new Session(io, options, await io.watchTerminal());
   const deaf = await io.hearSignals((signal) => session.hear(signal));
   let status: number;
   try {
@@ -172,6 +173,7 @@ export class Session {
   deadly: string | undefined;
   readonly #io: Io;
   readonly #options: SessionOptions;
+  readonly #isTerminalClosed: () => boolean;
   readonly #over = new AbortController();
   readonly #signalled = new AbortController();
   readonly #cut = new AbortController();
@@ -187,8 +189,9 @@ export class Session {
   /** Whether something that was to be delivered was not, because nobody read it. */
   #short = false;
 
-  constructor(io: Io, options: SessionOptions) {
+  constructor(io: Io, options: SessionOptions, isTerminalClosed: () => boolean) {
     this.#io = io;
+    this.#isTerminalClosed = isTerminalClosed;
     this.#line = new StatusLine(io);
     this.#options = options;
     this.over = this.#over.signal;
@@ -352,7 +355,8 @@ export class Session {
   hear(signal: string): void {
     if (signal === "SIGUSR1") return this.#tell(this.#account());
     if (signal === "SIGUSR2") return this.#reopen();
-    if (signal === "SIGHUP" && this.#reload) return this.#reload();
+    // Whoever closes the terminal that it was started at does not ask for a reload: nobody could end it with Ctrl-C any more.
+    if (signal === "SIGHUP" && this.#reload && !this.#isTerminalClosed()) return this.#reload();
     if (!ORDERLY.has(signal)) this.deadly ??= signal;
     if (this.#signalled.signal.aborted) return this.#cut.abort();
     this.#over.abort();

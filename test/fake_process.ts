@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { ENOENT, ENOSYS, HOST_FILES, type HostFile, type Memory, O_RDONLY } from "../src/sys/sys.ts";
+import { ENOENT, ENOSYS, ENXIO, HOST_FILES, type HostFile, type Memory, O_RDONLY } from "../src/sys/sys.ts";
 import { FakeTcp } from "./fake_tcp.ts";
 
 const ENOTTY = 25;
@@ -43,6 +43,10 @@ export class FakeProcess extends FakeTcp {
 
   openHostFile(file: HostFile): number {
     return this.open(HOST_FILES[file], O_RDONLY, 0);
+  }
+
+  openTerminal(): number {
+    return -ENXIO;
   }
 
   hostInfo(call: "uname" | "sysinfo", into: Memory): number {

@@ -24,7 +24,7 @@ export const exportCommand: Command = command({
     "capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
     "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
     "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP reads the file of --config again, " +
-    "looks host names up again and reopens the recording of --write.",
+    "looks host names up again and reopens the recording of --write; but when the terminal that it was started at is closed, it ends.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],

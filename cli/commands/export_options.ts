@@ -35,7 +35,8 @@ If it is started as root, nobody else may be able to write FILE.
 
 SIGHUP reads FILE again. If it is wrong, that is reported, and what was in force stays in force. Otherwise what has
 changed changes: devices, rates and what else is sampled, collectors, counters, metrics. Devices and collectors that stay are not
-interrupted. All else takes effect at the next start, which is reported. With --user, NAME must be able to read FILE.`;
+interrupted. All else takes effect at the next start, which is reported. With --user, NAME must be able to read FILE.
+The SIGHUP of a terminal that is closed ends it, as it ends other commands; started without a terminal, as a service is, it reloads.`;
 
 /** Options that a configuration file cannot have, and why. */
 export const NOT_IN_CONFIG: ReadonlyMap<string, string> = new Map([

@@ -40,6 +40,8 @@ import {
   type HostFile,
   type Memory,
   O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
   O_RDONLY,
   type SignalAction,
   SIOCGIFINDEX,
@@ -230,6 +232,10 @@ class BunSys implements Sys {
 
   openHostFile(file: HostFile): number {
     return this.#ok(this.#libc.open(cPath(HOST_FILES[file]), O_RDONLY | O_CLOEXEC, 0), read.i32(this.#errnoAddress, 0));
+  }
+
+  openTerminal(): number {
+    return this.#ok(this.#libc.open(cPath("/dev/tty"), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0), read.i32(this.#errnoAddress, 0));
   }
 
   hostInfo(call: "uname" | "sysinfo", into: Memory): number {

@@ -40,6 +40,8 @@ import {
   type HostFile,
   type Memory,
   O_CLOEXEC,
+  O_NOCTTY,
+  O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
@@ -219,6 +221,13 @@ class DenoSys implements Sys {
   openHostFile(file: HostFile): number {
     return this.#ok(
       this.#libc.open(cPath(HOST_FILES[file]), O_RDONLY | O_CLOEXEC, 0),
+      this.#libc.read(this.#errno, this.#errnoAddress, 4n),
+    );
+  }
+
+  openTerminal(): number {
+    return this.#ok(
+      this.#libc.open(cPath("/dev/tty"), O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0),
       this.#libc.read(this.#errno, this.#errnoAddress, 4n),
     );
   }

@@ -111,6 +111,7 @@ export const SYS_BPF: Readonly<Record<string, number>> = { x86_64: 321, x64: 321
 export const EPERM = 1;
 export const ENOENT = 2;
 export const EINTR = 4;
+export const EIO = 5;
 export const ENXIO = 6;
 export const EBADF = 9;
 export const EAGAIN = 11;
@@ -279,6 +280,11 @@ export interface Sys {
   seekable(fd: number): boolean;
   /** open(2) of one of {@linkcode HOST_FILES}, to read. Asks for no permission, because anybody may know what is in them. */
   openHostFile(file: HostFile): number;
+  /**
+   * open(2) of /dev/tty, the controlling terminal, which it does not become: returns the descriptor. Asks for no permission, because nothing
+   * is read from it or written to it: it only says whether there is one.
+   */
+  openTerminal(): number;
   /** uname(2) or sysinfo(2): fills `into`. Neither needs a file, which a sandbox may hide. */
   hostInfo(call: "uname" | "sysinfo", into: Memory): number;
   /** statfs(2): fills `into` with the size of the file system at `path`. Asks for no permission: it says nothing about files. */

@@ -27,6 +27,8 @@ export interface FakeIoOptions {
   outIsTerminal?: boolean;
   inIsTerminal?: boolean;
   errIsTerminal?: boolean;
+  /** Whether the controlling terminal has been closed since the start. Defaults to no. */
+  isTerminalClosed?: () => boolean;
   /** Width of the terminal. Defaults to 80. */
   columns?: number;
   /** The terminal as a screen. Defaults to none. */
@@ -121,6 +123,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
       handlers.add(handler);
       return Promise.resolve(() => void handlers.delete(handler));
     },
+    watchTerminal: () => Promise.resolve(options.isTerminalClosed ?? (() => false)),
     dieOf: (signal) => Promise.resolve(void deaths.push(signal)),
     settled: () => Promise.resolve(),
     text: () => new TextDecoder().decode(concatenate(out)),

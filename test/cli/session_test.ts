@@ -14,7 +14,7 @@ import { message, number } from "../psample/build.ts";
 import { TestSource } from "../stream/pump_ends.ts";
 import { TestDestination } from "../sink/destinations.ts";
 import { BatchesSource } from "../support/batches.ts";
-import { type FakeIo, fakeIo } from "./fake_io.ts";
+import { type FakeIo, fakeIo, type FakeIoOptions } from "./fake_io.ts";
 import { messageOf } from "../../src/wire/message.ts";
 import { until } from "../support/waiting.ts";
 
@@ -63,8 +63,12 @@ interface Run {
 }
 
 /** Starts a session, which has begun its work when this resolves. */
-async function start(work: (session: Session) => Promise<void>, options: Partial<SessionOptions> = {}): Promise<Run> {
-  const io = fakeIo();
+async function start(
+  work: (session: Session) => Promise<void>,
+  options: Partial<SessionOptions> = {},
+  world: FakeIoOptions = {},
+): Promise<Run> {
+  const io = fakeIo(world);
   let session!: Session;
   const begun = new Gate();
   const status = inSession(io, { quiet: false, ...options }, async (its) => {
@@ -81,12 +85,17 @@ async function start(work: (session: Session) => Promise<void>, options: Partial
 async function pumping(
   plan: Partial<PumpPlan> = {},
   options?: Partial<SessionOptions>,
+  world?: FakeIoOptions,
 ): Promise<Run & { source: Waiting; destination: TestDestination }> {
   const { destination, sink } = lines();
   const source = new Waiting([batch(1, 2)]);
-  const run = await start(async (session) => {
-    await session.pump(source, { sinks: [sink], ...always, ...plan });
-  }, options);
+  const run = await start(
+    async (session) => {
+      await session.pump(source, { sinks: [sink], ...always, ...plan });
+    },
+    options,
+    world,
+  );
   while (source.reads < 2) await turn();
   return { ...run, source, destination };
 }
@@ -110,6 +119,17 @@ test("HUP reloads what can be reloaded, and goes on; what cannot ends", async ()
   assertEquals([reloads, destination.closed], [2, 0]);
   io.signal("SIGTERM");
   assertEquals([await status, io.errors(), io.deaths], [0, "psample: 2 received, 0 lost, 3 written\n", []]);
+});
+
+test("HUP ends also what could reload, if the terminal was closed", async () => {
+  let reloads = 0;
+  let isTerminalClosed = false;
+  const { io, status } = await pumping({ reload: () => void reloads++ }, {}, { isTerminalClosed: () => isTerminalClosed });
+  io.signal("SIGHUP");
+  assertEquals(reloads, 1);
+  isTerminalClosed = true;
+  io.signal("SIGHUP");
+  assertEquals([await status, reloads, io.errors()], [0, 1, "psample: 2 received, 0 lost, 3 written\n"]);
 });
 
 test("a sink that comes later is not behind, and one that is removed is counted for as long as it was there", async () => {

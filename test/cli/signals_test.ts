@@ -240,6 +240,30 @@ test(
   }),
 );
 
+test(
+  "export reloads at a HUP that somebody sends, and ends at that of its terminal when it is closed",
+  programs("script"),
+  inDirectory(async (path) => {
+    const [pidFile, errors] = [path("pid"), path("errors")];
+    const shell = `SHELL=/bin/sh COMMAND="$0 $*" exec script -qec 'echo $$ >${pidFile}; exec $COMMAND 2>${errors}' /dev/null`;
+    const target = ["--sflow", "127.0.0.1:9", "--agent", "192.0.2.1"];
+    await using running = new Running(["export", "--from", RECORDING, "--speed", "0.000001", ...target], { shell });
+    const said = (): string => existsSync(errors) ? readFileSync(errors, "utf8") : "";
+    const pid = (): number => Number(readFileSync(pidFile, "utf8"));
+    const hasSaid = async (text: RegExp): Promise<void> => await until(() => `it says ${text}; it said ${said()}`, () => text.test(said()));
+    await hasSaid(/exporting to sFlow/);
+    const exported = pid();
+    // Before that a HUP ends it.
+    await until(() => `it exports; it said ${said()}`, () => process.kill(exported, "SIGUSR1") && /: read \d+ sample/.test(said()));
+    process.kill(exported, "SIGHUP");
+    await hasSaid(/host names are looked up again/);
+    // Its other end is closed with it, as that of tmux or sshd.
+    running.child.kill("SIGKILL");
+    await until(() => `it ends; it said ${said()}`, () => !existsSync(`/proc/${exported}`));
+    assertMatch(said(), /looked up again[^]*\npsample: read \d+ samples?; .*sFlow/);
+  }),
+);
+
 /** A command that waits for a reader that is missing. */
 interface Stuck {
   readonly args: readonly string[];
