@@ -292,7 +292,7 @@ test("a receiver that wants to be asked again at once is not asked again and aga
   await using receiver = await OtlpReceiver.listen();
   receiver.otherwise = status(503, { "Retry-After": "0" });
   // Without a pause there would be time for many attempts, with it for one.
-  const tried = await dueNow(receiver.url, { intervalMs: 1000 }, { backoffMs: 60_000 });
+  const tried = await dueNow(receiver.url, { intervalMs: 20_000 }, { backoffMs: 60_000 });
   await until("it is given up", () => tried.sink.reports.failed === 1);
   assertEquals(receiver.reports.length, 1);
   tried.sink.abort();
