@@ -25,12 +25,16 @@ export const STREAM_OPTIONS = {
 
 /** Checks targets, `HOST`, `udp:HOST` or `tcp:HOST`, each with a port or without. Whoever is named twice would get everything twice. */
 export function parseTargets(texts: readonly string[], option: string, port: number = IPFIX_PORT): readonly string[] {
-  const known = new Set<string>();
+  const known = new Map<string, string>();
   for (const text of texts) {
     const { transport, host } = splitTransport(text);
-    const name = `${transport}:${targetText(asUsage(option, "Cannot send to", () => parseTarget(host, port)))}`;
-    if (known.has(name)) throw new UsageError(`${option} ${text} was given twice`);
-    known.add(name);
+    const target = targetText(asUsage(option, "Cannot send to", () => parseTarget(host, port)));
+    // Capitals, and the dot of the root, make no difference in the name of a host.
+    const name = `${transport}:${target.toLowerCase().replace(/\.(:\d+)$/, "$1")}`;
+    const other = known.get(name);
+    if (other === text) throw new UsageError(`${option} ${text} was given twice`);
+    if (other !== undefined) throw new UsageError(`${option} ${text} was given twice: ${other} is the same collector`);
+    known.set(name, text);
   }
   return texts;
 }

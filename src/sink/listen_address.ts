@@ -20,10 +20,13 @@ export function parseListenAddress(text: string): ListenAddress {
   if (ipv6Bytes(text)) throw wrong("an IPv6 address must be in brackets and have a port, as in [::1]:9410");
   const [, inBrackets, plain, portText] = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?([^:[\]]*)$/.exec(text) ?? [];
   if (portText === undefined) throw wrong("expected a port, or an address and a port: 9410, 192.0.2.1:9410 or [::1]:9410");
-  if (inBrackets !== undefined && !ipv6Bytes(inBrackets)) throw wrong(`${JSON.stringify(inBrackets)} is not an IPv6 address`);
-  if (plain !== undefined && !ipv4Bytes(plain)) throw wrong(`${JSON.stringify(plain)} is not an IPv4 address`);
   const port = /^(0|[1-9]\d{0,4})$/.test(portText) ? Number(portText) : NaN;
   if (!(port <= 0xffff)) throw wrong(`the port ${JSON.stringify(portText)} is not a number from 0 to 65535`);
+  if (inBrackets !== undefined && !ipv6Bytes(inBrackets)) throw wrong(`${JSON.stringify(inBrackets)} is not an IPv6 address`);
+  if (plain === "") throw wrong(`there is no address before the colon: ${portText} alone is ${LOOPBACK}, [::]:${portText} every address`);
+  if (plain !== undefined && !ipv4Bytes(plain)) {
+    throw wrong(`${JSON.stringify(plain)} is not an IPv4 address, and names are not looked up: ${portText} alone is ${LOOPBACK}`);
+  }
   return { address: inBrackets ?? plain ?? LOOPBACK, port };
 }
 

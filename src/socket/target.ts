@@ -21,10 +21,10 @@ const FORMS = "expected an address or a host name with an optional port: 192.0.2
 const LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
 const MOST_NAME = 253;
 
-/** Takes a transport off a target: of `tcp:HOST`, `udp:HOST`; `HOST` alone is UDP. */
+/** Takes a transport off a target: of `tcp:HOST`, `udp:HOST`, in capitals too, as in every URL; `HOST` alone is UDP. */
 export function splitTransport(text: string): { readonly transport: Transport; readonly host: string } {
-  const [, transport, host] = /^(udp|tcp):(.*)$/s.exec(text) ?? [];
-  return { transport: transport === "tcp" ? "tcp" : "udp", host: host ?? text };
+  const [, transport, host] = /^(udp|tcp):(.*)$/is.exec(text) ?? [];
+  return { transport: transport?.toLowerCase() === "tcp" ? "tcp" : "udp", host: host ?? text };
 }
 
 /**
@@ -40,7 +40,11 @@ export function parseTarget(text: string, defaultPort: number): Target {
   if (!match) throw wrong(FORMS);
   const [, inBrackets, scope, plain = "", portText] = match;
   const port = portText === undefined ? defaultPort : /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : NaN;
-  if (!(port <= 0xffff)) throw wrong(`the port ${JSON.stringify(portText)} is not a number from 1 to 65535`);
+  if (!(port <= 0xffff)) {
+    // A host behind the colon: what is in front of it is meant to be a transport.
+    const cure = /[.[/]/.test(portText!) ? "; only udp: and tcp: can be in front of a host" : "";
+    throw wrong(`the port ${JSON.stringify(portText)} is not a number from 1 to 65535${cure}`);
+  }
   if (inBrackets !== undefined) {
     const address = ipv6Bytes(inBrackets);
     if (!address) throw wrong(`${JSON.stringify(inBrackets)} is not an IPv6 address`);

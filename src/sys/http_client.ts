@@ -100,10 +100,10 @@ export class HttpClient {
       const fail = (error: Error & { readonly code?: string }): void =>
         settle(() => {
           this.#disconnect();
-          reject(failureOf(op, hostOf(this.#url), error));
+          reject(failureOf(op, this.#url, error));
         });
       const timer = setTimeout(
-        () => cancel(new SystemError(op, constants.errno.ETIMEDOUT, { hint: `No answer came within ${timeoutMs / 1000} s` })),
+        () => cancel(new SystemError(op, constants.errno.ETIMEDOUT, { hint: `No answer came within ${roundSeconds(timeoutMs)} s` })),
         timeoutMs,
       );
       this.#cancel = cancel;
@@ -192,13 +192,32 @@ function isAddress(hostname: string): boolean {
   return hostname.startsWith("[") || /^[\d.]+$/.test(hostname);
 }
 
-function failureOf(op: string, host: string, error: Error & { readonly code?: string }): Error {
+/** Seconds for people: what is left of a time limit has many digits. */
+function roundSeconds(ms: number): number {
+  return Number((ms / 1000).toPrecision(2));
+}
+
+function failureOf(op: string, url: URL, error: Error & { readonly code?: string }): Error {
   // Deno's own refusal says which flag it needs.
   if (error.name === "NotCapable") return error;
-  const { code = "" } = error;
-  if (LOOKUP.has(code)) return new LookupError(host, code, "Is the name right, and does its name server answer");
+  // What Bun calls a server that closes the connection during the handshake.
+  const code = error.code === "ERR_SOCKET_CLOSED" ? "ECONNRESET" : error.code ?? "";
+  if (LOOKUP.has(code)) return new LookupError(hostOf(url), code, "Is the name right, and does its name server answer");
   const errno = (constants.errno as Readonly<Record<string, number>>)[code];
   if (errno !== undefined) return new SystemError(op, errno, { hint: HINTS[code], cause: error });
+  // In words of our own: those of the runtimes are about their parsers.
+  if (code === "ERR_SSL_WRONG_VERSION_NUMBER") {
+    const plain = `http://${url.hostname}:${portOf(url)}`;
+    return new HttpError(`Cannot ${op}: the server does not speak TLS. Is this its port for HTTPS, or is ${plain} meant`, undefined, error);
+  }
+  if (/^HPE_/.test(code)) {
+    const other = url.protocol === "http:" ? `, or is https://${url.hostname}:${portOf(url)} meant` : "";
+    return new HttpError(`Cannot ${op}: the server answers something else than HTTP. Is this its port for HTTP${other}`, undefined, error);
+  }
+  if (/^ERR_SSL_/.test(code)) {
+    const what = code.replace("ERR_SSL_", "").replaceAll("_", " ").toLowerCase();
+    return new HttpError(`Cannot ${op}: TLS failed: ${what}`, undefined, error);
+  }
   const hint = UNKNOWN_ISSUER.test(code)
     ? ". If that is issued by an authority of your own, name its certificate to the runtime: NODE_EXTRA_CA_CERTS=FILE in the environment"
     : "";

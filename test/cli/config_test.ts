@@ -125,6 +125,12 @@ test("values that do not go together are refused with the line of the second", (
   const twice = "sflow 192.0.2.9\n# again\nsflow 192.0.2.9";
   const error = assertThrows(() => parseConfig(twice, "/etc/x.conf", EXPORT_OPTIONS, NOT_IN_CONFIG), UsageError);
   assertEquals(error.message, "/etc/x.conf, line 3: sflow 192.0.2.9 was given twice");
+  const other = "ipfix 192.0.2.9\nipfix tcp:192.0.2.9\nipfix 192.0.2.9:4739";
+  assertThrows(
+    () => parseConfig(other, "x.conf", EXPORT_OPTIONS, NOT_IN_CONFIG),
+    UsageError,
+    "x.conf, line 3: ipfix 192.0.2.9:4739 was given twice: 192.0.2.9 is the same collector",
+  );
 });
 
 test("the command line replaces what the file says about an option", () => {

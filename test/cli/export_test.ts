@@ -29,6 +29,15 @@ test("a wrong call of export ends with 2 and says why", async () => {
     [["--sflow", "192.0.2.9", "--sflow", "udp:192.0.2.9"], /--sflow udp:192.0.2.9 was given twice/],
     [["--sflow", "[2001:db8::9]:6343", "--sflow", "[2001:db8:0::9]"], /--sflow \[2001:db8:0::9\] was given twice/],
     [
+      ["--sflow", "192.0.2.9", "--sflow", "192.0.2.9:6343"],
+      /--sflow 192.0.2.9:6343 was given twice: 192.0.2.9 is the same collector\n/,
+    ],
+    [["--ipfix", "192.0.2.9", "--ipfix", "udp:192.0.2.9"], /--ipfix udp:192.0.2.9 was given twice: 192.0.2.9 is the same collector/],
+    [["--ipfix", "TCP:a.example", "--ipfix", "tcp:A.example.:4739"], /--ipfix tcp:A.example.:4739 was given twice: TCP:a.example is/],
+    [["--ipfix", "[2001:db8::9]", "--ipfix", "[2001:DB8:0:0::9]:4739"], /was given twice: \[2001:db8::9\] is the same collector/],
+    [["--sflow", "TCP:192.0.2.9"], /sFlow is sent by UDP only/],
+    [["--prometheus", ":9410"], /--prometheus is ":9410": there is no address before the colon: 9410 alone is 127.0.0.1/],
+    [
       ["--sflow", "192.0.2.9", "--agent", "192.0.2.1:6343"],
       /--agent is "192.0.2.1:6343": expected an IPv4 or IPv6 address of this machine/,
     ],

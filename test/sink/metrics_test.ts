@@ -185,6 +185,8 @@ test("where to listen is an address and a port, and loopback unless it is given"
   for (const text of ["", "a", "65536", "-1", "01", "::1", "[::1]", "[x]:1", "localhost:1", "1.2.3:4", "1.2.3.4:", ":1", "1.2.3.4:x"]) {
     await assertRejects(() => metricsTo(text, { source }), ArgumentError, "Cannot listen on", text);
   }
+  await assertRejects(() => metricsTo(":9410", { source }), ArgumentError, "9410 alone is 127.0.0.1, [::]:9410 every address");
+  await assertRejects(() => metricsTo("localhost:9410", { source }), ArgumentError, "names are not looked up: 9410 alone is 127.0.0.1");
   await assertRejects(() => metricsTo(0, { source, top: 0 }), ArgumentError, "0 largest flows");
   await assertRejects(() => metricsTo(0, { source, hosts: ["a b"] }), ArgumentError, "not the name of a host");
   const first = await metricsTo(0, { source });

@@ -30,6 +30,7 @@ test("parseTarget refuses everything else, and says what is right", () => {
     ["-a", /expected an address or a host name/],
     ["a..b", /expected an address or a host name/],
     ["udp://192.0.2.9", /the port "\/\/192.0.2.9" is not a number from 1 to 65535/],
+    ["sctp:192.0.2.9", /the port "192.0.2.9" is not a number from 1 to 65535; only udp: and tcp: can be in front of a host/],
     [`${"a".repeat(64)}.example`, /expected an address or a host name/],
     [`${"a.".repeat(127)}a`, /expected an address or a host name/],
     ["192.0.2.9:0", /the port "0" is not a number from 1 to 65535/],
@@ -67,6 +68,7 @@ test("splitTransport takes the transport off, and nothing else", () => {
   assertEquals(splitTransport("192.0.2.9:4739"), { transport: "udp", host: "192.0.2.9:4739" });
   assertEquals(splitTransport("udp:[2001:db8::9]"), { transport: "udp", host: "[2001:db8::9]" });
   assertEquals(splitTransport("tcp:collector.example.net:4739"), { transport: "tcp", host: "collector.example.net:4739" });
+  assertEquals(splitTransport("TCP:192.0.2.9"), { transport: "tcp", host: "192.0.2.9" });
   // Others are hosts, as far as they can be.
   assertEquals(splitTransport("sctp:192.0.2.9"), { transport: "udp", host: "sctp:192.0.2.9" });
 });

@@ -60,7 +60,12 @@ test("a connection that fails, or takes too long, is told by what it failed with
   const codeOf = async (timeoutMs?: number): Promise<string> => (await assertRejects(() => post(client, timeoutMs), SystemError, url)).code;
   assertEquals([await codeOf(), await codeOf(100), await codeOf()], ["ECONNRESET", "ETIMEDOUT", "ECONNRESET"]);
   server.answers.push((_, socket) => void socket.end("no HTTP at all\r\n\r\n"));
-  await assertRejects(() => post(client), HttpError, `Cannot send to ${url}: `);
+  const notHttp = `Cannot send to ${url}: the server answers something else than HTTP. Is this its port for HTTP, or is https:`;
+  await assertRejects(() => post(client), HttpError, notHttp);
+  // What is left of a limit has many digits.
+  server.answers.push(silence);
+  const { message } = await assertRejects(() => post(client, 120.4567), SystemError);
+  assertMatch(message, /No answer came within 0\.12 s$/);
   assertEquals((await post(client)).status, 200);
   client.close();
   await server[Symbol.asyncDispose]();
@@ -70,6 +75,19 @@ test("a connection that fails, or takes too long, is told by what it failed with
   const unknown = await clientOf("http://psample.invalid:4318");
   await assertRejects(() => post(unknown), LookupError, "psample.invalid");
   unknown.close();
+});
+
+test("a server that does not speak TLS is told as that", async () => {
+  await using server = await OtlpReceiver.listen();
+  const client = await clientOf(server.url.replace("http:", "https:"));
+  const { message } = await assertRejects(() => post(client), HttpError);
+  assertEquals(
+    message,
+    `Cannot send to ${
+      server.url.replace("http:", "https:")
+    }: the server does not speak TLS. Is this its port for HTTPS, or is ${server.url} meant`,
+  );
+  client.close();
 });
 
 test("a request can be cancelled at any moment, and the client goes on", async () => {

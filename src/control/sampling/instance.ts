@@ -116,7 +116,13 @@ export class Instance {
       release = await this.#tryLock();
       if (release) break;
       if (performance.now() > deadline) {
-        onWarning?.(`Another process has held the lock for ${LOCK_PATIENCE_MS / 1000} s and may be stopped: continuing without it`);
+        // They may have taken turns, on a busy machine, or one of them was stopped.
+        onWarning?.(
+          `Others have been setting sampling up or removing it for ${
+            LOCK_PATIENCE_MS / 1000
+          } s, or one of them is stopped (T in ps): not ` +
+            "waiting for them any longer. If they change the same device just now, that may fail, which is reported",
+        );
         break;
       }
       // Two processes that see each other must not collide again and again.
