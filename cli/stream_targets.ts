@@ -28,9 +28,10 @@ export function parseTargets(texts: readonly string[], option: string, port: num
   const known = new Map<string, string>();
   for (const text of texts) {
     const { transport, host } = splitTransport(text);
-    const target = targetText(asUsage(option, "Cannot send to", () => parseTarget(host, port)));
+    const target = asUsage(option, "Cannot send to", () => parseTarget(host, port));
     // Capitals, and the dot of the root, make no difference in the name of a host.
-    const name = `${transport}:${target.toLowerCase().replace(/\.(:\d+)$/, "$1")}`;
+    const canonical = typeof target.host === "string" ? target.host.toLowerCase().replace(/\.$/, "") : target.host;
+    const name = `${transport}:${targetText({ ...target, host: canonical })}`;
     const other = known.get(name);
     if (other === text) throw new UsageError(`${option} ${text} was given twice`);
     if (other !== undefined) throw new UsageError(`${option} ${text} was given twice: ${other} is the same collector`);
