@@ -382,6 +382,23 @@ export class Collectors {
     return sent ? sentTo(sent) : reported && reportedTo(reported);
   }
 
+  /** Whether some collector does not get all samples. */
+  get drops(): boolean {
+    return this.sinks.some(({ skipped }) => skipped > 0);
+  }
+
+  /** Reports the collectors that got nothing of what was for them: that is no loss of a part, but something that was not done. */
+  reportUnreached(session: Session): void {
+    for (const sink of this.sinks) {
+      if (isUnreached(sink)) {
+        session.fail(`nothing was sent to ${nameOf(sink)}: all of it was dropped${reasonsOf(sink.datagrams.droppedBy)}`);
+      }
+    }
+    for (const { name, reports: { sent, failed, failedBy } } of this.otlp) {
+      if (sent === 0 && failed > 0) session.fail(`no report was delivered to ${name}${reasonsOf(failedBy)}`);
+    }
+  }
+
   /** Looks all names up again, and reopens the recording, if there is one. */
   reload(session: Session, reopen?: () => void): void {
     this.renew(this.all);
@@ -409,6 +426,17 @@ export class Collectors {
 /** The name of a collector, with its address if that is not its name. */
 export function nameOf({ name, address }: ExportSink): string {
   return address === undefined || name.endsWith(` ${address}`) || name.endsWith(` tcp:${address}`) ? name : `${name} (${address})`;
+}
+
+/** Whether nothing at all was sent of what was for a collector. Templates that were sent are no use without data. */
+function isUnreached({ written, skipped, encoder, counterSamples = { sent: 0, dropped: 0 } }: ExportSink): boolean {
+  return skipped + counterSamples.dropped > 0 && written - (encoder.leftOut ?? 0) + counterSamples.sent === 0;
+}
+
+/** Why something was not delivered, in parentheses. */
+function reasonsOf(by: Readonly<Record<string, number>>): string {
+  const codes = Object.keys(by);
+  return codes.length === 0 ? "" : ` (${codes.join(", ")})`;
 }
 
 function lostCounters(counterSamples: ExportSink["counterSamples"]): string {

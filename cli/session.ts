@@ -18,6 +18,7 @@ import type { ListenStats } from "../src/stream/stats.ts";
 import { failureText } from "./failure.ts";
 import type { Io } from "./io.ts";
 import { StatusLine } from "./status_line.ts";
+import { plural } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 import { scaled } from "./top/figures.ts";
 
@@ -163,6 +164,11 @@ function progressOf(source: Source, recordedBytes: () => number, tally: Tally | 
   };
 }
 
+/** Whether a run came to its own end, or to a limit: no signal ended it, and no reader that did not take everything in time. */
+export function endedByItself({ end }: Summary): boolean {
+  return end === "source" || end === "count" || end === "duration";
+}
+
 /** A command's view of its run. */
 export class Session {
   /** Aborts when the run is to end: at a signal, at the time limit, at the end of the pump. */
@@ -287,7 +293,7 @@ export class Session {
       const counted = present.length > 0 ? present : delivered;
       const most = Math.max(0, ...counted.map(({ written, missed }) => written + missed));
       const behind = present.filter(({ written, missed }) => written + missed < most).map(({ name, written }) =>
-        `; ${written} of them to ${name}`
+        `; ${plural(written, "sample")} to ${name}`
       );
       return account(stats, most) + behind.join("");
     };
@@ -324,6 +330,8 @@ export class Session {
         this.notice(this.#account());
         return undefined;
       }
+      // The source has failed. Before it says why: what came until then, and went on.
+      if (failureText(error) !== undefined && sinks.samples > 0) this.notice(this.#account());
       throw error;
     } finally {
       forTerminal.end();

@@ -22,13 +22,17 @@ export interface Passing {
   readonly fault?: string | undefined;
 }
 
-/** What was received and lost; `written` is how many samples went on, in the way that `how` says. */
+/**
+ * What was received and lost; `written` is how many samples went on, in the way that `how` says. If others were lost after they had been
+ * received, which is reported elsewhere, `isDropped` says that these are not among those that are lost here.
+ */
 export function received(
   stats: ListenStats,
   written: number,
   askedBytes?: number,
   passing?: Passing,
   how = "printed or recorded",
+  isDropped = false,
 ): string {
   const parts = [passing ? passed(stats, passing) : `received ${plural(stats.received, "sample")}`];
   // More had arrived by the time the last one was wanted, or could be written.
@@ -42,7 +46,7 @@ export function received(
   }
   if (passing?.fault !== undefined) parts.push(passing.fault);
   if (stats.events > 0) parts.push(plural(stats.events, "group event"));
-  parts.push(`lost ${stats.lost}${where(stats)}`);
+  parts.push(`lost ${stats.lost}${isDropped ? " while receiving" : ""}${where(stats)}`);
   const contradictory = stats.groups.filter((group) => group.contradictory);
   if (contradictory.length > 0) {
     parts.push(`the numbers of group ${names(contradictory.map(({ group }) => `${group}`))} contradict each other: more may be lost`);

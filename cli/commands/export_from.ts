@@ -12,7 +12,7 @@ import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
 import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
 import { Rounds } from "../rounds.ts";
-import { inSession, STATUS } from "../session.ts";
+import { endedByItself, inSession, STATUS } from "../session.ts";
 import { type Speed, speedOption } from "../speed.ts";
 import { isFile } from "../words.ts";
 import { SAMPLING } from "./sampling.ts";
@@ -134,20 +134,23 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
         return true;
       });
       const timed = speed === "max" ? undefined : paced(rounds, { speed });
-      await session.pump(timed ?? rounds, {
+      const summary = await session.pump(timed ?? rounds, {
         sinks: [...sent.all, ...sinks],
         stages: [...groups ? [groups] : [], ...plan.stages, counted],
         reopen,
         reload: () => sent.reload(session, reopen),
         count,
         progress: readingProgress(rounds),
-        account: (stats, written) => {
-          const losses = lossesUpTo(count, written, stats, group);
+        account: (stats) => {
+          // Not how many were delivered: that is said of each collector.
+          const read = Math.min(counted.samples, count ?? Infinity);
+          const losses = lossesUpTo(count, read, stats, group);
           const inRounds = rounds.round > 1 ? [`${rounds.round} rounds`] : [];
-          return [accountOf(recordings, written, groups?.leftOut ?? 0, losses), ...inRounds, ...sent.accounts()].join("; ");
+          return [accountOf(recordings, read, groups?.leftOut ?? 0, losses), ...inRounds, ...sent.accounts()].join("; ");
         },
         summary: () => true,
       });
+      if (summary && endedByItself(summary)) sent.reportUnreached(session);
     } finally {
       collectors?.abort();
       outputs?.discard();

@@ -28,7 +28,7 @@ import { type OutputPlan, planOutput } from "../outputs.ts";
 import { listenUnlessOnlyCounters, Polling } from "../polling.ts";
 import { Sampled } from "../sampled.ts";
 import { asService, type Service } from "../service.ts";
-import { inSession, NOTHING, type Session } from "../session.ts";
+import { endedByItself, inSession, NOTHING, type Session } from "../session.ts";
 import { received } from "../summary.ts";
 import type { ExportValues } from "./export_options.ts";
 import { ExportInForce } from "./export_reload.ts";
@@ -146,7 +146,7 @@ export async function exportLive(
       });
       // Only metrics show whether samplers keep to their rates; those of a file may come later.
       const checks = (opened.numbers || reader.path !== undefined) && sampled ? sampled.counters.checks : undefined;
-      await session.pump(checks ? checks.follow(source) : source, {
+      const summary = await session.pump(checks ? checks.follow(source) : source, {
         sinks: all,
         reopen,
         recordedBytes,
@@ -155,13 +155,14 @@ export async function exportLive(
         count,
         account: (stats: ListenStats, written) => {
           const { collectors } = current;
-          const numbers = received(stats, written, buffer, sampled?.passing(), "exported");
+          const numbers = received(stats, written, buffer, sampled?.passing(), "exported", collectors.drops);
           return [numbers, ...drops ? [drops.account()] : [], ...collectors.accounts()].join("; ");
         },
         silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
         settle: async () => void await Promise.all([sampled?.remove(), drops?.stop(session)]),
         summary: () => listener !== undefined,
       });
+      if (summary && endedByItself(summary)) current.collectors.reportUnreached(session);
     } finally {
       // A bug in one must not leave the other behind in the kernel.
       try {

@@ -172,3 +172,42 @@ test("what is about sampling now is refused beside a recording, with 2", async (
   assertEquals(missing.status, 1);
   assertMatch(missing.errors(), /no-such\.pcap/);
 });
+
+test("a collector that took nothing at all is reported, with 1; that an error comes back is only told", async () => {
+  const path = `${GOLDEN}ingress.new.pcap`;
+  const { length } = await recorded(new Uint8Array(readFileSync(path)));
+  using there = new UdpReceiver();
+  // Nothing listens on port 9, discard.
+  const from = ["--from", path, "--speed", "max"];
+  const stream = await run([...from, "--sflow", there.target, "--agent", "192.0.2.1", "--ipfix", "tcp:127.0.0.1:9"]);
+  assertEquals(stream.status, 1);
+  const told =
+    `psample: read ${length} samples; .*0 messages sent.* dropped with ${length} samples \\(ECONNREFUSED\\); 0 samples to IPFIX tcp\\S+\n`;
+  assertMatch(
+    stream.errors(),
+    new RegExp(`${told}psample: nothing was sent to IPFIX tcp:127\\.0\\.0\\.1:9: all of it was dropped \\(ECONNREFUSED\\)\n$`),
+  );
+  const report = await run([...from, "--quiet", "--otlp", "http://127.0.0.1:9"]);
+  assertEquals(report.status, 1);
+  assertMatch(report.errors(), /^psample: no report was delivered to OTLP http:\/\/127\.0\.0\.1:9\/v1\/metrics \(ECONNREFUSED\)\n$/);
+  const datagrams = await run([...from, "--sflow", "127.0.0.1:9", "--agent", "192.0.2.1", "-c", "1"]);
+  assertEquals(datagrams.status, 0, datagrams.errors());
+  assertMatch(datagrams.errors(), /psample: read 1 sample; (.*; )?sFlow \S+: 1 datagram sent/);
+});
+
+test("a recording that is cut off: what was exported of it is said, and then what is wrong, with 1", async () => {
+  const whole = new Uint8Array(readFileSync(`${GOLDEN}ingress.new.pcap`));
+  const cut = whole.subarray(0, whole.length - 10);
+  using there = new UdpReceiver();
+  const io = await run(["--from", "cut.pcap", "--speed", "max", "--sflow", there.target, "--agent", "192.0.2.1"], {
+    input: { "cut.pcap": cut },
+  });
+  assertEquals(io.status, 1);
+  const { length } = await recorded(whole);
+  assertMatch(
+    io.errors(),
+    new RegExp(
+      `\npsample: read ${length - 1} samples; (.*; )?sFlow \\S+: \\d+ datagrams? sent\npsample: Cannot decode recording .*cut off here`,
+    ),
+  );
+});

@@ -75,10 +75,10 @@ test("a recording arrives whole, and the account says so", async () => {
 
 test("what a collector that is not there did not get is said at the end", async () => {
   const { status, errors } = await run("--from", RECORDING, "--speed", "max", "--ipfix", `tcp:127.0.0.1:${await unused()}`);
-  assertEquals(status, 0);
+  assertEquals(status, 1);
   assertMatch(
     errors(),
-    /IPFIX tcp:\S+: 0 messages sent, there was no connection \(ECONNREFUSED\), \d+ dropped with \d+ samples? \(ECONNREFUSED\)\n$/,
+    /IPFIX tcp:\S+: 0 messages sent, there was no connection \(ECONNREFUSED\), \d+ dropped with \d+ samples? \(ECONNREFUSED\)\npsample: nothing was sent to IPFIX tcp:\S+: all of it was dropped \(ECONNREFUSED\)\n$/,
   );
 });
 

@@ -355,7 +355,7 @@ test("output cut off because nobody read it is a loss, and something not done, a
     assertEquals(
       io.errors(),
       "psample: test is incomplete: its reader did not take everything in time\n" +
-        `psample: 2 received, 0 lost, ${written} written; 0 of them to ${stuck.sink.name}\n`,
+        `psample: 2 received, 0 lost, ${written} written; 0 samples to ${stuck.sink.name}\n`,
     );
   }
 });

@@ -235,7 +235,7 @@ scene("a device that is too slow drops, which is counted sample by sample", "mod
     errors,
   )!;
   assert(Number(sent) > 0 && Number(dropped) > 0);
-  assertMatch(errors, new RegExp(`; ${500 - Number(samples)} of them to sFlow 198\\.51\\.100\\.2:6343\n$`));
+  assertMatch(errors, new RegExp(`; ${500 - Number(samples)} samples to sFlow 198\\.51\\.100\\.2:6343\n$`));
 });
 
 scene("a send buffer that is full drops, and neither the stream nor the end is held up", "module:sch_tbf", async () => {
