@@ -43,8 +43,8 @@ export const COLLECTOR_OPTIONS = {
     help: "send samples to this sFlow collector; may be repeated",
     details:
       "As flow samples of sFlow version 5 with the packet's header, by UDP; the port is 6343 by default. HOST is an address or a name: " +
-      "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails; on " +
-      "Deno that requires --allow-net. udp:HOST is the same.",
+      "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails or no " +
+      "name server answered; one that does not exist is refused at the start. On Deno names require --allow-net. udp:HOST is the same.",
   }, parseDatagramTargets),
   ipfix: several({
     value: "[tcp:]HOST[:PORT]",

@@ -42,6 +42,7 @@ const ERRNO: Record<number, readonly [string, string]> = {
   75: ["EOVERFLOW", "value too large for defined data type"],
   84: ["EILSEQ", "invalid byte sequence"],
   88: ["ENOTSOCK", "socket operation on non-socket"],
+  89: ["EDESTADDRREQ", "destination address required"],
   90: ["EMSGSIZE", "message too long"],
   92: ["ENOPROTOOPT", "protocol not available"],
   93: ["EPROTONOSUPPORT", "protocol not supported"],
@@ -168,6 +169,8 @@ export class LookupError extends Error {
   readonly code: string;
   /** What to do about it, if that is known. */
   readonly hint: string | undefined;
+  /** Whether it may pass, as when a name server does not answer: not if there certainly is no such host, or no permission to ask. */
+  readonly isTemporary: boolean;
 
   /** Makes the error of looking up `host`. */
   constructor(host: string, code: string, hint?: string) {
@@ -175,8 +178,12 @@ export class LookupError extends Error {
     this.host = host;
     this.code = code;
     this.hint = hint;
+    this.isTemporary = !LASTING.has(code);
   }
 }
+
+/** What getaddrinfo(3) says of names that do not exist or have no address, and the runtimes' words for it; and a missing permission. */
+const LASTING: ReadonlySet<string> = new Set(["ENOTFOUND", "ENODATA", "EAI_NONAME", "EAI_NODATA", "EPERM"]);
 
 /**
  * A request by HTTP that was refused, or got no answer that can be understood, or whose server cannot be trusted.

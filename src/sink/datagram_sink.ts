@@ -38,7 +38,7 @@ export interface DatagramCounts {
   readonly sent: number;
   /** Datagrams that could not be sent. Their samples are in {@linkcode Sink.skipped}. */
   readonly dropped: number;
-  /** How many were dropped by each error: `{ ENETUNREACH: 3 }`. */
+  /** How many were dropped by each error: `{ ENETUNREACH: 3 }`, or `EAI_AGAIN` if the host name could not be looked up. */
   readonly droppedBy: Readonly<Record<string, number>>;
   /** Errors that came back for sent datagrams. Hosts and routers do not report each one, so this is a minimum. */
   readonly returned: number;
@@ -64,7 +64,10 @@ export interface ConnectionCounts {
   readonly unconfirmedSamples: number;
   /** Samples that were sent and not confirmed when a connection broke, or at the end: nobody knows whether they arrived. */
   readonly mayBeLost: number;
-  /** Why there was no connection last: `"ECONNREFUSED"` if nothing listens on the port. `undefined` if there was always one. */
+  /**
+   * Why there was no connection last: `"ECONNREFUSED"` if nothing listens on the port, `"EAI_AGAIN"` if the host name could not be looked up.
+   * `undefined` if there was always one.
+   */
   readonly lastError: string | undefined;
 }
 
@@ -135,7 +138,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
    * Opens the target, and makes the encoder.
    *
    * @throws {ArgumentError} if the target or an option of the encoder is wrong.
-   * @throws {LookupError} if the host name has no address.
+   * @throws {LookupError} if the host name certainly has no address.
    * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
    */
   static async open<Encoder extends DatagramEncoder>(
@@ -182,7 +185,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
 
   get datagrams(): DatagramCounts {
     const { sent, dropped, droppedBy, returned, returnedBy } = this.#target.counts;
-    const byName = Object.fromEntries([...droppedBy].map(([errno, count]) => [errnoName(errno), count]));
+    const byName = Object.fromEntries([...droppedBy].map(([errno, count]) => [this.#target.dropName(errno), count]));
     return { sent, dropped, droppedBy: byName, returned, returnedBy: returnedBy === 0 ? undefined : errnoName(returnedBy) };
   }
 

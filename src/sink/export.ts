@@ -105,7 +105,7 @@ export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">
  * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`, `"udp:192.0.2.9"`. The
  * port defaults to 6343.
  * @throws {ArgumentError} if the target or an option is invalid, or the machine has no address to be known by.
- * @throws {LookupError} if the host name has no address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
  * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
  * @category Export
  */
@@ -168,7 +168,7 @@ export async function sflowToWith(
  *
  * @param target The collector, as for {@linkcode sflowTo}, or `"tcp:192.0.2.9"`, `"tcp:[2001:db8::9]:4739"`.
  * @throws {ArgumentError} if the target or an option is invalid.
- * @throws {LookupError} if the host name has no address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
  * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
  * @category Export
  */
@@ -188,7 +188,7 @@ export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOpti
  * It sends as {@linkcode ipfixTo} does. The port defaults to 4739.
  *
  * @throws {ArgumentError} if the target or an option is invalid.
- * @throws {LookupError} if the host name has no address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
  * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
  * @category Export
  */

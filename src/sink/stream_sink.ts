@@ -1,12 +1,12 @@
 /** A sink that sends messages to a collector by TCP. */
-import { errnoName, SystemError } from "../errors.ts";
+import { SystemError } from "../errors.ts";
 import { type DatagramEncoder, Datagrams } from "../export/datagrams.ts";
 import { domainOf, SessionNumbers } from "../export/ipfix/session_numbers.ts";
 import { TcpTarget } from "../socket/tcp_target.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
 import type { Closing } from "../stream/sink.ts";
-import { EAGAIN, ENOTCONN, type Sys } from "../sys/sys.ts";
+import { EAGAIN, type Sys } from "../sys/sys.ts";
 import { memory, viewOf } from "../wire/native.ts";
 import type { ConnectionCounts, DatagramCounts, DatagramSinkOptions, ExportSink } from "./datagram_sink.ts";
 import { FlushTimer } from "./flush_timer.ts";
@@ -64,7 +64,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   #sentMessages = 0;
   #sent = 0;
   #dropped = 0;
-  readonly #droppedBy = new Map<number, number>();
+  readonly #droppedBy = new Map<string, number>();
   #mayBeLost = 0;
   #disconnections = 0;
   #toldDisconnections = 0;
@@ -75,7 +75,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
    * Opens the target, makes the encoder, and begins to connect.
    *
    * @throws {ArgumentError} if the target or an option of the encoder is wrong.
-   * @throws {LookupError} if the host name has no address.
+   * @throws {LookupError} if the host name certainly has no address.
    * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
    */
   static async open<Encoder extends DatagramEncoder>(
@@ -127,7 +127,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   }
 
   get datagrams(): DatagramCounts {
-    const droppedBy = Object.fromEntries([...this.#droppedBy].map(([errno, count]) => [errnoName(errno), count]));
+    const droppedBy = Object.fromEntries(this.#droppedBy);
     return { sent: this.#sentMessages, dropped: this.#dropped, droppedBy, returned: 0, returnedBy: undefined };
   }
 
@@ -140,7 +140,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
       waitingSamples: this.#queue.samples,
       unconfirmedSamples: this.#inFlight.samples,
       mayBeLost: this.#mayBeLost,
-      lastError: this.#target.lastErrno === 0 ? undefined : errnoName(this.#target.lastErrno),
+      lastError: this.#target.lastError,
     };
   }
 
@@ -260,7 +260,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
 
   /** Whether a recording has to wait: not for a collector that does not answer. */
   get #mustWait(): boolean {
-    const isComing = this.#hasBegun || this.#target.lastErrno === 0;
+    const isComing = this.#hasBegun || this.#target.lastError === undefined;
     return this.#isRecorded && !this.#isClosed && isComing && !this.#queue.isHalfEmpty;
   }
 
@@ -335,8 +335,8 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
   }
 
   #drop(samples: number): void {
-    const errno = this.#hasBegun ? EAGAIN : this.#target.lastErrno || ENOTCONN;
-    this.#droppedBy.set(errno, (this.#droppedBy.get(errno) ?? 0) + 1);
+    const code = this.#hasBegun ? "EAGAIN" : this.#target.lastError ?? "ENOTCONN";
+    this.#droppedBy.set(code, (this.#droppedBy.get(code) ?? 0) + 1);
     this.#dropped++;
     this.skipped += samples;
   }

@@ -1,7 +1,7 @@
 /** IP addresses with ports, as the kernel takes them: of a text, or of a host name. Source: ip(7), ipv6(7). */
-import { LookupError } from "../errors.ts";
-import { hostAddresses } from "../sys/host_addresses.ts";
-import { AF_INET, AF_INET6, ENODEV, type Memory, type Sys } from "../sys/sys.ts";
+import { LookupError, SystemError } from "../errors.ts";
+import { hostAddresses, late } from "../sys/host_addresses.ts";
+import { AF_INET, AF_INET6, EAFNOSUPPORT, ENODEV, type Memory, type Sys } from "../sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import { addressBytes, addressText } from "../wire/text.ts";
 import { isLocalToLink, type Target } from "./target.ts";
@@ -50,6 +50,12 @@ export function scopeIdOf(sys: Sys, fd: number, scope: string | undefined): numb
   return /^[1-9]\d{0,8}$/.test(scope) ? Number(scope) : index < 0 ? index : -ENODEV;
 }
 
+/**
+ * How long a name may take at the start, when everything else waits for it: a resolver asks the next name server after 5 seconds
+ * (resolv.conf(5)), and that one may answer.
+ */
+const START_MS = 7000;
+
 /** Looks a host name up. */
 export type Lookup = (name: string) => Promise<readonly string[]>;
 
@@ -68,6 +74,61 @@ export async function addressesOf({ host, scope, port }: Target, lookup: Lookup 
   });
   if (addresses.length > 0) return addresses;
   throw new LookupError(host, "ENODATA", "All of its addresses mean another host on each link: write the address with its interface");
+}
+
+/** The addresses that a target has at the start; none, and why, if that may pass. */
+export interface FirstAddresses {
+  readonly addresses: readonly SocketAddress[];
+  readonly failure: LookupError | undefined;
+}
+
+/**
+ * {@linkcode addressesOf} a target at the start. After a boot there may be no name server yet: that must not keep others from beginning.
+ *
+ * @param startMs How long it may take. Defaults to some seconds.
+ * @throws {LookupError} if it is a name that certainly has no address.
+ */
+export async function firstAddresses(target: Target, lookup: Lookup = hostAddresses, startMs = START_MS): Promise<FirstAddresses> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    const inTime = (name: string): Promise<readonly string[]> =>
+      Promise.race([
+        lookup(name),
+        new Promise<never>((_, reject) => timer = setTimeout(() => reject(late(name)), startMs)),
+      ]);
+    return { addresses: await addressesOf(target, inTime), failure: undefined };
+  } catch (error) {
+    if (!(error instanceof LookupError && error.isTemporary)) throw error;
+    return { addresses: [], failure: error };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/**
+ * Opens a socket for each family that a target may have: a name may get an address of the other family later, when opening a socket may not
+ * be possible any more. Machines without IPv6, or without IPv4, are fine as long as the other is enough.
+ *
+ * @throws {SystemError} if a family that is needed has none; those that were opened are in `sockets`.
+ */
+export function openFamilies<Socket>(
+  sockets: Map<Family, Socket>,
+  { host }: Target,
+  addresses: readonly SocketAddress[],
+  open: (family: Family) => Socket,
+): void {
+  const families: readonly Family[] = typeof host === "string" ? [AF_INET, AF_INET6] : [familyOf(addresses[0]!)];
+  let missing: unknown;
+  for (const family of families) {
+    try {
+      sockets.set(family, open(family));
+    } catch (error) {
+      const isMissing = error instanceof SystemError && error.errno === EAFNOSUPPORT;
+      if (!isMissing || (addresses.length > 0 && addresses.every((address) => familyOf(address) === family))) throw error;
+      missing = error;
+    }
+  }
+  if (sockets.size === 0) throw missing;
 }
 
 /** The same addresses, beginning with the one after `last`: so that each has its turn. */

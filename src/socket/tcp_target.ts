@@ -1,8 +1,18 @@
 /** A TCP connection to a host for months: whenever it ends, the name is looked up again and the next connection made. */
 import { LookupError, SystemError } from "../errors.ts";
-import { AF_INET, AF_INET6, EAFNOSUPPORT, ECONNREFUSED, ECONNRESET, EINPROGRESS, ETIMEDOUT, type Memory, type Sys } from "../sys/sys.ts";
+import { EAFNOSUPPORT, ECONNREFUSED, ECONNRESET, EINPROGRESS, ETIMEDOUT, type Memory, type Sys } from "../sys/sys.ts";
 import { addressText } from "../wire/text.ts";
-import { addressesOf, type Family, familyOf, type Lookup, type SocketAddress, startingAfter } from "./socket_address.ts";
+import {
+  addressesOf,
+  type Family,
+  familyOf,
+  type FirstAddresses,
+  firstAddresses,
+  type Lookup,
+  openFamilies,
+  type SocketAddress,
+  startingAfter,
+} from "./socket_address.ts";
 import { parseTarget, type Target, targetText } from "./target.ts";
 import { TcpSocket } from "./tcp_socket.ts";
 import { FIRST_MS, FORGET_MS, HINTS, LONGEST_MS, PASSING } from "./udp_target.ts";
@@ -51,12 +61,14 @@ export class TcpTarget {
   readonly name: string;
   /** Number of connections so far. */
   connections = 0;
-  /** What ended the last connection, or the last attempt: an error number, 0 if there was nothing. */
-  lastErrno = 0;
+  /** What ended the last connection, or the last attempt: the name of an error, `undefined` if there was nothing. */
+  lastError: string | undefined;
   readonly #target: Target;
   readonly #options: TcpTargetOptions;
   readonly #sockets: ReadonlyMap<Family, TcpSocket>;
   #addresses: readonly SocketAddress[];
+  /** Why it has no address at first. */
+  readonly #failure: LookupError | undefined;
   /** The address in use, or that was tried last. */
   #address: SocketAddress | undefined;
   /** The socket that is connected, and the one that is being connected. */
@@ -79,33 +91,24 @@ export class TcpTarget {
    * Looks a name up and opens sockets. {@linkcode TcpTarget.start} connects.
    *
    * @throws {ArgumentError} if the text is not a target.
-   * @throws {LookupError} if it is a name that has no address.
+   * @throws {LookupError} if it is a name that certainly has no address.
    * @throws {SystemError} if there can be no socket.
    */
   static async open(sys: Sys, text: string, options: TcpTargetOptions): Promise<TcpTarget> {
     const target = parseTarget(text, options.defaultPort);
-    return new TcpTarget(sys, target, options, await addressesOf(target, options.lookup));
+    return new TcpTarget(sys, target, options, await firstAddresses(target, options.lookup));
   }
 
-  private constructor(sys: Sys, target: Target, options: TcpTargetOptions, addresses: readonly SocketAddress[]) {
+  private constructor(sys: Sys, target: Target, options: TcpTargetOptions, { addresses, failure }: FirstAddresses) {
     this.#target = target;
     this.#options = options;
     this.#addresses = addresses;
+    this.#failure = failure;
     this.name = `tcp:${targetText(target)}`;
-    // A name may get an address of the other family later, when opening a socket may not be possible any more.
-    const families: readonly Family[] = typeof target.host === "string" ? [AF_INET, AF_INET6] : [familyOf(addresses[0]!)];
     const sockets = new Map<Family, TcpSocket>();
     this.#sockets = sockets;
     try {
-      for (const family of families) {
-        try {
-          sockets.set(family, new TcpSocket(sys, family));
-        } catch (error) {
-          // Machines without IPv6, or without IPv4, are fine as long as the other is enough.
-          const isMissing = error instanceof SystemError && error.errno === EAFNOSUPPORT;
-          if (!isMissing || addresses.every((address) => familyOf(address) === family)) throw error;
-        }
-      }
+      openFamilies(sockets, target, addresses, (family) => new TcpSocket(sys, family));
     } catch (error) {
       this.close();
       throw error;
@@ -123,15 +126,16 @@ export class TcpTarget {
   }
 
   /**
-   * Begins the first connection. A target that cannot be reached now is a problem that is reported, and tried again.
+   * Begins the first connection. A target that cannot be looked up or reached now is a problem that is reported, and tried again.
    *
    * @throws {SystemError} if nobody can ever be reached at this address.
    */
   start(): void {
+    if (this.#failure) return this.#failed(this.#failure);
     const mistake = this.#try(this.#addresses, 0);
     if (mistake === undefined) return;
     if (!PASSING.has(mistake) && mistake !== ECONNREFUSED && mistake !== ETIMEDOUT) throw this.#error(mistake);
-    this.#failed(mistake);
+    this.#failed(this.#error(mistake));
   }
 
   /** Sends what it can at once, and returns the number of bytes: 0 if there is no room, or no connection. */
@@ -173,7 +177,8 @@ export class TcpTarget {
     if (this.#connected || this.#connecting || this.#isRenewing) return;
     clearTimeout(this.#retry);
     this.#retry = undefined;
-    this.#tryOrWait(this.#addresses, 0);
+    if (this.#addresses.length === 0) void this.renew();
+    else this.#tryOrWait(this.#addresses, 0);
   }
 
   /**
@@ -185,7 +190,7 @@ export class TcpTarget {
     clearTimeout(this.#retry);
     this.#retry = undefined;
     this.#isRenewing = true;
-    let failure: Error | undefined;
+    let failure: LookupError | undefined;
     try {
       this.#addresses = await addressesOf(this.#target, this.#options.lookup);
     } catch (error) {
@@ -196,6 +201,7 @@ export class TcpTarget {
       this.#isRenewing = false;
     }
     if (this.#closed) return;
+    if (failure && this.#addresses.length === 0) return this.#failed(failure);
     if (failure) this.trouble(failure);
     if (this.#connecting) return;
     if (this.#connected) {
@@ -251,7 +257,7 @@ export class TcpTarget {
 
   #tryOrWait(addresses: readonly SocketAddress[], first: number): void {
     const errno = this.#try(addresses, first);
-    if (errno !== undefined) this.#failed(errno);
+    if (errno !== undefined) this.#failed(this.#error(errno));
   }
 
   /** Looks how far a connection has come, until it is made or has failed. */
@@ -294,7 +300,7 @@ export class TcpTarget {
   /** The connection is over. */
   #disconnected(errno: number): void {
     this.#end(this.#connected!);
-    this.#failed(errno);
+    this.#failed(this.#error(errno));
   }
 
   #end(socket: TcpSocket): void {
@@ -307,9 +313,9 @@ export class TcpTarget {
   }
 
   /** There is no connection: tries again later. */
-  #failed(errno: number): void {
-    this.lastErrno = errno;
-    this.trouble(this.#error(errno));
+  #failed(error: SystemError | LookupError): void {
+    this.lastError = error.code;
+    this.trouble(error);
     if (this.#closed) return;
     // Many exporters lose their collector at the same moment: they must not all come back at the same moment.
     const jitter = 0.5 + (this.#options.random ?? Math.random)();

@@ -7,6 +7,7 @@ import {
   EACCES,
   EAFNOSUPPORT,
   EAGAIN,
+  EDESTADDRREQ,
   EINTR,
   EMSGSIZE,
   ENOBUFS,
@@ -101,8 +102,8 @@ export class UdpSocket {
   readonly port: number;
   readonly #sys: Sys;
   #fd: number;
-  /** Why it is not connected. */
-  #disconnected = 0;
+  /** Why it is not connected: at first, because it has no address to send to. */
+  #disconnected = EDESTADDRREQ;
   /** Whether larger datagrams than the path takes may be sent in fragments. */
   #fragments = false;
 

@@ -1,13 +1,12 @@
 /** Sending to a host for months: its name is looked up again and the route taken again whenever sending fails. */
-import { LookupError, SystemError } from "../errors.ts";
+import { errnoName, LookupError, SystemError } from "../errors.ts";
 import {
-  AF_INET,
-  AF_INET6,
   EACCES,
   EADDRNOTAVAIL,
   EAFNOSUPPORT,
   EAGAIN,
   ECONNREFUSED,
+  EDESTADDRREQ,
   EHOSTUNREACH,
   EINVAL,
   EMSGSIZE,
@@ -21,7 +20,16 @@ import {
 } from "../sys/sys.ts";
 import { addressText } from "../wire/text.ts";
 import { SendHeaders } from "./send_headers.ts";
-import { addressesOf, type Family, familyOf, type SocketAddress, startingAfter } from "./socket_address.ts";
+import {
+  addressesOf,
+  type Family,
+  familyOf,
+  type FirstAddresses,
+  firstAddresses,
+  openFamilies,
+  type SocketAddress,
+  startingAfter,
+} from "./socket_address.ts";
 import { parseTarget, type Target, targetText } from "./target.ts";
 import { noSendCounts, type SendCounts, UdpSocket } from "./udp_socket.ts";
 
@@ -85,6 +93,8 @@ export class UdpTarget {
   /** The socket in use, and the address that it sends to. */
   #socket: UdpSocket;
   #address: SocketAddress | undefined;
+  /** Why there is no address to send to. */
+  #whyNowhere = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
   #waitMs = FIRST_MS;
   #isRenewing = false;
@@ -97,45 +107,41 @@ export class UdpTarget {
   #closed = false;
 
   /**
-   * Looks a name up and opens the socket. A target that cannot be reached now is a problem that is reported, and tried again.
+   * Looks a name up and opens the socket. A target that cannot be looked up or reached now is a problem that is reported, and tried again.
    *
    * @throws {ArgumentError} if the text is not a target.
-   * @throws {LookupError} if it is a name that has no address.
+   * @throws {LookupError} if it is a name that certainly has no address.
    * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
    */
   static async open(sys: Sys, text: string, options: UdpTargetOptions): Promise<UdpTarget> {
     const target = parseTarget(text, options.defaultPort);
-    return new UdpTarget(sys, target, options, await addressesOf(target, options.lookup));
+    return new UdpTarget(sys, target, options, await firstAddresses(target, options.lookup));
   }
 
-  private constructor(sys: Sys, target: Target, options: UdpTargetOptions, addresses: readonly SocketAddress[]) {
+  private constructor(sys: Sys, target: Target, options: UdpTargetOptions, { addresses, failure }: FirstAddresses) {
     this.#target = target;
     this.#options = options;
     this.name = targetText(target);
     this.#headers = new SendHeaders(sys, options.blockBytes, options.most);
-    // A name may get an address of the other family later, when opening a socket may not be possible any more.
-    const families: readonly Family[] = typeof target.host === "string" ? [AF_INET, AF_INET6] : [familyOf(addresses[0]!)];
     const sockets = new Map<Family, UdpSocket>();
     this.#sockets = sockets;
     try {
-      for (const family of families) {
-        try {
-          sockets.set(family, new UdpSocket(sys, family));
-        } catch (error) {
-          // Machines without IPv6, or without IPv4, are fine as long as the other is enough.
-          const isMissing = error instanceof SystemError && error.errno === EAFNOSUPPORT;
-          if (!isMissing || addresses.every((address) => familyOf(address) === family)) throw error;
-        }
-      }
+      openFamilies(sockets, target, addresses, (family) => new UdpSocket(sys, family));
       const [first] = sockets.values();
       this.#socket = first!;
       const errno = this.#connect(addresses);
       if (errno !== 0 && !PASSING.has(errno)) throw this.#error(errno);
-      if (errno !== 0) this.#trouble(this.#error(errno));
+      if (failure) this.#nowhere(failure);
+      else if (errno !== 0) this.#trouble(this.#error(errno));
     } catch (error) {
       this.close();
       throw error;
     }
+  }
+
+  /** The name of the error that datagrams were dropped by. */
+  dropName(errno: number): string {
+    return errno === EDESTADDRREQ && this.#whyNowhere !== "" ? this.#whyNowhere : errnoName(errno);
   }
 
   /** Memory for datagrams, one behind the other. */
@@ -168,7 +174,8 @@ export class UdpTarget {
     const { errno, oversized } = this.#socket.send(this.#headers, ends, count, this.counts, onDropped);
     if (oversized > 0) this.#oversized(oversized);
     if (errno === 0) this.#well();
-    else if (errno !== EMSGSIZE) this.#trouble(this.#error(errno));
+    // That there is no address yet has been reported, and is being tried again.
+    else if (errno !== EMSGSIZE && errno !== EDESTADDRREQ) this.#trouble(this.#error(errno));
   }
 
   /**
@@ -190,7 +197,7 @@ export class UdpTarget {
     this.#timer = undefined;
     this.#isRenewing = true;
     let addresses: readonly SocketAddress[] = [];
-    let failure: Error | undefined;
+    let failure: LookupError | SystemError | undefined;
     try {
       addresses = await addressesOf(this.#target, this.#options.lookup);
     } catch (error) {
@@ -203,7 +210,7 @@ export class UdpTarget {
     if (this.#closed) return;
     const errno = failure ? 0 : this.#connect(startingAfter(addresses, this.#problems.size > 0 ? this.#address : undefined));
     if (errno !== 0) failure = this.#error(errno);
-    if (failure) this.#trouble(failure);
+    if (failure) this.#nowhere(failure);
     else this.#options.onReconnect?.();
   }
 
@@ -233,6 +240,12 @@ export class UdpTarget {
   #error(errno: number): SystemError {
     const address = typeof this.#target.host === "string" && this.#address ? ` (${addressText(this.#address.address)})` : "";
     return new SystemError(`send to ${this.name}${address}`, errno, { hint: HINTS[errno] });
+  }
+
+  /** There is no address, or no way to it. */
+  #nowhere(error: LookupError | SystemError): void {
+    this.#whyNowhere = error.code;
+    this.#trouble(error);
   }
 
   /** Something does not work. */

@@ -4,8 +4,9 @@ import { LookupError } from "../errors.ts";
 /** What helps, by the code of getaddrinfo(3) as both runtimes pass it on. */
 const HINTS: Readonly<Record<string, string>> = {
   EPERM: "On Deno that requires net access: run again with the --allow-net flag, or use the address",
-  ENOTFOUND: "There is no such host, or its name server does not answer: use the address if the name is right",
-  EAI_AGAIN: "The name server does not answer: use the address, or try again later",
+  ENOTFOUND: "There is no such host: check the name, or use the address",
+  EAI_AGAIN: "No name server answers; an address needs none",
+  ETIMEDOUT: "The name server takes long to answer; an address needs none",
 };
 
 /**
@@ -22,7 +23,16 @@ export async function hostAddresses(name: string): Promise<readonly string[]> {
       const addresses = error ? [] : found.map(({ address }) => address);
       if (addresses.length > 0) return resolve(addresses);
       const code = error?.code ?? "ENOTFOUND";
-      reject(new LookupError(name, code, HINTS[code]));
+      reject(failed(name, code));
     });
   });
+}
+
+/** The error of a name that is not found out in time. */
+export function late(name: string): LookupError {
+  return failed(name, "ETIMEDOUT");
+}
+
+function failed(name: string, code: string): LookupError {
+  return new LookupError(name, code, HINTS[code]);
 }

@@ -124,6 +124,7 @@ export const EISDIR = 21;
 export const EINVAL = 22;
 export const EPIPE = 32;
 export const ENOSYS = 38;
+export const EDESTADDRREQ = 89;
 export const EMSGSIZE = 90;
 export const EPROTONOSUPPORT = 93;
 export const EOPNOTSUPP = 95;

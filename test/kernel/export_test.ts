@@ -10,7 +10,7 @@ import { frameIn, frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { loadPsample, unloadPsample } from "./module.ts";
 import { Named } from "./namespace.ts";
-import { COMMANDS, openDirectory, Program } from "./runtime.ts";
+import { COMMANDS, ending, openDirectory, Program } from "./runtime.ts";
 import { bareWire, IFINDEX, ip, pause, sample, scene, secondWire, send, Sender, tc, until, wire } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
@@ -382,6 +382,40 @@ scene("devices of a pattern are sampled as they come, and again when they come b
   await command.end();
   assertEquals(await sampledDevices(), "");
   assertEquals(command.io.errors().match(/sampling x\d too, 1 in 1\n/g)!.length, 3, command.io.errors());
+});
+
+scene("a collector whose name cannot be looked up holds up no other, and gets what is sampled as soon as it can be", "guest", async () => {
+  bareWire();
+  using sflow = new UdpReceiver();
+  using late = new UdpReceiver();
+  const name = "collector.example.net";
+  // A guest has no name server.
+  const hosts = readFileSync("/etc/hosts");
+  const words = [...COMMANDS[0]!.words("--allow-net"), "export"];
+  const targets = ["--sflow", `${name}:${late.port}`, "--ipfix", `tcp:${name}`, "--sflow", sflow.target, ...NO_COUNTERS];
+  const checked = await ending([...words, ...targets, "--check"]);
+  assertEquals([checked.status, checked.out], [1, `sFlow ${sflow.target}: 1 datagram sent; no error came back\n`]);
+  assertMatch(checked.err, /Cannot look up the host name collector\.example\.net: EAI_AGAIN\. No name server answers/);
+  assertMatch(checked.err, /sFlow \S+: 0 datagrams sent, 1 dropped with 1 sample \(EAI_AGAIN\): not delivered\n/);
+  assertMatch(checked.err, /IPFIX tcp:\S+: 0 messages sent, there was no connection \(EAI_AGAIN\).*: not delivered\n/);
+  const before = samplesOf(sflow).length;
+  await using program = new Program([...words, "a:1", "--direction", "egress", ...targets]);
+  try {
+    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    send("a", frameOut());
+    await until("another collector has it", () => samplesOf(sflow).length === before + 1);
+    writeFileSync("/etc/hosts", `${hosts}\n127.0.0.1 ${name}\n`);
+    await until(() => `the name is looked up again: ${program.err}`, () => {
+      send("a", frameOut());
+      return samplesOf(late).length > 0;
+    });
+  } finally {
+    writeFileSync("/etc/hosts", hosts);
+  }
+  program.signal("SIGTERM");
+  const { status, err } = await program.ended;
+  assertEquals(status, 0, err);
+  assertEquals(err.match(/Cannot look up the host name/g)!.length, 2, err);
 });
 
 scene("--user: it exports as somebody else, who can only remove what was added", async () => {

@@ -355,6 +355,35 @@ test("each address of a name has its turn, and the name is looked up again; one 
   sink.abort();
 });
 
+test("a name that no name server answers for at the start is told, and connected to as soon as it has an address", async () => {
+  const sys = new FakeSys();
+  let answers = false;
+  const lookup = (name: string): Promise<readonly string[]> =>
+    answers ? Promise.resolve(["192.0.2.9"]) : Promise.reject(new LookupError(name, "EAI_AGAIN"));
+  const told: string[] = [];
+  const open = (): Promise<Sink> =>
+    ipfixToWith(sys, "tcp:collector.example.net", { lookup, onProblem: (error) => told.push(error.message) } as IpfixToOptions);
+  const sink = await open();
+  assertEquals([sink.address, told], [undefined, ["Cannot look up the host name collector.example.net: EAI_AGAIN"]]);
+  assertEquals([sink.connection!.isOpen, sink.connection!.lastError], [false, "EAI_AGAIN"]);
+  give(sink, 0, 3);
+  await sink.flush();
+  const peer = sys.listen(ADDRESS);
+  answers = true;
+  const one = await connection(peer);
+  await until("what waited is sent", () => sink.written === 3);
+  assertEquals([read(one).length > 0, sink.address, sink.skipped, told.length], [true, ADDRESS, 0, 1]);
+  sink.abort();
+  // There is little time at the end: a name without an address is not tried as an address.
+  answers = false;
+  const closed = await open();
+  give(closed, 0, 2);
+  await closed.close(CLOSING);
+  assertEquals([closed.written, closed.skipped, closed.datagrams.droppedBy], [0, 2, { EAI_AGAIN: closed.datagrams.dropped }]);
+  assertEquals(new Set(told), new Set(["Cannot look up the host name collector.example.net: EAI_AGAIN"]));
+  sys.assertClean();
+});
+
 test("TCP is refused for sFlow with a reason, and a spool that is too small", async () => {
   const sys = new FakeSys();
   await assertRejects(() => sflowToWith(sys, "tcp:192.0.2.9"), ArgumentError, "sFlow has no form for a stream");

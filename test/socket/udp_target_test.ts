@@ -2,6 +2,8 @@ import { test } from "node:test";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { ArgumentError, LookupError, SystemError } from "../../src/errors.ts";
 import { UdpTarget, type UdpTargetOptions } from "../../src/socket/udp_target.ts";
+import { firstAddresses } from "../../src/socket/socket_address.ts";
+import type { Target } from "../../src/socket/target.ts";
 import { openWith } from "../../src/socket/open.ts";
 import {
   EACCES,
@@ -324,6 +326,61 @@ test("a name that stops resolving is told, and its last address goes on being us
   assertEquals([told.recovered, what(sys).length], [1, 4]);
   target.close();
   sys.assertClean();
+});
+
+test("a name that no name server answers for at the start is told, tried again, and sent to as soon as it has an address", async () => {
+  const sys = new FakeSys();
+  let answers = false;
+  const lookup = (name: string): Promise<readonly string[]> =>
+    answers ? Promise.resolve(["2001:db8::9"]) : Promise.reject(new LookupError(name, "EAI_AGAIN"));
+  const { target, told } = await opened(sys, "collector", { lookup });
+  assertEquals([target.name, target.address, told.problems], ["collector:6343", undefined, [
+    "Cannot look up the host name collector: EAI_AGAIN",
+  ]]);
+  // What is meant for it meanwhile is dropped and counted; that it has no address is told once.
+  assertEquals([send(target, 1, 2), send(target, 3), target.checkReturned()], [[0, 1], [0], false]);
+  assertEquals([...target.counts.droppedBy].map(([errno, count]) => [target.dropName(errno), count]), [["EAI_AGAIN", 3]]);
+  await target.renew();
+  assertEquals([told.problems.length, told.reconnected], [1, 0]);
+  answers = true;
+  await until("it is looked up again by itself", () => told.reconnected === 1);
+  later();
+  assertEquals([target.address, ...Array.from({ length: 3 }, () => send(target, 5))], ["[2001:db8::9]:6343", [], [], []]);
+  assertEquals([what(sys).length, target.counts.sent, target.counts.dropped, told.recovered], [3, 3, 3, 1]);
+  target.close();
+  sys.assertClean();
+});
+
+test("a name without an answer on a machine without IPv6 may get an IPv4 address; without both there is nothing to send with", async () => {
+  const sys = new FakeSys();
+  let answers = false;
+  const lookup = (name: string): Promise<readonly string[]> =>
+    answers ? Promise.resolve(["192.0.2.9"]) : Promise.reject(new LookupError(name, "EAI_FAIL"));
+  sys.fail("socket", 0, EAFNOSUPPORT);
+  const { target } = await opened(sys, "collector", { lookup });
+  answers = true;
+  await target.renew();
+  assertEquals(target.address, "192.0.2.9:6343");
+  target.close();
+  answers = false;
+  sys.fail("socket", EAFNOSUPPORT, EAFNOSUPPORT);
+  await assertRejects(() => opened(sys, "collector", { lookup }), SystemError, "EAFNOSUPPORT");
+  sys.assertClean();
+});
+
+test("a name that is not found out in time holds nothing up at the start; only what may pass is waited for", async () => {
+  const target: Target = { host: "collector", scope: undefined, port: 1 };
+  const { addresses, failure } = await firstAddresses(target, () => new Promise(() => {}), 1);
+  assertEquals([addresses, failure?.message], [
+    [],
+    "Cannot look up the host name collector: ETIMEDOUT. The name server takes long to answer; an address needs none",
+  ]);
+  for (const code of ["ENOTFOUND", "ENODATA", "EAI_NONAME", "EAI_NODATA", "EPERM"]) {
+    await assertRejects(() => firstAddresses(target, () => Promise.reject(new LookupError("collector", code))), LookupError, code);
+  }
+  for (const code of ["EAI_AGAIN", "EAI_FAIL", "EAI_SYSTEM", "EMFILE"]) {
+    assertEquals((await firstAddresses(target, () => Promise.reject(new LookupError("collector", code)))).failure?.code, code);
+  }
 });
 
 test("a lookup that takes for ever holds nothing up, and is not asked for twice", async () => {
