@@ -34,8 +34,9 @@ export const OTLP_OPTIONS = {
     fallback: "60s",
     help: "how often --otlp sends, from 1s",
     details:
-      "By chance up to a quarter earlier, the first time after any part of that, and the last time at the end, within a second. What is being sent when the next " +
-      "report is due is not sent twice: that report is skipped, and counted.",
+      "By chance up to a quarter earlier, the first time after any part of that, and the last time at the end, within a second. A report is skipped, and " +
+      "counted, if the one before is still being sent when it is due, if the receiver has asked for a pause, or if reports have so many series that " +
+      "making them this often would take more than a twentieth of a processor.",
   }),
   otlpEncoding: choice(["protobuf", "json"], {
     value: "HOW",

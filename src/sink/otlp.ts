@@ -11,6 +11,7 @@ import { loadSys } from "../sys/load.ts";
 import type { Sys } from "../sys/sys.ts";
 import { OtlpDelivery } from "./otlp_delivery.ts";
 import { otlpUrlText, parseOtlpUrl } from "./otlp_url.ts";
+import { Rest } from "./rest.ts";
 import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
 
 /**
@@ -63,7 +64,7 @@ export interface ReportCounts {
   readonly failed: number;
   /** How many failed by each error or status: `{ ECONNREFUSED: 3, "503": 1 }`. */
   readonly failedBy: Readonly<Record<string, number>>;
-  /** Reports that were not made, because the one before was still being sent, had taken long to make, or the receiver asked to be left alone. */
+  /** Reports that were not made, because the one before was still being sent, those before had taken long to make, or the receiver asked to be left alone. */
   readonly skipped: number;
   /** Points that the receiver rejected from reports that it accepted. */
   readonly rejectedPoints: number;
@@ -106,8 +107,6 @@ const TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 1000;
 /** How long a receiver may take for the last report: who stops a service does not want to wait. */
 const LAST_MS = 900;
-/** A report is made only this many times as long as making it takes after the last one: so that takes a twentieth of a processor at most. */
-const REST = 20;
 /** RFC 9110, sections 5.1 and 5.5, without characters that are no ASCII. */
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
@@ -202,7 +201,7 @@ class MetricsPusher implements OtlpSink {
   #sending: Promise<boolean> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #dueMs: number;
-  #restUntilMs = -Infinity;
+  readonly #rest = new Rest();
   #isTroubled = false;
   #isOver = false;
   #isAborted = false;
@@ -307,7 +306,7 @@ class MetricsPusher implements OtlpSink {
     // After a suspension the time of several may have passed.
     const nextMs = this.#dueMs + jittered(this.#intervalMs, this.#random);
     this.#dueMs = nextMs > nowMs ? nextMs : nowMs + jittered(this.#intervalMs, this.#random);
-    if (this.#sending || nowMs < this.#restUntilMs || this.#delivery.isHeldOff(nowMs)) this.#counts.skipped++;
+    if (this.#sending || !this.#rest.isOver(nowMs) || this.#delivery.isHeldOff(nowMs)) this.#counts.skipped++;
     else this.#send(this.#dueMs, false).catch((error) => this.#end(error));
     this.#schedule();
   }
@@ -323,7 +322,7 @@ class MetricsPusher implements OtlpSink {
     const taken = this.#taken;
     const startMs = performance.now();
     const requests = this.#encoder.encode(nowNs(), this.numbers.state());
-    this.#restUntilMs = startMs + REST * (performance.now() - startMs);
+    this.#rest.done(startMs, performance.now());
     const { error, rejected, message } = await this.#delivery.send(requests, untilMs, isLast ? this.#lastMs : undefined);
     const counts = this.#counts;
     if (error) {
