@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import type { Metrics } from "../../src/export/prometheus/metrics.ts";
-import type { MetricsState } from "../../src/export/prometheus/state.ts";
+import type { MetricsSink, MetricsState } from "../../src/export/prometheus/state.ts";
 import { everything, everythingElse, madeBatch } from "../export/prometheus/made.ts";
 import { inDirectory } from "../support/directory.ts";
 import { get } from "../support/http.ts";
@@ -30,6 +30,18 @@ interface Panel {
 const dashboard = JSON.parse(read("grafana.json")) as Dashboard;
 const targets = dashboard.panels.flatMap(({ title, targets = [] }) => targets.map((target) => ({ title, ...target })));
 const variables = dashboard.templating.list;
+const [, section] = read("metrics.md").split("## Queries\n") as [string, string];
+/** The queries of docs/metrics.md, by what they answer. */
+const QUERIES = new Map(
+  [...section.matchAll(/^\| (\S.*?) +\| `(.*)` +\|$/gm)].map(([, question, query]) => [question!, query!]),
+);
+
+/** A series that was found. */
+interface Result {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly value: readonly [seconds: number, value: string];
+}
+
 /** How Grafana writes `label_values(metric, label)` in PromQL: the series whose values of the label it lists. */
 const LABEL_VALUES = /^label_values\((.*), (\w+)\)$/;
 
@@ -68,6 +80,17 @@ const STEP_SECONDS = 15;
 const STEPS = 20;
 const START_SECONDS = 1_784_000_000;
 
+const CONNECTION = { isOpen: false, connections: 2, waitingSamples: 0, mayBeLost: 0 };
+const NONE = { sent: 5, dropped: 0, returned: 0 };
+/** Each sign that a collector is too slow or gone, without the others. */
+const TROUBLED: readonly (readonly [name: string, what: (i: number) => Partial<MetricsSink>])[] = [
+  ["slow", (i) => ({ skipped: i })],
+  ["unreachable, without samples", (i) => ({ datagrams: { ...NONE, dropped: i } })],
+  ["refused by UDP", (i) => ({ datagrams: { ...NONE, returned: i } })],
+  ["gone, of OTLP", (i) => ({ reports: { sent: 0, failed: i, skipped: 0, rejectedPoints: 0 } })],
+  ["gone, of TCP", () => ({ datagrams: NONE, connection: CONNECTION })],
+];
+
 /** What was lost, skipped and so on by step `i`. */
 function stateAt(i: number): MetricsState {
   const { stats } = everythingElse;
@@ -87,8 +110,16 @@ function stateAt(i: number): MetricsState {
     sinks: [
       { name: "sFlow", written: i, skipped: i, datagrams: { sent: i, dropped: i, returned: i } },
       { name: "OTLP", written: i, skipped: i, reports: { sent: i, failed: i, skipped: i, rejectedPoints: i } },
+      ...TROUBLED.map(([name, what]) => ({ name, written: i, skipped: 0, ...what(i) })),
+      {
+        name: "well",
+        written: i,
+        skipped: 0,
+        datagrams: { sent: i, dropped: 3, returned: 2 },
+        connection: { ...CONNECTION, isOpen: true },
+      },
     ],
-    samplers: [{ device: 'a"b', direction: "in", oneIn: 10, trials: 1000 * i, deviates: false }],
+    samplers: [{ device: 'a"b', direction: "in", oneIn: 10, trials: 1000 * i, deviates: true }],
   };
 }
 
@@ -136,12 +167,13 @@ test(
     });
     try {
       const at = START_SECONDS + STEP_SECONDS * (STEPS - 1);
-      const found = async (query: string): Promise<number> => {
+      const results = async (query: string): Promise<readonly Result[]> => {
         const { status, body } = await get(await port, `/api/v1/query?time=${at}&query=${encodeURIComponent(filled(query))}`);
         assertEquals(status, 200, `${query}: ${body}`);
-        const { data } = JSON.parse(body) as { data: { result: { value: [number, string] }[] } };
-        return data.result.filter(({ value }) => value[1] !== "NaN").length;
+        const { data } = JSON.parse(body) as { data: { result: readonly Result[] } };
+        return data.result.filter(({ value }) => value[1] !== "NaN");
       };
+      const found = async (query: string): Promise<number> => (await results(query)).length;
       const empty: string[] = [];
       for (const { title, expr } of targets) if (await found(expr) === 0) empty.push(`${title}: ${expr}`);
       for (const { name, query } of variables) {
@@ -149,8 +181,11 @@ test(
         const [, series, label] = LABEL_VALUES.exec(query.query) ?? [];
         if (await found(`count by (${label}) (${series})`) === 0) empty.push(`${name}: ${query.query}`);
       }
+      for (const [question, query] of QUERIES) if (await found(query) === 0) empty.push(`${question}: ${query}`);
       assertEquals(empty, []);
       assert(targets.length > 30);
+      const troubled = await results(/^```promql\n(.*?)^```$/ms.exec(section)![1]!);
+      assertEquals(troubled.map(({ metric }) => metric.sink!).sort(), ["OTLP", "sFlow", ...TROUBLED.map(([name]) => name)].sort());
     } finally {
       child.kill("SIGKILL");
       await ended;

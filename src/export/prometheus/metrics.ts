@@ -410,12 +410,12 @@ function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
       return number === undefined ? [] : [{ labels: labels(sink), value: number }];
     });
   out.counter("psample_sink_written_samples", {
-    help: "Samples that a sink delivered.",
+    help: "Samples that a sink wrote, or handed to the network.",
     otel: ["psample.sink.written_samples", "{sample}"],
   }, points(({ written }) => written));
   out.counter(
     "psample_sink_skipped_samples",
-    { help: "Samples that a sink left out because delivery could not keep up.", otel: ["psample.sink.skipped_samples", "{sample}"] },
+    { help: "Samples that a sink could not write or send, or left out to keep up.", otel: ["psample.sink.skipped_samples", "{sample}"] },
     points(({ skipped }) => skipped),
   );
   out.counter(
@@ -447,7 +447,8 @@ function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
   out.counter(
     "psample_sink_skipped_reports",
     {
-      help: "Reports of metrics that were not made, because the one before was still being sent or the receiver asked for a pause.",
+      help:
+        "Reports of metrics that were not made: the one before was still being sent, the receiver asked for a pause, or making them takes long.",
       otel: ["psample.sink.skipped_reports", "{report}"],
     },
     points(({ reports }) => reports?.skipped),
