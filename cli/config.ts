@@ -92,6 +92,14 @@ export class Config {
    */
   locate(error: unknown, typed: ReadonlySet<string>): unknown {
     if (!(error instanceof UsageError)) return error;
+    const { about } = error;
+    if (about) {
+      if (typed.has(about.key)) return error;
+      const named = ({ key, text }: Entry): boolean => key === about.key && (text === about.value || text.startsWith(`${about.value}:`));
+      // The first one was still right.
+      const entry = this.#entries.findLast(named);
+      if (entry) return new UsageError(`${placeOf(this.#path, entry.line)}: ${error.message}`);
+    }
     const names = error.message.match(/--[a-z][a-z-]*/g) ?? [];
     const entry = names.map((name) => this.#entries.find(({ key }) => longName(key) === name && !typed.has(key))).find(Boolean);
     if (!entry && names.some((name) => [...typed].some((key) => longName(key) === name))) return error;

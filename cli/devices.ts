@@ -1,7 +1,7 @@
 /** The arguments that name devices to sample: names, patterns, and `any`. */
-import { listLinks } from "../mod.ts";
+import { listLinks, SystemError } from "../mod.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
-import { printable, printableText } from "../src/wire/text.ts";
+import { printable, printableText, shellWord } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
 import { UsageError } from "./options.ts";
 import { answering } from "./session.ts";
@@ -41,14 +41,22 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     const pattern = patternOf(word);
     const matching = known.filter(({ name }) => pattern.test(name));
     if (matching.length > 0) return matching.map(({ name }) => name);
-    throw new UsageError(`no device matches ${printableText(word)}: there are ${known.map(({ name }) => printable(name)).join(", ")}`);
+    throw noneMatches(word, known);
   });
   return [...new Set(named)];
 }
 
+function noneMatches(pattern: string, known: readonly Known[]): UsageError {
+  const names = known.map(({ name }) => printable(name)).join(", ");
+  return new UsageError(`no device matches ${printableText(pattern)}: there are ${names}`, { key: "device", value: pattern });
+}
+
 /** Refuses `any` beside other devices. */
 export function checkAny(words: readonly string[]): void {
-  if (words.includes("any") && words.length > 1) throw new UsageError("any is every device: no other can be named with it");
+  if (!words.includes("any") || words.length === 1) return;
+  const other = words.find((word) => word !== "any");
+  const why = other === undefined ? "it was given twice" : `${printable(other)} cannot be named with it`;
+  throw new UsageError(`any is every device: ${why}`, { key: "device", value: "any" });
 }
 
 /** Whether a word means this device. */
@@ -84,4 +92,23 @@ export function present(links: LiveLinks): (Known & { readonly index: number })[
 /** Whether there is a device now that a word means. */
 export function isPresent(links: LiveLinks, word: string): boolean {
   return present(links).some((link) => means(word, link));
+}
+
+/** Refuses a word that means no device that there is now. */
+export function checkPresent(links: LiveLinks, word: string): void {
+  const known = present(links);
+  if (known.some((link) => means(word, link))) return;
+  if (isPattern(word)) throw noneMatches(word, known);
+  throw new UsageError(`there is no device ${printable(word)}`, { key: "device", value: word });
+}
+
+/** The error, with what was meant if the device has a rate behind it, as `psample export` takes it and `command` does not. */
+export function withRateHint(error: unknown, command: string): unknown {
+  if (!(error instanceof SystemError) || error.code !== "ENODEV") return error;
+  const [, device, rate] = /^find the device (.+):(\d+)$/.exec(error.op) ?? [];
+  if (device !== undefined) {
+    const word = shellWord(device);
+    error.message += `. To sample 1 in ${rate} packets of ${printable(device)}, psample ${command} ${word} --rate ${rate}`;
+  }
+  return error;
 }

@@ -20,6 +20,8 @@ export interface Files {
   create(path: string): Destination;
   /** Creates a file; `undefined` if it exists already. */
   createNew(path: string): Destination | undefined;
+  /** Throws what `create` would throw. Nothing is written, emptied or left. */
+  probe(path: string): void;
   /** From now on refuses to open for writing the file that `path` names now. Returns a function that ends that. */
   guard(path: string): () => void;
   /** The names in the directory that `path` is in; none if it cannot be read. */

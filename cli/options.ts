@@ -5,9 +5,23 @@ import { ArgumentError } from "../mod.ts";
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
+/** One of the values of an option, or the first part of one, as in `eth0:1000`. */
+interface ValueOf {
+  /** The name of the option in camel case. */
+  readonly key: string;
+  readonly value: string;
+}
+
 /** A usage error: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
+  /** The value that it is about, where the message alone does not tell in which line of a file that is. */
+  readonly about: ValueOf | undefined;
+
+  constructor(message: string, about?: ValueOf) {
+    super(message);
+    this.about = about;
+  }
 }
 
 /** The description of an option. */

@@ -34,12 +34,18 @@ export interface OutputPlan {
    * `inputs` are files that are being read, and must not be written to.
    */
   open(session: Session, inputs?: readonly string[]): Promise<Outputs>;
+  /** Finds out whether the outputs can be opened: throws what `open` would throw. Nothing is written, emptied or removed. */
+  probe(session: Session): Promise<void>;
 }
 
 /** What is written to, open. */
 export interface Outputs {
   /** Makes the sinks: from now on existing files are overwritten. */
-  start(): Pick<PumpPlan, "reopen" | "recordedBytes"> & { readonly sinks: readonly Sink[] };
+  start(): Pick<PumpPlan, "recordedBytes"> & {
+    readonly sinks: readonly Sink[];
+    /** Reopens the recording, for USR2. With `"if-moved"` it says nothing of a file that was not moved away: HUP asks for more than that. */
+    readonly reopen: (when?: "if-moved") => void;
+  };
   /** Closes everything, unless it is started. */
   discard(): void;
 }
@@ -133,7 +139,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
         const showsProgress = recording && file !== "-" && !(stdout && io.outIsTerminal);
         return {
           sinks,
-          reopen: () => recording && target!.reopen(recording),
+          reopen: (when) => recording && target!.reopen(recording, when !== "if-moved"),
           recordedBytes: showsProgress ? () => recording!.bytes : undefined,
         };
       },
@@ -144,12 +150,20 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
       },
     };
   };
+  const probe = async (session: Session): Promise<void> => {
+    await labelsOf(options, io, session);
+    if (file !== undefined && file !== "-") {
+      const files = await io.openFiles([]);
+      files.probe(rotate ? new Series(file, files).next() : file);
+    }
+  };
   return {
     stages: options.filter ?? [],
     // Where the headers of a packet begin depends on the device, and so do the names of VLANs.
     namesDevices: options.filter !== undefined || options.label !== undefined || options.labels !== undefined || details || printsPackets ||
       csv || (file !== undefined && format !== "netlink"),
     open,
+    probe,
   };
 }
 
@@ -161,8 +175,8 @@ function formatOf(file: string, other: OutputDefaults["recording"]): RecordingFo
 interface Target {
   /** The destination that is open at first, then the next file of the series. */
   readonly next: () => Destination;
-  /** Continues the recording in a new file of the same name. */
-  readonly reopen: (recording: Recording) => void;
+  /** Continues the recording in a new file of the same name; says so if there is none, if that is to be told. */
+  readonly reopen: (recording: Recording, tells: boolean) => void;
   /** Closes the open destination, to which nothing was written. */
   readonly discard: () => void;
 }
@@ -199,11 +213,13 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
       first = undefined;
       return destination;
     },
-    reopen: (recording) => {
+    reopen: (recording, tells) => {
       try {
         recording.reopen();
       } catch (error) {
-        if (error instanceof ArgumentError) return session.notice(`${file} is not reopened: it is still the file being recorded to`);
+        if (error instanceof ArgumentError) {
+          return tells ? session.notice(`${file} is not reopened: it is still the file being recorded to`) : undefined;
+        }
         problem(error);
       }
     },

@@ -4,7 +4,8 @@ import type { Link } from "../src/link/link.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import { type CounterOptions, CounterPoller, type CounterTarget } from "../src/sink/counter_poller.ts";
 import type { Sys } from "../src/sys/sys.ts";
-import { means } from "./devices.ts";
+import { printable } from "../src/wire/text.ts";
+import { means, present } from "./devices.ts";
 import { failureText } from "./failure.ts";
 import { longName, milliseconds, several, UsageError, value, type Values, wrongValue } from "./options.ts";
 import type { Sampled } from "./sampled.ts";
@@ -74,6 +75,7 @@ export class Polling {
     const already = new Set(isPolled && !sampled ? (await listSampling({ netns })).map(({ ifindex }) => ifindex) : []);
     const polling = new Polling(options, about, already);
     await polling.prepare(sys, options);
+    polling.#tellMissing();
     return polling;
   }
 
@@ -108,7 +110,21 @@ export class Polling {
     const { counters, polling } = this.#options;
     const isSame = JSON.stringify([counters, polling]) === JSON.stringify([options.counters, options.polling]);
     this.#options = options;
-    if (!isSame) this.poller?.configure(this.#counters(options));
+    if (isSame) return;
+    this.poller?.configure(this.#counters(options));
+    this.#tellMissing();
+  }
+
+  /** Says which of the named devices there are not: they may come later, or be misspelt. */
+  #tellMissing(): void {
+    const { links, session } = this.#about;
+    const known = this.poller ? present(links) : [];
+    // If the kernel does not say which devices there are, nothing is known to be missing.
+    if (known.length === 0) return;
+    for (const word of this.#options.counters ?? []) {
+      if (word === "all" || known.some((link) => means(word, link))) continue;
+      session.notice(`--counters ${printable(word)}: there is no such device now; its counters are sent when there is`);
+    }
   }
 
   #counters({ counters = [], polling = POLLING_MS }: Polled): CounterOptions {

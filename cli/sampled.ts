@@ -19,6 +19,7 @@ import { failureText } from "./failure.ts";
 import { netnsWords } from "./options.ts";
 import { PassedTotals } from "./passed_totals.ts";
 import { SamplingAdder } from "./sampling_adder.ts";
+import { isSame, whatChanged } from "./sampling_way.ts";
 import type { Session } from "./session.ts";
 import type { Passing } from "./summary.ts";
 import type { Tally } from "./tally.ts";
@@ -138,7 +139,7 @@ export class Sampled {
       if (!keeping || this.#removed) return;
       this.#failing.clear();
       // The removal at the end waits for it.
-      await (this.#restoring = this.#release(keeping).then((changed) => this.#restore(keeping, changed)));
+      await (this.#restoring = this.#release(keeping).then((before) => this.#restore(keeping, before)));
     });
   }
 
@@ -291,9 +292,9 @@ export class Sampled {
     if (this.#keeping) await (this.#restoring = this.#restore(this.#keeping));
   }
 
-  /** Stops sampling what is not wanted, or not in this way. Returns the indexes of the latter. */
-  async #release(keeping: Keeping): Promise<ReadonlySet<number>> {
-    const changed = new Set<number>();
+  /** Stops sampling what is not wanted, or not in this way. Returns how the latter was sampled, by index. */
+  async #release(keeping: Keeping): Promise<ReadonlyMap<number, SamplingOptions>> {
+    const changed = new Map<number, SamplingOptions>();
     const present = new Map(keeping.devices().map((device) => [device.index, device]));
     for (const [handle, name] of [...this.#handles]) {
       const indexes = handle.installed.map(({ ifindex }) => ifindex);
@@ -301,7 +302,7 @@ export class Sampled {
       const asked = this.#asked.get(handle);
       if (device && asked && isSame(asked, keeping.plan(device))) continue;
       if (this.#removed) break;
-      if (device) changed.add(device.index);
+      if (device) changed.set(device.index, { ...asked!, rate: handle.installed[0]?.rate });
       else this.#session.notice(`${name} is not sampled any more`);
       this.#gone.add(handle);
       this.#alive.delete(handle);
@@ -320,8 +321,8 @@ export class Sampled {
     return changed;
   }
 
-  /** Samples what is wanted and not sampled; `changed` are the indexes of devices that were sampled in another way. */
-  async #restore(keeping: Keeping, changed: ReadonlySet<number> = new Set()): Promise<void> {
+  /** Samples what is wanted and not sampled; `before` is how devices were sampled that are to be sampled in another way. */
+  async #restore(keeping: Keeping, before: ReadonlyMap<number, SamplingOptions> = new Map()): Promise<void> {
     const again = new Set<number>();
     for (const handle of [...this.#handles.keys()].filter((handle) => !this.#alive.has(handle))) {
       for (const { ifindex } of handle.installed) again.add(ifindex);
@@ -348,8 +349,10 @@ export class Sampled {
         if (this.#removed) return;
         this.#alive.add(handle);
         this.#failing.delete(index);
-        const how = changed.has(index) ? ", now" : again.has(index) ? " again," : " too,";
-        this.#session.notice(`sampling ${printable(name)}${how} 1 in ${handle.installed[0]?.rate}`);
+        const rate = handle.installed[0]?.rate;
+        const was = before.get(index);
+        const how = was ? `, now ${whatChanged(was, { ...asked, rate })}` : `${again.has(index) ? " again" : " too"}, 1 in ${rate}`;
+        this.#session.notice(`sampling ${printable(name)}${how}`);
         keeping.changed();
       } catch (error) {
         if (this.#session.over.aborted) return;
@@ -424,13 +427,6 @@ function placeOf({ inIfindex, outIfindex, nsid }: SampleView): string {
   if (nsid !== undefined) return "";
   // Arriving packets have no output device yet.
   return outIfindex === undefined ? `ingress ${inIfindex}` : `egress ${outIfindex}`;
-}
-
-/** Whether two plans sample in the same way. */
-function isSame(one: SamplingOptions, other: SamplingOptions): boolean {
-  const way = ({ rate, direction, match, truncateBytes, hardware }: SamplingOptions): string =>
-    JSON.stringify([rate, direction, match, truncateBytes, hardware]);
-  return way(one) === way(other);
 }
 
 /** The report that something could not be removed. */

@@ -1,8 +1,8 @@
 /** `psample capture`: sets sampling up, shows the samples, and leaves nothing behind. */
 import { type Control, dropPrivileges, listen, type ListenStats, type SamplingOptions, watchLinks } from "../../mod.ts";
-import { fromHex } from "../../src/wire/text.ts";
+import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
-import { expandDevices } from "../devices.ts";
+import { expandDevices, withRateHint } from "../devices.ts";
 import { explainSampling } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
@@ -155,7 +155,11 @@ export const capture: Command = command({
       await io.print(plans.flatMap((plan, i) => tcLines(plan, matches[i]!)).map((line) => `${line}\n`).join(""));
       return 0;
     }
-    return await run(options, plans, io);
+    try {
+      return await run(options, plans, io);
+    } catch (error) {
+      throw withRateHint(error, "capture");
+    }
   },
 });
 
@@ -192,7 +196,10 @@ export function checkDevices(devices: readonly string[], words: readonly string[
   if (file !== undefined) {
     throw new UsageError(`${JSON.stringify(file)} is a file, not a device: to print a recording, psample read ${file}`);
   }
-  if (new Set(devices).size < devices.length) throw new UsageError("the same device was given twice");
+  const again = devices.find((device, i) => devices.indexOf(device) < i);
+  if (again !== undefined) {
+    throw new UsageError(`the same device was given twice: ${printable(again)}`, { key: "device", value: again });
+  }
   return devices;
 }
 

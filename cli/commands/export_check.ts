@@ -1,5 +1,6 @@
 /** `psample export --check`: sends one sample to each collector. */
 import { dropPrivileges, type ExportSink, type SamplingOptions } from "../../mod.ts";
+import { withTrafficControl } from "../../src/control/traffic_control.ts";
 import { viewMessage } from "../../src/psample/group.ts";
 import { LiveLinks } from "../../src/receive/live_links.ts";
 import { open } from "../../src/socket/open.ts";
@@ -7,16 +8,18 @@ import { BatchBuffer } from "../../src/stream/batch.ts";
 import { nowNs } from "../../src/stream/clock.ts";
 import type { Sys } from "../../src/sys/sys.ts";
 import { messageOf } from "../../src/wire/message.ts";
-import { fromHex, printable } from "../../src/wire/text.ts";
+import { fromHex } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, nameOf, openCollectors, sentTo } from "../collectors.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
-import { isPresent } from "../devices.ts";
 import { checkMonitor } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
+import { failureText } from "../failure.ts";
 import type { Io } from "../io.ts";
+import { matchesOf } from "../match.ts";
 import { checkReceivers } from "../otlp.ts";
+import { planOutput } from "../outputs.ts";
 import { checkCounters } from "../polling.ts";
-import { inSession, NOTHING } from "../session.ts";
+import { inSession, NOTHING, type Session } from "../session.ts";
 import { isConfirmed } from "../stream_targets.ts";
 import { meaningOf } from "./export_meaning.ts";
 import type { ExportSettings } from "./export_settings.ts";
@@ -29,6 +32,9 @@ const LOOK_MS = 20;
 export async function checkExport(settings: ExportSettings, plans: readonly SamplingOptions[], io: Io): Promise<number> {
   const { options, path } = settings;
   const { netns, user } = options;
+  // What the start would refuse is refused here, in the same words.
+  const output = planOutput(options, io, { lines: "none", recording: "pcapng" });
+  await matchesOf(plans, io);
   return await inSession(io, options, async (session) => {
     const sys: Sys = await open({ netns });
     const links = new LiveLinks(sys);
@@ -37,12 +43,15 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       links.watch();
       if (path !== undefined) {
         await io.print(meaningOf(settings, await withRates(sys, plans)));
-        for (const { device } of plans) if (!isPresent(links, `${device}`)) session.fail(`there is no device ${printable(`${device}`)}`);
       }
+      await withTrafficControl(sys, async (tc) => {
+        for (const { device } of plans) await told(session, () => tc.link(device));
+      });
       const metrics = { source: NOTHING };
       collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links, session, metrics })));
       if (!collectors) return;
       if (user !== undefined) await dropPrivileges(user);
+      await told(session, () => output.probe(session));
       await checkMonitor(options, session, io);
       const batch = new BatchBuffer();
       batch.readAtNs = nowNs();
@@ -71,6 +80,17 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       links.close();
     }
   });
+}
+
+/** Does something; a failure is reported, and the rest is checked all the same. */
+async function told(session: Session, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const text = failureText(error);
+    if (text === undefined) throw error;
+    session.fail(text);
+  }
 }
 
 /** Waits until every sink has had an error, or confirmation where there is any, or a second has passed. */

@@ -138,7 +138,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
         sinks: [...sent.all, ...sinks],
         stages: [...groups ? [groups] : [], ...plan.stages, counted],
         reopen,
-        reload: () => sent.reload(session, reopen),
+        reload: () => sent.reload(session, () => reopen("if-moved")),
         count,
         progress: readingProgress(rounds),
         account: (stats) => {

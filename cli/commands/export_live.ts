@@ -142,7 +142,7 @@ export async function exportLive(
           tellInputs();
           polling?.adopt(options);
         },
-        reopen,
+        reopen: () => reopen("if-moved"),
       });
       // Only metrics show whether samplers keep to their rates; those of a file may come later.
       const checks = (opened.numbers || reader.path !== undefined) && sampled ? sampled.counters.checks : undefined;

@@ -3,7 +3,7 @@ import { type SinkSet, SystemError } from "../../mod.ts";
 import type { LiveLinks } from "../../src/receive/live_links.ts";
 import { printable, printableText } from "../../src/wire/text.ts";
 import { type Collectors, RELOADED_COLLECTORS } from "../collectors.ts";
-import { isPresent } from "../devices.ts";
+import { checkPresent } from "../devices.ts";
 import { failureText } from "../failure.ts";
 import { longName, UsageError } from "../options.ts";
 import type { Sampled } from "../sampled.ts";
@@ -130,8 +130,7 @@ export class ExportInForce {
   /** Refuses devices that are new and not there, as at the start. */
   #checkDevices({ named }: ExportSettings, links: LiveLinks): void {
     const known = new Set(this.sampling.named.map(({ device }) => device));
-    const missing = named.find(({ device }) => device !== "any" && !known.has(device) && !isPresent(links, device));
-    if (missing) throw new UsageError(`there is no device ${printable(missing.device)} (--device)`);
+    for (const { device } of named) if (device !== "any" && !known.has(device)) checkPresent(links, device);
   }
 
   /** The names of options with another value than at the start, and without effect before the next. */

@@ -68,7 +68,7 @@ export class ExportSettingsReader {
     if (file !== undefined) throw new UsageError(`${JSON.stringify(file)} is a file: did you mean --config ${shellWord(file)}?`);
     checkFrom(this.#typed.options, this.#typed.given, this.#typed.words);
     const config = await this.#file?.read();
-    const locate = (error: unknown): unknown => config ? config.locate(error, this.#typed.given) : error;
+    const locate = (error: unknown): unknown => config ? config.locate(error, this.#replaced) : error;
     try {
       return { ...this.#check(config), locate };
     } catch (error) {
@@ -76,12 +76,17 @@ export class ExportSettingsReader {
     }
   }
 
+  /** The options of which only the command line counts. */
+  get #replaced(): ReadonlySet<string> {
+    const { given, words } = this.#typed;
+    return words.length > 0 ? new Set([...given, "device"]) : given;
+  }
+
   #check(config: Config | undefined): Omit<ExportSettings, "locate"> {
     const { words } = this.#typed;
     let { options, given, texts } = this.#typed;
     if (config) {
-      const except = words.length > 0 ? new Set([...given, "device"]) : given;
-      texts = new Map([...config.texts(except), ...this.#typed.texts]);
+      texts = new Map([...config.texts(this.#replaced), ...this.#typed.texts]);
       options = valuesOf(texts, EXPORT_OPTIONS);
       given = new Set(texts.keys());
     }
@@ -89,7 +94,7 @@ export class ExportSettingsReader {
     const settings = { options, given, texts, named, path: config && this.#file!.path };
     if (!options.explain) checkCollectors(options, given);
     if (!options.explain) checkDrops(options, given);
-    if (options.from || (options.check && !config)) return { ...settings, named: [] };
+    if (options.from) return { ...settings, named: [] };
     if (named.length === 0) refuseSampling(given, this.#usage);
     const listens = (["allNamespaces", "wait"] as const).find((name) => named.length > 0 && options[name]);
     if (listens) throw new UsageError(`${longName(listens)} is about what is sampled already: no DEVICE can be given with it`);

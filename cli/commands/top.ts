@@ -39,6 +39,7 @@ import { csvHeader, csvLine, jsonLine } from "../top/rows.ts";
 import { Speeds } from "../top/speeds.ts";
 import { twiceText } from "../top/twice.ts";
 import { isFile } from "../words.ts";
+import { withRateHint } from "../devices.ts";
 import { CAPTURE_OPTIONS, refuseFilter } from "./capture.ts";
 import { LISTEN_OPTIONS } from "./listening.ts";
 import { groupOption, plansOf, refuseSampling, SAMPLING, truncOption } from "./sampling.ts";
@@ -190,7 +191,11 @@ export const top: Command = command({
     }
     if (files.length > 0) return await read(files, options, given, io);
     if (all.length === 0) refuseSampling(given, top.usage);
-    return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given, io) : undefined, io);
+    try {
+      return await listenTo(options, given, all.length > 0 ? await plansOf(all, options, given, io) : undefined, io);
+    } catch (error) {
+      throw withRateHint(error, "top");
+    }
   },
 });
 

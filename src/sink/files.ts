@@ -52,6 +52,21 @@ export class OutputFiles implements Directory {
   }
 
   /**
+   * Throws what {@linkcode OutputFiles.create} would throw. A file that exists keeps its contents, and one that does not is not left behind;
+   * a pipe is not opened, because its reader would take that for the end.
+   */
+  probe(path: string): void {
+    const status = this.#status(path);
+    if (status?.kind === "fifo") return;
+    if (status !== undefined) return this.#opened(path, this.#sys.open(path, CREATE & ~O_CREAT, MODE)).close();
+    const created = this.createNew(path);
+    // Otherwise it is a symbolic link to nothing, or somebody else has just created it.
+    if (!created) return;
+    created.close();
+    this.removeEmpty(path);
+  }
+
+  /**
    * Standard output, or another descriptor that is open already: see {@linkcode openDescriptor}.
    *
    * @throws {ArgumentError} if it is one of the guarded files: reading it would return what was written to it.

@@ -1,7 +1,8 @@
 /** The words that name devices: expansion of patterns. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { expandAmong, expandDevices, means } from "../../cli/devices.ts";
+import { expandAmong, expandDevices, means, withRateHint } from "../../cli/devices.ts";
+import { NetlinkError } from "../../mod.ts";
 import { fakeIo } from "./fake_io.ts";
 import { UsageError } from "../../cli/options.ts";
 
@@ -48,4 +49,12 @@ test("a word means a device by its name, another name, a pattern, or any", () =>
     false,
     true,
   ]);
+});
+
+test("a device with a rate behind it, as export takes it, is answered with the option", () => {
+  const failed = (op: string, errno: number): string => (withRateHint(new NetlinkError(op, errno), "capture") as Error).message;
+  const missing = "Cannot find the device va:10: no such device (ENODEV)";
+  assertEquals(failed("find the device va:10", 19), `${missing}. To sample 1 in 10 packets of va, psample capture va --rate 10`);
+  assertEquals(failed("find the device va", 19), "Cannot find the device va: no such device (ENODEV)");
+  assertEquals(failed("find the device va:10", 1).includes("--rate"), false);
 });

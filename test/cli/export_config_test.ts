@@ -19,7 +19,12 @@ test("a wrong configuration ends with 2, before anything is set up, and says whe
     ["sflow 192.0.2.9\ndevice eth0 eth1", [], /^psample: x\.conf, line 2: "eth0 eth1" has a blank, and no name of a device has one/],
     ["sflow 192.0.2.9\n\ndomain 7", [], /^psample: x\.conf, line 3: --domain requires --ipfix/],
     ["sflow 192.0.2.9\nrate 7", [], /^psample: x\.conf, line 2: --rate says what to sample, but no DEVICE is given/],
-    ["sflow 192.0.2.9\ndevice a\ndevice a:7", [], /^psample: x\.conf: the same device was given twice/],
+    ["sflow 192.0.2.9\ndevice a\ndevice a:7", [], /^psample: x\.conf, line 3: the same device was given twice: a\n/],
+    ["sflow 192.0.2.9\ndevice lo\ndevice any:5", [], /^psample: x\.conf, line 3: any is every device: lo cannot be named with it\n/],
+    ["sflow 192.0.2.9\ndevice any:5\ndevice any:6", [], /^psample: x\.conf, line 3: any is every device: it was given twice\n/],
+    ["sflow 192.0.2.9\ndevice lo\ndevice none*", [], /^psample: x\.conf, line 3: no device matches none\*: there are .*lo/],
+    ["sflow 192.0.2.9\ndevice lo", ["a", "a"], /^psample: the same device was given twice: a\n/],
+    ["ipfix TCP:192.0.2.9\nipfix sctp:192.0.2.9", [], /^psample: x\.conf, line 2: ipfix is .*; only udp: and tcp: can be in front/],
     ["sflow 192.0.2.9\nwait\ndevice a", [], /^psample: x\.conf, line 2: --wait is about what is sampled already/],
     ["sflow 192.0.2.9", ["--domain", "7"], /^psample: --domain requires --ipfix/],
     ["sflow 192.0.2.9", ["--from", "a.pcapng"], /^psample: --config is not for recordings/],
@@ -88,7 +93,8 @@ test("the command line goes before the file, and a device that is not there fail
   using unwanted = new UdpReceiver();
   const file = `device lo:7\ndevice lo2\nsflow ${unwanted.target}\nagent 192.0.2.1`;
   const { status, text, errors } = await run(file, "nosuchdev0", "--sflow", wanted.target, "--check");
-  assertEquals([status, errors()], [1, "psample: there is no device nosuchdev0\n"]);
+  const cure = "See ip link for the devices of this network namespace";
+  assertEquals([status, errors()], [1, `psample: Cannot find the device nosuchdev0: no such device (ENODEV). ${cure}\n`]);
   assertMatch(text(), /sample 1 in 400 incoming and outgoing packets of nosuchdev0, up to 256 bytes of each\n/);
   assertEquals([(await wanted.until(1)).length, unwanted.receive().length], [1, 0]);
 });

@@ -1,13 +1,16 @@
 import { spawnSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { parseDevice, rateOf, withRates } from "../../cli/export_rates.ts";
+import { processIo } from "../../cli/io.ts";
 import { main } from "../../cli/main.ts";
 import { UsageError } from "../../cli/options.ts";
 import { decodeDatagram, headerOf } from "../export/sflow/decoder.ts";
 import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { COMMAND } from "../support/command.ts";
+import { inDirectory } from "../support/directory.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { type FakeIo, fakeIo } from "./fake_io.ts";
 
@@ -153,6 +156,42 @@ test("--check ends with 1 if nobody listens, or a name has no address, and still
     /^psample: Cannot look up the host name no-such-host.invalid: (?:ENOTFOUND\. .*\n|(?!ENOTFOUND)(\w+)\. .*\npsample: IPFIX \S+: 0 datagrams sent, .*\(\1\): not delivered\n)$/,
   );
 });
+
+test(
+  "--check refuses what the start refuses, in its words, and changes no file",
+  inDirectory(async (path) => {
+    writeFileSync(path("kept"), "kept");
+    mkdirSync(path("directory"));
+    symlinkSync(path("nowhere"), path("link"));
+    const { openFiles, openRecording } = processIo();
+    const check = async (...args: string[]): Promise<[number, string]> => {
+      const io = Object.assign(fakeIo(), { openFiles, openRecording });
+      return [await main(["export", ...args, "--prometheus", "0", "--check"], io), io.errors()];
+    };
+    const before = readdirSync(path("")).sort();
+    const refused: [string[], number, RegExp][] = [
+      [["nosuchdev0:10"], 1, /^psample: Cannot find the device nosuchdev0: no such device \(ENODEV\)\. See ip link/],
+      [["any", "lo"], 2, /any is every device: lo cannot be named with it/],
+      [["any:5", "any:6"], 2, /any is every device: it was given twice/],
+      [["lo", "-g", "0", "-g", "1"], 2, /--group was given twice/],
+      [["--rate", "7"], 2, /--rate says what to sample, but no DEVICE is given/],
+      [["--labels", path("none")], 1, /^psample: Cannot read \S+none: no such file or directory \(ENOENT\)\n$/],
+      [["--labels", path("kept")], 2, /--labels \S+kept, line 1: expected cookie:/],
+      [["-w", `${path("nodir")}/x.pcapng`], 1, /^psample: Cannot write \S+x\.pcapng: no such file or directory \(ENOENT\)\n$/],
+      [["-w", `${path("nodir")}/x.pcapng`, "--rotate", "1h"], 1, /^psample: Cannot write \S+x-00001\.pcapng: no such file/],
+      [["-w", path("directory")], 1, /^psample: Cannot write \S+directory: is a directory \(EISDIR\)\n$/],
+      [["--keep", "3"], 2, /--keep requires --rotate/],
+    ];
+    for (const [args, status, message] of refused) {
+      const [ended, errors] = await check(...args);
+      assertEquals(ended, status, `${args}: ${errors}`);
+      assertMatch(errors, message);
+    }
+    for (const file of ["kept", "new", "link"]) assertEquals(await check("-w", path(file)), [0, ""]);
+    assertEquals(await check("lo", "-w", path("kept"), "--rotate", "1h", "--keep", "1"), [0, ""]);
+    assertEquals([readdirSync(path("")).sort(), readFileSync(path("kept"), "utf8")], [before, "kept"]);
+  }),
+);
 
 test("a target that cannot be is refused before anything is set up", async () => {
   // There is no device of this name either: that is not what is reported.

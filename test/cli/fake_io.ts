@@ -97,6 +97,7 @@ export function fakeIo(options: FakeIoOptions = {}): FakeIo {
           guarded.push(path);
           return () => void guarded.splice(guarded.indexOf(path), 1);
         },
+        probe: () => {},
         create: (path) => create(path, guarded),
         createNew: (path) => files.has(path) || guarded.includes(path) ? undefined : create(path, guarded),
         namesBeside: (path) => {

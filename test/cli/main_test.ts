@@ -79,7 +79,7 @@ test("a usage error has status 2, says why and where help is, and prints nothing
     [["demo", "x"], /unexpected argument "x"/],
     [["demo", "--loop", "0"], /--loop is "0": expected a whole number from 1/],
     [["capture"], /missing DEVICE/],
-    [["capture", "eth0", "eth0", "--rate", "5"], /the same device was given twice/],
+    [["capture", "eth0", "eth0", "--rate", "5"], /the same device was given twice: eth0\n/],
     [["capture", "eth0", "-i", "eth0"], /the same device was given twice/],
     [["capture", "eth0", "--rate", "0"], /--rate is "0"/],
     [["capture", "eth0", "--rate", "5", "--direction", "up"], /--direction is "up"/],

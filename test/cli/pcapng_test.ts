@@ -86,6 +86,19 @@ test("only psample without a command records in libpsample's format, unless to F
   }
 });
 
+test("that a file was not moved away is told to whoever asks for it to be reopened, not at each reload", async () => {
+  const io = fakeIo();
+  const values = parse(["-w", "x.pcapng"], OUTPUT_OPTIONS).options;
+  await inSession(io, values, async (session) => {
+    const { reopen, sinks } = (await planOutput(values, io).open(session)).start();
+    reopen("if-moved");
+    assertEquals(io.errors(), "");
+    reopen();
+    assertEquals(io.errors(), "psample: x.pcapng is not reopened: it is still the file being recorded to\n");
+    for (const sink of sinks) sink.abort();
+  });
+});
+
 test("a recording of packets can be combined with text and JSON", async () => {
   const path = `${GOLDEN}forward.new.pcap`;
   for (const form of ["--packets", "--text", "--json", "--details"]) {

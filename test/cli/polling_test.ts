@@ -39,6 +39,8 @@ test("--check sends named counters once, and says how many", async () => {
   const words = ["--sflow", receiver.target, "--agent", "192.0.2.1", "--counters", "lo", "--counters", "no-such-device*", "--check"];
   assertEquals(await main(["export", ...words], io), 0, io.errors());
   assertEquals(io.text(), `sFlow ${receiver.target}: 3 datagrams sent, 2 counter samples in them; no error came back\n`);
+  const missing = "psample: --counters no-such-device*: there is no such device now; its counters are sent when there is\n";
+  assertEquals(io.errors(), missing);
   const sources = samplesOf(receiver).map(({ format, sourceType, sourceIndex }) => `${format} of ${sourceType}:${sourceIndex}`);
   assertEquals(sources.slice(1), ["2 of 2:1", `2 of 0:${LO}`]);
 });
