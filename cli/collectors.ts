@@ -52,7 +52,7 @@ export const COLLECTOR_OPTIONS = {
     details:
       "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by default. " +
       "HOST is as for --sflow. tcp:HOST sends by a TCP connection, which is made again whenever it ends; --ipfix-spool is how much may wait " +
-      "for it.",
+      "for it. What is confirmed has reached the operating system at the other end, and is lost if the collector ends before it reads it.",
   }, parseTargets),
   agent: value({
     value: "ADDRESS",

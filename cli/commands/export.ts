@@ -24,13 +24,13 @@ export const exportCommand: Command = command({
     "capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
     "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
     "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP reads the file of --config again, " +
-    "looks host names up again and reopens the recording of --write; but when the terminal that it was started at is closed, it ends.",
+    "looks host names up again and reopens the recording of --write; but when the terminal that it was started at is closed, it ends. SIGUSR1 prints the numbers so far.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],
     ["psample export any --rate 1000 --sflow 192.0.2.9 --ipfix '[2001:db8::9]'", "two collectors from one set of samples"],
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
-    ["psample export eth0 --ipfix tcp:collector.example.net", "by TCP, whose collectors confirm what they get"],
+    ["psample export eth0 --ipfix tcp:collector.example.net", "by TCP, which repeats what was lost on the way"],
     ["psample export eth0 --prometheus 9410 --top 10", "metrics at http://127.0.0.1:9410/metrics, and a page at /"],
     ["psample export eth0 --otlp http://192.0.2.9:4318 --interval 10s", "the same metrics, sent to an OpenTelemetry collector"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],

@@ -72,7 +72,9 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
         const isSent = connection ? isConfirmed(sink, connection) === true : sink.written === 1 && sink.datagrams.returned === 0;
         const line = `${nameOf(sink)}: ${sentTo(sink)}`;
         if (isSent) {
-          await io.print(`${line}; ${connection ? "a connection was made, and the other end has confirmed it" : "no error came back"}\n`);
+          await io.print(
+            `${line}; ${connection ? "a connection was made, and the system at its other end has confirmed it" : "no error came back"}\n`,
+          );
         } else session.fail(`${line}: not delivered`);
       }
     } finally {

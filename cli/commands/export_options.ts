@@ -90,9 +90,10 @@ export const EXPORT_OPTIONS = {
     details:
       "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
       "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived; of tcp: " +
-      "it says whether a connection was made and the other end has confirmed the sample. Of --prometheus it says whether it can listen; " +
-      "--otlp gets one report, and must accept it. --counters are sent once. With --config it also says what the file means. Devices that are not there, files that cannot be written and " +
-      "whatever else the start would refuse is refused here too, except for missing privileges.",
+      "it says whether a connection was made and the system at its other end has confirmed the sample, which does not say that a collector " +
+      "has read it. Of --prometheus it says whether it can listen; --otlp gets one report, and must accept it. --counters are sent once. " +
+      "With --config it also says what the file means. Devices that are not there, files that cannot be written and whatever else the start " +
+      "would refuse is refused here too, except for missing privileges.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,

@@ -60,9 +60,12 @@ export interface ConnectionCounts {
   readonly waiting: number;
   /** Samples in these messages: neither written nor skipped yet. */
   readonly waitingSamples: number;
-  /** Samples that were sent, and that the other end has not confirmed yet. */
+  /** Samples that were sent, and that the operating system at the other end has not confirmed yet. It cannot confirm that a collector has read them. */
   readonly unconfirmedSamples: number;
-  /** Samples that were sent and not confirmed when a connection broke, or at the end: nobody knows whether they arrived. */
+  /**
+   * Samples that were sent and not confirmed when a connection broke, or at the end: nobody knows whether they arrived. It is a minimum of what
+   * may be lost, because a collector that ends does not read all that its system has confirmed.
+   */
   readonly mayBeLost: number;
   /**
    * Why there was no connection last: `"ECONNREFUSED"` if nothing listens on the port, `"EAI_AGAIN"` if the host name could not be looked up.

@@ -131,7 +131,7 @@ export class OutputFiles implements Directory {
   }
 
   #opened(path: string, fd: number): Destination {
-    if (fd < 0) throw new SystemError(`write ${path}`, -fd);
+    if (fd < 0) throw new SystemError(`write ${path}`, -fd, { hint: fd === -ENOENT ? this.#withoutDirectory(path) : undefined });
     const status = this.#sys.stat(fd);
     try {
       if (typeof status === "number") throw new SystemError(`write ${path}`, -status);
@@ -142,6 +142,20 @@ export class OutputFiles implements Directory {
     } catch (error) {
       this.#sys.close(fd);
       throw error;
+    }
+  }
+
+  /** That a new file has no directory to be in, if that is so: the kernel says the same of both. */
+  #withoutDirectory(path: string): string | undefined {
+    const directory = path.slice(0, path.lastIndexOf("/"));
+    if (directory === "") return undefined;
+    try {
+      const fd = this.#sys.open(directory, O_PATH | O_RDONLY | O_CLOEXEC, 0);
+      if (fd >= 0) this.#sys.close(fd);
+      return fd === -ENOENT ? `The directory ${directory} does not exist: create it, or choose another` : undefined;
+    } catch {
+      // Deno has no permission to look.
+      return undefined;
     }
   }
 

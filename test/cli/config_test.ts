@@ -205,6 +205,9 @@ test("the example in docs has only options that there are, with values that they
   const values = config.texts(NONE);
   for (const name of ["device", "rate", "match", "sflow", "ipfix", "flows", "prometheus", "write"]) assert(values.has(name), name);
   assertEquals([...parseConfig(text, "docs/export.conf", EXPORT_OPTIONS).texts(NONE)], []);
+  // The service can write nowhere else.
+  const [, state] = /^StateDirectory=(.*)$/m.exec(readFileSync(join(ROOT, "examples/psample-export.service"), "utf8"))!;
+  assertEquals(dirname(values.get("write")![0]!), `/var/lib/${state}`);
 });
 
 test("whatever is in a file, it is read or refused with a line", () => {

@@ -45,7 +45,7 @@ test("--check says that a connection was made and the sample confirmed, or why n
   await using receiver = await TcpReceiver.listen();
   const one = await run("--ipfix", `tcp:${receiver.target}`, "--check");
   assertEquals([one.status, one.errors()], [0, ""]);
-  assertMatch(one.text(), /^IPFIX tcp:\S+: \d messages? sent; a connection was made, and the other end has confirmed it\n$/);
+  assertMatch(one.text(), /^IPFIX tcp:\S+: \d messages? sent; a connection was made, and the system at its other end has confirmed it\n$/);
   await until("it has arrived", () => receiver.streams[0]?.isEnded ?? false);
   const decoder = new IpfixDecoder();
   const records = receiver.messages().messages.flatMap((bytes) => decoder.read(bytes).records);

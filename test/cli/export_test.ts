@@ -252,3 +252,10 @@ test("the help of each option of export has its own text", async () => {
     assert(io.text().includes(word), word);
   }
 });
+
+test("the help says which signals there are", async () => {
+  const { status, text } = await run("--help");
+  const help = text().replaceAll(/\s+/g, " ");
+  assertEquals(status, 0);
+  assertMatch(help, /SIGHUP reads .*SIGUSR1 prints the numbers so far/);
+});

@@ -128,6 +128,8 @@ test(
     for (const [name, code] of [["d", "EISDIR"], ["none/a", "ENOENT"], ["d\0", "ENOENT"]] as const) {
       const error = assertThrows(() => new OutputFiles(sys).create(path(name)), SystemError);
       assertEquals([error.code, error.op], [code, `write ${path(name)}`]);
+      const hint = name === "none/a" ? `The directory ${path("none")} does not exist: create it, or choose another` : undefined;
+      assertEquals(error.hint, hint, name);
     }
   }),
 );
