@@ -177,7 +177,11 @@ test(
       [["--rate", "7"], 2, /--rate says what to sample, but no DEVICE is given/],
       [["--labels", path("none")], 1, /^psample: Cannot read \S+none: no such file or directory \(ENOENT\)\n$/],
       [["--labels", path("kept")], 2, /--labels \S+kept, line 1: expected cookie:/],
-      [["-w", `${path("nodir")}/x.pcapng`], 1, /^psample: Cannot write \S+x\.pcapng: no such file or directory \(ENOENT\)\n$/],
+      [
+        ["-w", `${path("nodir")}/x.pcapng`],
+        1,
+        /^psample: Cannot write \S+x\.pcapng: no such file or directory \(ENOENT\)\. The directory \S+nodir does not exist: create it, or choose another\n$/,
+      ],
       [["-w", `${path("nodir")}/x.pcapng`, "--rotate", "1h"], 1, /^psample: Cannot write \S+x-00001\.pcapng: no such file/],
       [["-w", path("directory")], 1, /^psample: Cannot write \S+directory: is a directory \(EISDIR\)\n$/],
       [["--keep", "3"], 2, /--keep requires --rotate/],
