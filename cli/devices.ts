@@ -17,22 +17,31 @@ export interface Known {
 /** What SIGUSR1 is answered with while the kernel is asked for its devices. */
 export const ASKING_FOR_DEVICES = "asking the kernel for its devices: nothing is sampled yet";
 
-/** The devices that the words name, fixed from now on; the kernel is asked only if one is not a plain name. */
-export async function expandDevices(words: readonly string[], netns: string | undefined, io: Io): Promise<readonly string[]> {
-  if (!words.some((word) => word === "any" || isPattern(word))) return words;
+/**
+ * The devices that the words name now; the kernel is asked only if one is not a plain name.
+ *
+ * @param isFollowed Whether devices that come later count too: then a word without any now is no error.
+ */
+export async function expandDevices(
+  words: readonly string[],
+  netns: string | undefined,
+  io: Io,
+  isFollowed = false,
+): Promise<readonly string[]> {
+  if (!words.some(isOpen)) return words;
   const links = await answering(io, ASKING_FOR_DEVICES, () => listLinks({ netns }));
-  return expandAmong(words, [...links.links()].map(({ name, up }) => ({ name: name ?? "", up })));
+  return expandAmong(words, [...links.links()].map(({ name, up }) => ({ name: name ?? "", up })), isFollowed);
 }
 
 /**
  * The devices among the existing ones that the words name: `any` is every device that is up, except lo; in a pattern `*` is any number
  * of characters, `?` is one, and `[a-c]` one of several.
  */
-export function expandAmong(words: readonly string[], known: readonly Known[]): readonly string[] {
+export function expandAmong(words: readonly string[], known: readonly Known[], isFollowed = false): readonly string[] {
   checkAny(words);
   if (words.includes("any")) {
     const up = known.filter(({ up, name }) => up && name !== "lo");
-    if (up.length === 0) throw new UsageError("no device is up but lo");
+    if (up.length === 0 && !isFollowed) throw new UsageError("no device is up but lo");
     return up.map(({ name }) => name);
   }
   const named = words.flatMap((word) => {
@@ -40,7 +49,7 @@ export function expandAmong(words: readonly string[], known: readonly Known[]): 
     if (!isPattern(word) || known.some(({ name }) => name === word)) return [word];
     const pattern = patternOf(word);
     const matching = known.filter(({ name }) => pattern.test(name));
-    if (matching.length > 0) return matching.map(({ name }) => name);
+    if (matching.length > 0 || isFollowed) return matching.map(({ name }) => name);
     throw noneMatches(word, known);
   });
   return [...new Set(named)];
@@ -63,6 +72,20 @@ export function checkAny(words: readonly string[]): void {
 export function means(word: string, { name, alternativeNames = [], up }: Known): boolean {
   if (word === "any") return up && name !== "lo";
   return word === name || alternativeNames.includes(word) || (isPattern(word) && patternOf(word).test(name));
+}
+
+/** Whether a word may mean devices that come later: `any`, and patterns. A plain name means one that there has to be. */
+export function isOpen(word: string): boolean {
+  return word === "any" || isPattern(word);
+}
+
+/** What is said about words that mean no device yet. */
+export function notYet(words: readonly string[], known: readonly Known[]): string[] {
+  const lonely = words.filter((word) => isOpen(word) && !known.some((device) => means(word, device)));
+  return lonely.map((word) => {
+    if (word === "any") return "no device is up but lo: those that come up later are sampled";
+    return `no device matches ${printableText(word)} yet: those that come later are sampled`;
+  });
 }
 
 function isPattern(word: string): boolean {
@@ -94,11 +117,9 @@ export function isPresent(links: LiveLinks, word: string): boolean {
   return present(links).some((link) => means(word, link));
 }
 
-/** Refuses a word that means no device that there is now. */
+/** Refuses a name that no device has now; words that follow those that come mean none that there has to be. */
 export function checkPresent(links: LiveLinks, word: string): void {
-  const known = present(links);
-  if (known.some((link) => means(word, link))) return;
-  if (isPattern(word)) throw noneMatches(word, known);
+  if (isOpen(word) || isPresent(links, word)) return;
   throw new UsageError(`there is no device ${printable(word)}`, { key: "device", value: word });
 }
 

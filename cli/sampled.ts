@@ -119,6 +119,12 @@ export class Sampled {
     }
   }
 
+  /** Adds nothing yet, because there is no device that is wanted: prepares for those that come later. */
+  async addLater({ group, match, netns }: Pick<SamplingOptions, "group" | "match" | "netns">): Promise<void> {
+    this.#matched = match !== undefined;
+    this.#group = await this.#adder.prepare({ group, netns });
+  }
+
   /** From the first look on samples what is wanted, again if it is gone, and devices that come. Sampling then only ends with the session. */
   keep(keeping: Keeping): void {
     this.#keeping = keeping;
@@ -229,7 +235,9 @@ export class Sampled {
   }
 
   /** Why nothing was shown for this many seconds: what came, what was wanted, and a rate that would show something. */
-  async silence(seconds: number, { received, filtered }: ListenStats): Promise<string> {
+  async silence(seconds: number, { received, filtered }: ListenStats): Promise<string | undefined> {
+    // That there is no device yet was said at the start.
+    if (this.#handles.size === 0) return undefined;
     await this.#count();
     const { trials, packets } = this.#allPassed;
     const devices = [...this.#handles.values()].join(", ");

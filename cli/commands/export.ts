@@ -60,14 +60,16 @@ export const exportCommand: Command = command({
   },
 });
 
-/** What to sample; none if no device is named. */
+/** What to sample now; none if no device is named, or those that are named come later. */
 async function plansFor({ options, given, named }: ExportSettings, io: Io): Promise<readonly SamplingOptions[]> {
   if (named.length === 0) return [];
-  const plans = await plansOf(named.map(({ device }) => device), options, given, io);
+  // What is explained is how devices are sampled that there are.
+  const isFollowed = !options.explain;
+  const plans = await plansOf(named.map(({ device }) => device), options, given, io, isFollowed);
   const devices = plans.map(({ device }) => `${device}`);
   const rates = new Map<string, number>();
   for (const { device, rate } of named.filter(({ rate }) => rate !== undefined)) {
-    for (const name of named.length === 1 ? devices : await expandDevices([device], options.netns, io)) rates.set(name, rate!);
+    for (const name of named.length === 1 ? devices : await expandDevices([device], options.netns, io, isFollowed)) rates.set(name, rate!);
   }
   // By default by the speed of the link, which is asked for later.
   return plans.map((plan) => ({ ...plan, rate: rates.get(`${plan.device}`) ?? options.rate }));

@@ -11,6 +11,7 @@ import { messageOf } from "../../src/wire/message.ts";
 import { fromHex } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, nameOf, openCollectors, sentTo } from "../collectors.ts";
 import { DEMO_MESSAGES } from "../demo_messages.ts";
+import { notYet, present } from "../devices.ts";
 import { checkMonitor } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import { failureText } from "../failure.ts";
@@ -43,6 +44,8 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       links.watch();
       if (path !== undefined) {
         await io.print(meaningOf(settings, await withRates(sys, plans)));
+      } else {
+        for (const text of notYet(settings.named.map(({ device }) => device), present(links))) session.notice(text);
       }
       await withTrafficControl(sys, async (tc) => {
         for (const { device } of plans) await told(session, () => tc.link(device));

@@ -2,6 +2,7 @@
 import type { SamplingOptions } from "../../mod.ts";
 import { DEFAULT_KEYS } from "../../src/estimate/mod.ts";
 import { printable, printableText, shellWord } from "../../src/wire/text.ts";
+import { isOpen, means } from "../devices.ts";
 import { longName } from "../options.ts";
 import { meaningOfOtlp } from "../otlp.ts";
 import type { ExportSettings } from "./export_settings.ts";
@@ -42,7 +43,7 @@ interface Rated {
 }
 
 /** What the settings mean, one thing a line. */
-export function meaningOf({ options, path, texts }: ExportSettings, { plans, chosen }: Rated): string {
+export function meaningOf({ options, path, texts, named }: ExportSettings, { plans, chosen }: Rated): string {
   const { sflow = [], ipfix = [], prometheus, top, by = DEFAULT_KEYS, write, header, agent, flows } = options;
   const { counters = [], polling, drops, dropLimit } = options;
   const hasCounters = sflow.length > 0 && polling !== 0;
@@ -56,7 +57,12 @@ export function meaningOf({ options, path, texts }: ExportSettings, { plans, cho
     lines.push(`sample 1 in ${rate} ${ways} packets of ${printable(`${device}`)}, up to ${truncateBytes} bytes of each`);
   }
   if (chosen !== undefined) lines.push(`rates by the speed of the link: ${chosen}`);
-  if (plans.length === 0) lines.push("sample nothing here: export what is sampled already");
+  const later = named.map(({ device }) => device)
+    .filter((word) => isOpen(word) && !plans.some(({ device }) => means(word, { name: `${device}`, up: true })));
+  for (const word of later) {
+    lines.push(word === "any" ? "sample every device that comes up" : `sample devices that come later and match ${printableText(word)}`);
+  }
+  if (named.length === 0) lines.push("sample nothing here: export what is sampled already");
   for (const match of texts.get("match") ?? []) lines.push(`sample only packets that match ${printableText(match)}`);
   for (const filter of texts.get("filter") ?? []) lines.push(`export only samples that match ${printableText(filter)}`);
   const known = agent === undefined ? "known by the most public address of this machine" : `known as ${agent}`;

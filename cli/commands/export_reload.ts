@@ -3,7 +3,7 @@ import { type SinkSet, SystemError } from "../../mod.ts";
 import type { LiveLinks } from "../../src/receive/live_links.ts";
 import { printable, printableText } from "../../src/wire/text.ts";
 import { type Collectors, RELOADED_COLLECTORS } from "../collectors.ts";
-import { checkPresent } from "../devices.ts";
+import { checkPresent, notYet, present } from "../devices.ts";
 import { failureText } from "../failure.ts";
 import { longName, UsageError } from "../options.ts";
 import type { Sampled } from "../sampled.ts";
@@ -121,16 +121,19 @@ export class ExportInForce {
     collectors.adopt(settings.options);
     await this.#exchange(running, before, settings.options);
     if (!isOther) {
+      const known = this.sampling.named.map(({ device }) => device);
       this.sampling = settings;
+      const added = settings.named.map(({ device }) => device).filter((device) => !known.includes(device));
+      for (const text of notYet(added, present(running.links))) session.notice(text);
       await sampled?.reconsider();
     }
     return true;
   }
 
-  /** Refuses devices that are new and not there, as at the start. */
+  /** Refuses devices that are new and not there, as at the start; patterns follow those that come. */
   #checkDevices({ named }: ExportSettings, links: LiveLinks): void {
     const known = new Set(this.sampling.named.map(({ device }) => device));
-    for (const { device } of named) if (device !== "any" && !known.has(device)) checkPresent(links, device);
+    for (const { device } of named) if (!known.has(device)) checkPresent(links, device);
   }
 
   /** The names of options with another value than at the start, and without effect before the next. */

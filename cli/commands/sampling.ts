@@ -36,15 +36,20 @@ export function refuseSampling(given: ReadonlySet<string>, usage: string): void 
 /** The values of the options that say what to sample. */
 type Sampling = Pick<SamplingValues, typeof SAMPLING[number] | "netns"> & { readonly group: readonly number[] | undefined };
 
-/** What to sample on the devices that these words name; a rate that is not given is chosen later. */
+/**
+ * What to sample on the devices that these words name; a rate that is not given is chosen later.
+ *
+ * @param isFollowed Whether devices that come later count too: then words may name none now.
+ */
 export async function plansOf(
   words: readonly string[],
   options: Sampling,
   given: ReadonlySet<string>,
   io: Io,
+  isFollowed = false,
 ): Promise<readonly SamplingOptions[]> {
   checkSampling(words, options);
-  return devicePlans(await expandDevices(words, options.netns, io), options, given);
+  return devicePlans(await expandDevices(words, options.netns, io, isFollowed), options, given);
 }
 
 /** Refuses arguments that are not devices, and groups that do not go with them. */

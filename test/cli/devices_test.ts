@@ -1,7 +1,7 @@
 /** The words that name devices: expansion of patterns. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { expandAmong, expandDevices, means, withRateHint } from "../../cli/devices.ts";
+import { expandAmong, expandDevices, means, notYet, withRateHint } from "../../cli/devices.ts";
 import { NetlinkError } from "../../mod.ts";
 import { fakeIo } from "./fake_io.ts";
 import { UsageError } from "../../cli/options.ts";
@@ -33,6 +33,12 @@ test("a pattern that matches nothing, or is invalid, is a usage error that names
   assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is not a valid pattern");
   assertThrows(() => expandAmong(["any", "eth0"], KNOWN), UsageError, "any is every device");
   assertThrows(() => expandAmong(["any"], [{ name: "lo", up: true }]), UsageError, "no device is up but lo");
+  // Where devices that come later count too.
+  assertEquals(expandAmong(["xx*", "eth0"], KNOWN, true), ["eth0"]);
+  assertEquals(expandAmong(["any"], [{ name: "lo", up: true }], true), []);
+  assertThrows(() => expandAmong(["eth[9-1]"], KNOWN, true), UsageError, "is not a valid pattern");
+  assertEquals(notYet(["eth*", "xx*", "nosuch0"], KNOWN), ["no device matches xx* yet: those that come later are sampled"]);
+  assertEquals(notYet(["any"], [{ name: "lo", up: true }]), ["no device is up but lo: those that come up later are sampled"]);
 });
 
 test("plain names make no request", async () => {

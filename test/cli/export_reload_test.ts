@@ -147,7 +147,6 @@ test("a wrong file changes nothing, and nothing that was opened for it stays ope
     [["sflow"], /^psample: x\.conf, line 3: sflow needs a value/],
     [["device lo"], /^psample: x\.conf: nowhere to export to/],
     [[...right, "device none0"], /^psample: x\.conf, line 5: there is no device none0/],
-    [[...right, "device n*"], /^psample: x\.conf, line 5: no device matches n\*: there are /],
     [[...right, "device any"], /^psample: x\.conf, line 5: any is every device: lo cannot be named with it/],
     [[...right, `ipfix ${unused.target}`, "prometheus 203.0.113.7:1"], /^psample: Cannot listen on 203\.0\.113\.7:1: .*EADDRNOTAVAIL/],
     [[...right, "keep 3"], /^psample: x\.conf, line 5: --keep requires --rotate/],
@@ -163,6 +162,20 @@ test("a wrong file changes nothing, and nothing that was opened for it stays ope
     assertMatch(io.errors(), told);
     assertMatch(io.errors(), /\npsample: x\.conf was not put in force: everything goes on as before\n$/);
   }
+});
+
+test("a pattern that no device matches yet is told and in force, as at the start", async () => {
+  using sflow = new UdpReceiver();
+  const lines = [`sflow ${sflow.target}`, "device lo"];
+  const io = await exporting(lines, async ({ inForce, write, reconsidered }) => {
+    for (let i = 1; i <= 2; i++) {
+      write(...lines, "device none*");
+      await inForce.reload();
+      assertEquals([inForce.sampling.named.at(-1)!.device, reconsidered()], ["none*", i]);
+    }
+  });
+  const told = /psample: no device matches none\* yet: those that come later are sampled\npsample: x\.conf was read again/g;
+  assertEquals(io.errors().match(told)?.length, 1, io.errors());
 });
 
 test("what cannot change is told at each reload until the next start; the rest changes", async () => {

@@ -9,7 +9,7 @@ import type { Match } from "../../filter/match.ts";
 import type { Link } from "../../link/link.ts";
 import { open } from "../../socket/open.ts";
 import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
-import { type ActionSpec, encodeActionsByIndex } from "../../tc/action.ts";
+import { type ActionSpec, encodeActions, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
 import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
 import { commandsIn, printable } from "../../wire/text.ts";
@@ -29,6 +29,8 @@ import { samplingsOf } from "./sampling.ts";
 const PREFERENCE = 28787;
 /** The first of the groups that are chosen for the user. */
 const FIRST_GROUP = 0x10000;
+/** The first index of the actions that exist for a moment, one for each instance: far from those that the kernel chooses, from 1 on. */
+const MOMENTARY_INDEX = 0x7fff_0000;
 /** How often the installation is retried after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 20;
 /** What to do about a refusal, in the words of the options; a command has others. */
@@ -110,6 +112,27 @@ async function addPlanned(base: SamplingBase, options: SamplingOptions, plan: Sa
     release();
     throw error;
   }
+}
+
+/**
+ * The group for sampling that is added later, when there is a device: this one, or one that nobody uses. Loads the module, and finds out
+ * whether sampling is possible and permitted, by an action that exists for a moment.
+ *
+ * @throws {NetlinkError} if the kernel refuses.
+ */
+export async function prepareSampling({ sys, tc, instance: { number } }: SamplingBase, given: number | undefined): Promise<number> {
+  const group = given ?? await freeGroup(sys, number);
+  const index = MOMENTARY_INDEX + number;
+  const op = "sample devices that come later";
+  try {
+    await tc.change(encodeActions("add", [{ sample: { rate: 1, group, index } }]), op);
+  } catch (error) {
+    // The right is checked before. Whose action that is, is not known: it stays.
+    if (error instanceof NetlinkError && error.errno === EEXIST) return group;
+    throw error;
+  }
+  await tc.change(encodeActionsByIndex("delete", [index]), op);
+  return group;
 }
 
 /** A group that nobody uses: the number of the instance keeps two of our processes from taking the same. */
