@@ -291,7 +291,7 @@ scrape_configs:
         assertEquals(await query('psample_latency_seconds_bucket{le="2e-06",tc="1"}'), [['a"b\\c', "1"]]);
         assertEquals(await query("psample_build_info"), [["1.2.3", "1"]]);
         const [, queries] = readFileSync(new URL("../../docs/metrics.md", import.meta.url), "utf8").split("\n## Queries\n");
-        const documented = [...queries!.matchAll(/\| `(.*?)` +\|$/gm)].map(([, text]) => text!);
+        const documented = [...queries!.matchAll(/\| `(.*?)` +\|$|^```promql\n([^`]*)^```$/gm)].map(([, row, block]) => row ?? block!);
         assertEquals(documented.length, 5);
         for (const text of documented) {
           const { status, body } = await get(at, `/api/v1/query?query=${encodeURIComponent(text)}`);
