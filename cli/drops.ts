@@ -1,6 +1,6 @@
 /** Discarded packets in `psample export`: the options, and what there is to say about them. */
 import { checkDropMonitor, type DiscardStats } from "../src/control/drop_monitor.ts";
-import type { ExportSink } from "../mod.ts";
+import { type ExportSink, SystemError } from "../mod.ts";
 import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
 import type { Devices } from "../src/link/device.ts";
 import { type DiscardReports, MOST_PER_SECOND, PER_SECOND, reportDiscardsWith } from "../src/sink/discards.ts";
@@ -47,9 +47,12 @@ export function checkDrops({ drops, sflow }: DropsValues, given: ReadonlySet<str
 
 /** Reports what the kernel discards, for as long as an export runs. */
 export class Drops {
-  readonly #reports: DiscardReports;
+  /** `undefined` if it could not be started. */
+  readonly #reports: DiscardReports | undefined;
+  /** Why not. */
+  readonly #why: string;
 
-  /** Starts, if that is wanted and possible. Reports why it is not: the rest goes on. */
+  /** Starts, if that is wanted; `undefined` if it is not. Reports why it is not possible: the rest goes on. */
   static async start(
     options: DropsValues,
     session: Session,
@@ -71,25 +74,33 @@ export class Drops {
       });
       return new Drops(reports);
     } catch (error) {
-      if (failureText(error) === undefined) throw error;
-      tell(error as Error);
-      return undefined;
+      const text = failureText(error);
+      if (text === undefined) throw error;
+      session.fail(text);
+      session.notice("everything else goes on, without discarded packets; the exit status will be 1");
+      return new Drops(undefined, error instanceof SystemError ? error.code : (error as Error).name);
     }
   }
 
-  private constructor(reports: DiscardReports) {
+  private constructor(reports: DiscardReports | undefined, why = "") {
     this.#reports = reports;
+    this.#why = why;
+  }
+
+  /** Whether it was started. */
+  get isOn(): boolean {
+    return this.#reports !== undefined;
   }
 
   /** The numbers so far, for the account. */
   account(): string {
-    return accountOf(this.#reports.stats());
+    return this.#reports ? accountOf(this.#reports.stats()) : `discarded packets were not monitored (${this.#why})`;
   }
 
   /** Stops it, and puts the kernel's monitor back as it was. Reports what fails. */
   async stop(session: Session): Promise<void> {
     try {
-      await this.#reports.stop();
+      await this.#reports?.stop();
     } catch (error) {
       const text = failureText(error);
       if (text === undefined) throw error;

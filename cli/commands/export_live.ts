@@ -93,7 +93,7 @@ export async function exportLive(
       const already = sampled ? [] : await sampledInputs(options);
       if (listener) drops = await Drops.start(options, session, () => current.collectors.sflow, devices);
       // Removing what was added, stopping what was started, and joining again when the module is back, require it.
-      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || drops !== undefined || wait });
+      if (user !== undefined) await dropPrivileges(user, { keepNetAdmin: sampled !== undefined || drops?.isOn === true || wait });
       outputs ??= await plan.open(session);
       if (user !== undefined) await tellUnreadable(reader, session, user);
       const tellInputs = (): void => {
