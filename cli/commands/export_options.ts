@@ -93,7 +93,7 @@ export const EXPORT_OPTIONS = {
       "it says whether a connection was made and the system at its other end has confirmed the sample, which does not say that a collector " +
       "has read it. Of --prometheus it says whether it can listen; --otlp gets one report, and must accept it. --counters are sent once. " +
       "With --config it also says what the file means. Devices that are not there, files that cannot be written and whatever else the start " +
-      "would refuse is refused here too, except for missing privileges.",
+      "would refuse is refused here too; psample doctor checks privileges and the kernel.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,

@@ -163,6 +163,7 @@ test(
     writeFileSync(path("kept"), "kept");
     mkdirSync(path("directory"));
     symlinkSync(path("nowhere"), path("link"));
+    assertEquals(spawnSync("mkfifo", [path("pipe")]).status, 0);
     const { openFiles, openRecording } = processIo();
     const check = async (...args: string[]): Promise<[number, string]> => {
       const io = Object.assign(fakeIo(), { openFiles, openRecording });
@@ -191,7 +192,7 @@ test(
       assertEquals(ended, status, `${args}: ${errors}`);
       assertMatch(errors, message);
     }
-    for (const file of ["kept", "new", "link"]) assertEquals(await check("-w", path(file)), [0, ""]);
+    for (const file of ["kept", "new", "link", "pipe"]) assertEquals(await check("-w", path(file)), [0, ""]);
     assertEquals(await check("lo", "-w", path("kept"), "--rotate", "1h", "--keep", "1"), [0, ""]);
     assertEquals([readdirSync(path("")).sort(), readFileSync(path("kept"), "utf8")], [before, "kept"]);
   }),

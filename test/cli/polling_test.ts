@@ -45,6 +45,27 @@ test("--check sends named counters once, and says how many", async () => {
   assertEquals(sources.slice(1), ["2 of 2:1", `2 of 0:${LO}`]);
 });
 
+test("a device of --counters that is not there is told at the start, and at the reload that names it", async () => {
+  using receiver = new UdpReceiver();
+  const input: Record<string, Uint8Array> = {};
+  const write = (...devices: string[]): void => {
+    const lines = [`sflow ${receiver.target}`, "agent 192.0.2.1", ...devices.map((device) => `counters ${device}`)];
+    input["x.conf"] = new TextEncoder().encode(lines.join("\n"));
+  };
+  write("lo", "none0", "all");
+  const io = fakeIo({ input });
+  const running = main(["export", "--config", "x.conf"], io);
+  const missing = (): string[] => [...io.errors().matchAll(/--counters (\S+): there is no such device now/g)].map(([, word]) => word!);
+  await until(() => `it exports: ${io.errors()}`, () => /exporting to/.test(io.errors()));
+  assertEquals(missing(), ["none0"]);
+  write("none0", "none1*");
+  assert(io.signal("SIGHUP"));
+  await until(() => `it is read again: ${io.errors()}`, () => /was read again/.test(io.errors()));
+  assertEquals(missing(), ["none0", "none0", "none1*"]);
+  assert(io.signal("SIGINT"));
+  assertEquals(await running, 0, io.errors());
+});
+
 test("counters are not for recordings", async () => {
   const io = fakeIo();
   assertEquals(await main(["export", "--from", "x.pcapng", "--sflow", "192.0.2.9", "--counters", "all"], io), 2);
