@@ -42,6 +42,8 @@ export interface SessionOptions {
   readonly duration?: number | undefined;
   /** Whether losses are a failure. Defaults to false. */
   readonly failOnLoss?: boolean | undefined;
+  /** Whether it is a service, which reloads at HUP: one that comes before it can is answered as soon as it can. Defaults to false. */
+  readonly reloads?: boolean | undefined;
 }
 
 /** What a sink has delivered; `missed` is how many samples came while it was not there. */
@@ -189,6 +191,7 @@ export class Session {
   #account = (): string => "nothing was received yet";
   #reopen = (): void => {};
   #reload: (() => void) | undefined;
+  #isReloadWanted = false;
   /** What was not done, as it was reported last. */
   failure: string | undefined;
   #lost = false;
@@ -201,7 +204,8 @@ export class Session {
     this.#line = new StatusLine(io);
     this.#options = options;
     this.over = this.#over.signal;
-    const { duration } = options;
+    const { duration, reloads } = options;
+    if (reloads) this.#reload = () => this.#isReloadWanted = true;
     if (duration === undefined) return;
     this.#deadline = performance.now() + duration;
     this.#timer = setTimeout(() => this.#over.abort(), duration);
@@ -304,6 +308,7 @@ export class Session {
     };
     this.#reopen = plan.reopen ?? this.#reopen;
     this.#reload = plan.reload;
+    if (this.#isReloadWanted) this.#reload?.();
     const forTerminal = this.#forTerminal(source, sinks, plan);
     try {
       const summary = await pump(this.#watched(source, plan), stages, sinks, options);

@@ -103,7 +103,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
   const { from = [], speed = 1, loop, group, netns, latency, count } = options;
   const paths = recordingPaths(from);
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
-  return await inSession(io, options, async (session) => {
+  return await inSession(io, { ...options, reloads: true }, async (session) => {
     tellTerminal(paths, io, session);
     const recordings = await openRecordings(paths, io);
     let collectors: Collectors | undefined;

@@ -181,7 +181,7 @@ export async function exportLive(
       outputs?.discard();
     }
   };
-  return await inSession(io, options, (session) => asService(session, (service) => serve(session, service)));
+  return await inSession(io, { ...options, reloads: true }, (session) => asService(session, (service) => serve(session, service)));
 }
 
 /** Reports that the configuration cannot be read again with the rights that are left. */

@@ -121,6 +121,23 @@ test("HUP reloads what can be reloaded, and goes on; what cannot ends", async ()
   assertEquals([await status, io.errors(), io.deaths], [0, "psample: 2 received, 0 lost, 3 written\n", []]);
 });
 
+test("a HUP that comes before a service can reload is answered as soon as it can", async () => {
+  let reloads = 0;
+  const ready = new Gate();
+  const { sink } = lines();
+  const source = new Waiting([batch(1, 2)]);
+  const { io, status } = await start(async (session) => {
+    await session.unlessOver(ready.passed);
+    await session.pump(source, { sinks: [sink], ...always, reload: () => void reloads++ });
+  }, { reloads: true });
+  for (let i = 0; i < 2; i++) io.signal("SIGHUP");
+  ready.open();
+  while (source.reads < 2) await turn();
+  assertEquals(reloads, 1);
+  io.signal("SIGTERM");
+  assertEquals([await status, io.errors()], [0, "psample: 2 received, 0 lost, 3 written\n"]);
+});
+
 test("HUP ends also what could reload, if the terminal was closed", async () => {
   let reloads = 0;
   let isTerminalClosed = false;
