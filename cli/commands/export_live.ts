@@ -232,6 +232,6 @@ function countPools({ sinks, sflow }: Collectors, hooks: readonly PassedHook[]):
     for (const { encoder } of sinks) encoder.setObserved?.(ifindex, direction, trials);
   }
   for (const { encoder } of sflow) {
-    for (const [ifindex, total] of totals) if (total !== undefined) encoder.setTrials(ifindex, total);
+    for (const [ifindex, total] of totals) encoder.setTrials(ifindex, total);
   }
 }

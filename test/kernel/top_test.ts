@@ -92,8 +92,8 @@ scene(
       clearInterval(sending);
     }
     const text = top.io.text();
-    assertMatch(text, /^total +\d[\d.]* Mbit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+%$/m);
-    assertMatch(text, /^a out +\d[\d.]* Mbit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+% {2}0\.\d±0(\.\d)?% of 10\.0 Gbit\/s$/m);
+    assertMatch(text, /^total +\d[\d.]* [kM]bit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+%$/m);
+    assertMatch(text, /^a out +\d[\d.]* [kM]bit\/s +±[\d.]+% +\d\S* k?pps +±[\d.]+% {2}0\.\d±0(\.\d)?% of 10\.0 Gbit\/s$/m);
     assertMatch(text, /^a {7}out +\d/m);
     assertMatch(top.io.errors(), /psample: [\d,]+ packets passed \(rule hits\), 1 in \d+: [\d,]+ sampled; about .*bit\/s ±.*; lost 0\n$/);
     assertEquals(tcDump("a", "b"), before);

@@ -98,9 +98,9 @@ export class SflowEncoder implements DatagramEncoder {
 
   /**
    * Tells how many packets have reached the samplers of an interface since they were set up. From the first call on the pool follows these;
-   * without, each sample counts as N packets.
+   * without, and after a call with `undefined`, each sample counts as N packets.
    */
-  setTrials(ifindex: number, total: bigint, nsid?: number): void {
+  setTrials(ifindex: number, total: bigint | undefined, nsid?: number): void {
     this.#sourceOf(this.#agentOf(nsid), IF_INDEX, ifindex).setTrials(total);
   }
 

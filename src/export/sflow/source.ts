@@ -79,11 +79,17 @@ export class Source {
 
   /**
    * How many packets have reached its samplers since they began. From the first call on the pool counts these; in between each sample adds N
-   * to it, so that it is never far behind. If that was too much, the pool stands still until the packets have caught up with it.
+   * to it, so that it is never far behind. If that was too much, the pool stands still until the packets have caught up with it. Without a
+   * number each sample adds N, until there is one again.
    */
-  setTrials(total: bigint): void {
+  setTrials(total: bigint | undefined): void {
     if (this.#isPartial) return;
     const before = this.#trials;
+    if (total === undefined) {
+      this.#trials = undefined;
+      this.#ahead = 0;
+      return;
+    }
     this.#trials = total;
     // Samplers that were set up again have counted from 0.
     if (before === undefined) this.#counted = this.#pool;

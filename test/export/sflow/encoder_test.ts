@@ -135,6 +135,25 @@ test("the pool is what reached the samplers if that is told", () => {
   assertEquals(of(3), [10, 20, 30, 40, 50]);
 });
 
+test("while nobody knows what reached the samplers, the pool is N for each sample, and goes on from there", () => {
+  const pools = decoded({}, (encoder) => {
+    const take = (): void => encoder.take(batchOf(some(1)));
+    take();
+    encoder.setTrials(2, 100n);
+    take();
+    encoder.setTrials(2, 110n);
+    // A filter that counts nothing takes its turn.
+    encoder.setTrials(2, undefined);
+    take();
+    take();
+    encoder.setTrials(2, 110n);
+    take();
+    encoder.setTrials(2, 130n);
+    take();
+  }).flatMap(({ samples }) => samples).map(({ pool }) => pool);
+  assertEquals(pools, [10, 20, 30, 40, 50, 70]);
+});
+
 test("the pool never goes back and stays with what reached the samplers, whatever chance picks", () => {
   const draw = random(7);
   const steps: number[] = [];
