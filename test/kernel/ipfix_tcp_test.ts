@@ -163,16 +163,16 @@ scene(
     await using program = new Program(words);
     await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
     there.inside(() => send("a", frameOut()));
-    await until(() => `it has arrived: ${program.err}`, () => reportsTold(first) === 1);
+    await until(() => `it has arrived: ${program.err}${first.err}`, () => reportsTold(first) === 1);
     await first[Symbol.asyncDispose]();
     await using second = there.inside(() => collector(port));
     await listens(second);
     there.inside(() => send("a", frameOut(), frameOut()));
-    await until(() => `they have arrived: ${program.err}`, () => reportsTold(second) === 2);
+    await until(() => `they have arrived: ${program.err}${second.err}`, () => reportsTold(second) === 2);
     there.inside(() => ip("link add name x1 index 160 type veth peer name y1 index 161", "link set dev x1 up", "link set dev y1 up"));
     await until(() => `it is sampled: ${program.err}`, () => program.err.includes("sampling x1 too, 1 in 1\n"));
     there.inside(() => send(160, frameOut()));
-    await until(() => `it has arrived: ${program.err}`, () => reportsTold(second) === 3);
+    await until(() => `it has arrived: ${program.err}${second.err}`, () => reportsTold(second) === 3);
     // The way is taken again, and the templates are sent again.
     const before = byUdp.receive().length;
     program.signal("SIGHUP");
