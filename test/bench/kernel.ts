@@ -120,7 +120,7 @@ const WORKS: Readonly<Record<string, Work>> = {
     peer: "export",
     tools: () => {
       const target = deadEnd(sys);
-      const [sflow, ipfix] = [["--sflow", target, "--agent", "192.0.2.1"], ["--ipfix", target]];
+      const [sflow, ipfix] = [["--sflow", target, "--agent", "192.0.2.1", "--polling", "0"], ["--ipfix", target]];
       const kinds = [["sFlow", sflow], ["IPFIX", ipfix], ["sFlow, IPFIX and metrics", [
         ...sflow,
         ...ipfix,
