@@ -147,8 +147,10 @@ export class OutputFiles implements Directory {
 
   /** That a new file has no directory to be in, if that is so: the kernel says the same of both. */
   #withoutDirectory(path: string): string | undefined {
-    const directory = path.slice(0, path.lastIndexOf("/"));
-    if (directory === "") return undefined;
+    const slash = path.lastIndexOf("/");
+    // The working directory, and the root, are not to be created.
+    if (slash <= 0) return undefined;
+    const directory = path.slice(0, slash);
     try {
       const fd = this.#sys.open(directory, O_PATH | O_RDONLY | O_CLOEXEC, 0);
       if (fd >= 0) this.#sys.close(fd);

@@ -7,7 +7,7 @@ import { assert, assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError, SystemError } from "../../src/errors.ts";
 import { openDescriptor, OutputFiles } from "../../src/sink/files.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY } from "../../src/sys/sys.ts";
+import { ENOENT, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, type Sys } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 import { inDirectory } from "../support/directory.ts";
 
@@ -133,6 +133,14 @@ test(
     }
   }),
 );
+
+test("no other directory is named for a file in the working directory that cannot be created", () => {
+  const missing = { open: () => -ENOENT } as unknown as Sys;
+  for (const name of ["samples.pcapng", "/samples.pcapng"]) {
+    const error = assertThrows(() => new OutputFiles(missing).create(name), SystemError);
+    assertEquals([error.code, error.op, error.hint], ["ENOENT", `write ${name}`, undefined]);
+  }
+});
 
 test(
   "a new file is made only if there is none",
