@@ -32,7 +32,7 @@ import {
   SOL_SOCKET,
   type Sys,
 } from "../sys/sys.ts";
-import { LITTLE, memory, viewOf } from "../wire/native.ts";
+import { int, LITTLE, memory, viewOf } from "../wire/native.ts";
 
 /** A datagram may contain 64 KiB of attributes, plus headers. */
 const LARGEST_DATAGRAM = 68 * 1024;
@@ -57,13 +57,6 @@ function socketAddress(portId: number, groups = 0): Memory {
 }
 
 const KERNEL = socketAddress(0);
-
-/** The bytes of an int, as socket options take it. */
-function int(value: number): Memory {
-  const bytes = memory(4);
-  viewOf(bytes).setInt32(0, value, LITTLE);
-  return bytes;
-}
 
 /** Common names of the protocols that this package uses. */
 const PROTOCOL_NAMES: Readonly<Record<number, string>> = {

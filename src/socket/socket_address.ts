@@ -35,13 +35,6 @@ export function encodeAddress({ address, port }: Omit<SocketAddress, "scope">, s
   return bytes;
 }
 
-/** The value of an option that is an int. */
-export function int(value: number): Memory {
-  const bytes = memory(4);
-  viewOf(bytes).setInt32(0, value, LITTLE);
-  return bytes;
-}
-
 /** The index of the interface that an address belongs to, in the network namespace of a socket; 0 without one, or the negative error number. */
 export function scopeIdOf(sys: Sys, fd: number, scope: string | undefined): number {
   if (scope === undefined) return 0;

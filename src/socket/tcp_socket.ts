@@ -2,7 +2,6 @@
 import { SystemError } from "../errors.ts";
 import {
   AF_INET,
-  AF_UNSPEC,
   EAGAIN,
   EALREADY,
   ECONNREFUSED,
@@ -20,7 +19,6 @@ import {
   POLLOUT,
   POLLRDHUP,
   SHUT_WR,
-  SO_ERROR,
   SO_KEEPALIVE,
   SOCK_CLOEXEC,
   SOCK_NONBLOCK,
@@ -35,10 +33,10 @@ import {
   TCP_NOTSENT_LOWAT,
   TCP_USER_TIMEOUT,
 } from "../sys/sys.ts";
-import { LITTLE, memory, viewOf } from "../wire/native.ts";
+import { int, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { dissolve, noSocket, type SocketOptions, takeError } from "./ip_socket.ts";
 import { openSocket } from "./open.ts";
-import { encodeAddress, type Family, int, scopeIdOf, type SocketAddress } from "./socket_address.ts";
-import { OPEN_HINTS } from "./udp_socket.ts";
+import { encodeAddress, type Family, scopeIdOf, type SocketAddress } from "./socket_address.ts";
 
 /** A peer that does not answer for about half a minute is given up, whether or not there is something to send. */
 const IDLE_S = 15;
@@ -49,8 +47,8 @@ const UNACKNOWLEDGED_MS = 60_000;
 /** How much the kernel takes that it cannot send yet. What waits should wait where it can be counted and told. */
 const UNSENT_BYTES = 1 << 18;
 
-/** Options and their values: [level, name, value]. Kernels without one of them do without. */
-const OPTIONS: readonly (readonly [number, number, number])[] = [
+/** Kernels without one of them do without. */
+const OPTIONS: SocketOptions = [
   [SOL_SOCKET, SO_KEEPALIVE, 1],
   [IPPROTO_TCP, TCP_KEEPIDLE, IDLE_S],
   [IPPROTO_TCP, TCP_KEEPINTVL, PROBE_S],
@@ -84,7 +82,7 @@ export class TcpSocket {
     this.#sys = sys;
     this.family = family;
     const fd = this.#open();
-    if (fd < 0) throw new SystemError(`open a TCP socket for ${family === AF_INET ? "IPv4" : "IPv6"}`, -fd, { hint: OPEN_HINTS[-fd] });
+    if (fd < 0) throw noSocket("TCP", family, -fd);
     this.#fd = fd;
   }
 
@@ -104,7 +102,7 @@ export class TcpSocket {
   progress(): number {
     const events = this.#sys.poll(this.#fd, POLLOUT);
     if ((events & (POLLOUT | POLLERR | POLLHUP)) === 0) return EINPROGRESS;
-    const errno = this.#takeError();
+    const errno = takeError(this.#sys, this.#fd);
     if (errno !== 0) return -errno;
     if (events & POLLHUP) return -ENOTCONN;
     return this.#isOwn() ? -ECONNREFUSED : 0;
@@ -131,7 +129,7 @@ export class TcpSocket {
    */
   ending(): number {
     const events = this.#sys.poll(this.#fd, POLLIN | POLLRDHUP);
-    if (events & (POLLERR | POLLHUP | POLLRDHUP)) return this.#takeError() || ECONNRESET;
+    if (events & (POLLERR | POLLHUP | POLLRDHUP)) return takeError(this.#sys, this.#fd) || ECONNRESET;
     // Unread bytes would take memory, and make the kernel reset the connection at the end instead of delivering the rest.
     for (let i = 0; events & POLLIN && i < MOST_READS; i++) if (this.#sys.read(this.#fd, this.#scratch) < READ_BYTES) break;
     return 0;
@@ -155,14 +153,12 @@ export class TcpSocket {
   /** Ends the connection, or the attempt, at once: what has not arrived never will. The next one may begin. */
   disconnect(): void {
     if (this.#fd < 0) return;
-    const nobody = memory(16);
-    viewOf(nobody).setUint16(0, AF_UNSPEC, LITTLE);
-    if (this.#sys.connect(this.#fd, nobody) < 0) {
+    if (dissolve(this.#sys, this.#fd) < 0) {
       this.close();
       return;
     }
     // That it was ended is no error of the next one.
-    this.#takeError();
+    takeError(this.#sys, this.#fd);
   }
 
   /** Closes the descriptor, once. What was sent is still delivered. */
@@ -196,10 +192,5 @@ export class TcpSocket {
       if (!(error instanceof SystemError)) throw error;
       return -error.errno;
     }
-  }
-
-  #takeError(): number {
-    const value = memory(4);
-    return this.#sys.getsockopt(this.#fd, SOL_SOCKET, SO_ERROR, value) < 4 ? 0 : viewOf(value).getInt32(0, LITTLE);
   }
 }

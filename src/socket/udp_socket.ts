@@ -3,15 +3,11 @@ import { SystemError } from "../errors.ts";
 import {
   AF_INET,
   AF_INET6,
-  AF_UNSPEC,
-  EACCES,
-  EAFNOSUPPORT,
   EAGAIN,
   EDESTADDRREQ,
   EINTR,
   EMSGSIZE,
   ENOBUFS,
-  EPERM,
   IP_MTU,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_DO,
@@ -25,7 +21,6 @@ import {
   type Memory,
   MSG_DONTWAIT,
   POLLOUT,
-  SO_ERROR,
   SO_RCVBUF,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
@@ -35,29 +30,20 @@ import {
   SOL_SOCKET,
   type Sys,
 } from "../sys/sys.ts";
-import { LITTLE, memory, viewOf } from "../wire/native.ts";
+import { int, LITTLE, memory, viewOf } from "../wire/native.ts";
+import { dissolve, noSocket, type SocketOptions, takeError } from "./ip_socket.ts";
 import { openSocket } from "./open.ts";
 import type { SendHeaders } from "./send_headers.ts";
-import { encodeAddress, type Family, int, scopeIdOf, type SocketAddress } from "./socket_address.ts";
+import { encodeAddress, type Family, scopeIdOf, type SocketAddress } from "./socket_address.ts";
 
 /** What may wait in the kernel for the device: some hundred datagrams. Without CAP_NET_ADMIN at most net.core.wmem_max. */
 const SEND_BUFFER_BYTES = 1 << 20;
 /** Headers in front of a datagram: IPv4 or IPv6 without options, and UDP. */
 const HEADERS: Readonly<Record<Family, number>> = { [AF_INET]: 20 + 8, [AF_INET6]: 40 + 8 };
 
-/** Options and their values: [level, name, value]. */
-const OPTIONS: Readonly<Record<Family, readonly (readonly [number, number, number])[]>> = {
+const OPTIONS: Readonly<Record<Family, SocketOptions>> = {
   [AF_INET]: [[IPPROTO_IP, IP_RECVERR, 1], [IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_DO]],
   [AF_INET6]: [[IPPROTO_IPV6, IPV6_RECVERR, 1], [IPPROTO_IPV6, IPV6_MTU_DISCOVER, IP_PMTUDISC_DO]],
-};
-
-const SANDBOX = "A sandbox forbids it (seccomp, an LSM, a systemd unit's RestrictAddressFamilies=): allow AF_INET and AF_INET6";
-
-/** What helps if there is no socket. */
-export const OPEN_HINTS: Readonly<Record<number, string>> = {
-  [EPERM]: SANDBOX,
-  [EACCES]: SANDBOX,
-  [EAFNOSUPPORT]: "This kernel has no such addresses (ipv6.disable=1), or a systemd unit's RestrictAddressFamilies= forbids them",
 };
 
 /** What became of what was sent. All figures count datagrams. */
@@ -112,7 +98,7 @@ export class UdpSocket {
     this.#sys = sys;
     this.family = family;
     const fd = openSocket(sys, family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0) throw new SystemError(`open a UDP socket for ${family === AF_INET ? "IPv4" : "IPv6"}`, -fd, { hint: OPEN_HINTS[-fd] });
+    if (fd < 0) throw noSocket("UDP", family, -fd);
     this.#fd = fd;
     try {
       for (const [level, name, value] of OPTIONS[family]) sys.setsockopt(fd, level, name, int(value));
@@ -141,9 +127,7 @@ export class UdpSocket {
     const scopeId = scopeIdOf(sys, this.#fd, to.scope);
     if (scopeId < 0) return this.#connected(scopeId);
     // Dissolving the association releases the local address and port (connect(2)). If the port is still bound, the second call is refused.
-    const nobody = memory(16);
-    viewOf(nobody).setUint16(0, AF_UNSPEC, LITTLE);
-    sys.connect(this.#fd, nobody);
+    dissolve(sys, this.#fd);
     sys.bind(this.#fd, this.#any(this.port));
     return this.#connected(sys.connect(this.#fd, encodeAddress(to, scopeId)));
   }
@@ -226,8 +210,7 @@ export class UdpSocket {
 
   /** Takes the error that has come back for a datagram, if there is one: 0 if not. */
   takeError(): number {
-    const value = memory(4);
-    return this.#sys.getsockopt(this.#fd, SOL_SOCKET, SO_ERROR, value) < 4 ? 0 : viewOf(value).getInt32(0, LITTLE);
+    return takeError(this.#sys, this.#fd);
   }
 
   /** Whether there is room in the send buffer. */

@@ -27,6 +27,13 @@ export function bytesOf<Memory extends ArrayBufferLike>(view: DataView<Memory>, 
   return new Uint8Array(view.buffer, view.byteOffset + start, end - start);
 }
 
+/** The bytes of an int, as options of sockets take it. */
+export function int(value: number): Uint8Array<ArrayBuffer> {
+  const bytes = memory(4);
+  viewOf(bytes).setInt32(0, value, LITTLE);
+  return bytes;
+}
+
 /** Zeroed memory of its own: never part of a pool, and never moved by the runtime (Bun moves small arrays without a buffer). */
 export function memory(size: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array(new ArrayBuffer(size));
