@@ -52,7 +52,7 @@ export class ConfigReader {
   }
 }
 
-/** Refuses a file that somebody could have written who may do less than whoever reads it. */
+/** Refuses a file that users other than root can write to: its options take effect with root's privileges. */
 function refuseOthers(path: string, { owner, mode }: TextFile): void {
   const name = printableText(path);
   const word = shellWord(path);
@@ -112,7 +112,7 @@ function placeOf(path: string, line: number): string {
 }
 
 /**
- * Reads the text of a configuration file. Every line is checked by itself.
+ * Reads the text of a configuration file. An error in one line does not keep the others from being checked.
  *
  * @throws {UsageError} with the first line that is wrong, and how many others are.
  */
@@ -198,7 +198,7 @@ function valueOf(rest: string, name: string, option: Option<unknown>): string {
   return rest.slice(1, end);
 }
 
-/** Refuses a value that is wrong by itself, or that there is already. */
+/** Refuses a value that is invalid, or that conflicts with an earlier line. */
 function checkEntry({ key, text }: Entry, before: readonly Entry[], table: OptionTable): void {
   const option = table[key]!;
   const name = longName(key).slice(2);

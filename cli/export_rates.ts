@@ -21,7 +21,7 @@ export interface DeviceRate {
 /** Reads `eth0` or `eth0:4000`. No name of a device has a colon. */
 export function parseDevice(word: string): DeviceRate {
   if (/\s/.test(word)) {
-    throw new UsageError(`${JSON.stringify(word)} has a blank, and no name of a device has one: give each DEVICE by itself`);
+    throw new UsageError(`${JSON.stringify(word)} has a blank, and no name of a device has one: give each DEVICE separately`);
   }
   const at = word.lastIndexOf(":");
   if (at < 0) return { device: word, rate: undefined };

@@ -35,8 +35,8 @@ export const OTLP_OPTIONS = {
     help: "how often --otlp sends, from 1s",
     details:
       "By chance up to a quarter earlier, the first time after any part of that, and the last time at the end, within a second. A report is skipped, and " +
-      "counted, if the one before is still being sent when it is due, if the receiver has asked for a pause, or if reports have so many series that " +
-      "making them this often would take more than a twentieth of a processor.",
+      "counted, if the one before is still being sent when it is due, if the receiver has asked for a pause, or if making reports this often would take " +
+      "more than a twentieth of a processor because there are many series.",
   }),
   otlpEncoding: choice(["protobuf", "json"], {
     value: "HOW",
@@ -55,8 +55,8 @@ export const OTLP_OPTIONS = {
     value: "NAME=VALUE",
     help: "describe this exporter to --otlp; may be repeated",
     details:
-      "An attribute of the resource, such as deployment.environment.name=lab, instead of what it has by itself: service.name=psample, " +
-      "service.version, host.name, and service.instance.id, which is random. Prometheus makes a label of that, so one that does not change " +
+      "An attribute of the resource, such as deployment.environment.name=lab. It replaces the default, if there is one: service.name=psample, " +
+      "service.version, host.name, and service.instance.id, which is random. Prometheus makes a label of the last, so one that does not change " +
       "keeps the series over a restart. Without VALUE an attribute is left out.",
   }, (texts, option) => pairs(texts, option, "service.instance.id=edge1")),
 };

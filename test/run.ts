@@ -5,7 +5,7 @@
  *   --kernels new,old   the kernels, or "none"; defaults to new
  *   --shuffle           the tests of each file in another order
  *   --seed N            the order of an earlier run
- *   --alone             each file of unit tests once more, by itself
+ *   --alone             each file of unit tests again, separately
  *   --daemons           also the tests that need collectors and databases of other people, which are skipped otherwise
  *
  * Nothing is installed on the machine: what it lacks is unpacked into caches. What cannot be had is skipped with a
@@ -70,7 +70,7 @@ function announce(): void {
   say("");
 }
 
-/** Runs each file by itself. */
+/** Runs each file separately. */
 async function alone(runtime: Runtime): Promise<void> {
   let began: number | undefined;
   const sum: Count = { passed: 0, failed: 0, skipped: 0 };

@@ -41,8 +41,8 @@ export class Datagrams {
   }
 
   /**
-   * Completes the datagram that was written at {@linkcode Datagrams.used}, with what became of this many samples in it, and so many records
-   * and samples of counters.
+   * Completes the datagram of `length` bytes that was written at {@linkcode Datagrams.used}, and notes what it contains: the number of
+   * samples that it accounts for, of records, and of counter samples.
    */
   complete(length: number, samples: number, records = 0, counterSamples = 0): void {
     this.ends[this.count] = this.used + length;

@@ -39,7 +39,8 @@ export type MetricsToOptions = MetricsServeOptions & (MetricsSourceOptions | { r
  */
 export interface MetricsServer extends Sink {
   /**
-   * Shows other flows, and answers to other names, from now on. Everything else goes on counting; flows with other keys are counted anew.
+   * From now on, shows these flows and answers to these names. If the keys change, counting of flows starts again; all other counters
+   * continue.
    *
    * @throws {ArgumentError} if an option is invalid; then nothing changes.
    */

@@ -136,7 +136,7 @@ export class Installation implements SamplingHandle {
     return passedHooksBetween(this.installed, await this.#present());
   }
 
-  /** What the kernel counts now. Whoever asks twice without waiting gets the same, for one request. */
+  /** What the kernel counts now. Calls without waiting in between share one request. */
   #present(): Promise<Sampling[]> {
     if (!this.#counting) queueMicrotask(() => this.#counting = undefined);
     return this.#counting ??= samplingsAt(this.#resources.tc, this.installed);

@@ -84,7 +84,7 @@ export class Metrics {
   }
 
   /**
-   * Shows so many of the largest flows by these keys from now on; with other keys than before they are counted anew.
+   * From now on, shows the `top` largest flows by these keys. If the keys change, counting of flows starts again.
    *
    * @throws {ArgumentError} if a key is unknown, or the number of flows is not from 1 to 1000.
    */
