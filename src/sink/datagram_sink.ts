@@ -1,6 +1,7 @@
 /** A sink that sends datagrams to a collector. */
 import { errnoName } from "../errors.ts";
 import { type DatagramEncoder, Datagrams, type SendDatagrams } from "../export/datagrams.ts";
+import type { Lookup } from "../socket/socket_address.ts";
 import { UdpTarget } from "../socket/udp_target.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
@@ -108,7 +109,7 @@ export interface DatagramSinkOptions<Encoder> extends ExportOptions {
   readonly maxDatagramBytes: number;
   readonly encoder: (datagrams: Datagrams, send: SendDatagrams) => Encoder;
   /** Looks a host name up. Defaults to the runtime's way. */
-  readonly lookup?: ((name: string) => Promise<readonly string[]>) | undefined;
+  readonly lookup?: Lookup | undefined;
   /** Between 0 and 1. Defaults to `Math.random`. */
   readonly random?: (() => number) | undefined;
   /** Called once when nothing is sent any more. */

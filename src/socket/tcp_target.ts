@@ -1,5 +1,5 @@
 /** A TCP connection to a host for months: whenever it ends, the name is looked up again and the next connection made. */
-import { LookupError, SystemError } from "../errors.ts";
+import { LookupError, type SystemError } from "../errors.ts";
 import { EAFNOSUPPORT, ECONNREFUSED, ECONNRESET, EINPROGRESS, ETIMEDOUT, type Memory, type Sys } from "../sys/sys.ts";
 import { addressText } from "../wire/text.ts";
 import {
@@ -15,7 +15,7 @@ import {
 } from "./socket_address.ts";
 import { parseTarget, type Target, targetText } from "./target.ts";
 import { TcpSocket } from "./tcp_socket.ts";
-import { FIRST_MS, FORGET_MS, HINTS, LONGEST_MS, PASSING } from "./udp_target.ts";
+import { HINTS, PASSING, sendError, type TroubleOptions, Troubles } from "./troubles.ts";
 
 /** How long an address may take to answer. */
 const CONNECT_MS = 10_000;
@@ -34,25 +34,17 @@ const CONNECT_HINTS: Readonly<Record<number, string>> = {
 };
 
 /** How to send to a target. */
-export interface TcpTargetOptions {
+export interface TcpTargetOptions extends TroubleOptions {
   /** The port if the target names none. */
   readonly defaultPort: number;
   /** Looks up a host name. Defaults to the runtime's way. */
   readonly lookup?: Lookup | undefined;
-  /** Called with what is wrong, once until all is well again. It does not end anything. */
-  readonly onProblem?: ((error: Error) => void) | undefined;
-  /** Called when all is well again. */
-  readonly onRecovery?: (() => void) | undefined;
   /** Called when a connection has been made. Not during a call of a method. */
   readonly onConnect: () => void;
   /** Called when it has ended: with the number of bytes that the peer has confirmed, if that is known. */
   readonly onDisconnect: (acknowledgedBytes: number | undefined) => void;
   /** Called when there is room again after {@linkcode TcpTarget.wantRoom}. Not during a call of a method. */
   readonly onRoom: () => void;
-  /** Between 0 and 1. Defaults to `Math.random`. */
-  readonly random?: (() => number) | undefined;
-  /** The steady clock, in milliseconds. Defaults to `performance.now`. */
-  readonly nowMs?: (() => number) | undefined;
 }
 
 /** Keeps a connection to one host. It never waits and never throws while sending. */
@@ -78,13 +70,9 @@ export class TcpTarget {
   #retry: ReturnType<typeof setTimeout> | undefined;
   #look: ReturnType<typeof setTimeout> | undefined;
   #room: ReturnType<typeof setTimeout> | undefined;
-  #waitMs = FIRST_MS;
   #isHurried = false;
   #isRenewing = false;
-  /** What was reported and is not over. */
-  readonly #problems = new Set<string>();
-  /** When something did not work last. */
-  #troubledMs = -Infinity;
+  readonly #troubles: Troubles;
   #closed = false;
 
   /**
@@ -102,6 +90,7 @@ export class TcpTarget {
   private constructor(sys: Sys, target: Target, options: TcpTargetOptions, { addresses, failure }: FirstAddresses) {
     this.#target = target;
     this.#options = options;
+    this.#troubles = new Troubles(options);
     this.#addresses = addresses;
     this.#failure = failure;
     this.name = `tcp:${targetText(target)}`;
@@ -209,26 +198,17 @@ export class TcpTarget {
       if (this.#addresses.some(({ address }) => addressText(address) === text)) return;
       this.#end(this.#connected);
     }
-    this.#tryOrWait(startingAfter(this.#addresses, this.#problems.size > 0 ? this.#address : undefined), 0);
+    this.#tryOrWait(startingAfter(this.#addresses, this.#troubles.any ? this.#address : undefined), 0);
   }
 
   /** Something does not work: reports it, unless that has been reported. */
   trouble(error: Error): void {
-    const nowMs = this.#nowMs();
-    if (nowMs - this.#troubledMs > FORGET_MS) this.#waitMs = FIRST_MS;
-    else this.#waitMs = Math.min(LONGEST_MS, 2 * this.#waitMs);
-    this.#troubledMs = nowMs;
-    if (this.#problems.has(error.message)) return;
-    this.#problems.add(error.message);
-    this.#options.onProblem?.(error);
+    if (!this.#troubles.add(error)) this.#troubles.slowDown();
   }
 
   /** Nothing is wrong now. If that has been so for a while, all is well again. To be called every second or so. */
   well(): void {
-    // Flapping must not be reported each time.
-    if (this.#problems.size === 0 || this.#nowMs() - this.#troubledMs < this.#waitMs) return;
-    this.#problems.clear();
-    this.#options.onRecovery?.();
+    this.#troubles.well();
   }
 
   /** Closes the sockets; what was sent is still delivered. Idempotent. */
@@ -251,7 +231,7 @@ export class TcpTarget {
       return this.#try(others, first || -result);
     }
     this.#connecting = socket!;
-    this.#follow(socket!, others, first, this.#nowMs() + CONNECT_MS, LOOK_MS);
+    this.#follow(socket!, others, first, this.#troubles.nowMs() + CONNECT_MS, LOOK_MS);
     return undefined;
   }
 
@@ -265,7 +245,7 @@ export class TcpTarget {
     this.#look = setTimeout(() => {
       const progress = socket.progress();
       if (progress === 0) return this.#made(socket);
-      const isLate = this.#nowMs() >= deadlineMs;
+      const isLate = this.#troubles.nowMs() >= deadlineMs;
       if (progress === EINPROGRESS && !isLate) {
         return this.#follow(socket, others, first, deadlineMs, Math.min(LONGEST_LOOK_MS, 2 * lookMs));
       }
@@ -317,17 +297,10 @@ export class TcpTarget {
     this.lastError = error.code;
     this.trouble(error);
     if (this.#closed) return;
-    // Many exporters lose their collector at the same moment: they must not all come back at the same moment.
-    const jitter = 0.5 + (this.#options.random ?? Math.random)();
-    this.#retry = setTimeout(() => void this.renew(), (this.#isHurried ? HURRIED_MS : this.#waitMs) * jitter);
+    this.#retry = setTimeout(() => void this.renew(), this.#troubles.delayMs(this.#isHurried ? HURRIED_MS : undefined));
   }
 
   #error(errno: number): SystemError {
-    const address = typeof this.#target.host === "string" && this.#address ? ` (${addressText(this.#address.address)})` : "";
-    return new SystemError(`send to ${this.name}${address}`, errno, { hint: CONNECT_HINTS[errno] });
-  }
-
-  #nowMs(): number {
-    return this.#options.nowMs?.() ?? performance.now();
+    return sendError(this.name, this.#target, this.#address, errno, CONNECT_HINTS);
   }
 }

@@ -1,24 +1,6 @@
 /** Sending to a host for months: its name is looked up again and the route taken again whenever sending fails. */
 import { errnoName, LookupError, SystemError } from "../errors.ts";
-import {
-  EACCES,
-  EADDRNOTAVAIL,
-  EAFNOSUPPORT,
-  EAGAIN,
-  ECONNREFUSED,
-  EDESTADDRREQ,
-  EHOSTUNREACH,
-  EINVAL,
-  EMSGSIZE,
-  ENETDOWN,
-  ENETUNREACH,
-  ENOBUFS,
-  ENODEV,
-  EPERM,
-  type Memory,
-  type Sys,
-} from "../sys/sys.ts";
-import { addressText } from "../wire/text.ts";
+import { EAFNOSUPPORT, EAGAIN, EDESTADDRREQ, EMSGSIZE, ENOBUFS, type Memory, type Sys } from "../sys/sys.ts";
 import { SendHeaders } from "./send_headers.ts";
 import {
   addressesOf,
@@ -26,59 +8,31 @@ import {
   familyOf,
   type FirstAddresses,
   firstAddresses,
+  type Lookup,
   openFamilies,
   type SocketAddress,
   startingAfter,
 } from "./socket_address.ts";
 import { parseTarget, type Target, targetText } from "./target.ts";
+import { PASSING, sendError, type TroubleOptions, Troubles } from "./troubles.ts";
 import { noSendCounts, type SendCounts, UdpSocket } from "./udp_socket.ts";
 
-/** How long to wait before trying again: at first, and at most. */
-export const FIRST_MS = 1000;
-export const LONGEST_MS = 60_000;
 /**
  * Sends without an error after which all may be well again. One is not enough: errors come back later, and hosts and routers hold some of
  * them back, so that a time must have passed too: as long as it takes until the next attempt.
  */
 const CALM = 3;
-/** A problem this long after the last one is a new one. */
-export const FORGET_MS = 600_000;
-
-/** Failures that may pass: a link that comes up, a route that is learned. All others at the start are mistakes. */
-export const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
-
-/** What is wrong, and what helps. */
-export const HINTS: Readonly<Record<number, string>> = {
-  [ECONNREFUSED]: "The host is there, but nothing listens on that port",
-  [ENETUNREACH]: "There is no route to it: ip route get shows what the kernel would do",
-  [EHOSTUNREACH]: "The host does not answer, or a router or firewall refuses to forward to it",
-  [EPERM]: "A local firewall rule (nftables, iptables) drops it on its way out",
-  [EACCES]: "It is a broadcast address, or the route to it is prohibited (ip route)",
-  [EINVAL]: "The local address is gone, or the interface does not match the address",
-  [ENODEV]: "There is no such interface: ip link lists them",
-  [EAGAIN]: "The device is slower than the datagrams come: sample fewer packets, or raise net.core.wmem_max (sysctl)",
-  [ENOBUFS]: "The queue of the device is full: sample fewer packets, or send through another device",
-};
-
 /** How to send to a target. */
-export interface UdpTargetOptions {
+export interface UdpTargetOptions extends TroubleOptions {
   /** The port if the target names none. */
   readonly defaultPort: number;
   /** Size of the block of datagrams in bytes, and their maximum number. */
   readonly blockBytes: number;
   readonly most: number;
   /** Looks up a host name. Defaults to the runtime's way. */
-  readonly lookup?: ((name: string) => Promise<readonly string[]>) | undefined;
-  /** Called with what is wrong, once until all is well again. It does not end anything. */
-  readonly onProblem?: ((error: Error) => void) | undefined;
-  /** Called when all is well again. */
-  readonly onRecovery?: (() => void) | undefined;
+  readonly lookup?: Lookup | undefined;
   /** Called when datagrams go to another address, or by a new way: the receiver may have forgotten, or never heard, what was sent before. */
   readonly onReconnect?: (() => void) | undefined;
-  /** Between 0 and 1. Defaults to `Math.random`. */
-  readonly random?: (() => number) | undefined;
-  /** The steady clock, in milliseconds. Defaults to `performance.now`. */
-  readonly nowMs?: (() => number) | undefined;
 }
 
 /** Sends datagrams to one host. It never waits and never throws while sending. */
@@ -96,13 +50,9 @@ export class UdpTarget {
   /** Why there is no address to send to. */
   #whyNowhere = "";
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #waitMs = FIRST_MS;
   #isRenewing = false;
-  /** What was reported and is not over. */
-  readonly #problems = new Set<string>();
+  readonly #troubles: Troubles;
   #calm = 0;
-  /** When something did not work last. */
-  #troubledMs = -Infinity;
   #isOversized = false;
   #closed = false;
 
@@ -121,6 +71,7 @@ export class UdpTarget {
   private constructor(sys: Sys, target: Target, options: UdpTargetOptions, { addresses, failure }: FirstAddresses) {
     this.#target = target;
     this.#options = options;
+    this.#troubles = new Troubles(options);
     this.name = targetText(target);
     this.#headers = new SendHeaders(sys, options.blockBytes, options.most);
     const sockets = new Map<Family, UdpSocket>();
@@ -208,7 +159,7 @@ export class UdpTarget {
       this.#isRenewing = false;
     }
     if (this.#closed) return;
-    const errno = failure ? 0 : this.#connect(startingAfter(addresses, this.#problems.size > 0 ? this.#address : undefined));
+    const errno = failure ? 0 : this.#connect(startingAfter(addresses, this.#troubles.any ? this.#address : undefined));
     if (errno !== 0) failure = this.#error(errno);
     if (failure) this.#nowhere(failure);
     else this.#options.onReconnect?.();
@@ -238,8 +189,7 @@ export class UdpTarget {
   }
 
   #error(errno: number): SystemError {
-    const address = typeof this.#target.host === "string" && this.#address ? ` (${addressText(this.#address.address)})` : "";
-    return new SystemError(`send to ${this.name}${address}`, errno, { hint: HINTS[errno] });
+    return sendError(this.name, this.#target, this.#address, errno);
   }
 
   /** There is no address, or no way to it. */
@@ -250,32 +200,20 @@ export class UdpTarget {
 
   /** Something does not work. */
   #trouble(error: Error): void {
-    const nowMs = this.#nowMs();
-    if (nowMs - this.#troubledMs > FORGET_MS) this.#waitMs = FIRST_MS;
-    this.#troubledMs = nowMs;
     this.#calm = 0;
-    if (!this.#problems.has(error.message)) this.#options.onProblem?.(error);
-    this.#problems.add(error.message);
+    this.#troubles.add(error);
     // Neither helps by another way.
     if (error instanceof SystemError && (error.errno === EAGAIN || error.errno === ENOBUFS)) return;
     if (this.#timer !== undefined || this.#isRenewing || this.#closed) return;
-    // Many exporters lose their collector at the same moment: they must not all come back at the same moment.
-    const jitter = 0.5 + (this.#options.random ?? Math.random)();
-    this.#timer = setTimeout(() => void this.renew(), this.#waitMs * jitter);
-    this.#waitMs = Math.min(LONGEST_MS, 2 * this.#waitMs);
+    this.#timer = setTimeout(() => void this.renew(), this.#troubles.delayMs());
+    this.#troubles.slowDown();
   }
 
   /** Something was sent, and no error came back. */
   #well(): void {
-    if (this.#problems.size === 0 || ++this.#calm < CALM || this.#nowMs() - this.#troubledMs < this.#waitMs) return;
+    if (!this.#troubles.any || ++this.#calm < CALM || !this.#troubles.well()) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#problems.clear();
-    this.#options.onRecovery?.();
-  }
-
-  #nowMs(): number {
-    return this.#options.nowMs?.() ?? performance.now();
   }
 
   /** Reports, once, that datagrams do not fit the path. */
