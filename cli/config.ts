@@ -118,31 +118,74 @@ function placeOf(path: string, line: number): string {
  */
 export function parseConfig(text: string, path: string, table: OptionTable, apart: ReadonlyMap<string, string> = new Map()): Config {
   const entries: Entry[] = [];
-  const wrong: UsageError[] = [];
+  const wrong: Wrong[] = [];
+  const byKey = new Map<string, Entry[]>();
+  const names = new Map(Object.keys(table).map((key) => [longName(key).slice(2), key]));
   text.replace(/^\uFEFF/, "").split(/\r?\n/).forEach((content, i) => {
     const line = i + 1;
-    try {
-      const entry = entryOf(content, line, table, apart);
+    const message = refusal(() => {
+      const entry = entryOf(content, line, table, names, apart);
       if (!entry) return;
-      checkEntry(entry, entries, table);
+      const same = byKey.get(entry.key) ?? [];
+      checkEntry(entry, same[0], table);
+      byKey.set(entry.key, same);
+      same.push(entry);
       entries.push(entry);
-    } catch (error) {
-      if (!(error instanceof UsageError)) throw error;
-      wrong.push(new UsageError(`${placeOf(path, line)}: ${error.message}`));
-    }
+    });
+    if (message !== undefined) wrong.push({ line, message });
   });
-  if (wrong.length === 0) return new Config(path, entries);
-  const more = wrong.length - 1;
-  const others = more === 0 ? "" : more === 1 ? "\nand another line is wrong" : `\nand ${more} other lines are wrong`;
-  throw new UsageError(`${wrong[0]!.message}${others}`);
+  for (const [key, same] of byKey) wrong.push(...conflicts(same, longName(key).slice(2), table[key]!));
+  const [first, ...others] = wrong.sort((one, other) => one.line - other.line);
+  if (!first) return new Config(path, entries);
+  const more = others.length === 0
+    ? ""
+    : others.length === 1
+    ? "\nand another line is wrong"
+    : `\nand ${others.length} other lines are wrong`;
+  throw new UsageError(`${placeOf(path, first.line)}: ${first.message}${more}`);
 }
 
-/** What a line says; `undefined` for one that says nothing. */
-function entryOf(content: string, line: number, table: OptionTable, apart: ReadonlyMap<string, string>): Entry | undefined {
+/** A line that is wrong, and why. */
+interface Wrong {
+  readonly line: number;
+  readonly message: string;
+}
+
+/** Why something is refused as a usage error; `undefined` if it is not. */
+function refusal(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
+}
+
+/** The lines of an option whose values do not go together with those of earlier lines. */
+function conflicts(same: readonly Entry[], name: string, option: Option<unknown>): readonly Wrong[] {
+  // All at once first: thousands of devices, one a line, are read at every reload.
+  if (same.length < 2 || refusal(() => option.read(same.map(({ text }) => text), name)) === undefined) return [];
+  const right: string[] = [];
+  return same.flatMap(({ text, line }) => {
+    const message = refusal(() => option.read([...right, text], name));
+    if (message !== undefined) return [{ line, message }];
+    right.push(text);
+    return [];
+  });
+}
+
+/** What a line says; `undefined` for one that says nothing. `names` are the options of the table by their names in a file. */
+function entryOf(
+  content: string,
+  line: number,
+  table: OptionTable,
+  names: ReadonlyMap<string, string>,
+  apart: ReadonlyMap<string, string>,
+): Entry | undefined {
   const trimmed = content.trim();
   if (trimmed === "" || trimmed.startsWith("#")) return undefined;
   const [, word, rest] = /^(\S+)\s*(.*)$/s.exec(trimmed)!;
-  const names = new Map(Object.keys(table).map((key) => [longName(key).slice(2), key]));
   // What people write who know other files. The name is what is left of it.
   const name = /^-*([^=:]*)/.exec(word!)![1]!;
   if (word !== name && names.has(name)) {
@@ -198,8 +241,8 @@ function valueOf(rest: string, name: string, option: Option<unknown>): string {
   return rest.slice(1, end);
 }
 
-/** Refuses a value that is invalid, or that conflicts with an earlier line. */
-function checkEntry({ key, text }: Entry, before: readonly Entry[], table: OptionTable): void {
+/** Refuses a value that is invalid, and a second one of an option that takes one; `before` is the first line with that option. */
+function checkEntry({ key, text }: Entry, before: Entry | undefined, table: OptionTable): void {
   const option = table[key]!;
   const name = longName(key).slice(2);
   const { value, repeats } = option;
@@ -208,9 +251,6 @@ function checkEntry({ key, text }: Entry, before: readonly Entry[], table: Optio
     throw new UsageError(`${name} takes no value, but ${JSON.stringify(text)} was given: ${meant}`);
   }
   if (value !== undefined && text === "") throw new UsageError(`${name} needs a value: ${name} ${value}`);
-  const same = before.filter((other) => other.key === key);
-  if (same.length > 0 && !repeats) throw new UsageError(`${name} is in line ${same[0]!.line} already: it takes one value`);
+  if (before && !repeats) throw new UsageError(`${name} is in line ${before.line} already: it takes one value`);
   option.read([text], name);
-  // Values that do not go together.
-  if (same.length > 0) option.read([...same.map((other) => other.text), text], name);
 }

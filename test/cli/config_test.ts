@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Config, ConfigReader, parseConfig } from "../../cli/config.ts";
 import { CONFIG_EXAMPLE, EXPORT_OPTIONS, NOT_IN_CONFIG } from "../../cli/commands/export_options.ts";
 import { processIo } from "../../cli/io.ts";
-import { choice, flag, number, texts, UsageError, value } from "../../cli/options.ts";
+import { choice, flag, number, several, texts, UsageError, value } from "../../cli/options.ts";
 import { SystemError } from "../../mod.ts";
 import { inDirectory } from "../support/directory.ts";
 import { fakeIo } from "./fake_io.ts";
@@ -99,6 +99,20 @@ test("what is wrong is refused with its line, and the cure", () => {
     ["rate \x1b[2J", /rate is "\\u001b\[2J"/],
   ];
   for (const [text, message] of wrong) assertMatch(refusal(text), message, text);
+});
+
+test("lines that do not go together are counted in their order among others that are wrong", () => {
+  const repeated = [1, 2, 3].map(() => "ipfix 192.0.2.9").join("\n");
+  const message = (text: string): string => assertThrows(() => parseConfig(text, "x.conf", EXPORT_OPTIONS), UsageError).message;
+  assertMatch(message(`${repeated}\nrat 7`), /^x\.conf, line 2: ipfix 192\.0\.2\.9 was given twice\nand 2 other lines are wrong$/);
+  assertMatch(message(`rat 7\n${repeated}`), /^x\.conf, line 1: unknown option rat.*\nand 2 other lines are wrong$/);
+});
+
+test("each line of thousands is read twice: alone, and with all others of its option", () => {
+  let reads = 0;
+  const device = several({ ...ABOUT, value: "DEVICE" }, (texts) => void (reads += texts.length));
+  parseConfig(Array.from({ length: 5000 }, (_, i) => `device eth${i}`).join("\n"), "x.conf", { device });
+  assertEquals(reads, 10_000, "each line alone, and all of them together");
 });
 
 test("no message has what may be secret", () => {
