@@ -14,10 +14,9 @@ export interface Headers {
 }
 
 export function number(size: 1 | 2 | 4 | 8, value: number | bigint, little = true): Uint8Array<ArrayBuffer> {
-  const bytes = new Uint8Array(size);
-  let rest = BigInt(value);
-  for (let i = 0; i < size; i++, rest >>= 8n) bytes[little ? i : size - 1 - i] = Number(rest & 0xffn);
-  return bytes;
+  const all = new Uint8Array(8);
+  new DataView(all.buffer).setBigUint64(0, BigInt(value), little);
+  return little ? all.slice(0, size) : all.slice(8 - size);
 }
 
 export function bytes(hex: string): Uint8Array<ArrayBuffer> {

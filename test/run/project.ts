@@ -33,20 +33,20 @@ const SIMULATES = /\bnew FakeTime\(/;
 
 /**
  * Those of the unit tests that are done in no time on any machine, and may run side by side: they start no program and
- * no thread, neither by themselves nor with the help of another file of `test/`, and wait for nothing by the clock.
+ * no thread and simulate no time, neither by themselves nor with the help of another file of `test/`, and wait for nothing by the clock.
  */
 export function quickTests(): string[] {
   const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
-  const starts = (path: string, seen: Set<string>): boolean => {
+  const isSlow = (path: string, seen: Set<string>): boolean => {
     if (seen.has(path)) return false;
     seen.add(path);
     const code = read(path);
     const helpers = [...code.matchAll(/from "(\.[^"]+)"/g)]
       .map(([, specifier]) => relative(ROOT, join(ROOT, dirname(path), specifier!)))
       .filter((helper) => helper.startsWith("test/"));
-    return STARTS.test(code) || helpers.some((helper) => starts(helper, seen));
+    return STARTS.test(code) || SIMULATES.test(code) || helpers.some((helper) => isSlow(helper, seen));
   };
-  return unitTests().filter((path) => !SLEEPS.test(read(path)) && !SIMULATES.test(read(path)) && !starts(path, new Set()));
+  return unitTests().filter((path) => !SLEEPS.test(read(path)) && !isSlow(path, new Set()));
 }
 
 /** Settings of a run of tests. */

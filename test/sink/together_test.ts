@@ -1,32 +1,17 @@
-/**
- * What a thousand exporters do that were started at the same moment: what they send arrives at a collector evenly. Time is simulated, sinks
- * and encoders are the real ones.
- *
- * @module
- */
+/** What a thousand exporters send that were started at the same moment, and see the same packets, arrives at a collector evenly. */
 import { test } from "node:test";
 import { assert } from "@std/assert";
+import type { SampleView } from "../../src/psample/sample_view.ts";
 import type { ExportSink } from "../../src/sink/datagram_sink.ts";
 import { ipfixFlowsToWith, ipfixToWith, sflowToWith } from "../../src/sink/export.ts";
-import { otlpToWith } from "../../src/sink/otlp.ts";
-import { HttpClient } from "../../src/sys/http_client.ts";
-import type { SampleView } from "../../src/psample/sample_view.ts";
-import { FakeSys } from "../fake_sys.ts";
-import { NOTHING } from "../../cli/session.ts";
-import { random } from "../estimate/random.ts";
-import { batchOf } from "../export/sflow/encoding.ts";
 import { ipFrame, sampleOf } from "../export/ipfix/exported.ts";
-import { FakeTime } from "../support/fake_time.ts";
-import { CountingKernel } from "./counting_kernel.ts";
+import { batchOf } from "../export/sflow/encoding.ts";
+import { FakeSys } from "../fake_sys.ts";
+import { assertEven, EXPORTERS, exporters, largestTenth, MOST_AT_ONCE, simulated } from "./together.ts";
 
-const EXPORTERS = 1000;
 const SECOND_MS = 1000;
 /** Sinks flush at least this often. */
 const FLUSH_MS = 900;
-/** The largest share of all datagrams in a tenth of the interval. */
-const MOST = 0.11;
-/** In one interval chance alone makes some tenths larger: a standard deviation of 1000 in ten parts is 0.95 %. */
-const MOST_AT_ONCE = 0.14;
 
 /** Samples of two packets that go back and forth on all these machines. */
 const SAMPLES: readonly SampleView[] = [1, 2].map((port) =>
@@ -41,21 +26,6 @@ interface Simulated {
   readonly samplesEveryMs?: number;
   readonly seconds: number;
 }
-
-/** Runs `work` in simulated time, with chance that is always the same. */
-async function simulated(work: (time: FakeTime) => Promise<void>): Promise<void> {
-  const time = new FakeTime();
-  const { random: chance } = Math;
-  Math.random = random(1);
-  try {
-    await work(time);
-  } finally {
-    Math.random = chance;
-    time.restore();
-  }
-}
-
-const exporters = <Sink>(open: () => Promise<Sink>): Promise<Sink[]> => Promise.all(Array.from({ length: EXPORTERS }, () => open()));
 
 /** When datagrams arrive, in milliseconds since all exporters were started. */
 async function arrivals({ open, samplesEveryMs = Infinity, seconds }: Simulated): Promise<number[]> {
@@ -74,24 +44,6 @@ async function arrivals({ open, samplesEveryMs = Infinity, seconds }: Simulated)
     sys.assertClean();
   });
   return arrivedMs;
-}
-
-/** The largest share of a tenth of an interval. */
-function largestTenth(arrivedMs: readonly number[], intervalMs: number): number {
-  const counts = new Array<number>(10).fill(0);
-  for (const ms of arrivedMs) counts[Math.floor(ms % intervalMs / intervalMs * 10)]!++;
-  return Math.max(...counts) / arrivedMs.length;
-}
-
-/** Checks that no tenth of the interval carries too much, neither over the whole time from then on nor in the first intervals. */
-function assertEven(arrivedMs: readonly number[], intervalMs: number, fromMs = 0): void {
-  const since = arrivedMs.map((ms) => ms - fromMs).filter((ms) => ms >= 0);
-  const whole = largestTenth(since, intervalMs);
-  assert(whole <= MOST, `${since.length} datagrams: ${whole}`);
-  for (let i = 0; i < 5; i++) {
-    const share = largestTenth(since.filter((ms) => Math.floor(ms / intervalMs) === i), intervalMs);
-    assert(share <= MOST_AT_ONCE, `interval ${i}: ${share}`);
-  }
 }
 
 test("exporters that are started together, and see the same packets, send evenly", async () => {
@@ -120,48 +72,4 @@ test("they report flows evenly that began at the same moment", async () => {
   const arrivedMs = await arrivals({ open, samplesEveryMs: 500, seconds: 150 });
   // Templates are sent at once, flows not before they have ended.
   assertEven(arrivedMs, activeMs, FLUSH_MS);
-});
-
-test("they poll and send counters evenly", async () => {
-  const intervalMs = 1000;
-  const arrivedMs: number[] = [];
-  await simulated(async (time) => {
-    const kernel = new CountingKernel();
-    kernel.devices.set(2, { name: "eth0" });
-    kernel.sys.arrived.push = () => arrivedMs.push(time.nowMs);
-    const counters = { host: false, intervalMs };
-    const sinks = await exporters(() => sflowToWith(kernel.sys, "192.0.2.9", { agent: "192.0.2.1", forwards: false, counters }));
-    // Each has a timer that flushes and one that polls, which is set again when that is over.
-    await time.settleUntil(20_000, async () => {
-      while (time.pending < 2 * EXPORTERS) await new Promise((resolve) => setImmediate(resolve));
-    });
-    for (const sink of sinks) sink.abort();
-    kernel.sys.assertClean();
-  });
-  assertEven(arrivedMs, intervalMs, 5_000);
-});
-
-test("they report by OTLP evenly", async () => {
-  const intervalMs = 10_000;
-  const arrivedMs: number[] = [];
-  const { post } = HttpClient.prototype;
-  try {
-    await simulated(async (time) => {
-      HttpClient.prototype.post = () => {
-        arrivedMs.push(time.nowMs);
-        return Promise.resolve({ status: 200, type: "", retryAfter: undefined, location: undefined, body: new Uint8Array(0) });
-      };
-      const sys = new FakeSys();
-      const sinks = await exporters(() => otlpToWith(sys, "http://192.0.2.9", { source: NOTHING, intervalMs }));
-      let due = 0;
-      await time.settleUntil(15 * intervalMs, async () => {
-        due++;
-        while (arrivedMs.length < due) await new Promise((resolve) => setImmediate(resolve));
-      });
-      for (const sink of sinks) sink.abort();
-    });
-  } finally {
-    HttpClient.prototype.post = post;
-  }
-  assertEven(arrivedMs, intervalMs);
 });

@@ -14,7 +14,8 @@ export class FakeTime {
   nowMs = 0;
   /** A heap: each timer is due no later than the two at twice its place. */
   readonly #timers: Timer[] = [];
-  readonly #cancelled = new Set<number>();
+  /** Those that are set, by their order; the heap also has cancelled ones, until their time. */
+  readonly #set = new Set<number>();
   readonly #before: Replaced = { setTimeout: globalThis.setTimeout, clearTimeout: globalThis.clearTimeout };
   readonly #dateNow = Date.now;
   /** Deno has it in the prototype, Bun in the object. */
@@ -26,7 +27,7 @@ export class FakeTime {
   constructor(startMs = 1_784_000_000_000) {
     this.#startMs = startMs;
     const setTimeout = (run: () => void, ms = 0): number => this.#add(run, ms);
-    Object.assign(globalThis, { setTimeout, clearTimeout: (order: number | undefined) => this.#cancel(order) });
+    Object.assign(globalThis, { setTimeout, clearTimeout: (order: number) => void this.#set.delete(order) });
     Date.now = () => Math.floor(this.#startMs + this.nowMs);
     Object.defineProperty(performance, "now", { value: () => this.nowMs, configurable: true, writable: true });
   }
@@ -38,7 +39,7 @@ export class FakeTime {
 
   /** Number of timers that are set. */
   get pending(): number {
-    return this.#timers.length - this.#cancelled.size;
+    return this.#set.size;
   }
 
   /** Lets time pass until then; timers that become due run at their time. */
@@ -57,7 +58,7 @@ export class FakeTime {
   #runNext(ms: number): boolean {
     for (let timer = this.#timers[0]; timer && timer.atMs <= ms; timer = this.#timers[0]) {
       this.#removeFirst();
-      if (this.#cancelled.delete(timer.order)) continue;
+      if (!this.#set.delete(timer.order)) continue;
       this.nowMs = timer.atMs;
       timer.run();
       return true;
@@ -72,17 +73,13 @@ export class FakeTime {
     else Reflect.deleteProperty(performance, "now");
   }
 
-  #cancel(order: number | undefined): void {
-    // One that has run is not there any more.
-    if (order !== undefined && this.#timers.some((timer) => timer.order === order)) this.#cancelled.add(order);
-  }
-
   #add(run: () => void, ms: number): number {
     const timer = { atMs: this.nowMs + Math.max(0, ms), order: ++this.#order, run };
     const heap = this.#timers;
     let at = heap.length;
     for (; at > 0 && isEarlier(timer, heap[(at - 1) >> 1]!); at = (at - 1) >> 1) heap[at] = heap[(at - 1) >> 1]!;
     heap[at] = timer;
+    this.#set.add(timer.order);
     return timer.order;
   }
 
