@@ -48,6 +48,11 @@ export function genlCommand(message: Message): number {
   return message.payload[0]!;
 }
 
+/** The attributes of a generic netlink message; `undefined` if it is of another command. */
+export function genlAttributes(message: Message, command: number): AttrReader | undefined {
+  return genlCommand(message) === command ? AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian) : undefined;
+}
+
 /** The header of a generic netlink message. */
 export function genlHeader(command: number, version = 1): Uint8Array<ArrayBuffer> {
   return new Uint8Array([command, version, 0, 0]);

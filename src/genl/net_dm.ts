@@ -3,10 +3,10 @@
  * include/uapi/linux/net_dropmon.h, net/core/drop_monitor.c.
  */
 import { DecodeError } from "../errors.ts";
-import { AttrReader } from "../wire/attr_reader.ts";
+import type { AttrReader } from "../wire/attr_reader.ts";
 import type { AttrWriter } from "../wire/attr_writer.ts";
 import { encodeMessage, type Message, NLM_F_REQUEST } from "../wire/message.ts";
-import { type Family, GENL_HDRLEN, genlCommand, genlHeader } from "./ctrl.ts";
+import { type Family, genlAttributes, genlCommand, genlHeader } from "./ctrl.ts";
 
 export const NET_DM_GENL_NAME = "NET_DM";
 /** The multicast group of the reports. */
@@ -114,7 +114,7 @@ export function dropMonitorRequests({ id, version }: Pick<Family, "id" | "versio
 /** Reads the answer to a question for the configuration. */
 export function decodeDropMonitorConfig(message: Message): DropMonitorConfig {
   let [alertMode, truncateBytes, queueLength]: (number | undefined)[] = [];
-  const attr = attributesOf(message, NET_DM_CMD_CONFIG_NEW);
+  const attr = genlAttributes(message, NET_DM_CMD_CONFIG_NEW);
   while (attr?.next()) {
     if (attr.type === NET_DM_ATTR_ALERT_MODE) alertMode = attr.u8();
     else if (attr.type === NET_DM_ATTR_TRUNC_LEN) truncateBytes = attr.u32();
@@ -128,7 +128,7 @@ export function decodeDropMonitorConfig(message: Message): DropMonitorConfig {
 
 /** Reads the answer to a question for the losses. */
 export function decodeDropMonitorLosses(message: Message): DropMonitorLosses {
-  const attr = attributesOf(message, NET_DM_CMD_STATS_NEW);
+  const attr = genlAttributes(message, NET_DM_CMD_STATS_NEW);
   let [software, hardware] = [0n, 0n];
   while (attr?.next()) {
     if (attr.type === NET_DM_ATTR_STATS) software = readDropped(attr.nested());
@@ -149,7 +149,7 @@ export function isDroppedPacket(message: Message): boolean {
 
 /** Reads the report of a discarded packet; `undefined` for other messages. */
 export function decodeDroppedPacket(message: Message): DroppedPacket | undefined {
-  const attr = attributesOf(message, NET_DM_CMD_PACKET_ALERT);
+  const attr = genlAttributes(message, NET_DM_CMD_PACKET_ALERT);
   if (!attr) return undefined;
   let inIfindex: number | undefined;
   let data: Uint8Array | undefined;
@@ -194,9 +194,4 @@ export function decodeDroppedPacket(message: Message): DroppedPacket | undefined
 function readIfindex(attr: AttrReader): number | undefined {
   while (attr.next()) if (attr.type === NET_DM_ATTR_PORT_NETDEV_IFINDEX) return attr.u32();
   return undefined;
-}
-
-/** The attributes of a message; `undefined` if it is of another command. */
-function attributesOf(message: Message, command: number): AttrReader | undefined {
-  return genlCommand(message) === command ? AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian) : undefined;
 }

@@ -2,8 +2,8 @@
  * What the hardware of an Ethernet device counts by the names of IEEE 802.3, clause 30: the generic netlink family `ethtool`, since Linux
  * 5.13. Source: include/uapi/linux/ethtool_netlink.h, net/ethtool/stats.c.
  */
-import { GENL_HDRLEN, genlCommand, genlHeader } from "../genl/ctrl.ts";
-import { AttrReader } from "../wire/attr_reader.ts";
+import { genlAttributes, genlHeader } from "../genl/ctrl.ts";
+import type { AttrReader } from "../wire/attr_reader.ts";
 import { NLA_F_NESTED } from "../wire/attr_writer.ts";
 import { encodeMessage, type Message, NLM_F_REQUEST } from "../wire/message.ts";
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
@@ -65,10 +65,9 @@ export function encodeGetEthernetStats(family: number, index: number): Uint8Arra
 
 /** The counters in the reply; `undefined` if there are none, or it is another message. */
 export function decodeEthernetStats(message: Message): EthernetStats | undefined {
-  if (genlCommand(message) !== ETHTOOL_MSG_STATS_GET_REPLY) return undefined;
   const stats: Record<string, bigint> = {};
-  const attr = AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian);
-  while (attr.next()) if (attr.type === ETHTOOL_A_STATS_GRP) readGroup(attr.nested(), stats);
+  const attr = genlAttributes(message, ETHTOOL_MSG_STATS_GET_REPLY);
+  while (attr?.next()) if (attr.type === ETHTOOL_A_STATS_GRP) readGroup(attr.nested(), stats);
   return Object.keys(stats).length > 0 ? stats : undefined;
 }
 

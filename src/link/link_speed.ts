@@ -2,8 +2,7 @@
  * Link speeds: the generic netlink family `ethtool`, since Linux 5.6. Source: include/uapi/linux/ethtool_netlink.h (since 6.15
  * ethtool_netlink_generated.h), net/ethtool/linkmodes.c.
  */
-import { GENL_HDRLEN, genlCommand, genlHeader } from "../genl/ctrl.ts";
-import { AttrReader } from "../wire/attr_reader.ts";
+import { genlAttributes, genlHeader } from "../genl/ctrl.ts";
 import { NLA_F_NESTED } from "../wire/attr_writer.ts";
 import { encodeMessage, type Message, NLM_F_DUMP, NLM_F_REQUEST } from "../wire/message.ts";
 
@@ -65,11 +64,11 @@ export function decodeLinkMode(message: Message): LinkMode | undefined {
 }
 
 function readLinkMode(message: Message): { readonly name: string | undefined; readonly mode: LinkMode } | undefined {
-  if (genlCommand(message) !== ETHTOOL_MSG_LINKMODES_GET_REPLY) return undefined;
+  const attr = genlAttributes(message, ETHTOOL_MSG_LINKMODES_GET_REPLY);
+  if (!attr) return undefined;
   let name: string | undefined;
   let speed = SPEED_UNKNOWN;
   let duplex: number | undefined;
-  const attr = AttrReader.of(message.payload.subarray(GENL_HDRLEN), message.littleEndian);
   while (attr.next()) {
     if (attr.type === ETHTOOL_A_LINKMODES_SPEED) speed = attr.u32();
     if (attr.type === ETHTOOL_A_LINKMODES_DUPLEX) duplex = attr.u8();
