@@ -2,7 +2,7 @@
 import { DecodeError, NetlinkError } from "../errors.ts";
 import { decodeEthernetStats, encodeGetEthernetStats, type EthernetStats } from "../link/ethernet_stats.ts";
 import { interfaceType } from "../link/interface_type.ts";
-import { ARPHRD_ETHER } from "../link/link.ts";
+import { ARPHRD_ETHER, RTM_NEWLINK } from "../link/link.ts";
 import { decodeLinkCounters, encodeGetLinkCounters, type LinkStats } from "../link/link_counters.ts";
 import { decodeLinkMode, encodeGetLinkMode, ETHTOOL_GENL_NAME, type LinkMode } from "../link/link_speed.ts";
 import { findFamily } from "../socket/family.ts";
@@ -10,7 +10,6 @@ import { type Outcome, Requests } from "../socket/requests.ts";
 import { ENODEV, NETLINK_GENERIC, NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 import type { Message } from "../wire/message.ts";
 
-const RTM_NEWLINK = 16;
 const OP = "read the counters of devices";
 
 /** A device as it is now. */

@@ -22,7 +22,7 @@ const IFLA_LINK = 5;
 const IFLA_MASTER = 10;
 const IFLA_LINKINFO = 18;
 const IFLA_IFALIAS = 20;
-const IFLA_STATS64 = 23;
+export const IFLA_STATS64 = 23;
 const IFLA_EXT_MASK = 29;
 const IFLA_LINK_NETNSID = 37;
 const IFLA_XDP = 43;
@@ -54,7 +54,7 @@ export const ARPHRD_IPGRE = 778;
 export const ARPHRD_NONE = 0xfffe;
 
 /** The size of `struct ifinfomsg`: u8 family, u8 padding, u16 type, i32 index, u32 flags, u32 change. */
-const IFINFOMSG_SIZE = 16;
+export const IFINFOMSG_SIZE = 16;
 
 /**
  * The XDP programs of a device: they see arriving packets before anything else does.
@@ -110,14 +110,14 @@ export interface Link {
 
 /** A request for all devices; with their counters if asked for. */
 export function encodeLinkDump(counters = false): Uint8Array<ArrayBuffer> {
-  return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST | NLM_F_DUMP }, header(0), (writer) => {
+  return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST | NLM_F_DUMP }, linkHeader(0), (writer) => {
     writer.u32(IFLA_EXT_MASK, counters ? 0 : RTEXT_FILTER_SKIP_STATS);
   });
 }
 
 /** A request for one device, by index, name or alternative name. */
 export function encodeGetLink(device: number | string): Uint8Array<ArrayBuffer> {
-  const fixed = header(typeof device === "number" ? device : 0);
+  const fixed = linkHeader(typeof device === "number" ? device : 0);
   return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST }, fixed, (writer) => {
     writer.u32(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     if (typeof device === "string") {
@@ -127,7 +127,8 @@ export function encodeGetLink(device: number | string): Uint8Array<ArrayBuffer> 
   });
 }
 
-function header(index: number): Uint8Array<ArrayBuffer> {
+/** `struct ifinfomsg` of a request; 0 stands for no index. */
+export function linkHeader(index: number): Uint8Array<ArrayBuffer> {
   const bytes = memory(IFINFOMSG_SIZE);
   viewOf(bytes).setInt32(4, index, LITTLE);
   return bytes;

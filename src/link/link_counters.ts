@@ -1,11 +1,8 @@
 /** The counters of a device. Source: `struct rtnl_link_stats64` in include/uapi/linux/if_link.h, net/core/rtnetlink.c. */
 import { AttrReader } from "../wire/attr_reader.ts";
 import { encodeMessage, type Message, NLM_F_REQUEST } from "../wire/message.ts";
-import { LITTLE, memory, viewOf } from "../wire/native.ts";
-import { decodeLink, type Link, RTM_GETLINK } from "./link.ts";
+import { decodeLink, IFINFOMSG_SIZE, IFLA_STATS64, type Link, linkHeader, RTM_GETLINK } from "./link.ts";
 
-const IFINFOMSG_SIZE = 16;
-const IFLA_STATS64 = 23;
 const IFLA_PROMISCUITY = 30;
 
 /** The places of the counters in `struct rtnl_link_stats64`, each of 8 bytes. */
@@ -45,9 +42,7 @@ export interface CountedLink {
 
 /** A request for a device with its counters. */
 export function encodeGetLinkCounters(index: number): Uint8Array<ArrayBuffer> {
-  const header = memory(IFINFOMSG_SIZE);
-  viewOf(header).setInt32(4, index, LITTLE);
-  return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST }, header);
+  return encodeMessage({ type: RTM_GETLINK, flags: NLM_F_REQUEST }, linkHeader(index));
 }
 
 /** Reads RTM_NEWLINK with counters. */
