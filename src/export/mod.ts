@@ -41,8 +41,7 @@ export type {
 export { OtlpEncoder, type OtlpEncoding, type OtlpOptions, type OtlpRequest } from "./otlp/encoder.ts";
 export { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "./prometheus/accept.ts";
 export type { Buckets } from "./prometheus/buckets.ts";
-export type { LabelPairs, MetricPoint } from "./prometheus/exposition.ts";
-export type { FamilyWriter, HistogramPoint, MetricText } from "./prometheus/family.ts";
+export type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./prometheus/family.ts";
 export { Metrics, type MetricsOptions, type MetricsSnapshot, SERIES_LABELS } from "./prometheus/metrics.ts";
 export type { MetricsSampler, MetricsSink, MetricsState } from "./prometheus/state.ts";
 export type { Discard } from "./sflow/discard.ts";

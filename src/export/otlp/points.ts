@@ -7,8 +7,7 @@
  * @module
  */
 import type { Buckets } from "../prometheus/buckets.ts";
-import type { LabelPairs, MetricPoint } from "../prometheus/exposition.ts";
-import type { FamilyWriter, HistogramPoint, MetricText } from "../prometheus/family.ts";
+import type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "../prometheus/family.ts";
 
 /** Names and values. Numbers are whole. */
 export type OtlpAttributes = readonly (readonly [name: string, value: string | number])[];

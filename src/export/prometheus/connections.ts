@@ -1,6 +1,5 @@
 /** What metrics tell of sinks that keep a connection. */
-import type { MetricPoint } from "./exposition.ts";
-import type { FamilyWriter } from "./family.ts";
+import type { FamilyWriter, MetricPoint } from "./family.ts";
 import type { MetricsSink } from "./state.ts";
 
 type Connection = NonNullable<MetricsSink["connection"]>;

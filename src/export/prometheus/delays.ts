@@ -1,7 +1,7 @@
 /** Distributions of what switches measure: how long packets waited, and how full their queues were. */
 import { type Batch, sampledIfindex } from "../../stream/batch.ts";
 import { Buckets } from "./buckets.ts";
-import type { LabelPairs } from "./exposition.ts";
+import type { LabelPairs } from "./family.ts";
 
 /** 1 µs to 10 s, in seconds. */
 const LATENCY_BOUNDS: readonly number[] = [-6, -5, -4, -3, -2, -1].flatMap((power) => [1, 2, 5].map((digit) => Number(`${digit}e${power}`)))

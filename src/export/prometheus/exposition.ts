@@ -7,30 +7,15 @@
  * @module
  */
 import type { ExpositionFormat } from "./accept.ts";
-import type { Buckets } from "./buckets.ts";
+import type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./family.ts";
 
-/** Names and values. Those without a value are left out, which means the same. */
-export type LabelPairs = readonly (readonly [name: string, value: string])[];
-
-/** A number, and what it is about. */
-export interface MetricPoint {
-  /** Defaults to none. */
-  readonly labels?: LabelPairs | undefined;
-  /** The number. */
-  readonly value: number;
-}
-
-/** What is said of a family besides its numbers. */
-interface FamilyText {
-  readonly help: string;
-  /** The unit, which the name ends with. */
-  readonly unit?: string | undefined;
-}
+/** What the text says of a family besides its numbers. */
+type FamilyText = Pick<MetricText, "help" | "unit">;
 
 type FamilyType = "counter" | "gauge" | "histogram" | "info";
 
 /** Writes families, each with all of its series. Families without series are left out. */
-export class Exposition {
+export class Exposition implements FamilyWriter {
   readonly #isOpen: boolean;
   readonly #lines: string[] = [];
 
@@ -58,7 +43,7 @@ export class Exposition {
   }
 
   /** Distributions. */
-  histogram(name: string, text: FamilyText, points: readonly { readonly labels: LabelPairs; readonly buckets: Buckets }[]): void {
+  histogram(name: string, text: FamilyText, points: readonly HistogramPoint[]): void {
     this.#family(name, "histogram", text, points.length);
     for (const { labels, buckets } of points) {
       for (const [bound, count] of buckets.cumulative()) {

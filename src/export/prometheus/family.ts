@@ -1,6 +1,16 @@
 /** Families of metrics, as {@linkcode Metrics} hands them to whatever writes them: text for Prometheus, or points for OTLP. */
 import type { Buckets } from "./buckets.ts";
-import type { LabelPairs, MetricPoint } from "./exposition.ts";
+
+/** Names and values. Those without a value are left out, which means the same. */
+export type LabelPairs = readonly (readonly [name: string, value: string])[];
+
+/** A number, and what it is about. */
+export interface MetricPoint {
+  /** Defaults to none. */
+  readonly labels?: LabelPairs | undefined;
+  /** The number. */
+  readonly value: number;
+}
 
 /** What is said of a family besides its numbers. */
 export interface MetricText {

@@ -12,8 +12,8 @@ import type { OtherStats } from "../../stream/stats.ts";
 import type { ExpositionFormat } from "./accept.ts";
 import { writeConnections } from "./connections.ts";
 import { Delays } from "./delays.ts";
-import { Exposition, type LabelPairs, type MetricPoint } from "./exposition.ts";
-import type { FamilyWriter, MetricText } from "./family.ts";
+import { Exposition } from "./exposition.ts";
+import type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./family.ts";
 import type { MetricsSampler, MetricsSink, MetricsState } from "./state.ts";
 
 /**
@@ -217,7 +217,7 @@ export class Metrics {
 
   #writeDelays(out: FamilyWriter): void {
     const { series } = this.#delays;
-    const withValues = (of: "latency" | "occupancy"): { labels: LabelPairs; buckets: typeof series[number]["latency"] }[] =>
+    const withValues = (of: "latency" | "occupancy"): HistogramPoint[] =>
       series.filter((one) => one[of].count > 0).map((one) => ({ labels: one.labels, buckets: one[of] }));
     out.histogram(
       "psample_latency_seconds",
