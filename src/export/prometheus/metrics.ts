@@ -10,11 +10,11 @@ import { DEFAULT_KEYS } from "../../estimate/keys.ts";
 import type { Batch } from "../../stream/batch.ts";
 import type { OtherStats } from "../../stream/stats.ts";
 import type { ExpositionFormat } from "./accept.ts";
-import { writeConnections } from "./connections.ts";
 import { Delays } from "./delays.ts";
 import { Exposition } from "./exposition.ts";
 import type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./family.ts";
-import type { MetricsSampler, MetricsSink, MetricsState } from "./state.ts";
+import { writeSinks } from "./sinks.ts";
+import type { MetricsSampler, MetricsState } from "./state.ts";
 
 /**
  * What metrics show.
@@ -399,64 +399,6 @@ function writeSamplers(out: FamilyWriter, samplers: readonly MetricsSampler[]): 
       otel: ["psample.sampler.deviates", "1"],
     },
     counted.map((one) => ({ labels: labels(one), value: one.deviates ? 1 : 0 })),
-  );
-}
-
-function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): void {
-  const labels = ({ name }: MetricsSink): LabelPairs => [["sink", name]];
-  const points = (value: (sink: MetricsSink) => number | undefined): MetricPoint[] =>
-    sinks.flatMap((sink) => {
-      const number = value(sink);
-      return number === undefined ? [] : [{ labels: labels(sink), value: number }];
-    });
-  out.counter("psample_sink_written_samples", {
-    help: "Samples that a sink wrote, or handed to the network.",
-    otel: ["psample.sink.written_samples", "{sample}"],
-  }, points(({ written }) => written));
-  out.counter(
-    "psample_sink_skipped_samples",
-    { help: "Samples that a sink could not write or send, or left out to keep up.", otel: ["psample.sink.skipped_samples", "{sample}"] },
-    points(({ skipped }) => skipped),
-  );
-  out.counter(
-    "psample_sink_sent_datagrams",
-    { help: "Datagrams sent.", otel: ["psample.sink.sent_datagrams", "{datagram}"] },
-    points(({ datagrams }) => datagrams?.sent),
-  );
-  out.counter(
-    "psample_sink_dropped_datagrams",
-    { help: "Datagrams that could not be sent.", otel: ["psample.sink.dropped_datagrams", "{datagram}"] },
-    points(({ datagrams }) => datagrams?.dropped),
-  );
-  out.counter(
-    "psample_sink_returned_errors",
-    { help: "Errors that came back for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
-    points(({ datagrams }) => datagrams?.returned),
-  );
-  writeConnections(out, sinks);
-  out.counter(
-    "psample_sink_sent_reports",
-    { help: "Reports of metrics that a receiver accepted.", otel: ["psample.sink.sent_reports", "{report}"] },
-    points(({ reports }) => reports?.sent),
-  );
-  out.counter(
-    "psample_sink_failed_reports",
-    { help: "Reports of metrics that could not be delivered.", otel: ["psample.sink.failed_reports", "{report}"] },
-    points(({ reports }) => reports?.failed),
-  );
-  out.counter(
-    "psample_sink_skipped_reports",
-    {
-      help:
-        "Reports of metrics that were not made: the one before was still being sent, the receiver asked for a pause, or making them takes long.",
-      otel: ["psample.sink.skipped_reports", "{report}"],
-    },
-    points(({ reports }) => reports?.skipped),
-  );
-  out.counter(
-    "psample_sink_rejected_points",
-    { help: "Points that a receiver rejected from reports that it accepted.", otel: ["psample.sink.rejected_points", "{point}"] },
-    points(({ reports }) => reports?.rejectedPoints),
   );
 }
 
