@@ -107,7 +107,6 @@ function topPart({ top }: MetricsSnapshot): string {
 
 function accountPart({ all }: MetricsSnapshot, { stats }: MetricsState): string {
   const { received, lost, gaps, dropped, late, duplicates, malformed, unknown, filtered, receiveBufferBytes } = stats;
-  const loss = (count: number): string => number(count > 0 ? bad(grouped(count)) : "0");
   const rows = [
     ["samples received", number(grouped(received))],
     ["samples lost for certain", loss(lost)],
@@ -130,9 +129,9 @@ function sinksPart({ sinks }: MetricsState): string {
   const rows = sinks.map(({ name, written, skipped, datagrams, reports }) => [
     escaped(name),
     number(grouped(written)),
-    number(skipped > 0 ? bad(grouped(skipped)) : "0"),
+    loss(skipped),
     number(datagrams ? grouped(datagrams.sent) : ""),
-    number(datagrams ? datagrams.dropped > 0 ? bad(grouped(datagrams.dropped)) : "0" : ""),
+    datagrams ? loss(datagrams.dropped) : number(""),
     number(datagrams ? datagrams.returned > 0 ? bad(`at least ${grouped(datagrams.returned)}`) : "0" : ""),
     ...sendsReports ? reportCells(reports) : [],
   ]);
@@ -152,7 +151,7 @@ const REPORT_COLUMNS = ["#reports", "#failed", "#skipped reports"];
 function reportCells(reports: MetricsSink["reports"]): string[] {
   if (!reports) return REPORT_COLUMNS.map(() => number(""));
   const { sent, failed, skipped } = reports;
-  return [number(grouped(sent)), ...[failed, skipped].map((count) => number(count > 0 ? bad(grouped(count)) : "0"))];
+  return [number(grouped(sent)), loss(failed), loss(skipped)];
 }
 
 /** A heading and a table. A column whose title begins with # has numbers, which are cells already. */
@@ -166,6 +165,7 @@ function section(title: string, columns: readonly string[], rows: readonly (read
 const number = (text: string): string => `<td class="number">${text}</td>`;
 const bad = (text: string): string => `<span class="bad">${text}</span>`;
 const grouped = (count: number): string => count.toLocaleString("en");
+const loss = (count: number): string => number(count > 0 ? bad(grouped(count)) : "0");
 
 /** A bar up to the estimate, and a line between its bounds. */
 function bar(value: number, [low, high]: Interval, most: number): string {
