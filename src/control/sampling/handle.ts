@@ -127,26 +127,19 @@ export class Installation implements SamplingHandle {
   }
 
   async passed(): Promise<Passed> {
-    if (this.#removed && await this.#isRemoved()) return passedBetween(this.installed, this.#last);
     return passedBetween(this.installed, await this.#present());
   }
 
   async passedHooks(): Promise<readonly PassedHook[]> {
-    if (this.#removed && await this.#isRemoved()) return passedHooksBetween(this.installed, this.#last);
     return passedHooksBetween(this.installed, await this.#present());
   }
 
-  /** What the kernel counts now. Calls without waiting in between share one request. */
+  /** What the kernel counts now, or counted last before the removal. Calls without waiting in between share one request. */
   #present(): Promise<Sampling[]> {
+    // What could not be removed has no last counts.
+    if (this.#removed) return this.#removed.catch(() => {}).then(() => this.#last);
     if (!this.#counting) queueMicrotask(() => this.#counting = undefined);
     return this.#counting ??= samplingsAt(this.#resources.tc, this.installed);
-  }
-
-  /** Whether it is removed; waits for that if it is being removed. */
-  async #isRemoved(): Promise<boolean> {
-    // What could not be removed has no last counts.
-    await this.#removed?.catch(() => {});
-    return this.#removed !== undefined;
   }
 
   remove(): Promise<void> {
