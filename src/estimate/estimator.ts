@@ -405,14 +405,14 @@ export class Estimator {
   }
 
   #deviceRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
-    if (device === undefined) return this.#newRow(device, ifindex, nsid, out);
+    if (device === undefined) return this.#findRow(device, ifindex, nsid, out);
     const at = ((device.index ?? 0) % RECENT) * 2 + (out ? 1 : 0);
     if (this.#recent[at] === device) return this.#recentRows[at]!;
     this.#recent[at] = device;
-    return this.#recentRows[at] = this.#newRow(device, ifindex, nsid, out);
+    return this.#recentRows[at] = this.#findRow(device, ifindex, nsid, out);
   }
 
-  #newRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
+  #findRow(device: Device | undefined, ifindex: number | undefined, nsid: number | undefined, out: boolean): number {
     const rows = out ? this.#rowsOut : this.#rowsIn;
     const known = device && rows.get(device);
     if (known !== undefined) return known;
