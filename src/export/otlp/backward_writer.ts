@@ -42,7 +42,8 @@ export class BackwardWriter {
 
   /** A field of a floating-point number. */
   double(field: number, value: number): void {
-    this.#double(value);
+    this.#reserve(8);
+    this.#view.setFloat64(this.#at, value, true);
     this.#varint(field << 3 | FIXED64);
   }
 
@@ -77,11 +78,6 @@ export class BackwardWriter {
     write();
     this.#varint(this.#bytes.length - this.#at - before);
     this.#varint(field << 3 | LENGTH);
-  }
-
-  #double(value: number): void {
-    this.#reserve(8);
-    this.#view.setFloat64(this.#at, value, true);
   }
 
   #varint(value: number): void {
