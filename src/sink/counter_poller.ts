@@ -5,7 +5,7 @@ import { ArgumentError, DecodeError, SystemError } from "../errors.ts";
 import type { SflowEncoder } from "../export/sflow/encoder.ts";
 import { ARPHRD_LOOPBACK, type Link } from "../link/link.ts";
 import { LiveLinks } from "../receive/live_links.ts";
-import { nowNs } from "../stream/clock.ts";
+import { LONGEST_TIMER_MS, nowNs } from "../stream/clock.ts";
 import { jittered } from "../stream/jitter.ts";
 import type { Sys } from "../sys/sys.ts";
 import { interfaceCounters, networkCounters, wentBack } from "./counter_samples.ts";
@@ -25,8 +25,8 @@ export interface CounterOptions {
 }
 
 function check({ intervalMs = INTERVAL_MS }: CounterOptions): void {
-  if (intervalMs >= LEAST_INTERVAL_MS && intervalMs <= MOST_INTERVAL_MS) return;
-  throw new ArgumentError(`intervalMs ${intervalMs} is not a number from ${LEAST_INTERVAL_MS} to ${MOST_INTERVAL_MS}`);
+  if (intervalMs >= LEAST_INTERVAL_MS && intervalMs <= LONGEST_TIMER_MS) return;
+  throw new ArgumentError(`intervalMs ${intervalMs} is not a number from ${LEAST_INTERVAL_MS} to ${LONGEST_TIMER_MS}`);
 }
 
 /** How to poll, besides that. */
@@ -50,7 +50,6 @@ export interface CounterTarget {
 
 const INTERVAL_MS = 30_000;
 const LEAST_INTERVAL_MS = 1000;
-const MOST_INTERVAL_MS = 0x7fff_ffff;
 /** The interval is a maximum (sFlow version 5, section 5): a timer may be late, by this part of the interval and at most by this. */
 const EARLIER = 0.05;
 const MOST_EARLIER_MS = 1000;

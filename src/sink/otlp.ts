@@ -3,7 +3,7 @@ import { ArgumentError, errnoName, HttpError, SystemError } from "../errors.ts";
 import { hostName } from "../control/host_counters.ts";
 import { OtlpEncoder, type OtlpEncoding } from "../export/otlp/encoder.ts";
 import type { Batch } from "../stream/batch.ts";
-import { nowNs } from "../stream/clock.ts";
+import { LONGEST_TIMER_MS, nowNs } from "../stream/clock.ts";
 import { jittered } from "../stream/jitter.ts";
 import type { Sink } from "../stream/sink.ts";
 import { HttpClient } from "../sys/http_client.ts";
@@ -100,8 +100,6 @@ interface Internals {
 }
 
 const INTERVAL_MS = 60_000;
-/** The longest time that a timer can be set to. */
-const MOST_MS = 0x7fff_ffff;
 /** The time-out of OpenTelemetry's exporters. */
 const TIMEOUT_MS = 10_000;
 const BACKOFF_MS = 1000;
@@ -148,8 +146,8 @@ export async function otlpToWith(sys: Sys, text: string, options: OtlpToOptions,
   const url = parseOtlpUrl(text);
   const { headers = {}, certificates, intervalMs = INTERVAL_MS } = options;
   checkHeaders(headers);
-  if (!(intervalMs >= 1 && intervalMs <= MOST_MS)) {
-    throw new ArgumentError(`Cannot send every ${intervalMs} milliseconds: expected 1 to ${MOST_MS}`);
+  if (!(intervalMs >= 1 && intervalMs <= LONGEST_TIMER_MS)) {
+    throw new ArgumentError(`Cannot send every ${intervalMs} milliseconds: expected 1 to ${LONGEST_TIMER_MS}`);
   }
   const numbers = "numbers" in options ? options.numbers : new SharedMetrics(options);
   const client = await HttpClient.open(sys, { url, headers: { "User-Agent": userAgent(numbers.version), ...headers }, certificates });

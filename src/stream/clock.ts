@@ -4,6 +4,9 @@ import type { AnySample } from "../psample/sample_view.ts";
 
 const SECOND = 1_000_000_000;
 
+/** The longest time that a timer can be set to, in milliseconds. */
+export const LONGEST_TIMER_MS = 0x7fff_ffff;
+
 /** This machine's clock: nanoseconds since 1970, to the millisecond. */
 export function nowNs(): bigint {
   return BigInt(Date.now()) * 1_000_000n;

@@ -3,7 +3,7 @@ import type { Device, Devices } from "../link/device.ts";
 import type { PacketView } from "../packet/packet_view.ts";
 import { ArgumentError } from "../errors.ts";
 import type { Batch, EntryView } from "./batch.ts";
-import { Clock } from "./clock.ts";
+import { Clock, LONGEST_TIMER_MS } from "./clock.ts";
 import type { Source } from "./source.ts";
 import type { ListenStats } from "./stats.ts";
 
@@ -50,8 +50,6 @@ export function paced(source: Source, { speed = 1 }: PacedOptions = {}): PacedSo
   return new Paced(source, speed);
 }
 
-/** The longest time of a timer; longer waits are made of several. */
-const LONGEST_MS = 0x7fff_ffff;
 /** Entries may be out of order by a little: several processors sample at once. */
 const SET_BACK_MS = 1000;
 
@@ -132,8 +130,8 @@ class Paced implements PacedSource {
   async #later(batch: Batch, waitMs: number): Promise<Batch | undefined> {
     this.#dueMs = performance.now() + waitMs;
     await new Promise<void>((resolve) => {
-      // Timers have whole milliseconds, and some fire too early by a part of one.
-      const timer = setTimeout(resolve, Math.min(Math.ceil(waitMs), LONGEST_MS));
+      // Timers have whole milliseconds, and some fire too early by a part of one. Longer waits than one timer's are made of several.
+      const timer = setTimeout(resolve, Math.min(Math.ceil(waitMs), LONGEST_TIMER_MS));
       this.#wake = () => {
         clearTimeout(timer);
         resolve();

@@ -6,7 +6,7 @@
  */
 import { ArgumentError } from "../errors.ts";
 import { type Batch, Selection } from "./batch.ts";
-import { nowNs } from "./clock.ts";
+import { LONGEST_TIMER_MS, nowNs } from "./clock.ts";
 import type { Closing, Sink, SinkSummary } from "./sink.ts";
 import { attachPump, detachPump, type SinkHolder, SinkSet } from "./sink_set.ts";
 import type { Source } from "./source.ts";
@@ -80,8 +80,6 @@ export interface Summary {
 const DELIVER_MS = 5000;
 /** How long waiting for a reader is not worth mentioning. */
 const INSTANT_MS = 300;
-/** The longest time that a timer can be set to. */
-const LONGEST_MS = 0x7fff_ffff;
 
 /**
  * Moves everything from a source through stages to sinks until the source ends, a limit is reached, it is interrupted, or no
@@ -120,8 +118,8 @@ export async function pump(
       throw new ArgumentError(`Cannot pump ${count} samples: expected a whole number from 1`);
     }
     for (const [what, ms] of [["durationMs", durationMs], ["deliverMs", deliverMs]] as const) {
-      if (ms !== undefined && !(ms >= 0 && ms <= LONGEST_MS)) {
-        throw new ArgumentError(`Cannot pump: ${what} ${ms} is not between 0 and ${LONGEST_MS}`);
+      if (ms !== undefined && !(ms >= 0 && ms <= LONGEST_TIMER_MS)) {
+        throw new ArgumentError(`Cannot pump: ${what} ${ms} is not between 0 and ${LONGEST_TIMER_MS}`);
       }
     }
   } catch (error) {
