@@ -1,5 +1,5 @@
 /** A sink that keeps numbers, and sends them to a receiver of OTLP from time to time. */
-import { ArgumentError, errnoName, HttpError, SystemError } from "../errors.ts";
+import { ArgumentError, HttpError } from "../errors.ts";
 import { hostName } from "../control/host_counters.ts";
 import { OtlpEncoder, type OtlpEncoding } from "../export/otlp/encoder.ts";
 import type { Batch } from "../stream/batch.ts";
@@ -354,7 +354,6 @@ class MetricsPusher implements OtlpSink {
 
 /** The error in a word, for counting: there are not many. */
 function codeOf(error: Error): string {
-  if (error instanceof SystemError) return errnoName(error.errno);
   if (error instanceof HttpError && error.status !== undefined) return `${error.status}`;
   const { code } = (error instanceof HttpError ? error.cause ?? error : error) as { readonly code?: unknown };
   return typeof code === "string" ? code : error.name;

@@ -7,18 +7,11 @@
 import { HttpError, LookupError, SystemError } from "../errors.ts";
 import { readOtlpAnswer, shortened, withoutSecrets } from "../export/otlp/answer.ts";
 import type { OtlpRequest } from "../export/otlp/encoder.ts";
-import type { HttpReply } from "../sys/http_client.ts";
-
-/** Sends one request; an HTTP client. */
-export interface OtlpClient {
-  post(body: Uint8Array, headers: Readonly<Record<string, string>>, timeoutMs: number): Promise<HttpReply>;
-  cancel(): void;
-  close(): void;
-}
+import type { HttpClient, HttpReply } from "../sys/http_client.ts";
 
 /** How requests are sent. */
 export interface OtlpDeliveryOptions {
-  readonly client: OtlpClient;
+  readonly client: Pick<HttpClient, "post" | "cancel">;
   /** The URL for people. */
   readonly url: string;
   readonly contentType: string;
