@@ -10,6 +10,7 @@ import { type HttpAnswer, type HttpLimits, type HttpRequest, type HttpServer, se
 import { loadSys } from "../sys/load.ts";
 import type { Sys } from "../sys/sys.ts";
 import { isAllowedHost, parseListenAddress, urlOf } from "./listen_address.ts";
+import { REST } from "./rest.ts";
 import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
 
 /**
@@ -56,8 +57,6 @@ interface Internals {
   readonly limits?: Partial<HttpLimits> | undefined;
 }
 
-/** A text is made again only after this many times as long as making it takes: so that takes a twentieth of a processor at most. */
-const REST = 20;
 /** Names without any host in them, and everything else that a header takes. */
 const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
 
@@ -199,7 +198,7 @@ class MetricsEndpoint implements MetricsServer {
     return made("text/html; charset=utf-8", page, { "Content-Security-Policy": PAGE_POLICY, "Referrer-Policy": "no-referrer" });
   }
 
-  /** The answer that was made last, unless that is too long ago. */
+  /** The answer that was made last, unless that is long ago compared with the time that making it took. */
   #fresh(name: string, make: () => HttpAnswer): HttpAnswer {
     const nowMs = performance.now();
     const last = this.#made.get(name);

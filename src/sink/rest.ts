@@ -1,7 +1,7 @@
 /** How long to leave work alone that is done again and again, so that it takes a bounded share of a processor. */
 
 /** Work is done only this many times as long as it takes after the last time: so it takes a twentieth of a processor at most. */
-const REST = 20;
+export const REST = 20;
 
 /**
  * When work may be done again. What it takes is the shorter of the last two times: once it may have been slow because code was compiled, or
