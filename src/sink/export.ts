@@ -132,7 +132,7 @@ export async function sflowToWith(
     throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
   }
   const forwards = options.forwards ?? await forwardsPackets(sys);
-  const poller = shared ?? (counters && await CounterPoller.open(sys, { ...counters, onProblem }));
+  const own = shared ? undefined : counters && await CounterPoller.open(sys, { ...counters, onProblem });
   let sink: DatagramSink<SflowEncoder> | undefined;
   try {
     sink = await DatagramSink.open(sys, host, {
@@ -141,13 +141,16 @@ export async function sflowToWith(
       defaultPort: SFLOW_PORT,
       maxDatagramBytes,
       encoder: (datagrams, send) => new SflowEncoder(datagrams, send, { ...options, agent, forwards, maxDatagramBytes }),
-      onClose: () => poller === shared ? shared?.leave(sink) : poller?.close(),
+      onClose: () => {
+        shared?.leave(sink);
+        own?.close();
+      },
     });
   } catch (error) {
-    if (poller !== shared) poller?.close();
+    own?.close();
     throw error;
   }
-  poller?.feed(sink);
+  (shared ?? own)?.feed(sink);
   return sink;
 }
 
