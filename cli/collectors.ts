@@ -24,7 +24,7 @@ import { choice, duration, flag, longName, number, several, UsageError, value, t
 import { checkOtlp, openOtlp, OTLP_OPTIONS, reportedTo, sharedNumbers } from "./otlp.ts";
 import type { Session } from "./session.ts";
 import { checkStreams, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
-import { plural } from "./summary.ts";
+import { byReason, plural } from "./summary.ts";
 import { checkPolling, POLLING_OPTIONS } from "./polling.ts";
 
 /** The largest datagram that the encoders make, and the smallest (RFC 768; what one sample needs). */
@@ -449,8 +449,7 @@ export function sentTo({ datagrams, skipped, encoder, connection, counterSamples
   const parts = [`${plural(sent, connection ? "message" : "datagram")} sent`, ...connection ? connectionParts(connection) : []];
   if (counterSamples?.sent) parts.push(`${plural(counterSamples.sent, "counter sample")} in them`);
   if (dropped > 0) {
-    const why = Object.entries(droppedBy).map(([code, count]) => Object.keys(droppedBy).length > 1 ? `${code} ${count}` : code).join(", ");
-    parts.push(`${dropped} dropped with ${plural(skipped, "sample")}${lostCounters(counterSamples)} (${why})`);
+    parts.push(`${dropped} dropped with ${plural(skipped, "sample")}${lostCounters(counterSamples)} (${byReason(droppedBy)})`);
   }
   if (returned > 0) parts.push(`errors came back for at least ${returned}${returnedBy === undefined ? "" : ` (${returnedBy})`}`);
   const { leftOut = 0 } = encoder;

@@ -9,7 +9,7 @@ import { failureText } from "./failure.ts";
 import type { OpenSinks } from "./open_sinks.ts";
 import { asUsage, choice, duration, longName, several, UsageError, type Values } from "./options.ts";
 import type { Session } from "./session.ts";
-import { plural } from "./summary.ts";
+import { byReason, plural } from "./summary.ts";
 import { VERSION } from "./version.ts";
 
 const INTERVAL_MS = 60_000;
@@ -143,8 +143,7 @@ export function reportedTo({ reports }: OtlpSink): string {
   const { sent, failed, failedBy, skipped, rejectedPoints } = reports;
   const parts = [`${plural(sent, "report")} sent`];
   if (failed > 0) {
-    const why = Object.entries(failedBy).map(([code, count]) => Object.keys(failedBy).length > 1 ? `${code} ${count}` : code).join(", ");
-    parts.push(`${failed} not delivered (${why})`);
+    parts.push(`${failed} not delivered (${byReason(failedBy)})`);
   }
   if (skipped > 0) parts.push(`${skipped} skipped`);
   if (rejectedPoints > 0) parts.push(`${plural(rejectedPoints, "point")} rejected`);

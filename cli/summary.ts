@@ -96,6 +96,12 @@ export function plural(count: number | bigint, what: string): string {
   return `${count} ${what}${Number(count) === 1 ? "" : "s"}`;
 }
 
+/** Reasons, with the number of times for each if there are several: `"ENOBUFS 3, EPERM 1"`. */
+export function byReason(counts: Readonly<Record<string, number>>): string {
+  const reasons = Object.entries(counts);
+  return reasons.map(([reason, count]) => reasons.length > 1 ? `${reason} ${count}` : reason).join(", ");
+}
+
 function where({ groups, gaps, lost: all }: ListenStats): string {
   const lost = groups.filter((group) => group.lost > 0)
     .map((group) => `group ${group.group}${group.nsid === undefined ? "" : ` of nsid ${group.nsid}`}: ${group.lost}`);
