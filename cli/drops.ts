@@ -99,13 +99,7 @@ export class Drops {
 
   /** Stops it, and puts the kernel's monitor back as it was. Reports what fails. */
   async stop(session: Session): Promise<void> {
-    try {
-      await this.#reports?.stop();
-    } catch (error) {
-      const text = failureText(error);
-      if (text === undefined) throw error;
-      session.fail(text);
-    }
+    await session.attempt(async () => await this.#reports?.stop());
   }
 }
 
@@ -122,12 +116,8 @@ export function accountOf({ reported, beyondLimit, lost, notPackets, malformed }
 /** For --check: says whether the kernel has a monitor. */
 export async function checkMonitor({ drops }: DropsValues, session: Session, io: Io): Promise<void> {
   if (!drops) return;
-  try {
+  await session.attempt(async () => {
     await checkDropMonitor(await open());
     await io.print("discarded packets: the kernel has a monitor for them\n");
-  } catch (error) {
-    const text = failureText(error);
-    if (text === undefined) throw error;
-    session.fail(text);
-  }
+  });
 }

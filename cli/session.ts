@@ -232,6 +232,17 @@ export class Session {
     this.#tell(text);
   }
 
+  /** Does something. If that fails, it is reported as something that was not done, and the rest goes on. */
+  async attempt(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      const text = failureText(error);
+      if (text === undefined) throw error;
+      this.fail(text);
+    }
+  }
+
   #tell(text: string): void {
     this.#line.clear();
     this.#io.err(`psample: ${text}\n`);

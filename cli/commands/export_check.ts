@@ -14,13 +14,12 @@ import { DEMO_MESSAGES } from "../demo_messages.ts";
 import { notYet, present } from "../devices.ts";
 import { checkMonitor } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
-import { failureText } from "../failure.ts";
 import type { Io } from "../io.ts";
 import { matchesOf } from "../match.ts";
 import { checkReceivers } from "../otlp.ts";
 import { planOutput } from "../outputs.ts";
 import { checkCounters } from "../polling.ts";
-import { inSession, NOTHING, type Session } from "../session.ts";
+import { inSession, NOTHING } from "../session.ts";
 import { isConfirmed } from "../stream_targets.ts";
 import { meaningOf } from "./export_meaning.ts";
 import type { ExportSettings } from "./export_settings.ts";
@@ -48,13 +47,13 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
         for (const text of notYet(settings.named.map(({ device }) => device), present(links))) session.notice(text);
       }
       await withTrafficControl(sys, async (tc) => {
-        for (const { device } of plans) await told(session, () => tc.link(device));
+        for (const { device } of plans) await session.attempt(() => tc.link(device));
       });
       const metrics = { source: NOTHING };
       collectors = await session.unlessOver(openCollectors(sys, options, contextOf(options, { links, session, metrics })));
       if (!collectors) return;
       if (user !== undefined) await dropPrivileges(user);
-      await told(session, () => output.probe(session));
+      await session.attempt(() => output.probe(session));
       await checkMonitor(options, session, io);
       const batch = new BatchBuffer();
       batch.readAtNs = nowNs();
@@ -85,17 +84,6 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       links.close();
     }
   });
-}
-
-/** Does something; a failure is reported, and the rest is checked all the same. */
-async function told(session: Session, work: () => Promise<unknown>): Promise<void> {
-  try {
-    await work();
-  } catch (error) {
-    const text = failureText(error);
-    if (text === undefined) throw error;
-    session.fail(text);
-  }
 }
 
 /** Waits until every sink has had an error, or confirmation where there is any, or a second has passed. */
