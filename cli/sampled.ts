@@ -312,17 +312,7 @@ export class Sampled {
       if (this.#removed) break;
       if (device) changed.set(device.index, { ...asked!, rate: handle.installed[0]?.rate });
       else this.#session.notice(`${name} is not sampled any more`);
-      this.#gone.add(handle);
-      this.#alive.delete(handle);
-      this.#handles.delete(handle);
-      try {
-        await handle.remove();
-      } catch (reason) {
-        this.#session.fail(removalFailed(reason, handle.netns));
-      }
-      // The kernel tells of each filter that it deletes what that has counted.
-      await this.#countOne(handle);
-      this.#passed.end(handle);
+      await this.#end(handle, (reason) => this.#session.fail(removalFailed(reason, handle.netns)));
       this.onCount(await handle.passedHooks().catch(() => []));
       keeping.changed();
     }
@@ -334,14 +324,10 @@ export class Sampled {
     const again = new Set<number>();
     for (const handle of [...this.#handles.keys()].filter((handle) => !this.#alive.has(handle))) {
       for (const { ifindex } of handle.installed) again.add(ifindex);
-      this.#gone.add(handle);
-      this.#handles.delete(handle);
       // What is left of it, such as the other direction. If that fails, it is reported when it is set up again.
-      await handle.remove().catch(() => {});
-      await this.#countOne(handle);
-      this.#passed.end(handle);
+      await this.#end(handle, () => {});
     }
-    const sampled = new Set([...this.#alive].flatMap(({ installed }) => installed.map(({ ifindex }) => ifindex)));
+    const sampled = this.indexes;
     for (const device of keeping.devices().filter(({ index }) => !sampled.has(index))) {
       const { name, index } = device;
       const failing = this.#failing.get(index);
@@ -370,8 +356,20 @@ export class Sampled {
         this.#failing.set(index, { text, waitMs, untilMs: performance.now() + waitMs });
       }
     }
+    if (this.#failing.size === 0) return;
     const present = new Set(keeping.devices().map(({ index }) => index));
     for (const index of this.#failing.keys()) if (!present.has(index)) this.#failing.delete(index);
+  }
+
+  /** Removes one of them, and keeps what it has counted in the sum. */
+  async #end(handle: SamplingHandle, onFailure: (reason: unknown) => void): Promise<void> {
+    this.#gone.add(handle);
+    this.#alive.delete(handle);
+    this.#handles.delete(handle);
+    await handle.remove().catch(onFailure);
+    // The kernel tells of each filter that it deletes what that has counted.
+    await this.#countOne(handle);
+    this.#passed.end(handle);
   }
 
   async #count(): Promise<void> {
