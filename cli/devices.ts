@@ -74,6 +74,23 @@ export function means(word: string, { name, alternativeNames = [], up }: Known):
   return word === name || alternativeNames.includes(word) || (isPattern(word) && patternOf(word).test(name));
 }
 
+/**
+ * The place of the last of these words that {@linkcode means} a device, for many devices; -1 if none does. Names are looked up, and patterns
+ * are compiled once.
+ */
+export function matcherOf(words: readonly string[]): (device: Known) => number {
+  const places = new Map(words.map((word, i) => [word, i]));
+  const any = places.get("any") ?? -1;
+  places.delete("any");
+  const patterns = [...places].filter(([word]) => isPattern(word)).map(([word, i]) => [patternOf(word), i] as const);
+  return ({ name, alternativeNames = [], up }) => {
+    let last = up && name !== "lo" ? any : -1;
+    for (const own of [name, ...alternativeNames]) last = Math.max(last, places.get(own) ?? -1);
+    for (const [pattern, i] of patterns) if (i > last && pattern.test(name)) last = i;
+    return last;
+  };
+}
+
 /** Whether a word may mean devices that come later: `any`, and patterns. A plain name means one that there has to be. */
 export function isOpen(word: string): boolean {
   return word === "any" || isPattern(word);
@@ -112,14 +129,9 @@ export function present(links: LiveLinks): (Known & { readonly index: number })[
   return [...links.links()].map(({ name, alternativeNames, index, up }) => ({ name: name ?? "", alternativeNames, index, up }));
 }
 
-/** Whether there is a device now that a word means. */
-export function isPresent(links: LiveLinks, word: string): boolean {
-  return present(links).some((link) => means(word, link));
-}
-
 /** Refuses a name that no device has now; words that follow those that come mean none that there has to be. */
-export function checkPresent(links: LiveLinks, word: string): void {
-  if (isOpen(word) || isPresent(links, word)) return;
+export function checkPresent(known: readonly Known[], word: string): void {
+  if (isOpen(word) || known.some((device) => means(word, device))) return;
   throw new UsageError(`there is no device ${printable(word)}`, { key: "device", value: word });
 }
 

@@ -1,7 +1,6 @@
 /** `psample export`: sends samples to collectors, as sFlow and IPFIX. */
 import type { SamplingOptions } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
-import { expandDevices } from "../devices.ts";
 import { explainSampling } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { STATUS } from "../session.ts";
@@ -62,17 +61,11 @@ export const exportCommand: Command = command({
 
 /** What to sample now; none if no device is named, or those that are named come later. */
 async function plansFor({ options, given, named }: ExportSettings, io: Io): Promise<readonly SamplingOptions[]> {
-  if (named.length === 0) return [];
+  if (named.words.length === 0) return [];
   // What is explained is how devices are sampled that there are.
-  const isFollowed = !options.explain;
-  const plans = await plansOf(named.map(({ device }) => device), options, given, io, isFollowed);
-  const devices = plans.map(({ device }) => `${device}`);
-  const rates = new Map<string, number>();
-  for (const { device, rate } of named.filter(({ rate }) => rate !== undefined)) {
-    for (const name of named.length === 1 ? devices : await expandDevices([device], options.netns, io, isFollowed)) rates.set(name, rate!);
-  }
+  const plans = await plansOf(named.words, options, given, io, !options.explain);
   // By default by the speed of the link, which is asked for later.
-  return plans.map((plan) => ({ ...plan, rate: rates.get(`${plan.device}`) ?? options.rate }));
+  return plans.map((plan) => ({ ...plan, rate: named.rateOf({ name: `${plan.device}`, up: true }) ?? options.rate }));
 }
 
 async function explain(options: ExportValues, plans: readonly SamplingOptions[], io: Io): Promise<number> {

@@ -44,7 +44,7 @@ export async function checkExport(settings: ExportSettings, plans: readonly Samp
       if (path !== undefined) {
         await io.print(meaningOf(settings, await withRates(sys, plans)));
       } else {
-        for (const text of notYet(settings.named.map(({ device }) => device), present(links))) session.notice(text);
+        for (const text of notYet(settings.named.words, present(links))) session.notice(text);
       }
       await withTrafficControl(sys, async (tc) => {
         for (const { device } of plans) await session.attempt(() => tc.link(device));

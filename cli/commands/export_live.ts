@@ -17,7 +17,7 @@ import { LiveLinks } from "../../src/receive/live_links.ts";
 import { open } from "../../src/socket/open.ts";
 import { printable } from "../../src/wire/text.ts";
 import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
-import { means, notYet, present } from "../devices.ts";
+import { notYet, present } from "../devices.ts";
 import { Drops } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
 import type { Io } from "../io.ts";
@@ -50,7 +50,7 @@ export async function exportLive(
     const sys = await open({ netns });
     const devices = new LiveLinks(sys);
     const speeds = new LinkSpeeds(sys);
-    const sampled = settings.named.length > 0 ? new Sampled(session) : undefined;
+    const sampled = settings.named.words.length > 0 ? new Sampled(session) : undefined;
     let inForce: ExportInForce | undefined;
     let drops: Drops | undefined;
     let polling: Polling | undefined;
@@ -107,11 +107,11 @@ export async function exportLive(
           // What a filter leaves out is missing from the samples, and so must be from the pool.
           if (options.filter) sampled.counters.distrust();
           sampled.onCount = (hooks) => countPools(current.collectors, hooks);
-          for (const text of notYet(settings.named.map(({ device }) => device), present(devices))) session.notice(text);
+          for (const text of notYet(settings.named.words, present(devices))) session.notice(text);
           const [first] = rated.plans;
           session.notice(first ? sampled.description(first) : `sampling nothing yet, group ${sampled.group}; Ctrl-C ends it`);
           sampled.keep({
-            devices: () => present(devices).filter((link) => current.sampling.named.some(({ device }) => means(device, link))),
+            devices: () => present(devices).filter((device) => current.sampling.named.has(device)),
             plan: (device) => planFor(current.sampling, device),
             rated: async (plan) => (await withRates(sys, [plan], () => speeds.read())).plans[0]!,
             changed: () => {

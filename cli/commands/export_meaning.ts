@@ -57,12 +57,11 @@ export function meaningOf({ options, path, texts, named }: ExportSettings, { pla
     lines.push(`sample 1 in ${rate} ${ways} packets of ${printable(`${device}`)}, up to ${truncateBytes} bytes of each`);
   }
   if (chosen !== undefined) lines.push(`rates by the speed of the link: ${chosen}`);
-  const later = named.map(({ device }) => device)
-    .filter((word) => isOpen(word) && !plans.some(({ device }) => means(word, { name: `${device}`, up: true })));
+  const later = named.words.filter((word) => isOpen(word) && !plans.some(({ device }) => means(word, { name: `${device}`, up: true })));
   for (const word of later) {
     lines.push(word === "any" ? "sample every device that comes up" : `sample devices that come later and match ${printableText(word)}`);
   }
-  if (named.length === 0) lines.push("sample nothing here: export what is sampled already");
+  if (named.words.length === 0) lines.push("sample nothing here: export what is sampled already");
   for (const match of texts.get("match") ?? []) lines.push(`sample only packets that match ${printableText(match)}`);
   for (const filter of texts.get("filter") ?? []) lines.push(`export only samples that match ${printableText(filter)}`);
   const known = agent === undefined ? "known by the most public address of this machine" : `known as ${agent}`;

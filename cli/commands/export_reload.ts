@@ -103,7 +103,7 @@ export class ExportInForce {
     const { session, sampled, reader } = running;
     const settings = await reader.read();
     // Whether there is anything to sample decides what is listened to.
-    const isOther = (settings.named.length > 0) !== (sampled !== undefined);
+    const isOther = (settings.named.words.length > 0) !== (sampled !== undefined);
     // Nothing changes before all is known to be possible.
     let collectors: Collectors | undefined;
     try {
@@ -121,9 +121,8 @@ export class ExportInForce {
     collectors.adopt(settings.options);
     await this.#exchange(running, before, settings.options);
     if (!isOther) {
-      const known = this.sampling.named.map(({ device }) => device);
+      const added = this.#added(settings);
       this.sampling = settings;
-      const added = settings.named.map(({ device }) => device).filter((device) => !known.includes(device));
       for (const text of notYet(added, present(running.links))) session.notice(text);
       await sampled?.reconsider();
     }
@@ -131,9 +130,15 @@ export class ExportInForce {
   }
 
   /** Refuses devices that are new and not there, as at the start; patterns follow those that come. */
-  #checkDevices({ named }: ExportSettings, links: LiveLinks): void {
-    const known = new Set(this.sampling.named.map(({ device }) => device));
-    for (const { device } of named) if (!known.has(device)) checkPresent(links, device);
+  #checkDevices(settings: ExportSettings, links: LiveLinks): void {
+    const known = present(links);
+    for (const word of this.#added(settings)) checkPresent(known, word);
+  }
+
+  /** The words for devices that are new in these settings. */
+  #added({ named }: ExportSettings): readonly string[] {
+    const known = new Set(this.sampling.named.words);
+    return named.words.filter((word) => !known.has(word));
   }
 
   /** The names of options with another value than at the start, and without effect before the next. */

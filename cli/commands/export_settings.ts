@@ -2,10 +2,11 @@
 import type { SamplingOptions } from "../../mod.ts";
 import { checkCollectors } from "../collectors.ts";
 import { type Config, ConfigReader } from "../config.ts";
-import { checkAny, type Known, means } from "../devices.ts";
+import { checkAny, type Known } from "../devices.ts";
 import { checkDrops } from "../drops.ts";
-import { type DeviceRate, parseDevice } from "../export_rates.ts";
+import { parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
+import { NamedDevices } from "../named_devices.ts";
 import { shellWord } from "../../src/wire/text.ts";
 import { longName, type OptionTexts, type Parsed, UsageError, valuesOf } from "../options.ts";
 import { refuseFilter } from "./capture.ts";
@@ -23,7 +24,7 @@ export interface ExportSettings {
   /** The file; `undefined` without one. */
   readonly path: string | undefined;
   /** The devices to sample. */
-  readonly named: readonly DeviceRate[];
+  readonly named: NamedDevices;
   /** An error about the settings, with the place in the file that it is about. */
   locate(error: unknown): unknown;
 }
@@ -31,9 +32,7 @@ export interface ExportSettings {
 /** How a present device is to be sampled, without a rate if that depends on its link. */
 export function planFor({ options, given, named }: ExportSettings, device: Known): SamplingOptions {
   const [plan] = devicePlans([device.name], options, given) as [SamplingOptions];
-  // What is said last counts.
-  const own = named.findLast(({ device: word, rate }) => rate !== undefined && means(word, device))?.rate;
-  return { ...plan, rate: own ?? options.rate };
+  return { ...plan, rate: named.rateOf(device) ?? options.rate };
 }
 
 /** Reads the settings; from a file, as often as it changes. */
@@ -91,10 +90,10 @@ export class ExportSettingsReader {
       given = new Set(texts.keys());
     }
     const named = [...options.device ?? [], ...words].map(parseDevice);
-    const settings = { options, given, texts, named, path: config && this.#file!.path };
+    const settings = { options, given, texts, path: config && this.#file!.path };
     if (!options.explain) checkCollectors(options, given);
     if (!options.explain) checkDrops(options, given);
-    if (options.from) return { ...settings, named: [] };
+    if (options.from) return { ...settings, named: new NamedDevices([]) };
     if (named.length === 0) refuseSampling(given, this.#usage);
     const listens = (["allNamespaces", "wait"] as const).find((name) => named.length > 0 && options[name]);
     if (listens) throw new UsageError(`${longName(listens)} is about what is sampled already: no DEVICE can be given with it`);
@@ -102,6 +101,6 @@ export class ExportSettingsReader {
     const devices = named.map(({ device }) => device);
     checkAny(devices);
     if (devices.length > 0) checkSampling(devices, options);
-    return settings;
+    return { ...settings, named: new NamedDevices(named) };
   }
 }

@@ -1,7 +1,7 @@
 /** The words that name devices: expansion of patterns. */
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
-import { expandAmong, expandDevices, means, notYet, withRateHint } from "../../cli/devices.ts";
+import { expandAmong, expandDevices, matcherOf, means, notYet, withRateHint } from "../../cli/devices.ts";
 import { NetlinkError } from "../../mod.ts";
 import { fakeIo } from "./fake_io.ts";
 import { UsageError } from "../../cli/options.ts";
@@ -63,4 +63,20 @@ test("a device with a rate behind it, as export takes it, is answered with the o
   assertEquals(failed("find the device va:10", 19), `${missing}. To sample 1 in 10 packets of va, psample capture va --rate 10`);
   assertEquals(failed("find the device va", 19), "Cannot find the device va: no such device (ENODEV)");
   assertEquals(failed("find the device va:10", 1).includes("--rate"), false);
+});
+
+test("words compared at once mean what each of them means, and the last one counts", () => {
+  const known = ["lo", "eth0", "eth1", "any", "e*", "veth[0]"].flatMap((name) =>
+    [true, false].flatMap((up) => [{ name, up }, { name, up, alternativeNames: ["wan", "eth[01]"] }])
+  );
+  const words = ["eth0", "eth*", "any", "wan", "eth[01]", "lo", "v?th*", "e*", "eth0"];
+  for (let from = 0; from < words.length; from++) {
+    for (let to = from; to <= words.length; to++) {
+      const some = words.slice(from, to);
+      const place = matcherOf(some);
+      for (const device of known) {
+        assertEquals(place(device), some.findLastIndex((word) => means(word, device)), `${some} ${JSON.stringify(device)}`);
+      }
+    }
+  }
 });
