@@ -130,7 +130,6 @@ class MetricsEndpoint implements MetricsServer {
   constructor(options: MetricsToOptions) {
     this.#hosts = options.hosts ?? [];
     this.numbers = "numbers" in options ? options.numbers : new SharedMetrics(options);
-    this.numbers.join(this);
     this.ended = new Promise((resolve) => this.#end = resolve);
   }
 
@@ -138,6 +137,8 @@ class MetricsEndpoint implements MetricsServer {
     this.#server = server;
     this.url = urlOf({ address, port: server.port });
     this.name = `Prometheus at ${this.url}`;
+    // Not before: if nothing can listen there, it is given no samples, and must not be the one that counts them.
+    this.numbers.join(this);
   }
 
   configure({ top, by, hosts }: MetricsServeOptions & Pick<MetricsOptions, "top" | "by">): void {

@@ -128,6 +128,22 @@ test("several sinks of a pump share their numbers, and each sample is counted on
   second.abort();
 });
 
+test("numbers are counted on if a sink that shares them could not be opened", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  const { sink: first } = await sending(receiver.url, {});
+  const { numbers } = first;
+  const metrics = await metricsTo(0, { source: nothing });
+  await assertRejects(() => metricsTo(new URL(metrics.url).host, { numbers }), SystemError, "address already in use");
+  const { sink: second } = await sending(receiver.url, { numbers });
+  for (const sink of [first, second]) sink.take(madeBatch([{}]));
+  first.abort();
+  second.take(madeBatch([{}]));
+  assertEquals(await second.report(), true);
+  assertEquals(pointsOf(readJson(receiver.reports.at(-1)!.body), "psample.samples"), { "eth0 receive 5": 2 });
+  second.abort();
+  metrics.abort();
+});
+
 test("reports come at the interval on one connection, from a random part of it on", async () => {
   await using receiver = await OtlpReceiver.listen();
   const { sink } = await dueNow(receiver.url, { intervalMs: 30 });
