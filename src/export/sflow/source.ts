@@ -72,9 +72,8 @@ export class Source {
 
   /** A sample of it is not exported: from now on the pool counts what the exported ones stand for. */
   leaveOut(): void {
+    this.setTrials(undefined);
     this.#isPartial = true;
-    this.#trials = undefined;
-    this.#ahead = 0;
   }
 
   /**
@@ -85,12 +84,11 @@ export class Source {
   setTrials(total: bigint | undefined): void {
     if (this.#isPartial) return;
     const before = this.#trials;
+    this.#trials = total;
     if (total === undefined) {
-      this.#trials = undefined;
       this.#ahead = 0;
       return;
     }
-    this.#trials = total;
     // Samplers that were set up again have counted from 0.
     if (before === undefined) this.#counted = this.#pool;
     else this.#counted += Number(total >= before ? total - before : total);
