@@ -246,13 +246,13 @@ export class Calibration {
   #figuresOf(row: Row, h: number): Omit<Calibrated, "name"> {
     const weight = this.#decay.weights[h]!;
     const of = (column: number): number => row.sums[h * COLUMNS + column]! / (isSquare(column) ? weight * weight : weight);
-    const { knowsTrials } = row;
-    const trials = of(TRIALS);
     const samples = of(SAMPLES);
     // With fewer packets on the wire than trials, the two were not read at the same moment, and do not cover the same packets.
-    const onWire = !row.knowsPackets || this.#isFiltered || (knowsTrials && of(PACKETS) < trials) ? undefined : of(PACKETS);
+    const onWire = !row.knowsPackets || this.#isFiltered || (row.knowsTrials && of(PACKETS) < of(TRIALS)) ? undefined : of(PACKETS);
     const exact = onWire === undefined ? undefined : exactly(onWire);
-    if (!knowsTrials) return { packets: exact, bytes: undefined };
+    // Flower and bpf filters count no rule hits; but if no sample will be segmented, each packet on the wire was one trial.
+    const trials = row.knowsTrials ? of(TRIALS) : row.hasSuperPackets || row.hasUnknownSegments ? undefined : onWire;
+    if (trials === undefined) return { packets: exact, bytes: undefined };
     if (trials === 0) return { packets: exact, bytes: samples === 0 ? exactly(0) : undefined };
     const ratio = (value: number): Estimate => {
       const at = FIRST + 3 * value;

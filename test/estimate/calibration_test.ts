@@ -109,12 +109,21 @@ test("segments are those of the counter, whatever the MTU says, and so are the b
   assertAlmostEquals(after.total.bytes, 1000 * 14_600 + 25_000 * 54, 1e-3);
 });
 
-test("a counter shared with others, or missing rule hits, leave the other figure unchanged", () => {
+test("a counter shared with others leaves the other figure unchanged, and so do missing rule hits if packets are segmented", () => {
   const samples = [{ bytes: 100 }, { bytes: 300 }];
   const shared = both(samples, [{ ...IN, trials: 250, packets: undefined }]).after.total;
   assertEquals([shared.packets, shared.bytes, shared.calibrated], [250, 50_000, ["packets", "bytes"]]);
-  const flower = both(samples, [{ ...IN, trials: undefined, packets: 260 }]).after.total;
-  assertEquals([flower.packets, flower.bytes, flower.calibrated], [260, 40_000, ["packets"]]);
+  const { before, after: { total: flower } } = both([...samples, { bytes: 9000 }], [{ ...IN, trials: undefined, packets: 260 }]);
+  assertEquals([flower.packets, flower.bytes, flower.calibrated], [260, before.total.bytes, ["packets"]]);
+});
+
+test("without rule hits bytes are the packets on the wire times the mean, if none of the samples will be segmented", () => {
+  const { total } = both([{ bytes: 100 }, { bytes: 300 }], [{ ...IN, trials: undefined, packets: 260 }]).after;
+  assertEquals([total.packets, total.bytes, total.calibrated], [260, 52_000, ["packets", "bytes"]]);
+  // If each packet is sampled, but some samples have not arrived when the counter is read, both figures stand for the same packets.
+  const flower = { ...IN, oneIn: 1, trials: undefined, packets: 9 };
+  const all = both(Array.from({ length: 6 }, () => ({ bytes: 1000 })), [flower]).after.total;
+  assertEquals([all.packets, all.bytes], [9, 9000]);
 });
 
 test("with a filter the share of samples counts, not the action's counter; places that are left out count nothing", () => {
