@@ -8,23 +8,15 @@ import process from "node:process";
 import { NetlinkError } from "../mod.ts";
 import { findOp } from "../src/control/traffic_control.ts";
 import { shellWord } from "../src/wire/text.ts";
-import { capture } from "./commands/capture.ts";
-import { cleanup } from "./commands/cleanup.ts";
 import type { Command } from "./command.ts";
-import { demo } from "./commands/demo.ts";
-import { doctor } from "./commands/doctor.ts";
-import { exportCommand } from "./commands/export.ts";
+import { COMMANDS } from "./command_list.ts";
 import { failureText } from "./failure.ts";
 import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
-import { inject } from "./commands/inject.ts";
-import { list } from "./commands/list.ts";
 import { monitor } from "./commands/monitor.ts";
 import { longName, takesNext, UsageError } from "./options.ts";
-import { read } from "./commands/read.ts";
 import { STATUS } from "./session.ts";
 import { tc } from "./commands/tc.ts";
-import { top } from "./commands/top.ts";
 import { VERSION } from "./version.ts";
 import { notACommand, unknownWord } from "./words.ts";
 
@@ -33,8 +25,6 @@ export type { Destination } from "../src/sink/destination.ts";
 export type { Files, Io, Terminal } from "./io.ts";
 export type { TextFile } from "./text_file.ts";
 export type { Screen, ScreenEvents } from "./top/terminal.ts";
-
-const COMMANDS: readonly Command[] = [capture, top, exportCommand, read, inject, list, doctor, demo, cleanup, tc];
 
 /**
  * Runs one command line and resolves to its exit status: 0 success, 1 something was not done, 2 usage error, 3 samples were lost and
@@ -87,13 +77,13 @@ function commandOf(args: readonly string[]): Command {
   throw new UsageError(notACommand(first, [...names, "help"]));
 }
 
-/** How the file of a name is read instead of sampling the device of that name. */
-const FILE_WORDS: ReadonlyMap<Command, string> = new Map([[top, "top"], [capture, "read"], [exportCommand, "export --from"]]);
+/** How the file of a name is read instead of sampling the device of that name, by the name of the command. */
+const FILE_WORDS: ReadonlyMap<string, string> = new Map([["top", "top"], ["capture", "read"], ["export", "export --from"]]);
 
 /** If a device was not found and there is a file of that name: how to say that the file is meant. */
 async function fileHint(error: unknown, command: Command, words: readonly string[], io: Io): Promise<string> {
   if (!(error instanceof NetlinkError && error.code === "ENODEV")) return "";
-  const reads = FILE_WORDS.get(command);
+  const reads = FILE_WORDS.get(command.name);
   if (reads === undefined) return "";
   const word = words.find((word) => error.op === findOp(word));
   if (word === undefined) return "";

@@ -6,3 +6,4 @@
 export { runTc, type TcIo, type TcRequester } from "./run.ts";
 export { controlText } from "./format/control.ts";
 export { matchText, tcLines } from "./lines.ts";
+export { TC_HELP } from "./parse/usage.ts";

@@ -44,7 +44,8 @@ export const COLORED: Style = { ...MONOCHROME, bar: sgr("36"), problem: sgr("31"
 
 const HINTS = "? help  q quit  p pause  1 2 3 window  b unit  k keys  / filter  s sort";
 
-const HELP = [
+/** The keys of the screen, and the signs on it, each with what it does or means. */
+export const SCREEN_KEYS = [
   ["1 2 3", "rates over the last 2, 10 or 40 seconds"],
   ["b", "bits, bytes or packets a second; prefixes are powers of 1000"],
   ["k or Tab", "the next keys that tell flows apart"],
@@ -135,5 +136,5 @@ function footer({ view, report, columns, rows, messages, style }: Frame): string
 
 function help(frame: Frame): string[] {
   const { columns } = frame;
-  return [heading(frame), "", ...HELP.map(([key, what]) => cut(`  ${pad(key, 12)}  ${what}`.trimEnd(), columns))];
+  return [heading(frame), "", ...SCREEN_KEYS.map(([key, what]) => cut(`  ${pad(key, 12)}  ${what}`.trimEnd(), columns))];
 }

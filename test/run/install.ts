@@ -25,6 +25,8 @@ const PROGRAMS: Record<string, string> = {
   systemctl: "systemd",
   "systemd-analyze": "systemd",
   openssl: "openssl",
+  mandoc: "mandoc",
+  mman: "mandoc",
 };
 
 /** Where Debian installs the server of PostgreSQL. */
