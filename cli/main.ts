@@ -2,9 +2,19 @@
  * The command `psample`: prints, records and explains Linux packet samples. Run it with
  * `deno run --allow-ffi jsr:@psample/psample/cli`, or call {@linkcode main} from a program of yours.
  *
+ * @example Ask the command for its version
+ * ```ts
+ * import { main } from "@psample/psample/cli";
+ *
+ * const status = await main(["--version"]);
+ * if (status !== 0) throw new Error(`psample ended with status ${status}`);
+ * ```
+ *
  * @module
  */
+import { realpathSync } from "node:fs";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { NetlinkError } from "../mod.ts";
 import { findOp } from "../src/control/traffic_control.ts";
 import { shellWord } from "../src/wire/text.ts";
@@ -140,4 +150,18 @@ function overview(): string {
   return `${commandHelp(monitor)}\nCommands:\n${commands}\n${wrap(more)}`;
 }
 
-if (import.meta.main) process.exit(await main(process.argv.slice(2)));
+/**
+ * Whether this file is the program that was started, where the runtime does not say so: Node before version 24. There the command says
+ * that it cannot work, instead of nothing. In a bundle this file is not the program, but part of another.
+ */
+function isStarted(): boolean {
+  const [, program] = process.argv;
+  if (program === undefined || !/\/cli\/main\.[jt]s$/.test(import.meta.url)) return false;
+  try {
+    return realpathSync(program) === fileURLToPath(import.meta.url);
+  } catch {
+    return false;
+  }
+}
+
+if (import.meta.main ?? isStarted()) process.exit(await main(process.argv.slice(2)));

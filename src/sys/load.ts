@@ -1,4 +1,5 @@
-import type { Sys } from "./sys.ts";
+import { SystemError } from "../errors.ts";
+import { ENOSYS, type Sys } from "./sys.ts";
 
 let loaded: Promise<Sys> | undefined;
 
@@ -15,5 +16,7 @@ async function load(): Promise<Sys> {
   // Bun first: its users sometimes define `Deno` for the sake of other packages.
   if ("Bun" in globalThis) return (await import("./bun.ts")).openSys();
   if ("Deno" in globalThis) return (await import("./deno.ts")).openSys();
-  throw new TypeError("Cannot open a netlink socket: this runtime is neither Deno nor Bun");
+  const hint = "This runtime is neither Deno nor Bun, and only these can. What asks nothing of the kernel works in any: " +
+    "decoding, filters, formats, estimates, encoders";
+  throw new SystemError("call the kernel", ENOSYS, { hint });
 }
