@@ -12,6 +12,25 @@
  * for (const { by, bytes, bytesRange } of estimator.snapshot(BigInt(Date.now()) * 1_000_000n, 10).flows) console.log(by, bytes, bytesRange);
  * ```
  *
+ * @example Estimate from a recording
+ * ```ts
+ * import { Estimator } from "@psample/psample/estimate";
+ * import { readRecording } from "@psample/psample/record";
+ *
+ * // A pcap file of one Ethernet frame of 14 bytes, which had 60 when it was sampled.
+ * const hex = "d4c3b2a1020004000000000000000000ffff000001000000" +
+ *   "00ae556a000000000e0000003c000000" + "0200000000010200000000020800";
+ * async function* file() {
+ *   yield Uint8Array.from(hex.match(/../g)!, (byte) => parseInt(byte, 16));
+ * }
+ *
+ * const estimator = new Estimator({ by: "macsource", oneIn: 1000 });
+ * await using recording = await readRecording(file());
+ * for await (const batch of recording.lentBatches()) estimator.take(batch);
+ * const [flow] = estimator.snapshot(0n, 10).flows;
+ * if (flow?.packets !== 1000 || flow.bytes !== 60_000) throw new Error("one sample stands for 1000 packets");
+ * ```
+ *
  * @module
  */
 export { calibrate } from "./calibrate.ts";

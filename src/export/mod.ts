@@ -19,6 +19,30 @@
  * await listener.close();
  * ```
  *
+ * @example Encode a recording
+ * ```ts
+ * import { Datagrams, SflowEncoder } from "@psample/psample/export";
+ * import { readRecording } from "@psample/psample/record";
+ *
+ * // A pcap file of one Ethernet frame of 14 bytes, which had 60 when it was sampled.
+ * const hex = "d4c3b2a1020004000000000000000000ffff000001000000" +
+ *   "00ae556a000000000e0000003c000000" + "0200000000010200000000020800";
+ * async function* file() {
+ *   yield Uint8Array.from(hex.match(/../g)!, (byte) => parseInt(byte, 16));
+ * }
+ *
+ * let version = 0;
+ * const send = (datagrams: Datagrams) => {
+ *   version = new DataView(datagrams.bytes.buffer).getUint32(0);
+ *   datagrams.clear();
+ * };
+ * const encoder = new SflowEncoder(new Datagrams(new Uint8Array(65536), 32), send, { agent: "192.0.2.1" });
+ * await using recording = await readRecording(file());
+ * for await (const batch of recording.lentBatches()) encoder.take(batch);
+ * encoder.flush(0n);
+ * if (version !== 5) throw new Error("not a datagram of sFlow version 5");
+ * ```
+ *
  * @module
  */
 export { type DatagramEncoder, Datagrams, type SendDatagrams } from "./datagrams.ts";
