@@ -6,6 +6,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
+import { ROOT } from "./run/project.ts";
 import { examples, withFiles } from "./support/examples.ts";
 
 test("each main entry has an example", () => {
@@ -42,7 +43,8 @@ for (const { name, code } of examples().filter(({ needsKernel }) => !needsKernel
     try {
       const file = join(directory, "example.ts");
       writeFileSync(file, withFiles(code));
-      const words = "Bun" in globalThis ? [file] : ["run", "--no-check", "-A", file];
+      // The command imports @std/text, which deno.json maps.
+      const words = "Bun" in globalThis ? [file] : ["run", "--no-check", "-A", "--config", join(ROOT, "deno.json"), file];
       const { status, stdout, stderr } = spawnSync(process.execPath, words, { encoding: "utf8" });
       assertEquals(status, 0, stdout + stderr);
     } finally {

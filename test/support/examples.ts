@@ -15,7 +15,12 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** Every example: of the documentation comments, and of the README. */
 export function examples(): Example[] {
-  const files = ["mod.ts", "README.md", ...readdirSync(`${root}src`, { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`)];
+  const files = [
+    "mod.ts",
+    "cli/main.ts",
+    "README.md",
+    ...readdirSync(`${root}src`, { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`),
+  ];
   return files.filter((path) => /\.(ts|md)$/.test(path)).sort().flatMap((path) => {
     const text = readFileSync(root + path, "utf8").replace(/^ \* ?/gm, "");
     return [...text.matchAll(/^```ts( ignore)?\n(.*?)^```$/gms)].map(([, ignored, code], i) => ({
