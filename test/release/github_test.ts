@@ -44,18 +44,23 @@ test("CI runs .ci/run for every change, and before a release", () => {
   assert(existsSync(join(ROOT, ".ci/run")));
 });
 
-test("a tag is published after CI, by the identity of the workflow and by nothing else", () => {
+test("a tag is published after CI, by the identity of the workflow and by nothing else, and its files are a draft", () => {
   const { on, permissions, jobs } = workflow(".github/workflows/publish.yml");
   assertEquals(on, { push: { tags: ["v[0-9]*"] } });
   assertEquals(permissions, { contents: "read" });
-  const { ci, jsr, ...others } = jobs;
+  const { ci, jsr, files, ...others } = jobs;
   assertEquals(others, {});
+  assertEquals(files!.needs, "ci");
   assertEquals(ci!.uses, "./.github/workflows/ci.yml");
   assertEquals(jsr!.needs, "ci");
   assertEquals(jsr!.permissions, { contents: "read", "id-token": "write" });
   const [deno] = /npx --yes deno@[\d.]+/.exec(read(".ci/run"))!;
   assertEquals(jsr!.steps!.flatMap(({ run }) => run ?? []), [`${deno} task release --jsr --tag "$GITHUB_REF_NAME"`, `${deno} publish`]);
   assertEquals(jsr!.steps!.at(-1)!["working-directory"], "dist/release");
+  // What it makes is a draft: somebody looks at the files before they are there for all.
+  const [draft, make] = files!.steps!.flatMap(({ run }) => run ?? []).reverse();
+  assertEquals(make, `${deno} task package`);
+  assertMatch(draft!, /^gh release create "\$GITHUB_REF_NAME" --draft --verify-tag .* dist\/package\/\*$/);
 });
 
 test("no workflow has more rights than it needs, a secret, or text of others in its commands", () => {
@@ -64,6 +69,8 @@ test("no workflow has more rights than it needs, a secret, or text of others in 
     assertEquals(permissions, { contents: "read" }, path);
     const withToken = Object.entries(jobs).filter(([, { permissions }]) => permissions?.["id-token"] === "write").map(([name]) => name);
     assertEquals(withToken, path.endsWith("publish.yml") ? ["jsr"] : []);
+    const writing = Object.entries(jobs).filter(([, { permissions }]) => permissions?.contents === "write").map(([name]) => name);
+    assertEquals(writing, path.endsWith("publish.yml") ? ["files"] : []);
     // Titles of pull requests and names of branches would become part of the shell's input.
     for (const { run = "" } of Object.values(jobs).flatMap(({ steps = [] }) => steps)) assert(!run.includes("${{"), `${path}: ${run}`);
     assert(!/\bsecrets\b/.test(read(path)), path);

@@ -27,6 +27,9 @@ const PROGRAMS: Record<string, string> = {
   openssl: "openssl",
   mandoc: "mandoc",
   mman: "mandoc",
+  rpm: "rpm",
+  rpmbuild: "rpm",
+  rpm2archive: "rpm",
 };
 
 /** Where Debian installs the server of PostgreSQL. */

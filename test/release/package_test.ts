@@ -1,0 +1,252 @@
+/** What `deno task package` makes: the same files for the same commit, which other programs can read, unpack and run. */
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, describe, test } from "node:test";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { daemonsWanted } from "../run/daemons.ts";
+import { RPM_ENVIRONMENT } from "../run/packages/rpm.ts";
+import { BUN_PROGRAM, ROOT } from "../run/project.ts";
+import { CONFIG } from "../run/release.ts";
+import { inDirectory } from "../support/directory.ts";
+import { programs } from "../support/programs.ts";
+import { DENO } from "../support/published.ts";
+import { untar } from "../support/tar.ts";
+
+const TIMEOUT_MS = 300_000;
+const TOOLS = [DENO, BUN_PROGRAM, "dpkg-deb", "rpmbuild", "rpm", "rpm2archive"];
+const needs = { ...programs(...TOOLS), timeout: TIMEOUT_MS };
+const { version } = CONFIG;
+/** What this machine is called: only its own executables run here. */
+const HERE = process.arch === "arm64" ? { target: "arm64", deb: "arm64", rpm: "aarch64" } : { target: "x64", deb: "amd64", rpm: "x86_64" };
+
+interface Ended {
+  status: number | null;
+  out: string;
+  err: string;
+}
+
+function run(words: readonly string[], cwd = ROOT, environment: Record<string, string> = {}): Ended {
+  const [program, ...args] = words;
+  const { status, stdout, stderr, error } = spawnSync(program!, args, {
+    cwd,
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+    maxBuffer: 1 << 28,
+  });
+  if (error) throw error;
+  return { status, out: stdout, err: stderr };
+}
+
+/** The output of a program that must succeed. */
+function output(words: readonly string[], cwd = ROOT, environment: Record<string, string> = {}): string {
+  const { status, out, err } = run(words, cwd, environment);
+  assertEquals(status, 0, `${words.join(" ")}: ${err}${out}`);
+  return out;
+}
+
+const make = (words: readonly string[], environment: Record<string, string> = {}): Ended =>
+  run([DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", ...words], ROOT, environment);
+
+/** Each file with its hash. */
+function hashes(directory: string): Record<string, string> {
+  return Object.fromEntries(
+    readdirSync(directory).sort().map((name) => {
+      return [name, createHash("sha256").update(readFileSync(join(directory, name))).digest("hex")];
+    }),
+  );
+}
+
+describe("the files that people install", needs, () => {
+  let directory: string;
+  let made: string;
+  /** The paths of the three of them. */
+  const [archive, deb, rpm] = [
+    `psample-${version}-linux-${HERE.target}.tar.gz`,
+    `psample_${version}_${HERE.deb}.deb`,
+    `psample-${version}-1.${HERE.rpm}.rpm`,
+  ];
+  const place = (name: string): string => join(made, name);
+
+  before(() => {
+    // Not in /tmp: the files have 300 MB.
+    mkdirSync(join(ROOT, "dist"), { recursive: true });
+    directory = mkdtempSync(join(ROOT, "dist/test-"));
+    made = join(directory, "made");
+    const { status, out, err } = make(["--targets", HERE.target, "--output", made], { SOURCE_DATE_EPOCH: "1769860800" });
+    assertEquals(status, 0, out + err);
+  }, { timeout: TIMEOUT_MS });
+  after(() => rmSync(directory, { recursive: true, force: true }));
+
+  /** A program that was unpacked runs as it does from a clone: it was not stripped. */
+  function assertRuns(program: string): void {
+    assertEquals(output([program, "--version"]), `psample ${version}\n`);
+    const { status, out, err } = run([program, "demo", "--count", "2"], directory);
+    assertEquals(status, 0, err);
+    assertEquals(out.split("\n").filter((line) => /^\d\d:\d\d:\d\d\.\d{6} /.test(line)).length, 2, out);
+  }
+
+  test("there are a tarball, both packages, checksums and a bill of materials", needs, () => {
+    assertEquals(readdirSync(made).sort(), ["SHA256SUMS", archive, rpm, `psample-${version}.spdx.json`, deb].sort());
+    output(["sha256sum", "--check", "--strict", "SHA256SUMS"], made);
+    assertEquals(readFileSync(place("SHA256SUMS"), "utf8").trim().split("\n").length, 4);
+  });
+
+  test("they are the same again, for another user in another place", needs, () => {
+    const again = join(directory, "again");
+    const elsewhere = join(directory, "elsewhere");
+    mkdirSync(elsewhere);
+    const environment = { SOURCE_DATE_EPOCH: "1769860800", TZ: "Pacific/Auckland", TMPDIR: elsewhere, LC_ALL: "C" };
+    const script = `umask 077; exec "$@"`;
+    const words = [DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", "--targets", HERE.target, "--output", again];
+    output(["sh", "-c", script, "sh", ...words], ROOT, environment);
+    assertEquals(hashes(again), hashes(made));
+    rmSync(again, { recursive: true });
+  });
+
+  test("the tarball is unpacked and used where it is", needs, () => {
+    output(["tar", "-xzf", place(archive), "-C", directory]);
+    const unpacked = join(directory, `psample-${version}-linux-${HERE.target}`);
+    assertRuns(join(unpacked, "psample"));
+    for (
+      const name of [
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "docs/service.md",
+        "man/man8/psample.8",
+        "examples/psample.service",
+      ]
+    ) {
+      assert(existsSync(join(unpacked, name)), name);
+    }
+    const listed = output(["tar", "--list", "--verbose", "--gzip", "--numeric-owner", "--file", place(archive)], ROOT, { TZ: "UTC" });
+    for (const line of listed.trim().split("\n")) assertMatch(line, /^(drwxr-xr-x|-rwxr-xr-x|-rw-r--r--) 0\/0 +\d+ 2026-01-31 12:00 /);
+  });
+
+  test("dpkg reads the deb: what it needs, what is configuration, what belongs to root", needs, () => {
+    const fields = output(["dpkg-deb", "--field", place(deb)]);
+    for (const line of ["Package: psample", `Version: ${version}`, `Architecture: ${HERE.deb}`, "Depends: libc6 (>= 2.17)"]) {
+      assertStringIncludes(fields, `${line}\n`);
+    }
+    assertEquals(output(["dpkg-deb", "--info", place(deb), "conffiles"]), "/etc/psample/export.conf\n");
+    const listed = output(["dpkg-deb", "--contents", place(deb)], ROOT, { TZ: "UTC" });
+    for (const line of listed.trim().split("\n")) {
+      assertMatch(line, /^(drwxr-xr-x|-rwxr-xr-x|-rw-r--r--) root\/root +\d+ 2026-01-31 12:00 \.\//);
+    }
+    for (const path of ["usr/bin/psample", "usr/share/man/man8/psample.8.gz", "usr/lib/systemd/system/psample-export.service"]) {
+      assertStringIncludes(listed, ` ./${path}\n`);
+    }
+    for (const name of ["postinst", "prerm", "postrm"]) {
+      const script = join(directory, name);
+      writeFileSync(script, output(["dpkg-deb", "--info", place(deb), name]));
+      output(["sh", "-n", script]);
+    }
+  });
+
+  test("what is in the deb runs, and its units start it from where it is", needs, () => {
+    const root = join(directory, "deb");
+    output(["dpkg-deb", "--extract", place(deb), root]);
+    assertRuns(join(root, "usr/bin/psample"));
+    const units = join(root, "usr/lib/systemd/system");
+    for (const unit of readdirSync(units)) {
+      for (const [, path] of readFileSync(join(units, unit), "utf8").matchAll(/^Exec\w+=(\/\S*psample)\b/gm)) {
+        assert(existsSync(join(root, path!)), `${unit}: ${path}`);
+      }
+    }
+    rmSync(root, { recursive: true });
+  });
+
+  test("rpm reads the rpm: it has the files of the deb, root's, and the same configuration", needs, () => {
+    const query = (...words: string[]): string => output(["rpm", "-qp", ...words, place(rpm)], ROOT, RPM_ENVIRONMENT);
+    assertEquals(
+      query("--queryformat", "%{NAME} %{VERSION} %{ARCH} %{BUILDHOST} %{BUILDTIME}"),
+      `psample ${version} ${HERE.rpm} localhost 1769860800`,
+    );
+    const inDeb = output(["dpkg-deb", "--contents", place(deb)]).split("\n").filter((line) => line.startsWith("-"))
+      .map((line) => line.replace(/^.* \./, ""));
+    const inRpm = query("--queryformat", "[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]").trim().split("\n");
+    assertEquals(inRpm.filter((line) => line.startsWith("-")).map((line) => line.replace(/^.* /, "")), inDeb.sort());
+    for (const line of inRpm) assertMatch(line, /^(drwxr-xr-x|-rwxr-xr-x|-rw-r--r--) root:root \//);
+    assertEquals(query("--configfiles"), "/etc/psample/export.conf\n");
+    assertStringIncludes(query("--requires"), "libc.so.6(GLIBC_2.17)(64bit)\n");
+    assertStringIncludes(query("--scripts"), "postinstall scriptlet");
+  });
+
+  test("what is in the rpm runs", needs, () => {
+    const root = join(directory, "rpm");
+    mkdirSync(root);
+    output(["rpm2archive", place(rpm)], root, RPM_ENVIRONMENT);
+    output(["tar", "-xzf", `${place(rpm)}.tgz`, "-C", root, "./usr/bin/psample"]);
+    rmSync(`${place(rpm)}.tgz`);
+    assertRuns(join(root, "usr/bin/psample"));
+    rmSync(root, { recursive: true });
+  });
+
+  test("the bill of materials has what is in them, and their hashes", needs, () => {
+    const bill = JSON.parse(readFileSync(place(`psample-${version}.spdx.json`), "utf8"));
+    assertEquals([bill.spdxVersion, bill.dataLicense, bill.creationInfo.created], ["SPDX-2.3", "CC0-1.0", "2026-01-31T12:00:00Z"]);
+    const inBill = bill.files.map((file: { fileName: string; checksums: { checksumValue: string }[] }) => [
+      file.fileName.slice(2),
+      file.checksums[0]!.checksumValue,
+    ]);
+    const all = hashes(made);
+    assertEquals(Object.fromEntries(inBill), { [archive]: all[archive], [deb]: all[deb], [rpm]: all[rpm] });
+    const ids = new Set([bill.SPDXID, ...[...bill.packages, ...bill.files].map(({ SPDXID }: { SPDXID: string }) => SPDXID)]);
+    for (const { spdxElementId, relatedSpdxElement } of bill.relationships) assert(ids.has(spdxElementId) && ids.has(relatedSpdxElement));
+    assertEquals(bill.packages.map(({ name }: { name: string }) => name), ["psample", "deno-std", "bun"]);
+  });
+
+  const others = {
+    ...needs,
+    skip: needs.skip || (daemonsWanted() ? false : "runtimes of other machines are downloaded only in deno task test --daemons"),
+  };
+
+  test("the executables of other machines are theirs", others, () => {
+    const output = join(directory, "others");
+    // ELF: the machine at 18 (EM_X86_64 62, EM_AARCH64 183), then the names of the loader and of libraries.
+    const expected: [target: string, machine: number, loader: string][] = [
+      ["x64", 62, "/lib64/ld-linux-x86-64.so.2"],
+      ["arm64", 183, "/lib/ld-linux-aarch64.so.1"],
+      ["x64-musl", 62, "/lib/ld-musl-x86_64.so.1"],
+      ["arm64-musl", 183, "/lib/ld-musl-aarch64.so.1"],
+    ];
+    const targets = expected.map(([target]) => target).filter((target) => target !== HERE.target);
+    const { status, out, err } = make(["--targets", targets.join(","), "--formats", "tar", "--output", output]);
+    assertEquals(status, 0, out + err);
+    for (const [target, machine, loader] of expected.filter(([target]) => targets.includes(target))) {
+      const name = `psample-${version}-linux-${target}`;
+      const program = untar(new Uint8Array(readFileSync(join(output, `${name}.tar.gz`)))).get(`${name}/psample`)!;
+      assertEquals(new TextDecoder().decode(program.subarray(1, 4)), "ELF", target);
+      assertEquals(new DataView(program.buffer).getUint16(18, true), machine, target);
+      const beginning = new TextDecoder("latin1").decode(program.subarray(0, 1 << 20));
+      assertStringIncludes(beginning, `${loader}\0`, target);
+      // On Alpine these are packages: libstdc++ and libgcc.
+      assertEquals(new TextDecoder("latin1").decode(program).includes("libstdc++.so.6\0"), target.endsWith("-musl"), target);
+    }
+    rmSync(output, { recursive: true });
+  });
+});
+
+test(
+  "words that it does not know are refused with the usage, and nothing is deleted",
+  programs(DENO),
+  inDirectory((path) => {
+    for (
+      const [words, text] of [
+        [["--targets", "vax"], "--targets vax: there are x64, arm64, x64-musl, arm64-musl"],
+        [["--formats", "zip"], "--formats zip: there are tar, deb, rpm"],
+        [["--output", path("")], `--output ${path("").replace(/\/$/, "")}: there are files that no earlier run has made`],
+      ] as const
+    ) {
+      writeFileSync(path("precious"), "");
+      const { status, err } = make(words);
+      assertEquals([status, err.split("\n")[0]], [2, text]);
+      assertStringIncludes(err, "usage: deno task package");
+      assert(lstatSync(path("precious")).isFile());
+    }
+  }),
+);

@@ -1,0 +1,25 @@
+/** What the packages of all distributions say and do alike. */
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+
+/** One line. */
+export const SUMMARY = "see, measure, record and export Linux packet samples";
+/** More lines; an empty one separates paragraphs. */
+export const TEXT: readonly string[] = [
+  "Linux samples packets: a tc action, switch drivers or Open vSwitch pick one packet",
+  "in N and pass it to user space (psample). This command sets sampling up and removes",
+  "it again, prints and records samples, estimates who talks how much, with error",
+  "bounds, and sends samples to collectors (sFlow, IPFIX, Prometheus, OpenTelemetry).",
+  "",
+  "The executable contains the runtime Bun: no other package is needed. Do not strip it,",
+  "and do not give it file capabilities (SECURITY.md).",
+];
+/** The units that the package has. */
+export const SERVICES = "psample-export.service psample.service";
+
+/** Runs a program that makes a package; fails with what it said. */
+export function runTool(program: string, words: readonly string[], environment: Record<string, string>): void {
+  const { status, stdout, stderr, error } = spawnSync(program, words, { env: { ...process.env, ...environment }, encoding: "utf8" });
+  if (error) throw new Error(`Cannot start ${program}: ${error.message}`);
+  if (status !== 0) throw new Error(`${program} ended with status ${status}: ${(stderr + stdout).trim()}`);
+}
