@@ -40,6 +40,7 @@ const LARGE_INDEX = 1 << 24;
 export const COLLECTOR_OPTIONS = {
   sflow: several({
     value: "HOST[:PORT]",
+    offers: { things: ["host"] },
     help: "send samples to this sFlow collector; may be repeated",
     details:
       "As flow samples of sFlow version 5 with the packet's header, by UDP; the port is 6343 by default. HOST is an address or a name: " +
@@ -48,6 +49,7 @@ export const COLLECTOR_OPTIONS = {
   }, parseDatagramTargets),
   ipfix: several({
     value: "[tcp:]HOST[:PORT]",
+    offers: { words: ["tcp:"], things: ["host"] },
     help: "send samples to this IPFIX collector; may be repeated",
     details:
       "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by default. " +

@@ -1,6 +1,6 @@
 /** A command: its description, and what it does with its checked options. */
 import type { Io } from "./io.ts";
-import { type OptionTable, parse, type Parsed, UsageError } from "./options.ts";
+import { type Offers, type OptionTable, parse, type Parsed, UsageError } from "./options.ts";
 import { TCPDUMP_ANSWERS } from "./words.ts";
 
 /** The description of a command. */
@@ -17,6 +17,8 @@ export interface Description {
   readonly examples: readonly (readonly [string, string])[];
   /** Its options. */
   readonly options: OptionTable;
+  /** Its arguments that are not options. Defaults to none. */
+  readonly operands?: Operands;
 }
 
 /** One command of `psample`. */
@@ -33,22 +35,22 @@ export interface Operands {
   readonly least: number;
   /** Maximum number. */
   readonly most: number;
+  /** What a shell offers for one. Defaults to nothing. */
+  readonly offers?: Offers;
 }
 
 /** For {@linkcode command}. */
 export interface CommandOf<Table extends OptionTable> extends Description {
   readonly options: Table;
-  /** Defaults to none. */
-  readonly operands?: Operands;
   /** Runs the command. */
   readonly run: (parsed: Parsed<Table>, io: Io) => Promise<number>;
 }
 
 /** A command whose options have the types of its table. */
 export function command<const Table extends OptionTable>(
-  { run, operands = { name: "", least: 0, most: 0 }, ...description }: CommandOf<Table>,
+  { run, ...description }: CommandOf<Table>,
 ): Command {
-  const { usage, options } = description;
+  const { usage, options, operands = { name: "", least: 0, most: 0 } } = description;
   return {
     ...description,
     run: async (args, io) => {

@@ -2,6 +2,7 @@
 import type { Command } from "./command.ts";
 import { capture } from "./commands/capture.ts";
 import { cleanup } from "./commands/cleanup.ts";
+import { completions } from "./commands/completions.ts";
 import { demo } from "./commands/demo.ts";
 import { doctor } from "./commands/doctor.ts";
 import { exportCommand } from "./commands/export.ts";
@@ -12,4 +13,4 @@ import { tc } from "./commands/tc.ts";
 import { top } from "./commands/top.ts";
 
 /** Those with a name, in the order of the help. */
-export const COMMANDS: readonly Command[] = [capture, top, exportCommand, read, inject, list, doctor, demo, cleanup, tc];
+export const COMMANDS: readonly Command[] = [capture, top, exportCommand, read, inject, list, doctor, demo, cleanup, tc, completions];

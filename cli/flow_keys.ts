@@ -2,11 +2,14 @@
 import { ArgumentError } from "../mod.ts";
 import { FlowKey } from "../src/estimate/keys.ts";
 import { KEY_NAMES, keyOf } from "../src/estimate/mod.ts";
-import { UsageError } from "./options.ts";
+import { type Offers, UsageError } from "./options.ts";
 import type { Problem } from "./top/view.ts";
 import { unknownWord } from "./words.ts";
 
 const NAMES: readonly string[] = [...KEY_NAMES, "subnet:/24"];
+
+/** What a shell offers for keys. */
+export const KEY_OFFERS: Offers = { words: NAMES, list: true };
 
 /** Names of keys in lines, as the help shows them. */
 export function keyColumns(): string {

@@ -20,6 +20,7 @@ import { findOp } from "../src/control/traffic_control.ts";
 import { shellWord } from "../src/wire/text.ts";
 import type { Command } from "./command.ts";
 import { COMMANDS } from "./command_list.ts";
+import { candidateLines, candidates } from "./completion/candidates.ts";
 import { failureText } from "./failure.ts";
 import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
@@ -36,6 +37,9 @@ export type { Files, Io, Terminal } from "./io.ts";
 export type { TextFile } from "./text_file.ts";
 export type { Screen, ScreenEvents } from "./top/terminal.ts";
 
+/** The first word of a question that the scripts of `psample completions` ask. It is for nobody else, and may change at any time. */
+const COMPLETE = "__complete";
+
 /**
  * Runs one command line and resolves to its exit status: 0 success, 1 something was not done, 2 usage error, 3 samples were lost and
  * `--fail-on-loss` was given. It never throws because of a mistake of the user.
@@ -43,6 +47,10 @@ export type { Screen, ScreenEvents } from "./top/terminal.ts";
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
   let command = monitor;
   try {
+    if (args[0] === COMPLETE) {
+      await io.data(candidateLines(await candidates(args.slice(1), monitor, COMMANDS, io)));
+      return STATUS.done;
+    }
     command = commandOf(args);
     const rest = command === monitor ? args : args.slice(1);
     refuseValues(command, rest);

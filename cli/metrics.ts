@@ -2,7 +2,7 @@
 import { type MetricsServer, metricsTo, type SharedMetrics } from "../mod.ts";
 import { DEFAULT_KEYS } from "../src/estimate/mod.ts";
 import { parseListenAddress } from "../src/sink/listen_address.ts";
-import { parseKeys } from "./flow_keys.ts";
+import { KEY_OFFERS, parseKeys } from "./flow_keys.ts";
 import { asUsage, longName, number, several, UsageError, value, type Values } from "./options.ts";
 
 /** As many flows as metrics show at most. */
@@ -34,6 +34,7 @@ export const METRICS_OPTIONS = {
   }),
   by: value({
     value: "KEYS",
+    offers: KEY_OFFERS,
     fallback: DEFAULT_KEYS,
     help: "what tells these flows apart, as in psample top",
     details: "Keys of psample top --by, separated by commas. They become labels.",

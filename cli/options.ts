@@ -24,6 +24,19 @@ export class UsageError extends Error {
   }
 }
 
+/** What is there now, and a shell may offer for a value. */
+export type Thing = "device" | "group" | "namespace" | "file" | "user" | "host";
+
+/** What a shell offers for a value, or for an argument. */
+export interface Offers {
+  /** These words; one that ends with a colon is the beginning of a value. Defaults to none. */
+  readonly words?: readonly string[];
+  /** These things. Defaults to none. */
+  readonly things?: readonly Thing[];
+  /** Whether a value is a list of them, with commas between. Defaults to false. */
+  readonly list?: boolean;
+}
+
 /** The description of an option. */
 export interface About {
   /** The short name, one letter. */
@@ -36,6 +49,8 @@ export interface About {
   readonly details: string;
   /** Whether a value may have a secret in it, and is in no message. Defaults to false. */
   readonly secret?: boolean;
+  /** What a shell offers for its value. Defaults to nothing. */
+  readonly offers?: Offers;
 }
 
 /** One option of a command; `Value` is what the command gets. */
@@ -139,7 +154,7 @@ export function texts(about: About & { readonly value: string }): Option<readonl
 
 /** A file to write to; `-` is standard output, however it is spelled. */
 export function outputFile(about: Omit<Single<undefined>, "value">): Option<string | undefined> {
-  return single<string, undefined>({ ...about, value: "FILE" }, (text) => streamName(text, 1));
+  return single<string, undefined>({ ...about, value: "FILE", offers: { things: ["file"] } }, (text) => streamName(text, 1));
 }
 
 /** One of several words. */
@@ -147,7 +162,7 @@ export function choice<Word extends string, Default extends Word | undefined = u
   words: readonly Word[],
   about: Single<Default>,
 ): Option<Word | Default> {
-  return single(about, (text, name) => {
+  return single({ offers: { words }, ...about }, (text, name) => {
     const word = words.find((word) => word === text);
     if (word === undefined) throw wrongValue(name, text, `${words.slice(0, -1).join(", ")} or ${words.at(-1)}`);
     return word;
@@ -202,10 +217,14 @@ export function several<Value>(
   return { ...about, repeats: true, fallback: undefined, read: (texts, name) => texts.length > 0 ? parse(texts, name) : undefined };
 }
 
+/** What a shell offers for devices to sample. */
+export const DEVICES: Offers = { words: ["any"], things: ["device"] };
+
 /** The network namespace that a command works in: the same option for all commands that ask the kernel. */
 export const NETNS: Option<string | undefined> = value({
   value: "NAME",
   fallback: "the one it is started in",
+  offers: { things: ["namespace"] },
   help: "the network namespace to work in",
   details: "NAME is a name as ip netns lists them, or a path such as /proc/PID/ns/net. Only the sockets to the kernel are opened there: " +
     "files, and the process itself, stay where they are. Requires CAP_SYS_ADMIN; with --user it is entered before privileges are " +
@@ -285,10 +304,16 @@ export function parse<const Table extends OptionTable>(
 
 /** Whether the argument after this one is the value of an option. */
 export function takesNext(arg: string, table: OptionTable): boolean {
-  if (!/^-./.test(arg)) return false;
-  if (arg.startsWith("--")) return Object.entries(table).some(([key, { value }]) => value !== undefined && longName(key) === arg);
-  const first = [...arg.slice(1)].findIndex((letter) => byLetter(table, letter)?.[1].value !== undefined);
-  return first === arg.length - 2;
+  return optionBefore(arg, table) !== undefined;
+}
+
+/** The option whose value is the argument after this one. */
+export function optionBefore(arg: string, table: OptionTable): Option<unknown> | undefined {
+  if (!/^-./.test(arg)) return undefined;
+  if (arg.startsWith("--")) return Object.entries(table).find(([key, { value }]) => value !== undefined && longName(key) === arg)?.[1];
+  const letters = [...arg.slice(1)];
+  const first = letters.findIndex((letter) => byLetter(table, letter)?.[1].value !== undefined);
+  return first >= 0 && first === letters.length - 1 ? byLetter(table, letters[first]!)![1] : undefined;
 }
 
 function byLetter(table: OptionTable, letter: string): [string, Option<unknown>] | undefined {

@@ -115,6 +115,7 @@ are then known only from the socket's drop counter. --explain shows what runs wh
   }),
   fields: value({
     value: "NAMES",
+    offers: { words: CSV_FIELDS, list: true },
     help: "the columns of --csv, separated by commas",
     details: `Columns have the names of the keys of JSON:\n\n${columns(CSV_FIELDS)}\n\nWithout it these are printed: ${
       CSV_DEFAULT_FIELDS.join(", ")
@@ -122,6 +123,7 @@ are then known only from the socket's drop counter. --explain shows what runs wh
   }, parseFields),
   label: several({
     value: "KIND:N=NAME",
+    offers: { words: ["cookie:", "group:", "vlan:"] },
     help: "call a cookie, group or VLAN NAME, as in group:5=edge",
     details: `KIND is cookie, group or vlan, and may be given again for each name:
 
@@ -133,6 +135,7 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   }, parseLabels),
   labels: text({
     value: "FILE",
+    offers: { things: ["file"] },
     help: "read labels from FILE, one per line",
     details: "Each line has the form of --label; empty lines are skipped, and # begins a comment. --label takes precedence. " +
       "- is standard input.",

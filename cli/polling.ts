@@ -19,6 +19,7 @@ const LEAST_POLLING_MS = 1000;
 export const POLLING_OPTIONS = {
   counters: several({
     value: "DEVICE|all",
+    offers: { words: ["all"], things: ["device"] },
     help: "send counters of this device to sFlow collectors too; may be repeated",
     details:
       "Those of sampled devices are sent anyway, and so are those of the host: what it is, its processors, memory, disks and network. DEVICE " +

@@ -6,7 +6,7 @@ export type Speed = number | "max" | undefined;
 
 /** The option for the speed; `max` is as fast as what follows it says. */
 export function speedOption(help: string, details: string): Option<Speed> {
-  return value({ value: "X|max", fallback: "1", help, details }, parseSpeed);
+  return value({ value: "X|max", fallback: "1", offers: { words: ["max"] }, help, details }, parseSpeed);
 }
 
 function parseSpeed(text: string, option: string): number | "max" {

@@ -7,7 +7,7 @@ import { explainSampling } from "../explain.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { matchesOf, parseMatches } from "../match.ts";
-import { choice, flag, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
+import { choice, DEVICES, flag, number, several, texts, UsageError, value, type Values, wholeNumber, wrongValue } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
 import { inSession, NOTHING } from "../session.ts";
@@ -20,6 +20,8 @@ import { LISTEN_OPTIONS } from "./listening.ts";
 
 /** The default rate: 1 in 1000 packets is sampled. */
 const RATE = 1000;
+
+const CONTROLS = ["continue", "pass", "pipe", "reclassify", "drop", "stolen", "queued", "repeat", "redirect", "trap"] as const;
 
 /** The options of {@linkcode capture}. */
 export const CAPTURE_OPTIONS = {
@@ -67,6 +69,7 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
     letter: "g",
     value: "N",
     fallback: "an unused one",
+    offers: { things: ["group"] },
     help: "the psample group",
     details: "Others' samples in the same group are shown too.",
   }),
@@ -77,6 +80,7 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
   }, parseCookie),
   control: value({
     value: "WORD",
+    offers: { words: CONTROLS },
     fallback: "continue",
     help: "what happens to the packet after it was sampled",
     details: "continue, pass, pipe, reclassify, drop, stolen, queued, repeat, redirect, trap, 'jump N' or 'goto chain N', as in tc. " +
@@ -98,6 +102,7 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
   device: texts({
     letter: "i",
     value: "DEVICE",
+    offers: DEVICES,
     help: "same as the argument DEVICE; may be repeated",
     details: "For devices whose name is also a word of the filter language, and for people used to tcpdump.",
   }),
@@ -140,7 +145,7 @@ export const capture: Command = command({
     ["psample capture eth0 --netns blue", "a device of the network namespace blue"],
   ],
   options: CAPTURE_OPTIONS,
-  operands: { name: "DEVICE", least: 0, most: Infinity },
+  operands: { name: "DEVICE", least: 0, most: Infinity, offers: DEVICES },
   run: async ({ options, given, words }, io) => {
     const devices = await expandDevices(checkDevices([...options.device ?? [], ...words], words), options.netns, io);
     const plans = samplingOptions(options, given, devices);
@@ -162,8 +167,6 @@ export const capture: Command = command({
     }
   },
 });
-
-const CONTROLS = ["continue", "pass", "pipe", "reclassify", "drop", "stolen", "queued", "repeat", "redirect", "trap"] as const;
 
 function parseControl(text: string, name: string): Control {
   const word = CONTROLS.find((word) => word === text);

@@ -10,6 +10,7 @@ const OPTIONS = {
   group: number({
     letter: "g",
     value: "N",
+    offers: { things: ["group"] },
     help: "only about sampling into this group",
     details: "Reports what is wrong with it; it is a fault then if nothing samples into it.",
   }),
@@ -43,7 +44,7 @@ export const doctor: Command = command({
     ["psample doctor --netns blue eth0", "a device of the network namespace blue"],
   ],
   options: OPTIONS,
-  operands: { name: "DEVICE", least: 0, most: 1 },
+  operands: { name: "DEVICE", least: 0, most: 1, offers: { things: ["device"] } },
   run: async ({ options: { group, json, interval, netns }, words: [device] }, io) => {
     const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
     const found = await answering(io, account, () => diagnose({ device, group, milliseconds: interval, netns }));

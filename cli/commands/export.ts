@@ -3,6 +3,7 @@ import type { SamplingOptions } from "../../mod.ts";
 import { type Command, command } from "../command.ts";
 import { explainSampling } from "../explain.ts";
 import type { Io } from "../io.ts";
+import { DEVICES } from "../options.ts";
 import { STATUS } from "../session.ts";
 import { checkExport } from "./export_check.ts";
 import { exportRecordings } from "./export_from.ts";
@@ -43,7 +44,7 @@ export const exportCommand: Command = command({
     ["psample export eth0 --netns blue --sflow 192.0.2.9", "a device of the network namespace blue, and sent from there"],
   ],
   options: EXPORT_OPTIONS,
-  operands: { name: "DEVICE", least: 0, most: Infinity },
+  operands: { name: "DEVICE", least: 0, most: Infinity, offers: DEVICES },
   run: async (typed, io) => {
     const reader = new ExportSettingsReader(typed, USAGE, io);
     const settings = await reader.read();

@@ -21,6 +21,7 @@ import { SAMPLING } from "./sampling.ts";
 export const FROM_OPTIONS = {
   from: texts({
     value: "FILE",
+    offers: { things: ["file"] },
     help: "export this recording instead; may be repeated, - is stdin",
     details:
       "A recording as psample read takes it: of packets or of netlink messages, pcapng or pcap. Samples have the interfaces, rates " +

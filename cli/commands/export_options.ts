@@ -2,7 +2,7 @@
 import { COLLECTOR_OPTIONS } from "../collectors.ts";
 import { DROPS_OPTIONS } from "../drops.ts";
 import { parseDevice } from "../export_rates.ts";
-import { flag, number, several, text, type Values } from "../options.ts";
+import { DEVICES, flag, number, several, text, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS, OUTPUT_OPTIONS } from "../output_options.ts";
 import { CAPTURE_OPTIONS } from "./capture.ts";
 import { FROM_OPTIONS } from "./export_from.ts";
@@ -72,6 +72,7 @@ export const EXPORT_OPTIONS = {
   device: several({
     letter: CAPTURE_OPTIONS.device.letter,
     value: "DEVICE[:N]",
+    offers: DEVICES,
     help: CAPTURE_OPTIONS.device.help,
     details: `${CAPTURE_OPTIONS.device.details} In a file of --config it is the only way to name one.`,
   }, (words) => (words.forEach(parseDevice), words)),
@@ -82,6 +83,7 @@ export const EXPORT_OPTIONS = {
   ...DROPS_OPTIONS,
   config: text({
     value: "FILE",
+    offers: { things: ["file"] },
     help: "read options from FILE, one a line; SIGHUP reads it again",
     details: CONFIG_DETAILS,
   }),

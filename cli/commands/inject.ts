@@ -84,7 +84,7 @@ export const inject: Command = command({
     ["psample inject --netns blue samples.pcapng", "to listeners in another namespace"],
   ],
   options: OPTIONS,
-  operands: { name: "FILE", least: 1, most: Infinity },
+  operands: { name: "FILE", least: 1, most: Infinity, offers: { things: ["file"] } },
   run: async ({ options, words }, io) => {
     if (options.explain) {
       await io.print(explainRecording(options.filter));

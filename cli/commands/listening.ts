@@ -26,6 +26,7 @@ export const LISTEN_OPTIONS = {
   user: text({
     letter: "Z",
     value: "NAME",
+    offers: { things: ["user"] },
     help: "drop privileges to user NAME after setup",
     details:
       "Requires root. Files are opened as NAME. Commands that sample keep CAP_NET_ADMIN, and nothing else, to be able to remove what " +

@@ -38,6 +38,7 @@ const OPTIONS = {
   group: numbers({
     letter: "g",
     value: "N",
+    offers: { things: ["group"] },
     help: "only this group; may be repeated",
     details: "The kernel leaves out samples and events of all other groups before they are queued.",
   }),

@@ -16,6 +16,7 @@ const OPTIONS = {
   file: text({
     letter: "r",
     value: "FILE",
+    offers: { things: ["file"] },
     help: "same as the argument FILE",
     details: "For people used to tcpdump.",
   }),
@@ -51,7 +52,7 @@ export const read: Command = command({
     ["tcpdump -i nlmon0 -w - | psample read -", "while it is recorded"],
   ],
   options: OPTIONS,
-  operands: { name: "FILE", least: 0, most: Infinity },
+  operands: { name: "FILE", least: 0, most: Infinity, offers: { things: ["file"] } },
   run: async ({ options, words }, io) => {
     if (options.explain) {
       await io.print(explainRecording(options.filter));

@@ -21,6 +21,7 @@ export function groupOption(more = ""): Option<readonly number[] | undefined> {
   return numbers({
     letter: "g",
     value: "N",
+    offers: { things: ["group"] },
     help: "the psample group; without DEVICE only this one, may be repeated",
     details: `With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups.${more}`,
   });

@@ -11,7 +11,7 @@ import { Asides } from "../asides.ts";
 import { withRate } from "../chosen_rate.ts";
 import { type Command, command } from "../command.ts";
 import { explainStage } from "../explain.ts";
-import { checkKeys, keyColumns, parseKeys } from "../flow_keys.ts";
+import { checkKeys, KEY_OFFERS, keyColumns, parseKeys } from "../flow_keys.ts";
 import type { Io } from "../io.ts";
 import { labelsOf } from "../labels.ts";
 import { tellLeftovers } from "../leftovers.ts";
@@ -57,6 +57,7 @@ const MOST_FLOWS = 1 << 12;
 const OPTIONS = {
   by: value({
     value: "KEYS",
+    offers: KEY_OFFERS,
     fallback: DEFAULT_KEYS,
     help: "the keys that tell flows apart, separated by commas",
     details:
@@ -118,6 +119,7 @@ const OPTIONS = {
   filter: OUTPUT_OPTIONS.filter,
   countAt: several({
     value: "WHERE",
+    offers: { words: COUNT_AT_WORDS, things: ["device"], list: true },
     help: "where to count packets that pass several sampled devices",
     details:
       `A packet that passes a port and its bridge counts at both, if both are sampled; the table reports it. WHERE is the name of a device, to
@@ -172,7 +174,7 @@ export const top: Command = command({
     ["psample top --netns blue", "in the network namespace blue"],
   ],
   options: OPTIONS,
-  operands: { name: "DEVICE or FILE", least: 0, most: Infinity },
+  operands: { name: "DEVICE or FILE", least: 0, most: Infinity, offers: { words: ["any"], things: ["device", "file"] } },
   run: async ({ options, given, words }, io) => {
     if (options.json && options.csv) throw new UsageError("--json and --csv are mutually exclusive");
     refuseFilter(words);

@@ -6,4 +6,5 @@
 export { runTc, type TcIo, type TcRequester } from "./run.ts";
 export { controlText } from "./format/control.ts";
 export { matchText, tcLines } from "./lines.ts";
+export { tcOffers } from "./offers.ts";
 export { TC_HELP } from "./parse/usage.ts";

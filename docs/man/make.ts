@@ -16,5 +16,6 @@ export function writePages(directory: string): string[] {
 }
 
 if (import.meta.main) {
-  for (const file of writePages(process.argv[2] ?? "dist/man")) process.stdout.write(`${file}\n`);
+  const directory = process.argv[2] ?? "dist/man";
+  process.stdout.write(`${writePages(directory).length} pages: man -M ${directory} psample\n`);
 }

@@ -30,6 +30,8 @@ const PROGRAMS: Record<string, string> = {
   rpm: "rpm",
   rpmbuild: "rpm",
   rpm2archive: "rpm",
+  zsh: "zsh-static+zsh-common",
+  fish: "fish",
 };
 
 /** Where Debian installs the server of PostgreSQL. */

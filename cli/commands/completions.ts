@@ -1,0 +1,38 @@
+/** `psample completions`: what makes a shell complete the command. */
+import { type Command, command } from "../command.ts";
+import { BASH } from "../completion/bash.ts";
+import { FISH } from "../completion/fish.ts";
+import { ZSH } from "../completion/zsh.ts";
+import { UsageError } from "../options.ts";
+
+const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };
+const SHELLS = Object.keys(SCRIPTS);
+
+/** The command `completions`. */
+export const completions: Command = command({
+  name: "completions",
+  summary: "print what makes bash, zsh or fish complete psample",
+  usage: "completions bash|zsh|fish",
+  about:
+    "Prints a script for the shell. It completes commands, options and their values, files, and what there is at that moment: devices, " +
+    "groups and network namespaces, also those of --netns NAME. For that the script calls psample itself, as the user who types; it needs " +
+    "no privileges, and changes nothing. So psample has to be a command in PATH, or be called by its path.",
+  examples: [
+    [
+      "psample completions bash > ~/.local/share/bash-completion/completions/psample",
+      "for one user of bash, with the package bash-completion",
+    ],
+    ["source <(psample completions bash)", "in ~/.bashrc: without that package"],
+    ["psample completions zsh > ~/.zfunc/_psample", "for zsh, if ~/.zshrc has fpath+=~/.zfunc before compinit"],
+    ["source <(psample completions zsh)", "in ~/.zshrc, after compinit: without a file"],
+    ["psample completions fish > ~/.config/fish/completions/psample.fish", "for one user of fish"],
+  ],
+  options: {},
+  operands: { name: "SHELL", least: 1, most: 1, offers: { words: SHELLS } },
+  run: async ({ words }, io) => {
+    const shell = words[0]!;
+    if (!Object.hasOwn(SCRIPTS, shell)) throw new UsageError(`unknown shell ${JSON.stringify(shell)}: expected bash, zsh or fish`);
+    await io.data(SCRIPTS[shell]!);
+    return 0;
+  },
+});
