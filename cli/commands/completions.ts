@@ -5,8 +5,10 @@ import { FISH } from "../completion/fish.ts";
 import { ZSH } from "../completion/zsh.ts";
 import { UsageError } from "../options.ts";
 
-const SCRIPTS: Readonly<Record<string, string>> = { bash: BASH, zsh: ZSH, fish: FISH };
-const SHELLS = Object.keys(SCRIPTS);
+const SHELLS = ["bash", "zsh", "fish"] as const;
+
+/** The scripts of the shells. */
+export const COMPLETION_SCRIPTS: Readonly<Record<typeof SHELLS[number], string>> = { bash: BASH, zsh: ZSH, fish: FISH };
 
 /** The command `completions`. */
 export const completions: Command = command({
@@ -30,9 +32,9 @@ export const completions: Command = command({
   options: {},
   operands: { name: "SHELL", least: 1, most: 1, offers: { words: SHELLS } },
   run: async ({ words }, io) => {
-    const shell = words[0]!;
-    if (!Object.hasOwn(SCRIPTS, shell)) throw new UsageError(`unknown shell ${JSON.stringify(shell)}: expected bash, zsh or fish`);
-    await io.data(SCRIPTS[shell]!);
+    const shell = SHELLS.find((shell) => shell === words[0]);
+    if (shell === undefined) throw new UsageError(`unknown shell ${JSON.stringify(words[0])}: expected bash, zsh or fish`);
+    await io.data(COMPLETION_SCRIPTS[shell]);
     return 0;
   },
 });

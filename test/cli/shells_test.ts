@@ -39,6 +39,12 @@ for (const start of SHELLS) {
     await shell.lists("psample capture --co\t\t", /--cookie/, /--count/, /--color/, ...name === "bash" ? [] : [/stop after N samples/]);
   });
 
+  test(`${name} finds the script as a file that is installed`, needs, async () => {
+    await using shell = await CompletingShell.start({ ...start, setup: start.installed });
+    // The first time, which loads it, and again.
+    assertStringIncludes(await shell.run("psample expo\t--psa\tba\t"), "<export><--psamp><basic>.");
+  });
+
   test(`${name} makes nothing of the name of a device: anybody may choose it`, needs, async () => {
     await using shell = await CompletingShell.start(start);
     for (const device of ["x$(id)`id`;", "x&|<>", "x*?[a]", "x'q\"q", "x~{a,b}!#%", "x=y@z,"]) {

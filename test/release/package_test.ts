@@ -118,6 +118,9 @@ describe("the files that people install", needs, () => {
         "SECURITY.md",
         "docs/service.md",
         "man/man8/psample.8",
+        "completions/psample.bash",
+        "completions/_psample",
+        "completions/psample.fish",
         "examples/psample.service",
       ]
     ) {
@@ -137,7 +140,16 @@ describe("the files that people install", needs, () => {
     for (const line of listed.trim().split("\n")) {
       assertMatch(line, /^(drwxr-xr-x|-rwxr-xr-x|-rw-r--r--) root\/root +\d+ 2026-01-31 12:00 \.\//);
     }
-    for (const path of ["usr/bin/psample", "usr/share/man/man8/psample.8.gz", "usr/lib/systemd/system/psample-export.service"]) {
+    for (
+      const path of [
+        "usr/bin/psample",
+        "usr/share/man/man8/psample.8.gz",
+        "usr/lib/systemd/system/psample-export.service",
+        "usr/share/bash-completion/completions/psample",
+        "usr/share/zsh/vendor-completions/_psample",
+        "usr/share/fish/vendor_completions.d/psample.fish",
+      ]
+    ) {
       assertStringIncludes(listed, ` ./${path}\n`);
     }
     for (const name of ["postinst", "prerm", "postrm"]) {

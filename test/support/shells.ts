@@ -12,8 +12,10 @@ export interface Shell {
   readonly name: string;
   /** What starts it without anybody's settings. */
   readonly line: string;
-  /** What it is told first. */
+  /** What it is told first: to read the script. */
   readonly setup: string;
+  /** The same if the script is a file that the shell finds by itself, as packages install it. */
+  readonly installed: string;
 }
 
 /** Those that complete the command. */
@@ -24,9 +26,22 @@ export const SHELLS: readonly Shell[] = [
     setup:
       "bind 'set show-all-if-ambiguous on'; bind 'set bell-style none'; bind 'set enable-bracketed-paste off'; bind 'set page-completions off'; " +
       "source <(psample completions bash)",
+    // The package bash-completion reads the file when the command is first completed.
+    installed: "psample completions bash > psample.bash; source ./psample.bash",
   },
-  { name: "zsh", line: "zsh -f", setup: "autoload -U compinit; compinit -u -D; setopt noautomenu; source <(psample completions zsh)" },
-  { name: "fish", line: "fish --no-config", setup: "psample completions fish | source" },
+  {
+    name: "zsh",
+    line: "zsh -f",
+    setup: "autoload -U compinit; compinit -u -D; setopt noautomenu; source <(psample completions zsh)",
+    installed:
+      "mkdir functions; psample completions zsh > functions/_psample; fpath+=($PWD/functions); autoload -U compinit; compinit -u -D",
+  },
+  {
+    name: "fish",
+    line: "fish --no-config",
+    setup: "psample completions fish | source",
+    installed: "mkdir files; psample completions fish > files/psample.fish; set -p fish_complete_path $PWD/files",
+  },
 ];
 
 /** A shell that has the script, in a directory of its own; `psample` answers its questions, and otherwise prints its arguments. */

@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
+import { COMPLETION_SCRIPTS } from "../../../cli/commands/completions.ts";
 import { manualPages } from "../../../docs/man/pages.ts";
 import { ROOT } from "../project.ts";
 import type { InstalledFile, Tree } from "./tarball.ts";
@@ -31,6 +32,9 @@ export function portableTree(program: Uint8Array): Tree {
     ...PAGES.map((name): [string, InstalledFile] => [name, file(read(name))]),
     ...documentation(),
     ...manualPages().map(({ name, section, text: page }): [string, InstalledFile] => [`man/man${section}/${name}.${section}`, text(page)]),
+    ["completions/psample.bash", text(COMPLETION_SCRIPTS.bash)],
+    ["completions/_psample", text(COMPLETION_SCRIPTS.zsh)],
+    ["completions/psample.fish", text(COMPLETION_SCRIPTS.fish)],
   ]);
 }
 
@@ -55,6 +59,11 @@ export function systemTree(program: Uint8Array): Tree {
     ...manualPages().map(({ name, section, text: page }): [string, InstalledFile] => {
       return [`usr/share/man/man${section}/${name}.${section}.gz`, file(gzipSync(page, { level: 9 }))];
     }),
+    ["usr/share/bash-completion/completions/psample", text(COMPLETION_SCRIPTS.bash)],
+    // Where Debian's zsh looks, and where all others do.
+    ["usr/share/zsh/vendor-completions/_psample", text(COMPLETION_SCRIPTS.zsh)],
+    ["usr/share/zsh/site-functions/_psample", text(COMPLETION_SCRIPTS.zsh)],
+    ["usr/share/fish/vendor_completions.d/psample.fish", text(COMPLETION_SCRIPTS.fish)],
   ]);
 }
 
