@@ -4,7 +4,7 @@
  *   --targets x64,arm64,x64-musl,arm64-musl   for which machines; Bun downloads its runtime for each, about 40 MB
  *   --formats tar,deb,rpm                     tarballs for all of them, packages for those with glibc
  *   --output DIRECTORY                        where; what an earlier run has made there is deleted first
- *   --fast                                    compresses little, for tests
+ *   --fast                                    compresses little or not at all, for tests
  *
  * The time of everything in them is SOURCE_DATE_EPOCH if that is set, and otherwise the time of the commit. PSAMPLE_MAINTAINER is who
  * answers for the packages: "Name <address>".

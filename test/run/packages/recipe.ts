@@ -19,7 +19,10 @@ export const SERVICES = "psample-export.service psample.service";
 
 /** Runs a program that makes a package; fails with what it said. */
 export function runTool(program: string, words: readonly string[], environment: Record<string, string>): void {
-  const { status, stdout, stderr, error } = spawnSync(program, words, { env: { ...process.env, ...environment }, encoding: "utf8" });
+  const { status, signal, stdout, stderr, error } = spawnSync(program, words, {
+    env: { ...process.env, ...environment },
+    encoding: "utf8",
+  });
   if (error) throw new Error(`Cannot start ${program}: ${error.message}`);
-  if (status !== 0) throw new Error(`${program} ended with status ${status}: ${(stderr + stdout).trim()}`);
+  if (status !== 0) throw new Error(`${program} ended with ${signal ?? `status ${status}`}: ${(stderr + stdout).trim()}`);
 }

@@ -15,7 +15,7 @@ export interface RpmOptions {
   maintainer: string;
   /** The time of everything in it, in seconds since 1970. */
   seconds: number;
-  /** Compresses little, for tests. */
+  /** Compresses nothing, for tests. */
   fast: boolean;
 }
 
@@ -44,7 +44,7 @@ function spec(tree: Tree, { version, architecture, maintainer, fast }: RpmOption
 %global _buildhost localhost
 %global use_source_date_epoch_as_buildtime 1
 %global clamp_mtime_to_source_date_epoch 1
-%global _binary_payload ${fast ? "w1.gzdio" : "w19.zstdio"}
+%global _binary_payload ${fast ? "w.ufdio" : "w10.zstdio"}
 
 Name: psample
 Version: ${version.replaceAll("-", "~")}

@@ -38,8 +38,8 @@ export function portableTree(program: Uint8Array): Tree {
   ]);
 }
 
-/** Who may execute the command if only some may: a group without members, until the administrator chooses so (SECURITY.md). */
-const SYSUSERS = `# Members may use psample where root restricts it to them: chown root:psample /usr/bin/psample; chmod 750 /usr/bin/psample
+/** A group without members: the administrator may let only its members execute the command (SECURITY.md). */
+const SYSUSERS = `# Nothing uses it until the administrator decides that only its members may execute psample: SECURITY.md, "Without root".
 g psample -
 `;
 

@@ -1,0 +1,105 @@
+/** The deb that `deno task package` makes, on a machine with systemd: installed, run, upgraded and purged by dpkg. */
+import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { test } from "node:test";
+import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { makeDeb } from "../run/packages/deb.ts";
+import { systemTree } from "../run/packages/tree.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
+import { ROOT } from "./runtime.ts";
+import { frameOut } from "./frames.ts";
+import { bareWire, run, scene, send, until } from "./scene.ts";
+import { ETC, Systemd } from "./systemd.ts";
+import { tcDump } from "./tc_dump.ts";
+
+const SERVICE = "psample-export.service";
+const CONFIG = "/etc/psample/export.conf";
+const SECURITY = readFileSync(join(ROOT, "SECURITY.md"), "utf8");
+const DROP_IN = join(ETC, `${SERVICE}.d`);
+const BINARY = process.env.PSAMPLE_BINARY;
+const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64";
+
+if (BINARY === undefined) {
+  test("the deb", { skip: "PSAMPLE_BINARY does not name the compiled file: deno task kernel compiles it" }, () => {});
+} else {
+  scene(
+    "the deb: installing starts nothing, upgrading restarts what runs and keeps its configuration, purging leaves nothing",
+    "guest",
+    "program:systemd",
+    "program:dpkg",
+    async () => {
+      bareWire();
+      const before = tcDump("a");
+      const directory = mkdtempSync("/var/tmp/deb-");
+      using receiver = new UdpReceiver();
+      await using systemd = await Systemd.start();
+      const tree = systemTree(new Uint8Array(readFileSync(BINARY)));
+      const dpkg = (...words: string[]): string => {
+        // dpkg insists on programs that only root has in PATH.
+        const { status, out } = systemd.run("env", `PATH=/usr/sbin:/sbin:${process.env.PATH}`, "dpkg", "--force-unsafe-io", ...words);
+        assertEquals(status, 0, `dpkg ${words.join(" ")}: ${out}`);
+        return out;
+      };
+      const install = (version: string): string => {
+        const file = join(directory, `psample_${version}.deb`);
+        makeDeb(tree, file, {
+          version,
+          architecture: ARCHITECTURE,
+          maintainer: "Nobody <nobody@psample.invalid>",
+          seconds: 1769860800,
+          fast: true,
+        });
+        const out = dpkg("--install", file);
+        rmSync(file);
+        return out;
+      };
+      // This systemd looks for units elsewhere than where packages have them.
+      for (const unit of [SERVICE, "psample.service"]) {
+        systemd.install(unit, new TextDecoder().decode(tree.get(`usr/lib/systemd/system/${unit}`)!.content));
+      }
+      try {
+        install("1.0.0");
+        assertStringIncludes(dpkg("--status", "psample"), "Status: install ok installed\n");
+        assertEquals(run("/usr/bin/psample", ["--version"]).slice(0, 8), "psample ");
+        assertEquals(run("/usr/bin/psample", ["demo", "--count", "2"]).match(/^\d\d:\d\d:\d\d/gm)?.length, 2);
+        assertEquals(run("getent", ["group", "psample"]).slice(0, 8), "psample:");
+        assertEquals(systemd.show(SERVICE, "ActiveState"), "inactive");
+
+        appendFileSync(CONFIG, `device a:1\ndirection egress\nsflow ${receiver.target}\n`);
+        const started = systemd.ctl("start", SERVICE);
+        assertEquals(started.status, 0, started.out);
+        const pid = systemd.show(SERVICE, "MainPID");
+        await until("samples arrive", () => {
+          send("a", frameOut());
+          return receiver.receive().length > 0;
+        });
+
+        // As SECURITY.md says: only root and the members of a group may execute it, which an upgrade does not change.
+        const [override] = /dpkg-statoverride --update --add root psample 0750 \/usr\/bin\/psample/.exec(SECURITY)!;
+        assertEquals(systemd.run(...override.split(" ")).status, 0);
+        const [groups] = /SupplementaryGroups=psample/.exec(SECURITY)!;
+        mkdirSync(DROP_IN, { recursive: true });
+        writeFileSync(join(DROP_IN, "group.conf"), `[Service]\n${groups}\n`);
+
+        install("1.0.1");
+        assertEquals(statSync("/usr/bin/psample").mode & 0o7777, 0o750);
+        assertEquals(statSync("/usr/bin/psample").gid, Number(run("getent", ["group", "psample"]).split(":")[2]));
+        assertStringIncludes(dpkg("--status", "psample"), "Version: 1.0.1\n");
+        assertStringIncludes(readFileSync(CONFIG, "utf8"), "device a:1\n");
+        assertEquals(systemd.show(SERVICE, "ActiveState"), "active");
+        assertNotEquals(systemd.show(SERVICE, "MainPID"), pid);
+
+        dpkg("--purge", "psample");
+        assertEquals(systemd.show(SERVICE, "ActiveState"), "inactive");
+        assertEquals(tcDump("a"), before);
+        const left = [...tree.keys()].map((path) => `/${path}`).filter((path) => existsSync(path));
+        assertEquals(left, []);
+        for (const path of ["/etc/psample", "/var/lib/private/psample-export", "/usr/share/doc/psample"]) assert(!existsSync(path), path);
+      } finally {
+        rmSync(directory, { recursive: true });
+        rmSync(DROP_IN, { recursive: true, force: true });
+      }
+    },
+  );
+}
