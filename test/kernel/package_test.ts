@@ -20,8 +20,15 @@ const DROP_IN = join(ETC, `${SERVICE}.d`);
 const BINARY = process.env.PSAMPLE_BINARY;
 const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64";
 
-if (BINARY === undefined) {
-  test("the deb", { skip: "PSAMPLE_BINARY does not name the compiled file: deno task kernel compiles it" }, () => {});
+// What dpkg and systemd do with a package depends on no kernel.
+const skip = BINARY === undefined
+  ? "PSAMPLE_BINARY does not name the compiled file: deno task kernel compiles it"
+  : process.env.PSAMPLE_GUEST === "old"
+  ? "an emulated processor takes more than five minutes to unpack 110 MB twice, and nothing in it depends on the kernel"
+  : false;
+
+if (BINARY === undefined || skip) {
+  test("the deb", { skip }, () => {});
 } else {
   scene(
     "the deb: installing starts nothing, upgrading restarts what runs and keeps its configuration, purging leaves nothing",

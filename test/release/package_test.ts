@@ -212,12 +212,10 @@ describe("the files that people install", needs, () => {
     assertEquals(bill.packages.map(({ name }: { name: string }) => name), ["psample", "deno-std", "bun"]);
   });
 
-  const others = {
+  test("the executables of other machines are theirs", {
     ...needs,
-    skip: needs.skip || (daemonsWanted() ? false : "runtimes of other machines are downloaded only in deno task test --daemons"),
-  };
-
-  test("the executables of other machines are theirs", others, () => {
+    skip: needs.skip || (daemonsWanted() ? false : "runtimes of other machines, 120 MB, are downloaded only in deno task test --daemons"),
+  }, () => {
     const output = join(directory, "others");
     // ELF: the machine at 18 (EM_X86_64 62, EM_AARCH64 183), then the names of the loader and of libraries.
     const expected: [target: string, machine: number, loader: string][] = [
