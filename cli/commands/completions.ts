@@ -13,12 +13,13 @@ export const COMPLETION_SCRIPTS: Readonly<Record<typeof SHELLS[number], string>>
 /** The command `completions`. */
 export const completions: Command = command({
   name: "completions",
-  summary: "print what makes bash, zsh or fish complete psample",
+  summary: "print the script that makes bash, zsh or fish complete psample",
   usage: "completions bash|zsh|fish",
   about:
     "Prints a script for the shell. It completes commands, options and their values, files, and what there is at that moment: devices, " +
-    "groups and network namespaces, also those of --netns NAME. For that the script calls psample itself, as the user who types; it needs " +
-    "no privileges, and changes nothing. So psample has to be a command in PATH, or be called by its path.",
+    "groups and network namespaces. For that the script calls psample itself, as the user who types; that needs no privileges, and changes " +
+    "nothing. Only the devices and groups of --netns NAME require the right to enter it. psample has to be a command in PATH, or be called " +
+    "by its path.",
   examples: [
     [
       "psample completions bash > ~/.local/share/bash-completion/completions/psample",
