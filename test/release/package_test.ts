@@ -239,6 +239,27 @@ describe("the files that people install", needs, () => {
     }
     rmSync(output, { recursive: true });
   });
+
+  test("the executable for arm64 prints a recording, with the same bytes as the one for x86-64", {
+    timeout: TIMEOUT_MS,
+    skip: process.arch === "x64" ? programs(...TOOLS, "qemu-aarch64").skip : "it compares with this machine, which must be x86-64",
+  }, () => {
+    const [here, there, libraries] = ["x64", "arm64", "libraries"].map((name) => join(directory, name));
+    for (const [target, place] of [["x64", here!], ["arm64", there!]] as const) {
+      const { status, out, err } = make(["--targets", target, "--formats", "tar", "--output", place]);
+      assertEquals(status, 0, out + err);
+      const name = `psample-${version}-linux-${target}`;
+      output(["tar", "-xzf", join(place, `${name}.tar.gz`), "-C", place, "--strip-components=1", `${name}/psample`]);
+    }
+    output([join(ROOT, "test/tools/unpack"), libraries!, "libc6-arm64-cross"]);
+    const emulated = ["qemu-aarch64", "-L", join(libraries!, "usr/aarch64-linux-gnu")];
+    const printed = (...words: string[]): Ended => run([...words, "read", join(ROOT, "test/golden/egress.new.pcap"), "--details"]);
+    const ours = printed(join(here!, "psample"));
+    assertEquals(ours.status, 0, ours.err);
+    assert(ours.out.split("\n").length > 5, ours.out);
+    assertEquals(printed(...emulated, join(there!, "psample")), ours);
+    for (const place of [here!, there!, libraries!]) rmSync(place, { recursive: true });
+  });
 });
 
 test(
