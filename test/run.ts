@@ -1,6 +1,6 @@
 /**
- * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with what could not be tested and one
- * line that counts: `deno task test`.
+ * Runs the tests in both runtimes, on this machine and in kernels that it boots, and ends with what could not be tested, what
+ * failed, and one line that counts: `deno task test`.
  *
  *   --kernels new,old   the kernels, or "none"; defaults to new
  *   --shuffle           the tests of each file in another order
@@ -17,6 +17,7 @@ import { cpus, totalmem } from "node:os";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { wantDaemons } from "./run/daemons.ts";
+import { failedTests } from "./run/failed.ts";
 import { downloads, installBun, unpackPrograms } from "./run/install.ts";
 import { BINARY, downloadOf, inKernel, type Kernel, KERNELS } from "./run/kernels.ts";
 import { Pool, seatsOf, shares } from "./run/pool.ts";
@@ -83,6 +84,7 @@ async function alone(runtime: Runtime): Promise<void> {
         const counted = count(output) ?? { passed: 0, failed: 0, skipped: 0 };
         if (status !== 0) {
           counted.failed ||= 1;
+          report.noteFailed(`${runtime}, alone`, failedTests(output));
           say(`${failures(output).trim()}\n(${words.join(" ")} ended with status ${status})\n`);
         }
         addTo(sum, counted);

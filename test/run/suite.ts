@@ -3,6 +3,7 @@ import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { type Failed, failedTests } from "./failed.ts";
 import { Pool } from "./pool.ts";
 import { ROOT } from "./project.ts";
 import { type Skipped, skippedTests } from "./skipped.ts";
@@ -113,6 +114,8 @@ export class Report {
   readonly #require: boolean;
   /** The suites that could not be run, and why. */
   readonly #absent: string[] = [];
+  /** The failed tests, as lines. */
+  readonly #failures: string[] = [];
   /** The skipped tests, and the suites in which they were. */
   readonly #skipped = new Map<string, string[]>();
   #realKernels = 0;
@@ -130,6 +133,16 @@ export class Report {
   /** Notes that a suite has run in a kernel that has psample. */
   ranInKernel(): void {
     this.#realKernels++;
+  }
+
+  /** Notes the tests that have failed in a suite. */
+  noteFailed(suite: string, tests: readonly Failed[]): void {
+    for (const { file, name, message } of tests) {
+      this.#failures.push(
+        `FAILED in ${suite}: ${file === undefined ? "" : `${file}: `}${name}`,
+        ...message === "" ? [] : [message.replace(/^/gm, "  ")],
+      );
+    }
   }
 
   /** Notes the tests that a suite has skipped. */
@@ -167,6 +180,7 @@ export class Report {
         if (counted.passed + counted.failed + counted.skipped === 0 || (ended.status !== 0 && counted.failed === 0)) counted.failed++;
         addTo(sum, counted);
         this.skipped(name, skippedTests(ended.output, (path) => readFileSync(join(ROOT, path), "utf8")));
+        this.noteFailed(name, failedTests(ended.output));
         if (counted.failed > 0 && !live) {
           say(`${failures(ended.output).trim()}\n(${words.join(" ")} ended with status ${ended.status})\n`);
         }
@@ -190,7 +204,7 @@ export class Report {
     say(`${name}: ${this.#require ? "failed" : "skipped"}: ${why}`);
   }
 
-  /** The end of a run: what was not tested, impossible to overlook, and the sum in the last line. */
+  /** The end of a run: what was not tested and what failed, impossible to overlook, and the sum in the last line. */
   get summary(): string[] {
     const lines = [
       ...[...this.#skipped].map(([test, suites]) => `Skipped in ${suites.join(" and ")}: ${test}`),
@@ -201,7 +215,7 @@ export class Report {
         "NO REAL KERNEL WAS TESTED: nothing above has sampled a packet. Booting one takes root, and Debian or a system derived from it",
       );
     }
-    return [...lines, inWords(this.#total)];
+    return [...lines, ...this.#failures, inWords(this.#total)];
   }
 
   /** Prints the summary, and ends this process. */

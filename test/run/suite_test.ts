@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { buildWords } from "./build.ts";
 import { Pool } from "./pool.ts";
+import { failedTests } from "./failed.ts";
 import { kernelTests, quickTests, unitTests } from "./project.ts";
 import { skippedTests } from "./skipped.ts";
 import { count, failures, Report } from "./suite.ts";
@@ -56,6 +57,23 @@ test("of a failed run, only the failures are shown", () => {
     assert(!/one|other_test/.test(failures(output)), failures(output));
   }
   assertEquals(failures("error: Module not found\n"), "error: Module not found\n");
+});
+
+test("every failed test is named at the end of a run, with what its error said", async () => {
+  const [deno, bun] = [DENO_OUTPUT, BUN_OUTPUT].map(failedTests);
+  const two = { file: "test/a_test.ts", name: "two" };
+  assertEquals(deno, [{ ...two, message: "error: AssertionError: Values are not equal." }]);
+  assertEquals(bun, [{ ...two, message: "AssertionError: Values are not equal.\n      at assertEquals (assert.js:40:9)" }]);
+  const long = failedTests(`${"a line\n".repeat(100)}${"    at f (f.ts:1:1)\n".repeat(9)}(fail) three\n`)[0]!;
+  assertEquals([long.file, long.message.split("\n").length, long.message.split("\n").at(-1)], [undefined, 41, "... and 64 more lines"]);
+  const report = new Report(false);
+  report.ranInKernel();
+  await report.suite("bun, here", [["sh", "-c", 'printf "%s" "$0"; exit 1', BUN_OUTPUT.replace("(skip) three\n", "")]]);
+  assertEquals(report.summary, [
+    "FAILED in bun, here: test/a_test.ts: two",
+    "  AssertionError: Values are not equal.\n        at assertEquals (assert.js:40:9)",
+    "7 passed, 1 failed, 3 skipped",
+  ]);
 });
 
 test("every test file is of one kind, and the quick ones start no program", () => {
