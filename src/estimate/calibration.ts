@@ -16,7 +16,7 @@ import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import { gammaInterval, type Interval } from "./intervals.ts";
 import { Picks } from "./picks.ts";
-import { countSegments, LINK_HEADER, type Segments, SUPER_PACKET_BYTES, USUAL_MTU } from "./segments.ts";
+import { countSegmentsOf, LINK_HEADER, type Segments, SUPER_PACKET_BYTES, USUAL_MTU } from "./segments.ts";
 import { Decay, type Estimate } from "./sums.ts";
 
 /** Where packets are sampled, and what was counted there since a fixed moment. */
@@ -152,7 +152,7 @@ export class Calibration {
         row.name = name;
       }
       const mtu = device?.mtu ?? USUAL_MTU;
-      if (countSegments(batch.packet(i), originalBytes, device?.mtu, segments)) row.hasSuperPackets = true;
+      if (countSegmentsOf(batch, i, originalBytes, device?.mtu, segments)) row.hasSuperPackets = true;
       const { packets, bytes } = segments;
       const { most } = row;
       const isSuper = row.hasSuperPackets;

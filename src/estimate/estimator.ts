@@ -8,6 +8,7 @@
  */
 import { ArgumentError } from "../errors.ts";
 import type { Device } from "../link/device.ts";
+import type { SampleView } from "../psample/sample_view.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 import type { Stage } from "../stream/stage.ts";
 import { type Interval, shareInterval } from "./intervals.ts";
@@ -15,7 +16,8 @@ import { type FlowPart, FlowParts } from "./flow_parts.ts";
 import { DEFAULT_KEYS, FlowKey } from "./keys.ts";
 import { LossCorrection } from "./losses.ts";
 import { Picks } from "./picks.ts";
-import { countSegments, LINK_HEADER, type Segments, SUPER_PACKET_BYTES as SUPER_PACKET, USUAL_MTU, wireBytes } from "./segments.ts";
+import { RecentFlows } from "./recent_flows.ts";
+import { countSegmentsOf, LINK_HEADER, type Segments, SUPER_PACKET_BYTES as SUPER_PACKET, USUAL_MTU, wireBytes } from "./segments.ts";
 import { Decay, Increment, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
@@ -154,6 +156,7 @@ export class Estimator {
   readonly #key: FlowKey;
   readonly #decay: Decay;
   readonly #flows: TopKeys;
+  readonly #recentFlows: RecentFlows | undefined;
   readonly #sums: Sums;
   readonly #parts: FlowParts | undefined;
   readonly #total: Sums;
@@ -200,6 +203,7 @@ export class Estimator {
     this.#key = new FlowKey(by, absent);
     this.#decay = new Decay(taus);
     this.#flows = new TopKeys(flows, this.#key.size);
+    this.#recentFlows = this.#key.arePlaces ? new RecentFlows() : undefined;
     this.#sums = new Sums(flows, this.#decay);
     this.#parts = parts ? new FlowParts(flows, this.#decay) : undefined;
     this.#total = new Sums(1, this.#decay);
@@ -227,7 +231,6 @@ export class Estimator {
     const losses = this.#losses;
     const segments = this.#segments;
     const increment = this.#increment;
-    const key = this.#key;
     const parts = this.#parts;
     const keepsDevices = this.#keepsDevices;
     const weight = this.#decay.weights[0]!;
@@ -254,8 +257,7 @@ export class Estimator {
         lastDevice = device;
         lastIsOut = isOut;
       }
-      const packet = batch.packet(i);
-      if (countSegments(packet, originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
+      if (countSegmentsOf(batch, i, originalBytes, device?.mtu, segments)) this.#superPackets[row] = 1;
       if (segments.unknown) this.#unknownSegments++;
       const corrected = oneIn * factor;
       if (corrected <= 0) continue;
@@ -268,11 +270,10 @@ export class Estimator {
       increment.set(corrected, packets, bytes, mostPackets, mostBytes);
       this.#total.add(0, increment);
       if (keepsDevices) this.#devices.add(row, increment);
-      const size = key.write(batch, i, packet);
-      if (size < 0) {
+      const slot = this.#addTo(batch, i, entry, device, isOut, corrected * bytes * weight);
+      if (slot < 0) {
         this.#keyless++;
       } else {
-        const slot = this.#flows.add(key.bytes, size, corrected * bytes * weight);
         const { isNew } = this.#flows;
         if (isNew) this.#sums.clearRow(slot);
         this.#sums.add(slot, increment);
@@ -390,6 +391,24 @@ export class Estimator {
       this.#lost =
       this.#unknownSegments =
         0;
+  }
+
+  /** Adds to the flow of entry `i`, a sample. Returns the flow's slot; -1 if the sample lacks all keys. */
+  #addTo(batch: Batch, i: number, sample: SampleView, device: Device | undefined, isOut: boolean, weight: number): number {
+    const flows = this.#flows;
+    const recent = this.#recentFlows;
+    const ifindex = recent && sampledIfindex(sample);
+    const known = recent ? recent.find(sample, device, ifindex, isOut, flows.departures) : -1;
+    if (known >= 0) {
+      flows.addTo(known, weight);
+      return known;
+    }
+    const key = this.#key;
+    const size = key.write(batch, i);
+    if (size < 0) return size;
+    const slot = flows.add(key.bytes, size, weight);
+    recent?.add(slot, sample, device, ifindex, isOut, flows.departures);
+    return slot;
   }
 
   #all(): readonly Sums[] {

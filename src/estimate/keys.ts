@@ -16,7 +16,9 @@ export interface Key {
   readonly size: number;
   /** Writes the value of entry `i`, a sample, from `at` on. Returns the number of bytes; -1 if the sample does not have it. */
   write(batch: Batch, i: number, into: Uint8Array, at: number): number;
-  /** Where it is in packets with headers like these; `undefined` if it cannot be copied from the packet. */
+  /** Whether it says only where the sample was taken: by its device, direction, group, queue and namespace. */
+  readonly isPlaceOfSample?: boolean;
+  /** Where it is in packets with headers like these; `undefined` if it cannot be copied from the packet. Keys of samples have none. */
   place?(packet: Headers): KeyPlace | undefined;
   /** The text of a value. */
   text(value: Uint8Array): string;
@@ -58,6 +60,7 @@ function deviceKey(): Key {
   return {
     name: "device",
     size: MOST_NAME,
+    isPlaceOfSample: true,
     write: (batch, i, into, at) => {
       const entry = batch.entries[i]!;
       const ifindex = entry.type === "sample" ? sampledIfindex(entry) : undefined;
@@ -78,6 +81,7 @@ function deviceKey(): Key {
 const DIRECTION: Key = {
   name: "direction",
   size: 1,
+  isPlaceOfSample: true,
   write: (batch, i, into, at) => {
     const entry = batch.entries[i]!;
     if (entry.type !== "sample") return NOWHERE;
@@ -95,6 +99,7 @@ function sampleNumber(
   return {
     name,
     size,
+    isPlaceOfSample: true,
     write: (batch, i, into, at) => {
       const entry = batch.entries[i]!;
       return entry.type === "sample" ? putNumber(of(entry), size, into, at) : NOWHERE;
@@ -150,6 +155,10 @@ export class FlowKey {
   readonly size: number;
   /** What {@linkcode FlowKey.write} writes into. */
   readonly bytes: Uint8Array;
+  /** Whether the keys say only where samples were taken: by their device, direction, group, queue and namespace. */
+  readonly arePlaces: boolean;
+  /** Whether any of them is in packets. */
+  readonly #areInPackets: boolean;
   /** Where each key is, by the kinds of a packet's headers: nearly all packets have the same headers as an earlier one. */
   readonly #stacks = new Map<number, readonly (KeyPlace | undefined)[]>();
   /** The headers of the previous packet, and where its keys were. */
@@ -180,11 +189,30 @@ export class FlowKey {
       throw new ArgumentError(`Cannot tell flows apart by ${list.length} keys at once: they take ${this.size} bytes, 255 at most`);
     }
     this.bytes = new Uint8Array(this.size);
+    this.arePlaces = this.keys.every(({ isPlaceOfSample = false }) => isPlaceOfSample);
+    this.#areInPackets = this.keys.some(({ place }) => place !== undefined);
     this.#places = this.#nowhere = this.keys.map(() => undefined);
   }
 
-  /** Writes the keys of entry `i`, whose headers are given. Returns the number of bytes; -1 if it lacks all of them, and may not. */
-  write(batch: Batch, i: number, packet: Headers): number {
+  /** Writes the keys of entry `i`. Returns the number of bytes; -1 if it lacks all of them, and may not. */
+  write(batch: Batch, i: number): number {
+    return this.#areInPackets ? this.#writeFrom(batch, i, batch.packet(i)) : this.#writeWithoutPacket(batch, i);
+  }
+
+  #writeWithoutPacket(batch: Batch, i: number): number {
+    const { keys, bytes } = this;
+    let hasAny = this.#allowsAbsent;
+    let at = 0;
+    for (const key of keys) {
+      const size = key.write(batch, i, bytes, at + 1);
+      if (size >= 0) hasAny = true;
+      bytes[at] = Math.max(0, size);
+      at += 1 + bytes[at]!;
+    }
+    return hasAny ? at : NOWHERE;
+  }
+
+  #writeFrom(batch: Batch, i: number, packet: Headers): number {
     const { keys, bytes } = this;
     const { offsets, end, bytes: memory } = packet;
     const places = this.#placesIn(packet);

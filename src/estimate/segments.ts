@@ -6,6 +6,7 @@
  */
 import { AH, ESP, ETHERNET, IPV4, IPV6, MPLS, TCP, UDP, VLAN } from "../packet/header.ts";
 import type { PacketView } from "../packet/packet_view.ts";
+import type { Batch } from "../stream/batch.ts";
 
 /** The packets on the wire that one sampled packet stands for. */
 export interface Segments {
@@ -39,7 +40,6 @@ export function countSegments(packet: PacketView, bytes: number, mtu: number | u
   into.packets = 1;
   into.bytes = bytes;
   into.unknown = false;
-  // Nearly every packet is shorter than the smallest MTU.
   if (bytes <= (mtu ?? USUAL_MTU)) return false;
   const { kinds, offsets, count, start } = packet;
   let network = 0;
@@ -69,6 +69,15 @@ export function countSegments(packet: PacketView, bytes: number, mtu: number | u
   into.packets = Math.ceil(payload / segmentBytes);
   into.bytes = payload + into.packets * headers;
   return true;
+}
+
+/** {@linkcode countSegments} of entry `i` of a batch: its headers are decoded only if they are needed. */
+export function countSegmentsOf(batch: Batch, i: number, bytes: number, mtu: number | undefined, into: Segments): boolean {
+  if (bytes > (mtu ?? USUAL_MTU)) return countSegments(batch.packet(i), bytes, mtu, into);
+  into.packets = 1;
+  into.bytes = bytes;
+  into.unknown = false;
+  return false;
 }
 
 function hidden(kinds: Uint8Array, from: number, to: number): boolean {

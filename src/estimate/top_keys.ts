@@ -15,6 +15,8 @@ export class TopKeys {
   readonly capacity: number;
   /** Whether the slot that {@linkcode TopKeys.add} returned last has just been given to its key. */
   isNew = false;
+  /** How often a key has left its slot so far: as long as it does not change, each slot belongs to the same key. */
+  departures = 0;
   readonly #keyBytes: number;
   readonly #keys: Uint8Array;
   readonly #lengths: Uint8Array;
@@ -81,9 +83,7 @@ export class TopKeys {
     const table = this.#table;
     for (let slot = table.first(hash); slot >= 0; slot = table.next(slot)) {
       if (!this.#isKey(slot, key, length)) continue;
-      this.#sums[slot]! += weight;
-      if (this.#evicted) this.#siftDown(this.#places[slot]!);
-      this.isNew = false;
+      this.addTo(slot, weight);
       return slot;
     }
     this.isNew = true;
@@ -106,6 +106,7 @@ export class TopKeys {
     }
     if (!this.#evicted) this.#heapify();
     slot = this.#heap[0]!;
+    this.departures++;
     this.#table.remove(slot);
     // Never less than what is known of keys that are not kept.
     this.#errors[slot] = this.bound;
@@ -115,8 +116,16 @@ export class TopKeys {
     return slot;
   }
 
+  /** Adds to the sum of the key in a slot. */
+  addTo(slot: number, weight: number): void {
+    this.#sums[slot]! += weight;
+    if (this.#evicted) this.#siftDown(this.#places[slot]!);
+    this.isNew = false;
+  }
+
   /** Forgets the key of a slot, whose place the next new key takes. */
   forget(slot: number): void {
+    this.departures++;
     this.#table.remove(slot);
     if (this.#evicted) this.#floor = this.bound;
     this.#lengths[slot] = this.#sums[slot] = this.#errors[slot] = 0;
@@ -135,6 +144,7 @@ export class TopKeys {
 
   /** Forgets all keys. */
   clear(): void {
+    this.departures++;
     this.#table.clear();
     this.#free.length = this.#size = this.#floor = 0;
     this.#evicted = false;

@@ -96,7 +96,8 @@ export class LiveLinks implements LiveDevices {
     if (nsid !== undefined) return undefined;
     this.#refresh();
     const low16 = ifindex & 0xffff;
-    if (this.#found.has(low16)) return this.#found.get(low16);
+    const known = this.#found.get(low16);
+    if (known !== undefined || this.#found.has(low16)) return known;
     let device = this.#table.resolveIfindex(low16);
     if (device === undefined) {
       // The device may have been created since.
@@ -163,7 +164,11 @@ export class LiveLinks implements LiveDevices {
 
   /** Once per turn of the event loop, unless a new batch begins before. */
   #refresh(): void {
-    if (this.#turn !== undefined) return;
+    if (this.#turn === undefined) this.#takeTurn();
+  }
+
+  /** Apart from where it is called for each sample: a function with a closure in it allocates memory even if the closure is not made. */
+  #takeTurn(): void {
     this.#turn = setImmediate(() => this.#turn = undefined);
     this.watch();
   }

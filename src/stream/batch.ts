@@ -115,6 +115,9 @@ export class BatchBuffer implements Batch {
   /** Where packets were recorded, which only recordings of packets have. */
   readonly #places: (RecordedPlace | undefined)[] = [];
 
+  /** Devices, and the batch in which each of them was looked up. */
+  readonly #devices: (Device | undefined)[] = [];
+  readonly #foundFor: number[] = [];
   /** Decoded packets, reused for each batch, and the batch for which each of them was decoded last. */
   readonly #packets: PacketView[] = [];
   readonly #decodedFor: number[] = [];
@@ -215,6 +218,12 @@ export class BatchBuffer implements Batch {
   }
 
   device(i: number): Device | undefined {
+    if (this.#foundFor[i] === this.#number) return this.#devices[i];
+    this.#foundFor[i] = this.#number;
+    return this.#devices[i] = this.#find(i);
+  }
+
+  #find(i: number): Device | undefined {
     const device = this.#places[i]?.device;
     if (device !== undefined) return device;
     const entry = this.entries[i]!;

@@ -45,6 +45,19 @@ test("Batch.device() uses the devices of the machine that the entry is from", ()
   assertEquals(names(batch), ["here5/undefined"]);
 });
 
+test("a device is looked up once in each batch, whoever asks for it", () => {
+  const batch = new BatchBuffer();
+  let lookups = 0;
+  batch.devices = { find: (ifindex) => ++lookups && ifindex === 2 ? undefined : device(`found ${lookups} times`) };
+  const asked = (): (string | undefined)[] => [0, 1, 2, 2, 1, 0].map((i) => batch.device(i)?.name);
+  for (const ifindex of [1, 2, 1]) batch.add(on(ifindex));
+  assertEquals(asked(), ["found 1 times", undefined, "found 3 times", "found 3 times", undefined, "found 1 times"]);
+  batch.clear();
+  for (const ifindex of [1, 1, 2]) batch.add(on(ifindex));
+  assertEquals(asked(), ["found 4 times", "found 5 times", undefined, undefined, "found 5 times", "found 4 times"]);
+  assertEquals(lookups, 6);
+});
+
 test("Selection.lostBefore() includes losses revealed by samples that were left out", () => {
   const batch = new BatchBuffer();
   const selection = new Selection();
