@@ -172,7 +172,7 @@ export class RecordingFile implements RecordingSource, RecordingSink {
 
   async #readLater(why: typeof WAIT | typeof TURN): Promise<Batch | undefined> {
     for (;;) {
-      await (why === WAIT ? this.#input.wait() : new Promise((resolve) => setImmediate(resolve)));
+      await (why === WAIT ? this.#input.wait() : turn());
       this.#turnMs = performance.now();
       const read = this.#readNow();
       if (read !== WAIT && read !== TURN) return read;
@@ -256,4 +256,9 @@ export class RecordingFile implements RecordingSource, RecordingSink {
     this.#batch.dropped += dropped;
     this.#ledger.recordedDrops(dropped);
   }
+}
+
+/** Lets the event loop have its turn. Browsers have no setImmediate. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => "setImmediate" in globalThis ? setImmediate(resolve) : setTimeout(resolve));
 }

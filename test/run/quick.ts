@@ -12,7 +12,7 @@ const tests = quickTests();
 const steps: readonly (readonly [name: string, words: readonly string[]])[] = [
   ["format", [DENO, "fmt", "--check", "--quiet"]],
   ["lint", [DENO, "lint", "--quiet"]],
-  ["types", [DENO, "check", "--quiet", "mod.ts", "cli/main.ts", "src", "test"]],
+  ["types", [DENO, "check", "--quiet", "mod.ts", "cli/main.ts", "src", "test", "examples"]],
   ["tests", RUNTIMES.deno(tests, { parallel: true })],
 ];
 const results = await Promise.all(steps.map(async ([name, words]) => ({ name, ...await run(words) })));
