@@ -4,6 +4,7 @@ import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { BUILD } from "./run/build.ts";
+import { debName, rpmName, tarballName } from "./run/package.ts";
 import { needsKernel, readmeCommands } from "./support/readme.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
@@ -32,6 +33,19 @@ test("the second block of the README is the test command, which is what CI runs"
 
 test("the README's other commands are run by the tests too", () => {
   const others = readmeCommands().slice(2).flat().filter((command) => !needsKernel(command));
+  const installs = others.splice(0, 7);
+  assertEquals(installs, [
+    `apt-get install ./${debName("amd64")}`,
+    `dnf install ./${rpmName("x86_64")}`,
+    `tar -xzf ${tarballName("x64")}`,
+    // test/release/package_test.ts looks what the executables for musl are linked with.
+    "apk add libstdc++ libgcc",
+    "podman build --file examples/Containerfile --tag psample dist/package",
+    `bunx jsr add ${deno.name}`,
+    `deno add jsr:${deno.name}`,
+  ]);
+  assertStringIncludes(read("README.md"), tarballName("x64-musl"));
+  assertStringIncludes(read("examples/Containerfile"), installs[4]!);
   assertEquals(others, [`${DENO} task build`, "bun install --frozen-lockfile", BUILD.join(" ")]);
   assertEquals(deno.tasks.build.command, "deno run -A test/run/build.ts");
   // It builds the file that the kernel tests start; that installs first.

@@ -2,16 +2,19 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, test } from "node:test";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { daemonsWanted } from "../run/daemons.ts";
+import { debName, rpmName, tarballName } from "../run/package.ts";
 import { RPM_ENVIRONMENT } from "../run/packages/rpm.ts";
 import { BUN_PROGRAM, ROOT } from "../run/project.ts";
 import { CONFIG } from "../run/release.ts";
+import { instructions, noRoot, runStep } from "../support/container.ts";
 import { inDirectory } from "../support/directory.ts";
-import { programs } from "../support/programs.ts";
+import { programs, unmet } from "../support/programs.ts";
 import { DENO } from "../support/published.ts";
 import { untar } from "../support/tar.ts";
 
@@ -19,6 +22,8 @@ const TIMEOUT_MS = 300_000;
 const TOOLS = [DENO, BUN_PROGRAM, "dpkg-deb", "rpmbuild", "rpm", "rpm2archive"];
 const needs = { ...programs(...TOOLS), timeout: TIMEOUT_MS };
 const { version } = CONFIG;
+const noRootHere = inEmpty(noRoot);
+const needsRoot = needs.skip || !noRootHere ? needs : { ...unmet("a root directory of its own", noRootHere), timeout: TIMEOUT_MS };
 /** What this machine is called: only its own executables run here. */
 const HERE = process.arch === "arm64" ? { target: "arm64", deb: "arm64", rpm: "aarch64" } : { target: "x64", deb: "amd64", rpm: "x86_64" };
 
@@ -50,6 +55,16 @@ function output(words: readonly string[], cwd = ROOT, environment: Record<string
 const make = (words: readonly string[], environment: Record<string, string> = {}): Ended =>
   run([DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", ...words], ROOT, environment);
 
+/** Calls something with a directory that is empty, and deleted afterwards. */
+function inEmpty<Result>(use: (directory: string) => Result): Result {
+  const directory = mkdtempSync(join(tmpdir(), "psample-root-"));
+  try {
+    return use(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 /** Each file with its hash. */
 function hashes(directory: string): Record<string, string> {
   return Object.fromEntries(
@@ -63,11 +78,7 @@ describe("the files that people install", needs, () => {
   let directory: string;
   let made: string;
   /** The paths of the three of them. */
-  const [archive, deb, rpm] = [
-    `psample-${version}-linux-${HERE.target}.tar.gz`,
-    `psample_${version}_${HERE.deb}.deb`,
-    `psample-${version}-1.${HERE.rpm}.rpm`,
-  ];
+  const [archive, deb, rpm] = [tarballName(HERE.target), debName(HERE.deb), rpmName(HERE.rpm)];
   const place = (name: string): string => join(made, name);
 
   before(() => {
@@ -170,6 +181,24 @@ describe("the files that people install", needs, () => {
       }
     }
     rmSync(root, { recursive: true });
+  });
+
+  test("the container file installs the deb that is beside it, and starts what it brings", needsRoot, () => {
+    const [from, step, entry, ...more] = instructions(readFileSync(join(ROOT, "examples/Containerfile"), "utf8"));
+    assertEquals([from, more], [{ word: "FROM", text: "docker.io/library/debian:stable-slim" }, []]);
+    const [, target, command] = /^--mount=type=bind,target=(\S+) +(.*)$/.exec(step!.text)!;
+    assertEquals([step!.word, entry!.word], ["RUN", "ENTRYPOINT"]);
+    const [program, ...words]: string[] = JSON.parse(entry!.text);
+    assertEquals(words, []);
+    const { status, out, err } = inEmpty((empty) => {
+      return runStep(empty, made, target!, command!, `${program} --version && ${program} demo --count 2 && ls ${target}`);
+    });
+    assertEquals(status, 0, err);
+    assertStringIncludes(err, `Setting up psample (${version})`);
+    assert(out.startsWith(`psample ${version}\n`), out);
+    // Its own root directory, its own copy: this machine has neither the command nor what the step had seen.
+    assertEquals(out.match(/^\d\d:\d\d:\d\d\.\d{6} /gm)?.length, 2, out);
+    assert(!out.includes(".deb"), out);
   });
 
   test("rpm reads the rpm: it has the files of the deb, root's, and the same configuration", needs, () => {

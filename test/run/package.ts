@@ -43,6 +43,13 @@ const NOBODY = "psample packages <nobody@psample.invalid>";
 
 const { version } = JSON.parse(readFileSync(join(ROOT, "deno.json"), "utf8")) as { version: string };
 
+/** The name of the tarball for a target: `x64-musl`. */
+export const tarballName = (target: string): string => `psample-${version}-linux-${target}.tar.gz`;
+/** The name of Debian's package for a machine, as Debian calls it: `amd64`. */
+export const debName = (machine: string): string => `psample_${version}_${machine}.deb`;
+/** The name of the rpm for a machine, as rpm calls it: `x86_64`. */
+export const rpmName = (machine: string): string => `psample-${version}-1.${machine}.rpm`;
+
 /** The time of the sources, in seconds since 1970. */
 function sourceTime(): number {
   const epoch = process.env.SOURCE_DATE_EPOCH;
@@ -84,15 +91,17 @@ function makePackages(targets: readonly string[], formats: readonly string[], ou
     const directory = mkdtempSync(join(output, "compiling-"));
     const program = compile(target, directory);
     rmSync(directory, { recursive: true });
-    const name = `psample-${version}-linux-${target}`;
-    if (formats.includes("tar")) writeFileSync(join(output, `${name}.tar.gz`), tarball(portableTree(program), name, seconds, fast ? 1 : 9));
+    if (formats.includes("tar")) {
+      const name = tarballName(target);
+      writeFileSync(join(output, name), tarball(portableTree(program), name.replace(".tar.gz", ""), seconds, fast ? 1 : 9));
+    }
     const names = TARGETS[target];
     if (names && formats.includes("deb")) {
-      const file = join(output, `psample_${version}_${names.deb}.deb`);
+      const file = join(output, debName(names.deb));
       makeDeb(systemTree(program), file, { version, architecture: names.deb, maintainer, seconds, fast });
     }
     if (names && formats.includes("rpm")) {
-      const file = join(output, `psample-${version}-1.${names.rpm}.rpm`);
+      const file = join(output, rpmName(names.rpm));
       makeRpm(systemTree(program), file, { version, architecture: names.rpm, maintainer, seconds, fast });
     }
   }

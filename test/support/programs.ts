@@ -61,7 +61,8 @@ export function registry(deno: string, packageName: string): Needed {
   return unmet("the npm registry", `Deno cannot download ${packageName} from it`);
 }
 
-function unmet(need: string, why: string): Needed {
+/** As {@linkcode programs}, for something else that is missing here, and why. */
+export function unmet(need: string, why: string): Needed {
   return process.env.PSAMPLE_REQUIRE === "1" ? { skip: false, timeout: TIMEOUT_MS } : skipped(need, why);
 }
 
