@@ -149,6 +149,14 @@ export function processIo(): Io {
   let hasTold = false;
   let loaded: Sys | undefined;
   let endHearing = (): void => {};
+  /** All has been written, and a program may go on that called the command: from now on signals are its own again. */
+  let endDying = (): void => {};
+  let isOver = false;
+  const die = (signal: string): void => void dieOf(signal);
+  const dieOf = async (signal: string): Promise<void> => {
+    await notices?.settled();
+    (await loadSys()).raiseDefault(constants.signals[signal as keyof typeof constants.signals]);
+  };
   // Without the system calls, which may not be permitted, the runtime knows the width too.
   const errColumns = (): number => (loaded ? loaded.windowSize(2)?.columns : process.stderr.columns) || COLUMNS;
   return {
@@ -212,7 +220,18 @@ export function processIo(): Io {
         // First these, so that there is no moment without a handler.
         for (const signal of QUESTIONS) if (handlers.has(signal) && !process.listeners(signal).includes(ignore)) process.on(signal, ignore);
         // The runtime may have a signal that it has not passed on yet, too: without a handler that would be lost.
-        timer = setTimeout(end, LATE_SIGNAL_MS);
+        timer = setTimeout(() => {
+          if (isOver) return end();
+          // Something is still printed, and may never be read: signals end the process again. Not without a handler: if it was stopped, or
+          // had no processor, they may have arrived long ago.
+          const ending = [...handlers].filter(([, one]) => one === handler).map(([signal]) => signal)
+            .filter((signal) => QUESTIONS.every((question) => question !== signal));
+          for (const signal of ending) process.on(signal, die);
+          end();
+          endHearing = endDying = () => {
+            for (const signal of ending) process.off(signal, die);
+          };
+        }, LATE_SIGNAL_MS);
         timer.unref();
       };
     },
@@ -220,11 +239,12 @@ export function processIo(): Io {
       const sys = await loadSys();
       return openTerminal(sys) < 0 ? () => false : () => [-ENXIO, -EIO].includes(openTerminal(sys));
     },
-    dieOf: async (signal) => {
+    dieOf,
+    settled: async () => {
       await notices?.settled();
-      (await loadSys()).raiseDefault(constants.signals[signal as keyof typeof constants.signals]);
+      isOver = true;
+      endDying();
     },
-    settled: async () => await notices?.settled(),
   };
 }
 
