@@ -1,12 +1,11 @@
 /** The README's commands, typed unchanged, on a device of the name that they use. */
-import { spawn } from "node:child_process";
-import { rmSync, writeFileSync } from "node:fs";
-import process from "node:process";
+import { rmSync } from "node:fs";
 import { assert, assertEquals } from "@std/assert";
 import { needsKernel, readmeCommands } from "../support/readme.ts";
 import { ethernet, PEER } from "./frames.ts";
-import { COMMANDS, listensToSamples, openDirectory, script } from "./runtime.ts";
-import { ip, pause, scene, send, tc, until } from "./scene.ts";
+import { type Ended, listensToSamples, openDirectory } from "./runtime.ts";
+import { ip, scene, send, tc } from "./scene.ts";
+import { installCommand, typeLine } from "./typing.ts";
 
 const ETH0 = 150;
 /** Commands that do not end on their own: they are ended as a user would. */
@@ -14,38 +13,19 @@ const ENDLESS = /^psample( capture .*| export .*| -g .*)?$/;
 /** Commands that set sampling up themselves. */
 const SAMPLES = /^psample (capture|export) /;
 
-/** Types a line into a shell in which `psample` is the command. */
-async function type(line: string, directory: string): Promise<{ status: number | null; out: string; err: string }> {
-  const command = process.env.PSAMPLE_BINARY ? COMMANDS.at(-1)!.words() : script("cli/main.ts", "--allow-read", "--allow-write");
-  writeFileSync(`${directory}/psample`, `#!/bin/sh\nexec ${command.map((word) => `'${word}'`).join(" ")} "$@"\n`, { mode: 0o755 });
-  const child = spawn("sh", ["-c", `exec ${line}`], {
-    cwd: directory,
-    env: { ...process.env, PATH: `${directory}:${process.env.PATH}` },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let out = "";
-  let err = "";
-  let status: number | null | undefined;
-  child.stdout.on("data", (chunk) => out += chunk);
-  child.stderr.on("data", (chunk) => err += chunk);
-  child.on("close", (code) => status = code);
-  let told = false;
-  await until(`${line} ends; so far it said ${err}${out}`, async () => {
+/** Types a line. */
+async function type(line: string, directory: string): Promise<Ended> {
+  return await typeLine(line, directory, {
     // Without packets there is nothing to sample.
-    for (let i = 0; i < 3; i++) send(ETH0, ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)));
+    send: () => send(ETH0, ...Array.from({ length: 3 }, () => ethernet(PEER, PEER, 0x88b5, new Uint8Array(60)))),
     // With 1 in 1000, by hand and by capture, it would take too long to wait for samples.
-    const seen = async (): Promise<boolean> => {
-      if (SAMPLES.test(line)) return err.includes("sampling eth0");
-      return line.includes("--details") ? await listensToSamples(child.pid!) : out.includes("\n");
-    };
-    if (ENDLESS.test(line) && !told && await seen()) {
-      told = true;
-      await pause(500);
-      if (status === undefined) process.kill(child.pid!, "SIGINT");
-    }
-    return status !== undefined;
+    isEnough: ENDLESS.test(line)
+      ? async ({ pid, out, err }) => {
+        if (SAMPLES.test(line)) return err.includes("sampling eth0");
+        return line.includes("--details") ? await listensToSamples(pid) : out.includes("\n");
+      }
+      : undefined,
   });
-  return { status: status!, out, err };
 }
 
 /** Two groups that receive everything that leaves the device. */
@@ -63,6 +43,7 @@ async function typed(lines: readonly string[]): Promise<void> {
   if (!lines.some((line) => line.startsWith("tc ") || SAMPLES.test(line))) sampleEverything();
   const directory = openDirectory();
   try {
+    installCommand(directory);
     for (const line of lines) {
       const { status, out, err } = await type(line, directory);
       assertEquals(status, 0, `${line}\n${out}${err}`);

@@ -13,13 +13,15 @@ export interface Example {
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-/** Every example: of the documentation comments, and of the README. */
+/** Every example: of the documentation comments, of the README, and of the pages of docs/. */
 export function examples(): Example[] {
   const files = [
     "mod.ts",
     "cli/main.ts",
     "README.md",
-    ...readdirSync(`${root}src`, { recursive: true, encoding: "utf8" }).map((path) => `src/${path}`),
+    ...["src", "docs"].flatMap((directory) =>
+      readdirSync(root + directory, { recursive: true, encoding: "utf8" }).map((path) => `${directory}/${path}`)
+    ),
   ];
   return files.filter((path) => /\.(ts|md)$/.test(path)).sort().flatMap((path) => {
     const text = readFileSync(root + path, "utf8").replace(/^ \* ?/gm, "");
