@@ -1,7 +1,12 @@
 /** Attributes of a sample that are looked up in the message on demand: most samples have none of them. */
 import { DecodeError } from "../errors.ts";
 import { AttrReader, type UnknownAttribute } from "../wire/attr_reader.ts";
-import { PSAMPLE_ATTR_GROUP_REFCOUNT, PSAMPLE_ATTR_TUNNEL } from "./constants.ts";
+import {
+  PSAMPLE_ATTR_GROUP_REFCOUNT,
+  PSAMPLE_ATTR_TUNNEL,
+  PSAMPLE_TUNNEL_KEY_ATTR_ID,
+  PSAMPLE_TUNNEL_KEY_ATTR_TP_DST,
+} from "./constants.ts";
 import { ATTRIBUTES, isExpected } from "./layout.ts";
 import { decodeTunnel, type Tunnel } from "./tunnel.ts";
 
@@ -33,6 +38,40 @@ export function findTunnel(view: DataView, start: number, end: number, little: b
     }
   }
   return tunnel;
+}
+
+/** What tells tunnels apart, for readers of many that want nothing else. */
+export interface TunnelKey {
+  /** The low 24 bits of the key, which are the VNI of VXLAN and Geneve; -1 if there is no key. */
+  vni: number;
+  /** Outer destination port; -1 if there is none. */
+  destinationPort: number;
+}
+
+/** Reads the key of the tunnel that {@linkcode findTunnel} finds, without the rest. Returns false if that finds none. */
+export function findTunnelKey(view: DataView, start: number, end: number, little: boolean, into: TunnelKey): boolean {
+  let isFound = false;
+  const attr = new AttrReader(view, start + ATTRIBUTES, end, little);
+  while (attr.next()) {
+    if (!isTunnel(attr.type)) continue;
+    let vni = -1;
+    let destinationPort = -1;
+    try {
+      const nested = attr.nested();
+      while (nested.next()) {
+        const { type, size, offset } = nested;
+        if (type === PSAMPLE_TUNNEL_KEY_ATTR_ID && size === 8) vni = view.getUint32(offset + 4) & 0xff_ffff;
+        else if (type === PSAMPLE_TUNNEL_KEY_ATTR_TP_DST && size === 2) destinationPort = view.getUint16(offset);
+      }
+    } catch (error) {
+      if (!(error instanceof DecodeError)) throw error;
+      continue;
+    }
+    into.vni = vni;
+    into.destinationPort = destinationPort;
+    isFound = true;
+  }
+  return isFound;
 }
 
 /** The attributes of a message that are not known, or do not match their number, in order. */

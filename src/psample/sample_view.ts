@@ -1,6 +1,6 @@
 import { LITTLE, memory, viewOf } from "../wire/native.ts";
 import type { UnknownAttribute } from "../wire/attr_reader.ts";
-import { findTunnel, findUnknown, NONE, sizeAt, valueAt } from "./attributes.ts";
+import { findTunnel, findTunnelKey, findUnknown, NONE, sizeAt, type TunnelKey, valueAt } from "./attributes.ts";
 import { HAS_PROBABILITY, HAS_TUNNEL, HAS_UNKNOWN, Layout } from "./layout.ts";
 import { oneInOf, Sample, type SampleFields } from "./sample.ts";
 import type { Tunnel } from "./tunnel.ts";
@@ -162,6 +162,15 @@ export class SampleView implements SampleFields {
     }
     this.#tunnelIsDecoded = true;
     return this.#tunnel;
+  }
+
+  /** @ignore Reads what tells its tunnel apart, without decoding the rest; returns false if it has no {@linkcode SampleView.tunnel}. */
+  readTunnelKey(into: TunnelKey): boolean {
+    if ((this.#has & HAS_TUNNEL) === 0) return false;
+    const { little } = this.#layout;
+    if (!this.#packet) return findTunnelKey(this.#view, this.#start, this.#end, little, into);
+    const message = viewOf(this.message);
+    return findTunnelKey(message, 0, message.byteLength, little, into);
   }
 
   /** {@linkcode SampleFields.unknown} */

@@ -4,6 +4,7 @@ import { decodeSample, type Tunnel } from "../../src/psample/mod.ts";
 import { type Attribute, attributes, bytes, message, number } from "./build.ts";
 import { EMPTY_TUNNEL } from "../support/tunnels.ts";
 import { messageOf } from "../../src/wire/message.ts";
+import { viewSample } from "../../src/psample/sample_decoder.ts";
 
 function decode(list: readonly Attribute[], littleEndian = true): Tunnel | undefined {
   return decodeSample(messageOf(message([[8, attributes(list, littleEndian)]], { little: littleEndian }), littleEndian)).tunnel;
@@ -76,4 +77,38 @@ test("invalid attributes of a tunnel are unknown attributes of it", () => {
   for (const [type, value] of wrong) assertEquals(decode([[type, value]]), { ...EMPTY_TUNNEL, unknown: [{ type, value }] });
   // The others are there.
   assertEquals(decode([[4, bytes("40")], [0, bytes("00")]]), { ...EMPTY_TUNNEL, ttl: 64, unknown: [{ type: 0, value: bytes("00") }] });
+});
+
+test("the key of a tunnel is the same with and without the rest of it", () => {
+  const id = number(8, 0x01020304_05060708n, false);
+  const port = number(2, 4789, false);
+  const lists: readonly (readonly Attribute[])[] = [
+    [],
+    [[0, id], [1, bytes("c0000201")], [10, port]],
+    [[10, port]],
+    [[0, id]],
+    [[0, number(8, 1, false)], [0, id], [10, port], [10, number(2, 1, false)]],
+    // Of other sizes than belong to the numbers.
+    [[0, number(4, 1, false)], [10, number(4, 1, false)]],
+    [[0, id], [10, number(4, 1, false)]],
+    [[0, number(4, 1, false)], [10, port]],
+  ];
+  const nests = lists.map((list) => attributes(list));
+  // The first ones again, cut off in the middle of an attribute.
+  const cut = nests.slice(1, 5).flatMap((nest) => [nest.slice(0, nest.length - 4), nest.slice(0, 2)]);
+  const both = (tunnels: readonly Attribute[]): void => {
+    const sample = viewSample(messageOf(message(tunnels)));
+    const key = { vni: -2, destinationPort: -2 };
+    const isThere = sample.readTunnelKey(key);
+    const { tunnel } = sample;
+    assertEquals(
+      isThere ? key : undefined,
+      tunnel && { vni: tunnel.id === undefined ? -1 : Number(tunnel.id & 0xff_ffffn), destinationPort: tunnel.destinationPort ?? -1 },
+    );
+  };
+  both([]);
+  for (const nest of [...nests, ...cut]) {
+    both([[8, nest]]);
+    for (const other of [...nests, ...cut]) both([[8, nest], [7, other]]);
+  }
 });

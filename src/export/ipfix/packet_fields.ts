@@ -22,7 +22,7 @@ import type { SampleView } from "../../psample/sample_view.ts";
 import { ETH_P_TEB } from "../../wire/ether_types.ts";
 
 /** Ports of VXLAN: RFC 7348, and what Linux used before. */
-const VXLAN_PORTS: readonly (number | undefined)[] = [4789, 8472, 4790];
+const VXLAN_PORTS: ReadonlySet<number> = new Set([4789, 8472, 4790]);
 
 /** Kinds of overlays in layer2SegmentId (IANA's registry): others have no number. */
 const SEGMENT_VXLAN = 1;
@@ -137,17 +137,16 @@ export class PacketFields {
 export class Segment {
   kind = SEGMENT_OTHER;
   id = -1;
+  readonly #tunnel = { vni: -1, destinationPort: -1 };
 
   /** Reads it from the kernel's metadata, else from the packet's headers. */
   read(sample: SampleView, packet: Headers): void {
     this.id = -1;
-    if (sample.isRare) {
-      const { tunnel } = sample;
-      if (tunnel?.id !== undefined) {
-        this.id = Number(tunnel.id & 0xff_ffffn);
-        this.kind = VXLAN_PORTS.includes(tunnel.destinationPort) ? SEGMENT_VXLAN : SEGMENT_OTHER;
-        return;
-      }
+    const tunnel = this.#tunnel;
+    if (sample.isRare && sample.readTunnelKey(tunnel) && tunnel.vni >= 0) {
+      this.id = tunnel.vni;
+      this.kind = VXLAN_PORTS.has(tunnel.destinationPort) ? SEGMENT_VXLAN : SEGMENT_OTHER;
+      return;
     }
     // The shortest way to an overlay is IP and GRE, without a frame around.
     const { kinds, count } = packet;
