@@ -27,6 +27,8 @@ const RTNLGRP_LINK = 1;
 /** Bridges and others describe their ports in the same messages, with their own address family. */
 const AF_UNSPEC = 0;
 
+/** Indexes below this number are small. */
+const NEAR = 1024;
 /** How soon to try again what failed. */
 const RETRY_MS = 1000;
 /** How often a list is requested again if it changed while it was made: notifications of the changes are applied anyway. */
@@ -71,8 +73,12 @@ export class LiveLinks implements LiveDevices {
   #asking: NetlinkSocket | undefined;
   #sequence = 0;
   #table = new ChangingLinkTable();
-  /** Results since the table changed, by the 16 bits of an index that the kernel sends. */
-  readonly #found = new Map<number, Device | undefined>();
+  /**
+   * Results since the table changed, by the 16 bits of an index that the kernel sends; `null` if there is no device. Each sample asks, so those
+   * of small indexes, which nearly all devices have, are in an array.
+   */
+  readonly #near: (Device | null | undefined)[] = new Array(NEAR).fill(undefined);
+  readonly #far = new Map<number, Device | null>();
   /** Set until the event loop has had its turn. */
   #turn: ReturnType<typeof setImmediate> | undefined;
   #drops = 0;
@@ -96,15 +102,16 @@ export class LiveLinks implements LiveDevices {
     if (nsid !== undefined) return undefined;
     this.#refresh();
     const low16 = ifindex & 0xffff;
-    const known = this.#found.get(low16);
-    if (known !== undefined || this.#found.has(low16)) return known;
+    const known = low16 < NEAR ? this.#near[low16] : this.#far.get(low16);
+    if (known !== undefined) return known ?? undefined;
     let device = this.#table.resolveIfindex(low16);
     if (device === undefined) {
       // The device may have been created since.
       this.watch();
       device = this.#table.resolveIfindex(low16);
     }
-    this.#found.set(low16, device);
+    if (low16 < NEAR) this.#near[low16] = device ?? null;
+    else this.#far.set(low16, device ?? null);
     return device;
   }
 
@@ -228,7 +235,7 @@ export class LiveLinks implements LiveDevices {
         this.#version++;
         for (const index of this.#since.keys()) if (!table.get(index)) this.#since.delete(index);
         for (const { index } of table.links()) if (!this.#since.has(index)) this.#since.set(index, this.#version);
-        this.#found.clear();
+        this.#forget();
         return;
       }
     } finally {
@@ -236,12 +243,18 @@ export class LiveLinks implements LiveDevices {
     }
   }
 
+  /** The table has changed. */
+  #forget(): void {
+    this.#near.fill(undefined);
+    this.#far.clear();
+  }
+
   #apply(message: Message): void {
     const { type, payload } = message;
     if ((type !== RTM_NEWLINK && type !== RTM_DELLINK) || payload[0] !== AF_UNSPEC) return;
     const link = decodeLink(message);
     this.#version++;
-    this.#found.clear();
+    this.#forget();
     if (type === RTM_DELLINK) {
       this.#since.delete(link.index);
       return this.#table.delete(link.index);

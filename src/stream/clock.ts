@@ -28,6 +28,8 @@ export class Clock {
   low = 0;
   readonly #halves = new DataView(new ArrayBuffer(8));
   readonly #sampled = { high: 0, low: 0 };
+  /** Where the second of the last split time begins, in terms of {@linkcode Clock.low}: it may be below 0. NaN if there is none. */
+  #secondLow = NaN;
 
   /** Sets {@linkcode Clock.seconds} and {@linkcode Clock.nanoseconds}. */
   split(timestampNs: bigint): void {
@@ -38,6 +40,13 @@ export class Clock {
 
   /** {@linkcode Clock.split} of the upper and the lower 32 bits. */
   splitHalves(high: number, low: number): void {
+    const since = low - this.#secondLow;
+    if (high === this.high && since >= 0 && since < SECOND) {
+      // The same second as last time, which is so for nearly all.
+      this.low = low;
+      this.nanoseconds = since;
+      return;
+    }
     this.high = high;
     this.low = low;
     // In doubles the quotient is off by at most one; the remainder then fits into 32 bits, where it is exact.
@@ -46,10 +55,12 @@ export class Clock {
     const off = nanoseconds < 0 ? -1 : nanoseconds < SECOND ? 0 : 1;
     this.seconds = seconds + off;
     this.nanoseconds = nanoseconds - off * SECOND;
+    this.#secondLow = low - this.nanoseconds;
   }
 
   /** Sets the time from whole seconds, which may be negative, and nanoseconds. The halves are those of the nearest time not before 1970. */
   set(seconds: number, nanoseconds: number): void {
+    this.#secondLow = NaN;
     this.seconds = seconds;
     this.nanoseconds = nanoseconds;
     if (!(seconds >= 0)) {

@@ -28,6 +28,16 @@ test("Clock is exact at both ends of a second, wherever in the 584 years", () =>
   }
 });
 
+test("Clock is exact when times follow each other closely, forwards and backwards", () => {
+  const clock = new Clock();
+  for (const around of [1784000000n * SECOND, 0x1234_5678n << 32n, 3n * SECOND, MOST - 3n * SECOND]) {
+    for (let i = 0n; i < 20_000n; i++) {
+      const time = around + (i * 0x9e37_79b1n % (4n * SECOND)) - 2n * SECOND;
+      if (time <= MOST) check(clock, time);
+    }
+  }
+});
+
 test("Clock accepts seconds and nanoseconds directly", () => {
   const clock = new Clock();
   clock.split(5n);

@@ -19,10 +19,12 @@ export class Message {
   /** The data set that is open: 0 if none is. */
   #set = 0;
   #setAt = 0;
+  #written: Uint8Array<ArrayBuffer>;
 
   constructor(maxDatagramBytes: number) {
     this.bytes = memory(maxDatagramBytes);
     this.view = viewOf(this.bytes);
+    this.#written = this.bytes;
   }
 
   get isEmpty(): boolean {
@@ -59,6 +61,12 @@ export class Message {
     view.setUint32(4, exportSeconds);
     view.setUint32(8, sequence);
     view.setUint32(12, domain);
+  }
+
+  /** What is in it: a view that is valid until it is written to again. Many messages have the same size, and share it. */
+  get written(): Uint8Array<ArrayBuffer> {
+    if (this.#written.length !== this.length) this.#written = this.bytes.subarray(0, this.length);
+    return this.#written;
   }
 
   /** Empties it. */

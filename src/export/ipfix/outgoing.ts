@@ -38,7 +38,7 @@ export class Outgoing {
   add(message: Message): void {
     const datagrams = this.#datagrams;
     if (datagrams.lacks(message.length)) this.#send(datagrams);
-    datagrams.bytes.set(message.bytes.subarray(0, message.length), datagrams.used);
+    datagrams.bytes.set(message.written, datagrams.used);
     datagrams.complete(message.length, message.samples, message.records);
   }
 

@@ -3,7 +3,7 @@ import type { Headers } from "../../packet/headers.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import type { Batch } from "../../stream/batch.ts";
 import { Clock } from "../../stream/clock.ts";
-import { viewOf } from "../../wire/native.ts";
+import { LITTLE, viewOf } from "../../wire/native.ts";
 import type { DatagramEncoder, Datagrams, SendDatagrams } from "../datagrams.ts";
 import { setUint64 } from "./announcements.ts";
 import { type EnterpriseElements, enterpriseElements } from "./elements.ts";
@@ -286,10 +286,11 @@ export class IpfixPacketEncoder implements DatagramEncoder {
     for (; k + 16 <= size; k += 16) {
       const from = dataAt + k;
       const to = at + k;
-      view.setInt32(to, memory.getInt32(from));
-      view.setInt32(to + 4, memory.getInt32(from + 4));
-      view.setInt32(to + 8, memory.getInt32(from + 8));
-      view.setInt32(to + 12, memory.getInt32(from + 12));
+      // In the order of the machine, which does not turn them round.
+      view.setInt32(to, memory.getInt32(from, LITTLE), LITTLE);
+      view.setInt32(to + 4, memory.getInt32(from + 4, LITTLE), LITTLE);
+      view.setInt32(to + 8, memory.getInt32(from + 8, LITTLE), LITTLE);
+      view.setInt32(to + 12, memory.getInt32(from + 12, LITTLE), LITTLE);
     }
     for (; k < size; k++) view.setUint8(at + k, memory.getUint8(dataAt + k));
     return at + size;

@@ -22,6 +22,7 @@ export class Datagram {
   count = 0;
   readonly #start: number;
   readonly #most: number;
+  #written: Uint8Array<ArrayBuffer>;
 
   /**
    * @param address The agent's.
@@ -36,6 +37,7 @@ export class Datagram {
     this.#start = HEADER_BYTES + address.length;
     this.#most = most;
     this.end = this.#start;
+    this.#written = this.bytes.subarray(0, this.end);
     const { view } = this;
     view.setUint32(0, VERSION);
     view.setUint32(4, address.length === 4 ? IP_V4 : IP_V6);
@@ -61,6 +63,12 @@ export class Datagram {
     view.setUint32(at, sequence);
     view.setUint32(at + 4, uptimeMs);
     view.setUint32(at + 8, this.count);
+  }
+
+  /** What is in it: a view that is valid until the next datagram begins. Many datagrams have the same size, and share it. */
+  get written(): Uint8Array<ArrayBuffer> {
+    if (this.#written.length !== this.end) this.#written = this.bytes.subarray(0, this.end);
+    return this.#written;
   }
 
   /** Begins the next datagram. */

@@ -56,6 +56,8 @@ export class SflowEncoder implements DatagramEncoder {
   #sourceCount = 0;
   readonly #drops = new UnshownDrops<Source>();
   #elapsedNs = 0n;
+  /** The same in milliseconds, modulo 2^32. */
+  #uptimeMs = 0;
   #lastNs: bigint | undefined;
   // Samples come in runs of one source: checking the last one first is cheaper than a lookup.
   #agent: Agent;
@@ -264,11 +266,11 @@ export class SflowEncoder implements DatagramEncoder {
 
   #emit(agent: Agent, datagram: Datagram): void {
     agent.sequence = (agent.sequence + 1) >>> 0;
-    datagram.finish(agent.sequence, Number(BigInt.asUintN(32, this.#elapsedNs / 1_000_000n)));
+    datagram.finish(agent.sequence, this.#uptimeMs);
     const datagrams = this.#datagrams;
-    const { bytes, end, count } = datagram;
+    const { end, count } = datagram;
     if (datagrams.lacks(end)) this.#send(datagrams);
-    datagrams.bytes.set(bytes.subarray(0, end), datagrams.used);
+    datagrams.bytes.set(datagram.written, datagrams.used);
     datagrams.complete(end, datagram === agent.flows ? count : 0, 0, agent.holdsCounters(datagram) ? count : 0);
   }
 
@@ -281,9 +283,13 @@ export class SflowEncoder implements DatagramEncoder {
   /** Lets time pass. When the clock is set back, the uptime stands still: collectors would take one that goes back for a restart. */
   #tick(nowNs: bigint): void {
     const last = this.#lastNs ??= nowNs;
-    if (nowNs > last) this.#elapsedNs += nowNs - last;
-    // A batch may have been read a little before the last flush.
-    else if (last - nowNs < SET_BACK_NS) return;
+    if (nowNs > last) {
+      this.#elapsedNs += nowNs - last;
+      this.#uptimeMs = Number(BigInt.asUintN(32, this.#elapsedNs / 1_000_000n));
+    } else if (last - nowNs < SET_BACK_NS) {
+      // A batch may have been read a little before the last flush.
+      return;
+    }
     this.#lastNs = nowNs;
   }
 

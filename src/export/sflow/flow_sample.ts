@@ -242,7 +242,16 @@ export class FlowSamples {
       const { words } = datagram;
       const fromWords = this.#words;
       const whole = size >> 2;
-      for (let word = 0; word < whole; word++) words[(at >> 2) + word] = fromWords[(dataAt >> 2) + word]!;
+      const to = at >> 2;
+      const first = dataAt >> 2;
+      let word = 0;
+      for (; word + 4 <= whole; word += 4) {
+        words[to + word] = fromWords[first + word]!;
+        words[to + word + 1] = fromWords[first + word + 1]!;
+        words[to + word + 2] = fromWords[first + word + 2]!;
+        words[to + word + 3] = fromWords[first + word + 3]!;
+      }
+      for (; word < whole; word++) words[to + word] = fromWords[first + word]!;
       k = whole << 2;
     }
     for (; k < size; k++) bytes[at + k] = from[dataAt + k]!;
