@@ -24,6 +24,7 @@ import { candidateLines, candidates } from "./completion/candidates.ts";
 import { failureText } from "./failure.ts";
 import { commandHelp, optionHelp, table, wrap } from "./help.ts";
 import { type Io, processIo } from "./io.ts";
+import { isExtcapCall } from "./commands/extcap.ts";
 import { monitor } from "./commands/monitor.ts";
 import { longName, takesNext, UsageError } from "./options.ts";
 import { STATUS } from "./session.ts";
@@ -45,6 +46,7 @@ const COMPLETE = "__complete";
  * `--fail-on-loss` was given. It never throws because of a mistake of the user.
  */
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
+  if (isExtcapCall(args)) return await main(["extcap", ...args], io);
   let command = monitor;
   try {
     if (args[0] === COMPLETE) {

@@ -2,14 +2,16 @@
 import process from "node:process";
 import { ArgumentError } from "../mod.ts";
 import { CsvWriter } from "../src/format/csv.ts";
+import { Output } from "../src/format/output.ts";
 import { JsonWriter } from "../src/format/json.ts";
-import { type RecordingFormat, recordingFormat } from "../src/format/recorder.ts";
+import { type Recorder, type RecordingFormat, recordingFormat } from "../src/format/recorder.ts";
 import { createRecorder } from "../src/format/recorders.ts";
 import { PacketWriter } from "../src/format/packet_line.ts";
 import type { PacketTimeForm } from "../src/format/packet_time.ts";
 import { TextWriter } from "../src/format/text.ts";
 import type { Destination } from "../src/sink/destination.ts";
 import { Lines } from "../src/sink/lines.ts";
+import type { Pipe } from "../src/sink/pipes.ts";
 import { Recording, type Rotation } from "../src/sink/record.ts";
 import { Series } from "../src/sink/series.ts";
 import type { Sink } from "../src/stream/sink.ts";
@@ -111,8 +113,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
         const sinks: Sink[] = [];
         let recording: Recording | undefined;
         if (target) {
-          const recorder = createRecorder(format, { application: `psample ${VERSION}`, hardware: process.arch, os: "Linux" });
-          recording = new Recording(recorder, target.next, { rotation: rotate });
+          recording = new Recording(recorderOf(format), target.next, { rotation: rotate });
           sinks.push(recording);
         }
         if (stdout) {
@@ -165,6 +166,62 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     open,
     probe,
   };
+}
+
+/** How often to look whether a pipe is still read: without samples, nothing is written that would show it. */
+const READER_LOOK_MS = 500;
+
+/**
+ * A recording into a pipe that its reader has made, such as Wireshark. If nobody reads it any more, the run ends, also if there is nothing to
+ * write. If the run fails before it begins, the pipe gets a recording without samples: its reader waits for one, and reports the failure by
+ * itself.
+ */
+export function planPipe(openPipe: (signal: AbortSignal) => Promise<Pipe>): OutputPlan {
+  const open = async (session: Session): Promise<Outputs> => {
+    const pipe = await session.begin(openPipe) ?? NOWHERE;
+    const recorder = recorderOf("pcapng");
+    let started = false;
+    const timer = setInterval(() => pipe.isAbandoned && session.hear("SIGTERM"), READER_LOOK_MS);
+    return {
+      start: () => {
+        started = true;
+        return { sinks: [new Recording(recorder, () => pipe)], reopen: () => {} };
+      },
+      discard: () => {
+        clearInterval(timer);
+        if (!started) writeNothing(pipe);
+      },
+    };
+  };
+  return { stages: [], namesDevices: true, open, probe: () => Promise.resolve() };
+}
+
+/** Writes a recording without samples, and closes the pipe. */
+export function writeNothing(pipe: Pipe): void {
+  const output = new Output(4096);
+  const recorder = recorderOf("pcapng");
+  recorder.begin(output);
+  recorder.end(output, {});
+  try {
+    pipe.write(output.bytes.subarray(0, output.length));
+  } catch {
+    // Nobody reads it any more: then nobody waits for it.
+  } finally {
+    pipe.close();
+  }
+}
+
+/** The pipe of a run that ended before it had one. */
+const NOWHERE: Pipe = {
+  name: "nothing",
+  isAbandoned: false,
+  write: ({ length }) => length,
+  writable: () => Promise.resolve(),
+  close: () => {},
+};
+
+function recorderOf(format: RecordingFormat): Recorder {
+  return createRecorder(format, { application: `psample ${VERSION}`, hardware: process.arch, os: "Linux" });
 }
 
 function formatOf(file: string, other: OutputDefaults["recording"]): RecordingFormat {

@@ -21,6 +21,7 @@ import { PassedTotals } from "./passed_totals.ts";
 import { SamplingAdder } from "./sampling_adder.ts";
 import { isSame, whatChanged } from "./sampling_way.ts";
 import type { Session } from "./session.ts";
+import { silenceOf } from "./silence.ts";
 import type { Passing } from "./summary.ts";
 import type { Tally } from "./tally.ts";
 
@@ -53,7 +54,7 @@ export class Sampled {
   readonly #session: Session;
   /** The handles, and the names of their devices. */
   readonly #handles = new Map<SamplingHandle, string>();
-  /** What was asked for where sampling is kept up. */
+  /** What was asked for. */
   readonly #asked = new WeakMap<SamplingHandle, SamplingOptions>();
   /** Those that still sample. */
   readonly #alive = new Set<SamplingHandle>();
@@ -149,6 +150,13 @@ export class Sampled {
     });
   }
 
+  /** From now on samples 1 in `rate` packets, on all devices. What fails is reported; the device is then not sampled any more. */
+  async resample(rate: number): Promise<void> {
+    await this.#inTurn(async () => {
+      if (!this.#removed) await (this.#restoring = this.#session.attempt(() => this.#resample(rate)));
+    });
+  }
+
   #inTurn(work: () => Promise<void>): Promise<void> {
     const turn = this.#turns.then(work);
     this.#turns = turn.catch(() => {});
@@ -159,6 +167,7 @@ export class Sampled {
     const onWarning = (text: string): void => this.#session.notice(text);
     const handle = await this.#adder.add({ ...options, signal, onWarning });
     this.#handles.set(handle, printable(`${options.device}`));
+    this.#asked.set(handle, options);
     this.#rates.add(handle.installed[0]?.rate);
     this.#session.onProgress();
     return handle;
@@ -338,7 +347,7 @@ export class Sampled {
         const asked = keeping.plan(device);
         const handle = await this.#install({ ...await keeping.rated(asked), group: this.group }, this.#session.over);
         this.#asked.set(handle, asked);
-        for (const { direction, ifindex } of handle.installed) this.#later.add(`${direction} ${ifindex & 0xffff}`);
+        this.#addLater(handle);
         // The removal waits for this, and includes it.
         if (this.#removed) return;
         this.#alive.add(handle);
@@ -359,6 +368,22 @@ export class Sampled {
     if (this.#failing.size === 0) return;
     const present = new Set(keeping.devices().map(({ index }) => index));
     for (const index of this.#failing.keys()) if (!present.has(index)) this.#failing.delete(index);
+  }
+
+  async #resample(rate: number): Promise<void> {
+    for (const [handle, name] of [...this.#handles].filter(([handle]) => this.#alive.has(handle))) {
+      if (this.#removed) return;
+      const options = { ...this.#asked.get(handle)!, rate, group: this.group };
+      await this.#end(handle, (reason) => this.#session.fail(removalFailed(reason, handle.netns)));
+      const added = await this.#install(options, this.#session.over);
+      this.#addLater(added);
+      this.#alive.add(added);
+      this.#session.notice(`sampling ${name}, now 1 in ${rate}`);
+    }
+  }
+
+  #addLater({ installed }: SamplingHandle): void {
+    for (const { direction, ifindex } of installed) this.#later.add(`${direction} ${ifindex & 0xffff}`);
   }
 
   /** Removes one of them, and keeps what it has counted in the sum. */
@@ -438,47 +463,6 @@ function placeOf({ inIfindex, outIfindex, nsid }: SampleView): string {
 /** The report that something could not be removed. */
 function removalFailed(reason: unknown, netns: string | undefined): string {
   return `${failureText(reason) ?? reason}. Remove it with: psample cleanup${netnsWords(netns)}`;
-}
-
-/** What is known of a silence. */
-interface Silence {
-  readonly seconds: number;
-  readonly devices: string;
-  /** Packets that reached the sampler, if they are counted. */
-  readonly passed: bigint | undefined;
-  readonly oneIn: number | undefined;
-  /** Samples that arrived, and that a filter left out. */
-  readonly samples: number;
-  /** Whether the kernel left samples out, so that their number is not known. */
-  readonly filtered?: boolean;
-  /** Whether only some packets are meant to reach the sampler. */
-  readonly matched?: boolean;
-}
-
-/** The message about a silence. */
-export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered, matched = false }: Silence): string {
-  const during = `in ${seconds} s`;
-  const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
-  if (samples > 0) {
-    const more = oneIn !== undefined && oneIn > 1 ? `; --rate ${roundRate(oneIn / 10)} would sample ten times as many` : "";
-    return `${were(samples, "sample")} came ${during}, and --filter matches none of them${more}`;
-  }
-  const packet = matched ? "packet that --match selects" : "packet";
-  const came = (count: bigint): string => `${were(count, "packet")}${matched ? " that --match selects" : ""} passed ${devices} ${during}`;
-  const wanted = oneIn === undefined ? "" : `, of which 1 in ${oneIn} is sampled`;
-  if (passed === undefined) return `nothing was sampled on ${devices} ${during}: a smaller --rate shows more`;
-  if (passed === 0n) return `no ${packet} passed ${devices} ${during}: no --rate would show one`;
-  if (filtered) return `${came(passed)}${wanted}, and --filter matches none of the samples yet`;
-  const rate = roundRate(Number(passed) / seconds);
-  const cure = oneIn !== undefined && rate < oneIn ? `; --rate ${rate} would show about one a second` : "";
-  return `${came(passed)}${wanted}, and none was yet${cure}`;
-}
-
-/** The next smaller of 1, 2, 5, 10, 20 and so on. */
-function roundRate(rate: number): number {
-  if (!(rate >= 1)) return 1;
-  const power = 10 ** Math.floor(Math.log10(rate) + 1e-9);
-  return power * ([5, 2].find((digit) => digit * power <= rate) ?? 1);
 }
 
 /** A sentence and its cure: a command, or advice. */

@@ -38,6 +38,8 @@ export const STATUS = {
 export interface SessionOptions {
   /** No notices and no summary. */
   readonly quiet: boolean;
+  /** Where notices and the summary go. Defaults to standard error. */
+  readonly onNotice?: ((text: string) => void) | undefined;
   /** Time limit in milliseconds, from now on. Defaults to none. */
   readonly duration?: number | undefined;
   /** Whether losses are a failure. Defaults to false. */
@@ -223,7 +225,9 @@ export class Session {
 
   /** Prints something that is good to know. */
   notice(text: string): void {
-    if (!this.#options.quiet) this.#tell(text);
+    const { quiet, onNotice } = this.#options;
+    if (onNotice) onNotice(text);
+    else if (!quiet) this.#tell(text);
   }
 
   /** Reports what was not done. */

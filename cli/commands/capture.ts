@@ -4,6 +4,7 @@ import { fromHex, printable } from "../../src/wire/text.ts";
 import { type Command, command } from "../command.ts";
 import { expandDevices, withRateHint } from "../devices.ts";
 import { explainSampling } from "../explain.ts";
+import type { Face } from "../face.ts";
 import type { Io } from "../io.ts";
 import { tellLeftovers } from "../leftovers.ts";
 import { matchesOf, parseMatches } from "../match.ts";
@@ -120,11 +121,12 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
   }),
 };
 
-type Options = Values<typeof CAPTURE_OPTIONS>;
+/** Their values. */
+export type CaptureValues = Values<typeof CAPTURE_OPTIONS>;
 /** The options that say what is sampled. */
 export type SamplingValues =
-  & Partial<Pick<Options, "rate" | "control" | "hardware" | "index" | "cookie" | "group" | "trunc" | "match" | "netns">>
-  & Pick<Options, "direction">;
+  & Partial<Pick<CaptureValues, "rate" | "control" | "hardware" | "index" | "cookie" | "group" | "trunc" | "match" | "netns">>
+  & Pick<CaptureValues, "direction">;
 
 /** The command `capture`. */
 export const capture: Command = command({
@@ -161,7 +163,7 @@ export const capture: Command = command({
       return 0;
     }
     try {
-      return await run(options, plans, io);
+      return await runCapture(options, plans, io);
     } catch (error) {
       throw withRateHint(error, "capture");
     }
@@ -229,14 +231,16 @@ export function samplingOptions(options: SamplingValues, given: ReadonlySet<stri
   }));
 }
 
-async function run(options: Options, plans: readonly SamplingOptions[], io: Io): Promise<number> {
+/** Samples, and resolves to the exit status; `face` shows it, if that is not what the options say. */
+export async function runCapture(options: CaptureValues, plans: readonly SamplingOptions[], io: Io, face?: Face): Promise<number> {
   const { user, buffer, latency, count, netns } = options;
-  const plan = planOutput(options, io);
-  return await inSession(io, options, async (session) => {
+  const plan = face?.plan ?? planOutput(options, io);
+  return await inSession(io, { ...options, onNotice: face?.onNotice }, async (session) => {
     // Files are opened as the new user, everything else before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;
     const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
     const sampled = new Sampled(session);
+    let unfollow = (): void => {};
     try {
       await session.unlessOver(tellLeftovers(session, netns));
       const listener = await session.begin(async (signal) => {
@@ -257,6 +261,8 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
       // Of what the kernel leaves out nobody knows how much there was.
       if (options.filter) sampled.counters.distrust();
       sampled.counters.enlist(tally.calibration, true);
+      const resample = (rate: number): Promise<void> => sampled.resample(rate);
+      if (listener && face) unfollow = face.follow({ stats: () => listener.stats(), tally, rate: plans[0]!.rate, resample });
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer, sampled.passing(tally));
       const settle = (): Promise<void> => sampled.remove();
       const own = others ? [sampled.ownSamples(others)] : [];
@@ -271,6 +277,7 @@ async function run(options: Options, plans: readonly SamplingOptions[], io: Io):
         summary: () => listener !== undefined,
       });
     } finally {
+      unfollow();
       await sampled.remove();
       devices?.close();
       outputs?.discard();

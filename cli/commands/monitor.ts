@@ -4,6 +4,7 @@ import { formatGroups } from "../../src/format/text.ts";
 import { type Command, command } from "../command.ts";
 import type { Io } from "../io.ts";
 import { explainSocket } from "../explain.ts";
+import type { Face } from "../face.ts";
 import { flag, longName, netnsWords, numbers, UsageError, type Values } from "../options.ts";
 import { MONITOR_OUTPUT_OPTIONS } from "../output_options.ts";
 import { planOutput } from "../outputs.ts";
@@ -12,7 +13,8 @@ import { isTelling, received } from "../summary.ts";
 import { Tally } from "../tally.ts";
 import { allNamespacesOption, LISTEN_OPTIONS, tellWaiting, WAIT } from "./listening.ts";
 
-const OPTIONS = {
+/** The options of {@linkcode monitor}. */
+export const MONITOR_OPTIONS = {
   monitor: flag({
     letter: "m",
     help: "print samples and group events as they come (the default)",
@@ -48,7 +50,7 @@ const OPTIONS = {
   ...MONITOR_OUTPUT_OPTIONS,
 };
 
-type Options = Values<typeof OPTIONS>;
+type Options = Values<typeof MONITOR_OPTIONS>;
 
 /** The options that libpsample's tool has too: if only these are used, the same pairs of them are refused. */
 const LIBPSAMPLE: ReadonlySet<string> = new Set(["monitor", "listGroups", "noConfig", "noSample", "group", "verbose", "write"]);
@@ -99,7 +101,7 @@ export const monitor: Command = command({
     ["psample -l", "list the groups"],
     ["psample --netns blue", "in the network namespace blue"],
   ],
-  options: OPTIONS,
+  options: MONITOR_OPTIONS,
   run: async ({ options, given }, io) => {
     checkConflicts(options.write, given);
     if (options.explain) {
@@ -107,7 +109,7 @@ export const monitor: Command = command({
       await io.print(await explainSocket(filter, { groups, allNamespaces, netns, verbose }, io));
       return STATUS.done;
     }
-    return options.listGroups ? await list(options, io) : await run(options, io);
+    return options.listGroups ? await list(options, io) : await runMonitor(options, io);
   },
 });
 
@@ -120,13 +122,15 @@ async function list({ json, netns }: Options, io: Io): Promise<number> {
   return STATUS.done;
 }
 
-async function run(options: Options, io: Io): Promise<number> {
+/** Receives what is sampled already, and resolves to the exit status; `face` shows it, if that is not what the options say. */
+export async function runMonitor(options: Options, io: Io, face?: Face): Promise<number> {
   const { user, buffer, wait, netns } = options;
-  const plan = planOutput(options, io, { lines: "text", recording: "netlink" });
-  return await inSession(io, options, async (session) => {
+  const plan = face?.plan ?? planOutput(options, io, { lines: "text", recording: "netlink" });
+  return await inSession(io, { ...options, onNotice: face?.onNotice }, async (session) => {
     // Files are opened as the user that is to be, all others before there is anything to lose.
     let outputs = user === undefined ? await plan.open(session) : undefined;
     const devices = plan.namesDevices ? await watchLinks({ netns }) : undefined;
+    let unfollow = (): void => {};
     try {
       if (wait) await tellWaiting(session, netns);
       const listener = await session.begin((signal) =>
@@ -151,7 +155,8 @@ async function run(options: Options, io: Io): Promise<number> {
       outputs ??= await plan.open(session);
       const started = outputs.start();
       // It costs something: only if it is shown.
-      const tally = started.recordedBytes && io.errIsTerminal ? new Tally() : undefined;
+      const tally = face || (started.recordedBytes && io.errIsTerminal) ? new Tally() : undefined;
+      if (listener && face && tally) unfollow = face.follow({ stats: () => listener.stats(), tally });
       const account = (stats: ListenStats, written: number): string => received(stats, written, buffer);
       await session.pump(listener ?? NOTHING, {
         ...started,
@@ -163,6 +168,7 @@ async function run(options: Options, io: Io): Promise<number> {
         summary: isTelling,
       });
     } finally {
+      unfollow();
       devices?.close();
       outputs?.discard();
     }

@@ -58,6 +58,11 @@ export class Descriptor implements Destination {
     return new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 
+  /** Whether it has not been closed yet. */
+  get isOpen(): boolean {
+    return this.#fd >= 0;
+  }
+
   close(): void {
     const fd = this.#fd;
     this.#fd = -1;

@@ -174,8 +174,17 @@ export interface Watch {
 /** What happens when a signal arrives: its default action, nothing, or a call of a handler. */
 export type SignalAction = "default" | "ignored" | "caught";
 
-/** The environment variables that are read: about the terminal, and about the service manager that has started the process. */
-export type EnvironmentName = "NO_COLOR" | "TERM" | "NOTIFY_SOCKET" | "WATCHDOG_USEC" | "WATCHDOG_PID";
+/** The environment variables that are read: about the terminal, the service manager that has started the process, and Wireshark's folders. */
+export type EnvironmentName =
+  | "NO_COLOR"
+  | "TERM"
+  | "NOTIFY_SOCKET"
+  | "WATCHDOG_USEC"
+  | "WATCHDOG_PID"
+  | "HOME"
+  | "XDG_CONFIG_HOME"
+  | "WIRESHARK_CONFIG_DIR"
+  | "WIRESHARK_EXTCAP_DIR";
 
 /** The size of a terminal, in characters. */
 export interface WindowSize {

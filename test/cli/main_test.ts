@@ -27,7 +27,7 @@ test("every command has help with an example, and --help ends with 0", async () 
   const overview = await run(["--help"]);
   assertEquals(overview.status, 0);
   const names = [...overview.text().matchAll(/^ {2}psample ([a-z]+) {2,}\S/gm)].map((match) => match[1]!);
-  assertEquals(names, ["capture", "top", "export", "read", "inject", "list", "doctor", "demo", "cleanup", "tc", "completions"]);
+  assertEquals(names, ["capture", "top", "export", "read", "inject", "list", "doctor", "demo", "cleanup", "extcap", "tc", "completions"]);
   for (const name of names) {
     for (const args of [[name, "--help"], ["help", name]]) {
       const help = await run(args);

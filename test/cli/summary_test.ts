@@ -1,7 +1,7 @@
 /** The summary at the end, and the message if nothing is shown. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
-import { silenceOf } from "../../cli/sampled.ts";
+import { silenceOf } from "../../cli/silence.ts";
 import { NOTHING } from "../../cli/session.ts";
 import { type Passing, received } from "../../cli/summary.ts";
 
