@@ -150,7 +150,8 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
     details:
       "FILE.pcapng has everything: psample read prints the same samples again, and Wireshark opens it. So does a file of any other " +
       "name. FILE.pcap keeps only the packets and their times: group, rate, device and all else are dropped, and packets of a second " +
-      "link type are refused. --format chooses, whatever the name is.",
+      "link type are refused. --format chooses, whatever the name is. FILE is locked (flock) while it is written, so that a second psample " +
+      "is refused instead of overwriting it.",
   }),
   format: choice(RECORDING_FORMATS, {
     value: "FORMAT",

@@ -43,6 +43,8 @@ export class FakeFile {
   room = Infinity;
   /** Which network namespace it is, if it is one. */
   readonly netns: string | undefined;
+  /** What has locked it. */
+  lock: object | undefined;
 
   constructor(bytes: Uint8Array = new Uint8Array(0), kind: FileStatus["kind"] = "file", netns?: string) {
     this.bytes = bytes;
@@ -75,6 +77,7 @@ export type Call =
   | "open"
   | "read"
   | "write"
+  | "flock"
   | "setns";
 
 /** An open file, and where it is read or written next. */
@@ -127,6 +130,8 @@ export class FakeFiles {
 
   close(fd: number): number {
     this.log.push(`${fd} close`);
+    const open = this.openFiles.get(fd);
+    if (open && open.file.lock === open) open.file.lock = undefined;
     if (this.openFiles.delete(fd)) return 0;
     this.faults.push(`close of ${fd}, which is not open`);
     return -EBADF;
@@ -247,6 +252,14 @@ export class FakeFiles {
       const bytes = new Uint8Array(size);
       bytes.set(open.file.bytes.subarray(0, size));
       open.file.bytes = bytes;
+      return 0;
+    });
+  }
+
+  flock(fd: number, _operation: number): number {
+    return this.failure("flock") || this.#with(fd, (open) => {
+      if (open.file.lock !== undefined && open.file.lock !== open) return -EAGAIN;
+      open.file.lock = open;
       return 0;
     });
   }

@@ -20,6 +20,7 @@ import { directoryNames } from "../sys/structs.ts";
 import { memory } from "../wire/native.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { Destination } from "./destination.ts";
+import { lockFile } from "./file_lock.ts";
 import type { Directory } from "./series.ts";
 
 const CREATE = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
@@ -28,11 +29,13 @@ const MODE = 0o666;
 /** How often to check whether a pipe without a reader has one now. */
 const READER_POLL_MS = 50;
 
-/** Opens files for writing, and guards those that are being read or recorded to. */
+/** Opens files for writing, and guards those that are being read or recorded to. Files that it opens are locked until they are closed. */
 export class OutputFiles implements Directory {
   readonly #sys: Sys;
   /** Identities, and descriptions of the files. */
   readonly #guarded: Map<string, string>;
+  /** Identities of the files that were opened here: their locks are our own. */
+  readonly #opened = new Set<string>();
 
   /** Opens through `sys`, but none of the files with these identities ({@linkcode FileStatus.identity}). */
   constructor(sys: Sys, guarded: Iterable<string> = []) {
@@ -44,26 +47,28 @@ export class OutputFiles implements Directory {
    * Creates a file, or overwrites one, whose contents stay until the first write. A named pipe waits for a reader while it is written to.
    *
    * @throws {ArgumentError} if it is one of the guarded files, by whatever name: it is left as it is.
+   * @throws {SystemError} `EBUSY` if another program has locked it, as psample does with what it writes.
    */
   create(path: string): Destination {
     const fd = this.#sys.open(path, CREATE, MODE);
     if (fd === -ENXIO && this.#status(path)?.kind === "fifo") return new WaitingPipe(this.#sys, path);
-    return this.#opened(path, fd);
+    return this.#destination(path, fd);
   }
 
   /**
-   * Throws what {@linkcode OutputFiles.create} would throw. A file that exists keeps its contents, and one that does not is not left behind;
-   * a pipe is not opened, because its reader would take that for the end.
+   * Throws what {@linkcode OutputFiles.create} would throw, but not for a locked file: this may be a check of what is running already. A file
+   * that exists keeps its contents, and one that does not is not left behind; a pipe is not opened, because its reader would take that for
+   * the end.
    */
   probe(path: string): void {
     const status = this.#status(path);
     if (status?.kind === "fifo") return;
-    if (status !== undefined) return this.#opened(path, this.#sys.open(path, CREATE & ~O_CREAT, MODE)).close();
-    const created = this.createNew(path);
-    // Otherwise it is a symbolic link to nothing, or somebody else has just created it.
-    if (!created) return;
-    created.close();
-    this.removeEmpty(path);
+    const flags = status === undefined ? CREATE | O_EXCL : CREATE & ~O_CREAT;
+    const fd = this.#sys.open(path, flags, MODE);
+    // It is a symbolic link to nothing, or somebody else has just created it.
+    if (status === undefined && fd === -EEXIST) return;
+    this.#destination(path, fd, { locks: false }).close();
+    if (status === undefined) this.removeEmpty(path);
   }
 
   /**
@@ -91,7 +96,7 @@ export class OutputFiles implements Directory {
   /** Creates a file; `undefined` if it exists already. */
   createNew(path: string): Destination | undefined {
     const fd = this.#sys.open(path, CREATE | O_EXCL, MODE);
-    return fd === -EEXIST ? undefined : this.#opened(path, fd);
+    return fd === -EEXIST ? undefined : this.#destination(path, fd);
   }
 
   namesBeside(path: string): readonly string[] {
@@ -113,9 +118,15 @@ export class OutputFiles implements Directory {
     return names;
   }
 
-  /** @throws {ArgumentError} if it is one of the guarded files. */
+  /**
+   * Removes a file, unless another program has locked it.
+   *
+   * @throws {ArgumentError} if it is one of the guarded files.
+   */
   remove(path: string): void {
-    this.#refuseGuarded(`remove ${path}`, this.#status(path));
+    const status = this.#status(path);
+    this.#refuseGuarded(`remove ${path}`, status);
+    if (status?.kind === "file" && !this.#opened.has(status.identity)) this.#refuseLocked(path, status);
     const result = this.#sys.unlink(path);
     if (result < 0 && result !== -ENOENT) throw new SystemError(`remove ${path}`, -result);
   }
@@ -130,13 +141,17 @@ export class OutputFiles implements Directory {
     if (status?.kind === "file" && status.size === 0) this.remove(path);
   }
 
-  #opened(path: string, fd: number): Destination {
+  #destination(path: string, fd: number, { locks } = { locks: true }): Destination {
     if (fd < 0) throw new SystemError(`write ${path}`, -fd, { hint: fd === -ENOENT ? this.#withoutDirectory(path) : undefined });
     const status = this.#sys.stat(fd);
     try {
       if (typeof status === "number") throw new SystemError(`write ${path}`, -status);
       if (status.kind === "directory") throw new SystemError(`write ${path}`, EISDIR);
       this.#refuseGuarded(`write ${path}`, status);
+      if (locks) {
+        lockFile(this.#sys, fd, status, `write ${path}`);
+        this.#opened.add(status.identity);
+      }
       const descriptor = new Descriptor(this.#sys, fd, path, { owned: true, nonblocking: true });
       return status.kind === "file" && status.size > 0 ? new Overwritten(this.#sys, fd, descriptor) : descriptor;
     } catch (error) {
@@ -165,6 +180,17 @@ export class OutputFiles implements Directory {
     // A pipe may have two ends, and a device many users: only a file would lose its contents.
     const use = status?.kind === "file" ? this.#guarded.get(status.identity) : undefined;
     if (use !== undefined) throw new ArgumentError(`Cannot ${op}: it is the file ${use}`);
+  }
+
+  #refuseLocked(path: string, status: FileStatus): void {
+    const fd = this.#sys.open(path, CREATE & ~O_CREAT, MODE);
+    // A file that cannot be written to may still be removed.
+    if (fd < 0) return;
+    try {
+      lockFile(this.#sys, fd, status, `remove ${path}`);
+    } finally {
+      this.#sys.close(fd);
+    }
   }
 
   #status(path: string): FileStatus | undefined {

@@ -37,7 +37,7 @@ export interface LinesToOptions extends LinesOptions {
  * ```
  *
  * @param writer Writes entries as lines, such as a `TextWriter` or a `JsonWriter`.
- * @throws {SystemError} if the file cannot be written.
+ * @throws {SystemError} if the file cannot be written; `EBUSY` if another program writes to it.
  * @category Pump
  */
 export async function linesTo(writer: LineWriter, options: LinesToOptions = {}): Promise<Sink> {
@@ -79,7 +79,7 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
  * ```
  *
  * @throws {ArgumentError} if it is one of the guarded files, or the rotation is invalid.
- * @throws {SystemError} if the file cannot be written.
+ * @throws {SystemError} if the file cannot be written; `EBUSY` if another program writes to it.
  * @category Recordings
  */
 export async function recordTo(path: string, options: RecordToOptions = {}): Promise<RecordingSink> {

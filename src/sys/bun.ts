@@ -78,6 +78,7 @@ interface Libc {
   statfs(path: Memory, into: Memory): number;
   setns(fd: number, type: number): number;
   ftruncate(fd: number, size: number): number;
+  flock(fd: number, operation: number): number;
   unlink(path: Memory): number;
   poll(fds: Memory, count: number, timeout: number): number;
   lseek(fd: number, offset: number, whence: number): number | bigint;
@@ -256,6 +257,10 @@ class BunSys implements Sys {
 
   ftruncate(fd: number, size: number): number {
     return this.#ok(this.#libc.ftruncate(fd, size), read.i32(this.#errnoAddress, 0));
+  }
+
+  flock(fd: number, operation: number): number {
+    return this.#ok(this.#libc.flock(fd, operation), read.i32(this.#errnoAddress, 0));
   }
 
   requestNetwork(): void {}

@@ -46,6 +46,8 @@ export const SYMBOLS = {
   setns: { args: ["i32", "i32"], returns: "i32" },
   // int ftruncate(int fd, off_t size)
   ftruncate: { args: ["i32", "i64"], returns: "i32" },
+  // int flock(int fd, int operation)
+  flock: { args: ["i32", "i32"], returns: "i32" },
   // int unlink(const char *path)
   unlink: { args: ["ptr"], returns: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout)

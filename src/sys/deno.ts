@@ -252,6 +252,10 @@ class DenoSys implements Sys {
     return this.#ok(this.#libc.ftruncate(fd, BigInt(size)), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
   }
 
+  flock(fd: number, operation: number): number {
+    return this.#ok(this.#libc.flock(fd, operation), this.#libc.read(this.#errno, this.#errnoAddress, 4n));
+  }
+
   requestNetwork(address: string, port: number): void {
     const host = addressAndPort(address, port);
     if (Deno.permissions.requestSync({ name: "net", host }).state === "granted") return;

@@ -48,6 +48,8 @@ export const SYMBOLS = {
   setns: { parameters: ["i32", "i32"], result: "i32" },
   // int ftruncate(int fd, off_t size)
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
+  // int flock(int fd, int operation)
+  flock: { parameters: ["i32", "i32"], result: "i32" },
   // int unlink(const char *path)
   unlink: { parameters: ["buffer"], result: "i32" },
   // int poll(struct pollfd *fds, nfds_t count, int timeout), on this thread

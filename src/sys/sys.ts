@@ -45,6 +45,10 @@ export const O_CLOEXEC = 0x80000;
 /** Opens only the name of a file, to find out what it is. */
 export const O_PATH = 0x200000;
 
+// include/uapi/asm-generic/fcntl.h
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
 // include/uapi/asm-generic/unistd.h, arch/x86/entry/syscalls/syscall_64.tbl: not in every libc.
 export const SYS_GETDENTS64: Readonly<Record<string, number>> = { x86_64: 217, x64: 217, aarch64: 61, arm64: 61 };
 
@@ -143,8 +147,8 @@ export const EALREADY = 114;
 export const EINPROGRESS = 115;
 
 /**
- * What describes the machine and everybody may read: numbers of the kernel, the mounts that this process sees, and the number that
- * systemd, or whatever installed it, has given it (machine-id(5)).
+ * What describes the machine and everybody may read: numbers of the kernel, the mounts that this process sees, which files are locked, and
+ * the number that systemd, or whatever installed it, has given it (machine-id(5)).
  */
 export const HOST_FILES = {
   processors: "/proc/stat",
@@ -154,6 +158,7 @@ export const HOST_FILES = {
   paging: "/proc/vmstat",
   disks: "/proc/diskstats",
   mounts: "/proc/self/mountinfo",
+  locks: "/proc/locks",
   machineId: "/etc/machine-id",
 } as const;
 
@@ -277,6 +282,8 @@ export interface Sys {
   setns(fd: number, type: number): number;
   /** ftruncate(2) */
   ftruncate(fd: number, size: number): number;
+  /** flock(2): the lock belongs to what open(2) has opened, and ends when that is closed. */
+  flock(fd: number, operation: number): number;
   /**
    * Asks for Deno's permission to listen for connections at an address and port, or to connect to a host and port, and throws Deno's own error if that is refused. Elsewhere
    * it does nothing.

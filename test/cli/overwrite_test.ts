@@ -108,3 +108,17 @@ test(
     assertEquals(spawnSync("test", ["-e", path("new.pcap")]).status, 1);
   }),
 );
+
+test(
+  "what somebody else is writing is left to them",
+  besideRecording(async (path) => {
+    const files = await processIo().openFiles([]);
+    const other = files.create(path("x.pcapng"));
+    const { status, err } = await read("-w", path("x.pcapng"), path("a.pcap"));
+    assertEquals(status, 1);
+    assertStringIncludes(err, `Cannot write ${path("x.pcapng")}: device or resource busy (EBUSY). This program already writes to it`);
+    assertEquals(readFileSync(path("x.pcapng"), "utf8"), "");
+    other.close();
+    assertEquals((await read("-w", path("x.pcapng"), path("a.pcap"))).status, 0);
+  }),
+);
