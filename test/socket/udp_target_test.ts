@@ -20,6 +20,7 @@ import {
 } from "../../src/sys/sys.ts";
 import { FakeFile } from "../fake_files.ts";
 import { FakeSys } from "../fake_sys.ts";
+import { skippingWaits } from "../support/fake_time.ts";
 import { until } from "../support/waiting.ts";
 
 /** The steady clock. */
@@ -143,23 +144,27 @@ test("mistakes are refused at the start, and leave nothing open", async () => {
   sys.assertClean();
 });
 
-test("without a route at first it is a problem that is told, and tried again until there is one", async () => {
-  const sys = new FakeSys();
-  sys.unreachable.set("192.0.2.9:6343", ENETUNREACH);
-  const { target, told } = await opened(sys);
-  const why = "Cannot send to 192.0.2.9:6343: network is unreachable (ENETUNREACH). There is no route to it: ip route get shows what the " +
-    "kernel would do";
-  assertEquals(told.problems, [why]);
-  assertEquals(send(target, 1, 2), [0, 1]);
-  sys.unreachable.clear();
-  await until("it is connected", () => told.reconnected > 0);
-  later();
-  for (let i = 0; i < 3; i++) assertEquals(send(target, 1), []);
-  assertEquals([told.problems, told.recovered], [[why], 1]);
-  assertEquals(plain(target), { sent: 3, dropped: 2, droppedBy: { [ENETUNREACH]: 2 }, returned: 0, returnedBy: 0 });
-  target.close();
-  sys.assertClean();
-});
+test(
+  "without a route at first it is a problem that is told, and tried again until there is one",
+  skippingWaits(async () => {
+    const sys = new FakeSys();
+    sys.unreachable.set("192.0.2.9:6343", ENETUNREACH);
+    const { target, told } = await opened(sys);
+    const why =
+      "Cannot send to 192.0.2.9:6343: network is unreachable (ENETUNREACH). There is no route to it: ip route get shows what the " +
+      "kernel would do";
+    assertEquals(told.problems, [why]);
+    assertEquals(send(target, 1, 2), [0, 1]);
+    sys.unreachable.clear();
+    await until("it is connected", () => told.reconnected > 0);
+    later();
+    for (let i = 0; i < 3; i++) assertEquals(send(target, 1), []);
+    assertEquals([told.problems, told.recovered], [[why], 1]);
+    assertEquals(plain(target), { sent: 3, dropped: 2, droppedBy: { [ENETUNREACH]: 2 }, returned: 0, returnedBy: 0 });
+    target.close();
+    sys.assertClean();
+  }),
+);
 
 test("a route that goes costs what is sent meanwhile, counted and told once; taken again it is used from the same port", async () => {
   const sys = new FakeSys();
@@ -279,77 +284,86 @@ test("datagrams larger than the path takes are sent in fragments, which is told 
   sys.assertClean();
 });
 
-test("a name is looked up at the start, and again when sending fails: the next of its addresses has its turn", async () => {
-  const sys = new FakeSys();
-  let addresses = ["192.0.2.9", "2001:db8::9"];
-  const asked: string[] = [];
-  const lookup = (name: string): Promise<readonly string[]> => {
-    asked.push(name);
-    return Promise.resolve(addresses);
-  };
-  sys.unreachable.set("192.0.2.9:6343", ENETUNREACH);
-  const { target, told } = await opened(sys, "collector.example", { lookup });
-  // The first that can be reached.
-  assertEquals([target.name, target.address, told.problems], ["collector.example:6343", "[2001:db8::9]:6343", []]);
-  sys.unreachable.clear();
-  await target.renew();
-  assertEquals(target.address, "192.0.2.9:6343");
-  sys.refusing.add("192.0.2.9:6343");
-  send(target, 1);
-  send(target, 1);
-  assertEquals(told.problems.map((text) => text.slice(0, 62)), ["Cannot send to collector.example:6343 (192.0.2.9): connection "]);
-  await until("it is looked up again", () => told.reconnected === 2);
-  assertEquals(target.address, "[2001:db8::9]:6343");
-  addresses = ["192.0.2.10"];
-  await target.renew();
-  send(target, 1);
-  assertEquals([sys.arrived.at(-1)!.to, asked.length], ["192.0.2.10:6343", 4]);
-  target.close();
-  sys.assertClean();
-});
+test(
+  "a name is looked up at the start, and again when sending fails: the next of its addresses has its turn",
+  skippingWaits(async () => {
+    const sys = new FakeSys();
+    let addresses = ["192.0.2.9", "2001:db8::9"];
+    const asked: string[] = [];
+    const lookup = (name: string): Promise<readonly string[]> => {
+      asked.push(name);
+      return Promise.resolve(addresses);
+    };
+    sys.unreachable.set("192.0.2.9:6343", ENETUNREACH);
+    const { target, told } = await opened(sys, "collector.example", { lookup });
+    // The first that can be reached.
+    assertEquals([target.name, target.address, told.problems], ["collector.example:6343", "[2001:db8::9]:6343", []]);
+    sys.unreachable.clear();
+    await target.renew();
+    assertEquals(target.address, "192.0.2.9:6343");
+    sys.refusing.add("192.0.2.9:6343");
+    send(target, 1);
+    send(target, 1);
+    assertEquals(told.problems.map((text) => text.slice(0, 62)), ["Cannot send to collector.example:6343 (192.0.2.9): connection "]);
+    await until("it is looked up again", () => told.reconnected === 2);
+    assertEquals(target.address, "[2001:db8::9]:6343");
+    addresses = ["192.0.2.10"];
+    await target.renew();
+    send(target, 1);
+    assertEquals([sys.arrived.at(-1)!.to, asked.length], ["192.0.2.10:6343", 4]);
+    target.close();
+    sys.assertClean();
+  }),
+);
 
-test("a name that stops resolving is told, and its last address goes on being used", async () => {
-  const sys = new FakeSys();
-  let fails = false;
-  const lookup = (name: string): Promise<readonly string[]> =>
-    fails ? Promise.reject(new LookupError(name, "ENOTFOUND")) : Promise.resolve(["192.0.2.9"]);
-  const { target, told } = await opened(sys, "collector", { lookup });
-  fails = true;
-  await target.renew();
-  await target.renew();
-  assertEquals(told.problems, ["Cannot look up the host name collector: ENOTFOUND"]);
-  assertEquals(send(target, 1), []);
-  fails = false;
-  await until("it is looked up again", () => told.reconnected > 0);
-  later();
-  for (let i = 0; i < 3; i++) send(target, 1);
-  assertEquals([told.recovered, what(sys).length], [1, 4]);
-  target.close();
-  sys.assertClean();
-});
+test(
+  "a name that stops resolving is told, and its last address goes on being used",
+  skippingWaits(async () => {
+    const sys = new FakeSys();
+    let fails = false;
+    const lookup = (name: string): Promise<readonly string[]> =>
+      fails ? Promise.reject(new LookupError(name, "ENOTFOUND")) : Promise.resolve(["192.0.2.9"]);
+    const { target, told } = await opened(sys, "collector", { lookup });
+    fails = true;
+    await target.renew();
+    await target.renew();
+    assertEquals(told.problems, ["Cannot look up the host name collector: ENOTFOUND"]);
+    assertEquals(send(target, 1), []);
+    fails = false;
+    await until("it is looked up again", () => told.reconnected > 0);
+    later();
+    for (let i = 0; i < 3; i++) send(target, 1);
+    assertEquals([told.recovered, what(sys).length], [1, 4]);
+    target.close();
+    sys.assertClean();
+  }),
+);
 
-test("a name that no name server answers for at the start is told, tried again, and sent to as soon as it has an address", async () => {
-  const sys = new FakeSys();
-  let answers = false;
-  const lookup = (name: string): Promise<readonly string[]> =>
-    answers ? Promise.resolve(["2001:db8::9"]) : Promise.reject(new LookupError(name, "EAI_AGAIN"));
-  const { target, told } = await opened(sys, "collector", { lookup });
-  assertEquals([target.name, target.address, told.problems], ["collector:6343", undefined, [
-    "Cannot look up the host name collector: EAI_AGAIN",
-  ]]);
-  // What is meant for it meanwhile is dropped and counted; that it has no address is told once.
-  assertEquals([send(target, 1, 2), send(target, 3), target.checkReturned()], [[0, 1], [0], false]);
-  assertEquals([...target.counts.droppedBy].map(([errno, count]) => [target.dropName(errno), count]), [["EAI_AGAIN", 3]]);
-  await target.renew();
-  assertEquals([told.problems.length, told.reconnected], [1, 0]);
-  answers = true;
-  await until("it is looked up again by itself", () => told.reconnected === 1);
-  later();
-  assertEquals([target.address, ...Array.from({ length: 3 }, () => send(target, 5))], ["[2001:db8::9]:6343", [], [], []]);
-  assertEquals([what(sys).length, target.counts.sent, target.counts.dropped, told.recovered], [3, 3, 3, 1]);
-  target.close();
-  sys.assertClean();
-});
+test(
+  "a name that no name server answers for at the start is told, tried again, and sent to as soon as it has an address",
+  skippingWaits(async () => {
+    const sys = new FakeSys();
+    let answers = false;
+    const lookup = (name: string): Promise<readonly string[]> =>
+      answers ? Promise.resolve(["2001:db8::9"]) : Promise.reject(new LookupError(name, "EAI_AGAIN"));
+    const { target, told } = await opened(sys, "collector", { lookup });
+    assertEquals([target.name, target.address, told.problems], ["collector:6343", undefined, [
+      "Cannot look up the host name collector: EAI_AGAIN",
+    ]]);
+    // What is meant for it meanwhile is dropped and counted; that it has no address is told once.
+    assertEquals([send(target, 1, 2), send(target, 3), target.checkReturned()], [[0, 1], [0], false]);
+    assertEquals([...target.counts.droppedBy].map(([errno, count]) => [target.dropName(errno), count]), [["EAI_AGAIN", 3]]);
+    await target.renew();
+    assertEquals([told.problems.length, told.reconnected], [1, 0]);
+    answers = true;
+    await until("it is looked up again by itself", () => told.reconnected === 1);
+    later();
+    assertEquals([target.address, ...Array.from({ length: 3 }, () => send(target, 5))], ["[2001:db8::9]:6343", [], [], []]);
+    assertEquals([what(sys).length, target.counts.sent, target.counts.dropped, told.recovered], [3, 3, 3, 1]);
+    target.close();
+    sys.assertClean();
+  }),
+);
 
 test("a name without an answer on a machine without IPv6 may get an IPv4 address; without both there is nothing to send with", async () => {
   const sys = new FakeSys();
