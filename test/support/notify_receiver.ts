@@ -1,8 +1,9 @@
 /** A service manager for tests: a socket that gets what a service tells. */
 import { Datagrams } from "../../src/socket/datagrams.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { AF_UNIX, EAGAIN, type EnvironmentName, MSG_DONTWAIT, SOCK_CLOEXEC, SOCK_DGRAM, type Sys } from "../../src/sys/sys.ts";
+import { AF_UNIX, type EnvironmentName, SOCK_CLOEXEC, SOCK_DGRAM, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { checked, received } from "./received.ts";
 
 const sys = await loadSys();
 
@@ -37,25 +38,11 @@ export class NotifyReceiver implements Disposable {
 
   /** Takes what has arrived; returns every message so far. */
   receive(): readonly string[] {
-    for (;;) {
-      this.#batch.prepare();
-      const count = sys.recvmmsg(this.#fd, this.#batch.address, this.#batch.count, MSG_DONTWAIT);
-      if (count === -EAGAIN) return this.messages;
-      checked("recvmmsg", count);
-      const view = this.#batch.own(count);
-      for (let i = 0; i < count; i++) {
-        const start = this.#batch.start(i);
-        this.messages.push(new TextDecoder().decode(new Uint8Array(view.buffer, view.byteOffset + start, this.#batch.length(i))));
-      }
-    }
+    for (const bytes of received(sys, this.#fd, this.#batch)) this.messages.push(new TextDecoder().decode(bytes));
+    return this.messages;
   }
 
   [Symbol.dispose](): void {
     sys.close(this.#fd);
   }
-}
-
-function checked(what: string, result: number): number {
-  if (result < 0) throw new Error(`${what} failed: errno ${-result}`);
-  return result;
 }

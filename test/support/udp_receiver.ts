@@ -2,9 +2,10 @@
 import { Datagrams } from "../../src/socket/datagrams.ts";
 import { familyOf } from "../../src/socket/socket_address.ts";
 import { loadSys } from "../../src/sys/load.ts";
-import { AF_INET, EAGAIN, type Memory, MSG_DONTWAIT, SO_RCVBUFFORCE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "../../src/sys/sys.ts";
+import { AF_INET, type Memory, SO_RCVBUFFORCE, SOCK_CLOEXEC, SOCK_DGRAM, SOL_SOCKET } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 import { ipv4Bytes, ipv6Bytes } from "../../src/wire/text.ts";
+import { checked, received } from "./received.ts";
 
 const sys = await loadSys();
 
@@ -39,17 +40,8 @@ export class UdpReceiver implements Disposable {
 
   /** Takes what has arrived; returns everything received so far. */
   receive(): readonly Uint8Array[] {
-    for (;;) {
-      this.#batch.prepare();
-      const count = sys.recvmmsg(this.#fd, this.#batch.address, this.#batch.count, MSG_DONTWAIT);
-      if (count === -EAGAIN) return this.datagrams;
-      checked("recvmmsg", count);
-      const view = this.#batch.own(count);
-      for (let i = 0; i < count; i++) {
-        const start = this.#batch.start(i);
-        this.datagrams.push(new Uint8Array(view.buffer, view.byteOffset + start, this.#batch.length(i)).slice());
-      }
-    }
+    for (const bytes of received(sys, this.#fd, this.#batch)) this.datagrams.push(bytes.slice());
+    return this.datagrams;
   }
 
   /** Waits until this many datagrams have been received, and returns them all. */
@@ -71,9 +63,4 @@ function int(value: number): Memory {
   const bytes = memory(4);
   viewOf(bytes).setInt32(0, value, LITTLE);
   return bytes;
-}
-
-function checked(what: string, result: number): number {
-  if (result < 0) throw new Error(`${what} failed: errno ${-result}`);
-  return result;
 }
