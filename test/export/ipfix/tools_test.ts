@@ -47,48 +47,36 @@ function finish(output: Exported<IpfixPacketEncoder | IpfixFlowEncoder>, samples
   return output.datagrams.map(({ bytes }) => bytes);
 }
 
-/** A pcap file of UDP in IPv4, without frames: DLT_RAW. */
-function pcapOf(datagrams: readonly Uint8Array[]): Uint8Array {
+/** A pcap file of IPv4 packets of a protocol, without frames: DLT_RAW. */
+function pcapOf(protocol: number, payloads: readonly Uint8Array[]): Uint8Array {
   const header = join(number(4, 0xa1b2c3d4), number(2, 2), number(2, 4), number(8, 0), number(4, 65535), number(4, 101));
-  return join(
-    header,
-    ...datagrams.map((datagram) => {
-      const udp = join(number(2, PORT, false), number(2, PORT, false), number(2, 8 + datagram.length, false), number(2, 0), datagram);
-      const ip = join(
-        Uint8Array.of(0x45, 0),
-        number(2, 20 + udp.length, false),
-        Uint8Array.of(0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2),
-        udp,
-      );
-      return join(number(4, 1), number(4, 0), number(4, ip.length), number(4, ip.length), ip);
-    }),
-  );
+  const records = payloads.map((payload) => {
+    const length = 20 + payload.length;
+    const addresses = [192, 0, 2, 1, 192, 0, 2, 2];
+    const ip = join(Uint8Array.of(0x45, 0), number(2, length, false), Uint8Array.of(0, 0, 0x40, 0, 64, protocol, 0, 0, ...addresses));
+    return join(number(4, 1), number(4, 0), number(4, length), number(4, length), ip, payload);
+  });
+  return join(header, ...records);
+}
+
+/** Datagrams in UDP. */
+function pcapOfDatagrams(datagrams: readonly Uint8Array[]): Uint8Array {
+  const port = number(2, PORT, false);
+  return pcapOf(17, datagrams.map((datagram) => join(port, port, number(2, 8 + datagram.length, false), number(2, 0), datagram)));
 }
 
 /** The same of a TCP connection, in segments of this size: messages begin and end anywhere in them. */
 function pcapOfStream(stream: Uint8Array, segmentBytes: number): Uint8Array {
-  const header = join(number(4, 0xa1b2c3d4), number(2, 2), number(2, 4), number(8, 0), number(4, 65535), number(4, 101));
+  const ports = join(number(2, 40_000, false), number(2, PORT, false));
   const segment = (sequence: number, flags: number, data: Uint8Array): Uint8Array => {
-    const ports = join(
-      number(2, 40_000, false),
-      number(2, PORT, false),
-      number(4, sequence, false),
-      number(4, flags & 0x10 ? 1 : 0, false),
-    );
-    const tcp = join(ports, Uint8Array.of(0x50, flags), number(2, 0xffff, false), number(4, 0), data);
-    const ip = join(
-      Uint8Array.of(0x45, 0),
-      number(2, 20 + tcp.length, false),
-      Uint8Array.of(0, 0, 0x40, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2),
-      tcp,
-    );
-    return join(number(4, 1), number(4, 0), number(4, ip.length), number(4, ip.length), ip);
+    const numbers = join(number(4, sequence, false), number(4, flags & 0x10 ? 1 : 0, false));
+    return join(ports, numbers, Uint8Array.of(0x50, flags), number(2, 0xffff, false), number(4, 0), data);
   };
   const segments: Uint8Array[] = [segment(0, 0x02, new Uint8Array(0))];
   for (let at = 0; at < stream.length; at += segmentBytes) {
     segments.push(segment(1 + at, 0x18, stream.subarray(at, at + segmentBytes)));
   }
-  return join(header, ...segments);
+  return pcapOf(6, segments);
 }
 
 /** The values of fields, all in one list each, and what tshark finds wrong. Frames in records are cut: it must not look into them. */
@@ -109,7 +97,7 @@ test(
   programs("tshark"),
   inDirectory((path) => {
     const samples = recordedSamples();
-    writeFileSync(path("packets.pcap"), pcapOf(sent(samples, { strict: true, enterprise: 32473 })));
+    writeFileSync(path("packets.pcap"), pcapOfDatagrams(sent(samples, { strict: true, enterprise: 32473 })));
     const [malformed, expert, sizes, frames, ips] = tshark(
       path("packets.pcap"),
       "cflow.data_link_frame_size",
@@ -120,7 +108,7 @@ test(
     const expected = samples.map(({ originalBytes }) => String(Math.min(originalBytes!, 65535)));
     assertEquals(sizes!.sort(), expected.sort());
     assertEquals(frames!.length + ips!.length, samples.filter(({ dataBytes }) => dataBytes > 0).length);
-    writeFileSync(path("flows.pcap"), pcapOf(sentFlows(samples, { strict: true })));
+    writeFileSync(path("flows.pcap"), pcapOfDatagrams(sentFlows(samples, { strict: true })));
     const [malformedFlows, expertFlows, packets] = tshark(path("flows.pcap"), "cflow.packets");
     assertEquals([malformedFlows, expertFlows], [[], []]);
     assertEquals(packets!.reduce((sum, count) => sum + Number(count), 0), samples.length);
@@ -148,7 +136,7 @@ test(
   "tshark shows times to the nanosecond, the rate, and the names of interfaces",
   programs("tshark"),
   inDirectory((path) => {
-    writeFileSync(path("packets.pcap"), pcapOf(sent(SAMPLES)));
+    writeFileSync(path("packets.pcap"), pcapOfDatagrams(sent(SAMPLES)));
     const [, , observed, interval, probability, names] = tshark(
       path("packets.pcap"),
       "cflow.observation_time_nanoseconds",
