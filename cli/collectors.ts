@@ -23,7 +23,7 @@ import { OpenSinks } from "./open_sinks.ts";
 import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
 import { checkOtlp, openOtlp, OTLP_OPTIONS, reportedTo, sharedNumbers } from "./otlp.ts";
 import type { Session } from "./session.ts";
-import { checkStreams, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
+import { checkStreams, collectorName, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
 import { byReason, plural } from "./summary.ts";
 import { checkPolling, POLLING_OPTIONS } from "./polling.ts";
 
@@ -251,7 +251,7 @@ export async function openCollectors(
   try {
     for (const target of options.sflow ?? []) {
       const sflow: SflowToOptions = {
-        ...reporting(session, `sFlow ${target}`, maxDatagramBytes),
+        ...reporting(session, collectorName("sFlow", target), maxDatagramBytes),
         latency,
         agent: options.agent,
         agents: options.agentFor,
@@ -270,7 +270,12 @@ export async function openCollectors(
     }
     for (const target of options.ipfix ?? []) {
       const ipfix = {
-        ...reporting(session, `IPFIX ${target}`, maxDatagramBytes, splitTransport(target).transport === "tcp" ? spoolBytes : undefined),
+        ...reporting(
+          session,
+          collectorName("IPFIX", target),
+          maxDatagramBytes,
+          splitTransport(target).transport === "tcp" ? spoolBytes : undefined,
+        ),
         latency,
         maxDatagramBytes,
         domain,

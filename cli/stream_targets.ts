@@ -51,6 +51,13 @@ export function parseDatagramTargets(texts: readonly string[], option: string): 
   );
 }
 
+/** How a collector is named: by its protocol, host and port, and its transport if that is not UDP. As its sink is, which may not be open yet. */
+export function collectorName(protocol: "sFlow" | "IPFIX", text: string): string {
+  const { transport, host } = splitTransport(text);
+  const target = targetText(parseTarget(host, protocol === "sFlow" ? SFLOW_PORT : IPFIX_PORT));
+  return `${protocol} ${transport === "tcp" ? "tcp:" : ""}${target}`;
+}
+
 /** Refuses options that have no effect. */
 export function checkStreams({ ipfix }: { readonly ipfix: readonly string[] | undefined }, given: ReadonlySet<string>): void {
   if (given.has("ipfixSpool") && !ipfix?.some((target) => splitTransport(target).transport === "tcp")) {

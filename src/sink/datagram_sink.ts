@@ -119,6 +119,8 @@ export interface DatagramSinkOptions<Encoder> extends ExportOptions {
 /** How long the last datagrams may take to find room in the send buffer, and how often to look. */
 const CLOSE_MS = 1000;
 const LOOK_MS = 10;
+/** How long to wait for an error about the last datagrams, unless several before them had none. */
+const ERRORS_MS = 100;
 /** Maximum number of datagrams that one system call sends: more gain nothing. */
 const MOST = 32;
 const BLOCK_BYTES = 1 << 16;
@@ -214,7 +216,9 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
       while (!this.#target.isWritable && performance.now() < deadlineMs && !this.#isClosed) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
       }
-      if (!this.#isClosed) this.encoder.end(nowNs());
+      if (this.#isClosed) return;
+      this.encoder.end(nowNs());
+      await this.#lastErrors();
     } finally {
       this.abort();
     }
@@ -239,6 +243,15 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
   fail(error: unknown): void {
     this.abort();
     this.#end(error);
+  }
+
+  /** Nobody else will notice an error about the last datagrams. */
+  async #lastErrors(): Promise<void> {
+    const { counts, isCalm } = this.#target;
+    const deadlineMs = performance.now() + (isCalm ? 0 : ERRORS_MS);
+    while (!this.#isClosed && counts.sent > counts.returned && !this.checkReturned() && performance.now() < deadlineMs) {
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
   }
 
   #flush(): void {

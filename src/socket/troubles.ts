@@ -106,6 +106,11 @@ export class Troubles {
     return isFirst;
   }
 
+  /** What was told goes on. */
+  goesOn(): void {
+    if (this.any) this.#lastMs = this.nowMs();
+  }
+
   /** From now on waits twice as long between attempts. */
   slowDown(): void {
     this.#waitMs = Math.min(LONGEST_MS, 2 * this.#waitMs);
@@ -114,10 +119,11 @@ export class Troubles {
   /**
    * Nothing is wrong now: if that has been so for as long as between attempts, all is well again. Flapping must not be told each time.
    *
+   * @param leastMs How long that must have been so, even if attempts are more frequent. Defaults to 0.
    * @returns Whether that is so since this call.
    */
-  well(): boolean {
-    if (!this.any || this.nowMs() - this.#lastMs < this.#waitMs) return false;
+  well(leastMs = 0): boolean {
+    if (!this.any || this.nowMs() - this.#lastMs < Math.max(leastMs, this.#waitMs)) return false;
     this.#told.clear();
     this.#options.onRecovery?.();
     return true;

@@ -8,6 +8,7 @@ import {
   EINTR,
   EMSGSIZE,
   ENOBUFS,
+  EPERM,
   IP_MTU,
   IP_MTU_DISCOVER,
   IP_PMTUDISC_DO,
@@ -63,6 +64,9 @@ export interface SendCounts {
   returnedBy: number;
 }
 
+/** What happens to a datagram on this machine, and never comes back for one that was sent (net/ipv4/icmp.c, net/ipv6/icmp.c). */
+const LOCAL: ReadonlySet<number> = new Set([ENOBUFS, EPERM]);
+
 /** Nothing yet. */
 export function noSendCounts(): SendCounts {
   return { sent: 0, dropped: 0, droppedBy: new Map(), returned: 0, returnedBy: 0 };
@@ -74,6 +78,8 @@ export interface SendResult {
   errno: number;
   /** The size of a datagram that did not fit the path in one piece; 0 if there was none. */
   oversized: number;
+  /** Whether errors came back of which the kernel did not say what they were. */
+  isUntold: boolean;
 }
 
 /**
@@ -143,9 +149,17 @@ export class UdpSocket {
    *
    * @param counts What became of them is added to it.
    * @param onDropped Called with the index of each datagram that is dropped.
+   * @param oneByOne Sends each by a system call of its own: only then does the kernel always say which error came back.
    */
-  send(headers: SendHeaders, ends: Uint32Array, count: number, counts: SendCounts, onDropped: (i: number) => void): SendResult {
-    const result: SendResult = { errno: this.#disconnected, oversized: 0 };
+  send(
+    headers: SendHeaders,
+    ends: Uint32Array,
+    count: number,
+    counts: SendCounts,
+    onDropped: (i: number) => void,
+    oneByOne = false,
+  ): SendResult {
+    const result: SendResult = { errno: this.#disconnected, oversized: 0, isUntold: false };
     let at = 0;
     /** The datagram that failed last, and why. */
     let failed = -1;
@@ -156,6 +170,8 @@ export class UdpSocket {
     let isSplit = false;
     /** Errors that came back, of which the kernel did not say what they were: it had sent something in the same call. */
     let untold = 0;
+    /** Whether one came back for a datagram of this call. */
+    let isQuick = false;
     const drop = (): void => {
       counts.droppedBy.set(errno, (counts.droppedBy.get(errno) ?? 0) + 1);
       counts.dropped++;
@@ -167,14 +183,20 @@ export class UdpSocket {
         drop();
         continue;
       }
-      const sent = this.#sys.sendmmsg(this.#fd, headers.addressOf(at), count - at, MSG_DONTWAIT);
+      const most = oneByOne ? 1 : count - at;
+      const sent = this.#sys.sendmmsg(this.#fd, headers.addressOf(at), most, MSG_DONTWAIT);
       if (sent > 0) {
         // A datagram is refused, and sent the next time, if the error was about an earlier one.
-        if (isCutShort) untold++;
-        else if (failed === at && !isSplit) this.#returned(counts, result, errno);
+        if (isCutShort) {
+          untold++;
+          isQuick = oneByOne = true;
+        } else if (failed === at && !isSplit && !LOCAL.has(errno)) {
+          this.#returned(counts, result, errno);
+          isQuick ||= at > 0;
+        }
         counts.sent += sent;
         at += sent;
-        isCutShort = at < count;
+        isCutShort = sent < most;
         continue;
       }
       if (sent === -EINTR) continue;
@@ -191,12 +213,11 @@ export class UdpSocket {
         failed = at;
       }
     }
-    if (untold > 0) {
-      counts.returned += untold;
-      // The last one is still there, if they came at once.
-      const last = this.takeError();
-      if (last !== 0) this.#returned(counts, result, last);
-    }
+    counts.returned += untold;
+    result.isUntold = untold > 0;
+    // That of the last datagram is there already, if they come at once.
+    const last = isQuick ? this.takeError() : 0;
+    if (last !== 0) this.#returned(counts, result, last);
     return result;
   }
 

@@ -1,6 +1,6 @@
 /** Sending to a host for months: its name is looked up again and the route taken again whenever sending fails. */
 import { errnoName, LookupError, SystemError } from "../errors.ts";
-import { EAFNOSUPPORT, EAGAIN, EDESTADDRREQ, EMSGSIZE, ENOBUFS, type Memory, type Sys } from "../sys/sys.ts";
+import { EAFNOSUPPORT, EAGAIN, EDESTADDRREQ, EHOSTUNREACH, EMSGSIZE, ENOBUFS, type Memory, type Sys } from "../sys/sys.ts";
 import { SendHeaders } from "./send_headers.ts";
 import {
   addressesOf,
@@ -22,6 +22,13 @@ import { noSendCounts, type SendCounts, UdpSocket } from "./udp_socket.ts";
  * them back, so that a time must have passed too: as long as it takes until the next attempt.
  */
 const CALM = 3;
+/** How long errors may be absent although they still come back: hosts report one in a second (net.ipv4.icmp_ratelimit), and what is sent waits for as long. */
+const HELD_BACK_MS = 3000;
+/**
+ * The same where a host does not answer to ARP or neighbour discovery: it is asked three times, a second apart, while what is sent to it
+ * waits without an error (net/core/neighbour.c), and then all over again.
+ */
+const ASKING_MS = 10_000;
 /** How to send to a target. */
 export interface UdpTargetOptions extends TroubleOptions {
   /** The port if the target names none. */
@@ -52,7 +59,9 @@ export class UdpTarget {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isRenewing = false;
   readonly #troubles: Troubles;
+  /** Sends without an error since the last one, and for how long there must be none until all is well. */
   #calm = 0;
+  #calmMs = HELD_BACK_MS;
   #isOversized = false;
   #closed = false;
 
@@ -122,11 +131,17 @@ export class UdpTarget {
    */
   send(ends: Uint32Array, count: number, onDropped: (i: number) => void): void {
     if (count === 0) return;
-    const { errno, oversized } = this.#socket.send(this.#headers, ends, count, this.counts, onDropped);
+    const { errno, oversized, isUntold } = this.#socket.send(this.#headers, ends, count, this.counts, onDropped, !this.isCalm);
     if (oversized > 0) this.#oversized(oversized);
-    if (errno === 0) this.#well();
+    if (errno === 0 && isUntold) this.#goesOn();
+    else if (errno === 0) this.#well();
     // That there is no address yet has been reported, and is being tried again.
     else if (errno !== EMSGSIZE && errno !== EDESTADDRREQ) this.#trouble(this.#error(errno));
+  }
+
+  /** Whether several sends in a row had no error, so that one is not expected at the next. */
+  get isCalm(): boolean {
+    return this.#calm >= CALM && !this.#troubles.any;
   }
 
   /**
@@ -201,6 +216,7 @@ export class UdpTarget {
   /** Something does not work. */
   #trouble(error: Error): void {
     this.#calm = 0;
+    if (error instanceof SystemError && error.errno === EHOSTUNREACH) this.#calmMs = ASKING_MS;
     this.#troubles.add(error);
     // Neither helps by another way.
     if (error instanceof SystemError && (error.errno === EAGAIN || error.errno === ENOBUFS)) return;
@@ -209,9 +225,16 @@ export class UdpTarget {
     this.#troubles.slowDown();
   }
 
+  /** An error came back of which it is not known what it was. The next one will be: from now on datagrams are sent one by one. */
+  #goesOn(): void {
+    this.#calm = 0;
+    this.#troubles.goesOn();
+  }
+
   /** Something was sent, and no error came back. */
   #well(): void {
-    if (!this.#troubles.any || ++this.#calm < CALM || !this.#troubles.well()) return;
+    if (++this.#calm < CALM || !this.#troubles.well(this.#calmMs)) return;
+    this.#calmMs = HELD_BACK_MS;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }

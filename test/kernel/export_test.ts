@@ -183,6 +183,30 @@ scene("a collector that goes and comes back costs what is sent meanwhile; the ot
   assertMatch(command.io.errors(), /errors came back for at least \d+ \(ECONNREFUSED\); sFlow \S+: \d+ datagrams sent\n$/);
 });
 
+scene("a collector on another host that never listened is told, with its reason, and never said to be back", async () => {
+  bareWire();
+  secondWire();
+  using away = new Named();
+  ip(`link set dev d netns ${away.name}`);
+  away.inside(() => {
+    ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
+  });
+  ip("neighbour replace 198.51.100.2 lladdr 02:00:00:00:00:04 dev c");
+  const command = await start("a --rate 1 --direction egress --sflow 198.51.100.2 --max-datagram 512 --agent 192.0.2.1");
+  const beginMs = performance.now();
+  // Several datagrams in each second: the host reports one of them.
+  await until(() => `it has gone on for long enough: ${command.io.errors()}`, async () => {
+    send("a", ...inOrder(10, frameOut));
+    await pause(100);
+    return performance.now() - beginMs > 8000;
+  });
+  await command.end();
+  const errors = command.io.errors();
+  assertMatch(errors, /psample: Cannot send to 198\.51\.100\.2:6343: connection refused \(ECONNREFUSED\)/);
+  assertEquals(errors.includes("again"), false, errors);
+  assertMatch(errors, /errors came back for at least \d+ \(ECONNREFUSED\)\n/);
+});
+
 scene("an interface that goes down costs what is sent meanwhile, counted; up again the collector gets the rest", async () => {
   bareWire();
   secondWire();
@@ -209,7 +233,7 @@ scene("an interface that goes down costs what is sent meanwhile, counted; up aga
   );
   ip("link set dev c up", "neighbour replace 198.51.100.2 lladdr 02:00:00:00:00:04 dev c");
   const before = samplesOf(collector).length;
-  await sendUntil("it is told", () => /takes datagrams again/.test(command.io.errors()));
+  await sendUntil("it is told", () => /sFlow 198\.51\.100\.2:\d+ takes datagrams again/.test(command.io.errors()));
   await until("more has arrived", () => samplesOf(collector).length > before);
   await command.end();
   const [, lost] = /dropped with (\d+) samples? \(.*ENETUNREACH/.exec(command.io.errors())!;

@@ -5,7 +5,7 @@ import { DatagramSink, type DatagramSinkOptions } from "../../src/sink/datagram_
 import { type Batch, BatchBuffer, type EntryView } from "../../src/stream/batch.ts";
 import { pump } from "../../src/stream/pump.ts";
 import type { Closing } from "../../src/stream/sink.ts";
-import { ENETUNREACH } from "../../src/sys/sys.ts";
+import { ECONNREFUSED, ENETUNREACH } from "../../src/sys/sys.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { BatchesSource } from "../support/batches.ts";
@@ -165,6 +165,21 @@ test("closing sends what is left, as soon as there is room; aborting sends nothi
   // Nothing more.
   closed.take(batchOf(3, 1));
   await closed.close(CLOSING);
+  sys.assertClean();
+});
+
+test("closing waits for an error about the last datagrams, which nobody else would notice", async () => {
+  const sys = new FakeSys();
+  const problems: string[] = [];
+  const sink = await opened(sys, undefined, { onProblem: (error) => void problems.push(error.message) });
+  sink.take(batchOf(1, 2));
+  const closing = sink.close(CLOSING);
+  // A moment later, as from another host.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assertEquals(sys.arrived.length, 1);
+  [...sys.udp.values()][0]!.error = ECONNREFUSED;
+  await closing;
+  assertEquals([sink.datagrams.sent, sink.datagrams.returned, problems.length], [1, 1, 1]);
   sys.assertClean();
 });
 

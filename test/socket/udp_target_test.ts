@@ -10,6 +10,7 @@ import {
   EAFNOSUPPORT,
   EAGAIN,
   ECONNREFUSED,
+  EHOSTUNREACH,
   EINTR,
   EMSGSIZE,
   ENETUNREACH,
@@ -229,6 +230,83 @@ test("errors that come back now and then are one problem, not one each time", as
   later(3000);
   for (let i = 0; i < 3; i++) send(target, 1);
   assertEquals(told.recovered, recovered + 1);
+  target.close();
+  sys.assertClean();
+});
+
+test("an error that cuts a call short is never taken for a recovery, and is named by the next one at the latest", async () => {
+  const sys = new FakeSys();
+  const { target, told } = await opened(sys);
+  for (let i = 0; i < 4; i++) send(target, 1, 1, 1);
+  // A router that refuses, of each burst, the first one only: when the second is sent, the error is there.
+  const socket = [...sys.udp.values()][0]!;
+  let refuses = true;
+  const sendmmsg = sys.sendmmsg.bind(sys);
+  let left = 0;
+  sys.sendmmsg = (fd, headers, count, flags) => {
+    if (!refuses || left === 0) return sendmmsg(fd, headers, count, flags);
+    left = 0;
+    const sent = sendmmsg(fd, headers, 1, flags);
+    // The kernel does not say which error it was, if the same call has sent something.
+    if (count === 1) socket.error = ECONNREFUSED;
+    return sent;
+  };
+  for (let i = 0; i < 20; i++) {
+    left = 1;
+    send(target, 1, 1, 1);
+    later(5000);
+  }
+  assertEquals([told.problems.length, told.recovered, target.counts.returned, target.counts.returnedBy], [1, 0, 20, ECONNREFUSED]);
+  refuses = false;
+  later();
+  for (let i = 0; i < 3; i++) send(target, 1, 1, 1);
+  assertEquals(told.recovered, 1);
+  target.close();
+  sys.assertClean();
+});
+
+test("a target that refuses from the start is told with the first datagrams, however few errors come back", async () => {
+  const sys = new FakeSys();
+  const { target, told } = await opened(sys);
+  const socket = [...sys.udp.values()][0]!;
+  const sendmmsg = sys.sendmmsg.bind(sys);
+  let isFirst = true;
+  sys.sendmmsg = (fd, headers, count, flags) => {
+    if (!isFirst) return sendmmsg(fd, headers, count, flags);
+    isFirst = false;
+    const sent = sendmmsg(fd, headers, 1, flags);
+    if (count === 1) socket.error = ECONNREFUSED;
+    return sent;
+  };
+  send(target, 1, 1, 1);
+  assertEquals([told.problems.length, target.counts.returned, target.counts.returnedBy], [1, 1, ECONNREFUSED]);
+  target.close();
+  sys.assertClean();
+});
+
+test("while the kernel asks for the address of a silent host there are no errors, which is no recovery", async () => {
+  const sys = new FakeSys();
+  const { target, told } = await opened(sys);
+  // Every four seconds: three attempts, and the next datagram.
+  for (let i = 0; i < 60; i++) {
+    if (i % 4 === 3) [...sys.udp.values()][0]!.error = EHOSTUNREACH;
+    send(target, 1);
+    later(1000);
+  }
+  assertEquals([told.problems.length, told.recovered], [1, 0]);
+  later();
+  for (let i = 0; i < 3; i++) send(target, 1);
+  assertEquals(told.recovered, 1);
+  target.close();
+  sys.assertClean();
+});
+
+test("what a device refuses for a moment has not come back", async () => {
+  const sys = new FakeSys();
+  const { target } = await opened(sys);
+  sys.fail("sendmmsg", ENOBUFS);
+  assertEquals(send(target, 1), []);
+  assertEquals(plain(target), { sent: 1, dropped: 0, droppedBy: {}, returned: 0, returnedBy: 0 });
   target.close();
   sys.assertClean();
 });
