@@ -90,9 +90,14 @@ export class Systemd implements AsyncDisposable {
 
   /** Runs a program beside the services, to its end. */
   run(...program: string[]): { status: number | null; out: string } {
-    const words = ["-t", `${this.#pid}`, "-p", "-m", "-r", ...program];
-    const { status, stdout, stderr } = spawnSync("nsenter", words, { encoding: "utf8" });
+    const [enter, ...words] = this.words(...program);
+    const { status, stdout, stderr } = spawnSync(enter!, words, { encoding: "utf8" });
     return { status, out: stdout + stderr };
+  }
+
+  /** The words that run a program beside the services. */
+  words(...program: string[]): string[] {
+    return ["nsenter", "-t", `${this.#pid}`, "-p", "-m", "-r", "-w", ...program];
   }
 
   /** A property of a unit. */

@@ -32,6 +32,13 @@ const PROGRAMS: Record<string, string> = {
   rpm2archive: "rpm",
   zsh: "zsh-static,zsh-common",
   fish: "fish",
+  jq: "jq",
+  curl: "curl",
+  logrotate: "logrotate",
+  nginx: "nginx-light",
+  ssh: "openssh-client",
+  "ssh-keygen": "openssh-client",
+  sshd: "openssh-server",
 };
 
 /** Where Debian installs the server of PostgreSQL. */
