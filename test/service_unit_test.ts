@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ROOT } from "./run/project.ts";
 import { inDirectory } from "./support/directory.ts";
+import { filesOn } from "./support/pages.ts";
 import { output, programs } from "./support/programs.ts";
 
 const UNIT = "psample-export.service";
@@ -45,6 +46,32 @@ for (const unit of [UNIT, "psample.service"]) {
     }),
   );
 }
+
+test(
+  "systemd has nothing to say about the timer of psample-record@.service either, nor about the drop-ins in docs/recipes.md",
+  needed,
+  inDirectory((path) => {
+    for (const kind of ["service", "timer"]) {
+      const unit = `psample-record@.${kind}`;
+      const text = readFileSync(join(ROOT, "examples", unit), "utf8");
+      // Neither the command nor its manual pages are installed here.
+      writeFileSync(path(unit), text.replace(/\/usr\/bin\/psample/g, "/bin/true"));
+      mkdirSync(path(`${unit}.d`));
+      const dropIn = filesOn("docs/recipes.md").get(`/etc/systemd/system/${unit}.d/settings.conf`);
+      assert(dropIn !== undefined, unit);
+      writeFileSync(path(`${unit}.d/settings.conf`), dropIn!);
+    }
+    const units = ["service", "timer"].map((kind) => path(`psample-record@.${kind}`));
+    const { status, stderr } = spawnSync("systemd-analyze", ["verify", "--man=no", "--recursive-errors=no", ...units], {
+      encoding: "utf8",
+    });
+    assertEquals([status, stderr.split("\n").filter((line) => line.includes("psample"))], [0, []]);
+  }),
+);
+
+test("psample-record@.service exposes at most 1.2", needed, () => {
+  assert(exposure(join(ROOT, "examples/psample-record@.service")) <= 1.2);
+});
 
 test("the service may do nothing but what psample needs", () => {
   const text = readFileSync(join(ROOT, "examples", UNIT), "utf8");
