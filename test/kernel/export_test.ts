@@ -27,6 +27,18 @@ async function start(words: string): Promise<Command> {
   return command;
 }
 
+/** Starts an export as a process, which samples when this resolves. `command` are the words that start psample. */
+async function startProgram(command: readonly string[], words: string): Promise<Program> {
+  const program = new Program([...command, "export", ...words.split(" "), ...NO_COUNTERS]);
+  try {
+    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    return program;
+  } catch (error) {
+    await program[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
 /** The flow samples that have arrived. */
 function samplesOf(receiver: UdpReceiver): DecodedSample[] {
   return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
@@ -305,19 +317,7 @@ scene("HUP takes the route again and reopens the recording, and it goes on", asy
   try {
     const file = join(directory, "x.pcapng");
     const words = COMMANDS[0]!.words(`--allow-read=${directory}`, `--allow-write=${directory}`);
-    await using program = new Program([
-      ...words,
-      "export",
-      "a:1",
-      "--direction",
-      "egress",
-      "--sflow",
-      sflow.target,
-      ...NO_COUNTERS,
-      "-w",
-      file,
-    ]);
-    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    await using program = await startProgram(words, `a:1 --direction egress --sflow ${sflow.target} -w ${file}`);
     send("a", frameOut());
     await until("it has arrived", () => samplesOf(sflow).length === 1);
     renameSync(file, `${file}.1`);
@@ -449,20 +449,8 @@ scene("--user: it exports as somebody else, who can only remove what was added",
   bareWire();
   const before = tcDump("a");
   using sflow = new UdpReceiver();
-  const words = [
-    ...COMMANDS[0]!.words(),
-    "export",
-    "a:1",
-    "--direction",
-    "egress",
-    "--sflow",
-    sflow.target,
-    ...NO_COUNTERS,
-    "--user",
-    "nobody",
-  ];
-  await using program = new Program(words);
-  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  const words = `a:1 --direction egress --sflow ${sflow.target} --user nobody`;
+  await using program = await startProgram(COMMANDS[0]!.words(), words);
   const status = readFileSync(`/proc/${program.pid}/status`, "utf8");
   assertMatch(status, /^Uid:\s*65534\s+65534\s+65534\s+65534$/m);
   assertMatch(status, /^CapEff:\s*0000000000001000$/m);
@@ -497,19 +485,7 @@ for (const { name, words } of COMMANDS) {
   scene(`${name}: TERM sends what is gathered; addresses need no permission of Deno but that for libc`, async () => {
     bareWire();
     using sflow = new UdpReceiver();
-    await using program = new Program([
-      ...words(),
-      "export",
-      "a",
-      "--rate",
-      "1",
-      "--direction",
-      "egress",
-      "--sflow",
-      sflow.target,
-      ...NO_COUNTERS,
-    ]);
-    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    await using program = await startProgram(words(), `a --rate 1 --direction egress --sflow ${sflow.target}`);
     send("a", ...inOrder(30, frameOut));
     program.signal("SIGTERM");
     const { status, err } = await program.ended;
