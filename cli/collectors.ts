@@ -298,12 +298,31 @@ export async function openCollectors(
       ? undefined
       : await opening.take(["Prometheus", prometheus], () => openMetrics(prometheus, options, numbers!));
     const otlp = await openOtlp(sys, options, numbers, session, opening);
+    tellSame(sinks, before?.sinks ?? [], session);
     return new Collectors(sinks, sflows, metrics, otlp, opening.sinks);
   } catch (error) {
     opening.abort();
     if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
     throw error;
   }
+}
+
+/**
+ * Says which collectors have the address of another one: whoever is sent everything twice counts it twice. Names with several addresses may
+ * part again, so this is no error. What was open before has been told.
+ */
+function tellSame(sinks: readonly ExportSink[], before: readonly ExportSink[], session: Session): void {
+  sinks.forEach((sink, i) => {
+    const other = sinks.slice(0, i).find((other) => isSame(sink, other));
+    if (other === undefined || (before.includes(sink) && before.includes(other))) return;
+    session.notice(`${nameOf(sink)} is the same collector as ${nameOf(other)}: it is sent everything twice`);
+  });
+}
+
+function isSame(one: ExportSink, other: ExportSink): boolean {
+  const [protocol] = one.name.split(" ");
+  return one.address !== undefined && one.address === other.address && other.name.startsWith(`${protocol} `) &&
+    (one.connection === undefined) === (other.connection === undefined);
 }
 
 /** What the library calls the options. */

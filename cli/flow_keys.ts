@@ -31,7 +31,10 @@ export function parseKeys(text: string, option: string): string {
 
 /** The problem with keys of flows. */
 export function checkKeys(text: string): Problem | undefined {
+  const known = new Set<string>();
   for (const name of text.split(",").map((name) => name.trim()).filter(Boolean)) {
+    if (known.has(name)) return { text: `${name} was given twice`, at: text.lastIndexOf(name) };
+    known.add(name);
     if (keyOf(name)) continue;
     const base = name.replace(/\.\d$/, "");
     return { text: unknownWord(base, "key", NAMES), at: text.indexOf(name) };

@@ -50,7 +50,7 @@ export const OTLP_OPTIONS = {
     help: "send this header with --otlp; may be repeated",
     details: "For credentials: Authorization=Bearer TOKEN. It is in no message, but everybody on this machine can read the command " +
       "line: keep it in a file for --config that only its owner can read.",
-  }, (texts, option) => pairs(texts, option, "Authorization=Bearer TOKEN")),
+  }, (texts, option) => pairs(texts, option, "Authorization=Bearer TOKEN", (name) => name.toLowerCase())),
   otlpResource: several({
     value: "NAME=VALUE",
     help: "describe this exporter to --otlp; may be repeated",
@@ -71,13 +71,22 @@ function parseUrls(texts: readonly string[], option: string): readonly string[] 
   return texts;
 }
 
-/** Names and values. Values may be secret, and are in no message. */
-function pairs(texts: readonly string[], option: string, example: string): Readonly<Record<string, string>> {
+/** Names and values. Values may be secret, and are in no message. Two names are the same if `canonical` makes them so. */
+function pairs(
+  texts: readonly string[],
+  option: string,
+  example: string,
+  canonical = (name: string): string => name,
+): Readonly<Record<string, string>> {
   const values: Record<string, string> = {};
+  const known = new Map<string, string>();
   for (const text of texts) {
     const [, name, value] = /^([^=\s]+)=(.*)$/s.exec(text) ?? [];
     if (name === undefined) throw new UsageError(`${option} is not NAME=VALUE: expected such as ${JSON.stringify(example)}`);
-    if (Object.hasOwn(values, name)) throw new UsageError(`${option} was given twice for ${name}`);
+    const other = known.get(canonical(name));
+    if (other === name) throw new UsageError(`${option} was given twice for ${name}`);
+    if (other !== undefined) throw new UsageError(`${option} was given twice for ${name}: ${other} is the same`);
+    known.set(canonical(name), name);
     values[name] = value!;
   }
   return values;

@@ -1,6 +1,8 @@
 /** Messages while a recording is being read, and after that. */
 import type { ListenStats, RecordingSource } from "../mod.ts";
+import { printable } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
+import type { Recordings } from "./recordings.ts";
 import type { Session } from "./session.ts";
 import { plural } from "./summary.ts";
 
@@ -52,6 +54,14 @@ export function skippedOf(counts: RecordingSource["counts"]): string[] {
 export function tellTerminal(paths: readonly string[], io: Io, session: Session): void {
   if (!io.inIsTerminal || !paths.includes("-")) return;
   session.notice("waiting for a recording on standard input, which is a terminal: psample read FILE reads a file; Ctrl-C ends this");
+}
+
+/** Tells a user who has named a file twice, perhaps by two names, that all figures count it twice. */
+export function tellRepeated(paths: readonly string[], { repeated }: Recordings, session: Session): void {
+  for (const [i, first] of repeated) {
+    const name = paths[i] === paths[first] ? "" : `${printable(paths[i]!)} is the same file: `;
+    session.notice(`${name}${printable(paths[first]!)} was given twice, and is read twice`);
+  }
 }
 
 /** How much has been read, for a terminal; `undefined` if the size is not known. */

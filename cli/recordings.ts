@@ -16,6 +16,15 @@ export class Recordings implements Source {
     this.#all = all;
   }
 
+  /** Which of them are the same file as an earlier one: their indexes, and those of the first of the same. */
+  get repeated(): readonly (readonly [number, number])[] {
+    const identities = this.#all.map(({ identity }) => identity);
+    return identities.flatMap((identity, i) => {
+      const first = identity === undefined ? i : identities.indexOf(identity);
+      return first < i ? [[i, first] as const] : [];
+    });
+  }
+
   /** Their size in bytes; `undefined` if that of one is not known. */
   get size(): number | undefined {
     return this.#all.reduce<number | undefined>((sum, { size }) => sum === undefined || size === undefined ? undefined : sum + size, 0);

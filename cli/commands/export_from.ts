@@ -10,7 +10,7 @@ import { openRecordings, recordingPaths } from "../open_recordings.ts";
 import { flag, longName, texts, UsageError } from "../options.ts";
 import type { OutputValues } from "../output_options.ts";
 import { type OutputPlan, planOutput } from "../outputs.ts";
-import { accountOf, lossesUpTo, readingProgress, tellTerminal } from "../reading.ts";
+import { accountOf, lossesUpTo, readingProgress, tellRepeated, tellTerminal } from "../reading.ts";
 import { Rounds } from "../rounds.ts";
 import { endedByItself, inSession, STATUS } from "../session.ts";
 import { type Speed, speedOption } from "../speed.ts";
@@ -107,6 +107,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
   return await inSession(io, { ...options, reloads: true }, async (session) => {
     tellTerminal(paths, io, session);
     const recordings = await openRecordings(paths, io);
+    tellRepeated(paths, recordings, session);
     let collectors: Collectors | undefined;
     let outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;
     try {

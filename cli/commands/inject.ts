@@ -7,7 +7,7 @@ import { GroupStage } from "../group_stage.ts";
 import { openRecordings, recordingPaths } from "../open_recordings.ts";
 import { flag, NETNS, number, numbers, UsageError } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
-import { lossesUpTo, skippedOf, tellTerminal } from "../reading.ts";
+import { lossesUpTo, skippedOf, tellRepeated, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
 import { Rounds } from "../rounds.ts";
 import { inSession, type Session, STATUS } from "../session.ts";
@@ -97,6 +97,7 @@ export const inject: Command = command({
     return await inSession(io, options, async (session) => {
       tellTerminal(paths, io, session);
       const first = await open();
+      tellRepeated(paths, first, session);
       let sink: InjectionSink | undefined;
       try {
         sink = await injectInto({ netns, packetGroup, packetRate });

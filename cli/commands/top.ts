@@ -20,7 +20,7 @@ import { openRecordings } from "../open_recordings.ts";
 import { choice, duration, flag, number, several, streamName, UsageError, value, type Values } from "../options.ts";
 import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { openStdout } from "../outputs.ts";
-import { accountOf, lossesOf, readingProgress, tellTerminal } from "../reading.ts";
+import { accountOf, lossesOf, readingProgress, tellRepeated, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
 import { Sampled } from "../sampled.ts";
 import { inSession, NOTHING, type Session, STATUS } from "../session.ts";
@@ -249,6 +249,7 @@ async function read(words: readonly string[], options: Options, given: ReadonlyS
     try {
       tellTerminal(paths, io, session);
       const recordings = source = await openRecordings(paths, io);
+      tellRepeated(paths, recordings, session);
       const { twice, stages, leftOut } = countingAt(options.countAt, undefined);
       const chosen = Chosen.by([...options.filter ?? [], ...stages]);
       const estimator = new Estimator({ by: options.by, flows: MOST_RECORDED_FLOWS, oneIn: options.rate, only: chosen });

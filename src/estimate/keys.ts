@@ -173,7 +173,7 @@ export class FlowKey {
    * The text of a key that a sample lacks is empty.
    *
    * @param allowsAbsent Whether a sample may lack all of them. Defaults to false.
-   * @throws {ArgumentError} for an unknown name.
+   * @throws {ArgumentError} for an unknown name, or one that is given twice.
    */
   constructor(names: string, allowsAbsent = false) {
     this.#allowsAbsent = allowsAbsent;
@@ -184,6 +184,8 @@ export class FlowKey {
       if (!key) throw new ArgumentError(`Cannot tell flows apart by ${JSON.stringify(name)}: the keys are ${KEY_NAMES.join(", ")}`);
       return key;
     });
+    const again = list.find((name, i) => list.indexOf(name) < i);
+    if (again !== undefined) throw new ArgumentError(`Cannot tell flows apart: ${again} is given twice`);
     this.size = this.keys.reduce((sum, key) => sum + 1 + key.size, 0);
     if (this.size > 255) {
       throw new ArgumentError(`Cannot tell flows apart by ${list.length} keys at once: they take ${this.size} bytes, 255 at most`);

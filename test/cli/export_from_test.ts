@@ -1,7 +1,8 @@
 /** `psample export --from`: what collectors get is what was recorded. */
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import { processIo } from "../../cli/io.ts";
 import { main } from "../../cli/main.ts";
 import type { Sample } from "../../mod.ts";
 import { readRecording } from "../../src/receive/recording.ts";
@@ -209,5 +210,32 @@ test("a recording that is cut off: what was exported of it is said, and then wha
     new RegExp(
       `\npsample: read ${length - 1} samples; (.*; )?sFlow \\S+: \\d+ datagrams? sent\npsample: Cannot decode recording .*cut off here`,
     ),
+  );
+});
+
+test("what is the same by two names is said: a collector, which gets everything twice, and a recording, which counts twice", async () => {
+  using there = new UdpReceiver();
+  const port = there.target.split(":").at(-1)!;
+  const path = `${GOLDEN}ingress.new.pcap`;
+  const words = ["--speed", "max", "--agent", "192.0.2.1"];
+  const real = async (...args: string[]): Promise<FakeIo & { status: number }> => {
+    const io = Object.assign(fakeIo(), { openRecording: processIo().openRecording });
+    return Object.assign(io, { status: await main(["export", ...args], io) });
+  };
+  const once = await real("--from", path, ...words, "--sflow", there.target, "--ipfix", there.target);
+  assertNotMatch(once.errors(), /twice/);
+  const twice = await real(
+    ...["--from", path, "--from", path, "--from", `${GOLDEN}./ingress.new.pcap`, ...words],
+    ...["--sflow", there.target, "--sflow", `localhost:${port}`],
+  );
+  assertEquals([once.status, twice.status], [0, 0]);
+  assertStringIncludes(twice.errors(), `psample: ${path} was given twice, and is read twice\n`);
+  assertStringIncludes(
+    twice.errors(),
+    `psample: ${GOLDEN}./ingress.new.pcap is the same file: ${path} was given twice, and is read twice\n`,
+  );
+  assertStringIncludes(
+    twice.errors(),
+    `psample: sFlow localhost:${port} (127.0.0.1:${port}) is the same collector as sFlow ${there.target}: it is sent everything twice\n`,
   );
 });

@@ -120,6 +120,11 @@ test("options that make no sense are refused, without repeating what may be secr
     [["--otlp", "http://a", "--otlp-header", "secret"], /--otlp-header is not NAME=VALUE: expected such as "Authorization=Bearer TOKEN"/],
     [["--otlp", "http://a", "--otlp-header", "A B=secret"], /--otlp-header is not NAME=VALUE/],
     [["--otlp", "http://a", "--otlp-header", "A=secret", "--otlp-header", "A=secret"], /--otlp-header was given twice for A/],
+    [
+      ["--otlp", "http://a", "--otlp-header", "A=secret", "--otlp-header", "a=secret"],
+      /--otlp-header was given twice for a: A is the same\n/,
+    ],
+    [["--otlp", "http://a", "--otlp-resource", "a=1", "--otlp-resource", "A=1", "--otlp-header", "A"], /--otlp-header is not NAME=VALUE/],
     [["--otlp", "http://a", "--otlp-header", "A=sécret"], /Cannot send the header "A": its value has characters/],
     [["--otlp", "http://a", "--otlp-encoding", "grpc"], /--otlp-encoding is "grpc": expected protobuf or json/],
     [["--sflow", "192.0.2.9", "--interval", "10s"], /--interval requires --otlp/],
