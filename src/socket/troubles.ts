@@ -23,8 +23,20 @@ const LONGEST_MS = 60_000;
 /** A problem this long after the last one is a new one. */
 const FORGET_MS = 600_000;
 
-/** Failures that may pass: a link that comes up, a route that is learned. All others at the start are mistakes. */
-export const PASSING: ReadonlySet<number> = new Set([ENETDOWN, ENETUNREACH, EHOSTUNREACH, EADDRNOTAVAIL]);
+/**
+ * Failures that may pass: a link that comes up, a route that is learned, and one that drops or prohibits (RTN_BLACKHOLE is EINVAL and
+ * RTN_PROHIBIT is EACCES, net/ipv4/fib_semantics.c), such as a VPN sets until it is up; a firewall that is loaded. All others at the start
+ * are mistakes.
+ */
+export const PASSING: ReadonlySet<number> = new Set([
+  ENETDOWN,
+  ENETUNREACH,
+  EHOSTUNREACH,
+  EADDRNOTAVAIL,
+  EACCES,
+  EINVAL,
+  EPERM,
+]);
 
 /** What is wrong, and what helps. */
 export const HINTS: Readonly<Record<number, string>> = {
@@ -33,7 +45,7 @@ export const HINTS: Readonly<Record<number, string>> = {
   [EHOSTUNREACH]: "The host does not answer, or a router or firewall refuses to forward to it",
   [EPERM]: "A local firewall rule (nftables, iptables) drops it on its way out",
   [EACCES]: "It is a broadcast address, or the route to it is prohibited (ip route)",
-  [EINVAL]: "The local address is gone, or the interface does not match the address",
+  [EINVAL]: "The route to it is a blackhole (ip route), the local address is gone, or the interface does not match the address",
   [ENODEV]: "There is no such interface: ip link lists them",
   [EAGAIN]: "The device is slower than the datagrams come: sample fewer packets, or raise net.core.wmem_max (sysctl)",
   [ENOBUFS]: "The queue of the device is full: sample fewer packets, or send through another device",

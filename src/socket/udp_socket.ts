@@ -3,6 +3,7 @@ import { SystemError } from "../errors.ts";
 import {
   AF_INET,
   AF_INET6,
+  EACCES,
   EAGAIN,
   EDESTADDRREQ,
   EINTR,
@@ -22,6 +23,7 @@ import {
   type Memory,
   MSG_DONTWAIT,
   POLLOUT,
+  SO_BROADCAST,
   SO_RCVBUF,
   SO_SNDBUF,
   SO_SNDBUFFORCE,
@@ -92,6 +94,8 @@ export class UdpSocket {
   readonly family: Family;
   /** The local port, assigned by the kernel. */
   readonly port: number;
+  /** Whether the last address was one of broadcasts, at which nobody can be reached. */
+  isBroadcast = false;
   readonly #sys: Sys;
   #fd: number;
   /** Why it is not connected: at first, because it has no address to send to. */
@@ -135,7 +139,23 @@ export class UdpSocket {
     // Dissolving the association releases the local address and port (connect(2)). If the port is still bound, the second call is refused.
     dissolve(sys, this.#fd);
     sys.bind(this.#fd, this.#any(this.port));
-    return this.#connected(sys.connect(this.#fd, encodeAddress(to, scopeId)));
+    const peer = encodeAddress(to, scopeId);
+    const result = sys.connect(this.#fd, peer);
+    this.isBroadcast = result === -EACCES && this.#mayBroadcastTo(peer);
+    return this.#connected(result);
+  }
+
+  /**
+   * Whether an address is refused because it is one of broadcasts: prohibited routes have the same error, and cease to be
+   * (__ip4_datagram_connect() in net/ipv4/datagram.c).
+   */
+  #mayBroadcastTo(peer: Memory): boolean {
+    const sys = this.#sys;
+    sys.setsockopt(this.#fd, SOL_SOCKET, SO_BROADCAST, int(1));
+    const isConnected = sys.connect(this.#fd, peer) >= 0;
+    sys.setsockopt(this.#fd, SOL_SOCKET, SO_BROADCAST, int(0));
+    if (isConnected) dissolve(sys, this.#fd);
+    return isConnected;
   }
 
   #connected(result: number): number {

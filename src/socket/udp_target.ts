@@ -90,7 +90,7 @@ export class UdpTarget {
       const [first] = sockets.values();
       this.#socket = first!;
       const errno = this.#connect(addresses);
-      if (errno !== 0 && !PASSING.has(errno)) throw this.#error(errno);
+      if (errno !== 0 && (!PASSING.has(errno) || this.#isBroadcast)) throw this.#error(errno);
       if (failure) this.#nowhere(failure);
       else if (errno !== 0) this.#trouble(this.#error(errno));
     } catch (error) {
@@ -201,6 +201,11 @@ export class UdpTarget {
       if (first === 0) first = -result;
     }
     return first;
+  }
+
+  /** Whether an address that could not be connected to is one of broadcasts. */
+  get #isBroadcast(): boolean {
+    return [...this.#sockets.values()].some(({ isBroadcast }) => isBroadcast);
   }
 
   #error(errno: number): SystemError {

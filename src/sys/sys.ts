@@ -20,6 +20,7 @@ export const SOCK_CLOEXEC = 0x80000;
 export const SOL_SOCKET = 1;
 export const SO_ERROR = 4;
 export const SO_SNDBUF = 7;
+export const SO_BROADCAST = 6;
 export const SO_RCVBUF = 8;
 export const SO_KEEPALIVE = 9;
 export const SO_ATTACH_FILTER = 26;

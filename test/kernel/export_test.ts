@@ -1,8 +1,8 @@
 /** `psample export`: what collectors get is what was sampled, whatever happens on the way. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { listSampling } from "../../mod.ts";
+import { listSampling, sflowTo, SystemError } from "../../mod.ts";
 import { decodeDatagram, type DecodedSample, headerOf } from "../export/sflow/decoder.ts";
 import { IpfixDecoder, type IpfixRecord, unsigned } from "../export/ipfix/decoder.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
@@ -217,6 +217,27 @@ scene("a collector on another host that never listened is told, with its reason,
   assertMatch(errors, /psample: Cannot send to 198\.51\.100\.2:6343: connection refused \(ECONNREFUSED\)/);
   assertEquals(errors.includes("again"), false, errors);
   assertMatch(errors, /errors came back for at least \d+ \(ECONNREFUSED\)\n/);
+});
+
+scene("routes that prohibit or drop keep nothing else from being exported, and a broadcast is refused", async () => {
+  bareWire();
+  ip("route add prohibit 203.0.113.0/25", "route add blackhole 203.0.113.128/25");
+  using there = new UdpReceiver();
+  const [prohibited, dropped] = ["203.0.113.1", "203.0.113.129"];
+  const away = `--sflow ${prohibited} --sflow ${dropped} --ipfix tcp:${prohibited} --ipfix tcp:${dropped}`;
+  const command = await start(`a --rate 1 --direction egress ${away} --sflow ${there.target} --agent 192.0.2.1`);
+  send("a", ...inOrder(5, frameOut));
+  await until("the other has everything", () => samplesOf(there).length === 5);
+  await command.end();
+  const errors = command.io.errors();
+  for (const [name, code] of [[`${prohibited}:6343`, "EACCES"], [`${dropped}:6343`, "EINVAL"]]) {
+    assert(errors.includes(`Cannot send to ${name}: `), errors);
+    assertMatch(errors, new RegExp(`sFlow ${name}: 0 datagrams sent, \\d+ dropped with 5 samples \\(${code}\\)`));
+  }
+  for (const code of ["EACCES", "EINVAL"]) {
+    assertMatch(errors, new RegExp(`IPFIX tcp:\\S+:4739: 0 messages sent, there was no connection \\(${code}\\)`));
+  }
+  await assertRejects(() => sflowTo("192.0.2.255", { agent: "192.0.2.1" }), SystemError, "It is a broadcast address");
 });
 
 scene("an interface that goes down costs what is sent meanwhile, counted; up again the collector gets the rest", async () => {

@@ -5,7 +5,7 @@ import { ArgumentError, LookupError, type SystemError } from "../../src/errors.t
 import { type IpfixToOptions, ipfixToWith, sflowToWith } from "../../src/sink/export.ts";
 import { BatchBuffer } from "../../src/stream/batch.ts";
 import type { Closing } from "../../src/stream/sink.ts";
-import { EACCES, EAGAIN, ECONNRESET, EINTR, ENETUNREACH, EPIPE } from "../../src/sys/sys.ts";
+import { EACCES, EAFNOSUPPORT, EAGAIN, ECONNRESET, EINTR, EINVAL, ENETUNREACH, EPERM, EPIPE } from "../../src/sys/sys.ts";
 import { IpfixDecoder, type IpfixMessage, unsigned } from "../export/ipfix/decoder.ts";
 import { ipFrame, READ_NS, sampleOf } from "../export/ipfix/exported.ts";
 import type { FakeConnection, FakePeer } from "../fake_tcp.ts";
@@ -359,16 +359,20 @@ test(
   "an address that nobody can ever be reached at is refused, one that may come is tried again",
   skippingWaits(async () => {
     const sys = new FakeSys();
-    sys.unreachable.set(ADDRESS, EACCES);
-    await assertRejects(() => opened(sys), Error, "Cannot send to tcp:192.0.2.9:4739: permission denied (EACCES)");
+    sys.unreachable.set(ADDRESS, EAFNOSUPPORT);
+    await assertRejects(() => opened(sys), Error, "Cannot send to tcp:192.0.2.9:4739: address family not supported (EAFNOSUPPORT)");
     sys.assertClean();
-    sys.unreachable.set(ADDRESS, ENETUNREACH);
-    const { sink, told } = await opened(sys);
-    assertEquals(told, ["ENETUNREACH"]);
-    sys.unreachable.clear();
-    await connection(sys.listen(ADDRESS));
-    sink.abort();
-    sys.assertClean();
+    // No route, one that prohibits, one that is a blackhole, and a firewall.
+    for (const [errno, code] of [[ENETUNREACH, "ENETUNREACH"], [EACCES, "EACCES"], [EINVAL, "EINVAL"], [EPERM, "EPERM"]] as const) {
+      sys.unreachable.set(ADDRESS, errno);
+      const { sink, told } = await opened(sys);
+      assertEquals(told, [code]);
+      sys.unreachable.clear();
+      const peer = sys.listen(ADDRESS);
+      await connection(peer, peer.connections.length);
+      sink.abort();
+      sys.assertClean();
+    }
   }),
 );
 

@@ -12,6 +12,7 @@ import {
   ECONNREFUSED,
   EHOSTUNREACH,
   EINTR,
+  EINVAL,
   EMSGSIZE,
   ENETUNREACH,
   ENOBUFS,
@@ -166,6 +167,30 @@ test(
     sys.assertClean();
   }),
 );
+
+test("a route that is prohibited or a blackhole, or a firewall, holds up no start, and is tried again until it lets through", async () => {
+  for (
+    const [errno, code, why] of [
+      [EACCES, "EACCES", "the route to it is prohibited (ip route)"],
+      [EINVAL, "EINVAL", "The route to it is a blackhole (ip route)"],
+      [EPERM, "EPERM", "A local firewall rule"],
+    ] as const
+  ) {
+    for (const text of ["192.0.2.9", "[2001:db8::9]"]) {
+      const sys = new FakeSys();
+      sys.unreachable.set(`${text}:6343`, errno);
+      const { target, told } = await opened(sys, text);
+      assert(told.problems.length === 1 && told.problems[0]!.includes(`(${code})`) && told.problems[0]!.includes(why), `${told.problems}`);
+      assertEquals(send(target, 1), [0]);
+      assertEquals([...target.counts.droppedBy], [[errno, 1]]);
+      sys.unreachable.clear();
+      await target.renew();
+      assertEquals([send(target, 1), told.reconnected], [[], 1]);
+      target.close();
+      sys.assertClean();
+    }
+  }
+});
 
 test("a route that goes costs what is sent meanwhile, counted and told once; taken again it is used from the same port", async () => {
   const sys = new FakeSys();
