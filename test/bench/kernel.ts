@@ -11,16 +11,14 @@
  *   --seconds N    how long they are offered; 5
  *   --rounds N     how often each tool has its turn; 3
  */
-import { readFileSync } from "node:fs";
 import { cpus, release } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "@std/cli/parse-args";
 import { loadSys } from "../../src/sys/load.ts";
-import { NETLINK_GENERIC } from "../../src/sys/sys.ts";
 import { cpuSeconds, Load, quiet } from "../kernel/load.ts";
 import { inFreshNamespace } from "../kernel/namespace.ts";
-import { Program, ROOT, startListening, writingTo } from "../kernel/runtime.ts";
+import { genericSockets, Program, ROOT, type SocketState, startListening, writingTo } from "../kernel/runtime.ts";
 import { pause, tc, until, wire } from "../kernel/scene.ts";
 import { BUN_PROGRAM } from "../run/project.ts";
 import { deadEnd } from "./exports.ts";
@@ -41,11 +39,9 @@ interface Tool {
 }
 
 /** The only socket of the namespace that receives samples: its queue and its drops. The kernel's own and those for requests have no groups. */
-function samplingSocket(): { queued: number; drops: number } | undefined {
-  const rows = readFileSync("/proc/thread-self/net/netlink", "utf8").split("\n").map((line) => line.trim().split(/\s+/));
-  // sk, protocol, port id, groups in hexadecimal (1 is the news of the controller), Rmem, Wmem, Dump, Locks, Drops, inode.
-  const row = rows.find(([, protocol, , groups]) => Number(protocol) === NETLINK_GENERIC && BigInt(`0x${groups}`) >> 1n !== 0n);
-  return row && { queued: Number(row[4]), drops: Number(row[8]) };
+function samplingSocket(): SocketState | undefined {
+  // Group 1 is the news of the controller.
+  return genericSockets("thread-self").find(({ groups }) => groups >> 1n !== 0n);
 }
 
 /** What the tools do. */

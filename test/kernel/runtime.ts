@@ -135,27 +135,42 @@ function isMember(pid: number, group: number): boolean {
   return (groups >> BigInt(group - 1) & 1n) === 1n;
 }
 
+/** The kernel's view of a netlink socket. */
+export interface SocketState {
+  readonly portId: number;
+  readonly groups: bigint;
+  /** The bytes in its queue. */
+  readonly queued: number;
+  readonly drops: number;
+}
+
 /**
- * The kernel's view of the first generic netlink socket of a process: its groups, the bytes in its queue, its drops.
+ * The kernel's view of all generic netlink sockets of a network namespace; none if the process is gone.
  *
- * @param seenBy The process, as named in /proc, whose network namespace is searched. Defaults to the process itself.
+ * @param seenBy A process, as named in /proc, that is in the namespace.
  */
-export function genericSocket(
-  pid: number,
-  seenBy: number | "thread-self" = pid,
-): { groups: bigint; queued: number; drops: number } | undefined {
+export function genericSockets(seenBy: number | "thread-self"): SocketState[] {
   let table: string;
   try {
     table = readFileSync(`/proc/${seenBy}/net/netlink`, "utf8");
   } catch {
-    // The process is gone.
-    return undefined;
+    return [];
   }
   // sk, protocol, port id, groups in hexadecimal, Rmem, Wmem, Dump, Locks, Drops, inode.
-  const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
+  return table.split("\n").map((line) => line.trim().split(/\s+/)).filter(([, protocol]) => Number(protocol) === NETLINK_GENERIC)
+    .map(([, , portId, groups, queued, , , , drops]) => {
+      return { portId: Number(portId), groups: BigInt(`0x${groups}`), queued: Number(queued), drops: Number(drops) };
+    });
+}
+
+/**
+ * The kernel's view of the first generic netlink socket of a process.
+ *
+ * @param seenBy The process, as named in /proc, whose network namespace is searched. Defaults to the process itself.
+ */
+export function genericSocket(pid: number, seenBy: number | "thread-self" = pid): SocketState | undefined {
   // The kernel uses the process ID as the port of a process's first socket.
-  const row = rows.find(([, protocol, port]) => Number(protocol) === NETLINK_GENERIC && Number(port) === pid);
-  return row && { groups: BigInt(`0x${row[3]}`), queued: Number(row[4]), drops: Number(row[8]) };
+  return genericSockets(seenBy).find(({ portId }) => portId === pid);
 }
 
 /**
