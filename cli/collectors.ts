@@ -22,9 +22,9 @@ import { checkMetrics, METRICS_OPTIONS, openMetrics } from "./metrics.ts";
 import { OpenSinks } from "./open_sinks.ts";
 import { choice, duration, flag, longName, number, several, UsageError, value, type Values, wholeNumber, wrongValue } from "./options.ts";
 import { checkOtlp, openOtlp, OTLP_OPTIONS, reportedTo, sharedNumbers } from "./otlp.ts";
+import { nameOf, reasonsOf, sentTo, whyUnreached } from "./collector_accounts.ts";
 import type { Session } from "./session.ts";
-import { checkStreams, collectorName, connectionParts, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
-import { byReason, plural } from "./summary.ts";
+import { checkStreams, collectorName, parseDatagramTargets, parseTargets, STREAM_OPTIONS } from "./stream_targets.ts";
 import { checkPolling, POLLING_OPTIONS } from "./polling.ts";
 
 /** The largest datagram that the encoders make, and the smallest (RFC 768; what one sample needs). */
@@ -416,9 +416,8 @@ export class Collectors {
   /** Reports the collectors that got nothing of what was for them: that is no loss of a part, but something that was not done. */
   reportUnreached(session: Session): void {
     for (const sink of this.sinks) {
-      if (isUnreached(sink)) {
-        session.fail(`nothing was sent to ${nameOf(sink)}: all of it was dropped${reasonsOf(sink.datagrams.droppedBy)}`);
-      }
+      const why = whyUnreached(sink);
+      if (why !== undefined) session.fail(why);
     }
     for (const { name, reports: { sent, failed, failedBy } } of this.otlp) {
       if (sent === 0 && failed > 0) session.fail(`no report was delivered to ${name}${reasonsOf(failedBy)}`);
@@ -447,38 +446,4 @@ export class Collectors {
   abort(): void {
     for (const sink of this.all) sink.abort();
   }
-}
-
-/** The name of a collector, with its address if that is not its name. */
-export function nameOf({ name, address }: ExportSink): string {
-  return address === undefined || name.endsWith(` ${address}`) || name.endsWith(` tcp:${address}`) ? name : `${name} (${address})`;
-}
-
-/** Whether nothing at all was sent of what was for a collector. Templates that were sent are no use without data. */
-function isUnreached({ written, skipped, encoder, counterSamples = { sent: 0, dropped: 0 } }: ExportSink): boolean {
-  return skipped + counterSamples.dropped > 0 && written - (encoder.leftOut ?? 0) + counterSamples.sent === 0;
-}
-
-/** Why something was not delivered, in parentheses. */
-function reasonsOf(by: Readonly<Record<string, number>>): string {
-  const codes = Object.keys(by);
-  return codes.length === 0 ? "" : ` (${codes.join(", ")})`;
-}
-
-function lostCounters(counterSamples: ExportSink["counterSamples"]): string {
-  return counterSamples?.dropped ? ` and ${plural(counterSamples.dropped, "counter sample")}` : "";
-}
-
-/** What was sent to a collector. */
-export function sentTo({ datagrams, skipped, encoder, connection, counterSamples }: ExportSink): string {
-  const { sent, dropped, droppedBy, returned, returnedBy } = datagrams;
-  const parts = [`${plural(sent, connection ? "message" : "datagram")} sent`, ...connection ? connectionParts(connection) : []];
-  if (counterSamples?.sent) parts.push(`${plural(counterSamples.sent, "counter sample")} in them`);
-  if (dropped > 0) {
-    parts.push(`${dropped} dropped with ${plural(skipped, "sample")}${lostCounters(counterSamples)} (${byReason(droppedBy)})`);
-  }
-  if (returned > 0) parts.push(`errors came back for at least ${returned}${returnedBy === undefined ? "" : ` (${returnedBy})`}`);
-  const { leftOut = 0 } = encoder;
-  if (leftOut > 0) parts.push(`${plural(leftOut, "sample")} left out, whose packets were sampled when they arrived`);
-  return parts.join(", ");
 }

@@ -2,9 +2,10 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
+import { whyUnreached } from "../../cli/collector_accounts.ts";
 import { processIo } from "../../cli/io.ts";
 import { main } from "../../cli/main.ts";
-import type { Sample } from "../../mod.ts";
+import type { ExportSink, Sample } from "../../mod.ts";
 import { readRecording } from "../../src/receive/recording.ts";
 import { decodeDatagram, type DecodedSample, headerOf } from "../export/sflow/decoder.ts";
 import { IpfixDecoder, type IpfixRecord, unsigned, unsigned64 } from "../export/ipfix/decoder.ts";
@@ -174,7 +175,7 @@ test("what is about sampling now is refused beside a recording, with 2", async (
   assertMatch(missing.errors(), /no-such\.pcap/);
 });
 
-test("a collector that took nothing at all is reported, with 1; that an error comes back is only told", async () => {
+test("a collector that took nothing at all is reported, with 1: by UDP if an error came back for each datagram", async () => {
   const path = `${GOLDEN}ingress.new.pcap`;
   const { length } = await recorded(new Uint8Array(readFileSync(path)));
   using there = new UdpReceiver();
@@ -192,8 +193,32 @@ test("a collector that took nothing at all is reported, with 1; that an error co
   assertEquals(report.status, 1);
   assertMatch(report.errors(), /^psample: no report was delivered to OTLP http:\/\/127\.0\.0\.1:9\/v1\/metrics \(ECONNREFUSED\)\n$/);
   const datagrams = await run([...from, "--sflow", "127.0.0.1:9", "--agent", "192.0.2.1", "-c", "1"]);
-  assertEquals(datagrams.status, 0, datagrams.errors());
-  assertMatch(datagrams.errors(), /psample: read 1 sample; (.*; )?sFlow \S+: 1 datagram sent/);
+  assertEquals(datagrams.status, 1, datagrams.errors());
+  assertMatch(
+    datagrams.errors(),
+    /psample: read 1 sample; (.*; )?sFlow \S+: 1 datagram sent, errors came back for at least 1 \(ECONNREFUSED\)\npsample: nothing was delivered to sFlow 127\.0\.0\.1:9: errors came back for all of it \(ECONNREFUSED\)\n$/,
+  );
+  for (const words of [["--sflow", "127.0.0.1:9", "--agent", "192.0.2.1"], ["--ipfix", "127.0.0.1:9"]]) {
+    const all = await run([...from, "--quiet", ...words, "--max-datagram", "512"]);
+    assertEquals(all.status, 1, all.errors());
+    assertMatch(all.errors(), /psample: nothing was delivered to \S+ 127\.0\.0\.1:9: errors came back for all of it \(ECONNREFUSED\)\n$/);
+  }
+});
+
+test("a collector by UDP that may have got something, or for which there was nothing, did not take nothing", () => {
+  const sink = (counts: { readonly sent: number; readonly returned: number; readonly written: number }): ExportSink => {
+    const { sent, returned, written } = counts;
+    const datagrams = { sent, dropped: 0, droppedBy: {}, returned, returnedBy: returned > 0 ? "ECONNREFUSED" : undefined };
+    return { name: "sFlow a", address: "a", written, skipped: 0, encoder: {}, datagrams } as unknown as ExportSink;
+  };
+  assertEquals(whyUnreached(sink({ sent: 3, returned: 2, written: 7 })), undefined);
+  assertEquals(whyUnreached(sink({ sent: 3, returned: 0, written: 7 })), undefined);
+  assertEquals(whyUnreached(sink({ sent: 1, returned: 1, written: 0 })), undefined, "templates only");
+  assertEquals(whyUnreached(sink({ sent: 0, returned: 0, written: 0 })), undefined);
+  assertEquals(
+    whyUnreached(sink({ sent: 3, returned: 3, written: 7 })),
+    "nothing was delivered to sFlow a: errors came back for all of it (ECONNREFUSED)",
+  );
 });
 
 test("a recording that is cut off: what was exported of it is said, and then what is wrong, with 1", async () => {
