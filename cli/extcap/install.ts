@@ -1,5 +1,5 @@
 /** Makes Wireshark find psample: a file in its folder of extcaps that starts `psample extcap`. */
-import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
@@ -31,18 +31,25 @@ export function ownWords(): string[] {
   const { execPath } = process;
   const runtime = /^(deno|bun)/.exec(basename(execPath))?.[1];
   if (runtime === undefined) return [execPath, "extcap"];
-  const main = new URL("./main.ts", import.meta.url);
+  // In the form for npm, this file is JavaScript.
+  const main = new URL(import.meta.url.endsWith(".js") ? "./main.js" : "./main.ts", import.meta.url);
   // From JSR, the command is what has a name there.
   const program = main.protocol === "file:" ? [fileURLToPath(main)] : [`jsr:@psample/psample@${VERSION}/cli`, "extcap"];
   if (runtime === "deno") return [execPath, "run", "--quiet", "--no-prompt", "--allow-ffi", "--allow-read", "--allow-write", ...program];
   const settings = fileURLToPath(new URL("../../tsconfig.json", import.meta.url));
-  return [execPath, "--config=/dev/null", "--no-env-file", `--tsconfig-override=${settings}`, ...program];
+  const override = existsSync(settings) ? [`--tsconfig-override=${settings}`] : [];
+  return [execPath, "--config=/dev/null", "--no-env-file", ...override, ...program];
+}
+
+/** Whether a file was written here, and is not a program that has the mark in its code. */
+function isOurs(path: string): boolean {
+  return statSync(path).size < 4096 && readFileSync(path, "utf8").includes(MARK);
 }
 
 /** Writes the file into each of these folders. Returns its paths. */
 export function install(folders: readonly string[], words: readonly string[]): string[] {
   const paths = folders.map((folder) => join(folder, NAME));
-  const foreign = paths.find((path) => existsSync(path) && !readFileSync(path, "utf8").includes(MARK));
+  const foreign = paths.find((path) => existsSync(path) && !isOurs(path));
   if (foreign !== undefined) {
     throw new UsageError(`${foreign} exists, and is not from psample extcap --install: remove it, or name another folder`);
   }
