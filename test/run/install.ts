@@ -39,6 +39,7 @@ const PROGRAMS: Record<string, string> = {
   ssh: "openssh-client",
   "ssh-keygen": "openssh-client",
   sshd: "openssh-server",
+  sudo: "sudo",
 };
 
 /** Where Debian installs the server of PostgreSQL. */
