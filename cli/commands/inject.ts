@@ -10,7 +10,7 @@ import { OUTPUT_OPTIONS } from "../output_options.ts";
 import { lossesUpTo, skippedOf, tellRepeated, tellTerminal } from "../reading.ts";
 import type { Recordings } from "../recordings.ts";
 import { Rounds } from "../rounds.ts";
-import { inSession, type Session, STATUS } from "../session.ts";
+import { endedByItself, inSession, type Session, STATUS } from "../session.ts";
 import { speedOption } from "../speed.ts";
 import { plural } from "../summary.ts";
 
@@ -75,7 +75,8 @@ export const inject: Command = command({
     "libpsample's tool, psample itself, or a program under test. They receive the recorded messages: groups, numbers, time stamps and " +
     "interface indices are those of the recording, and so are its losses. Only the sender is another: the port id of this process in place " +
     "of the kernel's 0. Group events are not sent. A listener whose receive buffer is full is waited for, but not if it reads nothing for " +
-    "a second; the summary counts what each has lost. Requires CAP_NET_ADMIN, and the module psample.",
+    "a second; the summary counts what each has lost. If nobody listened until the end, the exit status is 1. Requires CAP_NET_ADMIN, and " +
+    "the module psample.",
   examples: [
     ["psample inject samples.pcapng", "as it happened"],
     ["psample inject --speed max samples.pcapng", "as fast as listeners read"],
@@ -106,7 +107,7 @@ export const inject: Command = command({
         const timed: PacedSource | undefined = speed === "max" ? undefined : paced(rounds, { speed });
         const source: Source = timed ?? rounds;
         if (sink.listeners?.length === 0) session.notice(`nobody listens to samples here yet${netns === undefined ? "" : ` (${netns})`}`);
-        await session.pump(source, {
+        const summary = await session.pump(source, {
           sinks: [sink],
           stages: [...groups ? [groups] : [], ...options.filter ?? []],
           count,
@@ -114,6 +115,9 @@ export const inject: Command = command({
           account: (stats, written) => account(stats, rounds, sink!, groups?.leftOut ?? 0, lossesUpTo(count, written, stats, group)),
           summary: () => true,
         });
+        if (summary && endedByItself(summary) && sink.written > 0 && sink.listeners?.length === 0) {
+          session.fail("nobody received the samples: start the program that is to receive them first");
+        }
       } catch (error) {
         if (error instanceof UnknownFamilyError) error.message += ": give psample's with --family-id N";
         throw error;

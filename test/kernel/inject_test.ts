@@ -171,6 +171,17 @@ scene("the command: round after round without a seam, chosen samples only, and a
   await ear.hearsNoMore();
 });
 
+scene("the command ends with 1 if nobody received anything, and with 0 if there was nothing to be sent", async () => {
+  const path = `${GOLDEN}/egress.new.pcap`;
+  const expected = (await recorded(path)).length;
+  const unheard = await ending([...INJECT, "--speed", "max", path]);
+  assertEquals([unheard.status, unheard.out], [1, ""], unheard.err);
+  assertStringIncludes(unheard.err, `sent ${expected} samples; nobody listened`);
+  assertStringIncludes(unheard.err, "psample: nobody received the samples: start the program that is to receive them first\n");
+  const empty = await ending([...INJECT, "--speed", "max", "-g", "4711", path]);
+  assertEquals([empty.status, empty.out], [0, ""], empty.err);
+});
+
 scene("the command is interrupted while it waits for the time of a sample, and says what was sent", async () => {
   const directory = mkdtempSync(join(tmpdir(), "psample-"));
   try {
