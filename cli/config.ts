@@ -195,6 +195,11 @@ function entryOf(
   }
   const key = names.get(word!);
   if (key === undefined) {
+    const lettered = /^-[A-Za-z]$/.test(word!) ? [...names].find(([, key]) => table[key]!.letter === word![1]) : undefined;
+    if (lettered) {
+      const meant = written(lettered[0], shown(rest!, table[lettered[1]]!));
+      throw new UsageError(`options have their long names here, without dashes: write ${meant}`);
+    }
     if (/^\[.*\]$/.test(trimmed)) {
       throw new UsageError(`${printableText(trimmed)} would be a section: there are none, only options, one a line`);
     }

@@ -243,10 +243,29 @@ function parseFilters(expressions: readonly string[], option: string): readonly 
   }
 }
 
+/** Names of columns elsewhere, and those here. */
+const OTHER_COLUMNS: ReadonlyMap<string, string> = new Map(
+  ([
+    ["time date when", "at"],
+    ["interface ifname dev", "device"],
+    ["size length len bytes", "originalBytes"],
+    ["source src ip.src", "packet.source"],
+    ["destination dst ip.dst", "packet.destination"],
+    ["sport sourcePort", "packet.sourcePort"],
+    ["dport destinationPort", "packet.destinationPort"],
+    ["proto", "packet.protocolName"],
+    ["vlan vlans", "packet.vlans"],
+  ] as const).flatMap(([words, meant]) => words.split(" ").map((word) => [word, meant] as const)),
+);
+
 function parseFields(text: string, option: string): readonly string[] {
   const fields = text.split(",");
   const wrong = fields.find((field) => !CSV_FIELDS.includes(field));
-  if (wrong !== undefined) throw new UsageError(`${option}: ${unknownWord(wrong, "column", CSV_FIELDS)} (psample help fields lists them)`);
+  if (wrong !== undefined) {
+    const meant = OTHER_COLUMNS.get(wrong);
+    const why = meant ? `unknown column ${JSON.stringify(wrong)}; did you mean ${meant}?` : unknownWord(wrong, "column", CSV_FIELDS);
+    throw new UsageError(`${option}: ${why} (psample help fields lists them)`);
+  }
   return fields;
 }
 

@@ -278,6 +278,7 @@ export class Sampled {
 
   async #look(): Promise<void> {
     const told = new Set<string>();
+    const recovered = new Map<string, string[]>();
     for (const handle of this.#alive) {
       let findings: Finding[];
       try {
@@ -295,7 +296,7 @@ export class Sampled {
       for (const { verdict, device, direction, what, cure } of findings) {
         const place = `${device} ${direction}`;
         if (verdict === "good") {
-          if (this.#troubled.delete(place)) this.#session.notice(what);
+          if (this.#troubled.delete(place)) recovered.set(`${device}`, [...recovered.get(`${device}`) ?? [], `${direction}`]);
           continue;
         }
         if (verdict === "bad") this.#troubled.add(place);
@@ -303,6 +304,9 @@ export class Sampled {
         if (!this.#told.has(what) && !told.has(what)) this.#session.notice(withCure(what, cure));
         told.add(what);
       }
+    }
+    for (const [device, directions] of recovered) {
+      this.#session.notice(`packets of ${printable(device)} are sampled again (${directions.join(" and ")})`);
     }
     this.#told = told;
     await this.#count();

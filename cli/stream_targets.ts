@@ -2,7 +2,7 @@
 import type { ConnectionCounts, ExportSink } from "../mod.ts";
 import { IPFIX_PORT, SFLOW_PORT } from "../src/sink/export.ts";
 import { parseTarget, splitTransport, targetText } from "../src/socket/target.ts";
-import { asUsage, size, UsageError } from "./options.ts";
+import { asUsage, size, UsageError, wrongValue } from "./options.ts";
 import { plural } from "./summary.ts";
 
 /** How much may wait for a collector, and the least that it can be. */
@@ -28,6 +28,9 @@ export function parseTargets(texts: readonly string[], option: string, port: num
   const known = new Map<string, string>();
   for (const text of texts) {
     const { transport, host } = splitTransport(text);
+    if (host === "" && text !== "") {
+      throw wrongValue(option, text, `a host after ${text}, such as ${text}192.0.2.9 or ${text}192.0.2.9:${port}`);
+    }
     const target = asUsage(option, "Cannot send to", () => parseTarget(host, port));
     // Capitals, and the dot of the root, make no difference in the name of a host.
     const canonical = typeof target.host === "string" ? target.host.toLowerCase().replace(/\.$/, "") : target.host;

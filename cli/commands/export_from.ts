@@ -106,7 +106,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
   const plan = planOutput(options, io, { lines: "none", recording: "pcapng" });
   return await inSession(io, { ...options, reloads: true }, async (session) => {
     tellTerminal(paths, io, session);
-    const recordings = await openRecordings(paths, io);
+    const recordings = await openRecordings(paths, io, { command: "psample export" });
     tellRepeated(paths, recordings, session);
     let collectors: Collectors | undefined;
     let outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;
@@ -125,7 +125,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
       shown.push(...sent.sinks, ...sent.otlp, ...sinks);
       const counted = new CountingStage();
       let before = 0;
-      const rounds: Rounds = new Rounds(recordings, () => openRecordings(paths, io), () => {
+      const rounds: Rounds = new Rounds(recordings, () => openRecordings(paths, io, { command: "psample export" }), () => {
         if (!loop) return false;
         if (counted.samples === before) {
           session.fail("--loop: nothing of the recordings was exported, so that it ends here");

@@ -94,7 +94,7 @@ export const inject: Command = command({
     const { speed = 1, loop, group, packetGroup, packetRate, netns, count, familyId } = options;
     const paths = recordingPaths(words);
     if (loop && paths.includes("-")) throw new UsageError("--loop requires files: standard input can be read only once");
-    const open = (): Promise<Recordings> => openRecordings(paths, io, familyId);
+    const open = (): Promise<Recordings> => openRecordings(paths, io, { familyId, command: false });
     return await inSession(io, options, async (session) => {
       tellTerminal(paths, io, session);
       const first = await open();

@@ -57,7 +57,8 @@ export class CaptureReader<Source> implements FormatReader {
   end(left: number): void {
     if (this.offset === 0 && left === 0) throw new DecodeError("recording", 0, "the file is empty");
     if (left === 0 && this.isComplete) return;
-    throw new DecodeError("recording", this.offset, `the file is cut off here: ${left} bytes left, ${this.need} expected`);
+    const how = left === 0 ? ", within a packet or block" : `: ${left} bytes left, ${this.need} expected`;
+    throw new DecodeError("recording", this.offset, `the file is cut off here${how}`);
   }
 
   #recognise(view: DataView, at: number): FormatReader {

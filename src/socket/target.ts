@@ -15,8 +15,9 @@ export interface Target {
 /** The ways to a collector. */
 export type Transport = "udp" | "tcp";
 
-const FORMS = "expected an address or a host name with an optional port: 192.0.2.9, 192.0.2.9:6343, [2001:db8::9], [2001:db8::9]:6343, " +
-  "[fe80::9%eth0] or collector.example.net:6343";
+const forms = (port: number): string =>
+  `expected an address or a host name with an optional port: 192.0.2.9, 192.0.2.9:${port}, [2001:db8::9], [2001:db8::9]:${port}, ` +
+  `[fe80::9%eth0] or collector.example.net:${port}`;
 /** RFC 1123 section 2.1, and the underscore that names in use have all the same. */
 const LABEL = /^(?!-)[A-Za-z0-9_-]{1,63}(?<!-)$/;
 const MOST_NAME = 253;
@@ -37,7 +38,7 @@ export function parseTarget(text: string, defaultPort: number): Target {
   const match = /^(?:\[([^\]%]*)(?:%([^\]]*))?\]|([^:[\]%]*))(?::(.*))?$/s.exec(text);
   // A last group could be meant as a port, and often is a group.
   if (ipv6Bytes(text.replace(/%.*$/s, ""))) throw wrong("an IPv6 address must be in brackets, as in [2001:db8::9] and [2001:db8::9]:6343");
-  if (!match) throw wrong(FORMS);
+  if (!match) throw wrong(forms(defaultPort));
   const [, inBrackets, scope, plain = "", portText] = match;
   const port = portText === undefined ? defaultPort : /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : NaN;
   if (!(port <= 0xffff)) {
@@ -69,7 +70,7 @@ export function parseTarget(text: string, defaultPort: number): Target {
   }
   // A name may end with the dot of the root.
   const named = labels.length > 1 && labels.at(-1) === "" ? labels.slice(0, -1) : labels;
-  if (plain.length > MOST_NAME || !named.every((label) => LABEL.test(label))) throw wrong(FORMS);
+  if (plain.length > MOST_NAME || !named.every((label) => LABEL.test(label))) throw wrong(forms(defaultPort));
   return { host: plain, scope: undefined, port };
 }
 

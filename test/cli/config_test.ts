@@ -83,6 +83,8 @@ test("what is wrong is refused with its line, and the cure", () => {
     ["--rate 7", /write rate 7$/],
     ["--rate=7", /write rate 7$/],
     ["-rate 7", /write rate 7$/],
+    ["-r 7", /^x\.conf, line 1: options have their long names here, without dashes: write rate 7$/],
+    ["-x 7", /unknown option -x$/],
     ["rate=7", /write rate 7$/],
     ["rate = 7", /nothing but a blank comes between name and value: write rate 7$/],
     ["rate: 7", /write rate 7$/],

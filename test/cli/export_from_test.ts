@@ -238,6 +238,12 @@ test("a recording that is cut off: what was exported of it is said, and then wha
   );
 });
 
+test("a recording that is not there, and could be a device: how to export that", async () => {
+  const { status, errors } = await run(["--from", "va", "--sflow", "192.0.2.1"]);
+  assertEquals(status, 1);
+  assertMatch(errors(), /; to sample a device of that name, psample export va\n$/);
+});
+
 test("what is the same by two names is said: a collector, which gets everything twice, and a recording, which counts twice", async () => {
   using there = new UdpReceiver();
   const port = there.target.split(":").at(-1)!;

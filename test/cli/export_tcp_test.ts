@@ -28,7 +28,8 @@ test("wrong targets, and options without effect, end with 2 and say why", async 
   const wrong: [string[], RegExp][] = [
     [["--sflow", "tcp:192.0.2.9"], /--sflow is "tcp:192.0.2.9": sFlow is sent by UDP only, .*--ipfix tcp:192.0.2.9 sends IPFIX/],
     [["--ipfix", "tcp:192.0.2"], /--ipfix is "192.0.2": "192.0.2" is not an IPv4 address/],
-    [["--ipfix", "tcp:"], /--ipfix is "": expected an address or a host name/],
+    [["--ipfix", "tcp:"], /--ipfix is "tcp:": expected a host after tcp:, such as tcp:192\.0\.2\.9 or tcp:192\.0\.2\.9:4739\n/],
+    [["--ipfix", "a b"], /--ipfix is "a b": expected .* 192\.0\.2\.9:4739, .* collector\.example\.net:4739\n/],
     [["--ipfix", "tcp:192.0.2.9", "--ipfix", "tcp:192.0.2.9"], /--ipfix tcp:192.0.2.9 was given twice/],
     [["--ipfix", "tcp:192.0.2.9", "--ipfix", "tcp:192.0.2.9:4739"], /--ipfix tcp:192.0.2.9:4739 was given twice/],
     [["--ipfix", "udp:192.0.2.9", "--ipfix-spool", "1MB"], /--ipfix-spool requires --ipfix tcp:HOST/],

@@ -1,6 +1,6 @@
 /** `psample inject`: what is refused before anything is sent. What it sends is tested in kernels. */
 import { test } from "node:test";
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { main } from "../../cli/main.ts";
 import { Recordings } from "../../cli/recordings.ts";
 import { Rounds } from "../../cli/rounds.ts";
@@ -38,6 +38,8 @@ test("a file that is not there is an error before the kernel is asked for anythi
   const { status, errors } = await run("no-such.pcap");
   assertEquals(status, 1);
   assertStringIncludes(errors, "no-such.pcap");
+  // No device can be injected.
+  assertNotMatch((await run("va")).errors, /device/);
 });
 
 test("--explain sends nothing, and the help has examples", async () => {

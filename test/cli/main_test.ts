@@ -266,6 +266,7 @@ test("demo --json --details adds when, where and in which direction; --csv print
   for (
     const [args, why] of [
       [["--csv", "--fields", "gruop"], /--fields: unknown column "gruop"; the nearest is group/],
+      [["--csv", "--fields", "time"], /--fields: unknown column "time"; did you mean at\? \(psample help fields lists them\)/],
       [["--csv", "--fields", "group,"], /--fields: unknown column ""/],
       [["--fields", "group"], /--fields requires --csv/],
       [["--csv", "--json"], /--json and --csv are mutually exclusive/],

@@ -253,7 +253,7 @@ scene("capture: it reports when something hides its packets, when that is gone, 
     "psample: a ingress: the filter pref 1 (bpf: pass) comes first and hides every packet from the filter pref 2 (matchall); let ",
   );
   tc("filter del dev a ingress pref 1");
-  await says("psample: a ingress is sampled, 1 in 1000 into group ");
+  await says("psample: packets of a are sampled again (ingress)\n");
   tc("filter add dev a egress pref 1 matchall action drop");
   await says("psample: a egress: the filter pref 1 (matchall: drop) comes first");
   tc("qdisc del dev a clsact");

@@ -501,7 +501,7 @@ test("readRecording() trusts no length: everything before the damage is read, an
     [join(n(4, 1), n(4, 0), n(4, 0)), "a pcapng block of type 1 and 0 bytes"],
     [join(n(4, 77), n(4, 13), n(4, 0)), "a pcapng block of type 77 and 13 bytes"],
     [join(n(4, 6), n(4, 0xfffffffc), n(4, 0)), "a pcapng block of type 6 and 4294967292 bytes"],
-    [join(n(4, 77), n(4, 0xfffffffc), n(4, 0)), "the file is cut off here"],
+    [join(n(4, 77), n(4, 0xfffffffc), n(4, 0)), "the file is cut off here, within a packet or block"],
     [join(n(4, 77), n(4, 12), n(4, 16)), "whose two lengths differ"],
     [join(n(4, 77), n(4, 16), n(4, 0), n(4, 20)), "whose two lengths differ"],
     [block(6, n(4, 9), new Uint8Array(16)), "a packet of interface 9, which is not described"],
