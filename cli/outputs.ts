@@ -106,6 +106,9 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     }
     const sys = await loadSys();
     const terminal = io.outIsTerminal ? await io.terminal() : undefined;
+    // Where something else goes on, as with the collectors of export, that is reported when something is written.
+    const only = file === undefined ? stdout : target!.stdout;
+    const unwatch = defaults.lines === "none" || terminal ? () => {} : endUnread(session, only);
     let started = false;
     return {
       start: () => {
@@ -145,6 +148,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
         };
       },
       discard: () => {
+        unwatch();
         if (started) return;
         target?.discard();
         stdout?.close();
@@ -170,6 +174,18 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
 
 /** How often to look whether a pipe is still read: without samples, nothing is written that would show it. */
 const READER_LOOK_MS = 500;
+
+/**
+ * Ends the run when nobody reads its only output any more, such as `ssh HOST psample capture eth0 -w -` whose client is gone: with a match
+ * that no packet satisfies, it would sample forever. Returns a function that ends the watch.
+ */
+function endUnread(session: Session, output: Destination | undefined): () => void {
+  if (output?.isAbandoned === undefined) return () => {};
+  const timer = setInterval(() => output.isAbandoned && session.hear("SIGTERM"), READER_LOOK_MS);
+  const unwatch = (): void => clearInterval(timer);
+  session.over.addEventListener("abort", unwatch, { once: true });
+  return unwatch;
+}
 
 /**
  * A recording into a pipe that its reader has made, such as Wireshark. If nobody reads it any more, the run ends, also if there is nothing to
@@ -236,6 +252,8 @@ interface Target {
   readonly reopen: (recording: Recording, tells: boolean) => void;
   /** Closes the open destination, to which nothing was written. */
   readonly discard: () => void;
+  /** Standard output, if it goes there. */
+  readonly stdout?: Destination;
 }
 
 interface TargetOptions {
@@ -248,7 +266,7 @@ interface TargetOptions {
 async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep }: TargetOptions): Promise<Target> {
   if (file === "-") {
     const stdout = await openStdout(io, inputs);
-    return { next: () => stdout, reopen: () => {}, discard: () => stdout.close() };
+    return { next: () => stdout, reopen: () => {}, discard: () => stdout.close(), stdout };
   }
   const files = await io.openFiles(inputs);
   const problem = (error: unknown): void =>

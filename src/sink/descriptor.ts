@@ -1,5 +1,5 @@
 import { SystemError } from "../errors.ts";
-import { EAGAIN, EINTR, POLLOUT, type Sys } from "../sys/sys.ts";
+import { EAGAIN, EINTR, POLLERR, POLLHUP, POLLOUT, type Sys } from "../sys/sys.ts";
 import type { Destination } from "./destination.ts";
 
 /** What a pipe takes at once when poll(2) says that it can be written to (PIPE_BUF in limits.h). */
@@ -56,6 +56,11 @@ export class Descriptor implements Destination {
     const waitMs = this.#waitMs;
     this.#waitMs = Math.min(2 * waitMs, LONGEST_WAIT_MS);
     return new Promise((resolve) => setTimeout(resolve, waitMs));
+  }
+
+  /** Of a pipe POLLERR says it, of a socket POLLHUP (poll(2)). Files never do. */
+  get isAbandoned(): boolean {
+    return this.isOpen && (this.#sys.poll(this.#fd, 0) & (POLLERR | POLLHUP)) !== 0;
   }
 
   /** Whether it has not been closed yet. */

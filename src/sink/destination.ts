@@ -4,6 +4,8 @@
 export interface Destination {
   /** Its name in messages: `"standard output"`, `"samples.pcapng"`. */
   readonly name: string;
+  /** Whether nobody reads it any more, which a write would report as `EPIPE`; `undefined` if only a write shows that. */
+  readonly isAbandoned?: boolean | undefined;
   /**
    * Writes what it can take at once, and returns how many bytes that was; 0 if it can take nothing now.
    *

@@ -1,7 +1,7 @@
 /** Named pipes that the program at the other end has made, such as Wireshark. None of them ever blocks the process. */
 import { SystemError } from "../errors.ts";
 import { loadSys } from "../sys/load.ts";
-import { EAGAIN, EINTR, ENXIO, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLERR, type Sys } from "../sys/sys.ts";
+import { EAGAIN, EINTR, ENXIO, O_CLOEXEC, O_NONBLOCK, O_RDONLY, O_WRONLY, type Sys } from "../sys/sys.ts";
 import { memory } from "../wire/native.ts";
 import { Descriptor } from "./descriptor.ts";
 import type { Destination } from "./destination.ts";
@@ -48,16 +48,7 @@ function checkedPipe(sys: Sys, fd: number, path: string): Pipe {
     sys.close(fd);
     throw new SystemError(`write ${path}`, typeof status === "number" ? -status : ENXIO, { hint: "It is not a named pipe" });
   }
-  const pipe = new Descriptor(sys, fd, path, { owned: true, nonblocking: true });
-  return {
-    name: path,
-    write: (bytes) => pipe.write(bytes),
-    writable: () => pipe.writable(),
-    close: () => pipe.close(),
-    get isAbandoned() {
-      return pipe.isOpen && (sys.poll(fd, 0) & POLLERR) !== 0;
-    },
-  };
+  return new Descriptor(sys, fd, path, { owned: true, nonblocking: true });
 }
 
 /** A pipe to read from, whoever writes to it. */

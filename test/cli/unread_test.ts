@@ -1,6 +1,7 @@
 /** The command as a process that waits for a reader of what it prints or records: signals end it all the same. */
 import { test } from "node:test";
 import { assertEquals } from "@std/assert";
+import { closeSync, constants, openSync } from "node:fs";
 import { inDirectory } from "../support/directory.ts";
 import { soon, until } from "../support/waiting.ts";
 import { BOUND_MS, FullPipe, isIdle } from "./full_pipe.ts";
@@ -67,3 +68,19 @@ test(
     for (const { command, stuck } of sorted) await isOver(command, stuck);
   }),
 );
+
+for (const output of [[], ["--json"], ["-w", "-"]]) {
+  test(
+    `read ${["-", ...output].join(" ")}: if the reader of its output goes away, it ends, though there is nothing to write`,
+    inDirectory(async (path) => {
+      const pipe = fifo(path("pipe"));
+      const reader = openSync(pipe, constants.O_RDONLY | constants.O_NONBLOCK);
+      // Its input never ends, and has no samples yet.
+      await using running = new Running(["read", "-", ...output], { shell: `exec "$0" "$@" >${pipe}` });
+      await areIdle(running);
+      assertEquals(running.isOver, false, running.err);
+      closeSync(reader);
+      assertEquals(await running.ended, { status: 0, signal: null }, running.err);
+    }),
+  );
+}

@@ -165,6 +165,14 @@ scene(
       });
       await watching.ended;
       assertEquals(tcDump("eth0"), before);
+
+      // Ctrl-C in the terminal ends ssh. No packet is needed to notice that.
+      const [ssh] = line.split(" | ");
+      await using cut = new Program(["bash", "-c", `exec ${ssh!.replace("not port 22", "udp port 1")} >/dev/null`]);
+      await until(() => `it samples: ${cut.err}`, () => cut.err.includes("sampling eth0"));
+      cut.signal("SIGINT");
+      await until("nothing is left", async () => (await listSampling()).length === 0);
+      assertEquals(tcDump("eth0"), before);
     } finally {
       rmSync(COMMAND, { force: true });
       rmSync(directory, { recursive: true, force: true });

@@ -2,7 +2,7 @@ import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { SystemError } from "../../src/errors.ts";
 import { Descriptor } from "../../src/sink/descriptor.ts";
-import { EAGAIN, EINTR, type Memory, POLLOUT } from "../../src/sys/sys.ts";
+import { EAGAIN, EINTR, type Memory, POLLERR, POLLHUP, POLLOUT } from "../../src/sys/sys.ts";
 import { memory } from "../../src/wire/native.ts";
 import { FakeSys } from "../fake_sys.ts";
 
@@ -108,4 +108,20 @@ test("a descriptor is closed once, and only if it is the destination's own", () 
   own.close();
   own.close();
   assertEquals(closed, [9]);
+});
+
+test("what poll(2) says of a pipe or a socket that nobody reads is that it is abandoned, until it is closed", () => {
+  let events = 0;
+  const sys = new class extends FakeSys {
+    override poll(): number {
+      return events;
+    }
+  }();
+  const descriptor = new Descriptor(sys, 1, "x");
+  for (const [answer, expected] of [[0, false], [POLLOUT, false], [POLLERR, true], [POLLHUP, true]] as const) {
+    events = answer;
+    assertEquals(descriptor.isAbandoned, expected);
+  }
+  descriptor.close();
+  assertEquals(descriptor.isAbandoned, false);
 });
