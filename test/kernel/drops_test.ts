@@ -35,6 +35,8 @@ function initially(name: string, play: () => Promise<void>): void {
       writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
       await play();
     } finally {
+      // Namespaces that are made later inherit it.
+      writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
       spawnSync("ip", ["-force", "-batch", "-"], { input: "link del dev a\nlink del dev c\n" });
     }
   });

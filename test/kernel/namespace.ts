@@ -47,6 +47,8 @@ function enter(fd: number): void {
 function enterFresh(): void {
   if (libc.unshare(CLONE_NEWNET) !== 0) throw new Error("unshare failed: it takes CAP_SYS_ADMIN");
   silenceIpv6();
+  // It is inherited from the initial namespace. Packets to another host would be forwarded, and that host asked for by ARP.
+  writeFileSync("/proc/sys/net/ipv4/ip_forward", "0");
 }
 
 /** Otherwise each device that comes up sends IPv6 packets, which would be sampled. */
