@@ -117,6 +117,7 @@ export async function inSession(io: Io, options: SessionOptions, work: (session:
   let status: number;
   try {
     await work(session);
+    session.tellIfLate();
     status = session.status();
   } finally {
     session.close();
@@ -197,6 +198,9 @@ export class Session {
   /** What was not done, as it was reported last. */
   failure: string | undefined;
   #lost = false;
+  #hasPumped = false;
+  /** Whether the time limit ended it while it was still starting. */
+  #isLate = false;
   /** Whether something that was to be delivered was not, because nobody read it. */
   #short = false;
 
@@ -210,7 +214,10 @@ export class Session {
     if (reloads) this.#reload = () => this.#isReloadWanted = true;
     if (duration === undefined) return;
     this.#deadline = performance.now() + duration;
-    this.#timer = setTimeout(() => this.#over.abort(), duration);
+    this.#timer = setTimeout(() => {
+      this.#isLate = !this.#hasPumped && !this.over.aborted;
+      this.#over.abort();
+    }, duration);
   }
 
   /** Prints what a user asked for, also if notices are off: an answer to a signal. */
@@ -286,6 +293,7 @@ export class Session {
 
   /** Moves everything from the source to the sinks. Resolves to `undefined` if every sink failed, which is reported already. */
   async pump(source: Source, plan: PumpPlan): Promise<Summary | undefined> {
+    this.#hasPumped = true;
     const { stages = [], count, account } = plan;
     const sinks = plan.sinks instanceof SinkSet ? plan.sinks : new SinkSet(plan.sinks);
     const failures = new Set<unknown>();
@@ -355,6 +363,7 @@ export class Session {
       throw error;
     } finally {
       forTerminal.end();
+      if (sinks.samples > 0) this.#isLate = false;
       // From here on HUP ends it.
       this.#reload = undefined;
       this.#over.abort();
@@ -389,6 +398,11 @@ export class Session {
     if (this.#signalled.signal.aborted) return this.#cut.abort();
     this.#over.abort();
     this.#signalled.abort();
+  }
+
+  /** Says so if nothing was done because the time limit was over too soon. */
+  tellIfLate(): void {
+    if (this.#isLate) this.notice("the time limit was over before anything was received: it counts from the start of the command");
   }
 
   /** The exit status so far. */

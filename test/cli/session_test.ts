@@ -293,6 +293,24 @@ test("the time limit counts from the start, and begin gives what was begun in ti
   assert(performance.now() - started >= 50);
 });
 
+test("a time limit that is over before anything was received is told", async () => {
+  const late = /^psample: the time limit was over before anything was received: it counts from the start of the command\n/;
+  const forever = (signal: AbortSignal): Promise<void> =>
+    new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+  const nothing = await start(async (session) => {
+    await session.begin(forever);
+    await session.pump(NOTHING, { sinks: [lines().sink], ...always, summary: () => false });
+  }, { duration: 20 });
+  assertEquals(await nothing.status, 0);
+  assertMatch(nothing.io.errors(), late);
+  const something = await start(async (session) => {
+    await session.begin(forever);
+    await session.pump(new Waiting([batch(1)]), { sinks: [lines().sink], ...always });
+  }, { duration: 20 });
+  assertEquals(await something.status, 0);
+  assert(!late.test(something.io.errors()), something.io.errors());
+});
+
 test("`over` aborts before the source is ended, so that sampling ends first", async () => {
   const order: string[] = [];
   const { sink } = lines();

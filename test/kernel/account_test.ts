@@ -65,8 +65,9 @@ scene("however it ends, the account counts all that passed and was sampled until
       "a full disk": await capture(own, full),
       "no reader": await capture(own, gone),
       "a limit": await capture(`${own} --count 990`),
-      "a time limit": await capture(`${own} --duration 1s`),
-      "top, a time limit": new Command(`top ${own} --duration 1s`.split(" ")),
+      // Counted from the start, which may take long among all these.
+      "a time limit": await capture(`${own} --duration 5s`),
+      "top, a time limit": new Command(`top ${own} --duration 5s`.split(" ")),
       "top, once": new Command(`top ${own} --once --interval 1s`.split(" ")),
       "a signal": await capture(own),
       "a shared group": await capture(`${own} --group 5 --count 990`),

@@ -164,6 +164,7 @@ for (const { name, words } of COMMANDS) {
     await until(
       () => `it runs again: ${systemd.output}`,
       () => systemd.show(UNIT, "NRestarts") !== "0" && systemd.show(UNIT, "SubState") === "running",
+      2 * PATIENCE_MS,
     );
     assertMatch(systemd.output, /\nresult watchdog\n/);
     assertEquals((await listSampling()).length, 1);
