@@ -76,6 +76,13 @@ export class FakeProcess extends FakeTcp {
     return undefined;
   }
 
+  /** How often memory was given back. */
+  trimmed = 0;
+
+  trimMemory(): void {
+    this.trimmed++;
+  }
+
   monotonicUs(): bigint {
     return 1_000_000n;
   }

@@ -22,6 +22,7 @@ import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
 import { notYet, present } from "../devices.ts";
 import { Drops } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
+import { MemoryTrimmer } from "../memory_trimmer.ts";
 import type { Io } from "../io.ts";
 import { failureText } from "../failure.ts";
 import { tellLeftovers } from "../leftovers.ts";
@@ -78,6 +79,7 @@ class LiveExport {
   readonly #start: Start;
   readonly #devices: LiveLinks;
   readonly #speeds: LinkSpeeds;
+  readonly #trimmer: MemoryTrimmer;
   /** `undefined` if nothing is sampled, only what others sample received. */
   readonly #sampled: Sampled | undefined;
   #source: Source = NOTHING;
@@ -93,6 +95,7 @@ class LiveExport {
     this.#start = start;
     this.#devices = new LiveLinks(sys);
     this.#speeds = new LinkSpeeds(sys);
+    this.#trimmer = new MemoryTrimmer(sys);
     this.#sampled = settings.named.words.length > 0 ? new Sampled(session) : undefined;
   }
 
@@ -141,6 +144,7 @@ class LiveExport {
 
   /** Takes down what is there. A bug in one must not leave the other behind in the kernel. */
   async close(): Promise<void> {
+    this.#trimmer.close();
     try {
       await this.#drops?.stop(this.#start.session);
     } finally {

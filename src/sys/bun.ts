@@ -309,6 +309,10 @@ class BunSys implements Sys {
     return this.#libc.localtime_r(this.#time, this.#tm) ? tmOffset(this.#tm) : 0;
   }
 
+  trimMemory(): void {
+    // Bun has an allocator of its own, which gives memory back by itself.
+  }
+
   windowSize(fd: number): WindowSize | undefined {
     const winsize = memory(WINSIZE_BYTES);
     return this.#libc.ioctl(fd, TIOCGWINSZ, winsize) < 0 ? undefined : windowSize(winsize);

@@ -317,6 +317,10 @@ class DenoSys implements Sys {
     return this.#libc.localtime_r(this.#time, this.#tm) !== 0n ? tmOffset(this.#tm) : 0;
   }
 
+  trimMemory(): void {
+    this.#libc.malloc_trim?.(0n);
+  }
+
   windowSize(fd: number): WindowSize | undefined {
     const winsize = memory(WINSIZE_BYTES);
     return this.#libc.ioctl(fd, BigInt(TIOCGWINSZ), winsize) < 0 ? undefined : windowSize(winsize);

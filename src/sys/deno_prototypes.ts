@@ -97,6 +97,8 @@ export const SYMBOLS = {
   alarm: { parameters: ["u32"], result: "u32" },
   // void *dlsym(void *library, const char *name), which older glibc has in a library of its own
   dlsym: { parameters: ["u64", "buffer"], result: "u64", optional: true },
+  // int malloc_trim(size_t keep), which only glibc has
+  malloc_trim: { parameters: ["u64"], result: "i32", optional: true },
   // int eventfd(unsigned value, int flags)
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   // int eventfd_write(int fd, uint64_t value)

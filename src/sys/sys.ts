@@ -325,6 +325,11 @@ export interface Sys {
   environment(name: EnvironmentName): string | undefined;
   /** clock_gettime(2) of CLOCK_MONOTONIC, in microseconds: the clock that service managers compare with their own. */
   monotonicUs(): bigint;
+  /**
+   * malloc_trim(3): gives memory back that the runtime has freed and the C library keeps. Does nothing where the C library has no such
+   * function, or the runtime does not allocate by it.
+   */
+  trimMemory(): void;
   /** getpid(2) */
   getpid(): number;
   /** initgroups(3): sets the supplementary groups to those of a user. */
