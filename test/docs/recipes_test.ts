@@ -14,7 +14,7 @@ import { ROOT } from "../run/project.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { filesOn } from "../support/pages.ts";
-import { programs } from "../support/programs.ts";
+import { output, programs } from "../support/programs.ts";
 import { pieces } from "../support/reading.ts";
 import { blocksOf } from "../support/recipes.ts";
 
@@ -169,6 +169,21 @@ test(
     const body = readFileSync(path("body"), "utf8");
     assertMatch(body, /^psample_samples_total\{?.* \d+$/m);
     assertMatch(body, /\n200\n$/);
+  }),
+);
+
+test(
+  "Prometheus takes the settings for a scrape with TLS and a password",
+  programs("promtool"),
+  inDirectory((path) => {
+    const settings = files.get("prometheus.yml")!;
+    for (const name of ["psample.password", "psample.crt"]) {
+      assertStringIncludes(settings, `/etc/prometheus/${name}`);
+      writeFileSync(path(name), "");
+    }
+    writeFileSync(path("prometheus.yml"), settings.replaceAll("/etc/prometheus/", path("").replace(/\/?$/, "/")));
+    const { out, err, status } = output("promtool", "check", "config", "--syntax-only", path("prometheus.yml"));
+    assertEquals(status, 0, out + err);
   }),
 );
 

@@ -86,7 +86,7 @@ export function downloads(): Download[] {
   if (!bunWorks()) list.push({ what: "Bun", where: `${TOOLS} and npm's cache`, megabytes: 52 });
   const where = join(CACHE, "psample-programs");
   const [daemons, programs] = [missing().filter((name) => name in DAEMONS), missing().filter((name) => !(name in DAEMONS))];
-  if (programs.length > 0) list.push({ what: programs.join(", "), where, megabytes: 46 });
+  if (programs.length > 0) list.push({ what: programs.join(", "), where, megabytes: 50 });
   if (daemons.length > 0) list.push({ what: daemons.join(", "), where, megabytes: DAEMONS_MEGABYTES });
   return list;
 }
