@@ -72,12 +72,14 @@ for (const [i, { name, words }] of COMMANDS.entries()) {
       await until(() => `all show a flow; so far ${terminals.map(({ terminal }) => terminal.text)}`, async () => {
         sender.send(2);
         await pause(50);
-        return terminals.every(({ terminal }) => /192\.0\.2\.1 {2}192\.0\.2\.2/.test(terminal.text));
+        // Not exact for a moment if a sample arrives after its packet was counted.
+        return terminals.every(({ terminal: { text } }) =>
+          /192\.0\.2\.1 {2}192\.0\.2\.2/.test(text) && /total +\S+ k?bit\/s +±0%/.test(text)
+        );
       });
       for (const { terminal, end } of terminals) {
         assert(terminal.shown.includes(ENTER));
         assertMatch(terminal.text, /psample top a: 1 in 1, egress, group 5\d +2 s \[10 s\] 40 s/);
-        assertMatch(terminal.text, /total +\S+ k?bit\/s +±0%/);
         end(terminal);
       }
       for (const { terminal, how, status } of terminals) {
