@@ -117,7 +117,7 @@ export const COLLECTOR_OPTIONS = {
   psamp: choice(["basic", "strict"], {
     value: "HOW",
     default: "basic",
-    help: "strict sends PSAMP's own reports to IPFIX collectors too",
+    help: "send IPFIX collectors PSAMP's own reports too: basic or strict",
     details: "Selection sequences, their statistics and accuracy, as in RFC 5476, section 6.5. Most collectors do not read them.",
   }),
   enterprise: number({

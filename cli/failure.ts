@@ -29,5 +29,5 @@ function withPlace(message: string): string {
   const [flag] = /--allow-[a-z]+/.exec(message) ?? [];
   if (flag === undefined) return message;
   const flags = flag === "--allow-ffi" ? flag : `--allow-ffi ${flag}`;
-  return `${message}. Flags of Deno go before the program: deno run ${flags} cli/main.ts ...`;
+  return `${message}. Flags of Deno go before the program, with those that you have: deno run ${flags} cli/main.ts ...`;
 }

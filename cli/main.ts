@@ -141,7 +141,8 @@ function refuseValues(command: Command, args: readonly string[]): void {
 function help(command: Command, topic: string | undefined, long: boolean): string {
   if (topic === undefined) return command === monitor ? overview() : commandHelp(command);
   const named = COMMANDS.find(({ name }) => name === topic);
-  if (named) return commandHelp(named, long);
+  // `psample tc` has those of iproute2's tc.
+  if (named) return `${commandHelp(named, long)}${long && named !== tc ? `\n${statuses(named)}` : ""}`;
   const key = topic.replace(/^-+/, "");
   const commands = command === monitor ? [monitor, ...COMMANDS] : [command];
   const texts = commands.flatMap(({ options }) => {
@@ -154,10 +155,16 @@ function help(command: Command, topic: string | undefined, long: boolean): strin
   throw new UsageError(wrong);
 }
 
+/** The exit statuses of a command. */
+function statuses({ options }: Pick<Command, "options">): string {
+  const lost = "failOnLoss" in options ? ", 3 if samples were lost and --fail-on-loss was given" : "";
+  return wrap(`Exit status: 0 success, 1 something was not done (the error is on standard error), 2 usage error${lost}.`);
+}
+
 function overview(): string {
   const commands = table(COMMANDS.map((command) => [`psample ${command.name}`, command.summary]));
   const more = "psample COMMAND --help lists a command's options, psample help COMMAND explains each, psample help OPTION one.";
-  return `${commandHelp(monitor)}\nCommands:\n${commands}\n${wrap(more)}`;
+  return `${commandHelp(monitor)}\nCommands:\n${commands}\n${wrap(more)}\n${statuses(monitor)}`;
 }
 
 /**

@@ -12,7 +12,7 @@ function refused(name: string, message: string): Error {
 
 test("a missing permission says where to put the flag", () => {
   const said = (flag: string): string => `Requires some access, run again with the ${flag} flag`;
-  const where = "Flags of Deno go before the program: deno run";
+  const where = "Flags of Deno go before the program, with those that you have: deno run";
   assertEquals(
     failureText(refused("NotCapable", said("--allow-write"))),
     `${said("--allow-write")}. ${where} --allow-ffi --allow-write cli/main.ts ...`,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotMatch, assertStringIncludes } from "@std/assert";
 import { CSV_DEFAULT_FIELDS } from "../../src/format/csv.ts";
 import { DEMO_FAMILY, DEMO_MESSAGES } from "../../cli/demo_messages.ts";
 import { main } from "../../cli/main.ts";
@@ -26,6 +26,11 @@ const demoSamples = demoEntries.filter((entry) => entry.type === "sample").lengt
 test("every command has help with an example, and --help ends with 0", async () => {
   const overview = await run(["--help"]);
   assertEquals(overview.status, 0);
+  const statuses = /\nExit status: 0 success, 1 something was not done \(the error is on standard\s+error\), 2 usage\s+error/;
+  assertMatch(overview.text(), new RegExp(`${statuses.source}, 3 if samples were lost`));
+  assertMatch((await run(["help", "export"])).text(), statuses);
+  // Its statuses are those of iproute2's tc.
+  assertNotMatch((await run(["help", "tc"])).text(), statuses);
   const names = [...overview.text().matchAll(/^ {2}psample ([a-z]+) {2,}\S/gm)].map((match) => match[1]!);
   assertEquals(names, ["capture", "top", "export", "read", "inject", "list", "doctor", "demo", "cleanup", "extcap", "tc", "completions"]);
   for (const name of names) {

@@ -145,7 +145,7 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
     [[...common, "device a:1"], /psample: x\.conf: nowhere to export to/],
   ];
   for (const [lines, message] of wrong) {
-    const told = await export_.reload(lines, /x\.conf was not put in force: everything goes on as before\n/);
+    const told = await export_.reload(lines, /x\.conf was not applied: everything goes on as before\n/);
     assertMatch(told, message);
     sendOne();
   }
@@ -279,7 +279,7 @@ for (const { name, words } of COMMANDS) {
       await reload(/export\.conf was read again/);
       assertEquals(await sampling(), "a egress 1, a ingress 1, c egress 5, c ingress 5");
       write("device a:1", "prometheus 80");
-      await reload(/\(EACCES\).*It is done as the user nobody: a restart does it with all rights\n.*was not put in force/s);
+      await reload(/\(EACCES\).*It is done as the user nobody: a restart does it with all rights\n.*was not applied/s);
       chmodSync(file, 0o666);
       await reload(/can be written by everybody, who could have root do anything that it says: chmod go-w \S+export\.conf\n/);
       chmodSync(file, 0o600);
