@@ -49,7 +49,7 @@ export interface SessionOptions {
 }
 
 /** What a sink has delivered; `missed` is how many samples came while it was not there. */
-type Delivered = Pick<Sink, "name" | "written"> & { readonly left?: boolean; readonly missed: number };
+type Delivered = Pick<Sink, "name" | "written" | "skipped"> & { readonly left?: boolean; readonly missed: number };
 
 /** What to pump, besides the source. */
 export interface PumpPlan {
@@ -319,14 +319,19 @@ export class Session {
       const present = delivered.filter(({ left }) => !left);
       const counted = present.length > 0 ? present : delivered;
       const most = Math.max(0, ...counted.map(({ written, missed }) => written + missed));
-      const behind = present.filter(({ written, missed }) => written + missed < most).map(({ name, written }) =>
-        `; ${plural(written, "sample")} to ${name}`
-      );
+      // That nothing was delivered is said by what was dropped.
+      const isBehind = ({ written, skipped, missed }: Delivered): boolean => written + missed < most && (written > 0 || skipped === 0);
+      const behind = present.filter(isBehind).map(({ name, written }) => `; ${plural(written, "sample")} to ${name}`);
       return account(stats, most) + behind.join("");
     };
     const missed = (samples: number): number => sinks.samples - samples;
     this.#account = () => {
-      const delivered = sinks.sinks.map((sink) => ({ name: sink.name, written: sink.written, missed: missed(sinks.samplesFor(sink)) }));
+      const delivered = sinks.sinks.map((sink) => ({
+        name: sink.name,
+        written: sink.written,
+        skipped: sink.skipped,
+        missed: missed(sinks.samplesFor(sink)),
+      }));
       return numbers(source.stats(), delivered);
     };
     this.#reopen = plan.reopen ?? this.#reopen;
@@ -345,7 +350,7 @@ export class Session {
         // What a sink has skipped because it makes nothing wait is a loss, and was reported by it.
         if (left || error !== undefined || !(cut || written + skipped < samples)) continue;
         this.#short = true;
-        this.#tell(`${name} is incomplete: its reader did not take everything in time`);
+        this.#tell(`${name} is incomplete: ${this.#whyShort(sinks.sinks.find((sink) => sink.name === name))}`);
       }
       this.#lost = stats.lost > 0 || stats.dropped > 0 || this.#short || summary.sinks.some(({ skipped }) => skipped > 0);
       if (plan.summary(stats) || this.#io.errIsTerminal) {
@@ -368,6 +373,14 @@ export class Session {
       this.#reload = undefined;
       this.#over.abort();
     }
+  }
+
+  /** Why not everything was delivered: only what can wait for a reader has one. */
+  #whyShort(sink: Sink | undefined): string {
+    if (!sink || sink.isWaiting !== undefined) return "its reader did not take everything in time";
+    return this.#cut.signal.aborted
+      ? "a second signal ended it before everything was delivered"
+      : "not everything could be delivered in time";
   }
 
   /** Shows at a terminal the progress, or why nothing comes. */

@@ -203,6 +203,8 @@ class MetricsPusher implements OtlpSink {
   #isTroubled = false;
   #isOver = false;
   #isAborted = false;
+  /** Whether the last report is still to be delivered. */
+  #isLastDue = false;
   #end: (error: unknown) => void = () => {};
 
   constructor(
@@ -276,22 +278,27 @@ class MetricsPusher implements OtlpSink {
 
   async close(): Promise<void> {
     if (this.#isOver) return;
-    this.#isOver = true;
+    this.#isOver = this.#isLastDue = true;
     clearTimeout(this.#timer);
     // It is given nothing more, and others may be: from now on they count.
     this.numbers.leave(this);
     // What is on its way are older numbers.
     this.#delivery.cancel();
     await this.#sending;
+    if (this.#isAborted) return;
     const isSent = await this.#send(Infinity, true);
+    this.#isLastDue = false;
     if (!isSent) this.skipped = this.#taken - this.written;
     this.abort();
   }
 
   abort(): void {
+    if (this.#isLastDue) this.#cutShort();
     this.#isOver = this.#isAborted = true;
     clearTimeout(this.#timer);
     this.numbers.leave(this);
+    // Also what waits to be tried again.
+    this.#delivery.cancel();
     this.#client.close();
   }
 
@@ -323,12 +330,10 @@ class MetricsPusher implements OtlpSink {
     this.#rest.done(startMs, performance.now());
     const { error, rejected, message } = await this.#delivery.send(requests, untilMs, isLast ? this.#lastMs : undefined);
     const counts = this.#counts;
+    // Cancelled: because nothing is waited for any more, or for newer numbers.
+    if (this.#isAborted || (error && this.#isOver && !isLast)) return false;
     if (error) {
-      // Cancelled: for newer numbers, or because nothing is waited for any more.
-      if (this.#isAborted || (this.#isOver && !isLast)) return false;
-      counts.failed++;
-      const code = codeOf(error);
-      counts.failedBy[code] = (counts.failedBy[code] ?? 0) + 1;
+      this.#failed(codeOf(error));
       this.#trouble(error);
       return false;
     }
@@ -343,6 +348,22 @@ class MetricsPusher implements OtlpSink {
       this.#options.onRecovery?.();
     }
     return true;
+  }
+
+  /** The last report is not waited for. */
+  #cutShort(): void {
+    this.#isLastDue = false;
+    this.skipped = this.#taken - this.written;
+    // Without samples that no report had, none is missed.
+    if (this.skipped === 0) return;
+    const error = this.#delivery.lastError;
+    this.#failed(error ? codeOf(error) : "ECANCELED");
+    if (error) this.#trouble(error);
+  }
+
+  #failed(code: string): void {
+    this.#counts.failed++;
+    this.#counts.failedBy[code] = (this.#counts.failedBy[code] ?? 0) + 1;
   }
 
   #trouble(error: Error): void {

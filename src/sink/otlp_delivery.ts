@@ -58,8 +58,9 @@ export class OtlpDelivery {
   readonly #options: OtlpDeliveryOptions;
   /** Until when the receiver wants to be left alone, by the steady clock. */
   #notBeforeMs = -Infinity;
-  /** Failed attempts in a row. */
+  /** Failed attempts in a row, and why the last one failed. */
   #failures = 0;
+  #lastError: Error | undefined;
   /** What is being sent. */
   #report = { isCancelled: false };
   #wake = (): void => {};
@@ -67,6 +68,11 @@ export class OtlpDelivery {
   /** A delivery to one receiver. */
   constructor(options: OtlpDeliveryOptions) {
     this.#options = options;
+  }
+
+  /** Why the last attempt failed; `undefined` if it did not, or there was none. */
+  get lastError(): Error | undefined {
+    return this.#lastError;
   }
 
   /** Whether the receiver asked to be left alone for longer than until this time. */
@@ -121,6 +127,7 @@ export class OtlpDelivery {
         const { rejected, message } = readOtlpAnswer(reply.body, reply.type, status === 200, secrets);
         if (status >= 200 && status < 300) {
           this.#failures = 0;
+          this.#lastError = undefined;
           return { error: undefined, rejected, message };
         }
         failure = this.#refusal(reply, message);
@@ -131,8 +138,11 @@ export class OtlpDelivery {
         // What is wrong with a certificate does not change from one second to the next.
         isFinal = !(error instanceof SystemError || error instanceof LookupError);
       }
+      // That it was cancelled says nothing about the receiver.
+      if (report.isCancelled) return { error: failure, rejected: 0, message: "" };
       const nowMs = performance.now();
       this.#failures++;
+      this.#lastError = failure;
       if (afterMs !== undefined) this.#notBeforeMs = nowMs + Math.min(afterMs, MOST_HOLD_MS);
       // Who says 0, or a date that is past by this clock, is not asked again and again.
       const waitMs = Math.max(afterMs ?? 0, this.#backoffMs(attempt, failure));

@@ -395,6 +395,45 @@ test("output cut off because nobody read it is a loss, and something not done, a
   }
 });
 
+/** A sink that nobody reads from, as collectors are, and that delivers for ever; what it had is skipped if it is not waited for. */
+function endless(name: string, skips: boolean): Sink {
+  const sink = {
+    name,
+    written: 0,
+    skipped: 0,
+    ended: new Promise(() => {}),
+    taken: 0,
+    take: ({ samples }: Batch) => void (sink.taken += samples),
+    full: () => undefined,
+    flush: () => Promise.resolve(),
+    close: () => new Promise<void>(() => {}),
+    abort: () => void (sink.skipped = skips ? sink.taken : 0),
+  };
+  return sink;
+}
+
+test("a second signal is what cuts off those that have no reader, and what they skipped is said once", async () => {
+  for (const skips of [true, false]) {
+    const { sink } = lines();
+    const source = new Waiting([batch(1, 2)]);
+    const collector = endless("collector", skips);
+    const { io, status } = await start(async (session) => {
+      await session.pump(source, { sinks: [sink, collector], ...always });
+    });
+    while (source.reads < 2) await turn();
+    io.signal("SIGTERM");
+    for (let i = 0; i < 5; i++) await turn();
+    io.signal("SIGTERM");
+    assertEquals(await status, 1);
+    const behind = skips ? "" : "; 0 samples to collector";
+    assertEquals(
+      io.errors(),
+      "psample: collector is incomplete: a second signal ended it before everything was delivered\n" +
+        `psample: 2 received, 0 lost, 3 written${behind}\n`,
+    );
+  }
+});
+
 test("a signal is heard until everything is delivered, also after the end, and it says what it waits for", async () => {
   for (const plan of [{}, { count: 1 }]) {
     const { sink, destination } = lines();

@@ -304,6 +304,26 @@ test("a secret that is longer than what is shown of an answer is not shown in pa
   }
 });
 
+test("a last report that is not waited for counts as not delivered, with the reason as far as it is known", async () => {
+  await using receiver = await OtlpReceiver.listen();
+  for (const [answer, code, problems] of [[silence, "ECANCELED", 0], [cut, "ECONNRESET", 1], [status(503), "503", 1]] as const) {
+    receiver.otherwise = answer;
+    const tried = await sending(receiver.url, {}, { backoffMs: 60_000, lastMs: 1_000_000, timeoutMs: 1_000_000 });
+    tried.sink.take(madeBatch([{}, {}]));
+    const before = receiver.reports.length;
+    const closed = tried.sink.close(closing);
+    // A connection that is closed is tried again at once, once.
+    await until("it is asked", () => receiver.reports.length >= before + (answer === cut ? 2 : 1));
+    if (problems > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+    tried.sink.abort();
+    const counts = { sent: 0, failed: 1, failedBy: { [code]: 1 }, skipped: 0, rejectedPoints: 0 };
+    assertEquals([tried.sink.reports, tried.sink.skipped, tried.problems.length], [counts, 2, problems]);
+    await closed;
+    tried.sink.abort();
+    assertEquals([tried.sink.reports, tried.sink.skipped], [counts, 2]);
+  }
+});
+
 test("a receiver that wants to be asked again at once is not asked again and again", async () => {
   await using receiver = await OtlpReceiver.listen();
   receiver.otherwise = status(503, { "Retry-After": "0" });
