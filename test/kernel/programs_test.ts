@@ -51,11 +51,13 @@ scene("examples/prometheus.ts serves the metrics of a device", async () => {
   assertEquals(tcDump("a"), before);
 });
 
-scene("examples/sum.ts sums up ten seconds of a device: at 1 in 1, all packets", async () => {
+scene("examples/sum.ts sums up what passes a device: at 1 in 1, all packets", async () => {
   bareWire();
   const before = tcDump("a");
-  await using program = await started("sum", ["a", "10", "1"]);
+  await using program = await started("sum", ["a", "3600", "1"]);
   send("a", ...inOrder(50, frameOut));
+  // What is queued still counts.
+  program.signal("SIGINT");
   const { status, out, err } = await program.ended;
   const bytes = 50 * frameOut().length;
   assertEquals([status, out, err], [
@@ -66,16 +68,15 @@ scene("examples/sum.ts sums up ten seconds of a device: at 1 in 1, all packets",
   assertEquals(tcDump("a"), before);
 });
 
-scene("examples/sum.ts without a device sums up what others sample", async () => {
+scene("examples/sum.ts without a device sums up what others sample, for ten seconds", async () => {
   wire();
   sample("a egress", "rate 1 group 5");
   await using program = await started("sum", []);
   send("a", ...inOrder(3, frameOut));
-  // Before the ten seconds are over; what is queued still counts.
-  program.signal("SIGINT");
   const { status, out } = await program.ended;
   assertEquals(status, 0, program.err);
-  assertStringIncludes(out, "3 samples stand for 3 packets");
+  // On a machine that is very busy they may be over before anything is sent.
+  assertMatch(out, /^([0-3]) samples stand for \1 packets and /);
 });
 
 scene("examples/alert_on_loss.ts is silent while nothing is lost, and reports a loss with its reason and its number", async () => {
