@@ -8,6 +8,7 @@ import type { Source } from "../../src/stream/source.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { AF_INET, type Memory, SOCK_CLOEXEC, SOCK_DGRAM, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
+import { MemoryTrimmer } from "../../cli/memory_trimmer.ts";
 import { manyDevices, open } from "./listener.ts";
 import { cpuNs, report } from "./measure.ts";
 import { Meter } from "./meter.ts";
@@ -59,10 +60,13 @@ export async function exportTaker(
 
 /** Exports `count` samples, which another process sends to the reported port. */
 export async function exporting(what: string, count: number): Promise<void> {
-  const { listener, port } = await open(await loadSys(), { devices: DEVICES });
-  const sinks = await openExports(what, await loadSys(), listener);
+  const sys = await loadSys();
+  const { listener, port } = await open(sys, { devices: DEVICES });
+  const sinks = await openExports(what, sys, listener);
+  const trimmer = new MemoryTrimmer(sys);
   const meter = new Meter(count, () => {
     meter.report();
+    trimmer.close();
     listener.end();
   });
   report("port", port);
