@@ -10,11 +10,11 @@ import { main } from "../../cli/main.ts";
 import { pump, readRecording, recordTo } from "../../mod.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { collectors, runAlone } from "../export/collectors.ts";
-import { ROOT } from "../run/project.ts";
+import { DAEMON_TOOLS, ROOT } from "../run/project.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { filesOn } from "../support/pages.ts";
-import { output, programs } from "../support/programs.ts";
+import { npmPackage, output, programs } from "../support/programs.ts";
 import { pieces } from "../support/reading.ts";
 import { blocksOf } from "../support/recipes.ts";
 
@@ -216,6 +216,35 @@ test("the query for DuckDB has the keys of JSON, and the formulas of the one for
   const columns = (text: string): string => /^SELECT\n([^]*?)^FROM /m.exec(plain(text))![1]!;
   assertEquals(columns(query), columns(clickhouse));
 });
+
+/** DuckDB as its command is used here, which npm has as a library only: it runs the statement that it reads, and prints the rows. */
+const DUCKDB = `#!/usr/bin/env node
+const { createRequire } = require("node:module");
+const { DuckDBInstance } = createRequire(${JSON.stringify(`${DAEMON_TOOLS}/`)})("@duckdb/node-api");
+DuckDBInstance.create().then((database) => database.connect()).then(async (connection) => {
+  const rows = await connection.runAndReadAll(require("node:fs").readFileSync(0, "utf8"));
+  for (const row of rows.getRowsJson()) console.log(row.join("\t"));
+});
+`;
+
+test(
+  "DuckDB sums the traffic of each source, and says how far off it may be",
+  npmPackage("@duckdb/node-api"),
+  inDirectory(async (path) => {
+    const samples = await withSamples(path, [...RECORDINGS, RAW]);
+    writeFileSync(path("duckdb"), DUCKDB, { mode: 0o755 });
+    writeFileSync(path("top-duckdb.sql"), files.get("top-duckdb.sql")!);
+    const rows = blocksOf("DuckDB").map((block) => typed(path(""), block)).join("").trim().split("\n").map((row) => row.split("\t"));
+    const sources = Map.groupBy(samples.filter(({ packet }) => packet?.source), ({ packet }) => packet!.source!);
+    const expected = [...sources].map(([source, of]) => {
+      const sum = (value: (sample: OfSample) => number): number => of.reduce((all, sample) => all + value(sample), 0);
+      const variance = sum(({ originalBytes, oneIn }) => originalBytes ** 2 * oneIn * (oneIn - 1));
+      return [source, sum(({ originalBytes, oneIn }) => originalBytes * oneIn), Math.round(1.96 * Math.sqrt(variance)), of.length] as const;
+    }).sort(([a, one], [b, other]) => other - one || (a < b ? -1 : 1));
+    assert(expected.length >= 3);
+    assertEquals(rows, expected.slice(0, 10).map((row) => row.map(String)));
+  }),
+);
 
 test("the DaemonSet's pods are its own, in the network namespace of their node, and every container has the rights of the first", () => {
   const set = parse(readFileSync(join(ROOT, "examples/psample-daemonset.yaml"), "utf8")) as {

@@ -23,8 +23,13 @@ export const DAEMONS: Record<string, string> = {
   "qemu-aarch64": "qemu-user",
 };
 
-/** What their packages take to download, with what they depend on. */
+/** Packages of npm that are as large: those of `test/tools/daemons`. */
+export const DAEMON_PACKAGES: readonly string[] = ["@duckdb/node-api"];
+
+/** What the programs' packages take to download, with what they depend on. */
 export const DAEMONS_MEGABYTES = 127;
+/** And those of npm. */
+export const DAEMON_PACKAGES_MEGABYTES = 24;
 
 /** What `--daemons` sets, so that the processes of the tests know. */
 const VARIABLE = "PSAMPLE_DAEMONS";
@@ -39,9 +44,9 @@ export function daemonsWanted(): boolean {
   return process.env[VARIABLE] === "1";
 }
 
-/** Those of these programs that this run does not ask for. */
-export function unwanted(programs: readonly string[]): string[] {
-  return daemonsWanted() ? [] : programs.filter((name) => name in DAEMONS);
+/** Those of these programs and packages that this run does not ask for. */
+export function unwanted(names: readonly string[]): string[] {
+  return daemonsWanted() ? [] : names.filter((name) => name in DAEMONS || DAEMON_PACKAGES.includes(name));
 }
 
 /** Why a test of one is skipped, and what runs it. */

@@ -7,8 +7,8 @@ import { existsSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { DAEMONS, DAEMONS_MEGABYTES, daemonsWanted, wantDaemons } from "./daemons.ts";
-import { BUN_PROGRAM, ROOT, TOOLS } from "./project.ts";
+import { DAEMON_PACKAGES, DAEMON_PACKAGES_MEGABYTES, DAEMONS, DAEMONS_MEGABYTES, daemonsWanted, wantDaemons } from "./daemons.ts";
+import { BUN_PROGRAM, DAEMON_TOOLS, ROOT, TOOLS } from "./project.ts";
 
 /** The programs that tests start, and the Debian packages that have them; those of {@linkcode DAEMONS} only if they are wanted. */
 const PROGRAMS: Record<string, string> = {
@@ -75,10 +75,13 @@ const missing = (): string[] => Object.keys(wanted()).filter((program) => !has(p
 /** Whether this Bun works, or is only the placeholder that is there until its install script has run. */
 const bunWorks = (): boolean => spawnSync(BUN_PROGRAM, ["--version"]).status === 0;
 
-/** Whether a package of `test/tools` is installed. */
+/** Whether a package of `test/tools` or `test/tools/daemons` is installed. */
 export function hasPackage(name: string): boolean {
-  return existsSync(join(TOOLS, "node_modules", name, "package.json"));
+  return [TOOLS, DAEMON_TOOLS].some((directory) => existsSync(join(directory, "node_modules", name, "package.json")));
 }
+
+/** The packages of `test/tools/daemons` that this run needs, and that are not installed. */
+const missingPackages = (): readonly string[] => daemonsWanted() ? DAEMON_PACKAGES.filter((name) => !hasPackage(name)) : [];
 
 /** What would be downloaded. */
 export function downloads(): Download[] {
@@ -88,6 +91,8 @@ export function downloads(): Download[] {
   const [daemons, programs] = [missing().filter((name) => name in DAEMONS), missing().filter((name) => !(name in DAEMONS))];
   if (programs.length > 0) list.push({ what: programs.join(", "), where, megabytes: 50 });
   if (daemons.length > 0) list.push({ what: daemons.join(", "), where, megabytes: DAEMONS_MEGABYTES });
+  const packages = missingPackages();
+  if (packages.length > 0) list.push({ what: packages.join(", "), where: DAEMON_TOOLS, megabytes: DAEMON_PACKAGES_MEGABYTES });
   return list;
 }
 
@@ -105,12 +110,13 @@ export function installBun(): void {
   if (!existsSync(join(ROOT, "node_modules/deno-std"))) run(ROOT, BUN_PROGRAM, "install", "--frozen-lockfile");
 }
 
-/** Unpacks missing programs; if one is not available, the tests that need it are skipped. */
+/** Gets missing programs and packages; if one is not available, the tests that need it are skipped. */
 export function unpackPrograms(): boolean {
+  const hasPackages = missingPackages().length === 0 || run(DAEMON_TOOLS, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error");
   const programs = missing().map((program) => `${program}:${wanted()[program]}`);
-  if (programs.length === 0) return true;
+  if (programs.length === 0) return hasPackages;
   const { status } = spawnSync(join(TOOLS, "programs"), programs, { stdio: ["ignore", "ignore", "inherit"] });
-  return status === 0;
+  return status === 0 && hasPackages;
 }
 
 if (import.meta.main) {

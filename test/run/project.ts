@@ -8,6 +8,8 @@ import { fileURLToPath } from "node:url";
 export const ROOT: string = fileURLToPath(new URL("../..", import.meta.url));
 /** The directory whose package.json names Bun. In the root, every user of a clone would download it. */
 export const TOOLS: string = join(ROOT, "test/tools");
+/** What only a run with foreign daemons needs from npm (daemons.ts). */
+export const DAEMON_TOOLS: string = join(TOOLS, "daemons");
 /** Bun, once `deno task tools` has installed it. */
 export const BUN_PROGRAM: string = join(TOOLS, "node_modules/.bin/bun");
 

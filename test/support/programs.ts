@@ -35,8 +35,9 @@ export function programs(...names: string[]): Needed {
   return unmet(missing.join(", "), `it is missing here (${task} may get it)`);
 }
 
-/** As {@linkcode programs}, for a package that `test/tools/package.json` names. */
+/** As {@linkcode programs}, for a package that `test/tools/package.json` or that of `test/tools/daemons` names. */
 export function npmPackage(name: string): Needed {
+  if (unwanted([name]).length > 0) return skipped(name, UNWANTED);
   return hasPackage(name) ? { skip: false, timeout: TIMEOUT_MS } : unmet(name, "npm has not installed it here (deno task tools may)");
 }
 
