@@ -43,8 +43,8 @@ function pagesWithTests(): Set<string> {
   return new Set(PAGES.filter((page) => tests.includes(`"${page}"`) || tests.includes(`/${page}"`)));
 }
 
-/** Pages that are run as a whole: all others. */
-export const GUIDE: readonly string[] = PAGES.filter((page) => !pagesWithTests().has(page));
+/** Pages that are run as a whole: those of the guide, whatever else is tested about them, and all others without a test of their own. */
+export const GUIDE: readonly string[] = PAGES.filter((page) => page.startsWith("docs/guide/") || !pagesWithTests().has(page));
 
 /** A command of a page, and what the page shows of its output, if it does. */
 export interface Typed {
