@@ -1,10 +1,11 @@
 /** The deb that `deno task package` makes, on a machine with systemd: installed, run, upgraded and purged by dpkg. */
-import { appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { makeDeb } from "../run/packages/deb.ts";
+import { RECORDINGS, SERVICES } from "../run/packages/recipe.ts";
 import { systemTree } from "../run/packages/tree.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { ROOT } from "./runtime.ts";
@@ -14,9 +15,15 @@ import { ETC, Systemd } from "./systemd.ts";
 import { tcDump } from "./tc_dump.ts";
 
 const SERVICE = "psample-export.service";
+/** A recording of one device: a service, and the timer that starts it. */
+const [RECORDING, TIMER] = RECORDINGS.map((name) => name.replace("@", "@a")) as [string, string];
 const CONFIG = "/etc/psample/export.conf";
 const SECURITY = readFileSync(join(ROOT, "SECURITY.md"), "utf8");
-const DROP_IN = join(ETC, `${SERVICE}.d`);
+const DROP_INS = [SERVICE, RECORDING].map((unit) => join(ETC, `${unit}.d`));
+/** What `systemctl enable` makes of the timer. */
+const ENABLED = join(ETC, "timers.target.wants", TIMER);
+/** Where the recordings are: what DynamicUser= makes of StateDirectory= (systemd.exec(5)). */
+const STATE = "/var/lib/private/psample-record";
 const BINARY = process.env.PSAMPLE_BINARY;
 const ARCHITECTURE = process.arch === "arm64" ? "arm64" : "amd64";
 
@@ -62,7 +69,7 @@ if (BINARY === undefined || skip) {
         return out;
       };
       // This systemd looks for units elsewhere than where packages have them.
-      for (const unit of [SERVICE, "psample.service"]) {
+      for (const unit of [...SERVICES, ...RECORDINGS]) {
         systemd.install(unit, new TextDecoder().decode(tree.get(`usr/lib/systemd/system/${unit}`)!.content));
       }
       try {
@@ -81,13 +88,21 @@ if (BINARY === undefined || skip) {
           send("a", frameOut());
           return receiver.receive().length > 0;
         });
+        const recorded = systemd.ctl("start", RECORDING);
+        assertEquals(recorded.status, 0, recorded.out);
+        const recording = systemd.show(RECORDING, "MainPID");
+        assertEquals(systemd.ctl("enable", "--now", TIMER).status, 0);
+        assert(lstatSync(ENABLED).isSymbolicLink());
+        await until("it records", () => existsSync(`${STATE}/a-00001.pcapng`));
 
         // As SECURITY.md says: only root and the members of a group may execute it, which an upgrade does not change.
         const [override] = /dpkg-statoverride --update --add root psample 0750 \/usr\/bin\/psample/.exec(SECURITY)!;
         assertEquals(systemd.run(...override.split(" ")).status, 0);
         const [groups] = /SupplementaryGroups=psample/.exec(SECURITY)!;
-        mkdirSync(DROP_IN, { recursive: true });
-        writeFileSync(join(DROP_IN, "group.conf"), `[Service]\n${groups}\n`);
+        for (const dropIn of DROP_INS) {
+          mkdirSync(dropIn, { recursive: true });
+          writeFileSync(join(dropIn, "group.conf"), `[Service]\n${groups}\n`);
+        }
 
         install("1.0.1");
         assertEquals(statSync("/usr/bin/psample").mode & 0o7777, 0o750);
@@ -96,16 +111,21 @@ if (BINARY === undefined || skip) {
         assertStringIncludes(readFileSync(CONFIG, "utf8"), "device a:1\n");
         assertEquals(systemd.show(SERVICE, "ActiveState"), "active");
         assertNotEquals(systemd.show(SERVICE, "MainPID"), pid);
+        // It ends on its own, with the version that began it.
+        assertEquals(systemd.show(RECORDING, "MainPID"), recording);
 
         dpkg("--purge", "psample");
-        assertEquals(systemd.show(SERVICE, "ActiveState"), "inactive");
+        for (const unit of [SERVICE, RECORDING, TIMER]) assertEquals(systemd.show(unit, "ActiveState"), "inactive", unit);
+        assertEquals(lstatSync(ENABLED, { throwIfNoEntry: false }), undefined);
         assertEquals(tcDump("a"), before);
         const left = [...tree.keys()].map((path) => `/${path}`).filter((path) => existsSync(path));
         assertEquals(left, []);
-        for (const path of ["/etc/psample", "/var/lib/private/psample-export", "/usr/share/doc/psample"]) assert(!existsSync(path), path);
+        for (const path of ["/etc/psample", "/var/lib/private/psample-export", STATE, "/usr/share/doc/psample"]) {
+          assert(!existsSync(path), path);
+        }
       } finally {
         rmSync(directory, { recursive: true });
-        rmSync(DROP_IN, { recursive: true, force: true });
+        for (const path of [...DROP_INS, ENABLED]) rmSync(path, { recursive: true, force: true });
       }
     },
   );

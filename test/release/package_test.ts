@@ -163,6 +163,8 @@ describe("the files that people install", needs, () => {
         "usr/bin/psample",
         "usr/share/man/man8/psample.8.gz",
         "usr/lib/systemd/system/psample-export.service",
+        "usr/lib/systemd/system/psample-record@.service",
+        "usr/lib/systemd/system/psample-record@.timer",
         "usr/share/bash-completion/completions/psample",
         "usr/share/zsh/vendor-completions/_psample",
         "usr/share/fish/vendor_completions.d/psample.fish",

@@ -2,7 +2,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
+import { END_SERVICES, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
 import type { Tree } from "./tarball.ts";
 import { sizeOf, writeTree } from "./tree.ts";
 
@@ -26,16 +26,18 @@ const SCRIPTS: Record<string, string> = {
   if command -v systemd-sysusers >/dev/null; then systemd-sysusers psample.conf; fi
   if [ -d /run/systemd/system ]; then
     systemctl daemon-reload
-    systemctl try-restart ${SERVICES}
+    systemctl try-restart ${SERVICES.join(" ")}
   fi
 fi
 `,
-  prerm: `${SCRIPT}if [ "$1" = remove ] && [ -d /run/systemd/system ]; then systemctl disable --now ${SERVICES}; fi
+  prerm: `${SCRIPT}if [ "$1" = remove ] && [ -d /run/systemd/system ]; then
+  ${END_SERVICES}
+fi
 `,
   postrm: `${SCRIPT}if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 if [ "$1" = purge ]; then
   # What the services have written: systemd keeps the directories of their users in private/.
-  for name in psample psample-export; do rm -rf "/var/lib/private/$name" "/var/lib/$name"; done
+  for name in psample psample-export psample-record; do rm -rf "/var/lib/private/$name" "/var/lib/$name"; done
   rm -rf /etc/psample
 fi
 `,

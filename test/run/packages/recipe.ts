@@ -14,8 +14,15 @@ export const TEXT: readonly string[] = [
   "The executable contains the runtime Bun: no other package is needed. Do not strip it,",
   "and do not give it file capabilities (SECURITY.md).",
 ];
-/** The units that the package has. */
-export const SERVICES = "psample-export.service psample.service";
+/** The services that the package has: a new version restarts those that run. */
+export const SERVICES: readonly string[] = ["psample-export.service", "psample.service"];
+/** Its recordings of devices, by timers: each ends on its own, so that one that runs goes on with the version that began it. */
+export const RECORDINGS: readonly string[] = ["psample-record@.service", "psample-record@.timer"];
+
+/** What ends all of them before the package is removed: for sh(1). */
+export const END_SERVICES = `systemctl disable --now ${SERVICES.join(" ")}
+  systemctl stop 'psample-record@*'
+  systemctl disable psample-record@.timer`;
 
 /** Runs a program that makes a package; fails with what it said. */
 export function runTool(program: string, words: readonly string[], environment: Record<string, string>): void {

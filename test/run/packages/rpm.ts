@@ -3,7 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { CACHE } from "../install.ts";
-import { runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
+import { END_SERVICES, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
 import type { Tree } from "./tarball.ts";
 import { writeTree } from "./tree.ts";
 
@@ -67,12 +67,14 @@ if command -v systemd-sysusers >/dev/null; then systemd-sysusers psample.conf; f
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
 
 %preun
-if [ "$1" = 0 ] && [ -d /run/systemd/system ]; then systemctl disable --now ${SERVICES}; fi
+if [ "$1" = 0 ] && [ -d /run/systemd/system ]; then
+  ${END_SERVICES}
+fi
 
 %postun
 if [ -d /run/systemd/system ]; then
   systemctl daemon-reload
-  if [ "$1" != 0 ]; then systemctl try-restart ${SERVICES}; fi
+  if [ "$1" != 0 ]; then systemctl try-restart ${SERVICES.join(" ")}; fi
 fi
 
 %files

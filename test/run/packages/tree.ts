@@ -6,10 +6,10 @@ import { gzipSync } from "node:zlib";
 import { COMPLETION_SCRIPTS } from "../../../cli/commands/completions.ts";
 import { manualPages } from "../../../docs/man/pages.ts";
 import { ROOT } from "../project.ts";
+import { RECORDINGS, SERVICES } from "./recipe.ts";
 import type { InstalledFile, Tree } from "./tarball.ts";
 
 const PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"];
-const UNITS = ["psample.service", "psample-export.service"];
 
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(join(ROOT, path)));
 const text = (content: string): InstalledFile => ({ mode: 0o644, content: new TextEncoder().encode(content) });
@@ -52,7 +52,7 @@ export function systemTree(program: Uint8Array): Tree {
     ["usr/bin/psample", file(program, 0o755)],
     ["etc/psample/export.conf", file(read("docs/export.conf"))],
     ["usr/lib/sysusers.d/psample.conf", text(SYSUSERS)],
-    ...UNITS.map((name): [string, InstalledFile] => [`usr/lib/systemd/system/${name}`, unit(name)]),
+    ...[...SERVICES, ...RECORDINGS].map((name): [string, InstalledFile] => [`usr/lib/systemd/system/${name}`, unit(name)]),
     ...PAGES.filter((name) => name !== "LICENSE").map((name): [string, InstalledFile] => [`${doc}/${name}`, file(read(name))]),
     [`${doc}/copyright`, text(copyright())],
     ...documentation().map(([path, content]): [string, InstalledFile] => [`${doc}/${path}`, content]),
