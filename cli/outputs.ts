@@ -197,14 +197,14 @@ export function planPipe(openPipe: (signal: AbortSignal) => Promise<Pipe>): Outp
     const pipe = await session.begin(openPipe) ?? NOWHERE;
     const recorder = recorderOf("pcapng");
     let started = false;
-    const timer = setInterval(() => pipe.isAbandoned && session.hear("SIGTERM"), READER_LOOK_MS);
+    const unwatch = endUnread(session, pipe);
     return {
       start: () => {
         started = true;
         return { sinks: [new Recording(recorder, () => pipe)], reopen: () => {} };
       },
       discard: () => {
-        clearInterval(timer);
+        unwatch();
         if (!started) writeNothing(pipe);
       },
     };
