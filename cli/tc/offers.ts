@@ -1,4 +1,5 @@
 /** What a shell offers for the words of `psample tc`. */
+import { CONTROL_WORDS } from "./parse/control.ts";
 
 /** Words, and whether devices or groups are meant. */
 interface Offered {
@@ -10,7 +11,6 @@ const OPTIONS = ["-s", "-d", "-r", "-j", "-p", "-o", "-n", "--netns"];
 /** The words of the options that have a value. */
 const WITH_VALUE: ReadonlySet<string> = new Set(["-n", "-netns", "--netns"]);
 
-const CONTROLS = ["pipe", "ok", "pass", "drop", "shot", "continue", "reclassify", "stolen", "trap", "jump", "goto"];
 const SAMPLE = ["rate", "group", "trunc", "index", "cookie"];
 /** The verbs of each object, and the words that may come after one. */
 const OBJECTS: Readonly<Record<string, { readonly verbs: readonly string[]; readonly words: readonly string[] }>> = {
@@ -21,12 +21,12 @@ const OBJECTS: Readonly<Record<string, { readonly verbs: readonly string[]; read
       ...["dev", "ingress", "egress", "root", "parent", "protocol", "pref", "handle", "chain"],
       ...["matchall", "flower", "u32", "bpf", "skip_hw", "skip_sw", "action", "sample"],
       ...SAMPLE,
-      ...CONTROLS,
+      ...CONTROL_WORDS,
     ],
   },
   actions: {
     verbs: ["add", "replace", "change", "get", "del", "list", "flush"],
-    words: ["action", "sample", ...SAMPLE, ...CONTROLS],
+    words: ["action", "sample", ...SAMPLE, ...CONTROL_WORDS],
   },
 };
 
