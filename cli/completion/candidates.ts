@@ -1,5 +1,6 @@
 /** What a shell may offer for the word that is being typed: commands, options, their values, and what there is on this machine. */
 import { listGroups, listLinks } from "../../mod.ts";
+import { NETNS_NAMES } from "../../src/socket/open.ts";
 import { printable } from "../../src/wire/text.ts";
 import type { Command } from "../command.ts";
 import type { Io } from "../io.ts";
@@ -22,8 +23,6 @@ export interface Candidates {
 export type CompletionIo = Pick<Io, "openFiles">;
 
 const NOTHING: Candidates = { head: "", rows: [], things: [], open: "no" };
-/** Where ip netns keeps its names. */
-const NETNS_DIRECTORY = "/run/netns/";
 const HELP_WORDS: readonly string[] = ["--help", "-h", "-?"];
 
 /**
@@ -95,8 +94,8 @@ class Typed {
       this.#option = option;
       this.#asksForHelp = HELP_WORDS.includes(word);
     }
-    const [, netns] = /^--netns(?:=(.*))?$/s.exec(word) ? [word, /=(.*)$/s.exec(word)?.[1] ?? next] : [];
-    if (netns) this.#netns = netns;
+    const [isNetns, netns = next] = /^--netns(?:=(.*))?$/s.exec(word) ?? [];
+    if (isNetns && netns) this.#netns = netns;
     return option ? 1 : 0;
   }
 
@@ -105,10 +104,10 @@ class Typed {
     if (this.#asksForHelp) return topics([this.#command], []);
     const { options, operands } = this.#command;
     if (!this.#optionsEnded && current.startsWith("-")) {
-      const [, head, name, text] = /^(--([^=]+)=)(.*)$/s.exec(current) ?? [];
-      if (head === undefined) return this.#options();
-      const entry = Object.entries(options).find(([key, { value }]) => value !== undefined && longName(key) === `--${name}`);
-      return entry ? await this.#values(entry[1], text!, head) : NOTHING;
+      const [, name, text] = /^(--[^=]+)=(.*)$/s.exec(current) ?? [];
+      if (name === undefined) return this.#options();
+      const option = optionBefore(name, options);
+      return option ? await this.#values(option, text!, `${name}=`) : NOTHING;
     }
     if (operands && this.#operands < operands.most) return await offered(operands.offers, current, "", this.#netns, this.#io);
     return this.#optionsEnded ? NOTHING : this.#options();
@@ -189,7 +188,7 @@ async function groups(netns: string | undefined): Promise<[string, string][]> {
 /** The network namespaces that have a name. */
 async function namespaces(io: CompletionIo): Promise<[string, string][]> {
   return await orNone(async () => {
-    const names = (await io.openFiles([])).namesBeside(NETNS_DIRECTORY);
+    const names = (await io.openFiles([])).namesBeside(`${NETNS_NAMES}/`);
     return names.filter((name) => name !== "." && name !== ".." && isPlain(name)).map((name): [string, string] => [name, ""]);
   });
 }

@@ -40,7 +40,7 @@ export interface NetnsOptions {
 const NO_WAY_BACK = "There would be no way back: /proc/thread-self/ns/net cannot be opened. Is /proc mounted?";
 
 /** Where ip-netns(8) keeps names: NETNS_RUN_DIR of iproute2. */
-const NAMES = "/run/netns";
+export const NETNS_NAMES = "/run/netns";
 
 /** The namespace names of seams that work in another namespace. */
 const NETNS = new WeakMap<Sys, string>();
@@ -138,7 +138,7 @@ class Namespace {
     }
     this.#sys = sys;
     this.#name = netns;
-    this.#path = netns.includes("/") ? netns : `${NAMES}/${netns}`;
+    this.#path = netns.includes("/") ? netns : `${NETNS_NAMES}/${netns}`;
     this.#op = `enter the network namespace ${netns}`;
   }
 
