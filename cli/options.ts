@@ -2,6 +2,7 @@
  * The options of a command: one table that gives the parser their names, the compiler their types, and the help its text.
  */
 import { ArgumentError } from "../mod.ts";
+import { LONGEST_TIMER_MS } from "../src/stream/clock.ts";
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
@@ -256,8 +257,7 @@ export function milliseconds(text: string, name: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h)?$/.exec(text);
   const unit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 }[match?.[2] ?? "s"]!;
   const ms = match ? Number(match[1]) * unit : NaN;
-  // Longer than the maximum of a timer.
-  if (!(ms > 0 && ms <= 0x7fffffff)) throw wrongValue(name, text, "a time such as 10s, 500ms, 2m or 1h, up to 24 days");
+  if (!(ms > 0 && ms <= LONGEST_TIMER_MS)) throw wrongValue(name, text, "a time such as 10s, 500ms, 2m or 1h, up to 24 days");
   return ms;
 }
 
