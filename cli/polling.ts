@@ -1,11 +1,10 @@
 /** The counters that `psample export` sends to sFlow collectors: their options, and what polls them. */
 import { listSampling, NetlinkError, type Source } from "../mod.ts";
-import type { Link } from "../src/link/link.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import { type CounterOptions, CounterPoller, type CounterTarget } from "../src/sink/counter_poller.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
-import { means, present } from "./devices.ts";
+import { matcherOf, means, present } from "./devices.ts";
 import { failureText } from "./failure.ts";
 import { longName, milliseconds, several, UsageError, value, type Values, wrongValue } from "./options.ts";
 import type { Sampled } from "./sampled.ts";
@@ -39,7 +38,7 @@ export type PollingValues = Values<typeof POLLING_OPTIONS>;
 
 function parseDevices(words: readonly string[]): readonly string[] {
   // A pattern that cannot be one is refused.
-  for (const word of words) means(word, { name: "", up: false });
+  matcherOf(words);
   return words;
 }
 
@@ -130,8 +129,9 @@ export class Polling {
 
   #counters({ counters = [], polling = POLLING_MS }: Polled): CounterOptions {
     if (polling === 0) return { devices: () => false, host: false };
-    const isNamed = (link: Link): boolean => counters.some((word) => word === "all" || means(word, known(link)));
-    return { devices: (link) => isNamed(link) || this.#isSampled(link.index), intervalMs: polling };
+    const all = counters.includes("all");
+    const place = matcherOf(counters);
+    return { devices: (link) => all || place(link) >= 0 || this.#isSampled(link.index), intervalMs: polling };
   }
 }
 
@@ -145,10 +145,6 @@ export interface PollingAbout {
   readonly isHeard: (index: number) => boolean;
   /** Whether the options may change. */
   readonly changes: boolean;
-}
-
-function known({ name, alternativeNames, up }: Link): Parameters<typeof means>[1] {
-  return { name, alternativeNames, up };
 }
 
 /** Sends what the host and the first named devices count once to sFlow collectors, if devices are named. */
