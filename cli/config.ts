@@ -4,7 +4,7 @@
  */
 import { printable, printableText, shellWord } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
-import { longName, type Option, type OptionTable, type OptionTexts, UsageError } from "./options.ts";
+import { longName, type Option, type OptionTable, type OptionTexts, refusal, UsageError } from "./options.ts";
 import type { TextFile } from "./text_file.ts";
 import { nearest } from "./words.ts";
 
@@ -149,17 +149,6 @@ export function parseConfig(text: string, path: string, table: OptionTable, apar
 interface Wrong {
   readonly line: number;
   readonly message: string;
-}
-
-/** Why something is refused as a usage error; `undefined` if it is not. */
-function refusal(work: () => void): string | undefined {
-  try {
-    work();
-    return undefined;
-  } catch (error) {
-    if (error instanceof UsageError) return error.message;
-    throw error;
-  }
 }
 
 /** The lines of an option whose values do not go together with those of earlier lines. */

@@ -25,6 +25,17 @@ export class UsageError extends Error {
   }
 }
 
+/** Why something is refused as a usage error; `undefined` if it is not. */
+export function refusal(work: () => void): string | undefined {
+  try {
+    work();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UsageError) return error.message;
+    throw error;
+  }
+}
+
 /** What is there now, and a shell may offer for a value. */
 export type Thing = "device" | "group" | "namespace" | "file" | "user" | "host";
 

@@ -12,7 +12,7 @@ import { answerTo, isInterface } from "../extcap/questions.ts";
 import { Toolbar } from "../extcap/toolbar.ts";
 import type { Face } from "../face.ts";
 import type { Io } from "../io.ts";
-import { flag, longName, type OptionTexts, parse, text, UsageError, valuesOf } from "../options.ts";
+import { flag, longName, type OptionTexts, parse, refusal, text, UsageError, valuesOf } from "../options.ts";
 import { planPipe, writeNothing } from "../outputs.ts";
 import { STATUS } from "../session.ts";
 import { CAPTURE_OPTIONS, runCapture, samplingOptions } from "./capture.ts";
@@ -58,8 +58,6 @@ const OPTIONS = {
   group: { ...group, letter: undefined },
   wait: MONITOR_OPTIONS.wait,
 };
-
-type Texts = OptionTexts;
 
 const DESCRIPTION: Description = {
   name: "extcap",
@@ -122,7 +120,9 @@ async function answer(args: readonly string[], io: Io): Promise<number> {
     const question = longName(extcapConfig ? "extcapConfig" : "extcapDlts");
     await io.data((await answerTo([question, longName("extcapInterface"), name]))!);
   } else if (name !== undefined && filter !== undefined) {
-    await io.data(wrongWith(() => captureTexts(texts)));
+    // Nothing is said of a good one.
+    const wrong = refusal(() => valuesOf(captureTexts(texts), { filter: CAPTURE_OPTIONS.filter }));
+    await io.data(wrong === undefined ? "" : `${wrong}\n`);
   } else {
     throw new UsageError("Wireshark gives this command its other arguments: psample extcap --install makes Wireshark find it");
   }
@@ -141,23 +141,10 @@ function checkInterface(name: string): void {
   if (!isInterface(name)) throw new UsageError(`unknown interface ${JSON.stringify(name)}: it is ${SAMPLED}, or ${interfaceOf("DEVICE")}`);
 }
 
-/** What is wrong with what this checks, for Wireshark; nothing if nothing is. */
-function wrongWith(check: () => void): string {
-  try {
-    check();
-    return "";
-  } catch (error) {
-    if (error instanceof UsageError) return `${error.message}\n`;
-    throw error;
-  }
-}
-
 /** What was typed, by the names that the other commands have for it. */
-function captureTexts(texts: Texts): Texts {
+function captureTexts(texts: OptionTexts): OptionTexts {
   const filter = texts.get("extcapCaptureFilter");
-  const named = new Map([...texts, ...filter ? [["filter", filter] as const] : []]);
-  valuesOf(new Map([...named].filter(([key]) => key === "filter")), { filter: CAPTURE_OPTIONS.filter });
-  return named;
+  return new Map([...texts, ...filter ? [["filter", filter] as const] : []]);
 }
 
 /** The pipes of a capture. */
