@@ -129,6 +129,8 @@ export class OutputFiles implements Directory {
     if (status?.kind === "file" && !this.#opened.has(status.identity)) this.#refuseLocked(path, status);
     const result = this.#sys.unlink(path);
     if (result < 0 && result !== -ENOENT) throw new SystemError(`remove ${path}`, -result);
+    // The next file of this identity may be another program's.
+    if (status) this.#opened.delete(status.identity);
   }
 
   /**
