@@ -60,12 +60,7 @@ export class Descriptor implements Destination {
 
   /** Of a pipe POLLERR says it, of a socket POLLHUP (poll(2)). Files never do. */
   get isAbandoned(): boolean {
-    return this.isOpen && (this.#sys.poll(this.#fd, 0) & (POLLERR | POLLHUP)) !== 0;
-  }
-
-  /** Whether it has not been closed yet. */
-  get isOpen(): boolean {
-    return this.#fd >= 0;
+    return this.#fd >= 0 && (this.#sys.poll(this.#fd, 0) & (POLLERR | POLLHUP)) !== 0;
   }
 
   close(): void {
