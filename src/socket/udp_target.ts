@@ -29,6 +29,7 @@ const HELD_BACK_MS = 3000;
  * waits without an error (net/core/neighbour.c), and then all over again.
  */
 const ASKING_MS = 10_000;
+
 /** How to send to a target. */
 export interface UdpTargetOptions extends TroubleOptions {
   /** The port if the target names none. */
