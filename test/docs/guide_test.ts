@@ -1,13 +1,15 @@
 /** The commands of the guide that need no kernel, typed unchanged: they print exactly what the pages show. */
 import { spawnSync } from "node:child_process";
-import { readdirSync, writeFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { ROOT } from "../run/project.ts";
+import { installCommand } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
-import { commandsOn, GUIDE, worksAnywhere } from "../support/guide.ts";
+import { GUIDE, worksAnywhere } from "../support/guide.ts";
+import { commandsOn } from "../support/pages.ts";
 
 const RUNTIME = "Bun" in globalThis ? [process.execPath] : [process.execPath, "run", "--no-check", "-A"];
 
@@ -16,8 +18,7 @@ for (const page of GUIDE) {
     `${page}: commands that need no kernel print what the page shows`,
     { timeout: 120_000 },
     inDirectory((path) => {
-      const words = [...RUNTIME, join(ROOT, "cli/main.ts")].map((word) => `'${word}'`).join(" ");
-      writeFileSync(path("psample"), `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o755 });
+      installCommand(path("psample"), [...RUNTIME, join(ROOT, "cli/main.ts")]);
       const env = { ...process.env, PATH: `${path("")}:${process.env.PATH}`, TZ: "UTC", NO_COLOR: "1" };
       for (const { command, shown } of commandsOn(page)) {
         if (!worksAnywhere(command, readdirSync(path("")))) continue;

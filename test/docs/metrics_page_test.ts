@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { parse } from "@std/yaml";
 import { inDirectory } from "../support/directory.ts";
-import { blocksOn, commandsOn } from "../support/guide.ts";
+import { blocksOn, commandsOn } from "../support/pages.ts";
 import { output, programs } from "../support/programs.ts";
 
 const BLOCKS = blocksOn("docs/metrics.md");

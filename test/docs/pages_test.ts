@@ -4,7 +4,8 @@ import { dirname, join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { ROOT } from "../run/project.ts";
-import { blocksOn, commandsOn, GUIDE, PAGES } from "../support/guide.ts";
+import { GUIDE, PAGES } from "../support/guide.ts";
+import { blocksOn, commandsOn } from "../support/pages.ts";
 
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 

@@ -11,7 +11,7 @@ import { pump, readRecording, recordTo } from "../../mod.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { collectors, runAlone } from "../export/collectors.ts";
 import { DAEMON_TOOLS, ROOT } from "../run/project.ts";
-import { COMMAND } from "../support/command.ts";
+import { COMMAND, installCommand } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { filesOn } from "../support/pages.ts";
 import { npmPackage, output, programs } from "../support/programs.ts";
@@ -37,7 +37,7 @@ function typed(directory: string, line: string): string {
 
 /** Makes `samples.pcapng`, and the command `psample`, in a directory; returns the samples. */
 async function withSamples(path: (name: string) => string, recordings: readonly string[]): Promise<OfSample[]> {
-  writeFileSync(path("psample"), `#!/bin/sh\nexec ${COMMAND.map((word) => `'${word}'`).join(" ")} "$@"\n`, { mode: 0o755 });
+  installCommand(path("psample"), COMMAND);
   const parts: Uint8Array[] = [];
   for (const name of recordings) {
     const bytes = new Uint8Array(readFileSync(join(ROOT, "test/golden", `${name}.pcap`)));

@@ -1,11 +1,12 @@
 /** The commands of the guide, typed unchanged, page by page, on a device of the name that they use: they print what the pages show. */
 import { rmSync } from "node:fs";
 import { assertEquals } from "@std/assert";
-import { assertSameShape, commandsOn, GUIDE, worksAnywhere } from "../support/guide.ts";
+import { assertSameShape, GUIDE, worksAnywhere } from "../support/guide.ts";
+import { commandsOn } from "../support/pages.ts";
 import { counting, ETH_IPV4, ethernet, ip as ipPacket, join, OURS, PEER, udp, words } from "./frames.ts";
 import { openDirectory } from "./runtime.ts";
 import { ip, scene, send } from "./scene.ts";
-import { installCommand, typeLine } from "./typing.ts";
+import { installIn, typeLine } from "./typing.ts";
 
 const ETH0 = 150;
 const TCP = 6;
@@ -35,7 +36,7 @@ for (const page of pages) {
     );
     const directory = openDirectory();
     try {
-      installCommand(directory, "--allow-net");
+      installIn(directory, "--allow-net");
       for (const typed of commandsOn(page)) {
         const { status, out, err } = await typeLine(typed.command, directory, {
           send: () => send(ETH0, ...FRAMES),

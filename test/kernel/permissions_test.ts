@@ -1,11 +1,10 @@
 /** The three ways of docs/permissions.md, as they are written there: a service, sudo, and a file for a group only. */
 import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import process from "node:process";
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
-import { blocksOn } from "../support/guide.ts";
-import { filesOn } from "../support/pages.ts";
+import { installCommand } from "../support/command.ts";
+import { blocksOn, filesOn } from "../support/pages.ts";
 import { commandsIn } from "../support/readme.ts";
 import { counting, ETH_EXPERIMENT, ethernet, frameOut, PEER } from "./frames.ts";
 import { BUN, COMMANDS, type Ended, ending, Program, ROOT } from "./runtime.ts";
@@ -21,13 +20,6 @@ const UNIT = "psample.service";
 const FILES = filesOn(PAGE);
 const [SERVICE, MEMBERS, GROUP_ONLY, OVERRIDE] = commandsIn(PAGE) as [string[], string[], string[], string[]];
 const CONSOLE = blocksOn(PAGE).filter(({ language }) => language === "console").map(({ code }) => code.trim());
-
-/** Installs the command for everybody. sudo clears the environment, also of what tells Deno where its cache is. */
-function installCommand(): void {
-  const words = COMMANDS.at(-1)!.words("--allow-read", "--allow-write").map((word) => `'${word}'`).join(" ");
-  const { DENO_DIR } = process.env;
-  writeFileSync(COMMAND, `#!/bin/sh\n${DENO_DIR ? `export DENO_DIR='${DENO_DIR}'\n` : ""}exec ${words} "$@"\n`, { mode: 0o755 });
-}
 
 /** Words that run a shell line as somebody, as a login would: with the groups of that user. */
 function as(user: string, line: string): string[] {
@@ -97,7 +89,7 @@ scene(
     const before = tcDump("eth0");
     try {
       installSudo();
-      installCommand();
+      installCommand(COMMAND, COMMANDS.at(-1)!.words("--allow-read", "--allow-write"));
       asRoot(["useradd alice", "useradd mallory"]);
       writeFileSync(RULE, FILES.get(RULE)!);
       asRoot(MEMBERS);

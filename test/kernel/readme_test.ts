@@ -5,7 +5,7 @@ import { needsKernel, readmeCommands } from "../support/readme.ts";
 import { ethernet, PEER } from "./frames.ts";
 import { type Ended, listensToSamples, openDirectory } from "./runtime.ts";
 import { ip, scene, send, tc } from "./scene.ts";
-import { installCommand, typeLine } from "./typing.ts";
+import { installIn, typeLine } from "./typing.ts";
 
 const ETH0 = 150;
 /** Commands that do not end on their own: they are ended as a user would. */
@@ -43,7 +43,7 @@ async function typed(lines: readonly string[]): Promise<void> {
   if (!lines.some((line) => line.startsWith("tc ") || SAMPLES.test(line))) sampleEverything();
   const directory = openDirectory();
   try {
-    installCommand(directory);
+    installIn(directory);
     for (const line of lines) {
       const { status, out, err } = await type(line, directory);
       assertEquals(status, 0, `${line}\n${out}${err}`);

@@ -8,6 +8,7 @@ import process from "node:process";
 import { gunzipSync } from "node:zlib";
 import { listSampling, readRecording } from "../../mod.ts";
 import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { installCommand } from "../support/command.ts";
 import { pieces } from "../support/reading.ts";
 import { blocksOf } from "../support/recipes.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
@@ -20,16 +21,12 @@ import { tcDump } from "./tc_dump.ts";
 const COMMAND = "/usr/bin/psample";
 const ETH0 = 150;
 
-/** Writes the command, with all its permissions, and whatever of the environment it needs. */
-function installCommand(file: string): void {
-  const words = script("cli/main.ts", "--allow-read", "--allow-write", "--allow-net").map((word) => `'${word}'`).join(" ");
-  const cache = process.env.DENO_DIR === undefined ? "" : `export DENO_DIR='${process.env.DENO_DIR}'\n`;
-  writeFileSync(file, `#!/bin/sh\n${cache}exec ${words} "$@"\n`, { mode: 0o755 });
-}
+/** The command, with all its permissions. */
+const WORDS = script("cli/main.ts", "--allow-read", "--allow-write", "--allow-net");
 
 /** What a program typed at a shell needs to find the command. */
 function withCommand(directory: string): Record<string, string> {
-  installCommand(join(directory, "psample"));
+  installCommand(join(directory, "psample"), WORDS);
   return { PATH: `${directory}:${process.env.PATH}`, TZ: "UTC" };
 }
 
@@ -130,7 +127,7 @@ function overSsh(name: string, play: (line: string, before: string) => Promise<v
   scene(name, "guest", "module:dummy", "program:sshd", "program:ssh", "program:ssh-keygen", ...programs, async () => {
     const before = addEth0();
     const directory = mkdtempSync("/run/ssh-");
-    installCommand(COMMAND);
+    installCommand(COMMAND, WORDS);
     try {
       await using _sshd = await startSshd(directory);
       const [recipe] = blocksOf("Wireshark on your desk, samples from a server")[0]!.trim().split("\n");
@@ -356,7 +353,7 @@ scene(
   "module:dummy",
   async () => {
     const before = addEth0();
-    installCommand(COMMAND);
+    installCommand(COMMAND, WORDS);
     const set = parse(readFileSync(join(ROOT, "examples/psample-daemonset.yaml"), "utf8")) as {
       kind: string;
       spec: { template: { spec: { hostNetwork: boolean; initContainers: Container[]; containers: Container[] } } };

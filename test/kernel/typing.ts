@@ -1,7 +1,7 @@
 /** Lines of the documentation, typed unchanged into a shell in which `psample` is the command. */
 import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
 import process from "node:process";
+import { installCommand } from "../support/command.ts";
 import { COMMANDS, type Ended, script } from "./runtime.ts";
 import { pause, until } from "./scene.ts";
 
@@ -22,11 +22,11 @@ export interface Meanwhile {
 }
 
 /** Installs the command in a directory: with the permissions that the README names, and these. */
-export function installCommand(directory: string, ...permissions: string[]): void {
+export function installIn(directory: string, ...permissions: string[]): void {
   const words = process.env.PSAMPLE_BINARY
     ? COMMANDS.at(-1)!.words()
     : script("cli/main.ts", "--allow-read", "--allow-write", ...permissions);
-  writeFileSync(`${directory}/psample`, `#!/bin/sh\nexec ${words.map((word) => `'${word}'`).join(" ")} "$@"\n`, { mode: 0o755 });
+  installCommand(`${directory}/psample`, words);
 }
 
 /** Types a line in a directory with the command. */

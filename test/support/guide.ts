@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { assert } from "@std/assert";
 import { ROOT } from "../run/project.ts";
+import type { Typed } from "./pages.ts";
 
 const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
 
@@ -16,53 +17,15 @@ function filesBelow(directory: string, extension: string): string[] {
 /** All pages of docs/. */
 export const PAGES: readonly string[] = filesBelow("docs", ".md");
 
-/** A block of code on a page. */
-export interface Block {
-  readonly page: string;
-  /** The line that it begins in. */
-  readonly line: number;
-  /** What stands behind the backticks: `sh`, `ts ignore`. */
-  readonly language: string;
-  readonly code: string;
-}
+const TESTS = filesBelow("test", "_test.ts").map(read).join("\n");
 
-/** The blocks of a page. */
-export function blocksOn(page: string): Block[] {
-  const text = read(page);
-  return [...text.matchAll(/^```([^\n]*)\n(.*?)^```$/gms)].map(({ index, 1: language, 2: code }) => ({
-    page,
-    line: text.slice(0, index).split("\n").length,
-    language: language!,
-    code: code!,
-  }));
-}
-
-/** Pages with tests of their own, which name them: those know what their blocks mean. */
-function pagesWithTests(): Set<string> {
-  const tests = filesBelow("test", "_test.ts").map(read).join("\n");
-  return new Set(PAGES.filter((page) => tests.includes(`"${page}"`) || tests.includes(`/${page}"`)));
+/** Whether a page has tests of its own, which name it: those know what its blocks mean. */
+function hasTests(page: string): boolean {
+  return TESTS.includes(`"${page}"`) || TESTS.includes(`/${page}"`);
 }
 
 /** Pages that are run as a whole: those of the guide, whatever else is tested about them, and all others without a test of their own. */
-export const GUIDE: readonly string[] = PAGES.filter((page) => page.startsWith("docs/guide/") || !pagesWithTests().has(page));
-
-/** A command of a page, and what the page shows of its output, if it does. */
-export interface Typed {
-  readonly command: string;
-  readonly shown: string | undefined;
-}
-
-/** The commands of a page in their order. The last one of a block may have its output in a `text` block after it. */
-export function commandsOn(page: string): Typed[] {
-  const blocks = blocksOn(page);
-  return blocks.flatMap(({ language, code }, i) => {
-    if (language !== "sh") return [];
-    const lines = code.replace(/\\\n\s*/g, "").split("\n").map((line) => line.replace(/\s+#.*$/, "").trim()).filter((line) => line !== "");
-    const next = blocks[i + 1];
-    const shown = next?.language === "text" ? next.code : undefined;
-    return lines.map((command, i) => ({ command, shown: i === lines.length - 1 ? shown : undefined }));
-  });
-}
+export const GUIDE: readonly string[] = PAGES.filter((page) => page.startsWith("docs/guide/") || !hasTests(page));
 
 /** Whether a command works without a kernel that samples, given what is in the directory. */
 export function worksAnywhere(command: string, files: readonly string[]): boolean {
