@@ -1,4 +1,5 @@
 /** Which tests failed and why, for the end of a run: what stood above may be thousands of lines away. */
+import { fileBegunBy } from "./skipped.ts";
 
 /** A failed test. */
 export interface Failed {
@@ -21,14 +22,13 @@ export function failedTests(output: string): Failed[] {
   let file: string | undefined;
   let since: string[] = [];
   for (const line of output.split("\n")) {
-    // Deno, and Bun.
-    const begun = /^running \d+ tests? from (\S+)/.exec(line) ?? /^(\S+_test\.ts):$/.exec(line);
-    if (begun) file = begun[1]!.replace(/^\.\//, "");
+    const begun = fileBegunBy(line);
+    file = begun ?? file;
     const deno = /^(.+) \.\.\. (?:.*)FAILED\b/.exec(line)?.[1];
     const bun = /^\(fail\) (.+?)(?: \[[\d.]+m?s\])?$/.exec(line)?.[1];
     if (deno !== undefined) failed.push({ file, name: deno, message: shortened(gathered.get(deno) ?? []) });
     if (bun !== undefined) failed.push({ file, name: bun, message: shortened(since) });
-    if (begun || bun !== undefined || /^\((?:pass|skip|todo)\) /.test(line)) since = [];
+    if (begun !== undefined || bun !== undefined || /^\((?:pass|skip|todo)\) /.test(line)) since = [];
     else since.push(line);
   }
   return failed;

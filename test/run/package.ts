@@ -86,6 +86,7 @@ function emptied(directory: string): void {
 function makePackages(targets: readonly string[], formats: readonly string[], output: string, fast: boolean): string[] {
   const seconds = sourceTime();
   const maintainer = process.env.PSAMPLE_MAINTAINER ?? NOBODY;
+  const options = { version, maintainer, seconds, fast };
   emptied(output);
   for (const target of targets) {
     const directory = mkdtempSync(join(output, "compiling-"));
@@ -98,11 +99,11 @@ function makePackages(targets: readonly string[], formats: readonly string[], ou
     const names = TARGETS[target];
     if (names && formats.includes("deb")) {
       const file = join(output, debName(names.deb));
-      makeDeb(systemTree(program), file, { version, architecture: names.deb, maintainer, seconds, fast });
+      makeDeb(systemTree(program), file, { ...options, architecture: names.deb });
     }
     if (names && formats.includes("rpm")) {
       const file = join(output, rpmName(names.rpm));
-      makeRpm(systemTree(program), file, { version, architecture: names.rpm, maintainer, seconds, fast });
+      makeRpm(systemTree(program), file, { ...options, architecture: names.rpm });
     }
   }
   const hashOf = (name: string): string => createHash("sha256").update(readFileSync(join(output, name))).digest("hex");

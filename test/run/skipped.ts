@@ -8,6 +8,13 @@ export interface Skipped {
   readonly reason: string;
 }
 
+/** The test file whose tests follow a line of a test runner's output. */
+export function fileBegunBy(line: string): string | undefined {
+  // Deno, and Bun.
+  const begun = /^running \d+ tests? from (\S+)/.exec(line) ?? /^(\S+_test\.ts):$/.exec(line);
+  return begun?.[1]?.replace(/^\.\//, "");
+}
+
 /** The skipped tests in the output of a test runner, each once. `read` returns the text of a test file. */
 export function skippedTests(output: string, read: (path: string) => string): Skipped[] {
   // What helpers say when they skip: `needs` and `programs`.
@@ -17,9 +24,7 @@ export function skippedTests(output: string, read: (path: string) => string): Sk
   for (const line of output.split("\n")) {
     // Bun lists them again at its end.
     if (/^\d+ tests? skipped:$/.test(line)) break;
-    // Deno, and Bun.
-    const begun = /^running \d+ tests? from (\S+)/.exec(line) ?? /^(\S+_test\.ts):$/.exec(line);
-    if (begun) file = begun[1]!.replace(/^\.\//, "");
+    file = fileBegunBy(line) ?? file;
     const name = (/^(.+) \.\.\. ignored\b/.exec(line) ?? /^\(skip\) (.+?)(?: \[[\d.]+m?s\])?$/.exec(line))?.[1];
     if (name === undefined) continue;
     found.set(`${file} ${name}`, { file, name, reason: reasonOf(name, file === undefined ? "" : read(file), reported) });

@@ -2,21 +2,12 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { END_SERVICES, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
+import { END_SERVICES, type PackageOptions, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
 import type { Tree } from "./tarball.ts";
-import { sizeOf, writeTree } from "./tree.ts";
+import { sizeOf, textFile, writeTree } from "./tree.ts";
 
-/** What a package says about itself. */
-export interface DebOptions {
-  version: string;
-  architecture: "amd64" | "arm64";
-  /** Name and address of who answers for the package. */
-  maintainer: string;
-  /** The time of everything in it, in seconds since 1970. */
-  seconds: number;
-  /** Compresses nothing, for tests. */
-  fast: boolean;
-}
+/** What a package says about itself, and how it is made. */
+export type DebOptions = PackageOptions<"amd64" | "arm64">;
 
 const SCRIPT = "#!/bin/sh\nset -e\n";
 
@@ -58,14 +49,10 @@ Description: ${SUMMARY}
 ${TEXT.map((line) => line === "" ? " ." : ` ${line}`).join("\n")}
 `;
   const conffiles = [...tree.keys()].filter((path) => path.startsWith("etc/")).map((path) => `/${path}\n`).join("");
-  const text = (content: string, mode: number): { mode: number; content: Uint8Array } => ({
-    mode,
-    content: new TextEncoder().encode(content),
-  });
   const directory = mkdtempSync(join(tmpdir(), "psample-deb-"));
   try {
-    const scripts = Object.entries(SCRIPTS).map(([name, script]) => [`DEBIAN/${name}`, text(script, 0o755)] as const);
-    const about = [["DEBIAN/control", text(control, 0o644)], ["DEBIAN/conffiles", text(conffiles, 0o644)]] as const;
+    const scripts = Object.entries(SCRIPTS).map(([name, script]) => [`DEBIAN/${name}`, textFile(script, 0o755)] as const);
+    const about = [["DEBIAN/control", textFile(control)], ["DEBIAN/conffiles", textFile(conffiles)]] as const;
     writeTree(new Map([...tree, ...about, ...scripts]), join(directory, "root"));
     const compression = fast ? ["-Znone"] : ["-Zxz"];
     runTool("dpkg-deb", ["--root-owner-group", ...compression, "--build", join(directory, "root"), output], {

@@ -24,6 +24,19 @@ export const END_SERVICES = `systemctl disable --now ${SERVICES.join(" ")}
   systemctl stop 'psample-record@*'
   systemctl disable psample-record@.timer`;
 
+/** What a package says about itself, and how it is made. */
+export interface PackageOptions<Architecture extends string> {
+  version: string;
+  /** The machine, as the distribution calls it. */
+  architecture: Architecture;
+  /** Name and address of who answers for the package. */
+  maintainer: string;
+  /** The time of everything in it, in seconds since 1970. */
+  seconds: number;
+  /** Compresses nothing, for tests. */
+  fast: boolean;
+}
+
 /** Runs a program that makes a package; fails with what it said. */
 export function runTool(program: string, words: readonly string[], environment: Record<string, string>): void {
   const { status, signal, stdout, stderr, error } = spawnSync(program, words, {

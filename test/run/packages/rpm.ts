@@ -3,21 +3,12 @@ import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, 
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { CACHE } from "../install.ts";
-import { END_SERVICES, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
+import { END_SERVICES, type PackageOptions, runTool, SERVICES, SUMMARY, TEXT } from "./recipe.ts";
 import type { Tree } from "./tarball.ts";
 import { writeTree } from "./tree.ts";
 
-/** What a package says about itself. */
-export interface RpmOptions {
-  version: string;
-  architecture: "x86_64" | "aarch64";
-  /** Name and address of who answers for the package. */
-  maintainer: string;
-  /** The time of everything in it, in seconds since 1970. */
-  seconds: number;
-  /** Compresses nothing, for tests. */
-  fast: boolean;
-}
+/** What a package says about itself, and how it is made. */
+export type RpmOptions = PackageOptions<"x86_64" | "aarch64">;
 
 /** Where rpm's settings are if it was unpacked and not installed (test/tools/programs). */
 const UNPACKED = join(CACHE, "psample-programs/tree/usr/lib/rpm");

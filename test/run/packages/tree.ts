@@ -12,8 +12,10 @@ import type { InstalledFile, Tree } from "./tarball.ts";
 const PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md", "LICENSE"];
 
 const read = (path: string): Uint8Array => new Uint8Array(readFileSync(join(ROOT, path)));
-const text = (content: string): InstalledFile => ({ mode: 0o644, content: new TextEncoder().encode(content) });
 const file = (content: Uint8Array, mode = 0o644): InstalledFile => ({ mode, content });
+
+/** A file that is text. */
+export const textFile = (content: string, mode = 0o644): InstalledFile => file(new TextEncoder().encode(content), mode);
 
 /** The pages in docs/ and the files in examples/ with their paths in the project: README.md links to them. */
 function documentation(): [string, InstalledFile][] {
@@ -31,10 +33,12 @@ export function portableTree(program: Uint8Array): Tree {
     ["psample", file(program, 0o755)],
     ...PAGES.map((name): [string, InstalledFile] => [name, file(read(name))]),
     ...documentation(),
-    ...manualPages().map(({ name, section, text: page }): [string, InstalledFile] => [`man/man${section}/${name}.${section}`, text(page)]),
-    ["completions/psample.bash", text(COMPLETION_SCRIPTS.bash)],
-    ["completions/_psample", text(COMPLETION_SCRIPTS.zsh)],
-    ["completions/psample.fish", text(COMPLETION_SCRIPTS.fish)],
+    ...manualPages().map((
+      { name, section, text: page },
+    ): [string, InstalledFile] => [`man/man${section}/${name}.${section}`, textFile(page)]),
+    ["completions/psample.bash", textFile(COMPLETION_SCRIPTS.bash)],
+    ["completions/_psample", textFile(COMPLETION_SCRIPTS.zsh)],
+    ["completions/psample.fish", textFile(COMPLETION_SCRIPTS.fish)],
   ]);
 }
 
@@ -47,23 +51,23 @@ g psample -
 export function systemTree(program: Uint8Array): Tree {
   const doc = "usr/share/doc/psample";
   const unit = (name: string): InstalledFile =>
-    text(new TextDecoder().decode(read(`examples/${name}`)).replaceAll("/usr/local/bin/psample", "/usr/bin/psample"));
+    textFile(new TextDecoder().decode(read(`examples/${name}`)).replaceAll("/usr/local/bin/psample", "/usr/bin/psample"));
   return new Map<string, InstalledFile>([
     ["usr/bin/psample", file(program, 0o755)],
     ["etc/psample/export.conf", file(read("docs/export.conf"))],
-    ["usr/lib/sysusers.d/psample.conf", text(SYSUSERS)],
+    ["usr/lib/sysusers.d/psample.conf", textFile(SYSUSERS)],
     ...[...SERVICES, ...RECORDINGS].map((name): [string, InstalledFile] => [`usr/lib/systemd/system/${name}`, unit(name)]),
     ...PAGES.filter((name) => name !== "LICENSE").map((name): [string, InstalledFile] => [`${doc}/${name}`, file(read(name))]),
-    [`${doc}/copyright`, text(copyright())],
+    [`${doc}/copyright`, textFile(copyright())],
     ...documentation().map(([path, content]): [string, InstalledFile] => [`${doc}/${path}`, content]),
     ...manualPages().map(({ name, section, text: page }): [string, InstalledFile] => {
       return [`usr/share/man/man${section}/${name}.${section}.gz`, file(gzipSync(page, { level: 9 }))];
     }),
-    ["usr/share/bash-completion/completions/psample", text(COMPLETION_SCRIPTS.bash)],
+    ["usr/share/bash-completion/completions/psample", textFile(COMPLETION_SCRIPTS.bash)],
     // Where Debian's zsh looks, and where all others do.
-    ["usr/share/zsh/vendor-completions/_psample", text(COMPLETION_SCRIPTS.zsh)],
-    ["usr/share/zsh/site-functions/_psample", text(COMPLETION_SCRIPTS.zsh)],
-    ["usr/share/fish/vendor_completions.d/psample.fish", text(COMPLETION_SCRIPTS.fish)],
+    ["usr/share/zsh/vendor-completions/_psample", textFile(COMPLETION_SCRIPTS.zsh)],
+    ["usr/share/zsh/site-functions/_psample", textFile(COMPLETION_SCRIPTS.zsh)],
+    ["usr/share/fish/vendor_completions.d/psample.fish", textFile(COMPLETION_SCRIPTS.fish)],
   ]);
 }
 
