@@ -11,6 +11,8 @@ const TURNS = 8;
 /** If there is still no timer after so many, nothing will ever happen. */
 const MOST_TURNS = 100_000;
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 type Replaced = Pick<typeof globalThis, "setTimeout" | "clearTimeout">;
 
 /** In the place of the runtime's timers and clocks, from when it is made until {@linkcode FakeTime.restore}. */
@@ -53,9 +55,17 @@ export class FakeTime {
     this.nowMs = ms;
   }
 
-  /** {@linkcode FakeTime.runUntil} for timers that start what takes turns of the event loop, but no time: `settled` waits until that is over. */
-  async settleUntil(ms: number, settled: () => Promise<void>): Promise<void> {
-    while (this.#runNext(ms)) await settled();
+  /**
+   * {@linkcode FakeTime.runUntil} for timers that start what takes turns of the event loop, but no time: after each, turns pass until
+   * `isSettled`, which gets the number of timers that have run.
+   */
+  async settleUntil(ms: number, isSettled: (timers: number) => boolean): Promise<void> {
+    for (let timers = 1; this.#runNext(ms); timers++) {
+      for (let turns = 0; !isSettled(timers); turns++) {
+        if (turns > MOST_TURNS) throw new Error("A timer brought about nothing: another test may have left one behind");
+        await turn();
+      }
+    }
     this.nowMs = ms;
   }
 
@@ -66,7 +76,7 @@ export class FakeTime {
     // It is awaited below.
     ended.catch(() => {});
     for (let turns = 0; !isOver; turns++) {
-      await new Promise((resolve) => setImmediate(resolve));
+      await turn();
       if (turns >= TURNS && this.#runNext(Infinity)) turns = 0;
       if (turns > MOST_TURNS) throw new Error("The test waits for something that no timer brings about");
     }

@@ -34,6 +34,20 @@ class FakeScreen implements Screen {
   }
 }
 
+/** Those that draw. */
+const drawing: Live[] = [];
+
+/** A test of some of them, which end with it. */
+function drawn(name: string, work: () => void | Promise<void>): void {
+  test(name, async () => {
+    try {
+      await work();
+    } finally {
+      for (const one of drawing.splice(0)) one.abort();
+    }
+  });
+}
+
 function live(options: Partial<LiveOptions> = {}): { live: Live; screen: FakeScreen; quits: () => number } {
   const screen = new FakeScreen();
   let quits = 0;
@@ -49,6 +63,7 @@ function live(options: Partial<LiveOptions> = {}): { live: Live; screen: FakeScr
     quit: () => quits++,
     ...options,
   });
+  drawing.push(live);
   live.show(screen);
   live.start(NOTHING);
   return { live, screen, quits: () => quits };
@@ -73,7 +88,7 @@ const rowsOf = ({ lines }: FakeScreen): string[] => {
   return lines.slice(heading + 1, lines.findIndex((line, i) => i > heading && line === "")).map((line) => line.split(/ {2,}/)[0]!);
 };
 
-test("labels are drawn, whatever the keys", async () => {
+drawn("labels are drawn, whatever the keys", async () => {
   const { live: sink, screen } = live({ by: "group", labels: { groups: new Map([[7, "edge"]]), vlans: new Map([[42, "dmz"]]) } });
   await take(sink, [{ vlan: 42 }]);
   sink.changed();
@@ -84,7 +99,7 @@ test("labels are drawn, whatever the keys", async () => {
   assertEquals(rowsOf(screen), ["42 (dmz)"]);
 });
 
-test("what counts twice is reported while it does, by the present topology", async () => {
+drawn("what counts twice is reported while it does, by the present topology", async () => {
   const devices = [link({ index: 3, name: "eth0" }), link({ index: 4, name: "eth1", kind: "vlan", lowerIndex: 3 })];
   const links = { version: 1, links: () => devices };
   const twice = new Twice(links);
@@ -103,7 +118,7 @@ test("what counts twice is reported while it does, by the present topology", asy
   assertEquals(told(), "counted twice (--count-at in counts it once): what passes eth0 in and eth1 out");
 });
 
-test("--count-at by the relations of devices", async () => {
+drawn("--count-at by the relations of devices", async () => {
   const devices = [link({ index: 3, name: "eth0", masterIndex: 4 }), link({ index: 4, name: "eth1", kind: "bridge" })];
   const counted = async (...values: string[]): Promise<[string[], string[]]> => {
     const twice = new Twice({ version: 1, links: () => devices }, !values.includes("in"));
@@ -125,7 +140,7 @@ test("--count-at by the relations of devices", async () => {
   assertEquals((await counted("eth0", "eth1"))[0].sort(), both[0]);
 });
 
-test("flows are drawn as they arrive, ordered by traffic or by name, with the typed keys and filter", async () => {
+drawn("flows are drawn as they arrive, ordered by traffic or by name, with the typed keys and filter", async () => {
   const { live: sink, screen, quits } = live();
   await take(sink, [{ from: 9 }, { from: 9 }, { from: 9 }, { from: 10 }, { from: 10 }, { from: 2 }]);
   assertEquals(sink.written, 6);
@@ -149,7 +164,7 @@ test("flows are drawn as they arrive, ordered by traffic or by name, with the ty
   assertEquals(screen.closed, 1);
 });
 
-test("the kernel's counters make the totals exact, for each view from its own start", async () => {
+drawn("the kernel's counters make the totals exact, for each view from its own start", async () => {
   const made: Calibration[] = [];
   const begun: unknown[] = [];
   const calibration: LiveOptions["calibration"] = (options, before, isFirst) => {
@@ -184,7 +199,7 @@ test("the kernel's counters make the totals exact, for each view from its own st
   assertEquals(begun, [[false, true, false], [false, true, true], [true, true, false]]);
 });
 
-test("what --match leaves out, the kernel's counters leave out too", async () => {
+drawn("what --match leaves out, the kernel's counters leave out too", async () => {
   const begun: unknown[] = [];
   const calibration: LiveOptions["calibration"] = (options) => {
     begun.push(options.isFiltered);
@@ -196,7 +211,7 @@ test("what --match leaves out, the kernel's counters leave out too", async () =>
   assertEquals(begun, [false, false, true]);
 });
 
-test("a filter looks at each batch once, for the estimates and for the counters", async () => {
+drawn("a filter looks at each batch once, for the estimates and for the counters", async () => {
   let looks = 0;
   const even: Stage = {
     select: (batch, pick) => {
@@ -219,7 +234,7 @@ test("a filter looks at each batch once, for the estimates and for the counters"
   sink.abort();
 });
 
-test("a paused screen stays; counting continues", async () => {
+drawn("a paused screen stays; counting continues", async () => {
   const { live: sink, screen } = live();
   await take(sink, [{ from: 1 }]);
   sink.typed("p");
@@ -233,7 +248,7 @@ test("a paused screen stays; counting continues", async () => {
   sink.abort();
 });
 
-test("more flows than fit are scrolled, not beyond the last", async () => {
+drawn("more flows than fit are scrolled, not beyond the last", async () => {
   const { live: sink, screen } = live();
   await take(sink, Array.from({ length: 50 }, (_, i) => Array.from({ length: 60 - i }, () => ({ from: i + 1 }))).flat());
   sink.changed();
@@ -249,7 +264,7 @@ test("more flows than fit are scrolled, not beyond the last", async () => {
   sink.abort();
 });
 
-test("messages are shown; a closed terminal ends it without an error, a failing one with an error", async () => {
+drawn("messages are shown; a closed terminal ends it without an error, a failing one with an error", async () => {
   const { live: sink, screen } = live();
   assert(sink.tell("psample: eth0 is down\n"));
   assert(screen.lines.includes("eth0 is down"));
