@@ -9,7 +9,7 @@ import { fakeIo, type FakeIoOptions } from "../cli/fake_io.ts";
 import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { COMMANDS, Program } from "./runtime.ts";
-import { bareWire, ip, pause, scene, send, tc, until } from "./scene.ts";
+import { bareWire, ip, PATIENCE_MS, pause, scene, send, tc, until } from "./scene.ts";
 import { tcActions, tcDump, tcFilters } from "./tc_dump.ts";
 
 /** Adds another program's filter on each side of `a`; returns what tc shows. */
@@ -246,10 +246,11 @@ async function samplesSoon(...programs: Program[]): Promise<void> {
   let over = false;
   const look = (): void => void (over = true);
   for (const program of programs) program.ended.then(look, look);
-  await until("all sample", () => {
+  // Five of them at once take more than a minute to start on an emulated processor.
+  await until(() => `all sample; so far they said ${JSON.stringify(programs.map(({ err, out }) => err + out))}`, () => {
     if (over) throw new Error(`it ended at once: ${programs.map(({ err, out }) => err + out)}`);
     return programs.every(({ err }) => err.includes("Ctrl-C ends it"));
-  });
+  }, 2 * PATIENCE_MS);
 }
 
 for (const [i, { name, words }] of COMMANDS.entries()) {
