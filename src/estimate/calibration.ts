@@ -253,6 +253,8 @@ export class Calibration {
     // Flower and bpf filters count no rule hits; but if no sample will be segmented, each packet on the wire was one trial.
     const trials = row.knowsTrials ? of(TRIALS) : row.hasSuperPackets || row.hasUnknownSegments ? undefined : onWire;
     if (trials === undefined) return { packets: exact, bytes: undefined };
+    // Samples of packets that were not counted yet: both figures are the samples' own, rather than one of each.
+    if (trials === 0 && samples > 0 && !row.knowsTrials) return { packets: undefined, bytes: undefined };
     if (trials === 0) return { packets: exact, bytes: samples === 0 ? exactly(0) : undefined };
     const ratio = (value: number): Estimate => {
       const at = FIRST + 3 * value;

@@ -124,6 +124,9 @@ test("without rule hits bytes are the packets on the wire times the mean, if non
   const flower = { ...IN, oneIn: 1, trials: undefined, packets: 9 };
   const all = both(Array.from({ length: 6 }, () => ({ bytes: 1000 })), [flower]).after.total;
   assertEquals([all.packets, all.bytes], [9, 9000]);
+  // And if none of their packets was counted yet, both are the samples' own.
+  const early = both([{ bytes: 1000 }], [{ ...flower, packets: 0 }]);
+  assertEquals(early.after === early.before, true);
 });
 
 test("with a filter the share of samples counts, not the action's counter; places that are left out count nothing", () => {
