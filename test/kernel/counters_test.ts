@@ -174,8 +174,10 @@ scene("devices that are renamed, go, and come again with the same index while th
   assert(!/Cannot/.test(command.io.errors()), command.io.errors());
 });
 
-scene("nothing in datagrams of counters is malformed to tshark", "program:tshark", async () => {
+scene("nothing in datagrams of counters is malformed to tshark", "guest", "program:tshark", async () => {
   bareWire();
+  // A systemd of another test names the guest "localhost". Names of more than 8 bytes are malformed to tshark 4.0, for a reason not known yet.
+  writeFileSync("/proc/sys/kernel/hostname", "psample");
   ip("link add name wide index 20000190 type dummy", "link set dev wide up");
   using receiver = new UdpReceiver();
   const command = await start(`--counters all --sflow ${receiver.target}`);
