@@ -62,6 +62,23 @@ test("--check says that a connection was made and the sample confirmed, or why n
   );
 });
 
+test("--check says why a connection was not made also if the process has had no processor for a while", async () => {
+  const port = await unused();
+  const now = Object.getOwnPropertyDescriptor(performance, "now");
+  const real = performance.now.bind(performance);
+  let stoppedMs = 0;
+  // A second has passed whenever anybody looks.
+  Object.defineProperty(performance, "now", { value: () => real() + (stoppedMs += 1000), configurable: true, writable: true });
+  try {
+    const { status, errors } = await run("--ipfix", `tcp:127.0.0.1:${port}`, "--check");
+    assertEquals(status, 1);
+    assertMatch(errors(), /^psample: Cannot send to tcp:127.0.0.1:\d+: connection refused \(ECONNREFUSED\)/);
+  } finally {
+    if (now) Object.defineProperty(performance, "now", now);
+    else Reflect.deleteProperty(performance, "now");
+  }
+});
+
 test("a recording arrives whole, and the account says so", async () => {
   await using receiver = await TcpReceiver.listen();
   const { status, errors } = await run("--from", RECORDING, "--speed", "max", "--ipfix", `tcp:${receiver.target}`);
