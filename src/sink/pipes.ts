@@ -51,7 +51,7 @@ function checkedPipe(sys: Sys, fd: number, path: string): Pipe {
   return new Descriptor(sys, fd, path, { owned: true, nonblocking: true });
 }
 
-/** A pipe to read from, whoever writes to it. */
+/** The end of a pipe that is read from. */
 export class PipeReader {
   readonly #sys: Sys;
   readonly #piece = memory(1 << 12);

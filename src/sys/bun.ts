@@ -310,7 +310,7 @@ class BunSys implements Sys {
   }
 
   trimMemory(): void {
-    // Bun has an allocator of its own, which gives memory back by itself.
+    // Bun has its own allocator, which returns unused memory without being told.
   }
 
   windowSize(fd: number): WindowSize | undefined {

@@ -459,7 +459,7 @@ test(
     await target.renew();
     assertEquals([told.problems.length, told.reconnected], [1, 0]);
     answers = true;
-    await until("it is looked up again by itself", () => told.reconnected === 1);
+    await until("it is looked up again without a request", () => told.reconnected === 1);
     later();
     assertEquals([target.address, ...Array.from({ length: 3 }, () => send(target, 5))], ["[2001:db8::9]:6343", [], [], []]);
     assertEquals([what(sys).length, target.counts.sent, target.counts.dropped, told.recovered], [3, 3, 3, 1]);

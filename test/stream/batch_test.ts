@@ -45,7 +45,7 @@ test("Batch.device() uses the devices of the machine that the entry is from", ()
   assertEquals(names(batch), ["here5/undefined"]);
 });
 
-test("a device is looked up once in each batch, whoever asks for it", () => {
+test("a device is looked up only once in each batch", () => {
   const batch = new BatchBuffer();
   let lookups = 0;
   batch.devices = { find: (ifindex) => ++lookups && ifindex === 2 ? undefined : device(`found ${lookups} times`) };

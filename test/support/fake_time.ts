@@ -8,7 +8,7 @@ interface Timer {
 
 /** How many turns of the event loop without a timer are enough for whatever else is going on in a scripted kernel. */
 const TURNS = 8;
-/** If there is still no timer after so many, nothing will ever happen. */
+/** If there is still no timer after this many turns, there will be none. */
 const MOST_TURNS = 100_000;
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));

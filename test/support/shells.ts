@@ -14,7 +14,7 @@ export interface Shell {
   readonly line: string;
   /** What it is told first: to read the script. */
   readonly setup: string;
-  /** The same if the script is a file that the shell finds by itself, as packages install it. */
+  /** The same with the script as a file in the place where packages install it and the shell looks for it. */
   readonly installed: string;
 }
 
