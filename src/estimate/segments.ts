@@ -37,10 +37,7 @@ const JUMBO_BYTES = 9216;
  * @returns Whether it was longer than the device carries.
  */
 export function countSegments(packet: PacketView, bytes: number, mtu: number | undefined, into: Segments): boolean {
-  into.packets = 1;
-  into.bytes = bytes;
-  into.unknown = false;
-  if (bytes <= (mtu ?? USUAL_MTU)) return false;
+  if (isOne(bytes, mtu, into)) return false;
   const { kinds, offsets, count, start } = packet;
   let network = 0;
   while (network < count && (kinds[network] === ETHERNET || kinds[network] === VLAN || kinds[network] === MPLS)) network++;
@@ -73,11 +70,15 @@ export function countSegments(packet: PacketView, bytes: number, mtu: number | u
 
 /** {@linkcode countSegments} of entry `i` of a batch: its headers are decoded only if they are needed. */
 export function countSegmentsOf(batch: Batch, i: number, bytes: number, mtu: number | undefined, into: Segments): boolean {
-  if (bytes > (mtu ?? USUAL_MTU)) return countSegments(batch.packet(i), bytes, mtu, into);
+  return !isOne(bytes, mtu, into) && countSegments(batch.packet(i), bytes, mtu, into);
+}
+
+/** Whether a packet is not segmented for sure; it is counted as one. */
+function isOne(bytes: number, mtu: number | undefined, into: Segments): boolean {
   into.packets = 1;
   into.bytes = bytes;
   into.unknown = false;
-  return false;
+  return bytes <= (mtu ?? USUAL_MTU);
 }
 
 function hidden(kinds: Uint8Array, from: number, to: number): boolean {
