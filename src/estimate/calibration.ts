@@ -254,8 +254,7 @@ export class Calibration {
     const trials = row.knowsTrials ? of(TRIALS) : row.hasSuperPackets || row.hasUnknownSegments ? undefined : onWire;
     if (trials === undefined) return { packets: exact, bytes: undefined };
     // Samples of packets that were not counted yet: both figures are the samples' own, rather than one of each.
-    if (trials === 0 && samples > 0 && !row.knowsTrials) return { packets: undefined, bytes: undefined };
-    if (trials === 0) return { packets: exact, bytes: samples === 0 ? exactly(0) : undefined };
+    if (trials === 0) return samples > 0 ? { packets: undefined, bytes: undefined } : { packets: exact, bytes: exactly(0) };
     const ratio = (value: number): Estimate => {
       const at = FIRST + 3 * value;
       const sums = { samples, squared: of(SQUARED), sum: of(at), squares: of(at + 1), cross: of(at + 2) };
