@@ -53,6 +53,8 @@ scene("docs/permissions.md: the service records with one capability, as a user o
   sample("a egress", "rate 1 group 5");
   const [link, state] = ["/usr/local/bin/psample", "/var/lib/private/psample"];
   try {
+    // As the packages do.
+    asRoot(["groupadd -f psample"]);
     await using systemd = await Systemd.start();
     systemd.prepare(UNIT, [], COMMANDS.length > 1 ? COMMANDS.at(-1)!.words()[0] : undefined);
     symlinkSync(COMMAND, link);
