@@ -15,23 +15,26 @@ const MESSAGE_LINES = 40;
 /** How many calls are kept of those that led to it: the test is among the first of its own. */
 const CALLS = 4;
 
-/** The failed tests in the output of a test runner. */
+/** The failed tests in the output of a test runner, each once. */
 export function failedTests(output: string): Failed[] {
-  const gathered = gatheredByDeno(output);
   const failed: Failed[] = [];
+  /** The files of tests in Deno. */
+  const files = new Map<string, string | undefined>();
   let file: string | undefined;
   let since: string[] = [];
   for (const line of output.split("\n")) {
+    // Bun lists them again at its end.
+    if (/^\d+ tests? (?:skipped|failed):$/.test(line)) break;
     const begun = fileBegunBy(line);
     file = begun ?? file;
-    const deno = /^(.+) \.\.\. (?:.*)FAILED\b/.exec(line)?.[1];
+    const deno = /^(.+?) \.\.\./.exec(line)?.[1];
+    if (deno !== undefined) files.set(deno, file);
     const bun = /^\(fail\) (.+?)(?: \[[\d.]+m?s\])?$/.exec(line)?.[1];
-    if (deno !== undefined) failed.push({ file, name: deno, message: shortened(gathered.get(deno) ?? []) });
     if (bun !== undefined) failed.push({ file, name: bun, message: shortened(since) });
     if (begun !== undefined || bun !== undefined || /^\((?:pass|skip|todo)\) /.test(line)) since = [];
     else since.push(line);
   }
-  return failed;
+  return [...failed, ...[...gatheredByDeno(output)].map(([name, lines]) => ({ file: files.get(name), name, message: shortened(lines) }))];
 }
 
 /** The errors that Deno prints at its end, by the names of the tests. */

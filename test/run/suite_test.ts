@@ -13,7 +13,8 @@ import { count, failures, Report } from "./suite.ts";
 
 const DENO_OUTPUT = `running 2 tests from ./test/a_test.ts
 one ... ok (1ms)
-two ... FAILED (2ms)
+two ...'two' has been running for over (1m0s)
+ FAILED (1m2s)
 
  ERRORS 
 
@@ -36,6 +37,9 @@ test/a_test.ts:
 (skip) three
 AssertionError: Values are not equal.
       at assertEquals (assert.js:40:9)
+(fail) two [0.74ms]
+
+1 tests failed:
 (fail) two [0.74ms]
 
  7 pass
