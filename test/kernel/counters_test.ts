@@ -51,11 +51,13 @@ function samplesOf(receiver: UdpReceiver): DecodedSample[] {
   return receiver.receive().flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
 }
 
+function ofInterface({ format, sourceType }: DecodedSample): boolean {
+  return (format === 2 || format === 4) && sourceType === 0;
+}
+
 /** The counters of an interface that have arrived. */
 function countersOf(receiver: UdpReceiver, index: number): DecodedSample[] {
-  return samplesOf(receiver).filter(({ format, sourceType, sourceIndex }) =>
-    (format === 2 || format === 4) && sourceType === 0 && sourceIndex === index
-  );
+  return samplesOf(receiver).filter((sample) => ofInterface(sample) && sample.sourceIndex === index);
 }
 
 function generic(sample: DecodedSample): number[] {
@@ -174,23 +176,18 @@ scene("devices that are renamed, go, and come again with the same index while th
   assert(!/Cannot/.test(command.io.errors()), command.io.errors());
 });
 
-scene("nothing in datagrams of counters is malformed to tshark", "guest", "program:tshark", async () => {
+scene("nothing in datagrams of the counters of interfaces is malformed to tshark", "program:tshark", async () => {
   bareWire();
-  // tshark 4.0 knows no record of the host, and does not skip what it does not know: the next one begins for it with the length of the
-  // hostname, which must be no format that it knows. (A systemd of another test may have named the guest "localhost".)
-  writeFileSync("/proc/sys/kernel/hostname", "psample");
   ip("link add name wide index 20000190 type dummy", "link set dev wide up");
   using receiver = new UdpReceiver();
   const command = await start(`--counters all --sflow ${receiver.target}`);
-  await until(
-    "all have come",
-    () => countersOf(receiver, 20_000_190).length > 1 && samplesOf(receiver).some(({ sourceType }) => sourceType === 2),
-  );
+  await until("all have come", () => countersOf(receiver, 20_000_190).length > 1);
   await command.end();
   const directory = openDirectory();
   try {
     const file = join(directory, "counters.pcap");
-    writeFileSync(file, capture(receiver.receive()));
+    // tshark 4.0 knows no record of the host, and does not skip what it does not know, but looks for the next record in what it contains.
+    writeFileSync(file, capture(receiver.receive().filter((bytes) => decodeDatagram(new Uint8Array(bytes)).samples.every(ofInterface))));
     assertEquals(run("tshark", ["-n", "-r", file, "-Y", "_ws.malformed"]), "");
     const text = run("tshark", ["-n", "-r", file, "-V"]);
     assertStringIncludes(text, "Interface index: 20000190");
