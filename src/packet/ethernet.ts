@@ -16,7 +16,7 @@ import {
   ETH_P_TEB,
 } from "../wire/ether_types.ts";
 import { ARP, CONTROL_WORD, ETHERNET, IPV4, IPV6, LLC, MPLS, NONE, NSH, PPP, PPPOE, SNAP, VLAN } from "./header.ts";
-import type { Headers } from "./headers.ts";
+import type { WalkedHeaders } from "./walked_headers.ts";
 
 // EtherTypes with headers that only packets have; include/uapi/linux/if_ether.h.
 const ETH_P_QINQ2 = 0x9200;
@@ -63,7 +63,7 @@ export function ofEtherType(type: number): number {
 }
 
 /** The header after an EtherType at `at`, which may be a length instead. */
-function afterType(packet: Headers, bytes: Uint8Array, at: number): number {
+function afterType(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   const type = bytes[at]! << 8 | bytes[at + 1]!;
   packet.next = at + 2;
   if (type >= ETH_P_802_3_MIN) return ofEtherType(type);
@@ -72,24 +72,24 @@ function afterType(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** Destination, source, and an EtherType or a length. */
-export function ethernet(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ethernet(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   return at + ETHERNET_BYTES > packet.limit ? packet.short(ETHERNET) : afterType(packet, bytes, at + 12);
 }
 
 /** A tag: priority and number, and an EtherType or a length. */
-export function vlan(packet: Headers, bytes: Uint8Array, at: number): number {
+export function vlan(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   return at + VLAN_BYTES > packet.limit ? packet.short(VLAN) : afterType(packet, bytes, at + 2);
 }
 
 /** Service access points and control: AA AA 03 announces SNAP. */
-export function llc(packet: Headers, bytes: Uint8Array, at: number): number {
+export function llc(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 3 > packet.limit) return packet.short(LLC);
   packet.next = at + 3;
   return bytes[at] === 0xaa && bytes[at + 1] === 0xaa && bytes[at + 2] === 0x03 ? SNAP : NONE;
 }
 
 /** An organisation and a type: that of organisation 0 is an EtherType. */
-export function snap(packet: Headers, bytes: Uint8Array, at: number): number {
+export function snap(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 5 > packet.limit) return packet.short(SNAP);
   packet.next = at + 5;
   const organisation = bytes[at]! << 16 | bytes[at + 1]! << 8 | bytes[at + 2]!;
@@ -97,7 +97,7 @@ export function snap(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** One label of a stack. Nothing identifies what follows the bottom except its first half byte. */
-export function mpls(packet: Headers, bytes: Uint8Array, at: number): number {
+export function mpls(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 4 > packet.limit) return packet.short(MPLS);
   packet.next = at + 4;
   if ((bytes[at + 2]! & 1) === 0) return MPLS;
@@ -118,14 +118,14 @@ export function mpls(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** The control word of a pseudowire, and the frame in it. */
-export function controlWord(packet: Headers, at: number): number {
+export function controlWord(packet: WalkedHeaders, at: number): number {
   if (at + 4 > packet.limit) return packet.short(CONTROL_WORD);
   packet.next = at + 4;
   return ETHERNET;
 }
 
 /** Version and type, code, session, length; in a session PPP follows. */
-export function pppoe(packet: Headers, bytes: Uint8Array, at: number): number {
+export function pppoe(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 6 > packet.limit) return packet.short(PPPOE);
   if (bytes[at] !== 0x11) return packet.contradict(PPPOE);
   packet.next = at + 6;
@@ -135,7 +135,7 @@ export function pppoe(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** The protocol of a PPP frame, perhaps compressed to a byte, and perhaps after address and control. */
-export function ppp(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ppp(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   let next = at;
   // 0xff is not a protocol (RFC 1661, 6.5): it is the address, even if the control field after it is cut off.
   if (next < packet.limit && bytes[next] === 0xff) next += 2;
@@ -150,7 +150,7 @@ export function ppp(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** Types and sizes of the addresses, an operation, and the addresses. */
-export function arp(packet: Headers, bytes: Uint8Array, at: number): number {
+export function arp(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(ARP);
   const size = 8 + 2 * bytes[at + 4]! + 2 * bytes[at + 5]!;
   if (at + size > packet.limit) return packet.short(ARP);

@@ -6,7 +6,7 @@
  */
 import { IPPROTO_FRAGMENT, IPPROTO_ICMP, IPPROTO_ICMPV6, IPPROTO_SCTP, IPPROTO_TCP, IPPROTO_UDP } from "../wire/ip_protocols.ts";
 import { AH, ESP, ETHERNET, GRE, ICMP, ICMPV6, IGMP, IPV4, IPV6, IPV6_EXTENSION, MPLS, NONE, SCTP, TCP, UDP, UDP_LITE } from "./header.ts";
-import type { Headers } from "./headers.ts";
+import type { WalkedHeaders } from "./walked_headers.ts";
 
 /** Size of an IPv4 header without options. */
 export const IPV4_BYTES = 20;
@@ -74,7 +74,7 @@ export function ofProtocol(protocol: number, version: number): number {
 }
 
 /** An IPv4 header with its options. */
-export function ipv4(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ipv4(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + IPV4_BYTES > packet.limit) return packet.short(IPV4);
   const first = bytes[at]!;
   const size = (first & 15) << 2;
@@ -94,7 +94,7 @@ export function ipv4(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** An IPv6 header. */
-export function ipv6(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ipv6(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + IPV6_BYTES > packet.limit) return packet.short(IPV6);
   if (bytes[at]! >> 4 !== 6) return packet.contradict(IPV6);
   const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
@@ -106,7 +106,7 @@ export function ipv6(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** An extension header of the protocol number that the header before it announced. */
-export function ipv6Extension(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ipv6Extension(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(IPV6_EXTENSION);
   const isFragment = packet.protocol === IPPROTO_FRAGMENT;
   const size = isFragment ? 8 : (bytes[at + 1]! + 1) << 3;
@@ -118,7 +118,7 @@ export function ipv6Extension(packet: Headers, bytes: Uint8Array, at: number): n
 }
 
 /** An authentication header; its length counts words of 4 bytes, unlike that of IPv6's extensions. */
-export function ah(packet: Headers, bytes: Uint8Array, at: number): number {
+export function ah(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 12 > packet.limit) return packet.short(AH);
   const size = (bytes[at + 1]! + 2) << 2;
   if (size < 12) return packet.contradict(AH);

@@ -17,7 +17,7 @@
 export { macText, type PacketFields, packetFields, parsePacket, type VlanTag } from "./fields.ts";
 export { type KeyPlace, PACKET_KEYS, type PacketKey, packetKey } from "./flow_key.ts";
 export { headerName } from "./header.ts";
-export { Headers, MOST_HEADERS } from "./headers.ts";
+export { type Headers, MOST_HEADERS } from "./headers.ts";
 export { type FirstHeader, PacketView } from "./packet_view.ts";
 export { protocolName } from "./protocol_names.ts";
 export { tcpFlagsText } from "./transport.ts";

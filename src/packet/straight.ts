@@ -10,7 +10,7 @@ import * as etherTypes from "../wire/ether_types.ts";
 import * as ipProtocols from "../wire/ip_protocols.ts";
 import * as ethernet from "./ethernet.ts";
 import * as header from "./header.ts";
-import { canEndAt, type Headers } from "./headers.ts";
+import { canEndAt, type WalkedHeaders } from "./walked_headers.ts";
 import * as ip from "./ip.ts";
 import * as transport from "./transport.ts";
 
@@ -33,7 +33,7 @@ const IPV4_WITHOUT_OPTIONS = 0x45;
  * @param first The kind of its first header.
  * @returns The kind of the header that the walk has to continue with; {@linkcode NONE} if nothing more is recognised.
  */
-export function walkStraight(packet: Headers, first: number): number {
+export function walkStraight(packet: WalkedHeaders, first: number): number {
   const { bytes, start, end, kinds, offsets } = packet;
   const whole = start + packet.originalBytes;
 

@@ -6,7 +6,7 @@
  * @module
  */
 import { GENEVE, GTPU, NONE, TCP, UDP, VXLAN, VXLAN_GPE } from "./header.ts";
-import type { Headers } from "./headers.ts";
+import type { WalkedHeaders } from "./walked_headers.ts";
 
 /** Size of a TCP header without options. */
 export const TCP_BYTES = 20;
@@ -20,7 +20,7 @@ const PORT_GENEVE = 6081;
 const PORT_VXLAN_LINUX = 8472;
 
 /** A TCP header with its options. */
-export function tcp(packet: Headers, bytes: Uint8Array, at: number): number {
+export function tcp(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + TCP_BYTES > packet.limit) return packet.short(TCP);
   const size = bytes[at + 12]! >> 4 << 2;
   if (size < TCP_BYTES) return packet.contradict(TCP);
@@ -35,7 +35,7 @@ export function isTunnelPort(port: number): boolean {
 }
 
 /** A UDP header, and the tunnel that its destination port is known for. */
-export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
+export function udp(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + UDP_BYTES > packet.limit) return packet.short(UDP);
   packet.next = at + UDP_BYTES;
   const length = bytes[at + 4]! << 8 | bytes[at + 5]!;
@@ -61,7 +61,7 @@ export function udp(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** A header of `size` bytes after which nothing more is looked for. */
-export function last(packet: Headers, at: number, kind: number, size: number): number {
+export function last(packet: WalkedHeaders, at: number, kind: number, size: number): number {
   if (at + size > packet.limit) return packet.short(kind);
   packet.next = at + size;
   return NONE;

@@ -7,7 +7,7 @@
  */
 import { ofEtherType } from "./ethernet.ts";
 import { ERSPAN, ETHERNET, GENEVE, GRE, GTPU, IPV4, IPV6, MPLS, NONE, NSH, PPP, VXLAN, VXLAN_GPE } from "./header.ts";
-import type { Headers } from "./headers.ts";
+import type { WalkedHeaders } from "./walked_headers.ts";
 
 // The flags in the first byte of GRE, and the one in the second that only version 1 has.
 const GRE_CHECKSUM = 0x80;
@@ -25,7 +25,7 @@ const ERSPAN_3_BYTES = 12;
 const ERSPAN_PLATFORM_BYTES = 8;
 
 /** A GRE header with the words that its flags announce. */
-export function gre(packet: Headers, bytes: Uint8Array, at: number): number {
+export function gre(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 4 > packet.limit) return packet.short(GRE);
   const flags = bytes[at]!;
   const version = bytes[at + 1]! & 7;
@@ -50,7 +50,7 @@ export function gre(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** The header of type II or III, by its version. */
-export function erspan(packet: Headers, bytes: Uint8Array, at: number): number {
+export function erspan(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   const version = bytes[at]! >> 4;
   if (version !== 1 && version !== 2) return packet.contradict(ERSPAN);
   let size = version === 1 ? ERSPAN_2_BYTES : ERSPAN_3_BYTES;
@@ -62,14 +62,14 @@ export function erspan(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** Flags, an identifier, and a frame. */
-export function vxlan(packet: Headers, at: number): number {
+export function vxlan(packet: WalkedHeaders, at: number): number {
   if (at + 8 > packet.limit) return packet.short(VXLAN);
   packet.next = at + 8;
   return ETHERNET;
 }
 
 /** VXLAN with the protocol of what follows. */
-export function vxlanGpe(packet: Headers, bytes: Uint8Array, at: number): number {
+export function vxlanGpe(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(VXLAN_GPE);
   packet.next = at + 8;
   // Without the flag P it is plain VXLAN.
@@ -90,7 +90,7 @@ export function vxlanGpe(packet: Headers, bytes: Uint8Array, at: number): number
 }
 
 /** A Geneve header with its options. */
-export function geneve(packet: Headers, bytes: Uint8Array, at: number): number {
+export function geneve(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(GENEVE);
   const size = 8 + ((bytes[at]! & 0x3f) << 2);
   if (bytes[at]! >> 6 !== 0) return packet.contradict(GENEVE);
@@ -100,7 +100,7 @@ export function geneve(packet: Headers, bytes: Uint8Array, at: number): number {
 }
 
 /** A GTP-U header; only a G-PDU has a user's packet in it. */
-export function gtpu(packet: Headers, bytes: Uint8Array, at: number): number {
+export function gtpu(packet: WalkedHeaders, bytes: Uint8Array, at: number): number {
   if (at + 8 > packet.limit) return packet.short(GTPU);
   const flags = bytes[at]!;
   if (flags >> 5 !== 1 || (flags & 0x10) === 0) return packet.contradict(GTPU);

@@ -5,10 +5,11 @@
  */
 import { arp, controlWord, ethernet, llc, mpls, ppp, pppoe, snap, vlan } from "./ethernet.ts";
 import * as header from "./header.ts";
-import { type Headers, MOST_HEADERS } from "./headers.ts";
+import { MOST_HEADERS } from "./headers.ts";
 import { ah, ipv4, ipv6, ipv6Extension } from "./ip.ts";
 import { last, tcp, udp } from "./transport.ts";
 import { erspan, geneve, gre, gtpu, vxlan, vxlanGpe } from "./tunnel.ts";
+import type { WalkedHeaders } from "./walked_headers.ts";
 
 // Not imported by name, for the reason in straight.ts.
 const {
@@ -57,10 +58,10 @@ export function firstKind(bytes: Uint8Array, start: number, end: number, first: 
 /**
  * Walks over the headers of a packet, until nothing more is recognised or one of them is not whole.
  *
- * @param packet The packet, with what was found before: {@linkcode Headers.next} and {@linkcode Headers.limit} say where the walk begins.
+ * @param packet The packet, with what was found before: {@linkcode WalkedHeaders.next} and {@linkcode WalkedHeaders.limit} say where the walk begins.
  * @param first The kind of the header there.
  */
-export function walk(packet: Headers, first: number): void {
+export function walk(packet: WalkedHeaders, first: number): void {
   const { bytes, kinds, offsets } = packet;
   let kind = first;
   while (kind !== NONE) {

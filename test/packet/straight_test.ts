@@ -2,9 +2,10 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { ETHERNET, IPV4, IPV6, NONE } from "../../src/packet/header.ts";
-import { Headers, PacketView } from "../../src/packet/mod.ts";
+import { PacketView } from "../../src/packet/mod.ts";
 import { walkStraight } from "../../src/packet/straight.ts";
 import type { FirstHeader } from "../../src/packet/walk.ts";
+import { WalkedHeaders } from "../../src/packet/walked_headers.ts";
 import { toHex } from "../../src/wire/text.ts";
 import { sampledPackets } from "../fuzz/corpus.ts";
 import { mutate, Random } from "../fuzz/mutate.ts";
@@ -44,7 +45,7 @@ const ordinary = Object.entries(MADE).filter(([name]) => ORDINARY.test(name)).ma
 
 function isStraight(bytes: Uint8Array, first: number, originalBytes: number = bytes.length): boolean {
   const { length } = bytes;
-  return walkStraight(Object.assign(new Headers(), { bytes, end: length, limit: length, originalBytes }), first) === NONE;
+  return walkStraight(Object.assign(new WalkedHeaders(), { bytes, end: length, limit: length, originalBytes }), first) === NONE;
 }
 
 test("recorded and made packets, at every cut", () => {
@@ -102,7 +103,7 @@ test("the comparison sees a difference in each field", () => {
   const plain = plainWalk(packet, 0, packet.length, "ethernet", packet.length);
   const decode = (): PacketView => new PacketView().decode(packet, 0, packet.length, "ethernet");
   assertEquals(difference(decode(), plain, false), undefined);
-  for (const name of Object.keys(plain) as (keyof Headers)[]) {
+  for (const name of Object.keys(plain) as (keyof WalkedHeaders)[]) {
     const changed = decode();
     if (name === "kinds" || name === "offsets") changed[name][2]! += 1;
     else Object.assign(changed, { [name]: -1 });
