@@ -14,7 +14,11 @@ import { foldedText } from "./top/fold.ts";
 import { readTextFile, type TextFile } from "./text_file.ts";
 import { openScreen, type Screen, type ScreenEvents } from "./top/terminal.ts";
 
-/** Opens files to write to. */
+/**
+ * Opens files to write to.
+ *
+ * @category Command
+ */
 export interface Files {
   /** Creates a file, or empties an existing one. */
   create(path: string): Destination;
@@ -32,7 +36,11 @@ export interface Files {
   removeEmpty(path: string): void;
 }
 
-/** A terminal for output. */
+/**
+ * A terminal for output.
+ *
+ * @category Command
+ */
 export interface Terminal {
   /** Present number of columns: a terminal may be resized. */
   readonly columns: () => number;
@@ -40,7 +48,11 @@ export interface Terminal {
   readonly hasColors: boolean;
 }
 
-/** The world around the command; tests use their own. */
+/**
+ * The world around the command; tests use their own.
+ *
+ * @category Command
+ */
 export interface Io {
   /**
    * Text for people on standard output, such as help or a table. Characters that could control a terminal, or hide in it, are escaped:

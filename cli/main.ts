@@ -44,6 +44,8 @@ const COMPLETE = "__complete";
 /**
  * Runs one command line and resolves to its exit status: 0 success, 1 something was not done, 2 usage error, 3 samples were lost and
  * `--fail-on-loss` was given. It never throws because of a mistake of the user.
+ *
+ * @category Command
  */
 export async function main(args: readonly string[], io: Io = processIo()): Promise<number> {
   if (isExtcapCall(args)) return await main(["extcap", ...args], io);

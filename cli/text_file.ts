@@ -8,7 +8,11 @@ import { UsageError } from "./options.ts";
 /** Maximum size of a text file; a longer one is a mistake. */
 const MOST_BYTES = 1 << 20;
 
-/** A text file. */
+/**
+ * A text file.
+ *
+ * @category Command
+ */
 export interface TextFile {
   /** What it says. */
   readonly text: string;

@@ -11,7 +11,11 @@ import { Descriptor } from "../../src/sink/descriptor.ts";
 import { O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, O_WRONLY, POLLOUT, type Sys } from "../../src/sys/sys.ts";
 import { LITTLE, memory, viewOf } from "../../src/wire/native.ts";
 
-/** Events of a screen. */
+/**
+ * Events of a screen.
+ *
+ * @category Command
+ */
 export interface ScreenEvents {
   /** Something was typed. */
   typed(text: string): void;
@@ -21,7 +25,11 @@ export interface ScreenEvents {
   failed(error: unknown): void;
 }
 
-/** A screen to draw on. */
+/**
+ * A screen to draw on.
+ *
+ * @category Command
+ */
 export interface Screen {
   /** Its present size. */
   size(): { readonly columns: number; readonly rows: number };

@@ -18,6 +18,7 @@ import type { Estimate } from "./sums.ts";
  *
  * @param horizon The horizon of the snapshot.
  * @param order The order of the snapshot's flows. Defaults to bytes.
+ * @category Estimates
  */
 export function calibrate(
   snapshot: Snapshot,

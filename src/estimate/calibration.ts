@@ -19,7 +19,11 @@ import { Picks } from "./picks.ts";
 import { countSegmentsOf, LINK_HEADER, type Segments, SUPER_PACKET_BYTES, USUAL_MTU } from "./segments.ts";
 import { Decay, type Estimate } from "./sums.ts";
 
-/** Where packets are sampled, and what was counted there since a fixed moment. */
+/**
+ * Where packets are sampled, and what was counted there since a fixed moment.
+ *
+ * @category Estimates
+ */
 export interface SamplerCounts {
   /** Interface index of the device. */
   readonly ifindex: number;
@@ -35,7 +39,11 @@ export interface SamplerCounts {
   readonly packets: number | undefined;
 }
 
-/** What a device and direction carried, as far as counters show it. */
+/**
+ * What a device and direction carried, as far as counters show it.
+ *
+ * @category Estimates
+ */
 export interface Calibrated {
   /** The name of the device and `"in"` or `"out"`, as in its samples; `undefined` if there were none. */
   readonly name: string | undefined;
@@ -49,7 +57,11 @@ export interface Calibrated {
   readonly trials?: number | undefined;
 }
 
-/** How to calibrate. */
+/**
+ * How to calibrate.
+ *
+ * @category Estimates
+ */
 export interface CalibrationOptions {
   /** The same as those of the {@linkcode Estimator} whose figures are calibrated. Defaults to `[Infinity]`. */
   taus?: readonly number[] | undefined;
@@ -106,7 +118,11 @@ class Row {
   }
 }
 
-/** Combines samples and counters. Pass it each batch once, and readings of the counters as often as you like. */
+/**
+ * Combines samples and counters. Pass it each batch once, and readings of the counters as often as you like.
+ *
+ * @category Estimates
+ */
 export class Calibration {
   readonly #decay: Decay;
   readonly #only: Picks;

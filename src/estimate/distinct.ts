@@ -6,7 +6,11 @@
  */
 import { hashOf } from "./top_keys.ts";
 
-/** Counters of different values, each with a standard error of 1.04/√2^precision. */
+/**
+ * Counters of different values, each with a standard error of 1.04/√2^precision.
+ *
+ * @category Estimates
+ */
 export class DistinctCounters {
   readonly #precision: number;
   readonly #registers: Uint8Array;

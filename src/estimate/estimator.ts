@@ -21,7 +21,11 @@ import { countSegmentsOf, LINK_HEADER, type Segments, SUPER_PACKET_BYTES as SUPE
 import { Decay, Increment, Sums } from "./sums.ts";
 import { TopKeys } from "./top_keys.ts";
 
-/** How to estimate. */
+/**
+ * How to estimate.
+ *
+ * @category Estimates
+ */
 export interface EstimatorOptions {
   /**
    * Keys that tell flows apart, separated by commas. Samples that lack some of them belong to a flow too, whose texts of these are empty:
@@ -56,7 +60,11 @@ export interface EstimatorOptions {
   devices?: boolean | undefined;
 }
 
-/** One flow, or one device and direction. */
+/**
+ * One flow, or one device and direction.
+ *
+ * @category Estimates
+ */
 export interface FlowEstimate {
   /** The texts of the keys; empty for one that its samples lack. */
   readonly by: readonly string[];
@@ -82,7 +90,11 @@ export interface FlowEstimate {
   readonly calibrated?: readonly ("packets" | "bytes")[] | undefined;
 }
 
-/** One device and direction. */
+/**
+ * One device and direction.
+ *
+ * @category Estimates
+ */
 export interface DeviceEstimate extends FlowEstimate {
   /** Estimated bytes on an Ethernet wire, including padding, check sequences, preambles and gaps (IEEE 802.3). */
   readonly wireBytes: number;
@@ -90,7 +102,11 @@ export interface DeviceEstimate extends FlowEstimate {
   readonly wireBytesRange: Interval;
 }
 
-/** What an estimator knows at one moment. */
+/**
+ * What an estimator knows at one moment.
+ *
+ * @category Estimates
+ */
 export interface Snapshot {
   /** The names of the keys. */
   readonly by: readonly string[];
@@ -118,7 +134,11 @@ export interface Snapshot {
   readonly parts?: SnapshotParts | undefined;
 }
 
-/** What flows are parts of. */
+/**
+ * What flows are parts of.
+ *
+ * @category Estimates
+ */
 export interface WholeParts {
   /** Estimated packets, each GSO packet counted once. */
   readonly trials: number;
@@ -128,7 +148,11 @@ export interface WholeParts {
   readonly unseenBytes: number;
 }
 
-/** What the figures of flows and devices are made of. */
+/**
+ * What the figures of flows and devices are made of.
+ *
+ * @category Estimates
+ */
 export interface SnapshotParts {
   /** Of all traffic. */
   readonly total: WholeParts;
@@ -151,7 +175,11 @@ const MOST_DEVICES = 4096;
 const RECENT = 256;
 const OTHERS = "others";
 
-/** Estimates from batches. Give it each batch once, and ask whenever you like. */
+/**
+ * Estimates from batches. Give it each batch once, and ask whenever you like.
+ *
+ * @category Estimates
+ */
 export class Estimator {
   readonly #key: FlowKey;
   readonly #decay: Decay;

@@ -6,7 +6,11 @@
 import type { Decay, Estimate, Increment } from "./sums.ts";
 import { Sums } from "./sums.ts";
 
-/** What a flow has of one device and direction. */
+/**
+ * What a flow has of one device and direction.
+ *
+ * @category Estimates
+ */
 export interface FlowPart {
   /** Its index in the snapshot's devices; `undefined` for the rest of a flow that is on more of them than are told apart. */
   readonly device: number | undefined;

@@ -11,7 +11,11 @@ const LOG_GROWTH = Math.log(GROWTH);
 /** 2^64 lies in the last bucket. */
 const BUCKETS = Math.ceil(Math.log(2 ** 64) / LOG_GROWTH) + 1;
 
-/** A weighted distribution of values of 0 and more. */
+/**
+ * A weighted distribution of values of 0 and more.
+ *
+ * @category Estimates
+ */
 export class LogHistogram {
   /** Sum of all weights. */
   total = 0;

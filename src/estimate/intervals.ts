@@ -10,14 +10,22 @@
  */
 import { betaBelow, betaQuantile, chiSquaredQuantile } from "./distributions.ts";
 
-/** A lower and an upper bound. */
+/**
+ * A lower and an upper bound.
+ *
+ * @category Estimates
+ */
 export type Interval = readonly [low: number, high: number];
 
 const CONFIDENCE = 0.95;
 /** Sums that have decayed below this are nothing: their squares would leave the range of a double. */
 const NEGLIGIBLE = 1e-100;
 
-/** Sums over samples of one value, such as 1 for packets or the size for bytes. */
+/**
+ * Sums over samples of one value, such as 1 for packets or the size for bytes.
+ *
+ * @category Estimates
+ */
 export interface WeightedSum {
   /** The estimate: the sum of the weights N·x. */
   readonly sum: number;
@@ -32,7 +40,11 @@ export interface WeightedSum {
   readonly largest: number;
 }
 
-/** The bounds of an estimated total, whatever mixture of rates and sizes it is made of. */
+/**
+ * The bounds of an estimated total, whatever mixture of rates and sizes it is made of.
+ *
+ * @category Estimates
+ */
 export function gammaInterval({ sum, squares, variance, largest }: WeightedSum, confidence: number = CONFIDENCE): Interval {
   const tail = (1 - confidence) / 2;
   if (!(sum > NEGLIGIBLE)) return [0, Math.max(sum, largest / 2 * chiSquaredQuantile(1 - tail, 2))];
@@ -45,13 +57,21 @@ export function gammaInterval({ sum, squares, variance, largest }: WeightedSum, 
   return [sum - (sum - low) * narrower, sum + (high - sum) * narrower];
 }
 
-/** The bounds of the mean of a count of independent events (Garwood 1936). */
+/**
+ * The bounds of the mean of a count of independent events (Garwood 1936).
+ *
+ * @category Estimates
+ */
 export function poissonInterval(count: number, confidence: number = CONFIDENCE): Interval {
   const tail = (1 - confidence) / 2;
   return [count === 0 ? 0 : chiSquaredQuantile(tail, 2 * count) / 2, chiSquaredQuantile(1 - tail, 2 * count + 2) / 2];
 }
 
-/** The bounds of a share, `count` of `of` (Wilson 1927): right on average. `z` is the normal quantile of the confidence. */
+/**
+ * The bounds of a share, `count` of `of` (Wilson 1927): right on average. `z` is the normal quantile of the confidence.
+ *
+ * @category Estimates
+ */
 export function wilsonInterval(count: number, of: number, z = 1.959963984540054): Interval {
   const share = count / of;
   const squared = z * z;
@@ -60,7 +80,11 @@ export function wilsonInterval(count: number, of: number, z = 1.959963984540054)
   return [count === 0 ? 0 : middle - half, count === of ? 1 : middle + half];
 }
 
-/** The bounds of a share, `count` of `of` (Clopper and Pearson 1934): never too narrow. */
+/**
+ * The bounds of a share, `count` of `of` (Clopper and Pearson 1934): never too narrow.
+ *
+ * @category Estimates
+ */
 export function binomialInterval(count: number, of: number, confidence: number = CONFIDENCE): Interval {
   const tail = (1 - confidence) / 2;
   return [
@@ -72,6 +96,8 @@ export function binomialInterval(count: number, of: number, confidence: number =
 /**
  * The bounds of the share that a part has of a whole, both estimated: the bounds of a ratio, recovered from those of the part and of the
  * rest, which are independent of each other (Donner and Zou, Statistical Methods in Medical Research 21, 2012, 347-359).
+ *
+ * @category Estimates
  */
 export function shareInterval(part: number, [partLow, partHigh]: Interval, whole: number, [wholeLow, wholeHigh]: Interval): Interval {
   const rest = Math.max(0, whole - part);
@@ -86,6 +112,8 @@ export function shareInterval(part: number, [partLow, partHigh]: Interval, whole
 /**
  * The probability of a count at least this far from the expected one, if each of `of` is counted with this probability: the exact two-sided
  * test.
+ *
+ * @category Estimates
  */
 export function binomialTest(count: number, of: number, probability: number): number {
   const below = count >= of ? 1 : betaBelow(of - count, count + 1, 1 - probability);

@@ -8,7 +8,11 @@ import type { Headers } from "../packet/headers.ts";
 import { type KeyPlace, PACKET_KEYS, packetKey } from "../packet/flow_key.ts";
 import { type Batch, sampledIfindex } from "../stream/batch.ts";
 
-/** One field as a key. */
+/**
+ * One field as a key.
+ *
+ * @category Estimates
+ */
 export interface Key {
   /** The name. */
   readonly name: string;
@@ -24,7 +28,11 @@ export interface Key {
   text(value: Uint8Array): string;
 }
 
-/** The keys by which `top` tells flows apart unless told otherwise. */
+/**
+ * The keys by which `top` tells flows apart unless told otherwise.
+ *
+ * @category Estimates
+ */
 export const DEFAULT_KEYS = "ipsource,ipdestination";
 
 const NOWHERE = -1;
@@ -126,10 +134,18 @@ const SAMPLE_KEYS: Readonly<Record<string, () => Key>> = {
   }),
 };
 
-/** The names of all keys; those of packets also with `.1` for the packet in a tunnel, and `subnet:/24`. */
+/**
+ * The names of all keys; those of packets also with `.1` for the packet in a tunnel, and `subnet:/24`.
+ *
+ * @category Estimates
+ */
 export const KEY_NAMES: readonly string[] = [...PACKET_KEYS, ...Object.keys(SAMPLE_KEYS)];
 
-/** The key of this name; `undefined` if there is none. */
+/**
+ * The key of this name; `undefined` if there is none.
+ *
+ * @category Estimates
+ */
 export function keyOf(name: string): Key | undefined {
   if (Object.hasOwn(SAMPLE_KEYS, name)) return SAMPLE_KEYS[name]!();
   const key = packetKey(name);

@@ -9,7 +9,11 @@
  */
 import type { Link } from "../link/link.ts";
 
-/** A place where packets are sampled. */
+/**
+ * A place where packets are sampled.
+ *
+ * @category Estimates
+ */
 export interface Point {
   /** The name of the device. */
   readonly device: string;
@@ -17,7 +21,11 @@ export interface Point {
   readonly direction: "in" | "out";
 }
 
-/** Two places that the same packets pass. */
+/**
+ * Two places that the same packets pass.
+ *
+ * @category Estimates
+ */
 export interface Overlap {
   /**
    * Why they pass both: one device is a `port` of the other or is stacked on it (`stacked`), the devices are the two ends of a pair
@@ -31,7 +39,11 @@ export interface Overlap {
 /** Kinds of devices whose "lower device" is the other end of a pair: each receives what the other sends. */
 const PAIRS: ReadonlySet<string | undefined> = new Set(["veth", "netkit", "vxcan"]);
 
-/** Which devices are stacked on which. */
+/**
+ * Which devices are stacked on which.
+ *
+ * @category Estimates
+ */
 export class Topology {
   readonly #byName = new Map<string, Link>();
   readonly #byIndex = new Map<number, Link>();

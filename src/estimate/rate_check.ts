@@ -7,7 +7,11 @@
  */
 import { binomialTest } from "./intervals.ts";
 
-/** What is known about a sampler. */
+/**
+ * What is known about a sampler.
+ *
+ * @category Estimates
+ */
 export interface SamplerRecord {
   /** N of "1 in N". */
   readonly oneIn: number;
@@ -21,7 +25,11 @@ export interface SamplerRecord {
   readonly trialsAtMost: number;
 }
 
-/** How a sampler deviates from its rate. */
+/**
+ * How a sampler deviates from its rate.
+ *
+ * @category Estimates
+ */
 export interface RateFault {
   /** Whether there are too few samples, or too many. */
   readonly verdict: "few" | "many";
@@ -42,7 +50,11 @@ const MOST_TRIALS = 1e14;
 /** The exact test is never certain about a difference of fewer standard deviations than this. */
 const NEAR = 4;
 
-/** Checks one of `samplers` samplers repeatedly: the probability of any false report in all these checks is at most {@linkcode LEVEL}. */
+/**
+ * Checks one of `samplers` samplers repeatedly: the probability of any false report in all these checks is at most {@linkcode LEVEL}.
+ *
+ * @category Estimates
+ */
 export class RateCheck {
   readonly #level: number;
   #looks = 0;

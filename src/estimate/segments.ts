@@ -8,7 +8,11 @@ import { AH, ESP, ETHERNET, IPV4, IPV6, MPLS, TCP, UDP, VLAN } from "../packet/h
 import type { PacketView } from "../packet/packet_view.ts";
 import type { Batch } from "../stream/batch.ts";
 
-/** The packets on the wire that one sampled packet stands for. */
+/**
+ * The packets on the wire that one sampled packet stands for.
+ *
+ * @category Estimates
+ */
 export interface Segments {
   /** Number of packets. */
   packets: number;
@@ -35,6 +39,7 @@ const JUMBO_BYTES = 9216;
  * @param mtu Of the device that it was sampled on; `undefined` if it is not known.
  * @param into Takes the result.
  * @returns Whether it was longer than the device carries.
+ * @category Estimates
  */
 export function countSegments(packet: PacketView, bytes: number, mtu: number | undefined, into: Segments): boolean {
   if (isOne(bytes, mtu, into)) return false;
@@ -95,7 +100,11 @@ const GAP_BYTES = 20;
 /** What each frame takes of an Ethernet link beside its own bytes, if these are enough for one. */
 export const FRAME_OVERHEAD_BYTES = FCS_BYTES + GAP_BYTES;
 
-/** Bytes that a frame of this size, without its check sequence, occupies on an Ethernet link: IEEE 802.3. */
+/**
+ * Bytes that a frame of this size, without its check sequence, occupies on an Ethernet link: IEEE 802.3.
+ *
+ * @category Estimates
+ */
 export function wireBytes(frameBytes: number): number {
   return Math.max(frameBytes + FCS_BYTES, LEAST_FRAME_BYTES) + GAP_BYTES;
 }

@@ -7,7 +7,11 @@
  */
 import { gammaInterval, type Interval } from "./intervals.ts";
 
-/** An estimated total and its bounds at 95 %. */
+/**
+ * An estimated total and its bounds at 95 %.
+ *
+ * @category Estimates
+ */
 export interface Estimate {
   /** The estimate. */
   readonly value: number;

@@ -9,7 +9,11 @@
  */
 import { SlotTable } from "./slot_table.ts";
 
-/** Sums by key. All memory is allocated at the start. */
+/**
+ * Sums by key. All memory is allocated at the start.
+ *
+ * @category Estimates
+ */
 export class TopKeys {
   /** How many keys are kept at most. */
   readonly capacity: number;

@@ -1,7 +1,11 @@
 /** Datagrams that an encoder completes, on their way to a socket. */
 import type { Batch } from "../stream/batch.ts";
 
-/** Datagrams one behind the other in one block of memory, so that one system call sends many. */
+/**
+ * Datagrams one behind the other in one block of memory, so that one system call sends many.
+ *
+ * @category Export
+ */
 export class Datagrams {
   /** The block. Datagram `i` is in it from `i === 0 ? 0 : ends[i - 1]` to `ends[i]`. */
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -58,7 +62,11 @@ export class Datagrams {
   }
 }
 
-/** Sends the datagrams gathered so far, or drops and counts them, and clears them. It never throws and never waits. */
+/**
+ * Sends the datagrams gathered so far, or drops and counts them, and clears them. It never throws and never waits.
+ *
+ * @category Export
+ */
 export type SendDatagrams = (datagrams: Datagrams) => void;
 
 /**
@@ -66,6 +74,8 @@ export type SendDatagrams = (datagrams: Datagrams) => void;
  * it says when it is.
  *
  * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to its {@linkcode SendDatagrams}.
+ *
+ * @category Export
  */
 export interface DatagramEncoder {
   /** Number of samples so far that it has left out on purpose, such as those of packets that another sample stands for. Defaults to 0. */

@@ -22,6 +22,7 @@ const WHOLE = 0xffffffff;
  *
  * @throws {FilterError} if the expression is invalid, asks for something that only samples have or for a packet inside a tunnel, or is too
  * long for the kernel.
+ * @category Filters
  */
 export function compileBpf(expression: string, first: FirstHeader, keepBytes: number = WHOLE): Uint8Array<ArrayBuffer> {
   const refuse = (why: string): FilterError => new FilterError(expression, { start: 0, end: expression.length }, why);

@@ -37,6 +37,7 @@ export function filter(expression: string): Stage {
  * size, which defaults to the number of bytes given.
  *
  * @throws {FilterError} if the expression is invalid, or asks for something that only samples have.
+ * @category Filters
  */
 export function packetFilter(expression: string): (packet: Uint8Array, first: FirstHeader, originalBytes?: number) => boolean {
   const tree = parseFilter(expression);

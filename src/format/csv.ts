@@ -109,10 +109,18 @@ const COLUMNS: ReadonlyMap<string, Column> = new Map<string, Column>([
   ["data", (sample) => sample.data],
 ]);
 
-/** The names of all columns that a {@linkcode CsvWriter} knows. */
+/**
+ * The names of all columns that a {@linkcode CsvWriter} knows.
+ *
+ * @category Formats
+ */
 export const CSV_FIELDS: readonly string[] = [...COLUMNS.keys()];
 
-/** The default columns of a {@linkcode CsvWriter}: what people look at first. */
+/**
+ * The default columns of a {@linkcode CsvWriter}: what people look at first.
+ *
+ * @category Formats
+ */
 export const CSV_DEFAULT_FIELDS: readonly string[] = [
   "at",
   "device",
@@ -128,7 +136,11 @@ export const CSV_DEFAULT_FIELDS: readonly string[] = [
   "oneIn",
 ];
 
-/** What {@linkcode CsvWriter} writes. */
+/**
+ * What {@linkcode CsvWriter} writes.
+ *
+ * @category Formats
+ */
 export interface CsvOptions {
   /** The columns, by their names in {@linkcode CSV_FIELDS}. Defaults to {@linkcode CSV_DEFAULT_FIELDS}. */
   fields?: readonly string[] | undefined;
@@ -143,7 +155,11 @@ const QUOTE = 0x22;
 const CR = 0x0d;
 const LF = 0x0a;
 
-/** Writes samples as lines of CSV. Group events are left out: they have nothing to put into the columns. */
+/**
+ * Writes samples as lines of CSV. Group events are left out: they have nothing to put into the columns.
+ *
+ * @category Formats
+ */
 export class CsvWriter {
   readonly #fields: readonly string[];
   readonly #columns: readonly Column[];

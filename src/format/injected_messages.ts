@@ -18,7 +18,11 @@ import { ETH_P_802_3_MIN, ETH_P_IP, ETH_P_IPV6 } from "../wire/ether_types.ts";
 import { NLM_F_ACK, NLM_F_REQUEST } from "../wire/message.ts";
 import { align4, LITTLE } from "../wire/native.ts";
 
-/** What packets are sent as that psample did not record: nothing in a recording says of which group they are. */
+/**
+ * What packets are sent as that psample did not record: nothing in a recording says of which group they are.
+ *
+ * @category Injecting
+ */
 export interface InjectedPacketOptions {
   /** Their group, u32. Defaults to 1. */
   readonly packetGroup?: number | undefined;

@@ -49,7 +49,11 @@ const DATA = new Word(',"data":"');
 /** More than the longest line has without data, cookie, tunnel and unknown attributes. */
 const LONGEST_LINE = 768;
 
-/** What {@linkcode JsonWriter} writes. */
+/**
+ * What {@linkcode JsonWriter} writes.
+ *
+ * @category Formats
+ */
 export interface JsonOptions {
   /**
    * Adds what is known besides the fields of a sample: when it was taken, on which device, in which direction, and the packet's headers.
@@ -60,7 +64,11 @@ export interface JsonOptions {
   labels?: Labels | undefined;
 }
 
-/** Writes samples and group events as lines of JSON. */
+/**
+ * Writes samples and group events as lines of JSON.
+ *
+ * @category Formats
+ */
 export class JsonWriter {
   readonly #details: boolean;
   readonly #labels: Labels | undefined;
@@ -225,7 +233,11 @@ export class JsonWriter {
   }
 }
 
-/** The line of one sample or group event, with its newline. */
+/**
+ * The line of one sample or group event, with its newline.
+ *
+ * @category Formats
+ */
 export function formatJson(entry: AnySample | GroupEvent): string {
   const output = new Output(1024);
   new JsonWriter().writeEntry(output, entry);

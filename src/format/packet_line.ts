@@ -17,7 +17,11 @@ import { PacketTime, type PacketTimeForm } from "./packet_time.ts";
 import { ALL, LEAST, LENGTHS, writeLinkLevel, writePacket } from "./packet_words.ts";
 import { formatGroupEvent, TextWriter, writeDump } from "./text.ts";
 
-/** What {@linkcode PacketWriter} writes. */
+/**
+ * What {@linkcode PacketWriter} writes.
+ *
+ * @category Formats
+ */
 export interface PacketOptions {
   /**
    * Maximum length of a line, or a function that returns it for each line. Longer lines lose, in this order: TCP's
@@ -68,7 +72,11 @@ const NO_NAME = ascii("-");
 
 const decoder = new TextDecoder();
 
-/** Writes samples as lines about their packets, and group events as libpsample does. */
+/**
+ * Writes samples as lines about their packets, and group events as libpsample does.
+ *
+ * @category Formats
+ */
 export class PacketWriter {
   readonly #columns: () => number;
   readonly #linkLevel: boolean;

@@ -15,15 +15,27 @@ import type { Output } from "./output.ts";
  */
 export type RecordingFormat = "pcapng" | "pcap" | "netlink";
 
-/** All formats, the default first. */
+/**
+ * All formats, the default first.
+ *
+ * @category Recordings
+ */
 export const RECORDING_FORMATS: readonly RecordingFormat[] = ["pcapng", "pcap", "netlink"];
 
-/** The format that the name of a file implies: `pcap` if it ends in `.pcap`, else `pcapng`. */
+/**
+ * The format that the name of a file implies: `pcap` if it ends in `.pcap`, else `pcapng`.
+ *
+ * @category Recordings
+ */
 export function recordingFormat(path: string): RecordingFormat {
   return /\.pcap$/i.test(path) ? "pcap" : "pcapng";
 }
 
-/** What is known when a file ends. */
+/**
+ * What is known when a file ends.
+ *
+ * @category Recordings
+ */
 export interface Ending {
   /** When recording it began and ended, in nanoseconds since 1970; `undefined` if the samples come from another recording. */
   readonly period?: { readonly startNs: bigint; readonly endNs: bigint } | undefined;
@@ -35,6 +47,8 @@ export interface Ending {
  * Writes files in one format, one after the other: {@linkcode Recorder.begin}, then for each batch
  * {@linkcode Recorder.enter} and {@linkcode Recorder.write} for each of its entries, and at last {@linkcode Recorder.end}.
  * A new file may begin in the middle of a batch. It writes into memory and keeps no entry.
+ *
+ * @category Recordings
  */
 export interface Recorder {
   /** Begins a file. */

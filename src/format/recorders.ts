@@ -3,7 +3,11 @@ import { PcapWriter } from "./pcap/writer.ts";
 import { type PcapngOptions, PcapngWriter } from "./pcapng/writer.ts";
 import type { Recorder, RecordingFormat } from "./recorder.ts";
 
-/** Makes a writer of recordings in this format. Only pcapng names the program that wrote it. */
+/**
+ * Makes a writer of recordings in this format. Only pcapng names the program that wrote it.
+ *
+ * @category Recordings
+ */
 export function createRecorder(format: RecordingFormat, options: PcapngOptions = {}): Recorder {
   switch (format) {
     case "pcapng":

@@ -14,7 +14,11 @@ import { groupLabel, type Labels, vlanLabels } from "./labels.ts";
 import { Output, Word } from "./output.ts";
 import { DeviceWriter, writeDetails, writeLabels } from "./text_details.ts";
 
-/** How to write samples as text. */
+/**
+ * How to write samples as text.
+ *
+ * @category Formats
+ */
 export interface TextOptions {
   /** Adds the packet's bytes as a hexadecimal dump below the line. Defaults to `false`. */
   verbose?: boolean | undefined;
@@ -49,7 +53,11 @@ const MONTHS = ["Jan ", "Feb ", "Mar ", "Apr ", "May ", "Jun ", "Jul ", "Aug ", 
 /** More than the longest line without details: names, 5 u32, 4 u16, 2 u64 and a timestamp are 250 bytes. */
 const LONGEST_LINE = 512;
 
-/** Writes samples and group events as lines of text. */
+/**
+ * Writes samples and group events as lines of text.
+ *
+ * @category Formats
+ */
 export class TextWriter {
   readonly #verbose: boolean;
   readonly #details: boolean;
@@ -141,14 +149,22 @@ export class TextWriter {
   }
 }
 
-/** The line of one sample, with its newline; `devices` are those that details name. */
+/**
+ * The line of one sample, with its newline; `devices` are those that details name.
+ *
+ * @category Formats
+ */
 export function formatText(sample: AnySample, options?: TextOptions, devices?: Devices): string {
   const output = new Output(LONGEST_LINE);
   new TextWriter(options).writeSample(output, sample, devices);
   return output.takeText();
 }
 
-/** The line of one group event, with its newline. */
+/**
+ * The line of one group event, with its newline.
+ *
+ * @category Formats
+ */
 export function formatGroupEvent(event: GroupEvent, labels?: Labels): string {
   const verb = event.type === "group-created" ? "created" : "deleted";
   const sequence = event.sequence === undefined ? "" : `with current seq ${event.sequence} `;
@@ -156,7 +172,11 @@ export function formatGroupEvent(event: GroupEvent, labels?: Labels): string {
   return `${verb} group ${event.group} ${sequence}${label === undefined ? "" : `group-label ${printable(label)} `}\n`;
 }
 
-/** The table of `psample -l`; empty if there are no groups. */
+/**
+ * The table of `psample -l`; empty if there are no groups.
+ *
+ * @category Formats
+ */
 export function formatGroups(groups: readonly Group[]): string {
   if (groups.length === 0) return "";
   const row = (...cells: (string | number)[]): string => `${cells.map((cell) => String(cell).padEnd(15)).join(" ")}\n`;

@@ -2,7 +2,11 @@
 import { DecodeError } from "../errors.ts";
 import type { NetlinkMessages } from "./netlink_messages.ts";
 
-/** Nothing in a recording shows the number of the psample family. */
+/**
+ * Nothing in a recording shows the number of the psample family.
+ *
+ * @category Errors
+ */
 export class UnknownFamilyError extends DecodeError {
   /** Makes the error with this reason. */
   constructor(why: string) {

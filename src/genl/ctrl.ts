@@ -26,7 +26,11 @@ const CTRL_ATTR_MCAST_GROUPS = 7;
 const CTRL_ATTR_MCAST_GRP_NAME = 1;
 const CTRL_ATTR_MCAST_GRP_ID = 2;
 
-/** A generic netlink family as the controller describes it. */
+/**
+ * A generic netlink family as the controller describes it.
+ *
+ * @category Samples
+ */
 export interface Family {
   /** The message type of the family's messages in this boot of this kernel. */
   readonly id: number;
@@ -85,7 +89,11 @@ export function encodeNewFamily(
   );
 }
 
-/** Reads the controller's description of a family (a reply, or a notification that one came or went). */
+/**
+ * Reads the controller's description of a family (a reply, or a notification that one came or went).
+ *
+ * @category Samples
+ */
 export function decodeFamily(message: Message): Family {
   genlCommand(message);
   let id: number | undefined;

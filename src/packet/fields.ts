@@ -34,7 +34,11 @@ import { type FirstHeader, PacketView } from "./packet_view.ts";
 import { protocolName } from "./protocol_names.ts";
 import { tcpFlagsText } from "./transport.ts";
 
-/** A VLAN tag. */
+/**
+ * A VLAN tag.
+ *
+ * @category Packets
+ */
 export interface VlanTag {
   /** The VLAN's number, 0 to 4095; 0 is a tag of priority only. */
   readonly id: number;
@@ -47,6 +51,8 @@ export interface VlanTag {
 /**
  * The headers of a packet, down to the first tunnel; the packet in the tunnel is {@linkcode PacketFields.inner}. Absent fields are
  * `undefined`.
+ *
+ * @category Packets
  */
 export interface PacketFields {
   /** Source of the Ethernet frame: `"02:00:00:00:00:01"`. */
@@ -102,12 +108,17 @@ export interface PacketFields {
  * @param linkType What it begins with. Defaults to `"ethernet"`.
  * @param originalBytes Its size before the capture cut it. Defaults to the size of `data`.
  * @returns The headers, as a new object.
+ * @category Packets
  */
 export function parsePacket(data: Uint8Array, linkType: FirstHeader = "ethernet", originalBytes: number = data.length): PacketFields {
   return packetFields(new PacketView().decode(data, 0, data.length, linkType, originalBytes));
 }
 
-/** The headers found in a packet as plain values. */
+/**
+ * The headers found in a packet as plain values.
+ *
+ * @category Packets
+ */
 export function packetFields(packet: Headers): PacketFields {
   return levelFields(packet, 0, true);
 }
@@ -301,7 +312,11 @@ function and(value: number | undefined, mask: number): number | undefined {
   return value === undefined ? undefined : value & mask;
 }
 
-/** Six bytes as an Ethernet address. */
+/**
+ * Six bytes as an Ethernet address.
+ *
+ * @category Packets
+ */
 export function macText(bytes: Uint8Array): string {
   let text = "";
   for (let i = 0; i < bytes.length; i++) text += `${i === 0 ? "" : ":"}${bytes[i]!.toString(16).padStart(2, "0")}`;

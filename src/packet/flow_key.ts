@@ -35,7 +35,11 @@ import type { Headers } from "./headers.ts";
 import { protocolName } from "./protocol_names.ts";
 import { tcpFlagsText } from "./transport.ts";
 
-/** Where a value is in all packets with the same headers. */
+/**
+ * Where a value is in all packets with the same headers.
+ *
+ * @category Packets
+ */
 export interface KeyPlace {
   /** Index of its header. */
   readonly header: number;
@@ -45,7 +49,11 @@ export interface KeyPlace {
   readonly size: number;
 }
 
-/** One field of a packet as a key. */
+/**
+ * One field of a packet as a key.
+ *
+ * @category Packets
+ */
 export interface PacketKey {
   /** The name, as requested: `"ipsource.1"`. */
   readonly name: string;
@@ -327,12 +335,18 @@ const FIELDS: Readonly<Record<string, Field>> = {
   stack: STACK,
 };
 
-/** The names of all keys of packets, without `.1` and `subnet:`. */
+/**
+ * The names of all keys of packets, without `.1` and `subnet:`.
+ *
+ * @category Packets
+ */
 export const PACKET_KEYS: readonly string[] = Object.keys(FIELDS);
 
 /**
  * The key of this name; `undefined` if there is none. Besides {@linkcode PACKET_KEYS} there is `subnet:/24`, the source and destination
  * networks with prefixes of this length (of IPv6 with four times as many bits), and every name followed by `.1`, `.2` and so on.
+ *
+ * @category Packets
  */
 export function packetKey(name: string): PacketKey | undefined {
   const [, base, level] = /^(.*?)(?:\.(\d))?$/.exec(name)!;

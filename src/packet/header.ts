@@ -68,7 +68,11 @@ const NAMES: Readonly<Record<number, string>> = {
   [NSH]: "nsh",
 };
 
-/** The short name of a kind of header: `"tcp"`, `"vlan"`; the empty string for {@linkcode NONE}. */
+/**
+ * The short name of a kind of header: `"tcp"`, `"vlan"`; the empty string for {@linkcode NONE}.
+ *
+ * @category Packets
+ */
 export function headerName(kind: number): string {
   return NAMES[kind] ?? "";
 }

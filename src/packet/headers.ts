@@ -7,7 +7,11 @@
  * @module
  */
 
-/** Maximum number of headers followed: as many as in the kernel's flow dissector (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c). */
+/**
+ * Maximum number of headers followed: as many as in the kernel's flow dissector (MAX_FLOW_DISSECT_HDRS in net/core/flow_dissector.c).
+ *
+ * @category Packets
+ */
 export const MOST_HEADERS = 15;
 
 /**

@@ -44,7 +44,11 @@ const NAMES: Readonly<Record<number, string>> = {
   143: "ethernet",
 };
 
-/** The name of an IP protocol; `undefined` for one that has no name here. */
+/**
+ * The name of an IP protocol; `undefined` for one that has no name here.
+ *
+ * @category Packets
+ */
 export function protocolName(number: number): string | undefined {
   return NAMES[number];
 }

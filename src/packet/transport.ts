@@ -70,7 +70,11 @@ export function last(packet: WalkedHeaders, at: number, kind: number, size: numb
 /** The letters of TCP's flags, the lowest bit first, as tcpdump prints them. */
 const FLAG_LETTERS = ["F", "S", "R", "P", ".", "U", "E", "W", "e"];
 
-/** TCP flags (the 9 bits from AE to FIN) in tcpdump's letters: `"S."`; `"none"` if there are none. */
+/**
+ * TCP flags (the 9 bits from AE to FIN) in tcpdump's letters: `"S."`; `"none"` if there are none.
+ *
+ * @category Packets
+ */
 export function tcpFlagsText(flags: number): string {
   let text = "";
   for (let i = 0; i < FLAG_LETTERS.length; i++) if (flags & 1 << i) text += FLAG_LETTERS[i]!;

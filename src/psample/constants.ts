@@ -1,12 +1,24 @@
 // include/uapi/linux/psample.h. The enumerations start at 0, unlike nearly every other family's.
 
-/** The name of the generic netlink family. */
+/**
+ * The name of the generic netlink family.
+ *
+ * @category Samples
+ */
 export const PSAMPLE_GENL_NAME = "psample";
 /** The family's version. */
 export const PSAMPLE_GENL_VERSION = 1;
-/** Multicast group of the samples; joining requires CAP_NET_ADMIN. */
+/**
+ * Multicast group of the samples; joining requires CAP_NET_ADMIN.
+ *
+ * @category Samples
+ */
 export const PSAMPLE_NL_MCGRP_SAMPLE_NAME = "packets";
-/** Multicast group of the events about psample groups; open to everybody. */
+/**
+ * Multicast group of the events about psample groups; open to everybody.
+ *
+ * @category Samples
+ */
 export const PSAMPLE_NL_MCGRP_CONFIG_NAME = "config";
 
 /** A sample. */

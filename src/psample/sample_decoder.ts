@@ -226,6 +226,7 @@ export function decodeSample({ bytes, littleEndian }: Message, nsid?: number): S
  *
  * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @throws {DecodeError} If it is not a psample message.
+ * @category Samples
  */
 export function viewSample({ bytes, littleEndian }: Message, nsid?: number): SampleView {
   return DEFAULT.view(viewOf(bytes), 0, bytes.length, new SampleView(), { littleEndian, nsid });

@@ -5,7 +5,11 @@ import { EAGAIN, EINTR, EISDIR, O_CLOEXEC, O_NOCTTY, O_NONBLOCK, O_RDONLY, POLLI
 /** The longest time between two checks of a silent pipe. */
 const LONGEST_WAIT_MS = 20;
 
-/** Supplies bytes as they arrive. */
+/**
+ * Supplies bytes as they arrive.
+ *
+ * @category Command
+ */
 export interface RecordingInput {
   /** Its name in messages; `undefined` if it has none. */
   readonly name?: string | undefined;

@@ -1,6 +1,10 @@
 /** Where a sink's bytes go. Nothing here ever blocks the process: signals are handled and samples received while a reader is slow. */
 
-/** Takes as many bytes as it can at once. */
+/**
+ * Takes as many bytes as it can at once.
+ *
+ * @category Command
+ */
 export interface Destination {
   /** Its name in messages: `"standard output"`, `"samples.pcapng"`. */
   readonly name: string;

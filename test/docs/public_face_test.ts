@@ -31,6 +31,47 @@ test("the headers of a packet are shown without the walk that finds them", needs
   ]);
 });
 
+/** What the documentation is divided into. */
+const CATEGORIES = [
+  "Command",
+  "Devices",
+  "Diagnosis",
+  "Errors",
+  "Estimates",
+  "Export",
+  "Filters",
+  "Formats",
+  "Injecting",
+  "Network namespaces",
+  "Packets",
+  "Privileges",
+  "Pump",
+  "Receiving",
+  "Recordings",
+  "Samples",
+  "Sampling",
+];
+
+test("every symbol of every entry point is in a category", needs, async () => {
+  const found = (await publicFace()).flatMap(({ entry, name, declarations }) =>
+    declarations.map((declaration) => ({
+      what: `${placeOf(declaration)}: ${name} of ${entry}`,
+      categories: (declaration.jsDoc?.tags ?? []).filter(({ kind }) => kind === "category").map(({ doc }) => doc!),
+    }))
+  );
+  assert(found.length > 300, `${found.length}`);
+  const offences = found.flatMap(({ what, categories }) => {
+    if (categories.length !== 1) return [`${what} has ${categories.length} categories: give it one @category`];
+    return CATEGORIES.includes(categories[0]!) ? [] : [`${what} is in "${categories[0]}", which is none of ${CATEGORIES.join(", ")}`];
+  });
+  assertEquals(offences, []);
+  assertEquals(
+    [...new Set(found.flatMap(({ categories }) => categories))].sort(),
+    CATEGORIES,
+    "the list has a category that nothing is in",
+  );
+});
+
 test("a class shows nothing of one that is not public", needs, async () => {
   const symbols = await publicFace();
   assert(symbols.length > 200, `${symbols.length}`);

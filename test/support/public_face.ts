@@ -18,6 +18,8 @@ export interface Declaration {
   readonly jsDoc?: Comment;
   readonly location: { readonly filename: string; readonly line: number };
   readonly def?: {
+    /** Of a function: whether it is the implementation, not only one of the overloads. */
+    readonly hasBody?: boolean;
     /** Of a class: the name of the one that it extends. */
     readonly extends?: string;
     readonly methods?: readonly { readonly name: string }[];
@@ -43,9 +45,16 @@ export async function publicFace(): Promise<PublicSymbol[]> {
     (nodes[`file://${join(ROOT, file)}`]?.symbols ?? []).map(({ name, declarations }) => ({
       entry,
       name,
-      declarations: declarations.filter(({ kind, declarationKind }) => kind !== "reference" && declarationKind !== "private"),
+      declarations: shown(declarations),
     }))
   ).filter(({ declarations }) => declarations.length > 0);
+}
+
+/** What users are shown: the implementation of overloads is nobody's business. */
+function shown(declarations: readonly Declaration[]): Declaration[] {
+  const exported = declarations.filter(({ kind, declarationKind }) => kind !== "reference" && declarationKind !== "private");
+  const areOverloads = exported.length > 1 && exported.every(({ kind }) => kind === "function");
+  return exported.filter(({ def }) => !(areOverloads && def?.hasBody));
 }
 
 /** Where a declaration is: `src/packet/headers.ts:17`. */

@@ -10,10 +10,18 @@ import type { OtlpMessage } from "./message.ts";
 import { OtlpFamilies, type OtlpMetric, SeriesStarts } from "./points.ts";
 import { otlpProtobuf } from "./protobuf.ts";
 
-/** The encodings of OTLP/HTTP. */
+/**
+ * The encodings of OTLP/HTTP.
+ *
+ * @category Export
+ */
 export type OtlpEncoding = "protobuf" | "json";
 
-/** How to encode metrics. */
+/**
+ * How to encode metrics.
+ *
+ * @category Export
+ */
 export interface OtlpOptions {
   /** Defaults to `"protobuf"`: every receiver takes it, and some take nothing else. */
   readonly encoding?: OtlpEncoding | undefined;
@@ -25,7 +33,11 @@ export interface OtlpOptions {
   readonly maxBytes?: number | undefined;
 }
 
-/** A request. */
+/**
+ * A request.
+ *
+ * @category Export
+ */
 export interface OtlpRequest {
   /** What to send. */
   readonly body: Uint8Array<ArrayBuffer>;
@@ -36,7 +48,11 @@ export interface OtlpRequest {
 const MOST_BYTES = 20 << 20;
 const TYPES: Readonly<Record<OtlpEncoding, string>> = { protobuf: "application/x-protobuf", json: "application/json" };
 
-/** Encodes the numbers of {@linkcode Metrics}, as cumulative sums, histograms and gauges. Each receiver needs one of its own. */
+/**
+ * Encodes the numbers of {@linkcode Metrics}, as cumulative sums, histograms and gauges. Each receiver needs one of its own.
+ *
+ * @category Export
+ */
 export class OtlpEncoder {
   /** The media type of the requests. */
   readonly contentType: string;

@@ -1,9 +1,17 @@
 /** Which text format a scraper gets, by its `Accept` header (RFC 9110, sections 12.4.2 and 12.5.1). */
 
-/** The text formats: version 0.0.4 of Prometheus' own, and version 1.0.0 of OpenMetrics. */
+/**
+ * The text formats: version 0.0.4 of Prometheus' own, and version 1.0.0 of OpenMetrics.
+ *
+ * @category Export
+ */
 export type ExpositionFormat = "text" | "openmetrics";
 
-/** What a body in each format is called. */
+/**
+ * What a body in each format is called.
+ *
+ * @category Export
+ */
 export const CONTENT_TYPES: Readonly<Record<ExpositionFormat, string>> = {
   text: "text/plain; version=0.0.4; charset=utf-8",
   openmetrics: "application/openmetrics-text; version=1.0.0; charset=utf-8",
@@ -57,6 +65,8 @@ function wish(ranges: readonly MediaRange[], format: ExpositionFormat): { readon
 /**
  * The format for a request with this `Accept` header: the preferred one, or if both are preferred equally, the one that is named more
  * precisely. Without the header, or if it accepts neither, it is the text format, which every scraper reads.
+ *
+ * @category Export
  */
 export function chooseFormat(accept: string | undefined): ExpositionFormat {
   const ranges = rangesOf(accept ?? "");

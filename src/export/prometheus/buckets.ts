@@ -1,6 +1,10 @@
 /** A histogram with fixed bounds, as Prometheus and OpenTelemetry have them. */
 
-/** Counts values by bounds that are the same for all series, so that they can be added up. */
+/**
+ * Counts values by bounds that are the same for all series, so that they can be added up.
+ *
+ * @category Export
+ */
 export class Buckets {
   /** Number of values. */
   count = 0;

@@ -1,10 +1,18 @@
 /** Families of metrics, as {@linkcode Metrics} hands them to whatever writes them: text for Prometheus, or points for OTLP. */
 import type { Buckets } from "./buckets.ts";
 
-/** Names and values. Those without a value are left out, which means the same. */
+/**
+ * Names and values. Those without a value are left out, which means the same.
+ *
+ * @category Export
+ */
 export type LabelPairs = readonly (readonly [name: string, value: string])[];
 
-/** A number, and what it is about. */
+/**
+ * A number, and what it is about.
+ *
+ * @category Export
+ */
 export interface MetricPoint {
   /** Defaults to none. */
   readonly labels?: LabelPairs | undefined;
@@ -12,7 +20,11 @@ export interface MetricPoint {
   readonly value: number;
 }
 
-/** What is said of a family besides its numbers. */
+/**
+ * What is said of a family besides its numbers.
+ *
+ * @category Export
+ */
 export interface MetricText {
   /** What the numbers are. */
   readonly help: string;
@@ -27,7 +39,11 @@ export interface MetricText {
   readonly fractional?: boolean | undefined;
 }
 
-/** A distribution, and what it is about. */
+/**
+ * A distribution, and what it is about.
+ *
+ * @category Export
+ */
 export interface HistogramPoint {
   /** What it is about. */
   readonly labels: LabelPairs;
@@ -35,7 +51,11 @@ export interface HistogramPoint {
   readonly buckets: Buckets;
 }
 
-/** Takes families, each with all of its series. Names are those of Prometheus, without `_total` and `_info`. */
+/**
+ * Takes families, each with all of its series. Names are those of Prometheus, without `_total` and `_info`.
+ *
+ * @category Export
+ */
 export interface FamilyWriter {
   /** Numbers that only grow. */
   counter(name: string, text: MetricText, points: readonly MetricPoint[]): void;

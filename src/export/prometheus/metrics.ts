@@ -30,7 +30,11 @@ export interface MetricsOptions {
   readonly version?: string | undefined;
 }
 
-/** What metrics know at one moment, for a page. */
+/**
+ * What metrics know at one moment, for a page.
+ *
+ * @category Export
+ */
 export interface MetricsSnapshot {
   /** Each device, direction, group and traffic class; `by` are the values of {@linkcode SERIES_LABELS}. */
   readonly series: readonly FlowEstimate[];
@@ -40,7 +44,11 @@ export interface MetricsSnapshot {
   readonly top: Snapshot | undefined;
 }
 
-/** The labels of all series about traffic. */
+/**
+ * The labels of all series about traffic.
+ *
+ * @category Export
+ */
 export const SERIES_LABELS = ["device", "netns", "direction", "group", "tc"] as const;
 /** The keys that these are. */
 const SERIES_KEYS = "device,nsid,direction,group,queue";
@@ -56,7 +64,11 @@ const LEAST_BYTES = 1;
 /** How long the series of a device that is gone stay, so that a scraper gets their last numbers. */
 const GONE_NS = 60_000_000_000n;
 
-/** Collects metrics from batches, and writes them as text whenever a scraper asks. */
+/**
+ * Collects metrics from batches, and writes them as text whenever a scraper asks.
+ *
+ * @category Export
+ */
 export class Metrics {
   readonly #series = new Estimator({ by: SERIES_KEYS, flows: MOST_SERIES, absent: true, devices: false });
   readonly #delays = new Delays();

@@ -1,7 +1,11 @@
 /** What metrics show besides what the samples say: the account of the source, the other sinks, and the samplers. */
 import type { ListenStats } from "../../stream/stats.ts";
 
-/** A sink, as far as metrics show it. */
+/**
+ * A sink, as far as metrics show it.
+ *
+ * @category Export
+ */
 export interface MetricsSink {
   /** Its name. */
   readonly name: string;
@@ -39,7 +43,11 @@ export interface MetricsSampler {
   readonly deviates: boolean;
 }
 
-/** Everything that metrics show besides what the samples say, at one moment. */
+/**
+ * Everything that metrics show besides what the samples say, at one moment.
+ *
+ * @category Export
+ */
 export interface MetricsState {
   /** What the source received and lost. */
   readonly stats: ListenStats;

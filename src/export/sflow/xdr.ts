@@ -3,7 +3,11 @@ import type { Datagram } from "./datagram.ts";
 
 const utf8 = new TextEncoder();
 
-/** A counter that may be known; it counts on from 0 when its 32 or 64 bits are full. */
+/**
+ * A counter that may be known; it counts on from 0 when its 32 or 64 bits are full.
+ *
+ * @category Export
+ */
 export type Count = number | bigint | undefined;
 
 /** Writes values one after the other. */
