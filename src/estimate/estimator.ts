@@ -178,6 +178,21 @@ const OTHERS = "others";
 /**
  * Estimates from batches. Give it each batch once, and ask whenever you like.
  *
+ * @example Estimate how much two samples stand for
+ * ```ts
+ * import { aggregateTo, pump, replay } from "@psample/psample";
+ * import { Estimator } from "@psample/psample/estimate";
+ *
+ * const recorded = "2c00000021000000000000000000000000010000" + // the two headers, 0x21 is the family
+ *   "0800030001000000" + "0800050064000000" + "08000200e8030000"; // group 1, rate 100, a packet of 1000 bytes
+ * const message = Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16));
+ *
+ * const estimator = new Estimator({ by: "group" });
+ * await pump(await replay([message, message], { family: 0x21 }), [], [aggregateTo(estimator)]);
+ * const [flow] = estimator.snapshot(BigInt(Date.now()) * 1_000_000n, 10).flows;
+ * if (flow?.packets !== 200 || flow.bytes !== 200_000) throw new Error("two samples stand for 200 packets");
+ * ```
+ *
  * @category Estimates
  */
 export class Estimator {

@@ -104,6 +104,15 @@ export interface PacketFields {
 /**
  * Reads the headers of a packet.
  *
+ * @example Read a packet that was cut in its TCP header
+ * ```ts
+ * import { parsePacket } from "@psample/psample/packet";
+ *
+ * const captured = "450005dc000040004006aa6fc00002070a000001" + "01bbc93a"; // IPv4 from 192.0.2.7 to 10.0.0.1, 4 bytes of TCP
+ * const packet = parsePacket(Uint8Array.from(captured.match(/../g)!, (byte) => parseInt(byte, 16)), "raw-ip", 1500);
+ * if (packet.destination !== "10.0.0.1" || packet.cut !== "tcp") throw new Error("not what was captured");
+ * ```
+ *
  * @param data The packet, or as much of it as was captured.
  * @param linkType What it begins with. Defaults to `"ethernet"`.
  * @param originalBytes Its size before the capture cut it. Defaults to the size of `data`.

@@ -99,6 +99,16 @@ export function decodeGroup(message: Message): Group {
  * Decodes a message of the psample family: a sample or a group event. An entry of the list of groups looks like a
  * creation, since the command is the same.
  *
+ * @example Decode a group event
+ * ```ts
+ * import { decodeMessage, messageOf } from "@psample/psample/decode";
+ *
+ * const recorded = "1c00000000000000000000000000000002010000" + // the two headers
+ *   "0800030005000000"; // group 5
+ * const event = decodeMessage(messageOf(Uint8Array.from(recorded.match(/../g)!, (byte) => parseInt(byte, 16))));
+ * if (event?.type !== "group-created" || event.group !== 5) throw new Error("not what was recorded");
+ * ```
+ *
  * @param nsid The network namespace that the message came from, unless it is the listener's own.
  * @returns `undefined` for a command that this version does not know.
  * @throws {DecodeError} If it is not a psample message.
