@@ -14,6 +14,7 @@ import {
   asSamples,
   type Ear,
   hear,
+  IFINDEX,
   ip,
   run,
   sample,
@@ -112,6 +113,32 @@ function stored({ directory }: Collector): string[] {
   return out.trim().split("\n").map((line) => line.trim().split(/\s+/).join(" ")).sort();
 }
 
+/** Packets and bytes. */
+interface Traffic {
+  readonly packets: number;
+  readonly bytes: number;
+}
+
+/** What sfcapd stored of what came in by a device. */
+function storedOf(flows: readonly string[], ifindex: number): Traffic {
+  const its = flows.map((flow) => flow.split(" ").map(Number)).filter(([input]) => input === ifindex);
+  return {
+    packets: its.reduce((sum, [, , packets]) => sum + packets!, 0),
+    bytes: its.reduce((sum, [, , , bytes]) => sum + bytes!, 0),
+  };
+}
+
+/**
+ * What the kernel has counted of what a device received, in the lengths of sFlow. The kernel counts a frame without its check sequence
+ * (rx_bytes in include/uapi/linux/if_link.h), sFlow with it (frame_length in "SAMPLED_HEADER" of the standard). The counter of the action is
+ * no measure of this: on ingress the kernel takes the length for it while the Ethernet header is taken off (sch_handle_ingress() in
+ * net/core/dev.c).
+ */
+function received(device: string): Traffic {
+  const [{ stats64: { rx: { packets, bytes } } }] = JSON.parse(run("ip", ["-json", "-stats", "link", "show", "dev", device]));
+  return { packets, bytes: bytes + FCS_BYTES * packets };
+}
+
 /** Input, output, packets and bytes that a sample stands for; `wide` are the indexes of more than 16 bits. */
 function expected({ inIfindex, outIfindex, oneIn, originalBytes, protocol, data }: Sample, wide: readonly number[] = []): string {
   const whole = (index: number): number => wide.find((one) => (one & 0xffff) === index) ?? index;
@@ -177,13 +204,77 @@ scene(
     const { samples } = await exported(collector, ear, { maxDatagramBytes: 512 }, async () => {
       send("b", ...inOrder(100, frameIn));
       send(130, ...inOrder(100, frameIn));
-      send("b", ...inOrder(100, frameIn));
+      send("b", ...inOrder(100, frameIn, 1000));
       await until("the counters show all", async () => (await sampling.passed()).trials === 200n);
     });
     assertEquals([(await sampling.passed()).trials, (await large.passed()).trials], [200n, 100n]);
     assertEquals(samples.length, 300);
     await collector.end("SIGTERM");
-    assertEquals(stored(collector), samples.map((one) => expected(one, [index])).sort());
+    const flows = stored(collector);
+    assertEquals(flows, samples.map((one) => expected(one, [index])).sort());
+    for (const [device, ifindex] of [["a", IFINDEX.a], ["big", index]] as const) {
+      assertEquals(storedOf(flows, ifindex), received(device));
+    }
+  },
+);
+
+/** 99.9 % of a normal distribution lie within so many standard errors. */
+const STANDARD_ERRORS = 3.29;
+/**
+ * A round in which one of four figures is outside is repeated, so that chance alone does not fail the test. Of few samples a little more
+ * than 0.1 % is outside. With the packets of the scene below one of the four is, by the binomial distribution, in at most 0.72 % of rounds,
+ * and so in three rounds running less than once in two million runs. Figures that are wrong by a factor of 2 are outside in each round: at
+ * 1 in 10 all but once in 10^12, at 1 in 1000 all but once in 190.
+ */
+const ROUNDS = 3;
+
+/** How far off an estimate is, in its standard errors: the sum of what was drawn 1 in N, N times each (Horvitz and Thompson). */
+function deviation(estimate: number, counted: number, oneIn: number, drawn: readonly number[]): number {
+  return Math.abs(estimate - counted) / Math.sqrt(oneIn * (oneIn - 1) * drawn.reduce((sum, one) => sum + one * one, 0));
+}
+
+scene(
+  "at 1 in 10 and 1 in 1000 what the kernel counts lies in the 99.9 % interval of what sfcapd counts",
+  "program:sfcapd",
+  "program:nfdump",
+  async () => {
+    wire();
+    secondWire();
+    const rates = { c: 10, a: 1000 } as const;
+    for (const [device, rate] of Object.entries(rates)) sample(`${device} ingress`, `rate ${rate} group 5 trunc 128`);
+    const outside: string[] = [];
+    for (let round = 0; round < ROUNDS; round++) {
+      const before = { c: received("c"), a: received("a") };
+      await using collector = await startSfcapd();
+      await using ear = await hear({ events: false });
+      const { samples } = await exported(collector, ear, {}, () => {
+        for (const size of [300, 1000]) {
+          using few = new Sender("d", frameIn({ size }));
+          few.send(1500);
+          using many = new Sender("b", frameIn({ size }));
+          many.send(50_000);
+        }
+      });
+      await collector.end("SIGTERM");
+      const flows = stored(collector);
+      assertEquals(flows.length, samples.length);
+      const figures = (["c", "a"] as const).flatMap((device) => {
+        const estimate = storedOf(flows, IFINDEX[device]);
+        const now = received(device);
+        const drawn = samples.filter(({ inIfindex }) => inIfindex === IFINDEX[device]).map(({ originalBytes }) =>
+          originalBytes! + FCS_BYTES
+        );
+        const [packets, bytes] = [now.packets - before[device].packets, now.bytes - before[device].bytes];
+        return [
+          { what: `packets of ${device}`, deviation: deviation(estimate.packets, packets, rates[device], drawn.map(() => 1)) },
+          { what: `bytes of ${device}`, deviation: deviation(estimate.bytes, bytes, rates[device], drawn) },
+        ];
+      });
+      // Nothing drawn makes it infinite, or no number.
+      if (figures.every(({ deviation }) => deviation <= STANDARD_ERRORS)) break;
+      outside.push(figures.map(({ what, deviation }) => `${what}: ${deviation.toFixed(2)}`).join(", "));
+    }
+    assert(outside.length < ROUNDS, `off by so many standard errors, each time: ${outside.join("; ")}`);
   },
 );
 
