@@ -75,7 +75,7 @@ export { type OtlpSendOptions, type OtlpSink, otlpTo, type OtlpToOptions, type R
 export { type MetricsSourceOptions, SharedMetrics } from "./src/sink/shared_metrics.ts";
 export type { OtlpEncoding } from "./src/export/otlp/encoder.ts";
 export type { MetricsOptions } from "./src/export/prometheus/metrics.ts";
-export type { MetricsSampler, MetricsSink } from "./src/export/prometheus/state.ts";
+export type { MetricsDiscards, MetricsSampler, MetricsSink } from "./src/export/prometheus/state.ts";
 export { injectInto, type InjectionSink, type InjectOptions } from "./src/sink/inject.ts";
 export type { InjectionListener } from "./src/control/injector.ts";
 export type { InjectedPacketOptions } from "./src/format/injected_messages.ts";

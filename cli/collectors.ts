@@ -196,7 +196,7 @@ export interface CollectorContext {
   /** What polls counters for sFlow. Defaults to nothing. */
   readonly poller?: CounterPoller | undefined;
   /** What metrics are about. */
-  readonly metrics: Pick<MetricsSourceOptions, "source" | "sinks" | "samplers" | "devices">;
+  readonly metrics: Pick<MetricsSourceOptions, "source" | "sinks" | "samplers" | "discards" | "devices">;
 }
 
 /** How to open collectors on a machine that has these links. */

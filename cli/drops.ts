@@ -27,7 +27,7 @@ export const DROPS_OPTIONS = {
     most: MOST_PER_SECOND,
     default: PER_SECOND,
     help: "report at most N discarded packets a second",
-    details: "Those beyond are counted: collectors get the number, and so does the summary.",
+    details: "Those beyond are counted: collectors get the number, and so do the summary, --prometheus and --otlp.",
   }),
 };
 
@@ -90,6 +90,11 @@ export class Drops {
   /** Whether it was started. */
   get isOn(): boolean {
     return this.#reports !== undefined;
+  }
+
+  /** The numbers so far; `undefined` if it was not started. */
+  stats(): DiscardStats | undefined {
+    return this.#reports?.stats();
   }
 
   /** The numbers so far, for the account. */

@@ -168,7 +168,12 @@ class LiveExport {
     this.#polling ??= await Polling.open(sys, options, { links, session, sampled, isHeard, changes: reader.path !== undefined });
     const { poller } = this.#polling;
     const source = { stats: () => this.#source.stats() };
-    const metrics = { source, sinks: this.#shown, samplers: () => sampled?.counters.samplers ?? [] };
+    const metrics = {
+      source,
+      sinks: this.#shown,
+      samplers: () => sampled?.counters.samplers ?? [],
+      discards: () => this.#drops?.stats(),
+    };
     return await openCollectors(sys, options, contextOf({ latency }, { links, session, poller, metrics }), before);
   }
 

@@ -67,7 +67,7 @@ export { chooseFormat, CONTENT_TYPES, type ExpositionFormat } from "./prometheus
 export type { Buckets } from "./prometheus/buckets.ts";
 export type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./prometheus/family.ts";
 export { Metrics, type MetricsOptions, type MetricsSnapshot, SERIES_LABELS } from "./prometheus/metrics.ts";
-export type { MetricsSampler, MetricsSink, MetricsState } from "./prometheus/state.ts";
+export type { MetricsDiscards, MetricsSampler, MetricsSink, MetricsState } from "./prometheus/state.ts";
 export type { Discard } from "./sflow/discard.ts";
 export { SflowEncoder } from "./sflow/encoder.ts";
 export type { SflowOptions } from "./sflow/options.ts";

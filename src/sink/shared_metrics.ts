@@ -1,6 +1,6 @@
 /** The numbers behind metrics, which several sinks of a pump may show: each sample is counted once, however many there are. */
 import { Metrics, type MetricsOptions } from "../export/prometheus/metrics.ts";
-import type { MetricsSampler, MetricsSink, MetricsState } from "../export/prometheus/state.ts";
+import type { MetricsDiscards, MetricsSampler, MetricsSink, MetricsState } from "../export/prometheus/state.ts";
 import type { Batch } from "../stream/batch.ts";
 import { nowNs } from "../stream/clock.ts";
 import type { Source } from "../stream/source.ts";
@@ -17,6 +17,11 @@ export interface MetricsSourceOptions extends MetricsOptions {
   readonly sinks?: readonly MetricsSink[] | undefined;
   /** The samplers, asked for each time. Defaults to none: then there are no metrics about them. */
   readonly samplers?: (() => readonly MetricsSampler[]) | undefined;
+  /**
+   * What the kernel discards, asked for each time: `() => reports.stats()` of `reportDiscards()`. Defaults to nothing known: then there are no
+   * metrics about it.
+   */
+  readonly discards?: (() => MetricsDiscards | undefined) | undefined;
   /**
    * The devices, such as those of {@linkcode watchLinks}: a minute after a device is gone, its series end. Defaults to none: then series only
    * end when there are more than 8192, the smallest first.
@@ -64,11 +69,12 @@ export class SharedMetrics {
 
   /** What is known now besides the samples. */
   state(): MetricsState {
-    const { source, sinks = [], samplers, devices } = this.#options;
+    const { source, sinks = [], samplers, discards, devices } = this.#options;
     return {
       stats: source.stats(),
       sinks,
       samplers: samplers?.() ?? [],
+      discards: discards?.(),
       hasDevice: devices && ((name) => devices.has(name)),
     };
   }

@@ -16,6 +16,8 @@ import { EBUSY, NETLINK_GENERIC } from "../../src/sys/sys.ts";
 import { loadSys } from "../../src/sys/load.ts";
 import { NetlinkError } from "../../src/errors.ts";
 import { decodeDatagram, type DecodedSample, headerOf, recordOf } from "../export/sflow/decoder.ts";
+import { valuesOf } from "../export/prometheus/reader.ts";
+import { get } from "../support/http.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { counting, ETH_IPV4, ethernet, frameIn, frameOut, OURS, PEER, udp } from "./frames.ts";
 import { Command } from "./in_process.ts";
@@ -161,14 +163,55 @@ initially("more than the limit a second are counted, collectors are told the num
   assert(numbers()[0]! < 3000);
 });
 
+initially("metrics have the numbers of the account, and the page has them too", async () => {
+  using sflow = new UdpReceiver();
+  const command = await start(`--sflow ${sflow.target} --agent 192.0.2.1 --drops --drop-limit 5 --latency low --prometheus 0`);
+  const [, port] = /Prometheus at http:\/\/127\.0\.0\.1:(\d+)\//.exec(command.io.errors())!;
+  const NAMES = ["reported", "skipped", "lost", "nonpacket", "malformed"];
+  let body = "";
+  const scraped = async (): Promise<(number | undefined)[]> => {
+    ({ body } = await get(Number(port), "/metrics"));
+    return NAMES.map((name) => valuesOf(body, `psample_${name}_discards_total`)[""]);
+  };
+  await until(() => `there are such metrics: ${body}`, async () => (await scraped()).every((value) => value !== undefined));
+  send("b", ...Array.from({ length: 300 }, () => frame(9001)));
+  await until(() => `all are in the metrics: ${body}`, async () => {
+    const [reported, skipped, lost] = await scraped();
+    return reported! >= 5 && reported! + skipped! + lost! >= 300;
+  });
+  await until("they are on the page", async () => {
+    const page = (await get(Number(port), "/")).body;
+    return /<h2>Discarded by the kernel<\/h2>/.test(page) && /<td>packets reported to collectors<\/td><td class="number">[1-9]/.test(page);
+  });
+  // The kernel may discard something at any time: that it has not meanwhile shows in both.
+  await until(() => `they are the account's: ${body} ${command.io.errors()}`, async () => {
+    const values = await scraped();
+    command.io.signal("SIGUSR1");
+    const said = command.io.errors().trimEnd().split("\n").at(-1)!;
+    const forms = [
+      /; (\d+) discarded packets? reported/,
+      / (\d+) more beyond --drop-limit/,
+      / reports of (\d+) more lost/,
+      / (\d+) buffers? left out/,
+      / (\d+) malformed/,
+    ];
+    const told = forms.map((form) => Number(form.exec(said)?.[1] ?? 0));
+    return `${told}` === `${values}` && await scraped().then((later) => `${later}` === `${values}`);
+  });
+  await command.end();
+});
+
 initially("another program's monitor stays as it is, and the rest goes on", async () => {
   using sflow = new UdpReceiver();
   const other = await DropMonitor.start(sys, { truncateBytes: 77, perSecond: 1, onDrop: () => {} });
   try {
-    const command = await start(`a:1 --direction egress --sflow ${sflow.target} --agent 192.0.2.1 --drops`);
+    const command = await start(`a:1 --direction egress --sflow ${sflow.target} --agent 192.0.2.1 --drops --prometheus 0`);
     assertMatch(command.io.errors(), /psample: Cannot monitor discarded packets: .* \(EBUSY\)\. Another program monitors them already/);
     send("a", frameOut());
     await until("the sample has arrived", () => sflow.receive().length === 1);
+    // 0 would say that nothing is discarded.
+    const [, port] = /Prometheus at http:\/\/127\.0\.0\.1:(\d+)\//.exec(command.io.errors())!;
+    assert(!(await get(Number(port), "/metrics")).body.includes("discards"));
     command.io.signal("SIGINT");
     // What was asked for was not done.
     assertEquals(await command.status, 1);

@@ -108,6 +108,33 @@ test("there is a page for people, which loads nothing from elsewhere and runs no
   });
 });
 
+test("the page and the metrics tell what the kernel discards, whenever they are asked, if that is known", async () => {
+  const source = { read: () => undefined, end: () => {}, close: () => Promise.resolve(), stats: () => new BatchesSource([]).stats() };
+  let reported: number | undefined;
+  const metrics = await metricsTo(0, {
+    source,
+    discards: () => reported === undefined ? undefined : { reported, beyondLimit: 2345, lost: 6, notPackets: 7, malformed: 0 },
+  });
+  try {
+    for (const path of ["/", "/metrics"]) assert(!/discard/i.test((await get(port(metrics), path)).body));
+    for (reported of [1, 1234]) {
+      // A page that was made a moment ago is not made again.
+      await until(`${reported} are on the page`, async () => {
+        const { body } = await get(port(metrics), "/");
+        return body.includes(`<tr><td>packets reported to collectors</td><td class="number">${reported!.toLocaleString("en")}</td></tr>`);
+      });
+      await until(`${reported} are in the metrics`, async () => {
+        const { body } = await get(port(metrics), "/metrics");
+        return valuesOf(body, "psample_reported_discards_total")[""] === reported;
+      });
+    }
+    const { body } = await get(port(metrics), "/");
+    assertMatch(body, /<h2>Discarded by the kernel<\/h2>[^]*>2,345<[^]*<span class="bad">6<\/span>[^]*>7<[^]*>0<\/td>/);
+  } finally {
+    metrics.abort();
+  }
+});
+
 test("names of devices and flows cannot break out of the page", async () => {
   const source = { read: () => undefined, end: () => {}, close: () => Promise.resolve(), stats: () => new BatchesSource([]).stats() };
   const metrics = await metricsTo(0, {

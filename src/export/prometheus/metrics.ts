@@ -11,6 +11,7 @@ import type { Batch } from "../../stream/batch.ts";
 import type { OtherStats } from "../../stream/stats.ts";
 import type { ExpositionFormat } from "./accept.ts";
 import { Delays } from "./delays.ts";
+import { writeDiscards } from "./discards.ts";
 import { Exposition } from "./exposition.ts";
 import type { FamilyWriter, HistogramPoint, LabelPairs, MetricPoint, MetricText } from "./family.ts";
 import { writeSinks } from "./sinks.ts";
@@ -148,6 +149,7 @@ export class Metrics {
     this.#writeDelays(out);
     this.#writeAccount(out, state);
     writeSamplers(out, state.samplers);
+    writeDiscards(out, state.discards);
     writeSinks(out, state.sinks);
     if (snapshot.top) this.#writeTop(out, snapshot.top);
     if (this.#version !== undefined) {

@@ -32,6 +32,7 @@ export function metricsPage(snapshot: MetricsSnapshot, state: MetricsState, nowN
     trafficPart(snapshot),
     topPart(snapshot),
     accountPart(snapshot, state),
+    discardsPart(state),
     sinksPart(state),
   ];
   return `<!DOCTYPE html>
@@ -121,6 +122,19 @@ function accountPart({ all }: MetricsSnapshot, { stats }: MetricsState): string 
   ];
   const note = filtered ? "The kernel leaves samples out: losses show only as drops." : "";
   return section("Account", ["", "#"], rows, note);
+}
+
+function discardsPart({ discards }: MetricsState): string {
+  if (!discards) return "";
+  const { reported, beyondLimit, lost, notPackets, malformed } = discards;
+  const rows = [
+    ["packets reported to collectors", number(grouped(reported))],
+    ["packets beyond the limit of a second, which are not reported", number(grouped(beyondLimit))],
+    ["packets whose report the kernel had no room for", loss(lost)],
+    ["buffers that were no packets", number(grouped(notPackets))],
+    ["messages that could not be decoded", loss(malformed)],
+  ];
+  return section("Discarded by the kernel", ["", "#"], rows);
 }
 
 function sinksPart({ sinks }: MetricsState): string {

@@ -1,4 +1,4 @@
-/** What metrics show besides what the samples say: the account of the source, the other sinks, and the samplers. */
+/** What metrics show besides what the samples say: the account of the source, the other sinks, the samplers, and discarded packets. */
 import type { ListenStats } from "../../stream/stats.ts";
 
 /**
@@ -44,6 +44,24 @@ export interface MetricsSampler {
 }
 
 /**
+ * Packets that the kernel discarded, and what became of the reports about them; such as `stats()` of `reportDiscards()` has it.
+ *
+ * @category Export
+ */
+export interface MetricsDiscards {
+  /** Packets that were reported to collectors. */
+  readonly reported: number;
+  /** Packets that were not, because there were more of them in a second than the limit. */
+  readonly beyondLimit: number;
+  /** Packets whose report the kernel had no room for. */
+  readonly lost: number;
+  /** Buffers that were no packets of a network: these are not reported. */
+  readonly notPackets: number;
+  /** Messages about discarded packets that could not be decoded. */
+  readonly malformed: number;
+}
+
+/**
  * Everything that metrics show besides what the samples say, at one moment.
  *
  * @category Export
@@ -55,6 +73,8 @@ export interface MetricsState {
   readonly sinks: readonly MetricsSink[];
   /** The samplers, if they are known. */
   readonly samplers: readonly MetricsSampler[];
+  /** What the kernel discards. Defaults to nothing known, which is not the same as none. */
+  readonly discards?: MetricsDiscards | undefined;
   /** Whether there is a device of this name in the listener's network namespace; `undefined` if that is not known. */
   readonly hasDevice: ((name: string) => boolean) | undefined;
 }

@@ -83,4 +83,5 @@ export const everythingElse: MetricsState = stateOf({
     { name: "OTLP", written: 3, skipped: 4, reports: { sent: 4, failed: 5, skipped: 6, rejectedPoints: 7 } },
   ],
   samplers: [{ device: "eth0", direction: "in", oneIn: 10, trials: 5, deviates: false }],
+  discards: { reported: 11, beyondLimit: 12, lost: 13, notPackets: 14, malformed: 15 },
 });

@@ -115,6 +115,25 @@ test("samples that cannot be used are told, and so is everything that the accoun
   assertEquals(valuesOf(later, "psample_lost_samples_total"), { "": 9 });
 });
 
+test("discarded packets are counted if somebody monitors them, and else there are no such metrics", () => {
+  const metrics = new Metrics({}, 0n);
+  const discards = { reported: 5, beyondLimit: 4, lost: 3, notPackets: 2, malformed: 0 };
+  for (const format of ["text", "openmetrics"] as const) {
+    const text = metrics.text(format, 0n, stateOf({ discards }));
+    assertEquals(
+      Object.fromEntries(readExposition(text).filter(({ name }) => name.includes("discards")).map(({ name, value }) => [name, value])),
+      {
+        psample_reported_discards_total: 5,
+        psample_skipped_discards_total: 4,
+        psample_lost_discards_total: 3,
+        psample_nonpacket_discards_total: 2,
+        psample_malformed_discards_total: 0,
+      },
+    );
+    assert(!metrics.text(format, 0n, stateOf()).includes("discards"));
+  }
+});
+
 test("what switches measure becomes histograms, exact at the bounds", () => {
   const metrics = new Metrics({}, 0n);
   metrics.take(
