@@ -182,7 +182,7 @@ function parseControl(text: string, name: string): Control {
 function parseCookie(text: string, name: string): Uint8Array {
   const cookie = fromHex(text);
   if (!cookie || cookie.length < 1 || cookie.length > 16) {
-    throw wrongValue(name, text, "2 to 32 hexadecimal digits, an even number of them");
+    throw wrongValue(name, text, "an even number of hexadecimal digits, from 2 to 32");
   }
   return cookie;
 }

@@ -58,7 +58,7 @@ function doing({ sampling, flow, reach, places }: Observed, milliseconds: number
       return { verdict: "note", said: "packets reach it, and no samples are generated: nobody listens" };
     case "unknown":
     case undefined:
-      return { verdict: "good", said: `packets reach it; whether samples are generated could not be told ${during}` };
+      return { verdict: "good", said: `packets reach it; whether samples are generated could not be determined ${during}` };
     case "idle":
       break;
   }
@@ -69,5 +69,5 @@ function doing({ sampling, flow, reach, places }: Observed, milliseconds: number
   if (passed === 0n || !anything) return { verdict: "note", said: `no packets ${during}${unseen}` };
   const said = `${passed} ${passed === 1n ? "packet" : "packets"} passed the device ${during}, and none reached it${unseen}`;
   if (reach?.state === "possibly-hidden") return { verdict: "bad", said };
-  return { verdict: "note", said, cure: "something outside of tc takes them: hardware that forwards by itself, AF_XDP, netfilter" };
+  return { verdict: "note", said, cure: "something outside tc takes them: hardware forwarding, AF_XDP or netfilter" };
 }

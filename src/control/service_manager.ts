@@ -73,7 +73,7 @@ export class ServiceManager {
     this.#fd = openSocket(sys, AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (this.#fd < 0) {
       throw new SystemError("open a socket to the service manager", -this.#fd, {
-        hint: "A systemd unit's RestrictAddressFamilies= has to name AF_UNIX",
+        hint: "A systemd unit's RestrictAddressFamilies= must include AF_UNIX",
       });
     }
   }
@@ -156,7 +156,7 @@ export class ServiceManager {
     this.#hasProblem = true;
     this.onProblem(
       new SystemError("send a message to the service manager", errno, {
-        hint: "NOTIFY_SOCKET in the environment is where it should go. If nobody is to get messages, unset it",
+        hint: "The environment variable NOTIFY_SOCKET names that socket. If no messages are wanted, unset it",
       }),
     );
   }

@@ -75,8 +75,8 @@ export class Assembler {
       return [[code, 0, 1, constant], [JUMP, 0, 0, distance(yes, 1)], [JUMP, 0, 0, distance(no, 2)]];
     });
     if (words.length > most) {
-      const limit = most === MOST_INSTRUCTIONS ? "the kernel takes" : "such a filter has at most";
-      throw refuse(`this takes ${words.length} instructions, and ${limit} ${most}`);
+      const limit = most === MOST_INSTRUCTIONS ? "the kernel accepts" : "such a filter can have";
+      throw refuse(`this needs ${words.length} instructions; ${limit} at most ${most}`);
     }
     return encodeProgram(words);
   }

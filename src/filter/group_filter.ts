@@ -29,7 +29,9 @@ const MOST_GROUPS = 2040;
  * @param keepBytes How many bytes of a passing message are kept. Defaults to all.
  */
 export function encodeGroupFilter(groups: readonly number[], keepBytes: number = PASS): Uint8Array<ArrayBuffer> {
-  if (groups.length > MOST_GROUPS) throw new ArgumentError(`Cannot filter ${groups.length} groups: the kernel takes up to ${MOST_GROUPS}`);
+  if (groups.length > MOST_GROUPS) {
+    throw new ArgumentError(`Cannot filter ${groups.length} groups: the kernel accepts at most ${MOST_GROUPS}`);
+  }
   const program: Instruction[] = [
     // Loads are big-endian, the message is not: compare with the swapped value.
     [LD_ABSOLUTE[2], 0, 0, 4], // nlmsg_type

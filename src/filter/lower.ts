@@ -142,7 +142,7 @@ class Lowering {
   #etherNumber(type: number, at: Span): Test {
     if (this.#ethernet && this.#labels === 0 && MANY_FORMS.has(type)) {
       const hex = `0x${type.toString(16)}`;
-      throw this.#refuse(at, `ether proto ${hex} comes in several forms; say ether[12:2] = ${hex}`);
+      throw this.#refuse(at, `ether proto ${hex} comes in several forms; use ether[12:2] = ${hex}`);
     }
     return this.#etherType(type);
   }
@@ -273,7 +273,7 @@ class Lowering {
   }
 
   #vlan(id: number | undefined, at: Span): Test {
-    if (this.#labels > 0) throw this.#refuse(at, "there is no VLAN behind MPLS");
+    if (this.#labels > 0) throw this.#refuse(at, "there is no VLAN tag after MPLS labels");
     if (!this.#ethernet) return FALSE;
     const tagged = any(...VLAN_TYPES.map((type) => this.#etherType(type)));
     const numbered = id === undefined ? [] : [masked(2, this.#payload, id, 0xfff)!];
@@ -308,9 +308,9 @@ class Lowering {
         // As in libpcap, whose gen_arth() keeps only the conditions of its left side: the protocol of bytes on the right is not tested.
         const right = this.#value(arithmetic.right, []);
         if (right.kind === "number") {
-          if ((sign === "/" || sign === "%") && right.value === 0) throw this.#refuse(at, "nothing can be divided by 0");
+          if ((sign === "/" || sign === "%") && right.value === 0) throw this.#refuse(at, "division by zero");
           if ((sign === "<<" || sign === ">>") && right.value > 31) {
-            throw this.#refuse(at, "a number has 32 bits: it is shifted by 31 at most");
+            throw this.#refuse(at, "numbers have 32 bits, so the maximum shift is 31");
           }
           if (left.kind === "number") return number(calculate(sign, left.value, right.value)!);
         }

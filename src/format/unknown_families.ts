@@ -42,7 +42,7 @@ export class UnknownFamilies {
     const total = families.reduce((sum, [, count]) => sum + count, 0);
     const listed = families.slice(0, 8).map(([type, count]) => `${type} (${count})`).join(", ");
     throw new UnknownFamilyError(
-      `nothing in it tells the number of the psample family. It has ${total} generic netlink ` +
+      `it does not contain the number of the psample family. It has ${total} generic netlink ` +
         `${total === 1 ? "message" : "messages"} of family ${listed}${families.length > 8 ? ", ..." : ""}`,
     );
   }

@@ -161,7 +161,7 @@ function checkHeaders(headers: Readonly<Record<string, string>>): void {
     const wrong = !HEADER_NAME.test(name)
       ? "that is not the name of a header"
       : OWN_HEADERS.includes(name.toLowerCase())
-      ? "it is set by what is sent"
+      ? "it is set automatically"
       : !HEADER_VALUE.test(value)
       ? "its value has characters that no header can have"
       : undefined;

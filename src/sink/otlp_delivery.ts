@@ -45,12 +45,12 @@ const MOST_HOLD_MS = 3_600_000;
 const CLOSED: ReadonlySet<string> = new Set(["ECONNRESET", "EPIPE"]);
 /** What helps, by status. */
 const CURES: Readonly<Record<number, string>> = {
-  401: "It wants a header with credentials, or other ones",
-  403: "It wants a header with credentials, or other ones",
+  401: "It requires a header with credentials, or different credentials",
+  403: "It requires a header with credentials, or different credentials",
   404: "The path of the URL may be wrong: give that of the receiver, such as /v1/metrics",
   405: "The path of the URL may be wrong: give that of the receiver, such as /v1/metrics",
-  413: "The receiver takes less at once",
-  415: "It may take only the other encoding",
+  413: "The receiver does not accept reports of this size",
+  415: "It may accept only the other encoding",
 };
 
 /** Sends reports to one receiver, one at a time. */
@@ -176,9 +176,9 @@ export class OtlpDelivery {
     const where = status >= 300 && status < 400 && location !== undefined
       ? ` to ${shortened(withoutQuery(withoutSecrets(location, secrets)))}`
       : "";
-    const cure = where === "" ? CURES[status] : "Redirects are not followed: give the URL that is meant";
+    const cure = where === "" ? CURES[status] : "Redirects are not followed: give the final URL";
     const said = message === "" ? "" : `: ${message}`;
-    return new HttpError(`Cannot send to ${url}: it answers ${status}${where}${said}${cure ? `. ${cure}` : ""}`, status);
+    return new HttpError(`Cannot send to ${url}: it answered ${status}${where}${said}${cure ? `. ${cure}` : ""}`, status);
   }
 }
 

@@ -316,7 +316,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
       this.#isDropping = true;
       this.#target.trouble(
         new SystemError(`send all samples to ${this.#target.name}`, EAGAIN, {
-          hint: `The collector is slower than they come, and ${this.#spoolBytes} bytes wait for it: sample fewer packets`,
+          hint: `The collector reads more slowly than they arrive, and ${this.#spoolBytes} bytes are waiting for it: sample fewer packets`,
         }),
       );
     }

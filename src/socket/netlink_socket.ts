@@ -65,19 +65,18 @@ const PROTOCOL_NAMES: Readonly<Record<number, string>> = {
   [NETLINK_GENERIC]: "generic netlink",
 };
 
-const FORBIDDEN =
-  "A sandbox forbids it (seccomp, a systemd unit's RestrictAddressFamilies=, an LSM): allow AF_NETLINK, or run outside of it";
+const FORBIDDEN = "A sandbox forbids it (seccomp, a systemd unit's RestrictAddressFamilies=, an LSM): allow AF_NETLINK, or run outside it";
 
 /** What helps when no socket can be opened. */
 const OPEN_HINTS: Readonly<Record<number, string>> = {
   [EPERM]: FORBIDDEN,
   [EACCES]: FORBIDDEN,
   [ENOSYS]: FORBIDDEN,
-  [EAFNOSUPPORT]: "A systemd unit's RestrictAddressFamilies= or another sandbox forbids it: allow AF_NETLINK, or run outside of it",
-  [EPROTONOSUPPORT]: "This kernel or sandbox (gVisor) does not have that protocol: run on the host, or outside of the sandbox",
+  [EAFNOSUPPORT]: "A systemd unit's RestrictAddressFamilies= or another sandbox forbids it: allow AF_NETLINK, or run outside it",
+  [EPROTONOSUPPORT]: "This kernel or sandbox (gVisor) does not have that protocol: run on the host, or outside the sandbox",
 };
 
-const LOCKED = "A sandbox forbids it (seccomp, an LSM), or has locked the socket's filter (SO_LOCK_FILTER): run outside of it";
+const LOCKED = "A sandbox forbids it (seccomp, an LSM), or has locked the socket's filter (SO_LOCK_FILTER): run outside it";
 
 /** What helps when a filter cannot be attached. */
 const ATTACH_HINTS: Readonly<Record<number, string>> = {

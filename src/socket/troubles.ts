@@ -47,7 +47,7 @@ export const HINTS: Readonly<Record<number, string>> = {
   [EACCES]: "It is a broadcast address, or the route to it is prohibited (ip route)",
   [EINVAL]: "The route to it is a blackhole (ip route), the local address is gone, or the interface does not match the address",
   [ENODEV]: "There is no such interface: ip link lists them",
-  [EAGAIN]: "The device is slower than the datagrams come: sample fewer packets, or raise net.core.wmem_max (sysctl)",
+  [EAGAIN]: "The device sends more slowly than datagrams arrive: sample fewer packets, or raise net.core.wmem_max (sysctl)",
   [ENOBUFS]: "The queue of the device is full: sample fewer packets, or send through another device",
 };
 

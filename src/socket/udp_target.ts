@@ -250,10 +250,10 @@ export class UdpTarget {
     if (this.#isOversized) return;
     this.#isOversized = true;
     const most = this.#socket.largestUnfragmented();
-    const cure = most === undefined ? "smaller ones arrive whole" : `those of at most ${most} bytes arrive whole`;
+    const cure = most === undefined ? "smaller ones are not fragmented" : `those of at most ${most} bytes are not fragmented`;
     this.#options.onProblem?.(
       new SystemError(`send datagrams of ${bytes} bytes to ${this.name} in one piece`, EMSGSIZE, {
-        hint: `The path takes less, so they are sent in fragments, of which one lost means all lost; ${cure}`,
+        hint: `The path's MTU is smaller, so they are fragmented, and one lost fragment loses the whole datagram; ${cure}`,
       }),
     );
   }

@@ -81,7 +81,7 @@ function openLibc(): Library {
       failure = error;
     }
   }
-  throw new TypeError(`Cannot load the C library: none of ${paths.join(", ")} opens`, { cause: failure });
+  throw new TypeError(`Cannot load the C library: tried ${paths.join(", ")}; none could be opened`, { cause: failure });
 }
 
 /** Asks for a permission as Deno's own calls do, because libc could bypass it. */

@@ -215,7 +215,7 @@ function readAction(order: number, attr: AttrReader): Action {
 export function writeActions(writer: AttrWriter, type: number, actions: readonly ActionSpec[] | undefined): void {
   if (actions === undefined) return;
   if (actions.length > TCA_ACT_MAX_PRIO) {
-    throw new ArgumentError(`Cannot encode ${actions.length} actions: the kernel takes ${TCA_ACT_MAX_PRIO}`);
+    throw new ArgumentError(`Cannot encode ${actions.length} actions: the kernel accepts at most ${TCA_ACT_MAX_PRIO}`);
   }
   writer.nest(type, () => {
     actions.forEach((action, i) => writer.nest(i + 1, () => writeAction(writer, action)));
@@ -231,7 +231,7 @@ const HARDWARE_STATS = {
 function writeAction(writer: AttrWriter, action: ActionSpec): void {
   const { cookie, hardwareStats } = action;
   if (cookie && cookie.length > TC_COOKIE_MAX_SIZE) {
-    throw new ArgumentError(`Cannot encode a cookie: ${cookie.length} bytes, the kernel takes ${TC_COOKIE_MAX_SIZE}`);
+    throw new ArgumentError(`Cannot encode a cookie: ${cookie.length} bytes; the kernel accepts at most ${TC_COOKIE_MAX_SIZE}`);
   }
   writer.string(TCA_ACT_KIND, "sample");
   writer.nest(TCA_ACT_OPTIONS | NLA_F_NESTED, () => writeSampleAction(writer, action.sample));

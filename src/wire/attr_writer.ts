@@ -118,13 +118,13 @@ export class AttrWriter {
     const start = this.#header(type, 0) - 4;
     fill(this);
     const size = this.#length - start;
-    if (size > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65535`);
+    if (size > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes; an attribute holds at most 65535`);
     this.#view.setUint16(start, size, this.#little);
     return this;
   }
 
   #header(type: number, size: number): number {
-    if (size + 4 > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes, an attribute holds 65531`);
+    if (size + 4 > 0xffff) throw new ArgumentError(`Cannot encode attribute ${type}: ${size} bytes; an attribute holds at most 65531`);
     const at = this.#grow(4 + align4(size));
     this.#view.setUint16(at, size + 4, this.#little);
     this.#view.setUint16(at + 2, type, this.#little);

@@ -108,7 +108,7 @@ test("--check sends one report, and says whether it was accepted", async () => {
   receiver.otherwise = status(404);
   const other = fakeIo();
   assertEquals(await main(["export", "--otlp", receiver.url, "--check"], other), 1);
-  assertMatch(other.errors(), /it answers 404\. The path of the URL may be wrong.*\n.*: 0 reports sent, 1 not delivered \(404\)\n$/);
+  assertMatch(other.errors(), /it answered 404\. The path of the URL may be wrong.*\n.*: 0 reports sent, 1 not delivered \(404\)\n$/);
 });
 
 test("options that make no sense are refused, without repeating what may be secret", async () => {

@@ -90,7 +90,7 @@ test("a usage error has status 2, says why and where help is, and prints nothing
     [["capture", "eth0", "--rate", "5", "--direction", "up"], /--direction is "up"/],
     [["capture", "eth0", "--rate", "5", "--cookie", "abc"], /--cookie is "abc"/],
     [["capture", "eth0", "--rate", "5", "--match", "host web1"], /--match: .*names are not looked up/],
-    [["capture", "eth0", "--match", "ip proto tcp dport 80"], /--match: say dst port\n {2}ip proto tcp dport 80\n {15}\^~~~~\n/],
+    [["capture", "eth0", "--match", "ip proto tcp dport 80"], /--match: use dst port\n {2}ip proto tcp dport 80\n {15}\^~~~~\n/],
     [["capture", "eth0", "--match", "arp", "--match", "group 5"], /--match: only samples have this.*\n.*\n.*\n--filter takes it/],
     [["capture", "eth0", "--match", "vni 42"], /--match: the kernel cannot look for a tunnel.*\n.*\n.*\n--filter takes it/],
     [["capture", "nosuch*"], /no device matches nosuch\*: there are .*lo/],

@@ -55,7 +55,7 @@ const CASES: readonly [name: string, given: Observed, expected: string[]][] = [
   ["nobody listens", observed("no listener", "reached"), [`note ${SUBJECT}packets reach it, and nobody in this network namespace listens`]],
   ["unheard", observed("unheard", "reached"), [`note ${SUBJECT}packets reach it, and no samples are generated: nobody listens`]],
   ["not known", observed("unknown", "reached"), [
-    `good ${SUBJECT}packets reach it; whether samples are generated could not be told in 500 ms`,
+    `good ${SUBJECT}packets reach it; whether samples are generated could not be determined in 500 ms`,
   ]],
 ];
 

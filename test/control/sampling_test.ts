@@ -409,7 +409,7 @@ test("wrong options open nothing", async () => {
     [{ hardware: "always" as "only" }, 'hardware must be "only" or "never", not "always"'],
     [{ cookie: new Uint8Array() }, "cookie must be 1 to 16 bytes long, not 0"],
     [{ cookie: new Uint8Array(17) }, "not 17"],
-    [{ match: "udp dport 53" }, "say dst port"],
+    [{ match: "udp dport 53" }, "use dst port"],
     [{ match: ["arp", "rate > 5"] }, "only samples have this"],
     [{ rate: undefined, index: 7, group: 3 }, "leave out group"],
     [{ rate: undefined, index: 7, group: undefined, control: "pipe" }, "leave out control"],

@@ -53,7 +53,7 @@ test("a long program jumps as far as necessary, and one that is too long is refu
     [],
   );
   const error = assertThrows(() => compileBpf(`host ${hosts(1000)}`, "ethernet"), FilterError);
-  assert(/instructions, and the kernel takes 4096/.test(error.message), error.message);
+  assert(/instructions; the kernel accepts at most 4096/.test(error.message), error.message);
 });
 
 test("what the kernel cannot express is refused", () => {

@@ -137,8 +137,8 @@ test("compileMatch: what begins with IP has no Ethernet header", () => {
 
 test("compileMatch: invalid expressions, and those about samples, are refused with the place", () => {
   const wrong: readonly (readonly [string, string])[] = [
-    ["ip proto tcp dport 80", "say dst port"],
-    ["udp sport 53", "say src port"],
+    ["ip proto tcp dport 80", "use dst port"],
+    ["udp sport 53", "use src port"],
     ["ipv6 udp dport 53", "say ip6"],
     ["src_ip 10.0.0.1", "say src host"],
     ["ip proto tcp dst 10.0.0.1", 'expected "and", "or" or the end'],

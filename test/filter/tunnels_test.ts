@@ -170,16 +170,16 @@ test("a packet cut before the tunnel matches no condition about it", () => {
 
 test("mistakes about tunnels are refused at the right place", () => {
   const refusals: Record<string, [position: number, says: string]> = {
-    "vni": [3, "the number of a network from 0 to 16777215 behind this"],
+    "vni": [3, "the number of a network from 0 to 16777215 after this"],
     "vni 16777216": [4, "from 0 to 16777215"],
     "udp and inner tcp": [14, "expected an opening bracket, as in inner (tcp port 443)"],
     "inner (tcp port)": [15, "expected a port"],
     "inner ()": [7, "expected a filter"],
     "inner (tcp": [6, "not closed"],
-    "inner (udp and group 5)": [15, "say it outside of inner (...)"],
-    "port 80 and inner (443)": [19, "a word in front of this"],
-    "inner (port 80) and 443": [20, "a word in front of this"],
-    "geneve 42": [0, "vni and the number"],
+    "inner (udp and group 5)": [15, "use it outside inner (...)"],
+    "port 80 and inner (443)": [19, "a word before this"],
+    "inner (port 80) and 443": [20, "a word before this"],
+    "geneve 42": [0, "use udp port 6081, vni N or inner"],
   };
   for (const [expression, [position, says]] of Object.entries(refusals)) {
     const error = assertThrows(() => filter(expression), FilterError);

@@ -86,7 +86,7 @@ test("netlink messages: says at the end that the family was never named", () => 
   assertEquals(decode(records), [
     [],
     { ...NO_RECORDS, records: 4, otherMessages: 4 },
-    "Cannot decode recording at byte 0: nothing in it tells the number of the psample family. " +
+    "Cannot decode recording at byte 0: it does not contain the number of the psample family. " +
     "It has 3 generic netlink messages of family 31 (2), 30 (1)",
   ]);
   assertEquals(decode([])[2], undefined);

@@ -132,7 +132,7 @@ function attempt(target: Target, input: Uint8Array): Outcome | Promise<Outcome> 
     limit = Infinity;
     const weight = weigh(value);
     const most = WEIGHT + WEIGHT_PER_BYTE * input.length;
-    if (weight > most) throw new TooMany(`a value of ${weight}, the most is ${most}`);
+    if (weight > most) throw new TooMany(`a value of ${weight}; the maximum is ${most}`);
     return "value";
   };
   const refuse = (error: unknown): Outcome => {

@@ -94,7 +94,7 @@ test("a value that is too large for its input is found", async () => {
   await assertRejects(
     () => tryOne(bad((input) => input.length === 0 ? new Uint8Array(1 << 20) : 0), new Uint8Array()),
     Error,
-    "the most is",
+    "the maximum is",
   );
   await assertRejects(() => tryOne(bad(() => 1n << 200n), new Uint8Array()), Error, "128 bits");
   assertEquals(weigh({ a: [1, "two"], b: new Map([[1, 2n]]), c: new Uint8Array(5) }), 1 + 1 + 1 + 4 + 1 + 1 + 1 + 1 + 6);

@@ -326,7 +326,7 @@ scene("datagrams that the path does not take in one piece arrive all the same, a
   await command.end();
   assertMatch(
     command.io.errors(),
-    /in one piece: message too long \(EMSGSIZE\)\..*those of at most 572 bytes arrive whole \(--max-datagram, now 1400\)/,
+    /in one piece: message too long \(EMSGSIZE\)\..*those of at most 572 bytes are not fragmented \(--max-datagram, now 1400\)/,
   );
   assertMatch(command.io.errors(), /sFlow \S+: \d+ datagrams sent\n$/);
 });

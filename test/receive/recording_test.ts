@@ -230,7 +230,7 @@ test("readRecording(): without the family's number, the error says which familie
   assertEquals(read.entries, []);
   assertEquals(
     read.error,
-    "Cannot decode recording at byte 0: nothing in it tells the number of the psample family. " +
+    "Cannot decode recording at byte 0: it does not contain the number of the psample family. " +
       "It has 3 generic netlink messages of family 30 (2), 31 (1)",
   );
   assertEquals(sequences(await readPieces(file, undefined, { familyId: 30 })), [1, 2]);
@@ -507,7 +507,7 @@ test("readRecording() trusts no length: everything before the damage is read, an
     [block(6, n(4, 9), new Uint8Array(16)), "a packet of interface 9, which is not described"],
     [block(6, n(4, 0), n(8, 0), n(4, 5), n(4, 5), new Uint8Array(4)), "a packet of 5 bytes in a block of 36"],
     [block(1, n(2, 253), n(2, 0), n(4, 0), n(2, 2), n(2, 9), n(4, 0)), "a pcapng option that is longer than its block"],
-    [block(0x0a0d0d0a, n(4, 0), n(2, 1), n(2, 0), n(8, 0)), "a pcapng section of no byte order"],
+    [block(0x0a0d0d0a, n(4, 0), n(2, 1), n(2, 0), n(8, 0)), "a pcapng section without a valid byte-order magic"],
     [n(4, 6), "the file is cut off here: 4 bytes left, 12 expected"],
     [join(n(4, 6), n(4, 32), n(4, 0)), "the file is cut off here: 12 bytes left, 32 expected"],
   ];
@@ -524,7 +524,7 @@ test("readRecording() trusts no length: everything before the damage is read, an
   const pcap = pcapFile([{ bytes: netlinkRecord(join(family(30), sampleMessage(1))) }]);
   for (const size of [262145, 0x10000001, 0xffffffff]) {
     const read = await readPieces(join(pcap, number(4, 0), number(4, 0), number(4, size), number(4, size)));
-    assertEquals([sequences(read), read.error?.includes(`a record of ${size} bytes, the most is 262144`)], [[1], true], read.error);
+    assertEquals([sequences(read), read.error?.includes(`a record of ${size} bytes; the maximum is 262144`)], [[1], true], read.error);
   }
   assertEquals((await readPieces(new Uint8Array(0))).error, "Cannot decode recording at byte 0: the file is empty");
   for (

@@ -225,18 +225,18 @@ test("Retry-After is a number of seconds or a date", () => {
 test("what is refused for good is not tried again, and the error says why and what helps", async () => {
   const json = { "Content-Type": "application/json" };
   const refusals: [Parameters<typeof status>, RegExp][] = [
-    [[400, json, '{"message":"bad data"}'], /: it answers 400: bad data$/],
-    [[401], /: it answers 401\. It wants a header with credentials/],
+    [[400, json, '{"message":"bad data"}'], /: it answered 400: bad data$/],
+    [[401], /: it answered 401\. It requires a header with credentials/],
     [
       [404, { "Content-Type": "text/plain" }, "404 page not found"],
-      /: it answers 404: 404 page not found\. The path of the URL may be wrong/,
+      /: it answered 404: 404 page not found\. The path of the URL may be wrong/,
     ],
-    [[408], /: it answers 408$/],
-    [[413], /: it answers 413\. The receiver takes less at once$/],
-    [[500, { "Content-Type": "text/html" }, "<h1>no</h1>"], /: it answers 500$/],
+    [[408], /: it answered 408$/],
+    [[413], /: it answered 413\. The receiver does not accept reports of this size$/],
+    [[500, { "Content-Type": "text/html" }, "<h1>no</h1>"], /: it answered 500$/],
     [
       [302, { Location: "https://elsewhere.example/v1/metrics?key=1" }],
-      /it answers 302 to https:\/\/elsewhere\.example\/v1\/metrics\. Redirects are not/,
+      /it answered 302 to https:\/\/elsewhere\.example\/v1\/metrics\. Redirects are not/,
     ],
   ];
   for (const [answer, message] of refusals) {

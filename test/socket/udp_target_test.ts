@@ -372,8 +372,8 @@ test("datagrams larger than the path takes are sent in fragments, which is told 
   assertEquals(send(target, 1400), []);
   assertEquals(told, {
     problems: [
-      "Cannot send datagrams of 1253 bytes to 192.0.2.9:6343 in one piece: message too long (EMSGSIZE). The path takes less, so they are " +
-      "sent in fragments, of which one lost means all lost; those of at most 1252 bytes arrive whole",
+      "Cannot send datagrams of 1253 bytes to 192.0.2.9:6343 in one piece: message too long (EMSGSIZE). The path's MTU is smaller, so they are " +
+      "fragmented, and one lost fragment loses the whole datagram; those of at most 1252 bytes are not fragmented",
     ],
     recovered: 0,
     reconnected: 0,

@@ -58,7 +58,7 @@ function samplersPart({ samplers }: MetricsState): string {
     direction,
     number(`1 in ${grouped(oneIn)}`),
     number(trials === undefined ? "not counted" : grouped(trials)),
-    deviates ? bad("no: it does not keep to its rate") : "nothing speaks against it",
+    deviates ? bad("no: it does not keep to its rate") : "no reason to doubt it",
   ]);
   return section("Sampled", ["device", "direction", "#rate", "#packets", "right rate?"], rows);
 }

@@ -58,7 +58,7 @@ function factor(reader: TokenReader): Arithmetic {
   if (token.text === "len") return { kind: "length" };
   const value = BYTE_NAMES.get(token.text) ?? numberOf(token.text);
   if (value !== undefined) {
-    if (value > 0xffffffff) throw reader.refuse(token, "a number has at most 32 bits");
+    if (value > 0xffffffff) throw reader.refuse(token, "a number can have at most 32 bits");
     return { kind: "number", value };
   }
   if (!BYTE_WORDS.has(token.text)) throw reader.expected("a number, len, or bytes such as ip[8]", token);

@@ -78,7 +78,7 @@ class Parser {
     if (token.kind === "word" && !isKeyword(token)) {
       if (!qualifiers) {
         throw reader.expected(
-          this.#looksLikeValue(token) ? `a word in front of this, such as host or port` : "a word of the filter language",
+          this.#looksLikeValue(token) ? `a word before this, such as host or port` : "a word of the filter language",
         );
       }
       return { tree: qualifiedValue(reader, qualifiers), qualifiers };
@@ -154,7 +154,7 @@ class Parser {
     const reader = this.#reader;
     const token = reader.token;
     if (reader.isWord("broadcast")) {
-      if (protocol === "ip") throw reader.refuse(token, "ip broadcast needs the netmask of the device; say dst host and the address");
+      if (protocol === "ip") throw reader.refuse(token, "ip broadcast needs the netmask of the device; use dst host and the address");
       if (protocol !== "ether") throw reader.refuse(token, `broadcast goes with ether, not with ${protocol}`);
       reader.next();
       return { kind: "broadcast" };
@@ -191,7 +191,7 @@ class Parser {
     if (text === "inner") return this.#inner(token);
     const test = sampleTest(reader, text);
     if (test && this.#inside > 0) {
-      throw reader.refuse(token, "inside a tunnel there are packets; samples have this: say it outside of inner (...)");
+      throw reader.refuse(token, "this belongs to the sample, not to the packet inside a tunnel: use it outside inner (...)");
     }
     return test && { kind: "sample", test, at: reader.since(token.start) };
   }

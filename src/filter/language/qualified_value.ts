@@ -96,7 +96,7 @@ function addressOrNet(reader: TokenReader, { protocol, direction, type }: Qualif
   let mask: Uint8Array = prefixMask(address6 ? 128 : address4!.bits, address.length);
   const given = maskAfter(reader, address.length, token.text);
   if (given) {
-    if (type !== "net" && !given.mask.every((byte) => byte === 0xff)) throw reader.refuse(given.at, "only a net has a mask: say net");
+    if (type !== "net" && !given.mask.every((byte) => byte === 0xff)) throw reader.refuse(given.at, "only a net has a mask: use net");
     mask = given.mask;
     if (address.some((byte, i) => byte & ~mask[i]!)) {
       throw reader.refuse(reader.since(token.start), "the address has bits beyond its mask");
@@ -108,7 +108,7 @@ function addressOrNet(reader: TokenReader, { protocol, direction, type }: Qualif
 function maskAfter(reader: TokenReader, size: number, text: string): { mask: Uint8Array; at: Span } | undefined {
   if (reader.isSign("/")) {
     // As in libpcap, a slash is allowed only after an address with a dot or a colon.
-    if (!/[.:]/.test(text)) throw reader.expected("an address with a dot in front of the slash, such as 10.0/8");
+    if (!/[.:]/.test(text)) throw reader.expected("an address with a dot before the slash, such as 10.0/8");
     const { start } = reader.next();
     const mask = prefixMask(reader.number(8 * size, "how many bits the net has:"), size);
     return { mask, at: reader.since(start) };

@@ -21,7 +21,7 @@ export function sampleTest(reader: TokenReader, word: string): SampleTest | unde
   if (word === "cookie") {
     reader.next();
     const bytes = reader.token.kind === "word" ? fromHex(reader.token.text) : undefined;
-    if (!bytes || bytes.length < 1 || bytes.length > 16) throw reader.expected("2 to 32 hexadecimal digits, an even number of them");
+    if (!bytes || bytes.length < 1 || bytes.length > 16) throw reader.expected("an even number of hexadecimal digits, from 2 to 32");
     reader.next();
     return { about: "cookie", bytes };
   }

@@ -51,8 +51,8 @@ export class TokenReader {
   /** The error about a token that is not what belongs there. */
   expected(what: string, at = this.token): FilterError {
     const here = at.kind === "word" && !at.escaped ? SAID_OTHERWISE.get(at.text) : undefined;
-    if (here !== undefined) return this.refuse(at, `say ${here}`);
-    return this.refuse(at, `expected ${what}${at.kind === "end" ? " behind this" : ""}`);
+    if (here !== undefined) return this.refuse(at, `use ${here}`);
+    return this.refuse(at, `expected ${what}${at.kind === "end" ? " after this" : ""}`);
   }
 
   /** Whether no token is left. */
@@ -84,7 +84,7 @@ export class TokenReader {
 
   /** Reads something that is nested. */
   deeper<Result>(work: () => Result): Result {
-    if (++this.#depth > MOST_DEPTH) throw this.refuse(this.token, `brackets and negations go at most ${MOST_DEPTH} deep`);
+    if (++this.#depth > MOST_DEPTH) throw this.refuse(this.token, `brackets and negations can be nested at most ${MOST_DEPTH} deep`);
     const result = work();
     this.#depth--;
     return result;

@@ -29,7 +29,7 @@ const MAC = /^[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}$/;
 export function tokens(expression: string): Token[] {
   const refuse = (start: number, end: number, why: string): FilterError => new FilterError(expression, { start, end }, why);
   if (expression.length > MOST_CHARACTERS) {
-    throw refuse(MOST_CHARACTERS, MOST_CHARACTERS + 1, `an expression has at most ${MOST_CHARACTERS} characters`);
+    throw refuse(MOST_CHARACTERS, MOST_CHARACTERS + 1, `an expression can have at most ${MOST_CHARACTERS} characters`);
   }
   const found: Token[] = [];
   const open: Token[] = [];
@@ -40,7 +40,7 @@ export function tokens(expression: string): Token[] {
     }
     const word = address(expression, at) ?? match(WORD, expression, at);
     const text = word ?? match(SIGN, expression, at);
-    if (text === undefined) throw refuse(at, at + 1, "this character means nothing here");
+    if (text === undefined) throw refuse(at, at + 1, "unexpected character");
     const escaped = text.startsWith("\\");
     const end = at + text.length;
     const token: Token = {
@@ -54,7 +54,7 @@ export function tokens(expression: string): Token[] {
     if (token.kind === "sign" && (text === "(" || text === "[")) open.push(token);
     if (token.kind === "sign" && (text === ")" || text === "]")) {
       const opening = open.pop();
-      if (opening?.text !== (text === ")" ? "(" : "[")) throw refuse(at, end, "no bracket is open here");
+      if (opening?.text !== (text === ")" ? "(" : "[")) throw refuse(at, end, "this closing bracket matches no opening one");
       opening.partner = found.length;
     }
     found.push(token);

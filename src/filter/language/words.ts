@@ -33,13 +33,13 @@ export const UNRANKED = 9;
 /** Words of pcap-filter(7) that this language does not have. */
 export const REFUSED: ReadonlyMap<string, string> = new Map([
   ["gateway", "gateway needs the addresses of names, and names are not looked up"],
-  ["protochain", "protochain needs a loop, which filters in the kernel cannot have; say proto"],
-  ["inbound", "say ingress"],
-  ["outbound", "say egress"],
-  ["ifname", "say device"],
-  ["pppoed", "say ether proto 0x8863"],
-  ["pppoes", "say ether proto 0x8864; what is behind that header is not seen"],
-  ["geneve", "say udp port 6081, vni and the number, or inner (...)"],
+  ["protochain", "protochain needs a loop, which filters in the kernel cannot have; use proto"],
+  ["inbound", "use ingress"],
+  ["outbound", "use egress"],
+  ["ifname", "use device"],
+  ["pppoed", "use ether proto 0x8863"],
+  ["pppoes", "use ether proto 0x8864; the headers after it are not examined"],
+  ["geneve", "use udp port 6081, vni N or inner (...)"],
 ]);
 /** Words of other languages for the same things, such as those of tc's flower and of Wireshark. */
 export const SAID_OTHERWISE: ReadonlyMap<string, string> = new Map([

@@ -78,7 +78,7 @@ export class PcapReader<Source> implements FormatReader {
     const minor = view.getUint16(at + 6, little);
     if (major === VERSION_MAJOR && minor <= VERSION_MINOR) this.#swapped = minor < 3 ? "yes" : minor === 3 ? "maybe" : "no";
     else if (major === VERSION_PATCHED && minor === 0) this.#swapped = "yes";
-    else throw this.#damage(at, `pcap of version ${major}.${minor}: 2.0 to 2.4 are known`);
+    else throw this.#damage(at, `pcap of version ${major}.${minor}: 2.0 to 2.4 are supported`);
     this.#isModified = magic === MAGIC_MODIFIED;
     if (magic === MAGIC_NANOSECONDS) this.#nanosecondsPerUnit = 1;
     this.#most = mostBytes(view.getUint32(at + 16, little));
@@ -110,7 +110,7 @@ export class PcapReader<Source> implements FormatReader {
       if (this.#swapped === "yes" || (this.#swapped === "maybe" && captured > originalBytes)) {
         [captured, originalBytes] = [originalBytes, captured];
       }
-      if (captured > this.#most) throw this.#damage(at, `a record of ${captured} bytes, the most is ${this.#most}`);
+      if (captured > this.#most) throw this.#damage(at, `a record of ${captured} bytes; the maximum is ${this.#most}`);
       if (this.#headerBytes === 0) {
         // The largest header and the first bytes of the packet.
         this.need = RECORD_HEADER_SUSE + 4;

@@ -162,7 +162,9 @@ export function restoreMessage(parts: readonly Carried[], data: Uint8Array): Res
     bytes.set(carried.subarray(dataAt), dataAt + data.length);
     return { bytes, originalBytes };
   }
-  if (data.length + 4 > 0xffff) throw new DecodeError("recording", 0, `a packet of ${data.length} bytes, a message holds ${0xffff - 4}`);
+  if (data.length + 4 > 0xffff) {
+    throw new DecodeError("recording", 0, `a packet of ${data.length} bytes; a message holds at most ${0xffff - 4}`);
+  }
   const behind = carried.subarray(Math.min(size, dataAt + align4(before) - before));
   const bytes = memory(dataAt + (behind.length > 0 ? align4(data.length) : data.length) + behind.length);
   bytes.set(carried.subarray(0, dataAt));

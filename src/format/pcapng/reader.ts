@@ -151,7 +151,7 @@ export class PcapngReader<Source> implements FormatReader {
   #readOrder(view: DataView, at: number): void {
     this.#little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
     if (!this.#little && view.getUint32(at + 8, false) !== BYTE_ORDER_MAGIC) {
-      throw this.#damage(at, "a pcapng section of no byte order");
+      throw this.#damage(at, "a pcapng section without a valid byte-order magic");
     }
   }
 
@@ -159,7 +159,9 @@ export class PcapngReader<Source> implements FormatReader {
     const major = view.getUint16(at + 12, this.#little);
     const minor = view.getUint16(at + 14, this.#little);
     // Some tools have numbered it 1.2.
-    if (major !== 1 || (minor !== 0 && minor !== 2)) throw this.#damage(at, `pcapng of version ${major}.${minor}: 1.0 and 1.2 are known`);
+    if (major !== 1 || (minor !== 0 && minor !== 2)) {
+      throw this.#damage(at, `pcapng of version ${major}.${minor}: 1.0 and 1.2 are supported`);
+    }
     this.#interfaces = [];
     this.#handler.section();
   }
@@ -228,7 +230,7 @@ export class PcapngReader<Source> implements FormatReader {
     const start = at + 28;
     if (captured > end - start) throw this.#damage(at, `a packet of ${captured} bytes in a block of ${end + 4 - at}`);
     const from = this.#interface(at, id);
-    if (captured > from.most) throw this.#damage(at, `a record of ${captured} bytes, the most is ${from.most}`);
+    if (captured > from.most) throw this.#damage(at, `a record of ${captured} bytes; the maximum is ${from.most}`);
     const packet = this.#packet;
     from.time.read(high, low, packet);
     packet.start = start;
