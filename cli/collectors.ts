@@ -44,32 +44,33 @@ export const COLLECTOR_OPTIONS = {
     help: "send samples to this sFlow collector; may be repeated",
     details:
       "As flow samples of sFlow version 5 with the packet's header, by UDP; the port is 6343 by default. HOST is an address or a name: " +
-      "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails or no " +
-      "name server answered; one that does not exist is refused at the start. On Deno names require --allow-net. udp:HOST is the same.",
+      "192.0.2.9, [2001:db8::9], [fe80::9%eth0], collector.example.net. Names are looked up at the start, and again when sending fails " +
+      "or no name server answered; a name that does not exist is an error at the start. On Deno names require --allow-net. udp:HOST is " +
+      "the same.",
   }, parseDatagramTargets),
   ipfix: several({
     value: "[tcp:]HOST[:PORT]",
     offers: { words: ["tcp:"], things: ["host"] },
     help: "send samples to this IPFIX collector; may be repeated",
-    details:
-      "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by default. " +
-      "HOST is as for --sflow. tcp:HOST sends by a TCP connection, which is made again whenever it ends; --ipfix-spool is how much may wait " +
-      "for it. What is confirmed has reached the operating system at the other end, and is lost if the collector ends before it reads it.",
+    details: "As packet reports (PSAMP, RFC 5476) with the packet's header, or with --flows as flow records, by UDP; the port is 4739 by " +
+      "default. HOST is as for --sflow. tcp:HOST sends over a TCP connection, which is re-established whenever it ends; --ipfix-spool " +
+      "limits how much may wait for it. Confirmed data has reached the operating system at the other end, and is lost if the collector " +
+      "exits before reading it.",
   }, parseTargets),
   agent: value({
     value: "ADDRESS",
     fallback: "the most public one of this machine",
     help: "the address that sFlow collectors know this machine by",
-    details: "IPv4 or IPv6. Collectors keep what they know of a machine by this address, so it should never change, and no other machine " +
-      "should have it. By default a public IPv4 address, else a private one, else one of IPv6; of several that of the device with the lowest " +
-      "index.",
+    details: "IPv4 or IPv6. Collectors identify a machine by this address, so it should never change, and no other machine should use " +
+      "it. By default a public IPv4 address, else a private one, else one of IPv6; if there are several, that of the device with the " +
+      "lowest index.",
   }, parseAddress),
   agentFor: several({
     value: "NSID=ADDRESS",
     help: "the same for another network namespace, by its nsid",
     details:
-      "For --all-namespaces. Namespaces without one are sub-agents, which many collectors ignore, and then confuse their interfaces. " +
-      "ip netns list-id lists the numbers.",
+      "For --all-namespaces. Namespaces without an address are sub-agents; many collectors ignore those and confuse their interfaces. ip " +
+      "netns list-id lists the numbers.",
   }, parseAgents),
   subAgent: number({
     value: "N",
@@ -82,7 +83,7 @@ export const COLLECTOR_OPTIONS = {
     most: MOST_DATAGRAM,
     default: HEADER,
     help: "send up to BYTES of each packet",
-    details: "Collectors find addresses and ports in there. --trunc is how much of it the kernel copies, and must not be less.",
+    details: "Collectors read addresses and ports from them. --trunc, which limits what the kernel copies, must not be less.",
   }),
   maxDatagram: number({
     value: "BYTES",
@@ -90,29 +91,29 @@ export const COLLECTOR_OPTIONS = {
     most: MOST_DATAGRAM,
     default: DATAGRAM,
     help: "the maximum size of a datagram",
-    details: "Without its IP and UDP headers. Datagrams larger than the path takes are sent in fragments, which psample reports together " +
-      "with the size that fits.",
+    details: "Without its IP and UDP headers. Datagrams larger than the path's MTU are fragmented; psample reports that, with the size " +
+      "that fits.",
   }),
   sflowTunnels: flag({
     help: "describe tunnels to sFlow collectors",
     details:
       "Adds the records of the tunnel that a packet came through or goes into, and its VNI, for packets of tunnel devices with external " +
-      "keys. Off by default: nfdump takes the tunnel's addresses and ports for the packet's.",
+      "keys. Off by default: nfdump mistakes the tunnel's addresses and ports for the packet's.",
   }),
   domain: number({
     value: "N",
     least: 1,
     default: 1,
     help: "the first IPFIX observation domain",
-    details: "Each sampling rate has a domain of its own, numbered from N on, because some collectors know one rate for a domain.",
+    details: "Each sampling rate has its own domain, numbered from N on, because some collectors know only one rate per domain.",
   }),
   templateRefresh: duration({
     value: "TIME",
     default: REFRESH_MS,
     fallback: "30s",
     help: "how often IPFIX templates and rates are sent again",
-    details: "At most: up to a quarter less by chance, so that many exporters do not send them together. A collector that was started " +
-      "later understands nothing before it has them.",
+    details: "This is the maximum: each interval is randomly up to a quarter shorter, so that many exporters do not send them together. " +
+      "A collector that starts later understands nothing until it has them.",
   }),
   psamp: choice(["basic", "strict"], {
     value: "HOW",
@@ -124,9 +125,8 @@ export const COLLECTOR_OPTIONS = {
     value: "PEN",
     least: 1,
     help: "send cookies, queues and latencies as elements of this enterprise",
-    details:
-      "A private enterprise number of IANA, which is yours. Elements of IPFIX reports: 1 the cookie, 2 the queue, 3 its occupancy in " +
-      "bytes, 4 the latency in nanoseconds. The standard has none for these.",
+    details: "Your IANA private enterprise number. Elements in IPFIX reports: 1 the cookie, 2 the queue, 3 its occupancy in bytes, 4 the " +
+      "latency in nanoseconds. The standard defines none for these.",
   }),
   flows: flag({
     help: "send flow records to IPFIX collectors instead of packets",
@@ -136,7 +136,8 @@ export const COLLECTOR_OPTIONS = {
   }),
   scale: flag({
     help: "multiply the numbers of --flows by the rate",
-    details: "For collectors that do not do it; they are told that nothing was sampled. Never for one that does.",
+    details: "For collectors that do not do so themselves; the records then say that nothing was sampled. Do not use it with one that " +
+      "does.",
   }),
   ...STREAM_OPTIONS,
   ...POLLING_OPTIONS,

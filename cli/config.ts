@@ -190,7 +190,7 @@ function entryOf(
       throw new UsageError(`options have their long names here, without dashes: write ${meant}`);
     }
     if (/^\[.*\]$/.test(trimmed)) {
-      throw new UsageError(`${printableText(trimmed)} would be a section: there are none, only options, one a line`);
+      throw new UsageError(`${printableText(trimmed)} looks like a section header: the file has no sections, only options, one per line`);
     }
     // A device with its rate.
     if (rest === "" && /^[^\s:]+:\d+$/.test(word!)) {

@@ -18,7 +18,7 @@ export const DROPS_OPTIONS = {
     details:
       "Each with its reason and the function of the kernel that discarded it, or the trap of the device, and the first --header bytes. The " +
       "kernel has one drop monitor (module drop_monitor) for all network namespaces, and does not report which one a packet was in. If " +
-      "another program uses it, this is reported and the rest goes on; it is put back as it was at the end. It answers in the initial network " +
+      "another program uses it, this is reported and everything else continues; its settings are restored at the end. It answers in the initial network " +
       "namespace, whatever --netns says, and requires root, or CAP_NET_ADMIN and CAP_SYS_ADMIN.",
   }),
   dropLimit: number({
@@ -27,7 +27,7 @@ export const DROPS_OPTIONS = {
     most: MOST_PER_SECOND,
     default: PER_SECOND,
     help: "report at most N discarded packets a second",
-    details: "Those beyond are counted: collectors get the number, and so do the summary, --prometheus and --otlp.",
+    details: "The rest are only counted; the count is in the summary, --prometheus and --otlp, and is sent to collectors.",
   }),
 };
 
@@ -77,7 +77,7 @@ export class Drops {
       const text = failureText(error);
       if (text === undefined) throw error;
       session.fail(text);
-      session.notice("everything else goes on, without discarded packets; the exit status will be 1");
+      session.notice("everything else continues, without discarded packets; the exit status will be 1");
       return new Drops(undefined, error instanceof SystemError ? error.code : (error as Error).name);
     }
   }

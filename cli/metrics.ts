@@ -15,8 +15,8 @@ export const METRICS_OPTIONS = {
     help: "serve metrics to Prometheus on this port",
     details:
       "Prometheus scrapes http://ADDRESS:PORT/metrics, as text or OpenMetrics; / is a page for people, /healthz says ok. ADDRESS is " +
-      "127.0.0.1 by default: give 192.0.2.1:9410 or [::]:9410 to let other machines in, which need no password. --netns does not apply: it " +
-      "listens in the namespace that psample was started in. On Deno it requires --allow-net.",
+      "127.0.0.1 by default: give 192.0.2.1:9410 or [::]:9410 to let other machines connect, which needs no password. --netns does not " +
+      "apply: it listens in the namespace that psample was started in. On Deno it requires --allow-net.",
   }, (text, option) => asUsage(option, "Cannot listen on", () => (parseListenAddress(text), text))),
   prometheusHost: several({
     value: "NAME",
@@ -30,7 +30,7 @@ export const METRICS_OPTIONS = {
     least: 1,
     most: MOST_TOP,
     help: "add the N largest flows to the metrics",
-    details: "Of about the last minute, as gauges with bounds. Addresses as labels make many series: keep N small.",
+    details: "Over about the last minute, as gauges with bounds. Addresses as labels create many series: keep N small.",
   }),
   by: value({
     value: "KEYS",

@@ -239,8 +239,8 @@ export const NETNS: Option<string | undefined> = value({
   offers: { things: ["namespace"] },
   help: "the network namespace to work in",
   details: "NAME is a name as ip netns lists them, or a path such as /proc/PID/ns/net. Only the sockets to the kernel are opened there: " +
-    "files, and the process itself, stay where they are. Requires CAP_SYS_ADMIN; with --user it is entered before privileges are " +
-    "dropped. Deno also asks for the permission to read the path: --allow-read=/run/netns.",
+    "files, and the process itself, are not affected. Requires CAP_SYS_ADMIN; with --user it is entered before privileges are dropped. " +
+    "Deno also requires permission to read the path: --allow-read=/run/netns.",
 }, (text, name) => {
   if (text === "." || text === "..") throw wrongValue(name, text, "a name as ip netns lists them, or a path such as /proc/PID/ns/net");
   return text;

@@ -24,9 +24,9 @@ export const OTLP_OPTIONS = {
     help: "send metrics to this OTLP receiver; may be repeated",
     details:
       "An OpenTelemetry collector, Prometheus, VictoriaMetrics or a hosted service, by OTLP/HTTP: http://192.0.2.9 is port 4318 and " +
-      "/v1/metrics, https://otlp.example.net is port 443. NODE_EXTRA_CA_CERTS=FILE in the environment names an authority of your own. The numbers are those of --prometheus, with OpenTelemetry's names; sums are " +
-      "cumulative, so that a report which is not delivered loses no number. --netns does not apply: it sends from the namespace that psample " +
-      "was started in. On Deno it requires --allow-net.",
+      "/v1/metrics, https://otlp.example.net is port 443. NODE_EXTRA_CA_CERTS=FILE in the environment adds your own certificate " +
+      "authority. The metrics are those of --prometheus, under OpenTelemetry's names; sums are cumulative, so an undelivered report " +
+      "loses nothing. --netns does not apply: it sends from the namespace that psample was started in. On Deno it requires --allow-net.",
   }, parseUrls),
   interval: duration({
     value: "TIME",
@@ -34,30 +34,29 @@ export const OTLP_OPTIONS = {
     fallback: "60s",
     help: "how often --otlp sends, from 1s",
     details:
-      "By chance up to a quarter earlier, the first time after any part of that, and the last time at the end, within a second. A report is skipped, and " +
-      "counted, if the one before is still being sent when it is due, if the receiver has asked for a pause, or if making reports this often would take " +
-      "more than a twentieth of a processor because there are many series.",
+      "Each interval is randomly up to a quarter shorter; the first report comes after a random part of it, and the last one at the end, " +
+      "within a second. A report is skipped, and counted, if the one before is still being sent when it is due, if the receiver has " +
+      "asked for a pause, or if making reports this often would use more than a twentieth of a processor because there are many series.",
   }),
   otlpEncoding: choice(["protobuf", "json"], {
     value: "HOW",
     default: "protobuf",
     help: "how --otlp encodes: protobuf or json",
-    details: "Every receiver takes protobuf, and VictoriaMetrics nothing else.",
+    details: "Every receiver accepts protobuf; VictoriaMetrics accepts nothing else.",
   }),
   otlpHeader: several({
     value: "NAME=VALUE",
     secret: true,
     help: "send this header with --otlp; may be repeated",
-    details: "For credentials: Authorization=Bearer TOKEN. It is in no message, but everybody on this machine can read the command " +
+    details: "For credentials: Authorization=Bearer TOKEN. psample never prints it, but everybody on this machine can read the command " +
       "line: keep it in a file for --config that only its owner can read.",
   }, (texts, option) => pairs(texts, option, "Authorization=Bearer TOKEN", (name) => name.toLowerCase())),
   otlpResource: several({
     value: "NAME=VALUE",
     help: "describe this exporter to --otlp; may be repeated",
-    details:
-      "An attribute of the resource, such as deployment.environment.name=lab. It replaces the default, if there is one: service.name=psample, " +
-      "service.version, host.name, and service.instance.id, which is random. Prometheus makes a label of the last, so one that does not change " +
-      "keeps the series over a restart. Without VALUE an attribute is left out.",
+    details: "An attribute of the resource, such as deployment.environment.name=lab. It replaces the default, if there is one: " +
+      "service.name=psample, service.version, host.name, and service.instance.id, which is random. Prometheus turns the last into a " +
+      "label, so a value that does not change keeps the series across a restart. Without VALUE an attribute is left out.",
   }, (texts, option) => pairs(texts, option, "service.instance.id=edge1")),
 };
 

@@ -39,7 +39,7 @@ function countOption(letter?: string): Option<number | undefined> {
 
 /** What a line about a packet contains. */
 const PACKET_LINES = "The time, the device, < in or > out, the size, and the headers in tcpdump's notation: addresses and ports, types " +
-  "and flags. At a terminal lines fit its width, except with --link-level or --details: if they would not, lengths are left out first, " +
+  "and flags. At a terminal lines fit its width, except with --link-level or --details: in narrow terminals lengths are left out first, " +
   "then blanks, the date, the size, and the end of the device's name, but never addresses and flags. From 120 columns on, with " +
   "--link-level or --details, and if standard output is not a terminal, they have TCP's numbers and options too. The rate comes first, " +
   "and again when it changes.";
@@ -74,9 +74,9 @@ are then known only from the socket's drop counter. --explain shows what runs wh
   }),
   details: flag({
     help: "add device names, cookie, tunnel, probability, namespace and sender",
-    details: "In libpsample's text they follow its fields, each as a name and a value, if the sample has them; below a line about a " +
-      "packet stands all of that. To JSON they add when, on which device and in which direction a packet was sampled, and what its " +
-      "headers say; the rest is there anyway.",
+    details: "In libpsample's text they follow its fields, each as a name and a value, if the sample has them; with packet " +
+      "lines they are printed below each line. To JSON they add when, on which device and in which direction a packet was sampled, and " +
+      "its decoded headers; JSON contains the rest anyway.",
   }),
   json: flag({
     help: "print one JSON object per line",
@@ -148,10 +148,10 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
     letter: "w",
     help: "record to FILE: .pcapng keeps all, .pcap packets only; - is stdout",
     details:
-      "FILE.pcapng has everything: psample read prints the same samples again, and Wireshark opens it. So does a file of any other " +
+      "FILE.pcapng contains everything: psample read prints the same samples again, and Wireshark opens it. So does a file of any other " +
       "name. FILE.pcap keeps only the packets and their times: group, rate, device and all else are dropped, and packets of a second " +
-      "link type are refused. --format chooses, whatever the name is. FILE is locked (flock) while it is written, so that a second psample " +
-      "is refused instead of overwriting it.",
+      "link type are refused. --format chooses, whatever the name is. FILE is locked (flock) while it is written, so that a second " +
+      "psample is refused instead of overwriting it.",
   }),
   format: choice(RECORDING_FORMATS, {
     value: "FORMAT",
@@ -162,9 +162,8 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   rotate: several({
     value: "SIZE|TIME",
     help: "start a new file (FILE-00001, FILE-00002, ...) every SIZE or TIME",
-    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. " +
-      "Both may be given: whichever is reached first counts. The number is put in front of the extension; numbers continue after those " +
-      "of earlier runs.",
+    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. Both may be given: whichever is " +
+      "reached first counts. The number goes before the extension; numbers continue after those of earlier runs.",
   }, rotateAt),
   keep: number({
     value: "N",
@@ -176,7 +175,7 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   duration: duration({
     value: "TIME",
     help: "stop after TIME: 10s, 500ms, 2m, 1h",
-    details: "Counted from the start of the command. A number alone is seconds.",
+    details: "Counted from the start of the command. A number without a unit is seconds.",
   }),
   quiet: flag({
     letter: "q",

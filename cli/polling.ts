@@ -29,7 +29,7 @@ export const POLLING_OPTIONS = {
     value: "TIME",
     fallback: "30s",
     help: "how often counters are sent, at least; 0 never",
-    details: "Devices are spread over this time, from a random moment on, so that many of them are no burst.",
+    details: "Devices are spread over this time, starting at a random moment, so that many devices cause no burst.",
   }, parsePolling),
 };
 

@@ -46,7 +46,7 @@ export function skippedOf(counts: RecordingSource["counts"]): string[] {
   if (other > 0) parts.push(`skipped ${other} of other kinds`);
   if (counts.truncated > 0) parts.push(`${counts.truncated} cut by the recorder`);
   if (counts.malformed > 0) parts.push(`${counts.malformed} malformed`);
-  if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they came before the file told the family's number`);
+  if (counts.lostBeforeFamily > 0) parts.push(`${counts.lostBeforeFamily} lost: they precede the number of the psample family in the file`);
   return parts;
 }
 

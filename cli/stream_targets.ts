@@ -18,8 +18,8 @@ export const STREAM_OPTIONS = {
     fallback: "4 MiB",
     help: "how much may wait for each IPFIX collector of tcp:",
     details:
-      "While there is no connection, or the collector is slow. When it is full, whole messages are dropped, counted and reported: the " +
-      "oldest while there is no connection, else new ones.",
+      "Used while there is no connection, or the collector is slow. When it is full, whole messages are dropped, counted and reported: " +
+      "the oldest while there is no connection, otherwise new ones.",
   }),
 };
 

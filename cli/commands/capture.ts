@@ -49,7 +49,7 @@ and --rate counts only those that match. Given twice, one of them must match. Co
 go into --filter.
 
   arp                             an EtherType
-  ip src net 192.0.2.0/24         an address, or the first part of one
+  ip src net 192.0.2.0/24         an address or a network
   ip and tcp dst portrange 80-90  ports of one version of IP
   tcp port 443 or icmp            anything else in tcpdump's language
   vlan 5 and ip host 192.0.2.1    in a VLAN
@@ -72,7 +72,7 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
     fallback: "an unused one",
     offers: { things: ["group"] },
     help: "the psample group",
-    details: "Others' samples in the same group are shown too.",
+    details: "Samples that others send to the same group are shown too.",
   }),
   cookie: value({
     value: "HEX",
@@ -91,8 +91,8 @@ takes vlan 5 to mean 802.1Q only. With --hardware never it is used only if it me
     value: "N",
     least: 1,
     help: "the index of the tc action; without --rate, share an existing one",
-    details: "With --rate, the new action gets this index. Without, the existing action with this index is used as it is: " +
-      "--group, --trunc, --cookie and --control are then refused.",
+    details: "With --rate, the new action gets this index. Without --rate, the existing action with this index is used unchanged, so " +
+      "--group, --trunc, --cookie and --control cannot be given.",
   }),
   hardware: choice(["only", "never"], {
     value: "WHERE",

@@ -15,8 +15,8 @@ const OPTIONS = {
   netns: NETNS,
   force: flag({
     help: "also remove what is kept because a psample runs, or may run",
-    details: "A psample that is running ends when its filters are removed. Without this option filters are also kept if another " +
-      "process holds the netlink port of their psample, and the kernel (without netlink_diag) does not say whose it is.",
+    details: "A running psample exits when its filters are removed. Without this option filters are also kept if another process holds " +
+      "the netlink port of their psample, and the kernel (without netlink_diag) does not report whose port it is.",
   }),
 };
 
@@ -32,11 +32,11 @@ export const cleanup: Command = command({
   name: "cleanup",
   summary: "remove what a killed capture left behind",
   usage: "cleanup [OPTION]...",
-  about: "Removes filters left behind by psample processes that are no longer running, and the clsact qdiscs " +
-    "that were added for them and have nothing else on them. Nothing else is touched. What carries psample's mark and is kept is " +
-    "listed with the reason. It also stops the kernel's monitor of discarded packets, if a killed psample export --drops has left it running " +
-    "and nobody listens to it. The kernel cannot delete a qdisc only if it is unused: what another program adds to it at that very " +
-    "moment is lost, and reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that it found.",
+  about: "Removes filters left behind by psample processes that are no longer running, and the clsact qdiscs that were added for them " +
+    "and have nothing else on them. Nothing else is touched. Filters with psample's mark that are kept are listed with the reason. It " +
+    "also stops the kernel's monitor of discarded packets, if a killed psample export --drops has left it running and nobody listens to " +
+    "it. The kernel has no request that deletes a qdisc only if it is unused: what another program adds to it at that very moment is " +
+    "lost, which is reported. To rule that out, add the clsact qdisc yourself: psample never deletes one that existed before.",
   examples: [["psample cleanup", "remove leftovers"], ["psample cleanup --dry-run", "only show them"], [
     "psample cleanup --netns blue",
     "in another network namespace",

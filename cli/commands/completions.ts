@@ -16,10 +16,10 @@ export const completions: Command = command({
   summary: "print the script that makes bash, zsh or fish complete psample",
   usage: "completions bash|zsh|fish",
   about:
-    "Prints a script for the shell. It completes commands, options and their values, files, and what there is at that moment: devices, " +
-    "groups and network namespaces. For that the script calls psample itself, as the user who types; that needs no privileges, and changes " +
-    "nothing. Only the devices and groups of --netns NAME require the right to enter it. psample has to be a command in PATH, or be called " +
-    "by its path.",
+    "Prints a script for the shell. It completes commands, options and their values, files, and what exists at that moment: devices, " +
+    "groups and network namespaces. For that the script runs psample itself, as the current user; that needs no privileges, and changes " +
+    "nothing. Only the devices and groups of --netns NAME require the right to enter it. psample must be in PATH, or be called by its " +
+    "path.",
   examples: [
     [
       "psample completions bash > ~/.local/share/bash-completion/completions/psample",

@@ -23,7 +23,7 @@ const OPTIONS = {
     least: 1,
     default: 1,
     help: "replay the recording N times",
-    details: "With this option samples come as fast as they are read; otherwise slowly enough to watch.",
+    details: "With this option samples arrive as fast as they are read; otherwise slowly enough to watch.",
   }),
   ...OUTPUT_OPTIONS,
 };

@@ -12,7 +12,7 @@ const OPTIONS = {
     value: "N",
     offers: { things: ["group"] },
     help: "only about sampling into this group",
-    details: "Reports what is wrong with it; it is a fault then if nothing samples into it.",
+    details: "Reports what is wrong with this group; if nothing samples into it, that is a fault.",
   }),
   netns: NETNS,
   json: flag({
@@ -25,7 +25,7 @@ const OPTIONS = {
     default: 500,
     fallback: "500ms",
     help: "how long to watch the counters",
-    details: "Whether packets reach a filter is judged by what arrives there in this time.",
+    details: "psample sees by the packets that arrive in this time whether any reach a filter.",
   }),
 };
 
@@ -34,9 +34,9 @@ export const doctor: Command = command({
   name: "doctor",
   summary: "find out why no samples arrive",
   usage: "doctor [OPTION]... [DEVICE]",
-  about: "Checks each prerequisite for receiving samples in turn, then watches all sampling for a moment: whether packets reach it, " +
-    "and what hides them from it. With DEVICE or --group it answers for those only. Changes nothing. The exit status is 0 if " +
-    "nothing is wrong, 1 if a fault was found.",
+  about: "Checks each prerequisite for receiving samples in turn, then watches all sampling for a moment: whether packets reach it, and " +
+    "what hides them from it. With DEVICE or --group it checks only those. Changes nothing. The exit status is 0 if nothing is wrong, 1 " +
+    "if a fault was found.",
   examples: [
     ["psample doctor", "check this machine"],
     ["psample doctor eth0", "why does eth0 yield no samples?"],
@@ -46,7 +46,7 @@ export const doctor: Command = command({
   options: OPTIONS,
   operands: { name: "DEVICE", least: 0, most: 1, offers: { things: ["device"] } },
   run: async ({ options: { group, json, interval, netns }, words: [device] }, io) => {
-    const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
+    const account = `watching the counters for ${interval} ms: there are no results yet`;
     const found = await answering(io, account, () => diagnose({ device, group, milliseconds: interval, netns }));
     const findings = found.map((finding) => inOurWords(finding, netns));
     if (json) await io.data(findings.map((finding) => `${JSON.stringify(finding)}\n`).join(""));

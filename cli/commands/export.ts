@@ -20,17 +20,18 @@ export const exportCommand: Command = command({
   summary: "send samples to collectors, as sFlow and IPFIX, and metrics",
   usage: USAGE,
   about: "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus and OTLP, for any number of " +
-    "collectors at once: each TARGET is --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL. Each DEVICE is sampled as by psample " +
-    "capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and any include devices that come " +
-    "later, and sampling that somebody removes is set up again. Without DEVICE it exports what is sampled already. A sample is sent within " +
-    "a second. What a collector does not take is dropped, counted and reported, and holds up nothing. SIGHUP reads the file of --config again, " +
-    "looks host names up again and reopens the recording of --write; but when the terminal that it was started at is closed, it ends. SIGUSR1 prints the numbers so far.",
+    "collectors at once: each TARGET is --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL. Each DEVICE is sampled as by " +
+    "psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and " +
+    "any include devices that come later, and sampling that another program removes is set up again. Without DEVICE it exports what is " +
+    "sampled already. A sample is sent within a second. Whatever a collector does not accept in time is dropped, counted and reported, " +
+    "and delays nothing else. SIGHUP reads the file of --config again, looks host names up again and reopens the recording of --write; " +
+    "but if the terminal that it was started from is closed, it ends. SIGUSR1 prints the numbers so far.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],
     ["psample export any --rate 1000 --sflow 192.0.2.9 --ipfix '[2001:db8::9]'", "two collectors from one set of samples"],
     ["psample export eth0 --ipfix 192.0.2.9 --flows", "flow records, for nfdump"],
-    ["psample export eth0 --ipfix tcp:collector.example.net", "by TCP, which repeats what was lost on the way"],
+    ["psample export eth0 --ipfix tcp:collector.example.net", "over TCP, which retransmits what is lost on the way"],
     ["psample export eth0 --prometheus 9410 --top 10", "metrics at http://127.0.0.1:9410/metrics, and a page at /"],
     ["psample export eth0 --otlp http://192.0.2.9:4318 --interval 10s", "the same metrics, sent to an OpenTelemetry collector"],
     ["psample export --sflow 192.0.2.9 --agent 198.51.100.7", "what is sampled already, with a fixed agent address"],
@@ -40,7 +41,7 @@ export const exportCommand: Command = command({
     ["psample export --from samples.pcapng --ipfix 192.0.2.9", "a recording, at its own times"],
     ["psample export --sflow 192.0.2.9 --ipfix 192.0.2.9 --check", "try it, without sampling anything"],
     ["psample export --config /etc/psample/export.conf", "as a service, all options from a file"],
-    ["psample export --config /etc/psample/export.conf --check", "say what the file means, and try its collectors"],
+    ["psample export --config /etc/psample/export.conf --check", "show what the file means, and try its collectors"],
     ["psample export eth0 --netns blue --sflow 192.0.2.9", "a device of the network namespace blue, and sent from there"],
   ],
   options: EXPORT_OPTIONS,

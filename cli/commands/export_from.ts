@@ -25,13 +25,13 @@ export const FROM_OPTIONS = {
     help: "export this recording instead; may be repeated, - is stdin",
     details:
       "A recording as psample read takes it: of packets or of netlink messages, pcapng or pcap. Samples have the interfaces, rates " +
-      "and times of the recording, and so do IPFIX records. sFlow has no times of its own: collectors take that of arrival. --group chooses " +
+      "and times of the recording, and so do IPFIX records. sFlow carries no times: collectors use the time of arrival. --group chooses " +
       "groups, --filter packets. Requires no privileges.",
   }),
   speed: speedOption(
     "with --from: X times as fast as recorded, or max",
-    "Each sample is sent as long after the first as it was taken, divided by X, in datagrams with others of that second. max does not " +
-      "wait; what a collector cannot take that fast is lost without notice, because UDP confirms nothing. Collectors of tcp: are waited for.",
+    "Each sample keeps its time after the first, divided by X; a datagram holds samples of the same second. max does not wait; a " +
+      "collector that cannot keep up loses samples unnoticed, because UDP confirms nothing. With tcp: it waits for the collector.",
   ),
   loop: flag({
     help: "with --from: begin again at the end, until it is interrupted",

@@ -23,20 +23,22 @@ flows
 prometheus 9410`;
 
 const CONFIG_DETAILS =
-  `FILE has the long options of this command without dashes, one a line: the name, a blank, and the value up to the end of
-the line. Nothing needs quotes, except for a value that contains " #". Options that may be repeated are repeated, and
-devices are lines of their own. Lines that begin with # are comments, and so is the rest of a line from a blank and #.
+  `FILE has the long options of this command without dashes, one per line: the name, a blank, and the value up to the end
+of the line. Nothing needs quotes, except for a value that contains " #". Options that may be repeated are repeated,
+and each device has its own line. Lines that begin with # are comments, and so is the rest of a line after a blank and
+#.
 
 ${CONFIG_EXAMPLE.replaceAll(/^/gm, "  ")}
 
-An option on the command line replaces all that the file says about it, and DEVICE all its devices. --config, --check,
---explain, --from, --speed and --loop are for the command line only. Nothing is set up before everything was read, and is right.
-If it is started as root, nobody else may be able to write FILE.
+An option on the command line replaces all its values in the file, and DEVICE replaces all devices in it. --config,
+--check, --explain, --from, --speed and --loop are for the command line only. Nothing is set up before all of FILE has
+been read and checked. If psample is started as root, nobody else may have write access to FILE.
 
-SIGHUP reads FILE again. If it is wrong, that is reported, and what was in force stays in force. Otherwise what has
-changed changes: devices, rates and what else is sampled, collectors, counters, metrics. Devices and collectors that stay are not
-interrupted. All else takes effect at the next start, which is reported. With --user, NAME must be able to read FILE.
-The SIGHUP of a terminal that is closed ends it, as it ends other commands; started without a terminal, as a service is, it reloads.`;
+SIGHUP reads FILE again. If it has an error, that is reported, and the old settings stay in force. Otherwise changes
+to devices, rates and other settings of sampling, collectors, counters and metrics are applied. Devices and collectors
+that stay are not interrupted. All other changes take effect at the next start, which is reported. With --user, NAME
+must be able to read FILE. The SIGHUP of a terminal that is closed ends psample export, like other commands; started
+without a terminal, as a service is, it reloads.`;
 
 /** Options that a configuration file cannot have, and why. */
 export const NOT_IN_CONFIG: ReadonlyMap<string, string> = new Map([
@@ -66,7 +68,7 @@ export const EXPORT_OPTIONS = {
   }),
   direction: CAPTURE_OPTIONS.direction,
   match: CAPTURE_OPTIONS.match,
-  trunc: truncOption("How much of a packet the kernel copies; --header is how much of that is sent."),
+  trunc: truncOption("How much of a packet the kernel copies; --header limits how much of that is sent."),
   group: groupOption(),
   hardware: CAPTURE_OPTIONS.hardware,
   device: several({
@@ -84,18 +86,18 @@ export const EXPORT_OPTIONS = {
   config: text({
     value: "FILE",
     offers: { things: ["file"] },
-    help: "read options from FILE, one a line; SIGHUP reads it again",
+    help: "read options from FILE, one per line; SIGHUP reads it again",
     details: CONFIG_DETAILS,
   }),
   check: flag({
-    help: "send one sample to each collector, say what left, and exit",
+    help: "send one sample to each collector, report the result, and exit",
     details:
       "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
-      "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm that something has arrived; of tcp: " +
-      "it says whether a connection was made and the system at its other end has confirmed the sample, which does not say that a collector " +
-      "has read it. Of --prometheus it says whether it can listen; --otlp gets one report, and must accept it. --counters are sent once. " +
-      "With --config it also says what the file means. Devices that are not there, files that cannot be written and whatever else the start " +
-      "would refuse is refused here too; psample doctor checks privileges and the kernel.",
+      "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm delivery. For tcp: psample " +
+      "reports whether it could connect and the operating system at the other end has confirmed the sample, which does not mean that " +
+      "the collector has read it. For --prometheus it reports whether it can listen; the receiver of --otlp is sent one report, and " +
+      "must accept it. --counters are sent once. With --config it also prints what the file means. Missing devices, files that cannot " +
+      "be written and everything else that would prevent a start are errors here too; psample doctor checks privileges and the kernel.",
   }),
   ...LISTEN_OPTIONS,
   ...OUTPUT_OPTIONS,

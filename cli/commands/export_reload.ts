@@ -81,7 +81,7 @@ export class ExportInForce {
       session.notice(`${printableText(path)} was read again: exporting to ${this.collectors.names}`);
     } catch (error) {
       session.tell(this.#textOf(error));
-      session.tell(`${printableText(path)} was not applied: everything goes on as before`);
+      session.tell(`${printableText(path)} was not applied: everything continues as before`);
     }
     // Sinks that are new have just looked up their names.
     this.collectors.renew(before);

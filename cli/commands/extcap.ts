@@ -23,7 +23,7 @@ const { rate, direction, match, trunc, group } = CAPTURE_OPTIONS;
 /** The words of the protocol, and the options of the dialog. */
 const OPTIONS = {
   install: flag({
-    help: "make Wireshark find psample, and say how to undo it",
+    help: "make Wireshark find psample, and print how to undo that",
     details: "Writes a file of two lines that starts this command: into DIRECTORY, or into the user's own folders, of which Wireshark " +
       "reads one up to 4.0 and the other since 4.2. tshark -G folders prints those for all users.",
   }),
@@ -40,14 +40,14 @@ const OPTIONS = {
   extcapDlts: flag({ help: "list the link types of the interface", details: "A label only: each packet has the type of its device." }),
   extcapConfig: flag({ help: "list the options of the interface, for Wireshark's dialog", details: "Needs no privileges." }),
   capture: flag({
-    help: "capture into --fifo until Wireshark says that it is enough",
-    details: "SIGTERM ends it, and nobody reading the pipe any more.",
+    help: "capture into --fifo until Wireshark ends it",
+    details: "It ends on SIGTERM, or when nobody reads the pipe any more.",
   }),
   fifo: text({ value: "PIPE", help: "the named pipe to capture into", details: "Wireshark makes it. The recording in it is pcapng." }),
   extcapCaptureFilter: text({
     value: "EXPR",
     help: "the capture filter: --filter of psample capture",
-    details: "Selects among the samples. Without --capture it is only checked: what is wrong with it is printed.",
+    details: "Selects among the samples. Without --capture it is only checked, and errors are printed.",
   }),
   extcapControlIn: text({ value: "PIPE", help: "the pipe from the toolbar", details: "Wireshark makes it." }),
   extcapControlOut: text({ value: "PIPE", help: "the pipe to the toolbar", details: "Wireshark makes it." }),
@@ -63,12 +63,12 @@ const DESCRIPTION: Description = {
   name: "extcap",
   summary: "let Wireshark and tshark capture samples",
   usage: "extcap --install [DIRECTORY]",
-  about: 'Makes every device appear in Wireshark as an interface of its own, "psample: eth0", and what is sampled already as another. ' +
-    "Capturing on it samples the device, as psample capture does; stopping removes the filters again. --install does what is necessary " +
-    "for that. Everything else is what Wireshark asks for, in the words of extcap(4). Capturing requires CAP_NET_ADMIN, which Wireshark " +
+  about: 'Makes every device appear in Wireshark as a separate interface, "psample: eth0", and what is sampled already as another. ' +
+    "Capturing on a device samples the device, as psample capture does; stopping removes the filters again. --install does what is necessary " +
+    "for that. All other options are for Wireshark, as defined by extcap(4). Capturing requires CAP_NET_ADMIN, which Wireshark " +
     "passes on if it has it.",
   examples: [
-    ["psample extcap --install", "for the user who types it"],
+    ["psample extcap --install", "for the current user"],
     ["sudo psample extcap --install /usr/lib/x86_64-linux-gnu/wireshark/extcap", "for all users, where Debian's Wireshark looks"],
     ["tshark -D", "psample-eth0 is in the list"],
     ["tshark -i psample-eth0 -o extcap.psample_eth0.rate:100", "1 packet in 100"],

@@ -17,14 +17,13 @@ import { plural } from "../summary.ts";
 const OPTIONS = {
   speed: speedOption(
     "X times as fast as it was recorded; max is as fast as listeners read",
-    "Each sample is sent as long after the first as it was taken, divided by X: 0.5 is half as fast. What is late is sent at once. Each " +
-      "round of --loop begins at once. With several FILEs the time between them passes too, if the next one is later. With max, times do " +
-      "not matter.",
+    "Each sample keeps its time after the first, divided by X: 0.5 is half as fast. Late samples are sent at once. Each round of --loop " +
+      "begins at once. The time between two FILEs passes too, if the second is later. With max, times do not matter.",
   ),
   loop: flag({
     help: "begin again at the end, until it is interrupted",
-    details: "The numbers of the samples then continue where they are, so that listeners see neither a restart nor a loss between two " +
-      "rounds; time stamps stay those of the recording. --count and --duration end it too.",
+    details: "Sequence numbers continue from round to round, so that listeners see neither a restart nor a loss in between; time stamps " +
+      "stay those of the recording. --count and --duration end it too.",
   }),
   group: numbers({
     letter: "g",
@@ -41,15 +40,15 @@ const OPTIONS = {
     value: "N",
     default: 1,
     help: "the group for packets that psample did not record",
-    details: "A recording of tcpdump, for example, has packets with their sizes and times. Each becomes a sample of this group, and they " +
-      "are numbered from 0.",
+    details: "A recording made by tcpdump, for example, has packets with their sizes and times. Each becomes a sample of this group; " +
+      "they are numbered from 0.",
   }),
   packetRate: number({
     value: "N",
     least: 1,
     default: 1,
     help: "the rate for packets that psample did not record",
-    details: "What listeners multiply them by: N of 1 in N.",
+    details: "Listeners multiply the packets by it: N of 1 in N.",
   }),
   familyId: number({
     value: "N",
@@ -69,14 +68,14 @@ const OPTIONS = {
 /** The command `inject`. */
 export const inject: Command = command({
   name: "inject",
-  summary: "send a recording to the programs here that listen to samples",
+  summary: "send a recording to the programs on this machine that listen to samples",
   usage: "inject [OPTION]... FILE|-...",
   about: "Sends the samples of recordings, one FILE after the other, to all programs that listen to psample on this machine: to hsflowd, " +
     "libpsample's tool, psample itself, or a program under test. They receive the recorded messages: groups, numbers, time stamps and " +
-    "interface indices are those of the recording, and so are its losses. Only the sender is another: the port id of this process in place " +
-    "of the kernel's 0. Group events are not sent. A listener whose receive buffer is full is waited for, but not if it reads nothing for " +
-    "a second; the summary counts what each has lost. If nobody listened until the end, the exit status is 1. Requires CAP_NET_ADMIN, and " +
-    "the module psample.",
+    "interface indices are those of the recording, and so are its losses. Only the sender differs: it is the port id of this process " +
+    "instead of the kernel's 0. Group events are not sent. psample inject waits for a listener whose receive buffer is full, unless it " +
+    "reads nothing for a second; the summary counts what each listener has lost. If nobody listened, the exit status is 1. Requires " +
+    "CAP_NET_ADMIN, and the psample module.",
   examples: [
     ["psample inject samples.pcapng", "as it happened"],
     ["psample inject --speed max samples.pcapng", "as fast as listeners read"],

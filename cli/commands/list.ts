@@ -34,19 +34,19 @@ export const list: Command = command({
   summary: "list active sampling, its owner, and whether samples arrive",
   usage: "list [OPTION]...",
   about:
-    "Lists every tc sample action in this network namespace (or in that of --netns), whoever added it. FLOW compares two readings of the counters: " +
-    "flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor finds out why); down (its device " +
-    "is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, but no samples though some were " +
-    "due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter uses the action). BY says psample if " +
-    "a psample did it, and psample (gone) if that one was killed: psample cleanup removes what it left behind. At a terminal the table " +
-    "fits: columns for which there is no room are left out, and named below it.",
+    "Lists every tc sample action in this network namespace (or in that of --netns), including those of other programs. FLOW compares " +
+    "two readings of the counters: flowing (samples are generated); idle (no packets); hidden (no packet can reach it: psample doctor " +
+    "finds out why); down (its device is down); no listener (packets, but nobody in this network namespace listens); unheard (packets, " +
+    "but no samples though some were due, so nobody listens, since Linux 6.11); unknown (packets, too few to tell); unused (no filter " +
+    "uses the action). BY says psample if a psample did it, and psample (gone) if that one was killed: psample cleanup removes what it " +
+    "left behind. At a terminal the table fits its width: columns for which there is no room are left out, and named below it.",
   examples: [["psample list", "the table"], ["psample list --json", "every field"], ["psample list --interval 5s", "for low rates"], [
     "psample list --netns blue",
     "in another network namespace",
   ]],
   options: OPTIONS,
   run: async ({ options: { json, interval, netns } }, io) => {
-    const account = `watching the counters for ${interval} ms: there is nothing to tell before`;
+    const account = `watching the counters for ${interval} ms: there are no results yet`;
     const { observed, leftovers } = await answering(io, account, async () => {
       const observed = await observeSampling({ milliseconds: interval, netns });
       // Afterwards: what a running psample removes meanwhile was not left behind.

@@ -19,8 +19,8 @@ export const LISTEN_OPTIONS = {
     value: "WHEN",
     default: "batch",
     help: "how soon to look at a sample: batch or low",
-    details: "batch looks for samples every millisecond while they keep coming, or every ten at low rates, which is cheapest. " +
-      "low wakes up for each one at once.",
+    details: "batch polls every millisecond while samples keep arriving (every 10 ms at low rates), which is cheapest. low wakes up for " +
+      "each sample at once.",
   }),
   netns: NETNS,
   user: text({
@@ -29,8 +29,8 @@ export const LISTEN_OPTIONS = {
     offers: { things: ["user"] },
     help: "drop privileges to user NAME after setup",
     details:
-      "Requires root. Files are opened as NAME. Commands that sample keep CAP_NET_ADMIN, and nothing else, to be able to remove what " +
-      "they have added; so does --wait, to join again when the module is back.",
+      "Requires root. Files are opened as NAME. Commands that sample keep CAP_NET_ADMIN, and nothing else, to remove the filters that " +
+      "they added; --wait also keeps it, to rejoin when the module is back.",
   }),
 };
 
@@ -48,7 +48,7 @@ export const WAITING = "waiting for the psample module to be loaded";
 /** Waiting for the module, for commands that receive what others sample. */
 export const WAIT: Option<boolean> = flag({
   help: "wait for the psample module to be loaded",
-  details: "Without it, a kernel without the module is an error, and so is the module being unloaded later.",
+  details: "Otherwise it is an error if the module is not loaded, or is unloaded later.",
 });
 
 /** Reports that the module is not loaded yet. Resolves to whether that is so. */

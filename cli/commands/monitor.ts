@@ -89,8 +89,8 @@ export const monitor: Command = command({
   name: "",
   summary: "print samples as they arrive",
   usage: "[OPTION]...",
-  about: "Prints what the kernel samples, one line per packet, until Ctrl-C. Then one line on standard error says what was received " +
-    "and what was lost; if both are nothing, it is printed only at a terminal.",
+  about: "Prints what the kernel samples, one line per packet, until Ctrl-C. Then one line on standard error says what was received and " +
+    "what was lost; if nothing was, it is printed only at a terminal.",
   examples: [
     ["psample", "print all samples and group events"],
     ["psample -g 5 -v", "group 5 only, with the packets' bytes"],

@@ -23,7 +23,8 @@ export function groupOption(more = ""): Option<readonly number[] | undefined> {
     value: "N",
     offers: { things: ["group"] },
     help: "the psample group; without DEVICE only this one, may be repeated",
-    details: `With DEVICE the group to sample into; by default an unused one. Without, the kernel leaves out all other groups.${more}`,
+    details: "With DEVICE, the group to sample into; by default an unused one. Without DEVICE, the kernel leaves out samples of all " +
+      `other groups.${more}`,
   });
 }
 

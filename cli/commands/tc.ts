@@ -10,9 +10,9 @@ export const tc: Command = {
   name: "tc",
   summary: "the parts of iproute2's tc that concern sampling",
   usage: "tc [-s] [-d] [-j] [-p] [-n NETNS] OBJECT COMMAND ...",
-  about: "Takes tc's own words, prints tc's own text, and exits with tc's status, for qdisc clsact|ingress, " +
-    "filter matchall|flower|u32|bpf with action sample, and actions of the kind sample. -n NETNS, or --netns NAME, is the network " +
-    "namespace to work in: a name as ip netns lists them, or a path; it requires CAP_SYS_ADMIN.",
+  about: "Accepts tc's syntax, prints tc's output, and exits with tc's status, for qdisc clsact|ingress, filter matchall|flower|u32|bpf " +
+    "with action sample, and actions of the kind sample. -n NETNS, or --netns NAME, is the network namespace to work in: a name as ip " +
+    "netns lists them, or a path; it requires CAP_SYS_ADMIN.",
   examples: [
     ["psample tc qdisc add dev eth0 clsact", "attach point for filters"],
     ["psample tc filter add dev eth0 ingress matchall action sample rate 9 group 5", "sample incoming packets"],
@@ -27,7 +27,7 @@ export const tc: Command = {
     let deaf: (() => void) | undefined;
     try {
       const opener = async (netns: string | undefined): Promise<Requests> => {
-        deaf ??= await answer(io, () => "asking the kernel: there is nothing to tell before it answers");
+        deaf ??= await answer(io, () => "asking the kernel: there is no answer yet");
         return requests ??= new Requests(await open({ netns }), NETLINK_ROUTE);
       };
       const out = async (text: string): Promise<void> => {

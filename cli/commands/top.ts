@@ -62,9 +62,10 @@ const OPTIONS = {
     help: "the keys that tell flows apart, separated by commas",
     details:
       `Keys have the names of sFlow-RT:\n\n${keyColumns()}\n\nipsource, ipdestination, ipprotocol, sourceport and destinationport cover IPv4 and ` +
-      "IPv6 and all protocols with ports; narrower names exist only in their own packets. .1 after a name means the packet in a tunnel: " +
-      "ipsource.1. subnet:/24 is the source and destination networks (for IPv6 with four times as many bits). A flow that lacks " +
-      "some of the keys has - for them, as ICMP for destinationport; samples that lack all of them count only in the totals.",
+      "IPv6 and all protocols with ports; narrower names apply only to packets of their kind. .1 after a name means the packet in a " +
+      "tunnel: ipsource.1. subnet:/24 means the source and destination networks (for IPv6 with four times as many bits). A flow that " +
+      "lacks some of the keys has - in their place, such as ICMP for destinationport; samples that lack all of them count only in the " +
+      "totals.",
   }, parseKeys),
   rows: number({
     letter: "n",
@@ -73,21 +74,22 @@ const OPTIONS = {
     fallback: `${ROWS}; with --json and --csv all`,
     help: "the N largest flows",
     details:
-      "At most 4096 flows are kept, 65536 for recordings: up to that number everything is exact, beyond it the possible error is shown.",
+      "At most 4096 flows are kept, or 65536 for recordings: up to that number the counts are exact; beyond it the possible error is " +
+      "shown.",
   }),
   unit: choice(UNITS, {
     value: "UNIT",
     default: "bits",
     help: "the unit of traffic: bits, bytes or packets",
-    details: "Bits and bytes are those of frames with their headers, without check sequences. Prefixes are powers of 1000.",
+    details: "Bits and bytes count frames with their headers, without frame check sequences. Prefixes are powers of 1000.",
   }),
   interval: duration({
     value: "TIME",
     default: INTERVAL_MS,
     fallback: "10s",
     help: "how long a report covers: 10s, 500ms, 2m, 1h",
-    details: "At the end of each interval a report is printed, and the next begins with nothing; at a terminal that is what --interval " +
-      "asks for instead of the live screen. A recording is one interval.",
+    details: "A report is printed at the end of each interval, and the next one starts from zero; at a terminal, --interval prints " +
+      "reports instead of the live screen. A recording is one interval.",
   }),
   once: flag({
     help: "one report, then end",
@@ -101,19 +103,19 @@ const OPTIONS = {
     help: "print comma-separated values for each flow and interval",
     details: "The same values as --json, one line with the names of the columns first.",
   }),
-  group: groupOption(" For a recording there is --filter 'group N'."),
+  group: groupOption(" For recordings, use --filter 'group N'."),
   rate: number({
     letter: "r",
     value: "N",
     least: 1,
     fallback: "about 500 samples a second",
     help: "sample 1 in N packets",
-    details: "By default the traffic is measured for a second first. Selection is random, not every Nth. In recordings it is the rate of " +
-      "packets that do not contain one: for those that tcpdump recorded use --rate 1.",
+    details: "By default the traffic is first measured for a second. Selection is random, not every Nth. In recordings it is the rate " +
+      "for packets that have none: for those that tcpdump recorded use --rate 1.",
   }),
   direction: CAPTURE_OPTIONS.direction,
   match: CAPTURE_OPTIONS.match,
-  trunc: truncOption("Enough for the headers of packets in tunnels. Sizes are those of whole packets anyway."),
+  trunc: truncOption("Enough for the headers of packets in tunnels. Sizes are always those of whole packets."),
   hardware: CAPTURE_OPTIONS.hardware,
   device: CAPTURE_OPTIONS.device,
   filter: OUTPUT_OPTIONS.filter,
@@ -122,7 +124,7 @@ const OPTIONS = {
     offers: { words: COUNT_AT_WORDS, things: ["device"], list: true },
     help: "where to count packets that pass several sampled devices",
     details:
-      `A packet that passes a port and its bridge counts at both, if both are sampled; the table reports it. WHERE is the name of a device, to
+      `A packet that passes a port and its bridge is counted at both, if both are sampled; the table says so. WHERE is the name of a device, to
 count there only, or one of these, which leave out the others:
 
   port     ports, and not their bridge, bond, team or VRF
@@ -131,7 +133,7 @@ count there only, or one of these, which leave out the others:
   upper    the devices stacked on a device, and not that device
   in       where packets come in, and not also where the same ones leave
 
-It may be given again, and with commas between; every word leaves something out, and a device counts if its name is given.`,
+It may be repeated, or take several words separated by commas; every word leaves something out, and a device counts if its name is given.`,
   }, (texts) => texts.flatMap((text) => text.split(",")).map((text) => text.trim()).filter(Boolean)),
   resolve: flag({
     help: "look up the names of hosts",
@@ -156,10 +158,10 @@ export const top: Command = command({
   summary: "show who talks and how much, with error bounds",
   usage: "top [OPTION]... [DEVICE|FILE]...",
   about:
-    "Estimates from samples how much traffic there is, and whose: each sample stands for the N packets that it was picked from; losses " +
+    "Estimates from samples how much traffic there is, and who causes it: each sample stands for the N packets that it was picked from; losses " +
     "and segmentation offload are corrected for. ± is the error bound, with a confidence of 95 %. Each DEVICE is sampled as by " +
-    "psample capture, and nothing is left behind; any is every device that is up, except lo. Of these the kernel's counters tell the " +
-    'packets exactly, and make the bytes surer ("calibrated"); flows are estimated shares of them. Without DEVICE and FILE it counts ' +
+    "psample capture, and nothing is left behind; any is every device that is up, except lo. For these the kernel's counters give " +
+    'the exact number of packets and make the estimate of bytes more precise ("calibrated"); flows are estimated shares of both. Without DEVICE and FILE it counts ' +
     "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
     "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
   examples: [

@@ -31,7 +31,7 @@ const LEAST_SPOOL_BYTES = 2 * BLOCK_BYTES;
 export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">, ExportOptions, NetnsOptions {
   /**
    * The agent's address, IPv4 or IPv6: collectors know the machine by it. Defaults to the most public address of the network namespace: a
-   * public IPv4 address, else a private one, else one of IPv6, and of several that of the device with the lowest index.
+   * public IPv4 address, else a private one, else one of IPv6, and if there are several, that of the device with the lowest index.
    */
   readonly agent?: string | undefined;
   /**

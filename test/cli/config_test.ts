@@ -79,7 +79,7 @@ test("what is wrong is refused with its line, and the cure", () => {
     ["allNamespaces", /unknown option allNamespaces; the nearest is all-namespaces$/],
     ["r 7", /unknown option r$/],
     ["eth0:1000", /unknown option eth0:1000: for a device write device eth0:1000$/],
-    ["[export]", /\[export\] would be a section: there are none/],
+    ["[export]", /\[export\] looks like a section header: the file has no sections/],
     ["--rate 7", /write rate 7$/],
     ["--rate=7", /write rate 7$/],
     ["-rate 7", /write rate 7$/],

@@ -160,7 +160,7 @@ test("a wrong file changes nothing, and nothing that was opened for it stays ope
       assertEquals([inForce.collectors === before, reconsidered(), reopened()], [true, 0, 1]);
     });
     assertMatch(io.errors(), told);
-    assertMatch(io.errors(), /\npsample: x\.conf was not applied: everything goes on as before\n$/);
+    assertMatch(io.errors(), /\npsample: x\.conf was not applied: everything continues as before\n$/);
   }
 });
 

@@ -113,7 +113,7 @@ for (const shell of [EXEC, 'trap "" USR1; exec "$0" "$@"']) {
 
 test("commands that only query the kernel say so at USR1", async () => {
   const asks: readonly (readonly [string, readonly string[]])[] = [
-    ["asking the kernel: there is nothing to tell before it answers", ["tc", "qdisc", "show", "dev", "lo"]],
+    ["asking the kernel: there is no answer yet", ["tc", "qdisc", "show", "dev", "lo"]],
     ["asking the kernel for the groups", ["--list-groups"]],
     ["asking the kernel for its devices: nothing is sampled yet", ["--explain", "--filter", "tcp"]],
     ["asking the kernel for its devices: nothing is sampled yet", ["capture", "l?", "--dry-run"]],

@@ -100,7 +100,10 @@ test(
     manager.ready();
     manager.alive();
     assertEquals(problems.length, 1);
-    assertMatch(problems[0]!, /^Cannot send a message to the service manager: no such file or directory \(ENOENT\)\. NOTIFY_SOCKET/);
+    assertMatch(
+      problems[0]!,
+      /^Cannot send a message to the service manager: no such file or directory \(ENOENT\)\. The environment variable NOTIFY_SOCKET/,
+    );
     for (const round of [1, 2]) {
       using receiver = new NotifyReceiver(path("notify"));
       manager.status(`round ${round}`);

@@ -139,8 +139,8 @@ test("compileMatch: invalid expressions, and those about samples, are refused wi
   const wrong: readonly (readonly [string, string])[] = [
     ["ip proto tcp dport 80", "use dst port"],
     ["udp sport 53", "use src port"],
-    ["ipv6 udp dport 53", "say ip6"],
-    ["src_ip 10.0.0.1", "say src host"],
+    ["ipv6 udp dport 53", "use ip6"],
+    ["src_ip 10.0.0.1", "use src host"],
     ["ip proto tcp dst 10.0.0.1", 'expected "and", "or" or the end'],
     ["vlan 4096", "the number of a VLAN from 0 to 4095"],
     ["tcp port 65536", "expected a port"],

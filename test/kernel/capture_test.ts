@@ -207,7 +207,7 @@ scene("list says what is sampled, by whom, and whether samples arrive, or that n
     await until("it hears signals", () => list.io.signal("SIGUSR1"));
     assertEquals([await list.status, list.io.errors()], [
       0,
-      "psample: watching the counters for 500 ms: there is nothing to tell before\n",
+      "psample: watching the counters for 500 ms: there are no results yet\n",
     ]);
     const rows = list.io.text().trim().split("\n").map((line) => line.split(/ {2,}/));
     assertEquals(rows[0], [

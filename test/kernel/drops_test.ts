@@ -297,6 +297,6 @@ scene("where the kernel has no monitor, as in a container, the cure is told, and
   await until("the sample has arrived", () => sflow.receive().length === 1);
   command.io.signal("SIGINT");
   assertEquals(await command.status, 1);
-  assertMatch(command.io.errors(), /\npsample: everything else goes on, without discarded packets; the exit status will be 1\n/);
+  assertMatch(command.io.errors(), /\npsample: everything else continues, without discarded packets; the exit status will be 1\n/);
   assertMatch(command.io.errors(), /; lost 0; discarded packets were not monitored \(ENOENT\); sFlow \S+: \d+ datagrams? sent\n$/);
 });

@@ -145,7 +145,7 @@ scene("a file that is wrong changes nothing, says why, and is put in force when 
     [[...common, "device a:1"], /psample: x\.conf: nowhere to export to/],
   ];
   for (const [lines, message] of wrong) {
-    const told = await export_.reload(lines, /x\.conf was not applied: everything goes on as before\n/);
+    const told = await export_.reload(lines, /x\.conf was not applied: everything continues as before\n/);
     assertMatch(told, message);
     sendOne();
   }

@@ -30,8 +30,8 @@ export interface SflowOptions {
    */
   readonly expanded?: boolean | undefined;
   /**
-   * Whether the tunnel that a packet came through or goes into is described (records 1023 to 1026, 1029 and 1030). Defaults to false: nfdump
-   * takes the tunnel's addresses and ports for the packet's.
+   * Whether the tunnel that a packet came through or goes into is described (records 1023 to 1026, 1029 and 1030). Defaults to false:
+   * nfdump mistakes the tunnel's addresses and ports for the packet's.
    */
   readonly tunnels?: boolean | undefined;
   /**
