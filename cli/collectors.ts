@@ -9,7 +9,7 @@ import {
   type Sink,
   SystemError,
 } from "../mod.ts";
-import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
+import type { SflowEncoder } from "../src/export/mod.ts";
 import type { LiveLinks } from "../src/receive/live_links.ts";
 import type { CounterPoller } from "../src/sink/counter_poller.ts";
 import type { DatagramSink } from "../src/sink/datagram_sink.ts";

@@ -1,7 +1,7 @@
 /** Discarded packets in `psample export`: the options, and what there is to say about them. */
 import { checkDropMonitor, type DiscardStats } from "../src/control/drop_monitor.ts";
 import { type ExportSink, SystemError } from "../mod.ts";
-import type { SflowEncoder } from "../src/export/sflow/encoder.ts";
+import type { SflowEncoder } from "../src/export/mod.ts";
 import type { Devices } from "../src/link/device.ts";
 import { type DiscardReports, MOST_PER_SECOND, PER_SECOND, reportDiscardsWith } from "../src/sink/discards.ts";
 import { open } from "../src/socket/open.ts";

@@ -1,4 +1,7 @@
-/** What is printed and recorded: the only file that knows which option makes which sink. */
+/**
+ * What is printed and recorded: the only file that makes sinks of the options about that. Collectors have collectors.ts, `inject` and `top`
+ * have their own.
+ */
 import process from "node:process";
 import { ArgumentError } from "../mod.ts";
 import { CsvWriter } from "../src/format/csv.ts";
