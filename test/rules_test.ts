@@ -63,7 +63,7 @@ const MAY_IMPORT: Record<string, readonly string[]> = {
     "src/sys/load.ts",
     "src/psample/group.ts",
     "src/tc/tcmsg.ts",
-    "src/export/mod.ts",
+    "src/export/",
     "cli/tc/mod.ts",
     "cli/top/",
     "node:",
