@@ -13,6 +13,10 @@ const SYN = hex(`
   4500003c 12344000 400600c0 c0000201 c6336402
   d43101bb 00000001 00000000 a002faf0 00000000`);
 
+/** The ends of tunnels through IPv6. */
+const SOURCE = "20010db8 00000000 00000000 00000001";
+const DESTINATION = "20010db8 00000000 00000000 00000002";
+
 const ON_2: BatchParts = { devices: [ethernet(2, "020000000002")] };
 
 /** The only datagram, without the blanks of what it is compared with. */
@@ -37,6 +41,11 @@ function recordsAfterHeader(parts: SampleParts, options: Partial<SflowOptions> =
   const all = samples(options, (encoder) => encoder.take(batchOf([sampleOf({ input: 2, ...parts })], ON_2)));
   // 40 bytes of the sample, 24 of the record of the header.
   return all.slice(2 * 64);
+}
+
+/** The attribute of a tunnel through IPv6 with a hop limit of 64, and more. */
+function ipv6Tunnel(...rest: readonly (readonly [number, Uint8Array])[]): SampleParts["more"] {
+  return [[8, attributes([[12, hex(SOURCE)], [13, hex(DESTINATION)], [4, hex("40")], ...rest])]];
 }
 
 test("a datagram with one compact flow sample of a TCP packet", () => {
@@ -118,14 +127,13 @@ test("an IPv4 packet of a device without a link layer", () => {
 });
 
 test("an IPv6 packet of a device without a link layer", () => {
-  const [source, destination] = ["20010db8 00000000 00000000 00000001", "20010db8 00000000 00000000 00000002"];
-  const packet = hex(`6b800000 00081140 ${source} ${destination} 0fa01388 00080000`);
+  const packet = hex(`6b800000 00081140 ${SOURCE} ${DESTINATION} 0fa01388 00080000`);
   const devices = [ethernet(2, undefined, 0xfffe)];
   const bytes = samples({}, (encoder) => encoder.take(batchOf([sampleOf({ input: 2, bytes: 48, oneIn: 2, data: packet })], { devices })));
   same(
     bytes.slice(2 * 40),
     `00000001 00000040 0000000c 00000030 00000000 00000030 ${toHex(packet)}
-     00000004 00000038 00000030 00000011 ${source} ${destination} 00000fa0 00001388 00000000 000000b8`,
+     00000004 00000038 00000030 00000011 ${SOURCE} ${DESTINATION} 00000fa0 00001388 00000000 000000b8`,
   );
 });
 
@@ -157,22 +165,36 @@ test("the tunnel that a packet came through, and the one that it goes into", () 
   );
 });
 
-test("a tunnel through IPv6", () => {
-  const [source, destination] = ["20010db8 00000000 00000000 00000001", "20010db8 00000000 00000000 00000002"];
+test("a tunnel through IPv6 that a packet goes into", () => {
   const option = hex("0102 80 01 08000022");
-  const more: SampleParts["more"] = [[
-    8,
-    attributes([[0, number(8, 77, false)], [12, hex(source)], [13, hex(destination)], [4, hex("40")], [8, option], [
-      10,
-      number(2, 6081, false),
-    ]]),
-  ]];
+  const more = ipv6Tunnel([0, number(8, 77, false)], [8, option], [10, number(2, 6081, false)]);
   // 40 + 8 + 8 + 8 + 100 bytes.
   same(
     recordsAfterHeader({ output: 2, bytes: 100, more }, { tunnels: true }),
-    `00000401 00000038 000000a4 00000011 ${source} ${destination} 00000000 000017c1 00000000 00000000
+    `00000401 00000038 000000a4 00000011 ${SOURCE} ${DESTINATION} 00000000 000017c1 00000000 00000000
      00000405 00000004 0000004d`,
   );
+});
+
+test("a tunnel through IPv6 that a packet came through", () => {
+  // VXLAN, traffic class 0xb8: 40 + 8 + 8 + 100 bytes.
+  const vxlan = ipv6Tunnel([0, number(8, 42, false)], [3, hex("b8")], [9, number(2, 51234, false)], [10, number(2, 4789, false)]);
+  same(
+    recordsAfterHeader({ bytes: 100, more: vxlan }, { tunnels: true }),
+    `00000402 00000038 0000009c 00000011 ${SOURCE} ${DESTINATION} 0000c822 000012b5 00000000 000000b8
+     00000406 00000004 0000002a`,
+  );
+  // GRE with a key, which is no VNI: 40 + 8 + 100 bytes.
+  same(
+    recordsAfterHeader({ bytes: 100, more: ipv6Tunnel([0, number(8, 42, false)]) }, { tunnels: true }),
+    `00000402 00000038 00000094 0000002f ${SOURCE} ${DESTINATION} 00000000 00000000 00000000 00000000`,
+  );
+  // Nothing shows what it is: 40 + 100 bytes.
+  same(
+    recordsAfterHeader({ bytes: 100, more: ipv6Tunnel() }, { tunnels: true }),
+    `00000402 00000038 0000008c 00000000 ${SOURCE} ${DESTINATION} 00000000 00000000 00000000 00000000`,
+  );
+  assertEquals(recordsAfterHeader({ bytes: 100, more: vxlan }), "");
 });
 
 const UNKNOWN = undefined;
