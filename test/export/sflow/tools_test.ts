@@ -78,14 +78,13 @@ const HOST_COUNTERS: HostCounters = {
   network: { in: TOTALS, out: TOTALS },
 };
 
-/** Datagrams of samples in batches of 50. */
-function datagrams(samples: readonly SampleView[], options: Partial<SflowOptions> = {}): Uint8Array<ArrayBuffer>[] {
+/** Datagrams of samples in batches of 50, and in between of counters: those of an interface, and if there are any, those of the host. */
+function datagrams(samples: readonly SampleView[], options: Partial<SflowOptions>, host?: HostCounters): Uint8Array<ArrayBuffer>[] {
   return sent(options, (encoder) => {
     for (let i = 0; i < samples.length; i += 50) {
       encoder.take(batchOf(samples.slice(i, i + 50), { devices: DEVICES }));
-      // Counters in between, of every kind.
       encoder.interfaceCounters(101, COUNTERS, NOW_NS);
-      encoder.hostCounters(HOST_COUNTERS, NOW_NS);
+      if (host) encoder.hostCounters(host, NOW_NS);
     }
   }).map(({ bytes }) => bytes);
 }
@@ -163,6 +162,8 @@ function pcap(bodies: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   return pcapFile(records, { linkType: 101 });
 }
 
+// tshark 4.0 is not given the host's counters: it knows none of their records, and does not skip what it does not know, but looks for the
+// next record in what it contains.
 test(
   "tshark finds every sample, and nothing malformed: not even in samples that were cut",
   programs("tshark"),
@@ -246,7 +247,7 @@ for (const [what, samples, options] of [["recordings", recorded, {}], ["samples 
     inDirectory((path) => {
       mkdirSync(path("flows"));
       const words = ["sfcapd", "-b", "127.0.0.1", "-p", String(PORT), "-w", path("flows"), "-t", "3600"];
-      const bodies = datagrams(samples, options);
+      const bodies = datagrams(samples, options, HOST_COUNTERS);
       const rates = ratesIn(bodies);
       const printed = collect(path, [...bodies, ...others()], { words, port: PORT });
       assertStringIncludes(printed, `Flows: ${samples.length}, Packets: ${rates.reduce((sum, rate) => sum + rate, 0)}, `);
@@ -273,7 +274,7 @@ for (const [what, samples, options] of [["recordings", recorded, {}], ["samples 
         // It counts only IP. To multiply, it takes the difference of the pool between two samples that it counts, so the others would blur N.
         const isCounted = (sample: SampleView): boolean => truthOf(sample).fields.destination !== undefined;
         const chosen = scales ? samples.filter(isCounted) : samples;
-        const bodies = datagrams(chosen, options);
+        const bodies = datagrams(chosen, options, HOST_COUNTERS);
         const rates = ratesIn(bodies);
         const expected: Sums = {};
         let total = 0;
