@@ -1,7 +1,7 @@
 import { test } from "node:test";
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { main } from "../../cli/main.ts";
-import { capture } from "../../cli/commands/capture.ts";
+import { capture, CAPTURE_OPTIONS, samplingOptions } from "../../cli/commands/capture.ts";
 import { demo } from "../../cli/commands/demo.ts";
 import { doctor } from "../../cli/commands/doctor.ts";
 import { cleanup } from "../../cli/commands/cleanup.ts";
@@ -26,6 +26,7 @@ import {
   UsageError,
   wholeNumber,
 } from "../../cli/options.ts";
+import type { SamplingOptions } from "../../mod.ts";
 import { fakeIo } from "./fake_io.ts";
 
 const ABOUT = { help: "", details: "" };
@@ -264,4 +265,38 @@ test("the help of one option is found by its name or its letter, in one command 
   const io = fakeIo();
   assertEquals(await main(["help", "mtach"], io), 2);
   assert(io.errors().includes('unknown topic "mtach"; the nearest is match'), io.errors());
+});
+
+/**
+ * Each field of `SamplingOptions`: what is typed after `capture` for it, and its value then. Two have no option, because the command gives
+ * them itself: `signal` aborts when a signal comes or a limit is reached, and `onWarning` prints on standard error.
+ */
+const SAMPLING_FIELDS = {
+  device: { typed: ["--device", "eth1"], value: "eth1" },
+  direction: { typed: ["--direction", "ingress"], value: "ingress" },
+  rate: { typed: ["--rate", "5"], value: 5 },
+  group: { typed: ["--group", "6"], value: 6 },
+  truncateBytes: { typed: ["--trunc", "128"], value: 128 },
+  index: { typed: ["--index", "7"], value: 7 },
+  cookie: { typed: ["--cookie", "c0ffee"], value: Uint8Array.of(0xc0, 0xff, 0xee) },
+  control: { typed: ["--control", "jump 2"], value: { jump: 2 } },
+  match: { typed: ["--match", "arp", "--match", "udp"], value: ["arp", "udp"] },
+  hardware: { typed: ["--hardware", "never"], value: "never" },
+  netns: { typed: ["--netns", "blue"], value: "blue" },
+} satisfies Record<
+  Exclude<keyof SamplingOptions, "signal" | "onWarning">,
+  { readonly typed: readonly string[]; readonly value: SamplingOptions[keyof SamplingOptions] }
+>;
+
+test("every field of SamplingOptions can be set in capture", () => {
+  const sampling = (...args: string[]): SamplingOptions => {
+    const { options, given, words } = parse(args, CAPTURE_OPTIONS);
+    return samplingOptions(options, given, [...options.device ?? [], ...words])[0]!;
+  };
+  const fields = Object.keys(SAMPLING_FIELDS) as (keyof typeof SAMPLING_FIELDS)[];
+  assertEquals(Object.keys(sampling("eth0")).sort(), [...fields].sort());
+  for (const field of fields) {
+    const { typed, value } = SAMPLING_FIELDS[field];
+    assertEquals(sampling(...typed, ...field === "device" ? [] : ["eth0"])[field], value, field);
+  }
 });
