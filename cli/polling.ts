@@ -147,18 +147,20 @@ export interface PollingAbout {
   readonly changes: boolean;
 }
 
-/** Sends what the host and the first named devices count once to sFlow collectors, if devices are named. */
-export async function checkCounters(
+/** Opens what {@linkcode sendCounters} needs, as a run does. `sampled` is what that would sample. */
+export async function openCounters(
   sys: Sys,
   options: Polled,
-  about: Pick<PollingAbout, "links" | "session">,
-  sinks: readonly CounterTarget[],
-): Promise<void> {
-  if (!options.counters) return;
-  const { poller } = await Polling.open(sys, options, { ...about, sampled: { indexes: new Set() }, isHeard: () => false, changes: false });
+  about: Pick<PollingAbout, "links" | "session" | "sampled">,
+): Promise<CounterPoller | undefined> {
+  return (await Polling.open(sys, options, { ...about, isHeard: () => false, changes: false })).poller;
+}
+
+/** Sends what the host and the first devices count to sFlow collectors, once. */
+export async function sendCounters(poller: CounterPoller | undefined, sinks: readonly CounterTarget[]): Promise<void> {
   for (const sink of sinks) poller?.feed(sink);
   await poller?.pollOnce();
-  poller?.close();
+  for (const sink of sinks) poller?.leave(sink);
 }
 
 /** Listens; if that is not possible here and counters are asked for, they are worth going on. */

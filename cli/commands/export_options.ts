@@ -90,13 +90,16 @@ export const EXPORT_OPTIONS = {
     details: CONFIG_DETAILS,
   }),
   check: flag({
-    help: "send one sample to each collector, report the result, and exit",
+    help: "send one of everything to each collector, report the result, and exit",
     details:
-      "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. The exit " +
-      "status is 1 if it could not be sent, or an error came back within a second. UDP does not confirm delivery. For tcp: psample " +
+      "The sample is one of psample demo, of a packet between addresses for documentation (192.0.2.0/24). Nothing is sampled. sFlow " +
+      "collectors are also sent counters, which are real: those of the host, of devices that are or would be sampled and of --counters " +
+      "(of the first eight if there are more); --polling 0 leaves them out. With --drops they are sent the same packet as a discarded " +
+      "one, with psample_check as the function that discarded it. The exit " +
+      "status is 1 if anything could not be sent, or an error came back within a second. UDP does not confirm delivery. For tcp: psample " +
       "reports whether it could connect and the operating system at the other end has confirmed the sample, which does not mean that " +
       "the collector has read it. For --prometheus it reports whether it can listen; the receiver of --otlp is sent one report, and " +
-      "must accept it. --counters are sent once. With --config it also prints what the file means. Missing devices, files that cannot " +
+      "must accept it. With --config it also prints what the file means. Missing devices, files that cannot " +
       "be written and everything else that would prevent a start are errors here too; psample doctor checks privileges and the kernel.",
   }),
   ...LISTEN_OPTIONS,

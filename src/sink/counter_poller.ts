@@ -175,10 +175,13 @@ export class CounterPoller {
 
   /** Polls the host and the first devices, now and besides what is due. */
   async pollOnce(): Promise<void> {
+    // What is due meanwhile comes after it, and not twice.
+    clearTimeout(this.#timer);
     this.#lookedMs = -Infinity;
     this.#follow();
     const [host, devices] = [this.#turns.find(({ isHost }) => isHost), this.#turns.find(({ isHost }) => !isHost)];
     for (const turn of [host, devices]) if (turn && !this.#isClosed) await this.#poll(turn);
+    if (!this.#isRunning) this.#schedule();
   }
 
   /** Ends polling. Idempotent. */

@@ -6,7 +6,7 @@ import { parseDevice, rateOf, withRates } from "../../cli/export_rates.ts";
 import { processIo } from "../../cli/io.ts";
 import { main } from "../../cli/main.ts";
 import { UsageError } from "../../cli/options.ts";
-import { decodeDatagram, headerOf } from "../export/sflow/decoder.ts";
+import { decodeDatagram, headerOf, recordOf } from "../export/sflow/decoder.ts";
 import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { FakeSys } from "../fake_sys.ts";
 import { COMMAND } from "../support/command.ts";
@@ -118,6 +118,9 @@ test("--check sends one sample to each collector and says what left", async () =
     // They may otherwise be due within the second that it waits for errors.
     "--template-refresh",
     "24h",
+    // Counters have tests of their own.
+    "--polling",
+    "0",
     "--check",
   );
   assertEquals([one.status, one.errors()], [0, ""]);
@@ -135,6 +138,28 @@ test("--check sends one sample to each collector and says what left", async () =
   assertEquals([other.status, other.errors()], [0, ""]);
   const messages = (await flows.until(1)).map((bytes) => new IpfixDecoder().read(bytes));
   assertEquals([messages[0]!.domain, messages[0]!.records.filter(({ scopes }) => scopes === 0).length], [9, 1]);
+});
+
+test("--check --drops sends a discarded packet that collectors can tell from all others", async () => {
+  using sflow = new UdpReceiver();
+  using ipfix = new UdpReceiver();
+  const words = ["--sflow", sflow.target, "--ipfix", ipfix.target, "--template-refresh", "24h", "--agent", "192.0.2.1", "--header", "50"];
+  const { status, text, errors } = await run(...words, "--polling", "0", "--drops", "--check");
+  // Whether this kernel has a monitor is another question.
+  const has = text().startsWith("discarded packets: the kernel has a monitor for them\n");
+  assertEquals([status, errors() === ""], has ? [0, true] : [1, false], errors());
+  assertEquals(text().split("\n").slice(has ? 1 : 0), [
+    `sFlow ${sflow.target}: 2 datagrams sent, a made-up discarded packet too; no error came back`,
+    `IPFIX ${ipfix.target}: 1 datagram sent; no error came back`,
+    "",
+  ]);
+  const samples = (await sflow.until(2)).flatMap((bytes) => decodeDatagram(new Uint8Array(bytes)).samples);
+  assertEquals(samples.map(({ format }) => format).sort(), [1, 5]);
+  const [flow, discard] = samples.sort((one, other) => one.format - other.format);
+  assertEquals(headerOf(discard!), headerOf(flow!));
+  assertEquals(headerOf(discard!).header.length, 50);
+  assertEquals([discard!.sourceIndex, discard!.reason, discard!.drops], [flow!.sourceIndex, 256, 0]);
+  assertEquals(new TextDecoder().decode(recordOf(discard!, 1038)!.subarray(4)).replace(/\0+$/, ""), "psample_check");
 });
 
 test("--check ends with 1 if nobody listens, or a name has no address, and still tries the others", async () => {

@@ -33,6 +33,30 @@ test("counters alone are sent too, whether or not this machine can receive sampl
   assertMatch(io.errors(), new RegExp(`; sFlow \\S+: \\d+ datagrams sent, ${count} counter samples in them\n$`));
 });
 
+/** What `--check` says and sends with these words. */
+async function checked(...words: string[]): Promise<{ text: string; errors: string; sources: string[] }> {
+  using receiver = new UdpReceiver();
+  const io = fakeIo();
+  assertEquals(await main(["export", "--sflow", receiver.target, "--agent", "192.0.2.1", ...words, "--check"], io), 0, io.errors());
+  const sources = samplesOf(receiver).map(({ format, sourceType, sourceIndex }) => `${format} of ${sourceType}:${sourceIndex}`);
+  return { text: io.text().replace(receiver.target, "TARGET"), errors: io.errors(), sources };
+}
+
+test("--check sends the counters that a run would send, and says how many", async () => {
+  const one = await checked("lo:5");
+  assertEquals(one.text, "sFlow TARGET: 3 datagrams sent, 2 counter samples in them; no error came back\n");
+  assertEquals([one.sources.slice(1), one.errors], [["2 of 2:1", `2 of 0:${LO}`], ""]);
+  const pattern = await checked("l[o]");
+  assertEquals(pattern.sources.slice(1), ["2 of 2:1", `2 of 0:${LO}`]);
+  // What others sample may be anything.
+  const already = await checked();
+  const counters = already.sources.slice(1);
+  assertEquals(counters[0], "2 of 2:1");
+  assertMatch(already.text, new RegExp(` datagrams sent, ${counters.length} counter samples? in them; no error came back\n$`));
+  const none = await checked("lo:5", "--polling", "0");
+  assertEquals([none.text, none.sources.length], ["sFlow TARGET: 1 datagram sent; no error came back\n", 1]);
+});
+
 test("--check sends named counters once, and says how many", async () => {
   using receiver = new UdpReceiver();
   const io = fakeIo();

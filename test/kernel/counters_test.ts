@@ -9,8 +9,8 @@ import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameOut, inOrder } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { Named } from "./namespace.ts";
-import { COMMANDS, openDirectory, Program } from "./runtime.ts";
-import { bareWire, IFINDEX, ip, pause, run, scene, secondWire, send, until } from "./scene.ts";
+import { COMMANDS, ending, openDirectory, Program } from "./runtime.ts";
+import { bareWire, IFINDEX, ip, pause, run, sample, scene, secondWire, send, tc, until } from "./scene.ts";
 
 const ONES = 0xffff_ffff;
 
@@ -242,6 +242,36 @@ scene("--user: counters are read by somebody without any privilege", async () =>
   program.signal("SIGTERM");
   const { status, err } = await program.ended;
   assertEquals([status, /Cannot/.test(err)], [0, false], err);
+});
+
+scene("--check sends those of what is sampled or would be, also in a namespace that it may not enter again", async () => {
+  using there = new Named();
+  using receiver = there.inside(() => {
+    bareWire();
+    return new UdpReceiver();
+  });
+  const words = [
+    ...COMMANDS[0]!.words("--allow-read=/run/netns,/proc"),
+    ...["export", "--netns", there.name, "--user", "nobody", "--sflow", receiver.target, "--agent", "192.0.2.1", "--check"],
+  ];
+  const sources = (): string[] =>
+    samplesOf(receiver).filter(({ format }) => format !== 1).map(({ sourceType, sourceIndex }) => `${sourceType}:${sourceIndex}`);
+  const wanted: string[] = [];
+  const check = async (devices: readonly string[], ...indexes: readonly number[]): Promise<void> => {
+    const { status, out, err } = await ending([...words, ...devices]);
+    assertEquals([status, err], [0, ""]);
+    assertMatch(out, new RegExp(` datagrams sent, ${indexes.length + 1} counter samples? in them; no error came back\\n$`));
+    wanted.push("2:1", ...indexes.map((index) => `0:${index}`));
+    assertEquals(sources(), wanted);
+  };
+  await check([]);
+  await check(["a"], IFINDEX.a);
+  await check(["[ab]"], IFINDEX.a, IFINDEX.b);
+  there.inside(() => {
+    tc("qdisc add dev a clsact");
+    sample("a egress", "rate 7 group 5");
+  });
+  await check([], IFINDEX.a);
 });
 
 scene("--netns: counters are of the devices there, also when the name is gone", async () => {
