@@ -110,7 +110,7 @@ test("a pattern that no device matches yet is no fault: the check says what will
 test("the help has an example of a configuration", async () => {
   const io = fakeIo();
   assertEquals(await main(["export", "--help", "config"], io), 0);
-  for (const words of ["device eth0:1000", "match tcp port 443 or icmp", "replaces all that the file says"]) {
+  for (const words of ["device eth0:1000", "match tcp port 443 or icmp", "replaces all its values in the file"]) {
     assertMatch(io.text(), new RegExp(words));
   }
 });
