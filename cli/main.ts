@@ -170,8 +170,8 @@ function overview(): string {
 }
 
 /**
- * Whether this file is the program that was started, where the runtime does not say so: Node before version 24. There the command says
- * that it cannot work, instead of nothing. In a bundle this file is not the program, but part of another.
+ * Whether this file is the program that was started, if the runtime does not say so: Node before version 24. There the command reports that
+ * it cannot work, instead of doing nothing. In a bundle this file is not the program, but part of another.
  */
 function isStarted(): boolean {
   const [, program] = process.argv;

@@ -16,7 +16,7 @@ interface ValueOf {
 /** A usage error: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
-  /** The value that it is about, where the message alone does not tell in which line of a file that is. */
+  /** The value that it is about, if the message alone does not say in which line of a file it is. */
   readonly about: ValueOf | undefined;
 
   constructor(message: string, about?: ValueOf) {

@@ -391,7 +391,7 @@ export async function stopLeftMonitor(sys: Sys, { dryRun = false }: { readonly d
   try {
     return await withGenericNetlink(sys, (requests) => stopLeft(sys, requests, dryRun));
   } catch (error) {
-    // Where there is no generic netlink there is no monitor.
+    // Without generic netlink there is no monitor.
     if (error instanceof NetlinkError && (error.errno === EPROTONOSUPPORT || error.errno === EAFNOSUPPORT)) return false;
     throw error;
   }

@@ -19,7 +19,7 @@ import { NLM_F_ACK, NLM_F_REQUEST } from "../wire/message.ts";
 import { align4, LITTLE } from "../wire/native.ts";
 
 /**
- * What packets are sent as that psample did not record: nothing in a recording says of which group they are.
+ * How packets that psample did not record are sent: a recording made by another program does not contain a group or a rate.
  *
  * @category Injecting
  */

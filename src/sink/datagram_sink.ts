@@ -21,11 +21,12 @@ export interface ExportOptions {
    */
   latency?: "batch" | "low" | undefined;
   /**
-   * Called with what is wrong with sending, such as a collector that is gone; once, until all is well again. Sending goes on. The error is a
+   * Called once when sending fails, such as to a collector that is down; not again until it has recovered. Sending continues. The error is
+   * a
    * {@linkcode SystemError} or a {@linkcode LookupError}.
    */
   onProblem?: ((error: Error) => void) | undefined;
-  /** Called when all is well again. */
+  /** Called when the problem is over. */
   onRecovery?: (() => void) | undefined;
 }
 

@@ -19,13 +19,16 @@ export interface DiscardOptions {
   readonly perSecond?: number | undefined;
   /** Maximum number of bytes of a packet that the kernel copies, from 1. Defaults to 128. */
   readonly headerBytes?: number | undefined;
-  /** The devices, such as those of {@linkcode watchLinks}: their type tells what a packet begins with. Defaults to a guess by the packet. */
+  /**
+   * The devices, such as those of {@linkcode watchLinks}: their type determines the link layer of a packet. Defaults to a guess by the
+   * packet.
+   */
   readonly devices?: Pick<Devices, "find"> | undefined;
   /** Whether reports may wait for others to share a datagram with, as in `sflowTo()`. Defaults to `"batch"`. */
   readonly latency?: "batch" | "low" | undefined;
-  /** Called when somebody else took monitoring over, or it became impossible; once, until it goes on. */
+  /** Called once when another program takes over monitoring, or it becomes impossible; not again until monitoring has resumed. */
   readonly onProblem?: ((error: Error) => void) | undefined;
-  /** Called when monitoring goes on that somebody had stopped. */
+  /** Called when monitoring resumes after another program had stopped it. */
   readonly onRestart?: (() => void) | undefined;
 }
 

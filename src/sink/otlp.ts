@@ -30,18 +30,18 @@ export interface OtlpSendOptions {
   /** Headers of every request, such as `{ Authorization: "Bearer ..." }`. They are in no message. Defaults to none. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
-   * Attributes of the resource, beside and instead of `service.name` (`"psample"`), `service.version`, `host.name` and `service.instance.id`,
-   * which is random and the same for a whole process. An empty one leaves an attribute out. Defaults to none.
+   * Attributes of the resource, in addition to or instead of `service.name` (`"psample"`), `service.version`, `host.name` and
+   * `service.instance.id`, which is random and the same for a whole process. An empty one leaves an attribute out. Defaults to none.
    */
   readonly resource?: Readonly<Record<string, string>> | undefined;
-  /** Certificates in PEM of whoever may vouch for the receiver. Defaults to those that the runtime trusts. */
+  /** Certificates of trusted authorities, in PEM, to verify the receiver with. Defaults to those that the runtime trusts. */
   readonly certificates?: string | undefined;
   /**
-   * Called with what is wrong, such as a receiver that is gone, or that rejects some of the numbers; once, until all is well again. Sending
-   * goes on.
+   * Called once when a problem begins, such as a receiver that is down, or that rejects some of the numbers; not again until it has
+   * recovered. Sending continues.
    */
   readonly onProblem?: ((error: Error) => void) | undefined;
-  /** Called when all is well again. */
+  /** Called when the problem is over. */
   readonly onRecovery?: (() => void) | undefined;
 }
 
@@ -84,7 +84,9 @@ export interface OtlpSink extends Sink {
   readonly reports: ReportCounts;
   /** Its numbers, for other sinks of the same pump that show them too. */
   readonly numbers: SharedMetrics;
-  /** Sends the present numbers now, and does not try again; resolves to whether they were accepted. Why not is told by `onProblem`. */
+  /**
+   * Sends the current numbers now, without retrying; resolves to whether they were accepted. If not, `onProblem` is called with the reason.
+   */
   report(): Promise<boolean>;
   /** Looks the host name up again for the next report. This is also done after a failure. */
   renew(): void;

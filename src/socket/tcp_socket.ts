@@ -42,9 +42,9 @@ import { encodeAddress, type Family, scopeIdOf, type SocketAddress } from "./soc
 const IDLE_S = 15;
 const PROBE_S = 5;
 const PROBES = 3;
-/** Bytes that nobody acknowledges for this long, or takes while the peer's window is closed, end the connection. */
+/** The connection ends if bytes are not acknowledged for this long, or the peer's window stays closed for this long. */
 const UNACKNOWLEDGED_MS = 60_000;
-/** How much the kernel takes that it cannot send yet. What waits should wait where it can be counted and told. */
+/** How much the kernel takes that it cannot send yet. Data should wait where it can be counted and reported. */
 const UNSENT_BYTES = 1 << 18;
 
 /** Kernels without one of them do without. */

@@ -67,7 +67,7 @@ export function sendError(
 export interface TroubleOptions {
   /** Called with what is wrong, once until all is well again. It does not end anything. */
   readonly onProblem?: ((error: Error) => void) | undefined;
-  /** Called when all is well again. */
+  /** Called when the problem is over. */
   readonly onRecovery?: (() => void) | undefined;
   /** Between 0 and 1. Defaults to `Math.random`. */
   readonly random?: (() => number) | undefined;

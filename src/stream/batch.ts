@@ -33,7 +33,7 @@ export interface Batch {
   readonly count: number;
   /** Number of samples among the entries. */
   readonly samples: number;
-  /** Whether more data was already queued behind this batch: flush buffered output when this is false. */
+  /** Whether more data was already queued when this batch was read: flush buffered output when this is false. */
   readonly more: boolean;
   /** Whether the entries come from a recording: their times, devices and namespaces are another machine's. */
   readonly recorded: boolean;

@@ -69,7 +69,7 @@ export class SinkSet {
   /**
    * Adds a sink: it is handed everything from the next batch on.
    *
-   * @returns `false` if the pump has ended. Then the sink is not used, and still has to be closed by whoever opened it.
+   * @returns `false` if the pump has ended. Then the sink is not used, and the caller still has to close it.
    */
   add(sink: Sink): boolean {
     if (this.#isOver) return false;

@@ -12,7 +12,7 @@ export interface HttpClientOptions {
   readonly url: URL;
   /** Headers of every request. */
   readonly headers: Readonly<Record<string, string>>;
-  /** Certificates in PEM of whoever may vouch for the server, instead of those that the runtime trusts. */
+  /** Certificates of trusted authorities, in PEM, to verify the server with, instead of those that the runtime trusts. */
   readonly certificates?: string | undefined;
 }
 

@@ -326,8 +326,8 @@ export interface Sys {
   /** clock_gettime(2) of CLOCK_MONOTONIC, in microseconds: the clock that service managers compare with their own. */
   monotonicUs(): bigint;
   /**
-   * malloc_trim(3): gives memory back that the runtime has freed and the C library keeps. Does nothing where the C library has no such
-   * function, or the runtime does not allocate by it.
+   * malloc_trim(3): gives memory back that the runtime has freed and the C library keeps. Does nothing if the C library has no such
+   * function, or the runtime does not use its allocator.
    */
   trimMemory(): void;
   /** getpid(2) */

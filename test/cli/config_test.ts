@@ -39,7 +39,7 @@ function refusal(text: string): string {
   return assertThrows(() => parseConfig(text, "x.conf", TABLE, new Map([["check", "it is for trying out"]])), UsageError).message;
 }
 
-test("options are one a line, the value is the rest of it, and comments and blank lines say nothing", () => {
+test("options are one per line, the value is the rest of it, and comments and blank lines are skipped", () => {
   const text = [
     "\uFEFF# a comment",
     "",

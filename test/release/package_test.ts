@@ -124,7 +124,7 @@ describe("the files that people install", needs, () => {
     rmSync(again, { recursive: true });
   });
 
-  test("the tarball is unpacked and used where it is", needs, () => {
+  test("the tarball is unpacked and runs from there", needs, () => {
     output(["tar", "-xzf", place(archive), "-C", directory]);
     const unpacked = join(directory, `psample-${version}-linux-${HERE.target}`);
     assertRuns(join(unpacked, "psample"));

@@ -1,6 +1,6 @@
 /**
- * The part of an assembler for WebAssembly's text format that the modules of this package need: one memory and one function,
- * instructions without parentheses. WebAssembly Core Specification 2.0, sections 5 (binary format) and 6 (text format).
+ * The part of an assembler for WebAssembly's text format that the modules of this package need: one memory and one function, instructions
+ * without parentheses. WebAssembly Core Specification 2.0, sections 5 (binary format) and 6 (text format).
  */
 import { ArgumentError } from "../../src/errors.ts";
 

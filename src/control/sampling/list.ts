@@ -5,7 +5,7 @@ import { type TrafficControl, withTrafficControl } from "../traffic_control.ts";
 import { type Sampling, samplingsOf, unusedSampling } from "./sampling.ts";
 
 /**
- * Every sample action of a network namespace, whoever made it: those of filters, then those that no filter uses. No
+ * Every sample action of a network namespace, including those of other programs: those of filters, then those that no filter uses. No
  * privileges needed.
  *
  * @example Who samples what

@@ -41,10 +41,10 @@ export interface SflowOptions {
   readonly forwards?: boolean | undefined;
   /**
    * The VLAN tag that was removed from a packet before it was sampled, as TPID times 65536 plus TCI; `undefined` if none is known to have
-   * been. The kernel does not report it, but the cookie or the group of a filter on one VLAN may. Defaults to none.
+   * been removed. The kernel does not report it, but the cookie or the group of a filter on one VLAN may. Defaults to none.
    */
   readonly strippedTag?: ((sample: SampleView) => number | undefined) | undefined;
-  /** When the agent started, in nanoseconds since 1970. Defaults to the first time that the encoder is told. */
+  /** When the agent started, in nanoseconds since 1970. Defaults to the first time passed to the encoder. */
   readonly startNs?: bigint | undefined;
 }
 
