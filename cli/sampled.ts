@@ -14,8 +14,8 @@ import type { Passed } from "../src/control/passed.ts";
 import type { Stage } from "../src/stream/stage.ts";
 import { printable } from "../src/wire/text.ts";
 import { Counters } from "./counters.ts";
-import type { Known } from "./devices.ts";
 import { failureText } from "./failure.ts";
+import type { Keeping } from "./keeping.ts";
 import { netnsWords } from "./options.ts";
 import { PassedTotals } from "./passed_totals.ts";
 import { SamplingAdder } from "./sampling_adder.ts";
@@ -31,23 +31,6 @@ const LOOK_MS = 1000;
 /** How long to wait until a device that could not be sampled is tried again: at first, and at most. */
 const RETRY_MS = 2000;
 const LONGEST_RETRY_MS = 60_000;
-
-/** A device that exists. */
-export interface PresentDevice extends Known {
-  readonly index: number;
-}
-
-/** What is to be sampled, whatever devices come and go. */
-export interface Keeping {
-  /** The present devices that are to be sampled. */
-  devices(): readonly PresentDevice[];
-  /** How to sample one of them; without a rate if that is to be chosen. */
-  plan(device: PresentDevice): SamplingOptions;
-  /** Chooses the rate of a plan without one. */
-  rated(plan: SamplingOptions): Promise<SamplingOptions>;
-  /** Called when a device has been added or removed. */
-  changed(): void;
-}
 
 /** The sampling added to devices, from the first filter to the removal of the last. */
 export class Sampled {
@@ -75,6 +58,8 @@ export class Sampled {
   #group: number | undefined;
   /** If sampling is kept up: what is wanted, and the devices that could not be sampled. */
   #keeping: Keeping | undefined;
+  /** The version of the devices that was compared last with what is wanted. */
+  #compared = 0;
   #restoring: Promise<void> | undefined;
   /** Looks and changes, one after the other. */
   #turns: Promise<unknown> = Promise.resolve();
@@ -129,7 +114,7 @@ export class Sampled {
   /** From the first look on samples what is wanted, again if it is gone, and devices that come. Sampling then only ends with the session. */
   keep(keeping: Keeping): void {
     this.#keeping = keeping;
-    const present = new Map(keeping.devices().map((device) => [device.index, device]));
+    const present = new Map(keeping.devices(new Set()).map((device) => [device.index, device]));
     for (const [handle, name] of this.#handles) {
       const index = handle.installed[0]!.ifindex;
       this.#asked.set(handle, keeping.plan(present.get(index) ?? { name, index, up: true }));
@@ -310,21 +295,36 @@ export class Sampled {
     }
     this.#told = told;
     await this.#count();
-    if (this.#keeping) await (this.#restoring = this.#restore(this.#keeping));
+    if (this.#keeping) await (this.#restoring = this.#follow(this.#keeping));
+  }
+
+  /** Samples what is wanted of the devices that there are now, and nothing else. */
+  async #follow(keeping: Keeping): Promise<void> {
+    const version = keeping.version();
+    // To compare thousands of devices takes its time.
+    const before = version === this.#compared ? undefined : await this.#release(keeping);
+    this.#compared = version;
+    await this.#restore(keeping, before);
   }
 
   /** Stops sampling what is not wanted, or not in this way. Returns how the latter was sampled, by index. */
   async #release(keeping: Keeping): Promise<ReadonlyMap<number, SamplingOptions>> {
     const changed = new Map<number, SamplingOptions>();
-    const present = new Map(keeping.devices().map((device) => [device.index, device]));
-    for (const [handle, name] of [...this.#handles]) {
-      const indexes = handle.installed.map(({ ifindex }) => ifindex);
-      const device = indexes.map((index) => present.get(index)).find((device) => device !== undefined);
+    const wanted = new Map(keeping.devices(this.indexes).map((device) => [device.index, device]));
+    for (const [handle, before] of [...this.#handles].filter(([handle]) => this.#alive.has(handle))) {
+      const { ifindex } = handle.installed[0]!;
+      const name = printable(keeping.nameOf(ifindex) ?? before);
+      const renamed = name === before ? undefined : `${before} is called ${name} now`;
+      const device = wanted.get(ifindex);
+      if (renamed && device) {
+        this.#handles.set(handle, name);
+        this.#session.notice(renamed);
+      }
       const asked = this.#asked.get(handle);
       if (device && asked && isSame(asked, keeping.plan(device))) continue;
       if (this.#removed) break;
       if (device) changed.set(device.index, { ...asked!, rate: handle.installed[0]?.rate });
-      else this.#session.notice(`${name} is not sampled any more`);
+      else this.#session.notice(renamed ? `${renamed}: it is not sampled any more` : `${before} is not sampled any more`);
       await this.#end(handle, (reason) => this.#session.fail(removalFailed(reason, handle.netns)));
       this.onCount(await handle.passedHooks().catch(() => []));
       keeping.changed();
@@ -341,7 +341,7 @@ export class Sampled {
       await this.#end(handle, () => {});
     }
     const sampled = this.indexes;
-    for (const device of keeping.devices().filter(({ index }) => !sampled.has(index))) {
+    for (const device of keeping.devices(sampled).filter(({ index }) => !sampled.has(index))) {
       const { name, index } = device;
       const failing = this.#failing.get(index);
       if (failing && performance.now() < failing.untilMs) continue;
@@ -370,7 +370,7 @@ export class Sampled {
       }
     }
     if (this.#failing.size === 0) return;
-    const present = new Set(keeping.devices().map(({ index }) => index));
+    const present = new Set(keeping.devices(sampled).map(({ index }) => index));
     for (const index of this.#failing.keys()) if (!present.has(index)) this.#failing.delete(index);
   }
 

@@ -22,6 +22,7 @@ import { type Collectors, contextOf, openCollectors } from "../collectors.ts";
 import { notYet, present } from "../devices.ts";
 import { Drops } from "../drops.ts";
 import { withRates } from "../export_rates.ts";
+import { FollowedDevices } from "../followed_devices.ts";
 import { MemoryTrimmer } from "../memory_trimmer.ts";
 import type { Io } from "../io.ts";
 import { failureText } from "../failure.ts";
@@ -204,8 +205,11 @@ class LiveExport {
     for (const text of notYet(settings.named.words, present(devices))) session.notice(text);
     const [first] = plans;
     session.notice(first ? sampled.description(first) : `sampling nothing yet, group ${sampled.group}; Ctrl-C ends it`);
+    const followed = new FollowedDevices(devices);
     sampled.keep({
-      devices: () => present(devices).filter((device) => current.sampling.named.has(device)),
+      devices: (sampled) => followed.meant(current.sampling.named, sampled),
+      nameOf: (index) => followed.nameOf(index),
+      version: () => followed.version,
       plan: (device) => planFor(current.sampling, device),
       rated: async (plan) => (await withRates(sys, [plan], () => this.#speeds.read())).plans[0]!,
       changed: () => {

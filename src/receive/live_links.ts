@@ -142,6 +142,11 @@ export class LiveLinks implements LiveDevices {
     return this.#table.links();
   }
 
+  /** The device of an index as of the last update; `undefined` if there is none. */
+  get(index: number): Link | undefined {
+    return this.#table.get(index);
+  }
+
   all(): Iterable<Device> {
     return this.#table.links();
   }
