@@ -32,6 +32,14 @@ const LOOK_MS = 1000;
 const RETRY_MS = 2000;
 const LONGEST_RETRY_MS = 60_000;
 
+/** A device that could not be sampled: why, whether it was before, and when to try again. */
+interface Failing {
+  readonly text: string;
+  readonly isAgain: boolean;
+  readonly waitMs: number;
+  readonly untilMs: number;
+}
+
 /** The sampling added to devices, from the first filter to the removal of the last. */
 export class Sampled {
   readonly #session: Session;
@@ -63,7 +71,7 @@ export class Sampled {
   #restoring: Promise<void> | undefined;
   /** Looks and changes, one after the other. */
   #turns: Promise<unknown> = Promise.resolve();
-  readonly #failing = new Map<number, { readonly text: string; readonly waitMs: number; readonly untilMs: number }>();
+  readonly #failing = new Map<number, Failing>();
   /** Called with what the kernel counted, whenever it counted. */
   onCount: (hooks: readonly PassedHook[]) => void = () => {};
   /** Where sampling was added since it was found out what others sample into the same group. */
@@ -133,6 +141,11 @@ export class Sampled {
       // The removal at the end waits for it.
       await (this.#restoring = this.#release(keeping).then((before) => this.#restore(keeping, before)));
     });
+  }
+
+  /** What could not be sampled is tried again at the next look. */
+  retry(): void {
+    for (const [index, failing] of this.#failing) this.#failing.set(index, { ...failing, waitMs: RETRY_MS / 2, untilMs: 0 });
   }
 
   /** From now on samples 1 in `rate` packets, on all devices. What fails is reported; the device is then not sampled any more. */
@@ -345,6 +358,7 @@ export class Sampled {
       const { name, index } = device;
       const failing = this.#failing.get(index);
       if (failing && performance.now() < failing.untilMs) continue;
+      const isAgain = again.has(index) || failing?.isAgain === true;
       // Nothing more, once everything is being removed.
       if (this.#removed) return;
       try {
@@ -358,7 +372,7 @@ export class Sampled {
         this.#failing.delete(index);
         const rate = handle.installed[0]?.rate;
         const was = before.get(index);
-        const how = was ? `, now ${whatChanged(was, { ...asked, rate })}` : `${again.has(index) ? " again" : " too"}, 1 in ${rate}`;
+        const how = was ? `, now ${whatChanged(was, { ...asked, rate })}` : `${isAgain ? " again" : " too"}, 1 in ${rate}`;
         this.#session.notice(`sampling ${printable(name)}${how}`);
         keeping.changed();
       } catch (error) {
@@ -366,7 +380,7 @@ export class Sampled {
         const text = failureText(error) ?? `${error}`;
         if (text !== failing?.text) this.#session.notice(text);
         const waitMs = failing ? Math.min(LONGEST_RETRY_MS, 2 * failing.waitMs) : RETRY_MS;
-        this.#failing.set(index, { text, waitMs, untilMs: performance.now() + waitMs });
+        this.#failing.set(index, { text, isAgain, waitMs, untilMs: performance.now() + waitMs });
       }
     }
     if (this.#failing.size === 0) return;

@@ -89,6 +89,8 @@ class LiveExport {
   #inForce: ExportInForce | undefined;
   #drops: Drops | undefined;
   #polling: Polling | undefined;
+  /** How often the kernel's module was unloaded. */
+  #unloads = 0;
   #outputs: Awaited<ReturnType<OutputPlan["open"]>> | undefined;
 
   constructor(start: Start) {
@@ -181,8 +183,11 @@ class LiveExport {
   /** Samples what is there already, and listens to the samples; to none if only counters are to be sent. */
   async #listen(plans: readonly SamplingOptions[], signal: AbortSignal): Promise<Source> {
     const { settings: { options }, session } = this.#start;
-    const { buffer: receiveBufferBytes, latency, group, match, netns, allNamespaces, wait } = options;
+    const { buffer: receiveBufferBytes, latency, group, match, netns, allNamespaces } = options;
     const sampled = this.#sampled;
+    // What is sampled for this run is set up again, which loads the module if it can be loaded.
+    const wait = options.wait || sampled !== undefined;
+    const onFamily = (isThere: boolean): void => this.#tellFamily(isThere);
     if (plans.length > 0) await sampled?.add(plans, signal);
     else await sampled?.addLater({ group: group?.[0], match, netns });
     const filter = options.filter?.map(({ expression }) => expression);
@@ -191,8 +196,20 @@ class LiveExport {
     return await listenUnlessOnlyCounters(
       sampled ? undefined : options.counters,
       session,
-      () => listen({ groups, filter, events: false, wait, allNamespaces, receiveBufferBytes, latency, devices, netns, signal }),
+      () => listen({ groups, filter, events: false, wait, onFamily, allNamespaces, receiveBufferBytes, latency, devices, netns, signal }),
     );
+  }
+
+  /** The module was unloaded, or is back. */
+  #tellFamily(isThere: boolean): void {
+    const { session } = this.#start;
+    if (isThere) {
+      session.notice("the psample module is loaded again");
+      this.#sampled?.retry();
+    } else {
+      this.#unloads++;
+      session.notice("the psample module was unloaded: nothing is sampled until it is loaded again");
+    }
   }
 
   /** Samples whatever devices come, and says what is sampled. `end` is called if that is not possible any more. */
@@ -265,7 +282,9 @@ class LiveExport {
       account: (stats: ListenStats, written) => {
         const { collectors } = current;
         const numbers = received(stats, written, buffer, sampled?.passing(), "exported", collectors.drops);
-        return [numbers, ...drops ? [drops.account()] : [], ...collectors.accounts()].join("; ");
+        const times = this.#unloads === 1 ? "once" : `${this.#unloads} times`;
+        const unloads = this.#unloads > 0 ? [`the psample module was unloaded ${times}`] : [];
+        return [numbers, ...unloads, ...drops ? [drops.account()] : [], ...collectors.accounts()].join("; ");
       },
       silence: sampled && ((seconds, stats) => sampled.silence(seconds, stats)),
       settle: async () => void await Promise.all([sampled?.remove(), drops?.stop(session)]),

@@ -46,6 +46,11 @@ export interface ListenOptions extends NetnsOptions {
   receiveBufferBytes?: number | undefined;
   /** If the psample family is missing, wait for it, including when it disappears later. Otherwise both are errors. */
   wait?: boolean | undefined;
+  /**
+   * With {@linkcode ListenOptions.wait}: called with false when the family has disappeared, because the module was unloaded, and with true
+   * when it is back.
+   */
+  onFamily?: ((isThere: boolean) => void) | undefined;
   /** Receive from all network namespaces that have an nsid in that of the listener, which requires CAP_NET_BROADCAST. */
   allNamespaces?: boolean | undefined;
   /**
@@ -142,7 +147,7 @@ export async function listenWith(sys: Sys, options: ListenOptions = {}): Promise
   }
   try {
     signal?.throwIfAborted();
-    await unlessAborted(listener.join(sys, { samples, events, wait }), signal);
+    await unlessAborted(listener.join(sys, { samples, events, wait }, options.onFamily), signal);
     signal?.throwIfAborted();
     return listener;
   } catch (error) {

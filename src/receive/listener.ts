@@ -126,14 +126,24 @@ export class SocketListener implements Listener {
     this.#decoder.family = family;
   }
 
-  /** Joins the psample family's groups, and stays in them. Resolves when it has joined, or when this is closed. */
-  async join(sys: Sys, memberships: Memberships): Promise<void> {
+  /**
+   * Joins the psample family's groups, and stays in them. Resolves when it has joined, or when this is closed. `onFamily` is called when the
+   * family has gone after that, and when it is back.
+   */
+  async join(sys: Sys, memberships: Memberships, onFamily?: (isThere: boolean) => void): Promise<void> {
+    let isGone = false;
     this.#watch = new FamilyWatch(sys, this.#receiver, memberships, {
       gone: () => {
         this.expect(-1);
         this.#ledger.unloaded();
+        isGone = true;
+        if (memberships.wait) onFamily?.(false);
       },
-      there: (family) => this.expect(family),
+      there: (family) => {
+        this.expect(family);
+        if (isGone) onFamily?.(true);
+        isGone = false;
+      },
       failed: (error) => {
         this.#failure = error;
         void this.#receiver.close();

@@ -1,14 +1,16 @@
 /** Which devices `psample export` samples, whatever there is when it starts. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { listActions, listSampling } from "../../mod.ts";
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
 import { decodeDatagram, type DecodedSample } from "../export/sflow/decoder.ts";
 import { valuesOf } from "../export/prometheus/reader.ts";
 import { get } from "../support/http.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
-import { unloadPsample } from "./module.ts";
-import { ip, pause, scene, send, tc, until } from "./scene.ts";
+import { loadPsample, unloadPsample } from "./module.ts";
+import { bareWire, ip, pause, scene, send, tc, until } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
 /** Starts an export, which follows devices when this resolves. */
@@ -160,4 +162,55 @@ scene("any: a device that goes down stays sampled, and misses nothing when it is
   await until(() => `it has arrived: ${errors()}`, () => samplesOf(sflow).length === 1);
   await command.end();
   assertEquals(await sampledDevices(), "");
+});
+
+scene("the module may be unloaded and come back: sampling is set up again, which is told and counted", "guest", async () => {
+  bareWire();
+  const before = tcDump("a");
+  using sflow = new UdpReceiver();
+  const command = await start(`a:1 --direction egress --latency low --sflow ${sflow.target}`);
+  const errors = (): string => command.io.errors();
+  const told = (text: string): number => errors().split(`psample: ${text}\n`).length - 1;
+  const arrives = async (): Promise<void> => {
+    const arrived = samplesOf(sflow).length;
+    await until(() => `samples arrive: ${errors()}`, async () => {
+      send("a", frameOut());
+      await pause(20);
+      return samplesOf(sflow).length > arrived;
+    });
+  };
+  /** Removes all filters, and unloads the module before the command gets its turn. */
+  const unload = async (): Promise<void> => {
+    const unloads = told(UNLOADED);
+    await until(() => `the module is unloaded: ${errors()}`, () => {
+      spawnSync("tc", ["qdisc", "del", "dev", "a", "clsact"]);
+      for (const name of ["openvswitch", "act_sample", "psample"]) spawnSync("modprobe", ["-r", name]);
+      return told(UNLOADED) > unloads;
+    });
+  };
+  const UNLOADED = "the psample module was unloaded: nothing is sampled until it is loaded again";
+  const LOADED = "the psample module is loaded again";
+  await arrives();
+  // The kernel loads it by itself when sampling is set up again.
+  await unload();
+  await arrives();
+  // Now it cannot: somebody else has to.
+  const helper = "/proc/sys/kernel/modprobe";
+  const program = readFileSync(helper, "utf8");
+  try {
+    writeFileSync(helper, "/nowhere\n");
+    await unload();
+    await until(() => `it is told: ${errors()}`, () => /psample: Cannot sample egress traffic on a: .*\n$/.test(errors()));
+    assertEquals(told(UNLOADED) - told(LOADED), 1, errors());
+    loadPsample();
+    await until(() => `it is told: ${errors()}`, () => told(UNLOADED) === told(LOADED));
+  } finally {
+    writeFileSync(helper, program);
+    loadPsample();
+  }
+  await arrives();
+  await command.end();
+  assertEquals(tcDump("a"), before);
+  const [, times] = /lost 0; the psample module was unloaded (\d+) times; sFlow \S+: \d+ datagrams sent\n$/.exec(errors()) ?? [];
+  assertEquals([Number(times), told("sampling a again, 1 in 1")], [told(UNLOADED), told(UNLOADED)], errors());
 });
