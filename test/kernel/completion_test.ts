@@ -54,14 +54,18 @@ scene("with --netns the devices and groups are those of that namespace", "initia
   assert(!(await offered("capture", "")).includes("a\tup"));
 });
 
-scene("bash completes a device and a group of the kernel", "program:bash", "program:script", async () => {
-  wire();
-  sample("a ingress", "rate 1 group 77");
-  ip("link set dev b down", "link set dev b name xyz");
-  await using shell = await CompletingShell.start(SHELLS.find(({ name }) => name === "bash")!);
-  assertStringIncludes(await shell.run("psample -g 7\t"), "<-g><77>.");
-  assertStringIncludes(await shell.run("psample doctor x\t"), "<doctor><xyz>.");
-});
+for (const shell of SHELLS) {
+  // What the command asks of the kernel is the same for each: an emulated processor does it for one, since starting zsh takes it minutes.
+  const kernels = shell.name === "bash" ? [] : ["linux>=6.11"] as const;
+  scene(`${shell.name} completes a device and a group of the kernel`, ...kernels, `program:${shell.name}`, "program:script", async () => {
+    wire();
+    sample("a ingress", "rate 1 group 77");
+    ip("link set dev b down", "link set dev b name xyz");
+    await using started = await CompletingShell.start(shell);
+    assertStringIncludes(await started.run("psample -g 7\t"), "<-g><77>.");
+    assertStringIncludes(await started.run("psample doctor x\t"), "<doctor><xyz>.");
+  });
+}
 
 for (const { name, words } of COMMANDS) {
   scene(`${name} answers a shell without privilege`, "program:setpriv", async () => {

@@ -12,7 +12,7 @@ import { WiresharkPipes } from "../support/wireshark_pipes.ts";
 import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { type Ended, ending, Program, script, WITHOUT_NET_ADMIN } from "./runtime.ts";
-import { bareWire, pause, sample, scene, send, until, wire } from "./scene.ts";
+import { bareWire, pause, sample, scene, send, Sender, until, wire } from "./scene.ts";
 import { tcDump } from "./tc_dump.ts";
 
 const INTERFACE_BLOCK = 1;
@@ -21,6 +21,8 @@ const PACKET_BLOCK = 6;
 const OPTION_NAME = 2;
 const OPTION_COMMENT = 1;
 const OPTION_FLAGS = 2;
+/** isb_ifdrop of the statistics. */
+const OPTION_DROPPED = 5;
 
 /** Starts a capture in this process, as Wireshark does, and reads from its pipe. */
 function capture(pipes: WiresharkPipes, name: string, ...words: string[]): Command {
@@ -28,13 +30,20 @@ function capture(pipes: WiresharkPipes, name: string, ...words: string[]): Comma
   return new Command(["extcap", "--capture", "--extcap-interface", name, ...words]);
 }
 
+/** What has been read of a recording, and where the rest begins. */
+const read = new WeakMap<WiresharkPipes, { readonly blocks: PcapngBlock[]; end: number }>();
+
 /** The recording without the block that may not be whole yet. */
-function blocks(pipes: WiresharkPipes): PcapngBlock[] {
+function blocks(pipes: WiresharkPipes): readonly PcapngBlock[] {
   const bytes = pipes.recorded();
   const view = new DataView(bytes.buffer);
-  let end = 0;
+  const known = read.get(pipes) ?? { blocks: [], end: 0 };
+  read.set(pipes, known);
+  let { end } = known;
   while (end + 12 <= bytes.length && end + view.getUint32(end + 4, true) <= bytes.length) end += view.getUint32(end + 4, true);
-  return pcapngBlocks(bytes.subarray(0, end));
+  for (const block of pcapngBlocks(bytes.subarray(known.end, end))) known.blocks.push(block);
+  known.end = end;
+  return known.blocks;
 }
 
 const packets = (pipes: WiresharkPipes): PcapngBlock[] => blocks(pipes).filter(({ type }) => type === PACKET_BLOCK);
@@ -130,6 +139,35 @@ scene("the toolbar shows the rate, the losses, the traffic and the log, and chan
   assertEquals(pipes.shown(CONTROL.lost), "0");
   assert(comments().some((comment) => / sample-rate 1\b/.test(comment)));
   assertEquals(new Set(comments().map((comment) => /group \d+/.exec(comment)![0])).size, 1);
+});
+
+scene("what is lost is in the toolbar, in its log, and in the recording", async () => {
+  bareWire();
+  using pipes = new WiresharkPipes();
+  const extcap = capture(pipes, "psample-a", "--rate", "1", "--direction", "egress", ...pipes.words());
+  await pipes.openToolbar();
+  pipes.tell({ control: 0, command: COMMAND.initialized, text: "" });
+  await until("it samples", async () => (await devices()).length === 1);
+  // Nothing is received while they are sent from here, and the socket's buffer has room for fewer.
+  const sent = 120_000;
+  {
+    using sender = new Sender("a", frameOut());
+    sender.send(sent);
+  }
+  const lost = (): number => Number(/^([1-9]\d*) \(/.exec(pipes.shown(CONTROL.lost) ?? "")?.[1] ?? 0);
+  await until(
+    () => `each of ${sent} is a packet (${packets(pipes).length}) or lost (${pipes.shown(CONTROL.lost)})`,
+    () => packets(pipes).length + lost() === sent && lost() > 0,
+  );
+  assertMatch(pipes.shown(CONTROL.lost)!, /^\d+ \(\d+(?:\.\d+)? ?%\)$/);
+  // The next one shows by its number which are missing.
+  send("a", frameOut());
+  await until("it has come", () => packets(pipes).length + lost() === sent + 1);
+  extcap.io.signal("SIGTERM");
+  assertEquals([await extcap.status, extcap.io.errors()], [0, ""]);
+  assertEquals(optionNumber(blocks(pipes).at(-1)!, OPTION_DROPPED), BigInt(lost()));
+  const log = pipes.told().filter(({ control, command }) => control === CONTROL.log && command === COMMAND.add).map(({ text }) => text);
+  assert(log.some((line) => line.includes(`lost ${lost()}`)), `${log}`);
 });
 
 scene("what fails before there are samples gives the pipe a recording without any, and is reported", async () => {
@@ -245,6 +283,14 @@ scene(
     assertEquals([status, err.includes("Error by extcap"), err.includes("Error from extcap")], [0, false, false], err);
     assertEquals(places(), ["a 0x00000002", "b 0x00000001"]);
     for (const [, , comment] of rows()) assertMatch(comment!, /^group \d+ sample-rate 1/);
+    await until("the filters are removed", () => tcDump("a", "b") === before);
+
+    // It leaves the pipe by itself.
+    await using counting = home.start("-o", "extcap.psample_a.rate:1", "-i", "psample-a", "-c", "5");
+    let ended: Ended | undefined;
+    void counting.ended.then((end) => ended = end);
+    await sendUntil(() => `it has its packets; it said ${counting.err}`, () => ended !== undefined);
+    assertEquals([ended!.status, counting.out.trim().split("\n").length], [0, 5], counting.err);
     await until("the filters are removed", () => tcDump("a", "b") === before);
 
     const refused = await home.tshark(["-i", "psample-a", "-c", "1"], WITHOUT_NET_ADMIN);

@@ -20,7 +20,9 @@ export class WiresharkPipes implements Disposable {
   readonly #fds = new Map<string, number>();
   readonly #reader = new ControlReader();
   readonly #messages: ControlMessage[] = [];
-  readonly #pieces: Uint8Array[] = [];
+  /** The recording, with room for more. */
+  #recording = new Uint8Array(1 << 20);
+  #recorded = 0;
 
   /** The arguments that name them; without those of the toolbar as tshark gives them. */
   words(hasToolbar = true): string[] {
@@ -33,10 +35,18 @@ export class WiresharkPipes implements Disposable {
     this.#open(this.fifo, O_RDONLY);
   }
 
-  /** The recording so far. */
-  recorded(): Uint8Array {
-    for (let piece = this.#piece(this.fifo); piece.length > 0; piece = this.#piece(this.fifo)) this.#pieces.push(piece);
-    return new Uint8Array(this.#pieces.flatMap((piece) => [...piece]));
+  /** The recording so far. The bytes are valid until the next call. */
+  recorded(): Uint8Array<ArrayBuffer> {
+    for (let piece = this.#piece(this.fifo); piece.length > 0; piece = this.#piece(this.fifo)) {
+      if (this.#recorded + piece.length > this.#recording.length) {
+        const larger = new Uint8Array(2 * this.#recording.length);
+        larger.set(this.#recording);
+        this.#recording = larger;
+      }
+      this.#recording.set(piece, this.#recorded);
+      this.#recorded += piece.length;
+    }
+    return this.#recording.subarray(0, this.#recorded);
   }
 
   /** Reads no more samples. */
