@@ -15,12 +15,14 @@ const WORKFLOWS = readdirSync(join(ROOT, ".github/workflows")).map((name) => `.g
 
 interface Step {
   uses?: string;
+  env?: Record<string, string>;
   run?: string;
   with?: Record<string, unknown>;
   "working-directory"?: string;
 }
 interface Job {
   uses?: string;
+  environment?: string;
   needs?: string;
   "runs-on"?: string;
   "timeout-minutes"?: number;
@@ -54,12 +56,14 @@ test("a tag is published after CI, by the identity of the workflow and by nothin
   assertEquals(ci!.uses, "./.github/workflows/ci.yml");
   assertEquals(jsr!.needs, "ci");
   assertEquals(jsr!.permissions, { contents: "read", "id-token": "write" });
+  assertEquals(jsr!.environment, "jsr");
   const [deno] = /npx --yes deno@[\d.]+/.exec(read(".ci/run"))!;
   assertEquals(jsr!.steps!.flatMap(({ run }) => run ?? []), [`${deno} task release --jsr --tag "$GITHUB_REF_NAME"`, `${deno} publish`]);
   assertEquals(jsr!.steps!.at(-1)!["working-directory"], "dist/release");
   // What it makes is a draft: somebody looks at the files before they are there for all.
   const [draft, make] = files!.steps!.flatMap(({ run }) => run ?? []).reverse();
   assertEquals(make, `${deno} task package`);
+  assertEquals(files!.steps!.find(({ run }) => run === make)!.env, { PSAMPLE_MAINTAINER: "${{ vars.PSAMPLE_MAINTAINER }}" });
   assertMatch(draft!, /^gh release create "\$GITHUB_REF_NAME" --draft --verify-tag .* dist\/package\/\*$/);
 });
 

@@ -59,8 +59,10 @@ function output(words: readonly string[], cwd = ROOT, environment: Record<string
   return out;
 }
 
-const make = (words: readonly string[], environment: Record<string, string> = {}): Ended =>
-  run([DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", ...words], ROOT, environment);
+/** The time of the sources: without it, that of the commit, which git does not tell of a clone of another user (gitfaq(7)). */
+const EPOCH = { SOURCE_DATE_EPOCH: "1769860800" };
+const make = (words: readonly string[]): Ended =>
+  run([DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", ...words], ROOT, EPOCH);
 
 /** Calls something with a directory that is empty, and deleted afterwards. */
 function inEmpty<Result>(use: (directory: string) => Result): Result {
@@ -93,7 +95,7 @@ describe("the files that people install", needs, () => {
     mkdirSync(join(ROOT, "dist"), { recursive: true });
     directory = mkdtempSync(join(ROOT, "dist/test-"));
     made = join(directory, "made");
-    const { status, out, err } = make(["--targets", HERE.target, "--output", made], { SOURCE_DATE_EPOCH: "1769860800" });
+    const { status, out, err } = make(["--targets", HERE.target, "--output", made]);
     assertEquals(status, 0, out + err);
   }, { timeout: TIMEOUT_MS });
   after(() => rmSync(directory, { recursive: true, force: true }));
@@ -116,7 +118,7 @@ describe("the files that people install", needs, () => {
     const again = join(directory, "again");
     const elsewhere = join(directory, "elsewhere");
     mkdirSync(elsewhere);
-    const environment = { SOURCE_DATE_EPOCH: "1769860800", TZ: "Pacific/Auckland", TMPDIR: elsewhere, LC_ALL: "C" };
+    const environment = { ...EPOCH, TZ: "Pacific/Auckland", TMPDIR: elsewhere, LC_ALL: "C" };
     const script = `umask 077; exec "$@"`;
     const words = [DENO, "run", "-A", "--no-check", "test/run/package.ts", "--fast", "--targets", HERE.target, "--output", again];
     output(["sh", "-c", script, "sh", ...words], ROOT, environment);
@@ -250,20 +252,19 @@ describe("the files that people install", needs, () => {
     assertEquals(bill.packages.map(({ name }: { name: string }) => name), ["psample", "deno-std", "bun"]);
   });
 
-  /** The directory with the tarballs of other machines, which are made once. */
+  /** The directory with the files for other machines, which are made once. */
   function others(): string {
     const place = join(directory, "others");
     if (existsSync(place)) return place;
     const targets = MACHINES.map(([target]) => target).filter((target) => target !== HERE.target);
-    const { status, out, err } = make(["--targets", targets.join(","), "--formats", "tar", "--output", place]);
+    const { status, out, err } = make(["--targets", targets.join(","), "--output", place]);
     assertEquals(status, 0, out + err);
     return place;
   }
 
-  test("the executables of other machines are theirs", {
-    ...needs,
-    skip: needs.skip || (daemonsWanted() ? false : "runtimes of other machines, 120 MB, are downloaded only in deno task test --daemons"),
-  }, () => {
+  const noOthers = daemonsWanted() ? false : "runtimes of other machines, 120 MB, are downloaded only in deno task test --daemons";
+
+  test("the executables of other machines are theirs", { ...needs, skip: needs.skip || noOthers }, () => {
     for (const [target, machine, loader] of MACHINES.filter(([target]) => target !== HERE.target)) {
       const name = tarballName(target);
       const program = untar(new Uint8Array(readFileSync(join(others(), name)))).get(`${name.replace(".tar.gz", "")}/psample`)!;
@@ -274,6 +275,20 @@ describe("the files that people install", needs, () => {
       // On Alpine these are packages: libstdc++ and libgcc.
       assertEquals(new TextDecoder("latin1").decode(program).includes("libstdc++.so.6\0"), target.endsWith("-musl"), target);
     }
+  });
+
+  test("the packages for the other machine have the files of ours", { ...needs, skip: needs.skip || noOthers }, () => {
+    const there = HERE.target === "x64" ? { deb: "arm64", rpm: "aarch64" } : { deb: "amd64", rpm: "x86_64" };
+    const theirs = (name: string): string => join(others(), name);
+    const inDeb = (file: string): string[] => {
+      return output(["dpkg-deb", "--contents", file]).trim().split("\n").map((line) => line.replace(/^(\S+ \S+) .* /, "$1 "));
+    };
+    assertEquals(output(["dpkg-deb", "--field", theirs(debName(there.deb)), "Architecture"]), `${there.deb}\n`);
+    assertEquals(inDeb(theirs(debName(there.deb))), inDeb(place(deb)));
+    const inRpm = (file: string, format: string): string => output(["rpm", "-qp", "--queryformat", format, file], ROOT, RPM_ENVIRONMENT);
+    const FILES = "[%{FILEMODES:perms} %{FILEUSERNAME}:%{FILEGROUPNAME} %{FILENAMES}\n]";
+    assertEquals(inRpm(theirs(rpmName(there.rpm)), "%{NAME} %{VERSION} %{ARCH}"), `psample ${version} ${there.rpm}`);
+    assertEquals(inRpm(theirs(rpmName(there.rpm)), FILES), inRpm(place(rpm), FILES));
   });
 
   test("the executable for arm64 prints a recording, with the same bytes as the one for x86-64", {

@@ -85,7 +85,8 @@ function emptied(directory: string): void {
 /** Makes everything, and returns the names of the files. */
 function makePackages(targets: readonly string[], formats: readonly string[], output: string, fast: boolean): string[] {
   const seconds = sourceTime();
-  const maintainer = process.env.PSAMPLE_MAINTAINER ?? NOBODY;
+  // An empty one is that of a workflow whose repository names nobody.
+  const maintainer = process.env.PSAMPLE_MAINTAINER || NOBODY;
   const options = { version, maintainer, seconds, fast };
   emptied(output);
   for (const target of targets) {
