@@ -181,15 +181,29 @@ export function choice<Word extends string, Default extends Word | undefined = u
   });
 }
 
-const UNITS: Readonly<Record<string, number>> = { b: 1, kb: 1e3, mb: 1e6, gb: 1e9 };
+/** As in GNU coreutils (its manual, "Block size") and tcpdump(1) -C: a letter alone is a power of 1024, with B one of 1000. */
+const UNITS: Readonly<Record<string, number>> = {
+  b: 1,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+};
+/** What help says about them. */
+export const SIZE_UNITS = "KB, MB and GB are powers of 1000; K, M and G, or KiB, MiB and GiB, are powers of 1024.";
 
-/** The bytes of a size such as `100MB`; `undefined` if the text is not one. */
+/** The bytes of a size such as `100MB` or `128M`; `undefined` if the text is not one. */
 export function bytesOf(text: string): number | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)([kmg]?b)$/i.exec(text) ?? [];
+  const [, number, unit] = /^(\d+(?:\.\d+)?)(b|[kmg](?:i?b)?)$/i.exec(text) ?? [];
   return number === undefined ? undefined : Math.floor(Number(number) * UNITS[unit!.toLowerCase()]!);
 }
 
-/** A size in bytes: a whole number, or one such as `4MB`. */
+/** A size in bytes: a whole number, or one such as `4MB` or `4M`. */
 export function size<Default extends number | undefined = undefined>(about: Single<Default> & Range): Option<number | Default> {
   const { least = 0, most = 0xffffffff } = about;
   return single(about, (text, name) => {

@@ -16,6 +16,7 @@ import {
   outputFile,
   repeated,
   several,
+  SIZE_UNITS,
   text,
   UsageError,
   value,
@@ -162,8 +163,9 @@ Lines about packets and tables of top show names in brackets, JSON and CSV as gr
   rotate: several({
     value: "SIZE|TIME",
     help: "start a new file (FILE-00001, FILE-00002, ...) every SIZE or TIME",
-    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. Both may be given: whichever is " +
-      "reached first counts. The number goes before the extension; numbers continue after those of earlier runs.",
+    details: "SIZE such as 100MB limits the size of each file, TIME such as 1h the time that it covers. " +
+      `${SIZE_UNITS} A small m is minutes. Both may be given: whichever is reached first counts. The number goes before the extension; ` +
+      "numbers continue after those of earlier runs.",
   }, rotateAt),
   keep: number({
     value: "N",
@@ -273,7 +275,8 @@ function rotateAt(texts: readonly string[], option: string): Rotation {
   let bytes: number | undefined;
   let periodMs: number | undefined;
   for (const text of texts) {
-    const size = /\db$/i.test(text) ? undefined : bytesOf(text);
+    // A small m is minutes, as for other times.
+    const size = /\d([bB]|m)$/.test(text) ? undefined : bytesOf(text);
     const isSize = size !== undefined;
     if ((isSize ? bytes : periodMs) !== undefined) throw new UsageError(`${option} was given two ${isSize ? "sizes" : "times"}`);
     if (isSize) {

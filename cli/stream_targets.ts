@@ -2,7 +2,7 @@
 import type { ConnectionCounts, ExportSink } from "../mod.ts";
 import { IPFIX_PORT, SFLOW_PORT } from "../src/sink/export.ts";
 import { parseTarget, splitTransport, targetText } from "../src/socket/target.ts";
-import { asUsage, size, UsageError, wrongValue } from "./options.ts";
+import { asUsage, size, SIZE_UNITS, UsageError, wrongValue } from "./options.ts";
 import { plural } from "./summary.ts";
 
 /** How much may wait for a collector, and the least that it can be. */
@@ -19,7 +19,7 @@ export const STREAM_OPTIONS = {
     help: "how much may wait for each IPFIX collector of tcp:",
     details:
       "Used while there is no connection, or the collector is slow. When it is full, whole messages are dropped, counted and reported: " +
-      "the oldest while there is no connection, otherwise new ones.",
+      `the oldest while there is no connection, otherwise new ones. BYTES may have a unit: ${SIZE_UNITS}`,
   }),
 };
 

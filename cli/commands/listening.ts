@@ -1,6 +1,6 @@
 /** The options of the commands that listen to the kernel. */
 import { listGroups, NetlinkError, RECEIVE_BUFFER_BYTES } from "../../mod.ts";
-import { choice, flag, NETNS, type Option, size, text } from "../options.ts";
+import { choice, flag, NETNS, type Option, size, SIZE_UNITS, text } from "../options.ts";
 import type { Session } from "../session.ts";
 
 /** How to listen. */
@@ -12,8 +12,9 @@ export const LISTEN_OPTIONS = {
     default: RECEIVE_BUFFER_BYTES,
     help: "receive buffer size",
     details:
-      "In bytes, or such as 4MB. How much the kernel may queue while psample is busy; what does not fit is dropped, and counted. Memory is " +
-      "only used for what is queued. Without CAP_NET_ADMIN the kernel grants no more than the sysctl net.core.rmem_max.",
+      `In bytes, or with a unit, such as 64M. ${SIZE_UNITS} How much the kernel may queue while psample is busy; what does not fit is ` +
+      "dropped, and counted. Memory is only used for what is queued. Without CAP_NET_ADMIN the kernel grants no more than the sysctl " +
+      "net.core.rmem_max.",
   }),
   latency: choice(["batch", "low"], {
     value: "WHEN",

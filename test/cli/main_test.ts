@@ -79,7 +79,7 @@ test("a usage error has status 2, says why and where help is, and prints nothing
     [["demo", "--filter", ""], /^psample: --filter was given an empty value: expected EXPR\n/],
     [["help", "--cuont"], /unknown topic "cuont"; the nearest is count/],
     [["top", "--by", "foo", "x.pcap"], /^psample: --by: unknown key "foo" \(psample help by lists the keys\)\n/],
-    [["--buffer", "10M"], /--buffer is "10M": expected a number of bytes from 1 to \d+, or a size such as 4MB\n/],
+    [["--buffer", "10T"], /--buffer is "10T": expected a number of bytes from 1 to \d+, or a size such as 4MB\n/],
     [["help", "captrue"], /unknown topic "captrue"; the nearest is capture/],
     [["demo", "x"], /unexpected argument "x"/],
     [["demo", "--loop", "0"], /--loop is "0": expected a whole number from 1/],
