@@ -7,9 +7,12 @@ import { IpfixFlowEncoder } from "../../../src/export/ipfix/flow_encoder.ts";
 import type { IpfixFlowOptions, IpfixPacketOptions } from "../../../src/export/ipfix/options.ts";
 import { IpfixPacketEncoder } from "../../../src/export/ipfix/packet_encoder.ts";
 import type { Device } from "../../../src/link/device.ts";
+import { linkTypeOf } from "../../../src/link/link_type.ts";
+import { type PacketFields, parsePacket } from "../../../src/packet/mod.ts";
 import type { SampleView } from "../../../src/psample/sample_view.ts";
+import { toHex } from "../../../src/wire/text.ts";
 import { recordedSamples } from "../../psample/recordings.ts";
-import { join, number } from "../../psample/build.ts";
+import { bytes, join, number } from "../../psample/build.ts";
 import { BatchesSource } from "../../support/batches.ts";
 import { inDirectory } from "../../support/directory.ts";
 import { output, programs } from "../../support/programs.ts";
@@ -19,7 +22,12 @@ import { collect, collectors } from "../collectors.ts";
 import { Exported, ipFrame, ipPacket, READ_NS, sampleOf, type SampleParts } from "./exported.ts";
 
 const PORT = 4739;
-const DEVICES = (index: number): Device => ({ index, name: `eth${index}`, type: index === 9 ? 65534 : 1, address: undefined });
+const DEVICES = (index: number): Device => ({
+  index,
+  name: `eth${index}`,
+  type: index === 9 || index === 110 ? 65534 : 1,
+  address: undefined,
+});
 
 /** Two selectors of different rates on two devices, and a third on one without frames. */
 const SAMPLES: SampleView[] = [
@@ -79,16 +87,21 @@ function pcapOfStream(stream: Uint8Array, segmentBytes: number): Uint8Array {
   return pcapOf(6, segments);
 }
 
-/** The values of fields, all in one list each, and what tshark finds wrong. Frames in records are cut: it must not look into them. */
-function tshark(path: string, ...fields: string[]): string[][] {
-  const columns = ["_ws.malformed", "_ws.expert.message", ...fields];
+/** The values of fields in each packet, separated by commas. Frames in records are cut: tshark must not look into them. */
+function tsharkRows(path: string, ...fields: string[]): string[][] {
   const { out, err, status } = output(
     "tshark",
     ...["-n", "-r", path, "--disable-protocol", "eth", "-d", `tcp.port==${PORT},cflow`, "-T", "fields"],
-    ...columns.flatMap((field) => ["-e", field]),
+    ...fields.flatMap((field) => ["-e", field]),
   );
   assertEquals(status, 0, err);
-  const rows = out.split("\n").slice(0, -1).map((row) => row.split("\t"));
+  return out.split("\n").slice(0, -1).map((row) => row.split("\t"));
+}
+
+/** The values of fields, all in one list each, and what tshark finds wrong. */
+function tshark(path: string, ...fields: string[]): string[][] {
+  const columns = ["_ws.malformed", "_ws.expert.message", ...fields];
+  const rows = tsharkRows(path, ...columns);
   return columns.map((_, i) => rows.flatMap((row) => row[i] ? row[i].split(",") : []));
 }
 
@@ -151,6 +164,126 @@ test(
     assertEquals([...new Set(names)].sort(), ["eth2", "eth3", "eth9"]);
   }),
 );
+
+/** IPv6 with UDP, and its size. */
+const IPV6 = { source: "2001:db8::1", destination: "2001:db8::2", bytes: 1048 };
+const IPV6_PACKET = bytes(
+  "6b800000 03f01140 20010db8000000000000000000000001 20010db8000000000000000000000002 0fa01388 03f00000",
+);
+/** What no recording has: IPv6 without a frame, one larger than 64 KiB, one with padding, a tag, something else in a frame. */
+const RARE: SampleView[] = [
+  ...times(2, { in: 9, group: 8, rate: 4, originalBytes: IPV6.bytes, protocol: 0x86dd, data: IPV6_PACKET }),
+  ...times(1, { in: 2, group: 5, rate: 1000, originalBytes: 100_014, data: ipFrame("192.0.2.7", "198.51.100.7", 7, 8, 0) }),
+  ...times(1, { in: 9, group: 7, rate: 1, originalBytes: 60, data: ipPacket("192.0.2.8", "198.51.100.8", 8, 9, 29) }),
+  ...times(1, { in: 2, group: 5, rate: 1000, originalBytes: 64, data: bytes("020000000002 020000000001 88b5 0102030405") }),
+  ...times(3, {
+    in: 2,
+    group: 5,
+    rate: 1000,
+    originalBytes: 1018 + 48,
+    protocol: 0x8100,
+    data: join(bytes("020000000002 020000000001 8100 602a 86dd"), IPV6_PACKET),
+  }),
+];
+
+/** What is in a packet, as it says itself. */
+function truthOf(sample: SampleView): PacketFields & { readonly isFrame: boolean; readonly ipBytes: number } {
+  const { inIfindex, outIfindex, protocol, data = new Uint8Array(0), originalBytes = 0 } = sample;
+  const linkType = linkTypeOf(DEVICES(outIfindex ?? inIfindex ?? 0).type, protocol, data);
+  const fields = parsePacket(data, linkType, originalBytes);
+  const isFrame = linkType === "ethernet";
+  const headers = isFrame ? 14 + 4 * (fields.vlans?.length ?? 0) : 0;
+  // The header of a packet larger than 64 KiB has 0, and a small frame is padded.
+  return { ...fields, isFrame, ipBytes: Math.min(originalBytes - headers, fields.ipLength || Infinity) };
+}
+
+test(
+  "tshark shows sizes, bytes, addresses, ports and octets of packets as they were sampled",
+  programs("tshark"),
+  inDirectory((path) => {
+    const samples = [...recordedSamples(), ...SAMPLES, ...RARE];
+    writeFileSync(path("packets.pcap"), pcapOfDatagrams(sent(samples, { headerBytes: 64 })));
+    const fields = [
+      ...["data_link_frame_size", "layer2_octet_delta_count", "data_link_frame_section", "section_header", "vlanid"],
+      ...["srcaddr", "srcaddrv6", "dstaddr", "dstaddrv6", "srcport", "dstport", "protocol", "octets", "packets"],
+    ];
+    // Each report is in a message of its own; others have options.
+    const rows = tsharkRows(path("packets.pcap"), ...fields.map((field) => `cflow.${field}`)).filter(([size]) => size !== "");
+    const expected = samples.map((sample) => {
+      const { originalBytes = 0, data = new Uint8Array(0) } = sample;
+      const truth = truthOf(sample);
+      const captured = toHex(data.subarray(0, 64));
+      const isIpv6 = truth.source?.includes(":");
+      const address = (text: string): string[] => isIpv6 ? ["", text] : [text, ""];
+      const { source, destination, sourcePort = 0, destinationPort = 0, protocol, ipBytes } = truth;
+      return [
+        `${Math.min(originalBytes, 0xffff)}`,
+        originalBytes > 0xffff ? `${originalBytes}` : "",
+        ...(truth.isFrame ? [captured, ""] : ["", captured]),
+        `${truth.vlans?.[0]?.id ?? ""}`,
+        // Collectors look into frames.
+        ...(truth.isFrame || source === undefined || destination === undefined
+          ? fields.slice(5).map(() => "")
+          : [...address(source), ...address(destination), ...[sourcePort, destinationPort, protocol, ipBytes, 1].map(String)]),
+      ];
+    });
+    assertEquals(rows, expected);
+  }),
+);
+
+/** Packets and bytes of each flow, by a key that describes it. */
+type Sums = Record<string, [packets: number, bytes: number]>;
+
+function add(sums: Sums, flow: readonly unknown[], packets: number, bytes: number): void {
+  const sum = sums[flow.join(" ")] ??= [0, 0];
+  sum[0] += packets;
+  sum[1] += bytes;
+}
+
+for (const scale of [false, true]) {
+  test(
+    `tshark shows flows with the addresses and ports of the packets, and counts these and their octets ${scale ? "N times" : "once"}`,
+    programs("tshark"),
+    inDirectory((path) => {
+      const samples = [...recordedSamples(), ...SAMPLES, ...RARE].map((sample) => ({ sample, truth: truthOf(sample) }));
+      const isIp = ({ truth }: typeof samples[0]): boolean => truth.destination !== undefined && truth.protocol !== undefined;
+      const kinds = {
+        ip: samples.filter((one) => isIp(one) && one.truth.source!.includes(".")),
+        ipv6: samples.filter((one) => isIp(one) && one.truth.source!.includes(":")),
+        frames: samples.filter((one) => !isIp(one) && one.truth.etherType !== undefined),
+      };
+      for (const [kind, its] of Object.entries(kinds)) {
+        assert(its.length > 0, kind);
+        const file = path(`${kind}.pcap`);
+        writeFileSync(file, pcapOfDatagrams(sentFlows(its.map(({ sample }) => sample), { scale })));
+        // All flows of a kind have the same fields, and no options have any of these.
+        const fields = kind === "frames"
+          ? ["srcmac", "dstmac", "ethernet_type"]
+          : [...(kind === "ip" ? ["srcaddr", "dstaddr"] : ["srcaddrv6", "dstaddrv6"]), "srcport", "dstport", "protocol"];
+        const [malformed, expert, packets, octets, ...keys] = tshark(
+          file,
+          ...["packets", "octets", ...fields].map((one) => `cflow.${one}`),
+        );
+        assertEquals([malformed, expert], [[], []]);
+        const found: Sums = {};
+        for (const [i, count] of packets!.entries()) add(found, keys.map((key) => key[i]), Number(count), Number(octets![i]));
+        const expected: Sums = {};
+        for (const { sample, truth } of its) {
+          const times = scale ? sample.oneIn ?? 1 : 1;
+          const { source, destination, sourcePort = 0, destinationPort, icmpType = 0, icmpCode = 0, protocol } = truth;
+          const key = kind === "frames"
+            ? [truth.etherSource, truth.etherDestination, truth.etherType]
+            // Of ICMP the type and the code are in the place of the port.
+            : [source, destination, sourcePort, destinationPort ?? icmpType * 256 + icmpCode, protocol];
+          add(expected, key, times, times * (kind === "frames" ? sample.originalBytes! : truth.ipBytes));
+        }
+        // N may be a fraction.
+        for (const sum of Object.values(expected)) sum.forEach((value, i) => sum[i] = Math.round(value));
+        assertEquals(found, expected);
+      }
+    }),
+  );
+}
 
 /** What nfacctd counts: addresses, ports, interfaces, rate, packets, bytes, time of the first packet. */
 function nfacctd(path: (name: string) => string, datagrams: readonly Uint8Array[], packets: number, renormalize: boolean): string[] {
