@@ -1,9 +1,12 @@
 /** Network namespaces: each has its own groups and samples; with the privilege, one can listen to those of others. */
 import { assertEquals } from "@std/assert";
 import { listGroups } from "../../mod.ts";
+import { decodeDatagram } from "../export/sflow/decoder.ts";
+import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameOut, inOrder } from "./frames.ts";
+import { Command } from "./in_process.ts";
 import { Neighbour } from "./namespace.ts";
-import { hear, IFINDEX, sample, sampledInOrder, scene, send, tc, wire } from "./scene.ts";
+import { hear, IFINDEX, sample, sampledInOrder, scene, send, tc, until, wire } from "./scene.ts";
 
 const PACKETS = inOrder(20, frameOut);
 const OUT = { outIfindex: IFINDEX.a };
@@ -70,3 +73,47 @@ scene("allNamespaces: a single sample is received at once, with any latency", as
     await ear.hearsNoMore();
   }
 });
+
+scene(
+  "export --all-namespaces: each namespace is an agent if it has an address, else a sub-agent; without, only this one is exported",
+  async () => {
+    using named = new Neighbour();
+    using unnamed = new Neighbour();
+    await named.setNsid(7);
+    await unnamed.setNsid(9);
+    const places: readonly ((work: () => void) => void)[] = [
+      (work) => work(),
+      (work) => named.inside(work),
+      (work) => unnamed.inside(work),
+    ];
+    for (const inside of places) {
+      inside(() => sampleOutgoing(5));
+    }
+    for (
+      const [words, expected] of [
+        [[], { "192.0.2.1 20": 20 }],
+        [["--all-namespaces"], { "192.0.2.1 20": 20, "192.0.2.1 28": 20, "192.0.2.1 30": 20 }],
+        [["--all-namespaces", "--agent-for", "7=192.0.2.77"], { "192.0.2.1 20": 20, "192.0.2.1 30": 20, "192.0.2.77 20": 20 }],
+      ] as const
+    ) {
+      using receiver = new UdpReceiver();
+      const target = ["--sflow", receiver.target, "--agent", "192.0.2.1", "--sub-agent", "20", "--polling", "0"];
+      const command = new Command(["export", ...words, ...target]);
+      await command.samples();
+      // Ours come last: whatever else is heard is there then.
+      for (const inside of places.toReversed()) inside(() => send("a", ...PACKETS));
+      const arrived = (): Record<string, number> => {
+        const counts: Record<string, number> = {};
+        for (const bytes of receiver.receive()) {
+          const { agent, subAgent, samples } = decodeDatagram(new Uint8Array(bytes));
+          counts[`${agent} ${subAgent}`] = (counts[`${agent} ${subAgent}`] ?? 0) + samples.length;
+        }
+        return counts;
+      };
+      const all = (counts: Record<string, number>): number => Object.values(counts).reduce((sum, count) => sum + count, 0);
+      await until(() => `all have arrived: ${JSON.stringify(arrived())} ${command.io.errors()}`, () => all(arrived()) >= all(expected));
+      await command.end();
+      assertEquals(arrived(), expected, command.io.errors());
+    }
+  },
+);
