@@ -21,7 +21,7 @@ export function parseMatches(expressions: readonly string[], option: string): re
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
     const cure = error instanceof StageOnlyError ? "\n--filter takes it: it selects among the samples that were made" : "";
-    throw new UsageError(`${error.message.replace("Cannot filter", option)}${cure}`);
+    throw new UsageError(`${option}: ${error.why}\n${error.mark}${cure}`);
   }
 }
 

@@ -17,7 +17,7 @@ export const METRICS_OPTIONS = {
       "Prometheus scrapes http://ADDRESS:PORT/metrics, as text or OpenMetrics; / is a page for people, /healthz says ok. ADDRESS is " +
       "127.0.0.1 by default: give 192.0.2.1:9410 or [::]:9410 to let other machines connect, which needs no password. --netns does not " +
       "apply: it listens in the namespace that psample was started in. On Deno it requires --allow-net.",
-  }, (text, option) => asUsage(option, "Cannot listen on", () => (parseListenAddress(text), text))),
+  }, (text, option) => asUsage(option, text, () => (parseListenAddress(text), text))),
   prometheusHost: several({
     value: "NAME",
     help: "answer to this name too; may be repeated",

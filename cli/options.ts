@@ -215,12 +215,12 @@ export function size<Default extends number | undefined = undefined>(about: Sing
   });
 }
 
-/** Has the library check a value. In what it refuses, the name of the option replaces what it cannot do, such as "Cannot send to". */
-export function asUsage<Result>(option: string, cannot: string, parse: () => Result): Result {
+/** Has the library check a value, which is shown as `text`. What it refuses is a usage error that names the option. */
+export function asUsage<Result>(option: string, text: string, parse: () => Result): Result {
   try {
     return parse();
   } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError(error.message.replace(cannot, `${option} is`));
+    if (error instanceof ArgumentError) throw new UsageError(`${option} is ${JSON.stringify(text)}: ${error.why}`);
     throw error;
   }
 }

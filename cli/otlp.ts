@@ -1,7 +1,7 @@
 /** The receivers of OTLP that `psample export` sends metrics to: their options, how they are opened, and what they have to say. */
 import { type OtlpSink, SharedMetrics } from "../mod.ts";
 import { otlpToWith } from "../src/sink/otlp.ts";
-import { otlpUrlText, parseOtlpUrl } from "../src/sink/otlp_url.ts";
+import { otlpUrlText, parseOtlpUrl, shownUrl } from "../src/sink/otlp_url.ts";
 import type { MetricsSourceOptions } from "../src/sink/shared_metrics.ts";
 import type { Sys } from "../src/sys/sys.ts";
 import { printable } from "../src/wire/text.ts";
@@ -64,7 +64,7 @@ export const OTLP_OPTIONS = {
 export type OtlpValues = Values<typeof OTLP_OPTIONS>;
 
 function parseUrls(texts: readonly string[], option: string): readonly string[] {
-  const urls = texts.map((text) => asUsage(option, "Cannot send by OTLP to", () => parseOtlpUrl(text)).href);
+  const urls = texts.map((text) => asUsage(option, shownUrl(text), () => parseOtlpUrl(text)).href);
   const again = urls.findIndex((url, i) => urls.indexOf(url) < i);
   if (again >= 0) throw new UsageError(`${option} was given twice for ${new URL(urls[again]!).origin}`);
   return texts;

@@ -239,7 +239,7 @@ function parseFilters(expressions: readonly string[], option: string): readonly 
       return { expression, select: (batch, pick) => stage.select(batch, pick) };
     });
   } catch (error) {
-    if (error instanceof FilterError) throw new UsageError(error.message.replace("Cannot filter", option));
+    if (error instanceof FilterError) throw new UsageError(`${option}: ${error.why}\n${error.mark}`);
     throw error;
   }
 }

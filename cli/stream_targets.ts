@@ -31,7 +31,7 @@ export function parseTargets(texts: readonly string[], option: string, port: num
     if (host === "" && text !== "") {
       throw wrongValue(option, text, `a host after ${text}, such as ${text}192.0.2.9 or ${text}192.0.2.9:${port}`);
     }
-    const target = asUsage(option, "Cannot send to", () => parseTarget(host, port));
+    const target = asUsage(option, host, () => parseTarget(host, port));
     // Capitals, and the dot of the root, make no difference in the name of a host.
     const canonical = typeof target.host === "string" ? target.host.toLowerCase().replace(/\.$/, "") : target.host;
     const name = `${transport}:${targetText({ ...target, host: canonical })}`;

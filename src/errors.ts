@@ -116,6 +116,8 @@ export class SystemError extends Error {
   readonly errno: number;
   /** The symbolic name of the error number: `"EPERM"`. */
   readonly code: string;
+  /** The reason alone, without what was attempted and what to do about it: `"operation not permitted (EPERM)"`. */
+  readonly why: string;
   /** What to do about it, if that is known. */
   readonly hint: string | undefined;
 
@@ -123,13 +125,13 @@ export class SystemError extends Error {
   constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
     const code = errnoName(errno);
     const hint = init.hint ?? CURES[errno];
-    let text = `Cannot ${op}: ${ERRNO[errno] ? `${errnoText(errno)} (${code})` : code}`;
-    if (init.extack) text += `: ${init.extack}`;
-    if (hint) text += `. ${hint}`;
-    super(text, init.cause === undefined ? undefined : { cause: init.cause });
+    let why = ERRNO[errno] ? `${errnoText(errno)} (${code})` : code;
+    if (init.extack) why += `: ${init.extack}`;
+    super(`Cannot ${op}: ${why}${hint ? `. ${hint}` : ""}`, init.cause === undefined ? undefined : { cause: init.cause });
     this.op = op;
     this.errno = errno;
     this.code = code;
+    this.why = why;
     this.hint = hint;
   }
 }
@@ -232,6 +234,14 @@ export class StrandedError extends Error {
 export class ArgumentError extends Error {
   /** The class's own name. */
   override readonly name: string = "ArgumentError";
+  /** The reason alone, without what was attempted; the whole message if that says nothing else. */
+  readonly why: string;
+
+  /** Makes the error with this message, of which `why` is the reason alone. */
+  constructor(message: string, why: string = message) {
+    super(message);
+    this.why = why;
+  }
 }
 
 /**

@@ -247,6 +247,6 @@ function checkFilter(text: string): Problem | undefined {
     return undefined;
   } catch (error) {
     if (!(error instanceof FilterError)) throw error;
-    return { text: error.message.split("\n")[0]!.replace(/^Cannot filter: /, ""), at: error.position };
+    return { text: error.why, at: error.position };
   }
 }

@@ -53,8 +53,7 @@ export async function checkPrerequisites(sys: Sys): Promise<Prerequisites> {
 
 /** Turns an error into a finding, with its cure separate. */
 export function failure(verdict: "note" | "bad", about: Finding["about"], error: NetlinkError, cure = error.hint): Finding {
-  const { message, hint } = error;
-  return { verdict, about, what: hint ? message.slice(0, -hint.length - 2) : message, cure };
+  return { verdict, about, what: `Cannot ${error.op}: ${error.why}`, cure };
 }
 
 function events(sys: Sys, family: Family): Finding {

@@ -27,12 +27,16 @@ export class FilterError extends ArgumentError {
   readonly expression: string;
   /** Where in it the problem begins, counted in characters from 0. */
   readonly position: number;
+  /** Two lines: the part of the expression around that place, and a mark below it. */
+  readonly mark: string;
 
   /** Makes the error about the part of `expression` at `span`. */
   constructor(expression: string, { start, end }: Span, why: string) {
-    super(`Cannot filter: ${why}\n${pointAt(expression, start, end)}`);
+    const mark = pointAt(expression, start, end);
+    super(`Cannot filter: ${why}\n${mark}`, why);
     this.expression = expression;
     this.position = start;
+    this.mark = mark;
   }
 }
 
