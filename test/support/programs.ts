@@ -62,6 +62,11 @@ export function registry(deno: string, packageName: string): Needed {
   return unmet("the npm registry", `Deno cannot download ${packageName} from it`);
 }
 
+/** For a browser, which is too large to be got for a test: skips the test if it is missing, also with PSAMPLE_REQUIRE=1. */
+export function browser(name: string): Needed {
+  return has(name) ? { skip: false, timeout: 2 * TIMEOUT_MS } : skipped(name, "it is missing here, and no task gets it");
+}
+
 /** As {@linkcode programs}, for something else that is missing here, and why. */
 export function unmet(need: string, why: string): Needed {
   return process.env.PSAMPLE_REQUIRE === "1" ? { skip: false, timeout: TIMEOUT_MS } : skipped(need, why);

@@ -12,14 +12,15 @@ const ENTITIES: Readonly<Record<string, string>> = { "&": "&amp;", "<": "&lt;", 
 const PREFIXES = ["", "k", "M", "G", "T", "P", "E"];
 
 /** The style sheet of {@linkcode metricsPage}. */
-export const PAGE_STYLE =
-  `body { font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 1em; color: #222; background: #fff }
+export const PAGE_STYLE = `:root { color-scheme: light dark }
+body { font: 15px/1.4 sans-serif; margin: 2em auto; max-width: 80em; padding: 0 1em; color: #222; background: #fff }
 h1 { font-size: 1.4em } h2 { font-size: 1.1em; margin: 1.6em 0 .4em }
+.wide { overflow-x: auto }
 table { border-collapse: collapse } caption { text-align: left; color: #555; padding-bottom: .3em }
-th, td { padding: .15em .8em .15em 0; text-align: left; vertical-align: middle } th { color: #555; font-weight: normal; border-bottom: 1px solid #ccc }
-td.number, th.number { text-align: right; font-variant-numeric: tabular-nums } .bad { color: #b00; font-weight: bold }
+th, td { padding: .15em .8em .15em 0; text-align: left; vertical-align: middle } th { color: #555; font-weight: normal; border-bottom: 1px solid #ccc; white-space: nowrap }
+td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap } .bad { color: #b00; font-weight: bold }
 svg { display: block } svg .bar { fill: #7aa6d8 } svg .error { stroke: #222 }
-@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, caption { color: #aaa } .bad { color: #f66 } svg .error { stroke: #eee } }
+@media (prefers-color-scheme: dark) { body { color: #ddd; background: #181818 } th, caption { color: #aaa } th { border-color: #555 } .bad { color: #f66 } svg .error { stroke: #eee } }
 `;
 
 /** What the page may load: its own style sheet, and nothing else. */
@@ -173,7 +174,7 @@ function section(title: string, columns: readonly string[], rows: readonly (read
   const head = columns.map((name) => name.startsWith("#") ? `<th class="number">${name.slice(1)}</th>` : `<th>${name}</th>`).join("");
   const body = rows.map((cells) => `<tr>${cells.map((cell) => cell.startsWith("<td") ? cell : `<td>${cell}</td>`).join("")}</tr>`);
   const caption = note === "" ? "" : `<caption>${note}</caption>\n`;
-  return `<h2>${title}</h2>\n<table>${caption}<tr>${head}</tr>\n${body.join("\n")}\n</table>`;
+  return `<h2>${title}</h2>\n<div class="wide"><table>${caption}<tr>${head}</tr>\n${body.join("\n")}\n</table></div>`;
 }
 
 const number = (text: string): string => `<td class="number">${text}</td>`;
