@@ -9,15 +9,15 @@ import { FakeTime } from "../support/fake_time.ts";
 
 export const EXPORTERS = 1000;
 /** The largest share of all datagrams in a tenth of the interval. */
-const MOST = 0.11;
+export const MOST = 0.11;
 /** In one interval chance alone makes some tenths larger: a standard deviation of 1000 in ten parts is 0.95 %. */
 export const MOST_AT_ONCE = 0.14;
 
-/** Runs `work` in simulated time, with chance that is always the same. */
-export async function simulated(work: (time: FakeTime) => Promise<void>): Promise<void> {
+/** Runs `work` in simulated time, with chance that is always the same for a seed. */
+export async function simulated(work: (time: FakeTime) => Promise<void>, seed = 1): Promise<void> {
   const time = new FakeTime();
   const { random: chance } = Math;
-  Math.random = random(1);
+  Math.random = random(seed);
   try {
     await work(time);
   } finally {
