@@ -21,7 +21,8 @@ const PACKET_BLOCK = 6;
 const OPTION_NAME = 2;
 const OPTION_COMMENT = 1;
 const OPTION_FLAGS = 2;
-/** isb_ifdrop of the statistics. */
+/** epb_dropcount of a packet, isb_ifdrop of the statistics. */
+const OPTION_DROP_COUNT = 4;
 const OPTION_DROPPED = 5;
 
 /** Starts a capture in this process, as Wireshark does, and reads from its pipe. */
@@ -163,6 +164,7 @@ scene("what is lost is in the toolbar, in its log, and in the recording", async 
   // The next one shows by its number which are missing.
   send("a", frameOut());
   await until("it has come", () => packets(pipes).length + lost() === sent + 1);
+  assertEquals(optionNumber(packets(pipes).at(-1)!, OPTION_DROP_COUNT), BigInt(lost()));
   extcap.io.signal("SIGTERM");
   assertEquals([await extcap.status, extcap.io.errors()], [0, ""]);
   assertEquals(optionNumber(blocks(pipes).at(-1)!, OPTION_DROPPED), BigInt(lost()));

@@ -1,7 +1,7 @@
 /** What `deno task package` makes: the same files for the same commit, which other programs can read, unpack and run. */
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -130,6 +130,10 @@ describe("the files that people install", needs, () => {
     output(["tar", "-xzf", place(archive), "-C", directory]);
     const unpacked = join(directory, `psample-${version}-linux-${HERE.target}`);
     assertRuns(join(unpacked, "psample"));
+    // In Wireshark's folder it is a link (docs/wireshark.md).
+    const link = join(directory, "link");
+    symlinkSync(join(unpacked, "psample"), link);
+    assertMatch(output([link, "--extcap-interfaces", "--extcap-version=4.0"]), /^extcap \{version=/);
     for (
       const name of [
         "README.md",
