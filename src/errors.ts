@@ -237,9 +237,9 @@ export class ArgumentError extends Error {
   /** The reason alone, without what was attempted; the whole message if that says nothing else. */
   readonly why: string;
 
-  /** Makes the error with this message, of which `why` is the reason alone. */
-  constructor(message: string, why: string = message) {
-    super(message);
+  /** Makes the error with this message, of which `why` is the reason alone, and perhaps a `cause`. */
+  constructor(message: string, { why = message, ...options }: ErrorOptions & { readonly why?: string } = {}) {
+    super(message, options);
     this.why = why;
   }
 }

@@ -35,4 +35,6 @@ test("what is wrong with an argument is known without what was attempted", () =>
     assertEquals([error.why, error.message], [why, `${attempt}: ${why}`]);
   }
   assertEquals(new ArgumentError("rate is required").why, "rate is required");
+  const cause = new Error("no file");
+  assertEquals(new ArgumentError("Cannot compile", { cause }).cause, cause);
 });

@@ -33,7 +33,7 @@ export class FilterError extends ArgumentError {
   /** Makes the error about the part of `expression` at `span`. */
   constructor(expression: string, { start, end }: Span, why: string) {
     const mark = pointAt(expression, start, end);
-    super(`Cannot filter: ${why}\n${mark}`, why);
+    super(`Cannot filter: ${why}\n${mark}`, { why });
     this.expression = expression;
     this.position = start;
     this.mark = mark;

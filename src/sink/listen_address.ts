@@ -16,7 +16,7 @@ export interface ListenAddress {
  * @throws {ArgumentError} if it is anything else.
  */
 export function parseListenAddress(text: string): ListenAddress {
-  const wrong = (why: string): ArgumentError => new ArgumentError(`Cannot listen on ${JSON.stringify(text)}: ${why}`, why);
+  const wrong = (why: string): ArgumentError => new ArgumentError(`Cannot listen on ${JSON.stringify(text)}: ${why}`, { why });
   if (ipv6Bytes(text)) throw wrong("an IPv6 address must be in brackets and have a port, as in [::1]:9410");
   const [, inBrackets, plain, portText] = /^(?:(?:\[([^\]]*)\]|([^:[\]]*)):)?([^:[\]]*)$/.exec(text) ?? [];
   if (portText === undefined) throw wrong("expected a port, or an address and a port: 9410, 192.0.2.1:9410 or [::1]:9410");

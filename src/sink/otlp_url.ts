@@ -13,7 +13,8 @@ const FORMS = "expected a URL such as http://192.0.2.9:4318, http://[2001:db8::9
  */
 export function parseOtlpUrl(text: string): URL {
   // It is not repeated: there may be a password in it.
-  const wrong = (why: string): ArgumentError => new ArgumentError(`Cannot send by OTLP to ${JSON.stringify(shownUrl(text))}: ${why}`, why);
+  const wrong = (why: string): ArgumentError =>
+    new ArgumentError(`Cannot send by OTLP to ${JSON.stringify(shownUrl(text))}: ${why}`, { why });
   const [, scheme, authority] = /^(\w+):\/\/([^/?#]*)/.exec(text) ?? [];
   if (scheme === undefined || !/^https?$/i.test(scheme) || authority === "" || !URL.canParse(text)) throw wrong(FORMS);
   const url = new URL(text);

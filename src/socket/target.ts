@@ -34,7 +34,7 @@ export function splitTransport(text: string): { readonly transport: Transport; r
  * @throws {ArgumentError} if it is anything else, or not an address that a collector can have.
  */
 export function parseTarget(text: string, defaultPort: number): Target {
-  const wrong = (why: string): ArgumentError => new ArgumentError(`Cannot send to ${JSON.stringify(text)}: ${why}`, why);
+  const wrong = (why: string): ArgumentError => new ArgumentError(`Cannot send to ${JSON.stringify(text)}: ${why}`, { why });
   const match = /^(?:\[([^\]%]*)(?:%([^\]]*))?\]|([^:[\]%]*))(?::(.*))?$/s.exec(text);
   // A last group could be meant as a port, and often is a group.
   if (ipv6Bytes(text.replace(/%.*$/s, ""))) throw wrong("an IPv6 address must be in brackets, as in [2001:db8::9] and [2001:db8::9]:6343");
