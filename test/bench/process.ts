@@ -57,7 +57,7 @@ export async function buildPeers(
       await run(["gcc", "-O2", "-o", join(DIRECTORY, name), file(`peer/${name}.c`), ...libraries]);
     } catch (error) {
       const cure = "it takes a compiler, libmnl and libpcap, on Debian and Ubuntu: apt-get install gcc libc6-dev libmnl-dev libpcap0.8";
-      throw Object.assign(new ArgumentError(`Cannot compile peer/${name}.c: ${cure}`, cure), { cause: error });
+      throw new ArgumentError(`Cannot compile peer/${name}.c: ${cure}`, { why: cure, cause: error });
     }
   }
 }
@@ -74,7 +74,7 @@ export async function buildGopacket(): Promise<void> {
     await run(["env", "GO111MODULE=off", `GOPATH=${GO_PATH}`, ...build]);
   } catch (error) {
     const cure = "it takes Go and gopacket, on Debian and Ubuntu: apt-get install golang-go golang-github-google-gopacket-dev";
-    throw Object.assign(new ArgumentError(`Cannot compile peer/gopacket.go: ${cure}`, cure), { cause: error });
+    throw new ArgumentError(`Cannot compile peer/gopacket.go: ${cure}`, { why: cure, cause: error });
   }
 }
 
