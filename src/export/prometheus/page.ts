@@ -113,7 +113,8 @@ function accountPart({ all }: MetricsSnapshot, { stats }: MetricsState): string 
     ["samples received", number(grouped(received))],
     ["samples lost for certain", loss(lost)],
     ["samples missing by sequence number", loss(gaps)],
-    [`messages dropped by a full receive buffer of ${grouped(receiveBufferBytes)} bytes`, loss(dropped)],
+    // A recording has none.
+    [`messages dropped by a full receive buffer${receiveBufferBytes > 0 ? ` of ${grouped(receiveBufferBytes)} bytes` : ""}`, loss(dropped)],
     ["samples that came late", number(grouped(late))],
     ["samples that came twice", number(grouped(duplicates))],
     ["messages that could not be decoded", loss(malformed)],
@@ -141,13 +142,15 @@ function discardsPart({ discards }: MetricsState): string {
 function sinksPart({ sinks }: MetricsState): string {
   if (sinks.length === 0) return "";
   const sendsReports = sinks.some(({ reports }) => reports);
-  const rows = sinks.map(({ name, written, skipped, datagrams, reports }) => [
+  const keepsConnections = sinks.some(({ connection }) => connection);
+  const rows = sinks.map(({ name, written, skipped, datagrams, connection, reports }) => [
     escaped(name),
     number(grouped(written)),
     loss(skipped),
     number(datagrams ? grouped(datagrams.sent) : ""),
     datagrams ? loss(datagrams.dropped) : number(""),
     number(datagrams ? datagrams.returned > 0 ? bad(`at least ${grouped(datagrams.returned)}`) : "0" : ""),
+    ...keepsConnections ? connectionCells(connection) : [],
     ...sendsReports ? reportCells(reports) : [],
   ]);
   return section("Exported", [
@@ -157,16 +160,25 @@ function sinksPart({ sinks }: MetricsState): string {
     "#datagrams",
     "#dropped",
     "#errors came back",
+    ...keepsConnections ? CONNECTION_COLUMNS : [],
     ...sendsReports ? REPORT_COLUMNS : [],
   ], rows);
 }
 
-const REPORT_COLUMNS = ["#reports", "#failed", "#skipped reports"];
+const CONNECTION_COLUMNS = ["#connected", "#waiting", "#unconfirmed"];
+
+function connectionCells(connection: MetricsSink["connection"]): string[] {
+  if (!connection) return CONNECTION_COLUMNS.map(() => number(""));
+  const { isOpen, waitingSamples, mayBeLost } = connection;
+  return [number(isOpen ? "yes" : bad("no")), number(grouped(waitingSamples)), loss(mayBeLost)];
+}
+
+const REPORT_COLUMNS = ["#reports", "#failed", "#skipped reports", "#rejected points"];
 
 function reportCells(reports: MetricsSink["reports"]): string[] {
   if (!reports) return REPORT_COLUMNS.map(() => number(""));
-  const { sent, failed, skipped } = reports;
-  return [number(grouped(sent)), loss(failed), loss(skipped)];
+  const { sent, failed, skipped, rejectedPoints } = reports;
+  return [number(grouped(sent)), loss(failed), loss(skipped), loss(rejectedPoints)];
 }
 
 /** A heading and a table. A column whose title begins with # has numbers, which are cells already. */

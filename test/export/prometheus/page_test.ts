@@ -1,10 +1,11 @@
-/** The page for people, in a real browser. */
+/** The page for people: what is on it, and what a real browser makes of it. */
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { metricsPage, PAGE_STYLE } from "../../../src/export/prometheus/page.ts";
+import type { MetricsState } from "../../../src/export/prometheus/state.ts";
 import { inDirectory } from "../../support/directory.ts";
 import { browser } from "../../support/programs.ts";
 import { everything, everythingElse } from "./made.ts";
@@ -61,6 +62,41 @@ async function shown(path: (name: string) => string, width: number, ...flags: st
     server.close();
   }
 }
+
+/** The cells of a row of the page, without markup. */
+function cellsOf(state: MetricsState, first: string): string[] {
+  const page = metricsPage(everything().snapshot(1_000_000_000n, state), state, 0n);
+  const rows = [...page.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row]) =>
+    [...row!.matchAll(/<t[dh][^>]*>(.*?)<\/t[dh]>/gs)].map(([, cell]) => cell!.replace(/<span class="bad">(.*)<\/span>/, "$1!"))
+  );
+  return rows.find(([cell]) => cell === first) ?? [];
+}
+
+test("what is sent to collectors is on the page in the words of each way: by UDP, by a connection, as reports", () => {
+  const columns = ["to", "samples", "skipped", "datagrams", "dropped", "errors came back"];
+  const ofConnections = ["connected", "waiting", "unconfirmed"];
+  const ofReports = ["reports", "failed", "skipped reports", "rejected points"];
+  assertEquals(cellsOf(everythingElse, "to"), [...columns, ...ofConnections, ...ofReports]);
+  assertEquals(cellsOf(everythingElse, "sFlow"), ["sFlow", "1", "2!", "1", "2!", "at least 3!", "", "", "", "", "", "", ""]);
+  assertEquals(cellsOf(everythingElse, "IPFIX"), ["IPFIX", "5", "6!", "7", "8!", "0", "yes", "9", "10!", "", "", "", ""]);
+  assertEquals(cellsOf(everythingElse, "OTLP"), ["OTLP", "3", "4!", "", "", "", "", "", "", "4", "5!", "6!", "7!"]);
+  const gone = { name: "gone", written: 0, skipped: 0, connection: { isOpen: false, connections: 0, waitingSamples: 9, mayBeLost: 0 } };
+  assertEquals(cellsOf({ ...everythingElse, sinks: [gone] }, "to"), [...columns, ...ofConnections]);
+  assertEquals(cellsOf({ ...everythingElse, sinks: [gone] }, "gone"), ["gone", "0", "0", "", "", "", "no!", "9", "0"]);
+  assertEquals(cellsOf({ ...everythingElse, sinks: [{ name: "a.pcapng", written: 5, skipped: 0 }] }, "to"), columns);
+});
+
+test("the size of the receive buffer is on the page if there is one", () => {
+  const size = (receiveBufferBytes: number): string[] =>
+    ["", " of 4,096 bytes", " of 0 bytes"].filter((text) =>
+      cellsOf(
+        { ...everythingElse, stats: { ...everythingElse.stats, receiveBufferBytes } },
+        `messages dropped by a full receive buffer${text}`,
+      )
+        .length > 0
+    );
+  assertEquals([size(4096), size(0)], [[" of 4,096 bytes"], [""]]);
+});
 
 test(
   "a browser shows every part; numbers stay on one line, and what is too wide is scrolled by itself",
