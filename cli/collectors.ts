@@ -177,15 +177,19 @@ export function checkCollectors(options: CollectorValues, given: ReadonlySet<str
   checkPolling(options, sflow !== undefined, given);
   checkStreams(options, given);
   const needs: readonly (readonly [string, readonly (keyof CollectorValues)[], unknown])[] = [
-    ["--sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
-    ["--ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
-    ["--flows", ["scale"], flows || undefined],
+    ["sflow", ["agent", "agentFor", "subAgent", "sflowTunnels"], sflow],
+    ["ipfix", ["domain", "templateRefresh", "psamp", "enterprise", "flows"], ipfix],
+    ["flows", ["scale"], flows || undefined],
   ];
   for (const [needed, names, has] of needs) {
     const name = names.find((name) => given.has(name));
-    if (name !== undefined && has === undefined) throw new UsageError(`${longName(name)} requires ${needed}`);
+    if (name !== undefined && has === undefined) {
+      throw new UsageError(`${longName(name)} requires ${longName(needed)}`, { keys: [name, needed] });
+    }
   }
-  if (flows && options.enterprise !== undefined) throw new UsageError("--enterprise is about packets: it cannot be combined with --flows");
+  if (flows && options.enterprise !== undefined) {
+    throw new UsageError("--enterprise is about packets: it cannot be combined with --flows", { keys: ["enterprise", "flows"] });
+  }
 }
 
 /** How to open collectors, besides what the options say. */
@@ -303,7 +307,7 @@ export async function openCollectors(
     return new Collectors(sinks, sflows, metrics, otlp, opening.sinks);
   } catch (error) {
     opening.abort();
-    if (error instanceof ArgumentError) throw new UsageError(inOptions(error.message));
+    if (error instanceof ArgumentError) throw asRefused(error);
     throw error;
   }
 }
@@ -326,18 +330,21 @@ function isSame(one: ExportSink, other: ExportSink): boolean {
     (one.connection === undefined) === (other.connection === undefined);
 }
 
-/** What the library calls the options. */
-const NAMES: Readonly<Record<string, string>> = {
-  headerBytes: "--header",
-  maxDatagramBytes: "--max-datagram",
-  templateRefreshMs: "--template-refresh in milliseconds",
-  spoolBytes: "--ipfix-spool",
-  "`agent`": "--agent",
+/** The options by what the library calls them. */
+const NAMES: Readonly<Record<string, keyof CollectorValues>> = {
+  headerBytes: "header",
+  maxDatagramBytes: "maxDatagram",
+  templateRefreshMs: "templateRefresh",
+  spoolBytes: "ipfixSpool",
+  agent: "agent",
 };
 
-/** A message of the library in the words of the command. */
-function inOptions(message: string): string {
-  return Object.entries(NAMES).reduce((text, [name, option]) => text.replaceAll(name, option), message);
+/** What the library refuses, as an error about an option. */
+function asRefused({ message, argument = "", why }: ArgumentError): UsageError {
+  const key = NAMES[argument];
+  if (key === undefined) return new UsageError(message);
+  const unit = argument.endsWith("Ms") ? " in milliseconds" : "";
+  return new UsageError(`${longName(key)}${unit} ${why}`, { keys: [key] });
 }
 
 /** Reports problems of a collector when they begin and when they are over. */

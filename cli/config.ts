@@ -87,22 +87,18 @@ export class Config {
   }
 
   /**
-   * An error about options, with the line of the first that it mentions; with the file, if it mentions none of those that were `typed`, the
+   * An error about options, with the line of the first of them that the file has; with the file, if none of them was `typed`, which are the
    * options of the command line. Other errors stay as they are.
    */
   locate(error: unknown, typed: ReadonlySet<string>): unknown {
     if (!(error instanceof UsageError)) return error;
-    const { about } = error;
-    if (about) {
-      if (typed.has(about.key)) return error;
-      const named = ({ key, text }: Entry): boolean => key === about.key && (text === about.value || text.startsWith(`${about.value}:`));
-      // The first one was still right.
-      const entry = this.#entries.findLast(named);
-      if (entry) return new UsageError(`${placeOf(this.#path, entry.line)}: ${error.message}`);
-    }
-    const names = error.message.match(/--[a-z][a-z-]*/g) ?? [];
-    const entry = names.map((name) => this.#entries.find(({ key }) => longName(key) === name && !typed.has(key))).find(Boolean);
-    if (!entry && names.some((name) => [...typed].some((key) => longName(key) === name))) return error;
+    const { keys, value } = error.about ?? { keys: [] };
+    const inFile = this.#entries.filter(({ key }) => keys.includes(key) && !typed.has(key));
+    const entry = value === undefined
+      ? keys.map((wanted) => inFile.find(({ key }) => key === wanted)).find(Boolean)
+      // The first one was still right. A device may have a rate behind it.
+      : inFile.findLast(({ text }) => text === value || text.startsWith(`${value}:`));
+    if (!entry && keys.some((key) => typed.has(key))) return error;
     return new UsageError(`${entry ? placeOf(this.#path, entry.line) : printableText(this.#path)}: ${error.message}`);
   }
 }

@@ -57,7 +57,7 @@ export function expandAmong(words: readonly string[], known: readonly Known[], i
 
 function noneMatches(pattern: string, known: readonly Known[]): UsageError {
   const names = known.map(({ name }) => printable(name)).join(", ");
-  return new UsageError(`no device matches ${printableText(pattern)}: there are ${names}`, { key: "device", value: pattern });
+  return new UsageError(`no device matches ${printableText(pattern)}: there are ${names}`, { keys: ["device"], value: pattern });
 }
 
 /** Refuses `any` beside other devices. */
@@ -65,7 +65,7 @@ export function checkAny(words: readonly string[]): void {
   if (!words.includes("any") || words.length === 1) return;
   const other = words.find((word) => word !== "any");
   const why = other === undefined ? "it was given twice" : `${printable(other)} cannot be named with it`;
-  throw new UsageError(`any is every device: ${why}`, { key: "device", value: "any" });
+  throw new UsageError(`any is every device: ${why}`, { keys: ["device"], value: "any" });
 }
 
 /** Whether a word means this device. */
@@ -132,7 +132,7 @@ export function present(links: LiveLinks): (Known & { readonly index: number })[
 /** Refuses a name that no device has now; words that follow those that come mean none that there has to be. */
 export function checkPresent(known: readonly Known[], word: string): void {
   if (isOpen(word) || known.some((device) => means(word, device))) return;
-  throw new UsageError(`there is no device ${printable(word)}`, { key: "device", value: word });
+  throw new UsageError(`there is no device ${printable(word)}`, { keys: ["device"], value: word });
 }
 
 /** The error, with what was meant if the device has a rate behind it, as `psample export` takes it and `command` does not. */

@@ -41,8 +41,10 @@ export interface DropsValues extends Values<typeof DROPS_OPTIONS> {
 
 /** Refuses options that have no effect. */
 export function checkDrops({ drops, sflow }: DropsValues, given: ReadonlySet<string>): void {
-  if (drops && !sflow) throw new UsageError("--drops requires --sflow: the other protocols have no form for discarded packets");
-  if (given.has("dropLimit") && !drops) throw new UsageError(`${longName("dropLimit")} requires --drops`);
+  if (drops && !sflow) {
+    throw new UsageError("--drops requires --sflow: the other protocols have no form for discarded packets", { keys: ["drops"] });
+  }
+  if (given.has("dropLimit") && !drops) throw new UsageError(`${longName("dropLimit")} requires --drops`, { keys: ["dropLimit"] });
 }
 
 /** Reports what the kernel discards, for as long as an export runs. */

@@ -33,7 +33,7 @@ interface Sampling extends Socket {
 
 /** Where `--match` and `--filter` run; one of them is enough. */
 export async function explainSampling(plans: readonly SamplingOptions[], { match, filter, ...socket }: Sampling, io: Io): Promise<string> {
-  if (!filter && !match) throw new UsageError("--explain requires --match EXPR or --filter EXPR");
+  if (!filter && !match) throw new UsageError("--explain requires --match EXPR or --filter EXPR", { keys: ["explain"] });
   const before = match ? [explainMatches(plans, await matchesOf(plans, io))] : [];
   const behind = filter ? [await explainSocket(filter, socket, io)] : [];
   return [...before, ...behind].join("\n");
@@ -77,7 +77,7 @@ export function explainRecording(filters: readonly Filter[] | undefined): string
 }
 
 function expressionsOf(filters: readonly Filter[] | undefined): string[] {
-  if (!filters) throw new UsageError("--explain requires --filter EXPR");
+  if (!filters) throw new UsageError("--explain requires --filter EXPR", { keys: ["explain"] });
   return filters.map(({ expression }) => expression);
 }
 

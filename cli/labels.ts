@@ -3,7 +3,7 @@ import type { Labels } from "../src/format/labels.ts";
 import { pointAt } from "../src/filter/filter_error.ts";
 import { fromHex, printable, printableText, toHex } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
-import { UsageError } from "./options.ts";
+import { concerning, UsageError } from "./options.ts";
 import type { Session } from "./session.ts";
 
 /** Maximum size of a file of names; a longer file is a mistake. */
@@ -31,7 +31,9 @@ export async function readLabels(path: string, io: Io, over: AbortSignal): Promi
   const collected = collection();
   (await readText(path, io, over)).split("\n").forEach((line, i) => {
     const label = line.replace(/(^|\s)#.*$/, "").trimEnd();
-    if (label.trim() !== "") addLabel(collected, label, `--labels ${printableText(path)}, line ${i + 1}`);
+    if (label.trim() !== "") {
+      concerning({ keys: ["labels"] }, () => addLabel(collected, label, `--labels ${printableText(path)}, line ${i + 1}`));
+    }
   });
   return nonEmpty(collected);
 }
@@ -121,7 +123,7 @@ async function readText(path: string, io: Io, over: AbortSignal): Promise<string
       if (size < 0) await input.wait();
       else length += size;
       if (length > MOST_BYTES) {
-        throw new UsageError(`--labels ${printableText(path)} is larger than 1 MiB: it must have one label per line`);
+        throw new UsageError(`--labels ${printableText(path)} is larger than 1 MiB: it must have one label per line`, { keys: ["labels"] });
       }
     }
   } finally {

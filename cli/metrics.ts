@@ -54,10 +54,12 @@ function parseHosts(names: readonly string[], option: string): readonly string[]
 export function checkMetrics({ prometheus, top }: MetricsValues, isPushed: boolean, given: ReadonlySet<string>): void {
   const lone = (["top", "by"] as const).find((name) => given.has(name));
   if (prometheus === undefined && !isPushed && lone !== undefined) {
-    throw new UsageError(`${longName(lone)} requires --prometheus or --otlp`);
+    throw new UsageError(`${longName(lone)} requires --prometheus or --otlp`, { keys: [lone] });
   }
-  if (prometheus === undefined && given.has("prometheusHost")) throw new UsageError("--prometheus-host requires --prometheus");
-  if (given.has("by") && top === undefined) throw new UsageError("--by requires --top");
+  if (prometheus === undefined && given.has("prometheusHost")) {
+    throw new UsageError("--prometheus-host requires --prometheus", { keys: ["prometheusHost"] });
+  }
+  if (given.has("by") && top === undefined) throw new UsageError("--by requires --top", { keys: ["by"] });
 }
 
 /** Serves these numbers on a port. */

@@ -6,22 +6,33 @@ import { LONGEST_TIMER_MS } from "../src/stream/clock.ts";
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
-/** One of the values of an option, or the first part of one, as in `eth0:1000`. */
-interface ValueOf {
-  /** The name of the option in camel case. */
-  readonly key: string;
-  readonly value: string;
+/** What an error is about, for whoever knows in which line of a file that is. */
+export interface Subject {
+  /** The options, by their names in camel case: the one that is wrong before those that it does not go with. */
+  readonly keys: readonly string[];
+  /** The value of the first one that is wrong, if it has several. */
+  readonly value?: string;
 }
 
 /** A usage error: exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
-  /** The value that it is about, if the message alone does not say in which line of a file it is. */
-  readonly about: ValueOf | undefined;
+  /** What it is about, unless that is not known, or no option. */
+  readonly about: Subject | undefined;
 
-  constructor(message: string, about?: ValueOf) {
+  constructor(message: string, about?: Subject) {
     super(message);
     this.about = about;
+  }
+}
+
+/** Does something whose usage errors are about this, unless they are about something more exact. */
+export function concerning<Result>(what: Subject, work: () => Result): Result {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof UsageError && error.about === undefined) throw new UsageError(error.message, what);
+    throw error;
   }
 }
 
@@ -355,8 +366,10 @@ export function valuesOf<const Table extends OptionTable>(typed: OptionTexts, ta
   for (const [key, option] of Object.entries(table)) {
     const texts = typed.get(key) ?? [];
     const name = longName(key);
-    if (texts.length > 1 && !option.repeats) throw new UsageError(`${name} was given ${texts.length} times, it takes one value`);
-    options[key] = option.read(texts, name);
+    if (texts.length > 1 && !option.repeats) {
+      throw new UsageError(`${name} was given ${texts.length} times, it takes one value`, { keys: [key] });
+    }
+    options[key] = concerning({ keys: [key] }, () => option.read(texts, name));
   }
   return options as Values<Table>;
 }

@@ -101,8 +101,8 @@ export function meaningOfOtlp({ otlp = [], interval, otlpEncoding, otlpHeader }:
 /** Refuses options that have no effect, or not the one that is meant. */
 export function checkOtlp({ otlp, interval }: OtlpValues, given: ReadonlySet<string>): void {
   const lone = (["interval", "otlpEncoding", "otlpHeader", "otlpResource"] as const).find((name) => given.has(name));
-  if (!otlp && lone !== undefined) throw new UsageError(`${longName(lone)} requires --otlp`);
-  if (interval < LEAST_INTERVAL_MS) throw new UsageError("--interval must be at least 1s");
+  if (!otlp && lone !== undefined) throw new UsageError(`${longName(lone)} requires --otlp`, { keys: [lone] });
+  if (interval < LEAST_INTERVAL_MS) throw new UsageError("--interval must be at least 1s", { keys: ["interval"] });
 }
 
 /** The numbers that metrics show, once for all that show them; `undefined` if nothing does. */

@@ -71,30 +71,37 @@ const DEFAULTS: OutputDefaults = { lines: "packets", recording: "pcapng" };
 /** Checks what the options ask for. */
 export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaults = DEFAULTS): OutputPlan {
   const { write: file, json, packets, csv, text, verbose, details, fields, color, rotate, keep = Infinity } = options;
-  const forms = Object.entries({ json, packets, csv, text }).filter(([, given]) => given).map(([name]) => `--${name}`);
-  if (forms.length > 1) throw new UsageError(`${forms[0]} and ${forms[1]} are mutually exclusive`);
+  const forms = Object.entries({ json, packets, csv, text }).filter(([, given]) => given).map(([name]) => name);
+  if (forms.length > 1) throw new UsageError(`--${forms[0]} and --${forms[1]} are mutually exclusive`, { keys: forms });
   const asked = json || packets || csv || text || verbose || details;
   const printsLines = asked || (defaults.lines !== "none" && file === undefined);
   const printsPackets = packets || (defaults.lines !== "text" && !(json || csv || text) && (defaults.lines !== "none" || asked));
   const others = Object.entries({ times: options.times > 0, linkLevel: options.linkLevel }).filter(([, given]) => given);
   if (others.length > 0 && !printsPackets) {
-    const without = forms[0] ?? (defaults.lines === "text" ? "--text" : undefined);
+    const without = forms[0] ?? (defaults.lines === "text" ? "text" : undefined);
     throw new UsageError(
       `${longName(others[0]![0])} applies to lines about packets: it requires --packets${
-        without === undefined ? "" : `, without ${without}`
+        without === undefined ? "" : `, without --${without}`
       }`,
+      { keys: [others[0]![0], ...forms] },
     );
   }
-  if (fields && !csv) throw new UsageError("--fields requires --csv");
-  if (file === "-" && asked) throw new UsageError("--write - sends the recording to standard output: no other output can go there");
+  if (fields && !csv) throw new UsageError("--fields requires --csv", { keys: ["fields"] });
+  if (file === "-" && asked) {
+    throw new UsageError("--write - sends the recording to standard output: no other output can go there", { keys: ["write"] });
+  }
   if (file === "-" && io.outIsTerminal) {
-    throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -");
+    throw new UsageError("standard output is a terminal: send the recording to a file or a program, as in psample -w - | tshark -r -", {
+      keys: ["write"],
+    });
   }
   for (const [name, value] of file === undefined ? Object.entries({ format: options.format, rotate }) : []) {
-    if (value !== undefined) throw new UsageError(`--${name} requires --write FILE`);
+    if (value !== undefined) throw new UsageError(`--${name} requires --write FILE`, { keys: [name] });
   }
-  if (rotate && file === "-") throw new UsageError("--rotate cannot be combined with --write -");
-  if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate");
+  if (rotate && file === "-") {
+    throw new UsageError("--rotate cannot be combined with --write -", { keys: ["rotate", "write"] });
+  }
+  if (keep !== Infinity && !rotate) throw new UsageError("--keep requires --rotate", { keys: ["keep"] });
   const format = options.format ?? formatOf(file ?? "", defaults.recording);
   const open = async (session: Session, inputs: readonly string[] = []): Promise<Outputs> => {
     // Before anything is opened that would have to be closed again.
@@ -284,7 +291,7 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
     release = files.guard(file);
     return opened;
   };
-  let first: Opened | undefined = await orMistake("--write would overwrite the input file", create);
+  let first: Opened | undefined = await orMistake(new UsageError("--write would overwrite the input file", { keys: ["write"] }), create);
   return {
     next: () => {
       const { destination } = first ?? create();
@@ -316,15 +323,15 @@ async function openTarget(io: Io, session: Session, { file, inputs, rotate, keep
 
 /** Standard output; refused if it is one of the files that are being read. */
 export async function openStdout(io: Io, inputs: readonly string[]): Promise<Destination> {
-  return await orMistake("standard output is the input file", () => io.stdout(inputs));
+  return await orMistake(new UsageError("standard output is the input file"), () => io.stdout(inputs));
 }
 
 /** Opens something; refused if that would write into what is being read, as `psample read FILE >> FILE` would. */
-async function orMistake<Result>(message: string, open: () => Result | Promise<Result>): Promise<Result> {
+async function orMistake<Result>(mistake: UsageError, open: () => Result | Promise<Result>): Promise<Result> {
   try {
     return await open();
   } catch (error) {
-    if (error instanceof ArgumentError) throw new UsageError(message);
+    if (error instanceof ArgumentError) throw mistake;
     throw error;
   }
 }

@@ -52,8 +52,10 @@ function parsePolling(text: string, option: string): number {
 /** Refuses options that have no effect. */
 export function checkPolling({ counters, polling }: PollingValues, hasSflow: boolean, given: ReadonlySet<string>): void {
   const lone = (["counters", "polling"] as const).find((name) => given.has(name));
-  if (lone !== undefined && !hasSflow) throw new UsageError(`${longName(lone)} requires --sflow`);
-  if (counters && polling === 0) throw new UsageError("--polling 0 sends no counters: it cannot be combined with --counters");
+  if (lone !== undefined && !hasSflow) throw new UsageError(`${longName(lone)} requires --sflow`, { keys: [lone] });
+  if (counters && polling === 0) {
+    throw new UsageError("--polling 0 sends no counters: it cannot be combined with --counters", { keys: ["polling", "counters"] });
+  }
 }
 
 /** The options that say what is polled, and for whom. */

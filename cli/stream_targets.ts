@@ -64,7 +64,7 @@ export function collectorName(protocol: "sFlow" | "IPFIX", text: string): string
 /** Refuses options that have no effect. */
 export function checkStreams({ ipfix }: { readonly ipfix: readonly string[] | undefined }, given: ReadonlySet<string>): void {
   if (given.has("ipfixSpool") && !ipfix?.some((target) => splitTransport(target).transport === "tcp")) {
-    throw new UsageError("--ipfix-spool requires --ipfix tcp:HOST: nothing waits for others");
+    throw new UsageError("--ipfix-spool requires --ipfix tcp:HOST: nothing waits for others", { keys: ["ipfixSpool"] });
   }
 }
 

@@ -236,11 +236,17 @@ export class ArgumentError extends Error {
   override readonly name: string = "ArgumentError";
   /** The reason alone, without what was attempted; the whole message if that says nothing else. */
   readonly why: string;
+  /** The name of the option that is wrong, where that is known: {@linkcode ArgumentError.why} continues a sentence that begins with it. */
+  readonly argument: string | undefined;
 
-  /** Makes the error with this message, of which `why` is the reason alone, and perhaps a `cause`. */
-  constructor(message: string, { why = message, ...options }: ErrorOptions & { readonly why?: string } = {}) {
+  /** Makes the error with this message, of which `why` is the reason alone, about the option `argument`; and perhaps a `cause`. */
+  constructor(
+    message: string,
+    { why = message, argument, ...options }: ErrorOptions & { readonly why?: string; readonly argument?: string } = {},
+  ) {
     super(message, options);
     this.why = why;
+    this.argument = argument;
   }
 }
 

@@ -2,6 +2,7 @@
 import { test } from "node:test";
 import { assertEquals, assertThrows } from "@std/assert";
 import { ArgumentError, NetlinkError, SystemError } from "../src/errors.ts";
+import { settingsOf } from "../src/export/sflow/options.ts";
 import { filter } from "../src/filter/stage.ts";
 import { FilterError } from "../src/filter/filter_error.ts";
 import { parseListenAddress } from "../src/sink/listen_address.ts";
@@ -37,4 +38,6 @@ test("what is wrong with an argument is known without what was attempted", () =>
   assertEquals(new ArgumentError("rate is required").why, "rate is required");
   const cause = new Error("no file");
   assertEquals(new ArgumentError("Cannot compile", { cause }).cause, cause);
+  const error = assertThrows(() => settingsOf({ agent: "192.0.2.1", headerBytes: -1 }), ArgumentError);
+  assertEquals([error.argument, error.message], ["headerBytes", `headerBytes ${error.why}`]);
 });

@@ -203,7 +203,7 @@ export function checkDevices(devices: readonly string[], words: readonly string[
   }
   const again = devices.find((device, i) => devices.indexOf(device) < i);
   if (again !== undefined) {
-    throw new UsageError(`the same device was given twice: ${printable(again)}`, { key: "device", value: again });
+    throw new UsageError(`the same device was given twice: ${printable(again)}`, { keys: ["device"], value: again });
   }
   return devices;
 }
@@ -213,7 +213,9 @@ export function samplingOptions(options: SamplingValues, given: ReadonlySet<stri
   const { direction, match, control, hardware, index, cookie, group, trunc, netns } = options;
   const shares = index !== undefined && !given.has("rate");
   for (const name of shares ? ["group", "trunc", "cookie", "control"] : []) {
-    if (given.has(name)) throw new UsageError(`--index without --rate shares an existing action: --${name} cannot change it`);
+    if (given.has(name)) {
+      throw new UsageError(`--index without --rate shares an existing action: --${name} cannot change it`, { keys: [name, "index"] });
+    }
   }
   const rate = shares ? undefined : options.rate ?? RATE;
   return devices.map((device) => ({

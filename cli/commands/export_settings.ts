@@ -8,7 +8,7 @@ import { parseDevice } from "../export_rates.ts";
 import type { Io } from "../io.ts";
 import { NamedDevices } from "../named_devices.ts";
 import { shellWord } from "../../src/wire/text.ts";
-import { longName, type OptionTexts, type Parsed, UsageError, valuesOf } from "../options.ts";
+import { concerning, longName, type OptionTexts, type Parsed, UsageError, valuesOf } from "../options.ts";
 import { refuseFilter } from "./capture.ts";
 import { checkFrom } from "./export_from.ts";
 import { EXPORT_OPTIONS, type ExportValues, NOT_IN_CONFIG } from "./export_options.ts";
@@ -89,14 +89,16 @@ export class ExportSettingsReader {
       options = valuesOf(texts, EXPORT_OPTIONS);
       given = new Set(texts.keys());
     }
-    const named = [...options.device ?? [], ...words].map(parseDevice);
+    const named = [...options.device ?? [], ...words].map((word) => concerning({ keys: ["device"], value: word }, () => parseDevice(word)));
     const settings = { options, given, texts, path: config && this.#file!.path };
     if (!options.explain) checkCollectors(options, given);
     if (!options.explain) checkDrops(options, given);
     if (options.from) return { ...settings, named: new NamedDevices([]) };
     if (named.length === 0) refuseSampling(given, this.#usage);
     const listens = (["allNamespaces", "wait"] as const).find((name) => named.length > 0 && options[name]);
-    if (listens) throw new UsageError(`${longName(listens)} is about what is sampled already: no DEVICE can be given with it`);
+    if (listens) {
+      throw new UsageError(`${longName(listens)} is about what is sampled already: no DEVICE can be given with it`, { keys: [listens] });
+    }
     // What is wrong here is wrong at a reload too, where the devices are not looked for in the same way.
     const devices = named.map(({ device }) => device);
     checkAny(devices);

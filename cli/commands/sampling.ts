@@ -32,7 +32,7 @@ export function groupOption(more = ""): Option<readonly number[] | undefined> {
 export function refuseSampling(given: ReadonlySet<string>, usage: string): void {
   const name = SAMPLING.find((name) => given.has(name));
   if (name === undefined) return;
-  throw new UsageError(`${longName(name)} says what to sample, but no DEVICE is given (usage: psample ${usage})`);
+  throw new UsageError(`${longName(name)} says what to sample, but no DEVICE is given (usage: psample ${usage})`, { keys: [name] });
 }
 
 /** The values of the options that say what to sample. */
@@ -56,7 +56,7 @@ export async function plansOf(
 
 /** Refuses arguments that are not devices, and groups that do not go with them. */
 export function checkSampling(words: readonly string[], { group }: Pick<Sampling, "group">): void {
-  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group");
+  if (group && group.length > 1) throw new UsageError("--group was given twice: samples go into one group", { keys: ["group"] });
   checkDevices(words, words);
 }
 

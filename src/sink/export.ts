@@ -129,7 +129,11 @@ export async function sflowToWith(
   }
   const agent = options.agent ?? await agentAddress(sys);
   if (agent === undefined) {
-    throw new ArgumentError("Cannot export sFlow: this machine has no address that collectors could know it by; set `agent` to one");
+    const none = "this machine has no address that collectors could know it by";
+    throw new ArgumentError(`Cannot export sFlow: ${none}; set \`agent\` to one`, {
+      why: `is required: ${none}`,
+      argument: "agent",
+    });
   }
   const forwards = options.forwards ?? await forwardsPackets(sys);
   const own = shared ? undefined : counters && await CounterPoller.open(sys, { ...counters, onProblem });
@@ -217,7 +221,8 @@ async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixO
 ): Promise<ExportSink<Encoder>> {
   const { maxDatagramBytes = MAX_DATAGRAM_BYTES, spoolBytes = STREAM_SPOOL_BYTES } = options;
   if (!Number.isSafeInteger(spoolBytes) || spoolBytes < LEAST_SPOOL_BYTES) {
-    throw new ArgumentError(`Cannot export IPFIX: spoolBytes ${spoolBytes} is not a whole number from ${LEAST_SPOOL_BYTES} on`);
+    const why = `${spoolBytes} is not a whole number from ${LEAST_SPOOL_BYTES} on`;
+    throw new ArgumentError(`Cannot export IPFIX: spoolBytes ${why}`, { why, argument: "spoolBytes" });
   }
   const { transport, host } = splitTransport(target);
   const common = {

@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import { type Config, ConfigReader, parseConfig } from "../../cli/config.ts";
 import { CONFIG_EXAMPLE, EXPORT_OPTIONS, NOT_IN_CONFIG } from "../../cli/commands/export_options.ts";
 import { processIo } from "../../cli/io.ts";
-import { choice, flag, number, several, texts, UsageError, value } from "../../cli/options.ts";
+import { choice, flag, number, several, texts, UsageError, value, valuesOf } from "../../cli/options.ts";
 import { SystemError } from "../../mod.ts";
 import { inDirectory } from "../support/directory.ts";
 import { fakeIo } from "./fake_io.ts";
@@ -156,14 +156,30 @@ test("the command line replaces what the file says about an option", () => {
 
 test("an error about several options has the line of the one that the file has", () => {
   const config = parseConfig("device a\nrate 7\nall-namespaces", "x.conf", TABLE);
-  const located = (message: string, ...typed: string[]): string =>
-    (config.locate(new UsageError(message), new Set(typed)) as Error).message;
-  assertEquals(located("--all-namespaces is not for --device"), "x.conf, line 3: --all-namespaces is not for --device");
-  assertEquals(located("--rate requires --color", "rate"), "--rate requires --color");
-  assertEquals(located("--color requires --rate", "color"), "x.conf, line 2: --color requires --rate");
-  assertEquals(located("the same device was given twice"), "x.conf: the same device was given twice");
+  const located = (message: string, keys: string[], ...typed: string[]): string =>
+    (config.locate(new UsageError(message, { keys }), new Set(typed)) as Error).message;
+  assertEquals(
+    located("--all-namespaces is not for --device", ["allNamespaces", "device"]),
+    "x.conf, line 3: --all-namespaces is not for --device",
+  );
+  assertEquals(located("--rate requires --color", ["rate", "color"], "rate"), "--rate requires --color");
+  assertEquals(located("--color requires --rate", ["color", "rate"], "color"), "x.conf, line 2: --color requires --rate");
+  assertEquals(located("the same device was given twice", []), "x.conf: the same device was given twice");
   const other = new SystemError("read x", 2);
   assertStrictEquals(config.locate(other, NONE), other);
+});
+
+test("an option that is only mentioned in an error does not give it its line", () => {
+  const config = parseConfig("device a\nrate 7", "x.conf", TABLE);
+  const error = new UsageError("--match: expected a port\n  tcp port --rate 7\n           ^~~~~~", { keys: ["match"] });
+  assertStrictEquals(config.locate(error, new Set(["match"])), error);
+  assertEquals((config.locate(error, NONE) as Error).message, `x.conf: ${error.message}`);
+});
+
+test("what is wrong with a value is about its option", () => {
+  const error = assertThrows(() => valuesOf(new Map([["rate", ["0"]]]), TABLE), UsageError);
+  assertEquals(error.about, { keys: ["rate"] });
+  assertEquals(assertThrows(() => valuesOf(new Map([["rate", ["1", "2"]]]), TABLE), UsageError).about, { keys: ["rate"] });
 });
 
 test("a file that somebody else could have written is refused while root reads it, also later", async () => {

@@ -66,7 +66,7 @@ async function exporting(lines: readonly string[], work: (run: Run) => Promise<v
       sinks,
       reader,
       check: ({ keep }) => {
-        if (keep !== undefined) throw new UsageError("--keep requires --rotate");
+        if (keep !== undefined) throw new UsageError("--keep requires --rotate", { keys: ["keep"] });
       },
       open: (options, before) => openCollectors(sys, options, context, before),
       changed: () => {},

@@ -90,7 +90,8 @@ const DOMAINS = ["rate", "namespace", "cookie"] as const;
 
 function ofRange(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  throw new ArgumentError(`Cannot export IPFIX: ${name} ${value} is not a whole number from ${least} to ${most}`);
+  const why = `${value} is not a whole number from ${least} to ${most}`;
+  throw new ArgumentError(`Cannot export IPFIX: ${name} ${why}`, { why, argument: name });
 }
 
 /** The options of both kinds of records. */

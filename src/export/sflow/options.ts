@@ -76,9 +76,8 @@ export function settingsOf(options: SflowOptions): SflowSettings {
   // The records beside the packet are small, and all of them together must still fit.
   const mostHeaderBytes = maxDatagramBytes - HEADER_BYTES - ADDRESS_BYTES - mostSampleBytes(0);
   if (!(Number.isInteger(headerBytes) && headerBytes >= 0 && headerBytes <= mostHeaderBytes)) {
-    throw new ArgumentError(
-      `headerBytes ${headerBytes} is not a whole number from 0 to ${mostHeaderBytes}, the most that fits into datagrams of ${maxDatagramBytes} bytes`,
-    );
+    const most = `${mostHeaderBytes}, the most that fits into datagrams of ${maxDatagramBytes} bytes`;
+    throw wrong("headerBytes", `${headerBytes} is not a whole number from 0 to ${most}`);
   }
   const addresses = new Map<number, Uint8Array<ArrayBuffer>>();
   const address = addressOf("agent", options.agent);
@@ -99,8 +98,12 @@ export function settingsOf(options: SflowOptions): SflowSettings {
 
 function within(what: string, value: number, least: number, most: number): void {
   if (!(Number.isInteger(value) && value >= least && value <= most)) {
-    throw new ArgumentError(`${what} ${value} is not a whole number from ${least} to ${most}`);
+    throw wrong(what, `${value} is not a whole number from ${least} to ${most}`);
   }
+}
+
+function wrong(argument: string, why: string): ArgumentError {
+  return new ArgumentError(`${argument} ${why}`, { why, argument });
 }
 
 function addressOf(what: string, text: string): Uint8Array<ArrayBuffer> {
