@@ -26,8 +26,13 @@ export const kernelTests = (): string[] => testsIn("kernel");
 /** All others. */
 export const unitTests = (): string[] => testsIn(".").filter((path) => !path.startsWith("./test/kernel/"));
 
-/** What starts another program or thread, or inspects everything that this process has open: not for tests that run in parallel. */
-const STARTS = /from "node:child_process"|\bnew Worker\(|readdirSync\("\/proc\/self\/fd"\)/;
+/**
+ * What starts another program or thread, or inspects everything that this process has open: not for tests that run in parallel. It does not
+ * match itself: tests import this file.
+ */
+const STARTS = /from "node:child[_]process"|\bnew Worker\(|readdirSync\("\/proc\/self\/fd"\)/;
+/** What a file imports of this project; not what a text in it says. */
+const IMPORTS = /^(?:import|export)\b[^;"']* from "(\.[^"]+)"/gm;
 /** What waits for a time to pass; a turn of the event loop does not. */
 const SLEEPS = /\bset(Timeout|Interval)\((?!.*, 0\))/;
 /** What lets a lot of simulated time pass, which takes a while. */
@@ -43,7 +48,7 @@ export function quickTests(): string[] {
     if (seen.has(path)) return false;
     seen.add(path);
     const code = read(path);
-    const helpers = [...code.matchAll(/from "(\.[^"]+)"/g)]
+    const helpers = [...code.matchAll(IMPORTS)]
       .map(([, specifier]) => relative(ROOT, join(ROOT, dirname(path), specifier!)))
       .filter((helper) => helper.startsWith("test/"));
     return STARTS.test(code) || SIMULATES.test(code) || helpers.some((helper) => isSlow(helper, seen));
