@@ -1,5 +1,7 @@
 /** The recipes of docs/scale.md: what they store and answer is what was sent. The files and queries are those of the page. */
 import { chmodSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
 import { test } from "node:test";
 import { assert, assertEquals } from "@std/assert";
 import { main } from "../../cli/main.ts";
@@ -9,10 +11,12 @@ import { parsePacket } from "../../src/packet/mod.ts";
 import { readRecording } from "../../src/receive/recording.ts";
 import { fakeIo } from "../cli/fake_io.ts";
 import { collectors, runAlone } from "../export/collectors.ts";
+import { TOOLS } from "../run/project.ts";
 import { COMMAND } from "../support/command.ts";
 import { inDirectory } from "../support/directory.ts";
 import { filesOn } from "../support/pages.ts";
 import { commandsIn } from "../support/readme.ts";
+import { npmPackage } from "../support/programs.ts";
 import { pieces } from "../support/reading.ts";
 
 const files = filesOn("docs/scale.md");
@@ -143,6 +147,11 @@ const CLICKHOUSE_USERS = `<yandex>
 /** The columns that are inserted, with their types. */
 const COLUMNS = [...file("psample.sql").matchAll(/^ {4}`?([\w.]+)`? (\S+?),?$/gm)].map(([, name, type]) => [name!, type!] as const);
 
+/** The page drops a day by this command; the recordings are of other days. */
+const [, DROP_DAY, DAY] = /^`(ALTER TABLE psample DROP PARTITION '([\d-]+)')`/m.exec(
+  readFileSync(new URL("../../docs/scale.md", import.meta.url), "utf8"),
+) as unknown as [string, string, string];
+
 /** What a column holds if the key is absent. */
 function nothing(type: string): string {
   return type.startsWith("Nullable") ? "null" : type === "String" ? "" : "0";
@@ -186,7 +195,11 @@ test(
       CLICKHOUSE_HOST=192.0.2.1 PATH=$PWD:$PATH run read "$1" >/dev/null 2>&1 && exit 6
       for recording; do CLICKHOUSE_HOST=127.0.0.1 PATH=$PWD:$PATH run read "$recording" >&2 || exit 7; done
       clickhouse-client <top.sql
-      clickhouse-client --query 'SELECT * FROM psample FORMAT JSONEachRow' >stored`;
+      clickhouse-client --query 'SELECT * FROM psample FORMAT JSONEachRow' >stored
+      days() { clickhouse-client --query 'SELECT toDate(time) AS day, count() FROM psample GROUP BY day ORDER BY day'; }
+      days >before
+      clickhouse-client --query "${DROP_DAY.replace(DAY, "$(head -n 1 before | cut -f 1)")}" >&2 || exit 5
+      days >after`;
     const top = runAlone(withClickhouse(path, script), [path(""), ...RECORDINGS]).trim().split("\n").map((row) => row.split("\t"));
     const bytes = summed(all, ({ bytes, oneIn }) => bytes * oneIn);
     const variance = summed(all, ({ bytes, oneIn }) => bytes * bytes * oneIn * (oneIn - 1));
@@ -211,6 +224,8 @@ test(
       return row((column) => flat[column]);
     });
     assertEquals(rows.map((stored) => row((column) => stored[column])).sort(), expected.sort());
+    // Only the first day is gone.
+    assertEquals(readFileSync(path("after"), "utf8"), readFileSync(path("before"), "utf8").replace(/^.*\n/, ""));
   }),
 );
 
@@ -253,6 +268,64 @@ test(
     );
   }),
 );
+
+/** Numbers and types of the fields of goflow2's messages: pb/flow.proto of goflow2 2.2.5. */
+const GOFLOW2: Record<string, readonly [number, "uint32" | "uint64" | "bytes"]> = {
+  sampling_rate: [3, "uint64"],
+  sequence_num: [4, "uint32"],
+  src_addr: [6, "bytes"],
+  dst_addr: [7, "bytes"],
+  bytes: [9, "uint64"],
+  packets: [10, "uint64"],
+  sampler_address: [11, "bytes"],
+  in_if: [18, "uint32"],
+  out_if: [19, "uint32"],
+  proto: [20, "uint32"],
+  src_port: [21, "uint32"],
+  dst_port: [22, "uint32"],
+  etype: [30, "uint32"],
+  time_received_ns: [110, "uint64"],
+};
+/** The types that the table has for them; addresses of IPv4 are padded. */
+const COLUMN_TYPES = { uint32: "UInt32", uint64: "UInt64", bytes: "FixedString(16)" };
+
+/** A number in base 128, the lowest part first. */
+function varint(value: bigint): number[] {
+  return value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)];
+}
+
+test("the fields of a message of goflow2 are read by flow.proto, and they are the columns of the table", npmPackage("protobufjs"), () => {
+  interface Decoded {
+    readonly [name: string]: unknown;
+  }
+  interface Type {
+    decode(bytes: Uint8Array): Decoded;
+    toObject(message: Decoded, options: { longs: typeof String }): Decoded;
+    readonly fieldsArray: readonly { readonly name: string; readonly type: string }[];
+  }
+  const { parse } = createRequire(join(TOOLS, "package.json"))("protobufjs") as {
+    parse(text: string, options: { keepCase: boolean }): { root: { lookupType(name: string): Type } };
+  };
+  const type = parse(file("flow.proto"), { keepCase: true }).root.lookupType("FlowMessage");
+  const [queue] = /^CREATE TABLE flows_queue\n\(.*?^\)/ms.exec(file("goflow2.sql"))!;
+  const columns = [...queue.matchAll(/^ {4}(\w+) (.+?),?$/gm)].map(([, name, type]) => [name!, type!]).sort();
+  const known = type.fieldsArray.map(({ name, type }) => [name, COLUMN_TYPES[type as keyof typeof COLUMN_TYPES]]).sort();
+  assertEquals(known, columns);
+  // A message by hand: all fields, also those that flow.proto leaves out.
+  const value = (number: number): bigint => 1n << 33n | BigInt(number);
+  const message = Object.values(GOFLOW2).flatMap(([number, type]) =>
+    type === "bytes"
+      ? [...varint(BigInt(number << 3 | 2)), 4, 192, 0, 2, number]
+      : [...varint(BigInt(number << 3)), ...varint(type === "uint64" ? value(number) : BigInt(number))]
+  );
+  const read = type.toObject(type.decode(Uint8Array.from(message)), { longs: String });
+  for (const [name] of columns) {
+    const [number, type] = GOFLOW2[name!]!;
+    const found = read[name!];
+    if (type === "bytes") assertEquals([...found as Uint8Array], [192, 0, 2, number], name);
+    else assertEquals(String(found), String(type === "uint64" ? value(number) : number), name);
+  }
+});
 
 test("the commands are ones that psample takes", async () => {
   const commands = commandsIn("docs/scale.md").flat().flatMap((line) => /^psample(?:-to-clickhouse)? (.*)$/.exec(line)?.[1] ?? []);
