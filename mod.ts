@@ -19,6 +19,7 @@
  * @module
  */
 export {
+  type Advice,
   ArgumentError,
   DecodeError,
   EncodeError,

@@ -1,27 +1,29 @@
 /** Failures that are reported to the user as a sentence; all others are bugs, and keep their stack. */
 import { DecodeError, EncodeError, HttpError, LookupError, StrandedError, SystemError } from "../mod.ts";
-import { OPTION_WORDS } from "../src/control/sampling/install.ts";
-import { WAIT_WORDS } from "../src/receive/family_watch.ts";
 
-/** Cures that the library names in its own words, and what they are called here. */
-const COMMAND_WORDS: readonly (readonly [string, string])[] = [
-  [WAIT_WORDS, "psample --wait"],
-  [OPTION_WORDS.software, "leave out --hardware"],
-  [OPTION_WORDS.share, "give --index without --rate to share it"],
-  [OPTION_WORDS.create, "give --rate and --group to create one"],
-];
+/** What the library advises to do by its options, in those of the command. */
+const CURES: Readonly<Record<string, string>> = {
+  wait: "psample --wait",
+  software: "leave out --hardware",
+  share: "give --index without --rate to share it",
+  create: "give --rate and --group to create one",
+};
 
 /** The message for a failure; `undefined` if it is a bug. */
 export function failureText(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined;
-  if (error instanceof SystemError || error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) {
-    return COMMAND_WORDS.reduce((text, [words, ours]) => text.replace(words, ours), error.message);
-  }
+  if (error instanceof SystemError) return systemFailure(error);
+  if (error instanceof StrandedError || error instanceof DecodeError || error instanceof EncodeError) return error.message;
   if (error instanceof HttpError) return error.message;
   if (error instanceof LookupError) return withPlace(error.message);
   if (error.name === "NotCapable" || error.name === "PermissionDenied") return withPlace(error.message);
   // Thrown by the runtime itself: a missing file.
   return "code" in error ? error.message : undefined;
+}
+
+function systemFailure({ message, op, why, advice }: SystemError): string {
+  const cure = advice && CURES[advice.cure];
+  return cure === undefined ? message : `Cannot ${op}: ${why}. ${advice!.before}${cure}`;
 }
 
 /** A refused permission, with the place for the flag that Deno names: after the program it would be one of the program's options. */

@@ -79,13 +79,27 @@ const CURES: Readonly<Record<number, string>> = {
 };
 
 /**
+ * What to do about a failure, if that is to use an option, for which another program has another name.
+ *
+ * @category Errors
+ */
+export interface Advice {
+  /** What comes before that. */
+  readonly before: string;
+  /** What to do: a name that does not change, such as `"software"`. */
+  readonly cure: string;
+  /** What to do, in the words of this library's options. */
+  readonly words: string;
+}
+
+/**
  * What is known about a failure besides its number.
  *
  * @category Errors
  */
 export interface SystemErrorInit {
   /** What to do about it. */
-  hint?: string | undefined;
+  hint?: string | Advice | undefined;
   /** The error below this one. */
   cause?: unknown;
 }
@@ -120,11 +134,14 @@ export class SystemError extends Error {
   readonly why: string;
   /** What to do about it, if that is known. */
   readonly hint: string | undefined;
+  /** The same in parts, if it is to use an option. */
+  readonly advice: Advice | undefined;
 
   /** Makes the error of `op` failing with `errno`. */
   constructor(op: string, errno: number, init: NetlinkErrorInit = {}) {
     const code = errnoName(errno);
-    const hint = init.hint ?? CURES[errno];
+    const advice = typeof init.hint === "object" ? init.hint : undefined;
+    const hint = typeof init.hint === "object" ? `${init.hint.before}${init.hint.words}` : init.hint ?? CURES[errno];
     let why = ERRNO[errno] ? `${errnoText(errno)} (${code})` : code;
     if (init.extack) why += `: ${init.extack}`;
     super(`Cannot ${op}: ${why}${hint ? `. ${hint}` : ""}`, init.cause === undefined ? undefined : { cause: init.cause });
@@ -133,6 +150,7 @@ export class SystemError extends Error {
     this.code = code;
     this.why = why;
     this.hint = hint;
+    this.advice = advice;
   }
 }
 

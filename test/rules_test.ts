@@ -279,6 +279,19 @@ rule(
   ],
 );
 
+rule(
+  "errors have fields: nobody reads the message of one",
+  (sources) =>
+    sources.onlyIn(
+      // Deno tells the flag that a refused permission needs only in its message.
+      ["cli/failure.ts"],
+      /\bmessage\.(replace|replaceAll|slice|split|match|includes|startsWith|endsWith|search|indexOf)\(|\.(test|exec)\([\w.]*\bmessage\)/,
+      "a message is for people, give the error a field for what is asked here",
+    ),
+  { "cli/spare.ts": 'throw new UsageError(error.message.replace("Cannot filter", option));' },
+  ["cli/spare.ts says message.replace(: a message is for people, give the error a field for what is asked here"],
+);
+
 /** Where the command makes sinks of its options. ARCHITECTURE.md names them. */
 const MAKES_SINKS = [
   "cli/collectors.ts",

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { NetlinkError } from "../errors.ts";
+import { type Advice, NetlinkError } from "../errors.ts";
 import { decodeLink, encodeGetLink, encodeLinkDump, IFNAME_MAX, type Link, LinkTable, RTM_NEWLINK } from "../link/link.ts";
 import { netnsOf } from "../socket/open.ts";
 import { type Request, Requests } from "../socket/requests.ts";
@@ -61,7 +61,7 @@ const HINTS: readonly (readonly [number, RegExp | undefined, string])[] = [
 ];
 
 /** Cures for refusals, by error number. */
-export type Cures = Readonly<Partial<Record<number, string>>>;
+export type Cures = Readonly<Partial<Record<number, string | Advice>>>;
 
 /** One of several changes that are sent together. */
 export interface Change extends Request {
@@ -227,7 +227,7 @@ export class TrafficControl {
     // The kernel also returns EPERM for actions in use, and then with a message.
     const own = errno === EPERM && !extack ? undefined : cures[errno];
     const hint = own ?? HINTS.find(([number, text]) => number === errno && (!text || text.test(extack ?? "")))?.[2];
-    return new NetlinkError(op, errno, { extack, extackOffset, hint: commandsIn(this.netns, hint) });
+    return new NetlinkError(op, errno, { extack, extackOffset, hint: typeof hint === "object" ? hint : commandsIn(this.netns, hint) });
   }
 }
 

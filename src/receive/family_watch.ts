@@ -1,4 +1,4 @@
-import { NetlinkError } from "../errors.ts";
+import { type Advice, NetlinkError } from "../errors.ts";
 import { CTRL_CMD_DELFAMILY, CTRL_CMD_NEWFAMILY, decodeFamily, type Family, GENL_GROUP_NOTIFY, genlCommand } from "../genl/ctrl.ts";
 import { PSAMPLE_GENL_NAME, PSAMPLE_NL_MCGRP_CONFIG_NAME, PSAMPLE_NL_MCGRP_SAMPLE_NAME } from "../psample/constants.ts";
 import { findFamily, NO_FAMILY_HINT } from "../socket/family.ts";
@@ -12,8 +12,8 @@ const NO_PRIVILEGE_HINT =
   "Receiving samples requires CAP_NET_ADMIN in the user namespace that owns this network namespace, since Linux 6.7 and the stable " +
   "kernels of December 2023 (4.14.333, 4.19.302, 5.4.264, 5.10.204, 5.15.143, 6.1.68, 6.6.7): run as root. Group events need no privileges";
 /** In hints: how a program asks to wait for the module. Programs with words of their own put them in its place. */
-export const WAIT_WORDS = "listen({ wait: true })";
-const UNLOADED_HINT = `The psample module was unloaded. To resume when it returns: ${WAIT_WORDS}`;
+export const WAIT = { cure: "wait", words: "listen({ wait: true })" } as const;
+const UNLOADED_HINT: Advice = { before: "The psample module was unloaded. To resume when it returns: ", ...WAIT };
 const NO_CONFIG_HINT = "This kernel's psample sends no group events: leave `events` out, or set it to false";
 const NO_GROUP_HINT = "This kernel's psample has no such group";
 
@@ -82,7 +82,7 @@ export class FamilyWatch {
     const family = await this.#find();
     if (family) this.#join(family);
     else if (!this.#memberships.wait) {
-      throw new NetlinkError("receive samples", ENOENT, { hint: `${NO_FAMILY_HINT}. To wait for it: ${WAIT_WORDS}` });
+      throw new NetlinkError("receive samples", ENOENT, { hint: { before: `${NO_FAMILY_HINT}. To wait for it: `, ...WAIT } });
     }
   }
 

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { NetlinkError } from "../../errors.ts";
+import { type Advice, NetlinkError } from "../../errors.ts";
 import type { Match } from "../../filter/match.ts";
 import type { Link } from "../../link/link.ts";
 import { open } from "../../socket/open.ts";
@@ -34,15 +34,17 @@ const MOMENTARY_INDEX = 0x7fff_0000;
 /** How often the installation is retried after another program has changed the device at the same moment. */
 const MOST_ATTEMPTS = 20;
 /** What to do about a refusal, in the words of the options; a command has others. */
-export const OPTION_WORDS = {
-  software: "leave out hardware",
-  share: "pass only the index to share it",
-  create: "give a rate and a group to create one",
+export const OPTION_CURES = {
+  software: { cure: "software", words: "leave out hardware" },
+  share: { cure: "share", words: "pass only the index to share it" },
+  create: { cure: "create", words: "give a rate and a group to create one" },
 } as const;
-const NO_HARDWARE = `The device cannot do this in hardware: ${OPTION_WORDS.software}`;
+const NO_HARDWARE: Advice = { before: "The device cannot do this in hardware: ", ...OPTION_CURES.software };
 /** Drivers accept only eBPF programs with direct action: `nfp_bpf_setup_tc_block_cb`, `nsim_bpf_setup_tc_block_cb`. */
-const noProgram = (whyNotFlower: string): string =>
-  `No hardware runs this match, which requires a program: flower ${whyNotFlower}. Choose a match that flower can express, or ${OPTION_WORDS.software}`;
+const noProgram = (whyNotFlower: string): Advice => ({
+  before: `No hardware runs this match, which requires a program: flower ${whyNotFlower}. Choose a match that flower can express, or `,
+  ...OPTION_CURES.software,
+});
 
 /**
  * Adds sampling to a device. Call `remove()` on the result to undo exactly this, or let `await using` do it. A program that is ended by a
@@ -266,11 +268,11 @@ async function checkIndex(tc: TrafficControl, index: number, shares: boolean): P
     if (error instanceof NetlinkError && error.errno === ENOENT) return [];
     throw error;
   });
-  if (shares && !action) throw new NetlinkError(op, ENOENT, { hint: `No such action; ${OPTION_WORDS.create}` });
+  if (shares && !action) throw new NetlinkError(op, ENOENT, { hint: { before: "No such action; ", ...OPTION_CURES.create } });
   if (!shares && action) {
     const { rate, group } = action.sample!;
-    const hint = `It already exists (rate ${rate}, group ${group}). Choose another index, or ${OPTION_WORDS.share}`;
-    throw new NetlinkError(op, EEXIST, { hint });
+    const before = `It already exists (rate ${rate}, group ${group}). Choose another index, or `;
+    throw new NetlinkError(op, EEXIST, { hint: { before, ...OPTION_CURES.share } });
   }
 }
 
