@@ -57,7 +57,7 @@ export async function withRate(plans: readonly SamplingOptions[], session: Sessi
 }
 
 /**
- * Refuses devices that do not exist, and whoever may not sample: measuring for them would be in vain.
+ * Refuses devices that do not exist, and users without the privilege to sample: measuring would be in vain.
  *
  * @throws {NetlinkError} `ENODEV`, `EPERM`.
  */

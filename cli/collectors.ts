@@ -313,8 +313,8 @@ export async function openCollectors(
 }
 
 /**
- * Says which collectors have the address of another one: whoever is sent everything twice counts it twice. Names with several addresses may
- * part again, so this is no error. What was open before has been told.
+ * Says which collectors have the address of another one: a collector that is sent everything twice counts it twice. Names with several
+ * addresses may differ again later, so this is not an error. Collectors that were open before have been reported.
  */
 function tellSame(sinks: readonly ExportSink[], before: readonly ExportSink[], session: Session): void {
   sinks.forEach((sink, i) => {

@@ -1,6 +1,6 @@
 /**
- * Configuration files: the long options of a command without dashes, one a line. A line says what the command line would, and needs no
- * quotes, because no shell reads it: `match tcp port 443`.
+ * Configuration files: the long options of a command without dashes, one per line. A line means what it would on the command line, and
+ * needs no quotes, because no shell reads it: `match tcp port 443`.
  */
 import { printable, printableText, shellWord } from "../src/wire/text.ts";
 import type { Io } from "./io.ts";
@@ -149,7 +149,7 @@ interface Wrong {
 
 /** The lines of an option whose values do not go together with those of earlier lines. */
 function conflicts(same: readonly Entry[], name: string, option: Option<unknown>): readonly Wrong[] {
-  // All at once first: thousands of devices, one a line, are read at every reload.
+  // All at once first: thousands of devices, one per line, are read at every reload.
   if (same.length < 2 || refusal(() => option.read(same.map(({ text }) => text), name)) === undefined) return [];
   const right: string[] = [];
   return same.flatMap(({ text, line }) => {

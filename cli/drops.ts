@@ -54,7 +54,7 @@ export class Drops {
   /** Why not. */
   readonly #why: string;
 
-  /** Starts, if that is wanted; `undefined` if it is not. Reports why it is not possible: the rest goes on. */
+  /** Starts, if that is wanted; `undefined` if it is not. Reports why it is not possible: everything else continues. */
   static async start(
     options: DropsValues,
     session: Session,

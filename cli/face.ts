@@ -1,4 +1,4 @@
-/** Another face of a command that receives samples than the command line: where they go, and who is told what happens. */
+/** A way to run a command that receives samples other than the command line: where samples go, and who is notified. */
 import type { ListenStats } from "../mod.ts";
 import type { OutputPlan } from "./outputs.ts";
 import type { Tally } from "./tally.ts";

@@ -4,7 +4,7 @@ import { present } from "./devices.ts";
 import type { PresentDevice } from "./keeping.ts";
 import type { NamedDevices } from "./named_devices.ts";
 
-/** The name that a device was given by. `since` tells it from a later one with its index. */
+/** The name that a device was given by. `since` distinguishes it from a later one with the same index. */
 interface Given {
   readonly word: string;
   readonly since: number | undefined;

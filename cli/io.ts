@@ -91,7 +91,7 @@ export interface Io {
    */
   hearSignals(handler: (signal: string) => void): Promise<() => void>;
   /**
-   * Resolves to a function that tells whether the controlling terminal of the process, which it has now, has been closed; `false` if it
+   * Resolves to a function that returns whether the controlling terminal of the process, which it has now, has been closed; `false` if it
    * has none.
    */
   watchTerminal(): Promise<() => boolean>;
@@ -123,7 +123,7 @@ const SIGNALS = [
   "SIGSYS",
 ] as const;
 /**
- * Handled even if they are ignored at the start, as INT is in a job that a script starts in the background: whoever sends them means it.
+ * Handled even if they are ignored at the start, as INT is in a job that a script starts in the background: they are sent on purpose.
  */
 const REQUESTS: ReadonlySet<string> = new Set(["SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2"]);
 
@@ -161,7 +161,7 @@ export function processIo(): Io {
   let hasTold = false;
   let loaded: Sys | undefined;
   let endHearing = (): void => {};
-  /** All has been written, and a program may go on that called the command: from now on signals are its own again. */
+  /** All has been written, and the program that called the command may continue: from now on it handles signals itself again. */
   let endDying = (): void => {};
   let isOver = false;
   const die = (signal: string): void => void dieOf(signal);

@@ -6,7 +6,7 @@ import { LONGEST_TIMER_MS } from "../src/stream/clock.ts";
 import { shellWord } from "../src/wire/text.ts";
 import { nearest } from "./words.ts";
 
-/** What an error is about, for whoever knows in which line of a file that is. */
+/** What an error is about, for code that knows in which line of a file it is. */
 export interface Subject {
   /** The options, by their names in camel case: the one that is wrong before those that it does not go with. */
   readonly keys: readonly string[];

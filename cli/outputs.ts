@@ -116,7 +116,7 @@ export function planOutput(options: OutputValues, io: Io, defaults: OutputDefaul
     }
     const sys = await loadSys();
     const terminal = io.outIsTerminal ? await io.terminal() : undefined;
-    // Where something else goes on, as with the collectors of export, that is reported when something is written.
+    // If something else continues, as with the collectors of export, that is reported when something is written.
     const only = file === undefined ? stdout : target!.stdout;
     const unwatch = defaults.lines === "none" || terminal ? () => {} : endUnread(session, only);
     let started = false;
@@ -258,7 +258,7 @@ function formatOf(file: string, other: OutputDefaults["recording"]): RecordingFo
 interface Target {
   /** The destination that is open at first, then the next file of the series. */
   readonly next: () => Destination;
-  /** Continues the recording in a new file of the same name; says so if there is none, if that is to be told. */
+  /** Continues the recording in a new file of the same name; says so if there is none, if that is to be reported. */
   readonly reopen: (recording: Recording, tells: boolean) => void;
   /** Closes the open destination, to which nothing was written. */
   readonly discard: () => void;

@@ -165,7 +165,7 @@ export async function sendCounters(poller: CounterPoller | undefined, sinks: rea
   for (const sink of sinks) poller?.leave(sink);
 }
 
-/** Listens; if that is not possible here and counters are asked for, they are worth going on. */
+/** Listens; if that is not possible here, it continues for the counters, if there are any to send. */
 export async function listenUnlessOnlyCounters(
   counters: PollingValues["counters"],
   session: Session,

@@ -410,7 +410,7 @@ export class Sampled {
     this.#alive.delete(handle);
     this.#handles.delete(handle);
     await handle.remove().catch(onFailure);
-    // The kernel tells of each filter that it deletes what that has counted.
+    // For each filter that the kernel deletes, it reports what that filter has counted.
     await this.#countOne(handle);
     this.#passed.end(handle);
   }

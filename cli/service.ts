@@ -39,7 +39,7 @@ export async function asService(
   }
 }
 
-/** What the service manager is told; nothing if there is none. */
+/** Notifications to the service manager; none if there is no manager. */
 export class Service {
   readonly #session: Session;
   readonly #manager: ServiceManager | undefined;
@@ -48,7 +48,7 @@ export class Service {
   readonly #askMs: number;
   #isReady = false;
   #source: Source | undefined;
-  /** How often something was to be read, and how often when the service manager was last told that all is well. */
+  /** How often there was something to read, and how often at the last report to the service manager that all is well. */
   #turns = 0;
   #turnsTold = 0;
   #statusTimer: ReturnType<typeof setTimeout> | undefined;
@@ -129,7 +129,7 @@ export class Service {
 
   /**
    * Says twice in `periodMs` that all is well, unless something has arrived and nobody has read anything since the last time: this timer
-   * would go on although the stream is stuck. If so it looks more often, because that may be over in a moment.
+   * would continue although the stream is stuck. If so it looks more often, because that may be over in a moment.
    */
   #watch(periodMs: number, afterMs: number): void {
     this.#watchdogTimer = setTimeout(() => {

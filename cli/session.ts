@@ -81,7 +81,7 @@ export interface PumpPlan {
 /** How long to count, at most, what comes after a limit: normally that is what one receive buffer holds. */
 const COUNT_MS = 2000;
 
-/** After how many seconds a user at a terminal is told why nothing comes. */
+/** After how many seconds psample says at a terminal why nothing arrives. */
 const SILENCE_S = 5;
 
 /** An empty source, for sessions that were over before they began. */
@@ -243,7 +243,7 @@ export class Session {
     this.#tell(text);
   }
 
-  /** Does something. If that fails, it is reported as something that was not done, and the rest goes on. */
+  /** Does something. If that fails, it is reported as something that was not done, and everything else continues. */
   async attempt(work: () => Promise<unknown>): Promise<void> {
     try {
       await work();

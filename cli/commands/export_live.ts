@@ -84,7 +84,7 @@ class LiveExport {
   /** `undefined` if nothing is sampled, only what others sample received. */
   readonly #sampled: Sampled | undefined;
   #source: Source = NOTHING;
-  /** The sinks that metrics tell of. */
+  /** The sinks that metrics report. */
   readonly #shown: Sink[] = [];
   #inForce: ExportInForce | undefined;
   #drops: Drops | undefined;

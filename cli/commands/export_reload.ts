@@ -1,4 +1,4 @@
-/** SIGHUP in `psample export`: what has changed in its configuration changes, and everything else goes on. */
+/** SIGHUP in `psample export`: what has changed in its configuration is applied, and everything else continues. */
 import { type SinkSet, SystemError } from "../../mod.ts";
 import type { LiveLinks } from "../../src/receive/live_links.ts";
 import { printable, printableText } from "../../src/wire/text.ts";
@@ -91,7 +91,7 @@ export class ExportInForce {
   #textOf(error: unknown): string {
     if (error instanceof UsageError) return error.message;
     const text = failureText(error);
-    // A bug. It must not keep the rest from going on.
+    // A bug. It must not stop everything else.
     if (text === undefined) return error instanceof Error ? error.stack ?? error.message : `${error}`;
     const { user } = this.#first.options;
     const isRight = error instanceof SystemError && (error.code === "EACCES" || error.code === "EPERM");

@@ -96,7 +96,7 @@ export const extcap: Command = {
   },
 };
 
-/** Whether Wireshark calls: the program may be in its folder by another name, and is then not told that it is an extcap. */
+/** Whether Wireshark calls: the program may be in its folder under another name, and then does not know that it is an extcap. */
 export function isExtcapCall(args: readonly string[]): boolean {
   return args[0]?.startsWith("-") === true && args.some((arg) => arg.startsWith("--extcap-"));
 }

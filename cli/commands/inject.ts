@@ -149,7 +149,7 @@ function again(loop: boolean, sink: InjectionSink, session: Session, restart: ()
 function account(stats: ListenStats, rounds: Rounds, sink: InjectionSink, otherGroups: number, losses: readonly string[]): string {
   const { written, eventsLeftOut, listeners } = sink;
   const parts = [`sent ${plural(written, "sample")}${rounds.round > 1 ? ` in ${rounds.round} rounds` : ""}`];
-  if (listeners === undefined) parts.push("this kernel does not tell who listens, nor what listeners lost");
+  if (listeners === undefined) parts.push("this kernel does not report who listens, nor what listeners lost");
   else if (listeners.length === 0) parts.push("nobody listened");
   else parts.push(`to ${plural(listeners.length, "listener")}`);
   const short = listeners?.filter(({ dropped }) => dropped > 0) ?? [];
@@ -170,7 +170,7 @@ function account(stats: ListenStats, rounds: Rounds, sink: InjectionSink, otherG
 /** Maximum number of listeners named; nobody would read a line with many more. */
 const MOST_NAMED = 4;
 
-/** From which wait on a user at a terminal is told about it. */
+/** From this wait on, psample reports it at a terminal. */
 const LONG_MS = 2000;
 
 function progress(rounds: Rounds, timed: PacedSource | undefined, sink: InjectionSink): string {

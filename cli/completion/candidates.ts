@@ -170,7 +170,7 @@ function isPlain(name: string): boolean {
   return name !== "" && printable(name) === name;
 }
 
-/** The devices; none if the kernel does not tell. */
+/** The devices; none if the kernel does not list them. */
 async function devices(netns: string | undefined): Promise<[string, string][]> {
   return await orNone(async () => {
     const links = [...(await listLinks({ netns })).links()];

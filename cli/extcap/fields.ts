@@ -19,7 +19,7 @@ export interface Field {
   readonly values?: readonly (readonly [value: string, display: string])[];
   /** The default of a number. */
   readonly default?: string;
-  /** What stands in an empty field. */
+  /** The text in an empty field. */
   readonly placeholder?: string;
 }
 

@@ -1,4 +1,4 @@
-/** What Wireshark reads from an extcap: sentences, one a line. Source: extcap(4) and doc/README.extcap of Wireshark. */
+/** What Wireshark reads from an extcap: sentences, one per line. Source: extcap(4) and doc/README.extcap of Wireshark. */
 import type { Field } from "./fields.ts";
 
 /** One sentence, such as `interface {value=psample-eth0}{display=psample: eth0}`. Fields without a value are left out. */

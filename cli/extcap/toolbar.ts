@@ -26,7 +26,7 @@ export class Toolbar {
   readonly #over = new AbortController();
   readonly #timer: ReturnType<typeof setInterval>;
   #spool: Spool | undefined;
-  /** Wireshark has told that it takes values: until then it forgets them. */
+  /** Wireshark has said that it accepts values: until then it discards them. */
   #isReady = false;
   #lines: string[] = [];
   #running: Followed | undefined;

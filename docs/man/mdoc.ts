@@ -1,6 +1,6 @@
 /**
- * Plain text as mdoc, the language of manual pages: one sentence or part of one a line, references and options as macros.
- * Source: mdoc(7) of mandoc.
+ * Plain text as mdoc, the language of manual pages: one sentence or part of one per line, references and options as macros. Source: mdoc(7)
+ * of mandoc.
  */
 
 /** What the lines of a page may have at most; mandoc warns of longer ones. */

@@ -4,9 +4,9 @@ import { NETLINK_ROUTE, type Sys } from "../sys/sys.ts";
 import { addressText } from "../wire/text.ts";
 
 /**
- * The address that a collector should know this machine by, unless told otherwise: the most public one, because others may exist on many
- * machines, and of several the one of the device with the lowest index, which was there first. `undefined` if the network namespace has
- * none. No privileges needed.
+ * The default address that a collector should know this machine by: the most public one, because others may exist on many machines, and of
+ * several the one of the device with the lowest index, which was there first. `undefined` if the network namespace has none. No privileges
+ * needed.
  */
 export async function agentAddress(sys: Sys): Promise<string | undefined> {
   const op = "list the addresses of this machine";

@@ -1,8 +1,8 @@
 /**
  * Monitors the packets that the kernel discards, by its drop monitor (net/core/drop_monitor.c).
  *
- * There is one for the whole kernel, which monitors for all or for nobody: so whoever starts it configures it, and stops it. It answers in
- * the initial network namespace only.
+ * There is one for the whole kernel, which monitors for all or for nobody: so the program that starts it configures it, and stops it. It
+ * answers in the initial network namespace only.
  */
 import { DecodeError, NetlinkError } from "../errors.ts";
 import type { Family } from "../genl/ctrl.ts";
@@ -183,7 +183,7 @@ export class DropMonitor {
       try {
         await this.#count();
       } finally {
-        // Also if the kernel does not tell the last numbers.
+        // Also if the kernel does not report the last numbers.
         if (this.#isOurs && await this.#isConfigured()) await this.#release();
       }
     } finally {
@@ -271,7 +271,7 @@ export class DropMonitor {
   /** Whether it is certain that nobody else listens to its reports. */
   async #isForNobody(): Promise<boolean> {
     const ports = await listeningPorts(this.#sys, this.#family);
-    // That it lists this one shows that the kernel tells about groups.
+    // That it lists this one shows that the kernel reports groups.
     return ports?.length === 1 && ports[0] === this.#receiver.portId;
   }
 
@@ -282,7 +282,7 @@ export class DropMonitor {
         if (!this.#isStopping) await this.#rest();
       }
     } catch (error) {
-      // The kernel's error is a problem; any other is a bug of whoever takes packets, for whoever stops this.
+      // The kernel's error is a problem; any other is a bug in the consumer of packets, and is thrown when this is stopped.
       if (!(error instanceof NetlinkError)) this.#bug = { error };
       this.#fail(error);
     }
@@ -384,7 +384,7 @@ export async function checkDropMonitor(sys: Sys): Promise<void> {
  * Stops a monitor that a killed process of this package has left running: it is configured as {@linkcode DropMonitor} does that, and nobody
  * listens to it. Loads no module.
  *
- * @returns Whether there is one, which with `dryRun` goes on.
+ * @returns Whether there is one; with `dryRun` it keeps running.
  * @throws {NetlinkError} `EPERM` without the privilege.
  */
 export async function stopLeftMonitor(sys: Sys, { dryRun = false }: { readonly dryRun?: boolean | undefined } = {}): Promise<boolean> {
@@ -406,7 +406,7 @@ async function stopLeft(sys: Sys, requests: Requests, dryRun: boolean): Promise<
   if (config?.alertMode !== NET_DM_ALERT_MODE_PACKET || config.queueLength !== QUEUE_LENGTH) return false;
   if ((await listeningPorts(sys, family))?.length !== 0) return false;
   const runs = await requests.request(ask.config(), STOP_OP).then(() => false, (error) => {
-    // Without the privilege nobody is told.
+    // The kernel does not report it without the privilege.
     if (error instanceof NetlinkError && (error.errno === EBUSY || error.errno === EPERM)) return true;
     throw error;
   });

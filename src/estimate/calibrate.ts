@@ -168,8 +168,8 @@ function packetsIn({ before, after, parts: { trials, unseenPackets }, counted }:
 }
 
 /**
- * What an estimated part of an estimated whole is of the calibrated whole. How large a share is, is surer than how much, since the rest does
- * not vary with the part.
+ * What an estimated part of an estimated whole is of the calibrated whole. A share is more certain than an amount, since the rest does not
+ * vary with the part.
  *
  * @param unseen Upper bound of another part that has no sample: even if all samples are of this one, there may be another.
  * @param factor How many times as much as its share.

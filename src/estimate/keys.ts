@@ -29,7 +29,7 @@ export interface Key {
 }
 
 /**
- * The keys by which `top` tells flows apart unless told otherwise.
+ * The keys by which `top` tells flows apart by default.
  *
  * @category Estimates
  */

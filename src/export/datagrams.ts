@@ -2,7 +2,7 @@
 import type { Batch } from "../stream/batch.ts";
 
 /**
- * Datagrams one behind the other in one block of memory, so that one system call sends many.
+ * Consecutive datagrams in one block of memory, so that one system call sends many.
  *
  * @category Export
  */
@@ -13,7 +13,7 @@ export class Datagrams {
   readonly ends: Uint32Array<ArrayBuffer>;
   /** How many samples are in each datagram, or went into it: what is missing if it cannot be sent. */
   readonly samples: Uint32Array<ArrayBuffer>;
-  /** How many records of data are in each datagram, by which protocols with numbered records (IPFIX) tell what is missing; else 0. */
+  /** How many data records are in each datagram, from which protocols with numbered records (IPFIX) derive what is missing; otherwise 0. */
   readonly records: Uint32Array<ArrayBuffer>;
   /** How many samples of counters are in each datagram. */
   readonly counterSamples: Uint32Array<ArrayBuffer>;

@@ -47,7 +47,7 @@ interface Numbering {
   offset: number;
 }
 
-/** Writes such messages, and knows their numbers. The number of the family and the sender's port are left to whoever sends them. */
+/** Writes such messages, and knows their numbers. The sender fills in the number of the family and its own port. */
 export class InjectedMessages {
   readonly #group: number;
   readonly #rate: number;

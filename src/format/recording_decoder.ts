@@ -174,7 +174,7 @@ export class RecordingDecoder implements CaptureHandler<DecodedInterface> {
   /**
    * To be called at the end.
    *
-   * @throws {DecodeError} if nothing in the recording is of use, or nothing in it tells which of its messages are psample's.
+   * @throws {DecodeError} if the recording contains nothing usable, or does not show which of its messages are psample's.
    */
   end(): void {
     this.#closeMessages();

@@ -50,7 +50,7 @@ const {
  */
 export type FirstHeader = "ethernet" | "raw-ip";
 
-/** The kind of the header that a packet begins with; its first half byte tells IPv6 from IPv4. */
+/** The kind of the header that a packet begins with; its first half byte distinguishes IPv6 from IPv4. */
 export function firstKind(bytes: Uint8Array, start: number, end: number, first: FirstHeader): number {
   return first === "ethernet" ? ETHERNET : start < end && bytes[start]! >> 4 === 6 ? IPV6 : IPV4;
 }

@@ -40,7 +40,7 @@ export function findTunnel(view: DataView, start: number, end: number, little: b
   return tunnel;
 }
 
-/** What tells tunnels apart, for readers of many that want nothing else. */
+/** What tells tunnels apart, for readers of many samples that need nothing else. */
 export interface TunnelKey {
   /** The low 24 bits of the key, which are the VNI of VXLAN and Geneve; -1 if there is no key. */
   vni: number;

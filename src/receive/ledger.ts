@@ -40,8 +40,8 @@ export interface LedgerOptions {
 }
 
 /**
- * Maximum number of producers told apart; the kernel in the listener's own namespace has room for as many groups of its own. In other
- * namespaces anybody may be root, and can make up groups without end.
+ * Maximum number of producers told apart; the kernel in the listener's own namespace has room for as many groups. In other namespaces
+ * anybody may be root, and can make up groups without end.
  */
 export const MOST_PRODUCERS = 4096;
 /** A producer that sent none of this many samples can make room for another. */

@@ -81,7 +81,7 @@ export class SocketListener implements Listener {
   readonly #devices: Devices;
   readonly #filter: KernelFilter | undefined;
   readonly #selection = new Selection();
-  /** The consumer was told that more is queued, and may be holding output back. */
+  /** The consumer has seen that more is queued, and may be holding output back. */
   #hasToldMore = false;
   #watch: FamilyWatch | undefined;
   /** Why the stream ends, if it does so without being asked. */
@@ -121,7 +121,7 @@ export class SocketListener implements Listener {
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
-  /** Expects messages with this family number, whoever sends them. */
+  /** Expects messages with this family number, from any sender. */
   expect(family: number): void {
     this.#decoder.family = family;
   }

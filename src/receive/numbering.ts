@@ -125,7 +125,7 @@ interface Doubt {
   readonly duplicates: number;
 }
 
-/** The numbers of one producer in one group, and what they tell. */
+/** The numbers of one producer in one group, and what follows from them. */
 export class Numbering {
   /** A next number for which {@linkcode Numbering.enter} need not be called: then this becomes the one after it. -1 if there is none. */
   expected = -1;

@@ -77,7 +77,7 @@ export class DescriptorInput implements RecordingInput {
   }
 
   read(into: Uint8Array<ArrayBuffer>): number {
-    // A pipe that nobody has opened for writing yet reads as if it were at its end: poll tells the difference. And a descriptor that was
+    // A pipe that nobody has opened for writing yet reads as if it were at its end: poll shows the difference. And a descriptor that was
     // open before this process started may block.
     if (!this.#isFile && this.#sys.poll(this.#fd, POLLIN) === 0) return NOTHING;
     const size = this.#sys.read(this.#fd, into);

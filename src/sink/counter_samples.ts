@@ -4,7 +4,7 @@ import type { EthernetCounters, InterfaceCounters, NetworkCounters } from "../ex
 import type { Count } from "../export/sflow/xdr.ts";
 import type { EthernetStats } from "../link/ethernet_stats.ts";
 
-/** The counters of a device. What the kernel does not tell apart stays unknown, because a collector would take 0 for a count. */
+/** The counters of a device. What the kernel does not count separately stays unknown, because a collector would take 0 for a count. */
 export function interfaceCounters(read: ReadInterface, restarted: boolean): InterfaceCounters {
   const { name, type, up, running, promiscuous, mode, stats, hardware = {} } = read;
   const { multicastReceived, broadcastReceived, multicastSent, broadcastSent } = hardware;

@@ -55,7 +55,7 @@ const HEADER_BYTES = 128;
  * Stop this before the pump closes them.
  *
  * The kernel has one drop monitor, which this starts and stops: nobody else may use it meanwhile. It reports packets of all network
- * namespaces without telling which, and answers in the initial one only. Requires CAP_NET_ADMIN and, since Linux 6.7, CAP_SYS_ADMIN.
+ * namespaces without reporting which, and answers only in the initial one. Requires CAP_NET_ADMIN and, since Linux 6.7, CAP_SYS_ADMIN.
  *
  * @example Report what is discarded while samples are exported, for a second
  * ```ts ignore

@@ -161,8 +161,8 @@ export async function sflowToWith(
 /**
  * A sink that sends samples to an IPFIX collector, for {@linkcode pump}: each as a packet report (PSAMP, RFC 5476), by UDP or TCP.
  *
- * By UDP it sends as {@linkcode sflowTo} does. By TCP (RFC 7011, section 10.4) it keeps a connection, and makes another one whenever that has
- * ended: nothing is held up meanwhile, and a bounded amount waits ({@linkcode StreamOptions.spoolBytes}). The port defaults to 4739.
+ * By UDP it sends as {@linkcode sflowTo} does. By TCP (RFC 7011, section 10.4) it keeps a connection, and makes another one whenever that
+ * has ended: nothing is delayed meanwhile, and a bounded amount waits ({@linkcode StreamOptions.spoolBytes}). The port defaults to 4739.
  *
  * @example Send what is sampled to a collector, for a second
  * ```ts ignore

@@ -205,7 +205,7 @@ export class OutputFiles implements Directory {
   }
 }
 
-/** A file with contents, which it loses at the first write: whoever opens it may yet fail before writing anything. */
+/** A file with contents, which are discarded at the first write: its opener may still fail before writing anything. */
 class Overwritten implements Destination {
   readonly name: string;
   readonly #sys: Sys;
@@ -273,7 +273,7 @@ class WaitingPipe implements Destination {
 
 /**
  * A descriptor that is open already, such as standard output. A pipe is opened again, without blocking: the descriptor's own flags are
- * shared with whoever else holds it.
+ * shared with every other holder of it.
  */
 export function openDescriptor(sys: Sys, fd: number, name: string): Destination {
   const status = sys.stat(fd);

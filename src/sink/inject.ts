@@ -38,7 +38,7 @@ export interface InjectionSink extends Sink {
  * libpsample's tool, {@linkcode listen}, or a program under test. Requires CAP_NET_ADMIN.
  *
  * Messages stay as they are, also their groups, numbers and time stamps, except for two numbers: the type is that of this kernel's family,
- * and the port id is the sender's, which listeners tell producers apart by. Each recorded producer gets a port of its own. Samples from a
+ * and the port id is the sender's, which listeners tell producers apart by. Each recorded producer gets its own port. Samples from a
  * machine of the other byte order are converted. Packets that psample did not record become samples of one group, numbered from 0.
  *
  * The kernel does not report to a sender whether a listener's receive buffer was full. So the sink asks how full they are, and makes the

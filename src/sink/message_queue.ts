@@ -8,7 +8,7 @@ export const BLOCK_BYTES: number = 1 << 16;
 /** Writes the number of a message that is sent next, of which `records` and `missing` are said. */
 export type NumberMessage = (block: DataView, at: number, records: number, missing: number) => void;
 
-/** Messages one behind the other. */
+/** Consecutive messages. */
 class Block {
   readonly bytes: Memory;
   readonly view: DataView<ArrayBuffer>;

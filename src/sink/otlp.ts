@@ -112,7 +112,7 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e]*$/;
 /** Headers that say how a body is sent. */
 const OWN_HEADERS = ["content-type", "content-encoding", "content-length", "transfer-encoding", "connection", "host"];
-/** What tells this process from all others: the same for all receivers, also for those that come later. */
+/** What distinguishes this process from all others: the same for all receivers, also for later ones. */
 let instance: string | undefined;
 /** Shorter texts than this are too common to be secret. */
 const LEAST_SECRET = 6;

@@ -13,7 +13,7 @@ import { FlushTimer } from "./flush_timer.ts";
 import { InFlight } from "./in_flight.ts";
 import { BLOCK_BYTES, MessageQueue } from "./message_queue.ts";
 
-/** How many bytes may wait for a collector unless told. */
+/** How many bytes may wait for a collector by default. */
 export const STREAM_SPOOL_BYTES: number = 4 << 20;
 /** How long the last messages may take, and how often to look. */
 const CLOSE_MS = 1000;
@@ -170,7 +170,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
       let sent = this.#sent;
       while (!this.#isClosed && !isDone() && performance.now() < deadlineMs) {
         await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        // The rest of a recording takes as long as the collector goes on reading.
+        // The rest of a recording may take as long as the collector keeps reading.
         if (this.#isRecorded && this.#sent > sent) deadlineMs = performance.now() + CLOSE_MS;
         sent = this.#sent;
       }

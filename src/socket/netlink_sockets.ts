@@ -1,6 +1,6 @@
 /**
- * The netlink sockets of this network namespace, whoever owns them: their port ids, and the multicast groups that they
- * have joined. Source: include/uapi/linux/netlink_diag.h, net/netlink/diag.c.
+ * The netlink sockets of this network namespace, of all processes: their port ids, and the multicast groups that they have joined. Source:
+ * include/uapi/linux/netlink_diag.h, net/netlink/diag.c.
  */
 import { DecodeError, NetlinkError } from "../errors.ts";
 import { AF_NETLINK, NETLINK_SOCK_DIAG, type Sys } from "../sys/sys.ts";

@@ -9,7 +9,7 @@ const IOVEC = 16;
 const LOW = LITTLE ? 0 : 1;
 
 /**
- * A block of memory with datagrams one behind the other, and the headers that tell sendmmsg(2) where each of them is.
+ * A block of memory with consecutive datagrams, and the headers that say to sendmmsg(2) where each of them is.
  *
  * The kernel reads at the addresses in the headers, so the arrays stay in fields for as long as this lives.
  */

@@ -42,7 +42,7 @@ export function parseTarget(text: string, defaultPort: number): Target {
   const [, inBrackets, scope, plain = "", portText] = match;
   const port = portText === undefined ? defaultPort : /^[1-9]\d{0,4}$/.test(portText) ? Number(portText) : NaN;
   if (!(port <= 0xffff)) {
-    // A host behind the colon: what is in front of it is meant to be a transport.
+    // A host after the colon: what precedes it is meant to be a transport.
     const cure = /[.[/]/.test(portText!) ? "; only udp: and tcp: can be in front of a host" : "";
     throw wrong(`the port ${JSON.stringify(portText)} is not a number from 1 to 65535${cure}`);
   }

@@ -86,7 +86,7 @@ export class TcpSocket {
     this.#fd = fd;
   }
 
-  /** Begins a connection. Returns 0 or EINPROGRESS, which {@linkcode TcpSocket.progress} tells more about, or the negative error number. */
+  /** Begins a connection. Returns 0 or EINPROGRESS, whose outcome {@linkcode TcpSocket.progress} reports, or the negative error number. */
   connect(to: SocketAddress): number {
     if (this.#fd < 0) this.#fd = this.#reopen();
     if (this.#fd < 0) return this.#fd;
@@ -94,7 +94,7 @@ export class TcpSocket {
     if (scopeId < 0) return scopeId;
     this.#to = encodeAddress(to, scopeId);
     const result = this.#sys.connect(this.#fd, this.#to);
-    // Interrupted, it goes on (connect(2)).
+    // When interrupted, it continues (connect(2)).
     return result === -EINPROGRESS || result === -EALREADY || result === -EINTR ? EINPROGRESS : result;
   }
 
@@ -135,7 +135,7 @@ export class TcpSocket {
     return 0;
   }
 
-  /** How many bytes of this connection the peer's kernel has confirmed; `undefined` if this kernel does not tell. */
+  /** How many bytes of this connection the peer's kernel has confirmed; `undefined` if this kernel does not report it. */
   acknowledged(): number | undefined {
     const info = memory(BYTES_ACKED + 8);
     const size = this.#sys.getsockopt(this.#fd, IPPROTO_TCP, TCP_INFO, info);

@@ -184,7 +184,7 @@ export class TcpTarget {
       this.#addresses = await addressesOf(this.#target, this.#options.lookup);
     } catch (error) {
       if (!(error instanceof LookupError)) throw error;
-      // The addresses that it had go on being used.
+      // The previous addresses stay in use.
       failure = error;
     } finally {
       this.#isRenewing = false;

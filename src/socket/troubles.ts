@@ -1,4 +1,4 @@
-/** What is wrong with sending to a host: told once until all is well again, and when to try again. */
+/** Problems of sending to a host: reported once until it has recovered, and when to try again. */
 import { SystemError } from "../errors.ts";
 import {
   EACCES,
@@ -63,7 +63,7 @@ export function sendError(
   return new SystemError(`send to ${name}${present}`, errno, { hint: hints[errno] });
 }
 
-/** Who is told, and how time passes. */
+/** Who is notified, and how time passes. */
 export interface TroubleOptions {
   /** Called with what is wrong, once until all is well again. It does not end anything. */
   readonly onProblem?: ((error: Error) => void) | undefined;
@@ -78,7 +78,7 @@ export interface TroubleOptions {
 /** The troubles of one target. */
 export class Troubles {
   readonly #options: TroubleOptions;
-  /** What was told and is not over. */
+  /** The problem that was reported and is not over. */
   readonly #told = new Set<string>();
   /** When something did not work last. */
   #lastMs = -Infinity;
@@ -105,7 +105,7 @@ export class Troubles {
     return this.#options.nowMs?.() ?? performance.now();
   }
 
-  /** Something does not work: tells it, unless that has been told. Returns whether nothing has been wrong for long. */
+  /** Something does not work: reports it, unless it has been reported. Returns whether nothing had been wrong for long. */
   add(error: Error): boolean {
     const nowMs = this.nowMs();
     const isFirst = nowMs - this.#lastMs > FORGET_MS;
@@ -118,7 +118,7 @@ export class Troubles {
     return isFirst;
   }
 
-  /** What was told goes on. */
+  /** The reported problem continues. */
   goesOn(): void {
     if (this.any) this.#lastMs = this.nowMs();
   }
@@ -129,7 +129,8 @@ export class Troubles {
   }
 
   /**
-   * Nothing is wrong now: if that has been so for as long as between attempts, all is well again. Flapping must not be told each time.
+   * Nothing is wrong now: if that has lasted as long as the time between attempts, the problem is over. Flapping must not be reported each
+   * time.
    *
    * @param leastMs How long that must have been so, even if attempts are more frequent. Defaults to 0.
    * @returns Whether that is so since this call.

@@ -51,7 +51,7 @@ const OPTIONS: Readonly<Record<Family, SocketOptions>> = {
 
 /** What became of what was sent. All figures count datagrams. */
 export interface SendCounts {
-  /** Accepted by the kernel. UDP does not tell whether they arrived. */
+  /** Accepted by the kernel. UDP does not confirm that they arrived. */
   sent: number;
   /** Not sent. */
   dropped: number;

@@ -105,7 +105,7 @@ export class UdpTarget {
     return errno === EDESTADDRREQ && this.#whyNowhere !== "" ? this.#whyNowhere : errnoName(errno);
   }
 
-  /** Memory for datagrams, one behind the other. */
+  /** Memory for consecutive datagrams. */
   get block(): Memory {
     return this.#headers.block;
   }
@@ -157,7 +157,7 @@ export class UdpTarget {
     return true;
   }
 
-  /** Looks the name up again and takes the present route, now. Nothing is held up meanwhile: what is sent goes where it went before. */
+  /** Looks the name up again and takes the present route, now. Nothing is delayed meanwhile: datagrams go where they went before. */
   async renew(): Promise<void> {
     if (this.#isRenewing || this.#closed) return;
     clearTimeout(this.#timer);
@@ -169,7 +169,7 @@ export class UdpTarget {
       addresses = await addressesOf(this.#target, this.#options.lookup);
     } catch (error) {
       if (!(error instanceof LookupError)) throw error;
-      // The address that it had goes on being used.
+      // The previous address stays in use.
       failure = error;
     } finally {
       this.#isRenewing = false;

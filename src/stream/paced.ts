@@ -166,7 +166,7 @@ class Part implements Batch {
   readonly more = false;
   #batch!: Batch;
   #start = 0;
-  /** The losses that the parts before told of. */
+  /** The losses that earlier parts reported. */
   #told = 0;
 
   of(batch: Batch, start: number, end: number): this {

@@ -94,8 +94,8 @@ const INSTANT_MS = 300;
  * console.log(`${samples} samples recorded, ${stats.lost} lost`);
  * ```
  *
- * A sink that fails, or whose reader has gone, does not stop the others; the summary tells. But all of them must open: a sink
- * may be a promise of one, as {@linkcode recordTo} returns. Sinks of a {@linkcode SinkSet} may come and go.
+ * A sink that fails, or whose reader has gone, does not stop the others; the summary reports it. But all of them must open: a sink may be a
+ * promise of one, as {@linkcode recordTo} returns. Sinks of a {@linkcode SinkSet} may come and go.
  *
  * @returns What was moved, and the result of each sink.
  * @throws What the source threw, after the sinks have delivered what they had; why a sink could not be opened; the first sink's

@@ -22,7 +22,7 @@ export interface Closing {
  * Takes batches now and delivers them in its own time.
  *
  * {@linkcode Sink.take} is synchronous: it reads the batch, writes bytes or numbers into memory of its own and keeps no
- * entry. So lending is safe by construction, and no sink can hold up another.
+ * entry. So lending is safe by construction, and no sink can delay another.
  *
  * @category Pump
  */

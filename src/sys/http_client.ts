@@ -85,7 +85,7 @@ export class HttpClient {
     const op = `send to ${this.#url.origin}`;
     return await new Promise((resolve, reject) => {
       let request: ClientRequest | undefined;
-      // Deno tells nothing of a request that was destroyed: so it is over here first.
+      // Deno reports nothing about a destroyed request, so it is ended here first.
       const settle = (act: () => void): void => {
         if (this.#cancel !== cancel) return;
         this.#cancel = undefined;

@@ -15,9 +15,9 @@ import { TCA_U32_POLICE } from "./u32.ts";
 export interface Fate {
   /** Whether the next filter sees it. */
   readonly next: boolean;
-  /** Classification ends, and the packet goes on. */
+  /** Classification ends, and the packet continues. */
   readonly accepted: boolean;
-  /** Classification ends, and the packet does not go on: it is dropped, redirected or trapped. */
+  /** Classification ends, and the packet does not continue: it is dropped, redirected or trapped. */
   readonly taken: boolean;
   /** The chains that classification continues in. */
   readonly chains: ReadonlySet<number>;

@@ -201,7 +201,7 @@ test("without the module, or the privilege, the cure is told, and nothing stays 
   unprivileged.sys.assertClean();
 });
 
-test("a bug of whoever takes packets is thrown when it is stopped, and leaves nothing behind", async () => {
+test("a bug in the consumer of packets is thrown when it is stopped, and leaves nothing behind", async () => {
   const kernel = new DropKernel();
   const bug = new TypeError("no such thing");
   const onDrop = (): void => {

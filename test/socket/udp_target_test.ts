@@ -420,7 +420,7 @@ test(
 );
 
 test(
-  "a name that stops resolving is told, and its last address goes on being used",
+  "a name that stops resolving is reported, and its last address stays in use",
   skippingWaits(async () => {
     const sys = new FakeSys();
     let fails = false;

@@ -35,7 +35,7 @@ export interface SamplingHandle extends AsyncDisposable {
   /** How many packets have reached the sampling since it was installed, or between that and its removal. */
   passed(): Promise<Passed>;
   /**
-   * The same for each device and direction whose counters tell it at any moment: those of hardware do not. After the removal those that
+   * The same for each device and direction whose counters show it at any moment: those of hardware do not. After the removal those that
    * were gone before, with their device or by another program, are missing.
    */
   passedHooks(): Promise<readonly PassedHook[]>;

@@ -17,9 +17,9 @@
  *   is nobody; otherwise it leaves and tries again. Of two at least the later one sees the other. A process without CAP_NET_ADMIN cannot be
  *   in the way.
  *
- * Without netlink_diag (CONFIG_NETLINK_DIAG) the kernel does not list members. Then a port that is held may be that of an
- * instance: its filters are kept, unless removal is forced. And the lock is a port as well, {@linkcode LOCK_PORT}, which
- * anybody could hold: {@linkcode LOCK_PATIENCE_MS} later we go on without it.
+ * Without netlink_diag (CONFIG_NETLINK_DIAG) the kernel does not list members. Then a port that is held may be that of an instance: its
+ * filters are kept, unless removal is forced. And the lock is a port as well, {@linkcode LOCK_PORT}, which anybody could hold:
+ * {@linkcode LOCK_PATIENCE_MS} later we continue without it.
  */
 import { NetlinkError, SystemError } from "../../errors.ts";
 import { NetlinkSocket } from "../../socket/netlink_socket.ts";

@@ -1,4 +1,4 @@
-/** Lists all sampling in a network namespace, whoever set it up. */
+/** Lists all sampling in a network namespace, including that of other programs. */
 import { type NetnsOptions, open } from "../../socket/open.ts";
 import type { Sys } from "../../sys/sys.ts";
 import { type TrafficControl, withTrafficControl } from "../traffic_control.ts";

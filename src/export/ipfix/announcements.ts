@@ -76,7 +76,7 @@ export class Selector implements Standing {
   readonly oneIn: number;
   readonly #announced: number;
 
-  /** @param announced N as collectors are told. */
+  /** @param announced N as announced to collectors. */
   constructor(domain: Domain, id: number, oneIn: number, announced: number) {
     this.domain = domain;
     this.id = id;
@@ -87,7 +87,7 @@ export class Selector implements Standing {
   write(domain: Domain): void {
     domain.tell(DOMAIN_RATE);
     domain.tell(SELECTOR_REPORT);
-    // A message with the second record and not the first would tell goflow2 a rate of 1.
+    // A message with the second record and not the first would mean a rate of 1 to goflow2.
     domain.makeRoom(2 * SET_HEADER_BYTES + DOMAIN_RATE.fixedBytes + SELECTOR_REPORT.fixedBytes);
     const n = this.#announced;
     let at = domain.begin(DOMAIN_RATE, DOMAIN_RATE.fixedBytes);

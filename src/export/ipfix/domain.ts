@@ -2,7 +2,7 @@ import { Message, MESSAGE_HEADER_BYTES, SET_HEADER_BYTES } from "./message.ts";
 import type { Outgoing } from "./outgoing.ts";
 import type { Template } from "./template.ts";
 
-/** What a collector must know before, and is told again with the templates: records of options. */
+/** What a collector must know first, and is sent again with the templates: records of options. */
 export interface Standing {
   /** Writes them. */
   write(domain: Domain): void;
@@ -100,7 +100,7 @@ export class Domain {
   }
 
   /**
-   * Announces everything again if the time has come. A clock that was set back cannot tell: then it has.
+   * Announces everything again if it is time to, or if the clock was set back.
    *
    * @param keepsTemplates Whether the collector still has all templates: then only records of options are sent, some of which count.
    */

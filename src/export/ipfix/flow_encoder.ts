@@ -163,7 +163,7 @@ export class IpfixFlowEncoder implements DatagramEncoder {
   /** {@linkcode DatagramEncoder.flush} */
   flush(nowNs: bigint): void {
     this.#selectors.tick(nowNs);
-    // A recording has a time of its own, which only its packets tell.
+    // A recording has its own time, known only from its packets.
     if (!this.#isRecorded) {
       this.#nowMs = this.#out.nowMs;
       this.#expire();

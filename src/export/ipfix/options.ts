@@ -1,4 +1,4 @@
-/** What an IPFIX encoder is told, and what it takes if it is not told. */
+/** The options of an IPFIX encoder, with their defaults. */
 import { ArgumentError } from "../../errors.ts";
 
 /**
@@ -72,8 +72,8 @@ export interface IpfixFlowOptions extends IpfixOptions {
   /** Maximum number of flows in memory, 1 to 1048576; the one that was idle longest makes room for a new one. Defaults to 65536. */
   flows?: number | undefined;
   /**
-   * Whether packets and bytes are multiplied by N of "1 in N", for collectors that do not; they are told that nothing was sampled. Defaults
-   * to false.
+   * Whether packets and bytes are multiplied by N of "1 in N", for collectors that do not; the records then say that nothing was sampled.
+   * Defaults to false.
    */
   scale?: boolean | undefined;
 }

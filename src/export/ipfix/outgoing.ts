@@ -3,7 +3,7 @@ import { Clock } from "../../stream/clock.ts";
 import type { Datagrams, SendDatagrams } from "../datagrams.ts";
 import type { Message } from "./message.ts";
 
-/** Where complete messages go: one datagram each. It knows the time, as far as it was told. */
+/** Where complete messages go: one datagram each. Its time is the one last passed to it. */
 export class Outgoing {
   /** Maximum size of a message. */
   readonly maxDatagramBytes: number;

@@ -69,7 +69,7 @@ export class Selectors {
   readonly #domains = new Map<string, Known>();
   /** Interfaces whose arriving packets are sampled, by namespace. */
   readonly #sampledInputs = new Map<number | undefined, ReadonlySet<number>>();
-  /** What PSAMP's own reports tell of the packets among which is selected, by namespace, interface and direction. */
+  /** What PSAMP's own reports say about the packets from which samples are selected, by namespace, interface and direction. */
   readonly #hooks = new Map<string, ObservedPackets>();
   #nextDomain: number;
   /** Number of all sequences ever. */

@@ -1,4 +1,4 @@
-/** What metrics tell of packets that the kernel discards. */
+/** The metrics about packets that the kernel discards. */
 import type { FamilyWriter, MetricText } from "./family.ts";
 import type { MetricsDiscards } from "./state.ts";
 

@@ -1,6 +1,6 @@
 /**
- * Metrics of samples: what was sampled, what traffic that stands for and how sure that is, what was lost, and who talks most. The numbers
- * are those of the {@linkcode Estimator} and of the source's own account. Memory is bounded, and time is an argument.
+ * Metrics of samples: what was sampled, the traffic that it represents, with bounds, what was lost, and who talks most. The numbers are
+ * those of the {@linkcode Estimator} and of the source's own account. Memory is bounded, and time is an argument.
  *
  * @module
  */

@@ -1,4 +1,4 @@
-/** What metrics tell of sinks. */
+/** The metrics about sinks. */
 import type { FamilyWriter, MetricPoint } from "./family.ts";
 import type { MetricsSink } from "./state.ts";
 

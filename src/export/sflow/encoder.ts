@@ -280,7 +280,7 @@ export class SflowEncoder implements DatagramEncoder {
     this.#expanded = true;
   }
 
-  /** Lets time pass. When the clock is set back, the uptime stands still: collectors would take one that goes back for a restart. */
+  /** Lets time pass. When the clock is set back, the uptime does not change: collectors would take a decrease for a restart. */
   #tick(nowNs: bigint): void {
     const last = this.#lastNs ??= nowNs;
     if (nowNs > last) {

@@ -25,7 +25,7 @@ export class Source {
   #carry = 0;
   /** Packets that could have been sampled. */
   #pool = 0;
-  /** How many packets had reached its samplers when that was told last; `undefined` if nobody counts them. */
+  /** How many packets had reached its samplers at the last report; `undefined` if nobody counts them. */
   #trials: bigint | undefined;
   /** What the pool was then by these packets alone. */
   #counted = 0;
@@ -77,8 +77,8 @@ export class Source {
   }
 
   /**
-   * How many packets have reached its samplers since they began. From the first call on the pool counts these; in between each sample adds N
-   * to it, so that it is never far behind. If that was too much, the pool stands still until the packets have caught up with it. Without a
+   * How many packets have reached its samplers since they began. From the first call on the pool counts these; in between each sample adds
+   * N to it, so that it never lags far. If that was too much, the pool does not change until the packets have caught up with it. Without a
    * number each sample adds N, until there is one again.
    */
   setTrials(total: bigint | undefined): void {

@@ -17,7 +17,7 @@ export const SNAPLEN = 262144;
 export const MAGIC_MODIFIED = 0xa1b2cd34;
 /** The version of files of another patched libpcap; it has no minor versions. */
 export const VERSION_PATCHED = 543;
-/** A record's header with u32 interface index, be16 protocol, u8 packet type and padding behind it; Red Hat 6.1 has it too. */
+/** A record's header with u32 interface index, be16 protocol, u8 packet type and padding after it; Red Hat 6.1 has it too. */
 export const RECORD_HEADER_MODIFIED = 24;
 /** The same with 4 bytes more, of SuSE 6.3. */
 export const RECORD_HEADER_SUSE = 28;

@@ -126,7 +126,7 @@ export class BlockWriter {
     this.endText(output, start, code);
   }
 
-  /** Makes an option of the text that was written behind the four bytes at `start`, without a blank at its end. */
+  /** Makes an option of the text that was written after the four bytes at `start`, without a blank at its end. */
   endText(output: Output, start: number, code: number): void {
     const { bytes } = output;
     const begin = start + 4;
