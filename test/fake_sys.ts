@@ -93,7 +93,7 @@ const RMEM_MAX = 212992;
 
 /** The fake. */
 export class FakeSys extends FakeProcess implements Sys {
-  readonly runtime = "fake";
+  readonly runtime = "Bun" in globalThis ? "bun" : "deno";
   readonly readsFirst: boolean;
   readonly noSocketDiag: boolean;
   /** Open descriptors. */

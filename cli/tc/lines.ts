@@ -1,14 +1,12 @@
 /** What `psample capture` does, as tc(8) commands, for people who want to know or to do it by hand. */
 import type { SamplingOptions } from "../../mod.ts";
 import type { Match } from "../../src/filter/match.ts";
+import { FIRST_FREE_GROUP } from "../../src/tc/sample_action.ts";
 import { ETH_P_ALL, etherTypeText } from "../../src/wire/ether_types.ts";
 import { commandsIn, shellWord, toHex } from "../../src/wire/text.ts";
 import { byteCode } from "./format/bpf.ts";
 import { controlText } from "./format/control.ts";
 import { flowerWords, TYPED } from "./format/flower_words.ts";
-
-/** The first of the groups that are chosen if none is given. */
-const GROUP = 65536;
 
 /** The commands that set up what the options say for packets that match, beginning with the qdisc. */
 export function tcLines(options: SamplingOptions, match: Match): string[] {
@@ -48,7 +46,7 @@ function hardwareWord({ hardware }: SamplingOptions): string {
 
 function actionWords({ rate, group, truncateBytes, index, cookie, control = "continue" }: SamplingOptions): string {
   const words: string[] = [];
-  if (rate !== undefined) words.push(`rate ${rate}`, `group ${group ?? GROUP}`);
+  if (rate !== undefined) words.push(`rate ${rate}`, `group ${group ?? FIRST_FREE_GROUP}`);
   if (truncateBytes !== undefined) words.push(`trunc ${truncateBytes}`);
   words.push(controlText(control));
   if (index !== undefined) words.push(`index ${index}`);

@@ -72,7 +72,7 @@ function trialsSince(sampling: Sampling, before: Reading): bigint | undefined {
   if (sampling.packets === undefined) return undefined;
   const segments = since(sampling.packets, then?.packets);
   // The counter of an action that filters share does not show whose packets they were.
-  if (segments > 0n && sampling.bindings > 1) return undefined;
+  if (segments > 0n && sampling.bindCount > 1) return undefined;
   return (segments + MOST_SEGMENTS - 1n) / MOST_SEGMENTS;
 }
 

@@ -40,7 +40,7 @@ export function passedHooksBetween(before: readonly FilterSampling[], present: r
     const now = present.find((one) => sameHook(one, then) && one.index === then.index);
     // Hardware counts when it likes, and rule hits not at all.
     if (!now || now.where === "hardware" || direction === undefined || now.rate === undefined || now.rate !== then.rate) continue;
-    const isOwn = then.bindings === 1 && now.bindings === 1;
+    const isOwn = then.bindCount === 1 && now.bindCount === 1;
     passed.push({
       ifindex,
       direction,

@@ -225,7 +225,7 @@ export interface TakenUsr1 {
 /** The system calls that this package needs. A call that fails returns the negative error number. */
 export interface Sys {
   /** The runtime. */
-  readonly runtime: "deno" | "bun" | "fake";
+  readonly runtime: "deno" | "bun";
   /**
    * Whether the runtime itself reads one datagram to find out that there are any. `ready` gets it, but without its control messages.
    */

@@ -17,6 +17,9 @@ const TCA_SAMPLE_TRUNC_SIZE = 4;
 const TCA_SAMPLE_PSAMPLE_GROUP = 5;
 const TCA_SAMPLE_PAD = 6;
 
+/** The first of the psample groups that are chosen where none is given: far above those that people choose, from 1 on. */
+export const FIRST_FREE_GROUP = 0x10000;
+
 /** The size of `tc_gen`, the five numbers with which every action begins. */
 const TC_GEN_SIZE = 20;
 

@@ -38,7 +38,7 @@ export function memorySys(messages: readonly BenchMessage[]): Sys {
     return { slots: address, view: viewOf(slots), numbers };
   };
   const sys: Partial<Sys> = {
-    runtime: "fake",
+    runtime: "Bun" in globalThis ? "bun" : "deno",
     readsFirst: false,
     socket: () => 1000,
     bind: () => 0,

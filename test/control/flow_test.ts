@@ -57,8 +57,8 @@ const CASES: readonly [name: string, given: Case, expected: Flow][] = [
   ["the kernel does not list the group", { came: 100, made: undefined }, "unknown"],
   ["the kernel does not list the group, and nobody listens", { came: 100, made: undefined, listeners: 0 }, "no listener"],
   ["no counter at all", { hits: undefined, packets: undefined }, "unknown"],
-  ["an action that filters share: whose packets came is not known", { came: 100, bindings: 2, ...FLOWER }, "unknown"],
-  ["an action that filters share: matchall counts its own", { came: 100, bindings: 2 }, "unheard"],
+  ["an action that filters share: whose packets came is not known", { came: 100, bindCount: 2, ...FLOWER }, "unknown"],
+  ["an action that filters share: matchall counts its own", { came: 100, bindCount: 2 }, "unheard"],
 ];
 
 for (const [name, given, expected] of CASES) test(name, () => assertEquals(judge(given), expected));

@@ -521,7 +521,7 @@ scene("the list contains actions that no filter uses, but none of a filter that 
     ]]);
     await handle.remove();
     const listed = (await listSampling()).filter(({ index }) => index !== 20);
-    assertEquals(listed.map(({ device, ifindex, rate, group, bindings }) => [device, ifindex, rate, group, bindings]), [
+    assertEquals(listed.map(({ device, ifindex, rate, group, bindCount }) => [device, ifindex, rate, group, bindCount]), [
       [undefined, undefined, 100, 6, 0],
     ]);
   }

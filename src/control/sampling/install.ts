@@ -11,6 +11,7 @@ import { open } from "../../socket/open.ts";
 import { EBUSY, EEXIST, EINVAL, ENOENT, EOPNOTSUPP, type Sys } from "../../sys/sys.ts";
 import { type ActionSpec, encodeActions, encodeActionsByIndex } from "../../tc/action.ts";
 import { encodeFilter, type Filter } from "../../tc/filter.ts";
+import { FIRST_FREE_GROUP } from "../../tc/sample_action.ts";
 import { RTM_DELQDISC, RTM_NEWQDISC } from "../../tc/tcmsg.ts";
 import { commandsIn, printable } from "../../wire/text.ts";
 import { listGroupsWith } from "../groups.ts";
@@ -27,8 +28,6 @@ import { samplingsOf } from "./sampling.ts";
 
 /** The first preference that is tried: filters of ours come before others. */
 const PREFERENCE = 28787;
-/** The first of the groups that are chosen for the user. */
-const FIRST_GROUP = 0x10000;
 /** The first index of the actions that exist for a moment, one for each instance: far from those that the kernel chooses, from 1 on. */
 const MOMENTARY_INDEX = 0x7fff_0000;
 /** How often the installation is retried after another program has changed the device at the same moment. */
@@ -147,7 +146,7 @@ async function freeGroup(sys: Sys, instance: number): Promise<number> {
     if (!(error instanceof NetlinkError && error.errno === ENOENT)) throw error;
     used = new Set();
   }
-  let group = FIRST_GROUP + instance;
+  let group = FIRST_FREE_GROUP + instance;
   while (used.has(group)) group += NUMBER_MASK + 1;
   return group;
 }

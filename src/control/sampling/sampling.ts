@@ -43,9 +43,9 @@ export interface Sampling {
   /** The index of the action. */
   readonly index: number;
   /** How many references the action has. */
-  readonly refcount: number;
+  readonly referenceCount: number;
   /** How many filters use the action. */
-  readonly bindings: number;
+  readonly bindCount: number;
   /** The action's cookie. */
   readonly cookie: Uint8Array | undefined;
   /** What happens to the packet after sampling. */
@@ -120,7 +120,18 @@ export function unusedSampling(action: Action, sample: SampleAction): Sampling {
 /** The fields about the action, and its use. */
 type Use = Pick<
   Sampling,
-  "rate" | "group" | "truncateBytes" | "index" | "refcount" | "bindings" | "cookie" | "control" | "hits" | "packets" | "bytes" | "ages"
+  | "rate"
+  | "group"
+  | "truncateBytes"
+  | "index"
+  | "referenceCount"
+  | "bindCount"
+  | "cookie"
+  | "control"
+  | "hits"
+  | "packets"
+  | "bytes"
+  | "ages"
 >;
 
 const NOWHERE: Omit<Sampling, keyof Use | "where" | "ours"> = {
@@ -142,8 +153,8 @@ function useOf(action: Action, sample: SampleAction, hits: bigint | undefined): 
     group: sample.group,
     truncateBytes: sample.truncateBytes,
     index: sample.index,
-    refcount: sample.referenceCount,
-    bindings: sample.bindCount,
+    referenceCount: sample.referenceCount,
+    bindCount: sample.bindCount,
     cookie: action.cookie,
     control: sample.control,
     hits,
