@@ -79,12 +79,12 @@ const CURES: Readonly<Record<number, string>> = {
 };
 
 /**
- * What to do about a failure, if that is to use an option, for which another program has another name.
+ * What to do about a failure if it is to use an option, which another program may call by another name.
  *
  * @category Errors
  */
 export interface Advice {
-  /** What comes before that. */
+  /** The text before it. */
   readonly before: string;
   /** What to do: a name that does not change, such as `"software"`. */
   readonly cure: string;
@@ -105,7 +105,7 @@ export interface SystemErrorInit {
 }
 
 /**
- * What the kernel said besides the error number, and what is known about the cure.
+ * What the kernel reported besides the error number, and what is known about the cure.
  *
  * @category Errors
  */
@@ -134,7 +134,7 @@ export class SystemError extends Error {
   readonly why: string;
   /** What to do about it, if that is known. */
   readonly hint: string | undefined;
-  /** The same in parts, if it is to use an option. */
+  /** The hint in parts, if it is to use an option. */
   readonly advice: Advice | undefined;
 
   /** Makes the error of `op` failing with `errno`. */
@@ -189,7 +189,7 @@ export class LookupError extends Error {
   readonly code: string;
   /** What to do about it, if that is known. */
   readonly hint: string | undefined;
-  /** Whether it may pass, as when a name server does not answer: not if there certainly is no such host, or no permission to ask. */
+  /** Whether it may be temporary, as when no name server answers: false if there certainly is no such host, or no permission to ask. */
   readonly isTemporary: boolean;
 
   /** Makes the error of looking up `host`. */
@@ -206,7 +206,7 @@ export class LookupError extends Error {
 const LASTING: ReadonlySet<string> = new Set(["ENOTFOUND", "ENODATA", "EAI_NONAME", "EAI_NODATA", "EPERM"]);
 
 /**
- * A request by HTTP that was refused, or got no answer that can be understood, or whose server cannot be trusted.
+ * An HTTP request that was refused, got no valid answer, or whose server cannot be trusted.
  *
  * @category Errors
  */

@@ -35,13 +35,13 @@ import { splitMessages } from "../wire/message.ts";
 export interface DiscardStats {
   /** Packets that were reported. */
   readonly reported: number;
-  /** Packets that were not, because there were more of them in a second than the limit. */
+  /** Packets that were not reported, because more than the limit arrived in a second. */
   readonly beyondLimit: number;
   /** Packets whose report the kernel had no room for: its own queue, or the socket's buffer, was full. */
   readonly lost: number;
   /** Buffers that were no packets of a network, such as what was left in a socket that was closed: these are not reported. */
   readonly notPackets: number;
-  /** Messages that were not understood. */
+  /** Messages that could not be decoded. */
   readonly malformed: number;
 }
 

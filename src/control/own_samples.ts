@@ -35,7 +35,7 @@ export interface Origin {
 export interface OwnSamples {
   /** Others' present sampling into the group. */
   readonly others: readonly Sampling[];
-  /** Those of them whose samples look just like one's own. */
+  /** Those of them whose samples look exactly like one's own. */
   readonly alike: readonly Sampling[];
   /** Whether a sample is one's own: by the device, the direction, and since Linux 6.11 the cookie. */
   isOwn(sample: Origin): boolean;

@@ -15,7 +15,7 @@ export interface Passed {
 }
 
 /**
- * How many packets came to sampling on one device and direction.
+ * How many packets reached sampling on one device and direction.
  *
  * @category Diagnosis
  */

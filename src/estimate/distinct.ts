@@ -36,7 +36,7 @@ export class DistinctCounters {
     this.#registers.fill(0, counter << this.#precision, counter + 1 << this.#precision);
   }
 
-  /** How many different values one counter has seen, about. */
+  /** Approximately how many different values one counter has seen. */
   count(counter: number): number {
     const size = 1 << this.#precision;
     const start = counter << this.#precision;

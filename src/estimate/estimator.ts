@@ -86,7 +86,7 @@ export interface FlowEstimate {
   readonly shareRange: Interval;
   /** Maximum number of these bytes that may belong to flows that made room for this one; 0 unless there are more flows than are kept. */
   readonly overcountAtMost: number;
-  /** Which of the figures are sure by the counters of the kernel, see {@linkcode calibrate}; absent if none is. */
+  /** Which of the figures the kernel's counters make certain, see {@linkcode calibrate}; absent if none is. */
   readonly calibrated?: readonly ("packets" | "bytes")[] | undefined;
 }
 
@@ -176,7 +176,7 @@ const RECENT = 256;
 const OTHERS = "others";
 
 /**
- * Estimates from batches. Give it each batch once, and ask whenever you like.
+ * Estimates from batches. Pass it each batch once, and query it whenever you like.
  *
  * @example Estimate how much two samples stand for
  * ```ts

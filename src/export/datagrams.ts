@@ -70,8 +70,8 @@ export class Datagrams {
 export type SendDatagrams = (datagrams: Datagrams) => void;
 
 /**
- * Makes datagrams of samples, in the {@linkcode Datagrams} that it is made with. It never awaits and never asks for the time: who drives
- * it says when it is.
+ * Makes datagrams of samples, in the {@linkcode Datagrams} that it is made with. It never awaits and never reads a clock: the caller passes
+ * the time.
  *
  * Whenever its {@linkcode Datagrams} are full, and at each flush, it passes them to its {@linkcode SendDatagrams}.
  *
@@ -81,15 +81,15 @@ export interface DatagramEncoder {
   /** Number of samples so far that it has left out on purpose, such as those of packets that another sample stands for. Defaults to 0. */
   readonly leftOut?: number;
   /**
-   * Tells which interfaces have their arriving packets sampled too. A packet that came in by one of them was considered there, so its samples
-   * on the way out are left out: each would count it twice.
+   * Sets which interfaces have their arriving packets sampled too. A packet that came in by one of them was considered there, so its
+   * samples on the way out are left out: each would count it twice.
    *
    * @param nsid Their network namespace; `undefined` for the listener's own.
    */
   setSampledInputs?(ifindexes: Iterable<number>, nsid?: number): void;
   /**
-   * Tells how many packets have reached the samplers of an interface in a direction since they were set up, for protocols that report it.
-   * Without, it is estimated.
+   * Sets how many packets have reached the samplers of an interface in a direction since they were set up, for protocols that report it.
+   * Without it, the number is estimated.
    */
   setObserved?(ifindex: number, direction: "ingress" | "egress", total: bigint, nsid?: number): void;
   /** Adds the samples of a batch. */
@@ -103,6 +103,6 @@ export interface DatagramEncoder {
   flush(nowNs: bigint): void;
   /** {@linkcode DatagramEncoder.flush} for the last time: what is still being gathered, such as flows, is exported too. */
   end(nowNs: bigint): void;
-  /** From now on the receiver may be another one: what it must know first, such as templates, is sent before anything else. */
+  /** From now on the receiver may be a different one: what it must know first, such as templates, is sent before anything else. */
   announce(): void;
 }

@@ -21,13 +21,13 @@ export interface ListenOptions extends NetnsOptions {
   groups?: readonly number[] | undefined;
   /**
    * Only samples that match this expression of pcap-filter(7), as `filter()` understands it; of several, all of them. The kernel decides
-   * what it can, before a sample is queued; the rest, and what the kernel lets through in doubt, is decided by the listener. Group events
-   * always pass.
+   * what it can, before a sample is queued; the listener decides the rest, and what the kernel lets through in doubt. Group events always
+   * pass.
    *
-   * Nobody counts what the kernel leaves out, so gaps in the sequence numbers mean nothing: losses are then known only from the socket's
+   * What the kernel leaves out is not counted, so gaps in the sequence numbers mean nothing: losses are then known only from the socket's
    * drop counter, and {@linkcode ListenStats.filtered} is true.
    *
-   * Names of devices are those in the listener's namespace at the moment. Samples of a device created after the program was attached are
+   * Names of devices are those in the listener's namespace at that moment. Samples of a device created after the program was attached are
    * passed to the listener to decide. The program is attached again within a second when devices change: until then a device that took over
    * the name or the index of another one may be mistaken for it.
    */

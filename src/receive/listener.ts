@@ -33,7 +33,7 @@ export type Entry = Sample | GroupEvent;
 export interface Listener<Item extends Entry = Entry> extends Source, AsyncIterable<Item>, AsyncDisposable {
   /** Current message type of the psample family; -1 while the kernel does not have it. */
   readonly family: number;
-  /** Size of the receive buffer that the kernel granted, in bytes: without the privilege it may be less than what was asked for. */
+  /** Size of the receive buffer that the kernel granted, in bytes: without the privilege it may be less than requested. */
   readonly receiveBufferBytes: number;
   /** Yields samples and group events one by one. */
   [Symbol.asyncIterator](): AsyncIterator<Item, undefined>;

@@ -47,7 +47,7 @@ export interface LiveDevices extends Devices, Disposable {
 }
 
 /**
- * Watches the devices of a network namespace. Needs no privileges. Whatever cannot be found out is unknown, and tried again later.
+ * Watches the devices of a network namespace. Needs no privileges. Whatever cannot be determined is unknown, and retried later.
  *
  * A listener watches its devices automatically, as soon as one is asked for: this function is for other uses.
  *

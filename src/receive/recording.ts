@@ -30,7 +30,7 @@ export interface ReadRecordingOptions {
 /**
  * The samples and group events of a recording, in the order of the file. Made by {@linkcode readRecording}.
  *
- * Hand it to `pump`, or ask it for one batch after the other. Losses are those that the recording shows: what psample recorded with the
+ * Hand it to `pump`, or request one batch after the other. Losses are those that the recording shows: what psample recorded with the
  * samples, else the gaps in their numbers. A file written by psample shows no false losses if a filter or another tool left samples out:
  * they are then known not to be lost.
  *
@@ -57,8 +57,8 @@ const PIECE = 1 << 18;
 const TURN_MS = 4;
 
 /**
- * Opens a recording: pcap or pcapng, of packets or of netlink messages, in either byte order. Packets that psample did not record
- * are samples of which only the bytes, the size and the time are known. A pipe or a terminal is waited for without blocking.
+ * Opens a recording: pcap or pcapng, of packets or of netlink messages, in either byte order. Packets that psample did not record are
+ * samples of which only the bytes, the size and the time are known. Waiting for a pipe or a terminal does not block.
  *
  * @example Rewrite a recording, which must not be emptied before it is read
  * ```ts ignore

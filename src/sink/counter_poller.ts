@@ -16,7 +16,7 @@ import { interfaceCounters, networkCounters, wentBack } from "./counter_samples.
  * @category Export
  */
 export interface CounterOptions {
-  /** Whether to send the counters of a device, asked again whenever devices change, and now and then. Defaults to all devices. */
+  /** Whether to send the counters of a device; called again whenever devices change, and from time to time. Defaults to all devices. */
   readonly devices?: ((link: Link) => boolean) | undefined;
   /** Whether to send those of the host: what it is, its processors, memory, disks and network. Defaults to true. */
   readonly host?: boolean | undefined;

@@ -42,7 +42,7 @@ export interface DatagramCounts {
   readonly dropped: number;
   /** How many were dropped by each error: `{ ENETUNREACH: 3 }`, or `EAI_AGAIN` if the host name could not be looked up. */
   readonly droppedBy: Readonly<Record<string, number>>;
-  /** Errors that came back for sent datagrams. Hosts and routers do not report each one, so this is a minimum. */
+  /** Errors returned for sent datagrams. Hosts and routers do not report each one, so this is a minimum. */
   readonly returned: number;
   /** The last of these errors: `"ECONNREFUSED"` if nothing listens on the port. */
   readonly returnedBy: string | undefined;
@@ -65,8 +65,8 @@ export interface ConnectionCounts {
   /** Samples that were sent, and that the operating system at the other end has not confirmed yet. It cannot confirm that a collector has read them. */
   readonly unconfirmedSamples: number;
   /**
-   * Samples that were sent and not confirmed when a connection broke, or at the end: nobody knows whether they arrived. It is a minimum of what
-   * may be lost, because a collector that ends does not read all that its system has confirmed.
+   * Samples that were sent and not confirmed when a connection broke, or at the end: it is unknown whether they arrived. It is a minimum of
+   * what may be lost, because a collector that exits does not read everything that its system has confirmed.
    */
   readonly mayBeLost: number;
   /**
@@ -77,8 +77,8 @@ export interface ConnectionCounts {
 }
 
 /**
- * A sink that sends samples to a collector, by UDP or TCP. It makes no source wait: what cannot be sent is dropped, and counted in
- * {@linkcode Sink.skipped}. It has no end but the pump's.
+ * A sink that sends samples to a collector, by UDP or TCP. It never makes the source wait: what cannot be sent is dropped, and counted in
+ * {@linkcode Sink.skipped}. It ends only with the pump.
  *
  * @category Export
  */
@@ -95,9 +95,9 @@ export interface ExportSink<Encoder extends DatagramEncoder = DatagramEncoder> e
   readonly connection?: ConnectionCounts;
   /** Samples of counters in datagrams that were sent, and in those that could not be; absent if the protocol has none. */
   readonly counterSamples?: { readonly sent: number; readonly dropped: number };
-  /** Looks the host name up again and takes the present route, now. This is also done automatically when sending fails. */
+  /** Looks the host name up again now, and uses the current route. This is also done automatically when sending fails. */
   renew(): Promise<void>;
-  /** Whether an error has come back for a sent datagram, or a connection has ended, since the last time. */
+  /** Whether an error was returned for a sent datagram, or a connection has ended, since the last time. */
   checkReturned(): boolean;
 }
 
@@ -146,7 +146,7 @@ export class DatagramSink<Encoder extends DatagramEncoder> implements ExportSink
    *
    * @throws {ArgumentError} if the target or an option of the encoder is wrong.
    * @throws {LookupError} if the host name certainly has no address.
-   * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+   * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
    */
   static async open<Encoder extends DatagramEncoder>(
     sys: Sys,

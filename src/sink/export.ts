@@ -35,12 +35,12 @@ export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">
    */
   readonly agent?: string | undefined;
   /**
-   * Whether this machine forwards packets, as routers, bridges and hosts of containers do: then nobody knows where an arriving packet goes,
-   * and otherwise one to the device's own address ends here. Defaults to what the kernel's settings say now.
+   * Whether this machine forwards packets, as routers, bridges and hosts of containers do: then the destination of an arriving packet is
+   * unknown, otherwise a packet to the device's own address is for this machine. Defaults to the kernel's current settings.
    */
   readonly forwards?: boolean | undefined;
   /**
-   * Which counters to send too, polled from a random moment on, in datagrams of their own; of the devices of this network namespace. Defaults
+   * Which counters to send too, polled from a random moment on, in separate datagrams; of the devices of this network namespace. Defaults
    * to none.
    */
   readonly counters?: CounterOptions | undefined;
@@ -54,8 +54,8 @@ export interface SflowToOptions extends Omit<SflowOptions, "agent" | "forwards">
 export interface StreamOptions {
   /**
    * How many bytes may wait for a collector that is slow, or that there is no connection to, from 131072 on. When they are full, whole
-   * messages are dropped and their samples counted: the oldest while there is no connection, else new ones. UDP has no use for it. Defaults
-   * to 4194304.
+   * messages are dropped and their samples counted: the oldest while there is no connection, otherwise new ones. UDP does not use it.
+   * Defaults to 4194304.
    */
   spoolBytes?: number | undefined;
 }
@@ -77,10 +77,10 @@ export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">
 /**
  * A sink that sends samples to an sFlow collector, for {@linkcode pump}: as flow samples of sFlow version 5, by UDP.
  *
- * A sample waits for at most a second. What cannot be sent is dropped and counted, and never holds anything up. A host name is looked up
+ * A sample waits for at most a second. What cannot be sent is dropped and counted, and never delays anything else. A host name is looked up
  * now, and again whenever sending fails; on Deno that requires net access, addresses do not.
  *
- * With {@linkcode SflowToOptions.counters} it also sends what devices and the host count, without any privilege.
+ * With {@linkcode SflowToOptions.counters} it also sends the counters of devices and of the host, without any privilege.
  *
  * @example Send what is sampled to a collector, for a second
  * ```ts ignore
@@ -105,8 +105,8 @@ export interface IpfixFlowsToOptions extends Omit<IpfixFlowOptions, "transport">
  * @param target The collector: `"192.0.2.9"`, `"[2001:db8::9]:6343"`, `"[fe80::9%eth0]"`, `"collector.example.net"`, `"udp:192.0.2.9"`. The
  * port defaults to 6343.
  * @throws {ArgumentError} if the target or an option is invalid, or the machine has no address to be known by.
- * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
- * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is reported as a problem, and retried.
+ * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
  * @category Export
  */
 export async function sflowTo(target: string, options: SflowToOptions = {}): Promise<ExportSink<SflowEncoder>> {
@@ -161,8 +161,8 @@ export async function sflowToWith(
 /**
  * A sink that sends samples to an IPFIX collector, for {@linkcode pump}: each as a packet report (PSAMP, RFC 5476), by UDP or TCP.
  *
- * By UDP it sends as {@linkcode sflowTo} does. By TCP (RFC 7011, section 10.4) it keeps a connection, and makes another one whenever that
- * has ended: nothing is delayed meanwhile, and a bounded amount waits ({@linkcode StreamOptions.spoolBytes}). The port defaults to 4739.
+ * By UDP it sends as {@linkcode sflowTo} does. By TCP (RFC 7011, section 10.4) it keeps a connection, and opens a new one whenever it has
+ * ended: nothing is delayed meanwhile, and a bounded amount waits ({@linkcode StreamOptions.spoolBytes}). The port defaults to 4739.
  *
  * @example Send what is sampled to a collector, for a second
  * ```ts ignore
@@ -175,8 +175,8 @@ export async function sflowToWith(
  *
  * @param target The collector, as for {@linkcode sflowTo}, or `"tcp:192.0.2.9"`, `"tcp:[2001:db8::9]:4739"`.
  * @throws {ArgumentError} if the target or an option is invalid.
- * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
- * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is reported as a problem, and retried.
+ * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
  * @category Export
  */
 export async function ipfixTo(target: string, options: IpfixToOptions = {}): Promise<ExportSink<IpfixPacketEncoder>> {
@@ -195,8 +195,8 @@ export async function ipfixToWith(sys: Sys, target: string, options: IpfixToOpti
  * It sends as {@linkcode ipfixTo} does. The port defaults to 4739.
  *
  * @throws {ArgumentError} if the target or an option is invalid.
- * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is a problem, and tried again.
- * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+ * @throws {LookupError} if the host name certainly has no address: if no name server answers, that is reported as a problem, and retried.
+ * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
  * @category Export
  */
 export async function ipfixFlowsTo(target: string, options: IpfixFlowsToOptions = {}): Promise<ExportSink<IpfixFlowEncoder>> {

@@ -34,15 +34,15 @@ export interface InjectionSink extends Sink {
 }
 
 /**
- * Opens a sink that sends samples to the listeners of this machine, as programs in user space do that sample by themselves: to hsflowd,
+ * Opens a sink that sends samples to the listeners of this machine, as user-space programs do that sample themselves: to hsflowd,
  * libpsample's tool, {@linkcode listen}, or a program under test. Requires CAP_NET_ADMIN.
  *
  * Messages stay as they are, also their groups, numbers and time stamps, except for two numbers: the type is that of this kernel's family,
- * and the port id is the sender's, which listeners tell producers apart by. Each recorded producer gets its own port. Samples from a
+ * and the port id is the sender's, by which listeners tell producers apart. Each recorded producer gets its own port. Samples from a
  * machine of the other byte order are converted. Packets that psample did not record become samples of one group, numbered from 0.
  *
  * The kernel does not report to a sender whether a listener's receive buffer was full. So the sink asks how full they are, and makes the
- * source wait while one is; a listener that reads nothing for a second is not waited for, and {@linkcode InjectionSink.listeners} has what
+ * source wait while one is full, but not for a listener that reads nothing for a second, and {@linkcode InjectionSink.listeners} has what
  * it lost. Listeners in other network namespaces (`listen({ allNamespaces: true })`) receive the samples too, but cannot be seen.
  *
  * @example Test a listener with a recording, as fast as it reads

@@ -46,7 +46,9 @@ export interface MetricsServer extends Sink {
    * @throws {ArgumentError} if an option is invalid; then nothing changes.
    */
   configure(options: MetricsServeOptions & Pick<MetricsOptions, "top" | "by">): void;
-  /** Where the page for people is: `"http://127.0.0.1:9410/"`. The metrics are at `metrics` below it, and `healthz` says that it lives. */
+  /**
+   * Where the page for people is: `"http://127.0.0.1:9410/"`. The metrics are at `metrics` below it, and `healthz` says that it is alive.
+   */
   readonly url: string;
   /** Its numbers, for other sinks of the same pump that show them too. */
   readonly numbers: SharedMetrics;
@@ -64,7 +66,7 @@ const HOST_NAME = /^[A-Za-z0-9._-]{1,253}$/;
  * A sink that keeps metrics of samples and serves them to Prometheus, for {@linkcode pump}: in its text format or in OpenMetrics, whichever
  * is asked for. There is also a page for people.
  *
- * It never holds anything up: a request is answered at once, and its client has limited time to read the answer. On Deno it requires net
+ * It never delays anything: a request is answered at once, and its client has limited time to read the answer. On Deno it requires net
  * access.
  *
  * @example Serve metrics of what is sampled, for a second

@@ -67,8 +67,8 @@ export interface RecordToOptions extends RecordingOptions, PcapngOptions {
 }
 
 /**
- * A sink that records samples, for {@linkcode pump}: into `path`, which is emptied, or into `PATH-00001`, `PATH-00002` and so on if
- * there is a rotation, after those of earlier runs. `"-"` is standard output; a named pipe is waited for until it has a reader.
+ * A sink that records samples, for {@linkcode pump}: into `path`, which is emptied, or into `PATH-00001`, `PATH-00002` and so on if there
+ * is a rotation, after those of earlier runs. `"-"` is standard output; a named pipe is opened as soon as it has a reader.
  *
  * @example Record samples in hourly files, and keep those of the last day
  * ```ts ignore

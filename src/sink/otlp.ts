@@ -21,13 +21,13 @@ import { type MetricsSourceOptions, SharedMetrics } from "./shared_metrics.ts";
  */
 export interface OtlpSendOptions {
   /**
-   * How often at least, in milliseconds; by chance up to a quarter earlier, and the first time after any part of that. Defaults to 60,000, as
-   * everywhere in OpenTelemetry.
+   * The maximum interval in milliseconds: each one is randomly up to a quarter shorter, and the first report comes after a random part of
+   * it. Defaults to 60,000, as everywhere in OpenTelemetry.
    */
   readonly intervalMs?: number | undefined;
-  /** Defaults to `"protobuf"`: every receiver takes it, and some take nothing else. */
+  /** Defaults to `"protobuf"`: every receiver accepts it, and some accept nothing else. */
   readonly encoding?: OtlpEncoding | undefined;
-  /** Headers of every request, such as `{ Authorization: "Bearer ..." }`. They are in no message. Defaults to none. */
+  /** Headers of every request, such as `{ Authorization: "Bearer ..." }`. They never appear in error messages. Defaults to none. */
   readonly headers?: Readonly<Record<string, string>> | undefined;
   /**
    * Attributes of the resource, in addition to or instead of `service.name` (`"psample"`), `service.version`, `host.name` and
@@ -64,7 +64,10 @@ export interface ReportCounts {
   readonly failed: number;
   /** How many failed by each error or status: `{ ECONNREFUSED: 3, "503": 1 }`. */
   readonly failedBy: Readonly<Record<string, number>>;
-  /** Reports that were not made, because the one before was still being sent, those before had taken long to make, or the receiver asked to be left alone. */
+  /**
+   * Reports that were not made, because the previous one was still being sent, previous ones had taken long to make, or the receiver asked
+   * for a pause.
+   */
   readonly skipped: number;
   /** Points that the receiver rejected from reports that it accepted. */
   readonly rejectedPoints: number;
@@ -121,8 +124,8 @@ const LEAST_SECRET = 6;
  * A sink that keeps metrics of samples and sends them to a receiver of OTLP, by HTTP, for {@linkcode pump}: to an OpenTelemetry collector,
  * Prometheus, VictoriaMetrics or a hosted service. They are the numbers that {@linkcode metricsTo} serves, with OpenTelemetry's names.
  *
- * It never holds anything up. Sums are cumulative, so that a report which is not delivered loses no number, only a moment: the next one has
- * them. On Deno it requires net access.
+ * It never delays anything. Sums are cumulative, so an undelivered report loses nothing but one point in time: the next one contains the
+ * sums. On Deno it requires net access.
  *
  * @example Send metrics of what is sampled to a collector, for a second
  * ```ts ignore

@@ -76,7 +76,7 @@ export class StreamSink<Encoder extends DatagramEncoder> implements ExportSink<E
    *
    * @throws {ArgumentError} if the target or an option of the encoder is wrong.
    * @throws {LookupError} if the host name certainly has no address.
-   * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+   * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
    */
   static async open<Encoder extends DatagramEncoder>(
     sys: Sys,

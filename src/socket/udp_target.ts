@@ -71,7 +71,7 @@ export class UdpTarget {
    *
    * @throws {ArgumentError} if the text is not a target.
    * @throws {LookupError} if it is a name that certainly has no address.
-   * @throws {SystemError} if there can be no socket, or nobody can ever be reached at this address.
+   * @throws {SystemError} if no socket can be opened, or nothing can ever be reached at this address.
    */
   static async open(sys: Sys, text: string, options: UdpTargetOptions): Promise<UdpTarget> {
     const target = parseTarget(text, options.defaultPort);

@@ -18,20 +18,20 @@ export interface PacedOptions {
 }
 
 /**
- * A source whose entries come at their own times. Made by {@linkcode paced}.
+ * A source whose entries are delivered at their own times. Made by {@linkcode paced}.
  *
  * @category Pump
  */
 export interface PacedSource extends Source {
   /** How far its clock is from the next entry that waits, in milliseconds of this machine's time; `undefined` if none waits. */
   readonly waitMs: number | undefined;
-  /** The next entry comes at once, and time is counted from there: for another recording, or the same again. */
+  /** The next entry is delivered at once, and time is counted from there: for another recording, or the same again. */
   restart(): void;
 }
 
 /**
- * Lets the entries of a recording come as they were sampled: each as long after the first as its time is, divided by the speed. Entries that
- * are late, because the recording or a sink was slow, come at once; a time that lies more than a second before the latest one is a clock
+ * Delivers the entries of a recording as they were sampled: each after its time since the first one, divided by the speed. Late entries,
+ * because the recording or a sink was slow, are delivered at once; a time that lies more than a second before the latest one is a clock
  * that was set back, and time is counted from there. Time stamps, numbers and losses stay as they are.
  *
  * @example Watch a recording as it happened, ten times as fast

@@ -21,8 +21,8 @@ export interface Closing {
 /**
  * Takes batches now and delivers them in its own time.
  *
- * {@linkcode Sink.take} is synchronous: it reads the batch, writes bytes or numbers into memory of its own and keeps no
- * entry. So lending is safe by construction, and no sink can delay another.
+ * {@linkcode Sink.take} is synchronous: it reads the batch, writes bytes or numbers into its own memory and keeps no entry. So lending is
+ * safe by construction, and no sink can delay another.
  *
  * @category Pump
  */

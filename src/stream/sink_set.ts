@@ -19,7 +19,7 @@ export let attachPump: (set: SinkSet, pump: SinkHolder) => readonly Sink[];
 export let detachPump: (set: SinkSet) => void;
 
 /**
- * Sinks for {@linkcode pump} that may come and go while it runs. What stays does not notice: it is handed every batch.
+ * Sinks for {@linkcode pump} that may be added and removed while it runs. Those that stay are not affected: they are handed every batch.
  *
  * A pump ends when the last of its sinks has failed, or its reader has gone; it does not end because sinks are removed. While there are
  * none, samples are read and counted, and go nowhere.
@@ -61,7 +61,7 @@ export class SinkSet {
     return this.#pump?.samples ?? 0;
   }
 
-  /** How many of them were for this sink: those that came after it was added. */
+  /** How many of them were for this sink: those after it was added. */
   samplesFor(sink: Sink): number {
     return this.#pump?.samplesFor(sink) ?? 0;
   }

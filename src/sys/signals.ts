@@ -16,14 +16,13 @@ const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR",
 
 /**
  * Lets SIGINT (Ctrl-C), SIGTERM, SIGHUP, SIGQUIT and every other signal that has no handler end the program in good order. Without it they
- * end the process at once: `await using` and `finally` do not run, and additions to the kernel stay there.
+ * end the process at once: `await using` and `finally` do not run, and what was added to the kernel stays there.
  *
- * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its
- * iteration, and so the program ends. A second signal ends it at once. A signal that the process ignores, such
- * as SIGHUP under nohup(1), stays ignored, with one exception: if Deno takes seconds to start, it handles SIGHUP itself by then, and the
- * signal ends the program in good order. `process.exit()` always leaves filters behind: abort a signal of your own instead, or let the
- * program end on its own.
- * SIGKILL and the real-time signals leave them behind too, and on Bun SIGSTKFLT, which no program can handle there:
+ * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its iteration, and
+ * so the program ends. A second signal ends it at once. A signal that the process ignores, such as SIGHUP under nohup(1), stays ignored,
+ * with one exception: if Deno takes seconds to start, it handles SIGHUP itself by then, and the signal ends the program in good order.
+ * `process.exit()` always leaves filters behind: abort your own signal instead, or let the program end by itself. SIGKILL and the real-time
+ * signals leave them behind too, and on Bun SIGSTKFLT, which no program can handle there:
  * {@linkcode cleanUpSampling} removes what they leave.
  *
  * @example Remove what was added, however the program ends

@@ -50,7 +50,7 @@ export type ControlName =
   | "trap";
 
 /**
- * What becomes of a packet after an action.
+ * What happens to a packet after an action.
  *
  * @category Sampling
  */

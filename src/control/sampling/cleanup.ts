@@ -18,8 +18,8 @@ import { type FilterSampling, samplingsOf } from "./sampling.ts";
  */
 export interface CleanUpOptions extends NetnsOptions {
   /**
-   * Remove everything that carries our mark, also filters whose process runs or may run. Sampling that is taken away from a
-   * running process does not come back.
+   * Remove everything that carries our mark, also filters whose process runs or may run. A running process does not set up again sampling
+   * that is removed from it.
    */
   force?: boolean | undefined;
   /** Remove nothing; return what would be removed and kept. Needs no privileges. */
@@ -36,7 +36,7 @@ export interface CleanUpOptions extends NetnsOptions {
 export interface CleanUp {
   /** The sampling that was removed. */
   readonly removed: readonly FilterSampling[];
-  /** What carries our mark and was kept, and what may be ours but carries no mark. */
+  /** What has our mark and was kept, and what may be ours but has no mark. */
   readonly kept: readonly Kept[];
 }
 

@@ -40,9 +40,9 @@ export interface SamplingOptions extends NetnsOptions {
    */
   truncateBytes?: number | undefined;
   /**
-   * The index of the action: u32, at least 1. With `rate` a new action gets this index (`EEXIST` if there is one already), and
-   * both directions share it. Without `rate` the existing action with this index is shared as it is (`ENOENT` if there is
-   * none): leave out `group`, `truncateBytes`, `cookie` and `control` then. Defaults to one that the kernel chooses.
+   * The index of the action: u32, at least 1. With `rate` a new action gets this index (`EEXIST` if there is one already), and both
+   * directions share it. Without `rate` the existing action with this index is shared unchanged (`ENOENT` if there is none): leave out
+   * `group`, `truncateBytes`, `cookie` and `control` then. Defaults to one that the kernel chooses.
    */
   index?: number | undefined;
   /** 1 to 16 bytes that are part of every sample since Linux 6.11. Defaults to `"psample"` and the handle of the filter. */
@@ -68,13 +68,13 @@ export interface SamplingOptions extends NetnsOptions {
    */
   hardware?: "only" | "never" | undefined;
   /**
-   * Removes the sampling when it aborts, also in the middle of the installation, which then fails with the signal's
-   * reason. {@linkcode endOnSignals} makes one that aborts on SIGINT, SIGTERM and the like.
+   * Removes the sampling when it aborts, also in the middle of the installation, which then fails with the signal's reason. {@linkcode
+   * endOnSignals} makes one that aborts on SIGINT, SIGTERM and similar signals.
    */
   signal?: AbortSignal | undefined;
   /**
-   * Receives messages for people about what may surprise but is no error, such as a lock that another process does not release; and about
-   * why a failed installation could not be undone, which otherwise is part of its error.
+   * Receives messages for people about surprises that are not errors, such as a lock that another process does not release; and about why a
+   * failed installation could not be undone, which otherwise is part of its error.
    */
   onWarning?: ((message: string) => void) | undefined;
 }

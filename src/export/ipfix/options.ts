@@ -10,14 +10,14 @@ export interface IpfixOptions {
   /** Number of the first observation domain, 1 to 4294967295. Defaults to 1. */
   domain?: number | undefined;
   /**
-   * What gets an observation domain of its own. `"rate"`: each sampling rate in each network namespace, because some collectors (goflow2)
-   * know one rate for a domain. `"namespace"`: each network namespace. `"cookie"`: the same, but samples with the cookie of OVN's local
+   * What gets its own observation domain. `"rate"`: each sampling rate in each network namespace, because some collectors (goflow2) know
+   * only one rate per domain. `"namespace"`: each network namespace. `"cookie"`: the same, but samples with the cookie of OVN's local
    * sampling are in the domain that it names. Domains are numbered from {@linkcode IpfixOptions.domain} on, in the order of appearance.
    * Defaults to `"rate"`.
    */
   domains?: "rate" | "namespace" | "cookie" | undefined;
   /**
-   * What messages go by. UDP may lose templates, so they are sent again by a timer. TCP does not: they are sent once, and again after
+   * The transport of messages. UDP may lose templates, so they are sent again by a timer. TCP does not: they are sent once, and again after
    * {@linkcode DatagramEncoder.announce}; the timer is then only for records of options, such as statistics. Defaults to `"udp"`.
    */
   transport?: "udp" | "tcp" | undefined;
@@ -31,8 +31,8 @@ export interface IpfixOptions {
    */
   refreshPhase?: number | undefined;
   /**
-   * Returns a number between 0 and 1, as `Math.random` does. With it times are shortened by chance, by up to a quarter: that between
-   * templates, and how long a flow is active; flows that are there at the start are reported after any part of it. So exporters that start
+   * Returns a number between 0 and 1, as `Math.random` does. With it, times are randomly shortened by up to a quarter: that between
+   * templates, and how long a flow is active; flows that exist at the start are reported after a random part of it. So exporters that start
    * together do not send together. Defaults to none: all times are exact.
    */
   random?: (() => number) | undefined;

@@ -45,7 +45,7 @@ const LENGTH_BYTES = 3;
 const U16 = 0xffff;
 
 /**
- * Reports each sampled packet in IPFIX messages, as PSAMP does (RFC 5476): its first bytes, and what is known of it.
+ * Reports each sampled packet in IPFIX messages, as PSAMP does (RFC 5476): its first bytes, and what is known about it.
  *
  * @category Export
  */

@@ -23,7 +23,7 @@ export type OtlpEncoding = "protobuf" | "json";
  * @category Export
  */
 export interface OtlpOptions {
-  /** Defaults to `"protobuf"`: every receiver takes it, and some take nothing else. */
+  /** Defaults to `"protobuf"`: every receiver accepts it, and some accept nothing else. */
   readonly encoding?: OtlpEncoding | undefined;
   /** Attributes of what the metrics are about: `"service.name"`, `"host.name"` and so on. Empty ones are left out. */
   readonly resource: Readonly<Record<string, string>>;
@@ -49,7 +49,7 @@ const MOST_BYTES = 20 << 20;
 const TYPES: Readonly<Record<OtlpEncoding, string>> = { protobuf: "application/x-protobuf", json: "application/json" };
 
 /**
- * Encodes the numbers of {@linkcode Metrics}, as cumulative sums, histograms and gauges. Each receiver needs one of its own.
+ * Encodes the numbers of {@linkcode Metrics}, as cumulative sums, histograms and gauges. Each receiver needs its own.
  *
  * @category Export
  */

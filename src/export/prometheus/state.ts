@@ -51,7 +51,7 @@ export interface MetricsSampler {
 export interface MetricsDiscards {
   /** Packets that were reported to collectors. */
   readonly reported: number;
-  /** Packets that were not, because there were more of them in a second than the limit. */
+  /** Packets that were not reported, because more than the limit arrived in a second. */
   readonly beyondLimit: number;
   /** Packets whose report the kernel had no room for. */
   readonly lost: number;
@@ -62,14 +62,14 @@ export interface MetricsDiscards {
 }
 
 /**
- * Everything that metrics show besides what the samples say, at one moment.
+ * Everything that metrics show besides the samples, at one moment.
  *
  * @category Export
  */
 export interface MetricsState {
   /** What the source received and lost. */
   readonly stats: ListenStats;
-  /** The sinks beside this one. */
+  /** The other sinks. */
   readonly sinks: readonly MetricsSink[];
   /** The samplers, if they are known. */
   readonly samplers: readonly MetricsSampler[];

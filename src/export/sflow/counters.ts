@@ -53,7 +53,7 @@ export interface InterfaceInput {
   readonly discards: Count;
   /** Packets that could not be delivered because of an error. */
   readonly errors: Count;
-  /** Packets of protocols that nobody wanted. */
+  /** Packets of protocols that nobody handles. */
   readonly unknownProtocols: Count;
 }
 
@@ -173,7 +173,7 @@ export interface CpuCounters {
   readonly systemMs: Count;
   /** Time without work. */
   readonly idleMs: Count;
-  /** Time without work while a disk was waited for. */
+  /** Idle time while waiting for a disk. */
   readonly ioWaitMs: Count;
   /** Time in interrupts. */
   readonly interruptMs: Count;
@@ -199,7 +199,7 @@ export interface CpuCounters {
 export interface MemoryCounters {
   /** All memory. */
   readonly totalBytes: number | bigint | undefined;
-  /** Memory that is used for nothing. */
+  /** Unused memory. */
   readonly freeBytes: number | bigint | undefined;
   /** Memory shared by processes. */
   readonly sharedBytes: number | bigint | undefined;
@@ -209,7 +209,7 @@ export interface MemoryCounters {
   readonly cachedBytes: number | bigint | undefined;
   /** All swap space. */
   readonly swapTotalBytes: number | bigint | undefined;
-  /** Swap space that is used for nothing. */
+  /** Unused swap space. */
   readonly swapFreeBytes: number | bigint | undefined;
   /** Pages read from disks. */
   readonly pagesIn: Count;

@@ -86,8 +86,8 @@ export class SflowEncoder implements DatagramEncoder {
   }
 
   /**
-   * Tells which interfaces have their arriving packets sampled too. A packet that came in by one of them was considered there, so its samples
-   * on the way out are not exported: each would count it twice.
+   * Sets which interfaces have their arriving packets sampled too. A packet that came in by one of them was considered there, so its
+   * samples on the way out are not exported: each would count it twice.
    *
    * Name interfaces with samplers in software only: hardware reports the output of a packet that it samples on arrival, so that such samples
    * look as if they were of leaving packets.
@@ -99,8 +99,8 @@ export class SflowEncoder implements DatagramEncoder {
   }
 
   /**
-   * Tells how many packets have reached the samplers of an interface since they were set up. From the first call on the pool follows these;
-   * without, and after a call with `undefined`, each sample counts as N packets.
+   * Sets how many packets have reached the samplers of an interface since they were set up. From the first call on the pool follows these;
+   * without a call, and after one with `undefined`, each sample counts as N packets.
    */
   setTrials(ifindex: number, total: bigint | undefined, nsid?: number): void {
     this.#sourceOf(this.#agentOf(nsid), IF_INDEX, ifindex).setTrials(total);
@@ -160,7 +160,7 @@ export class SflowEncoder implements DatagramEncoder {
     this.#counters(this.#agentOf(nsid), IF_INDEX, ifindex, restarted, nowNs, (xdr) => writeInterface(xdr, ifindex, counters));
   }
 
-  /** Adds the counters of the host, which is a source of its own. */
+  /** Adds the counters of the host, which is a separate source. */
   hostCounters(counters: HostCounters, nowNs: bigint): void {
     const { restarted = false } = counters;
     this.#counters(this.#own, ENTITY, HOST, restarted, nowNs, (xdr) => writeHost(xdr, counters));
