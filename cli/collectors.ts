@@ -359,7 +359,7 @@ function reporting(session: Session, name: string, bytes: number, spoolBytes?: n
         : "";
       session.notice(`${failureText(error) ?? error.message}${cure}`);
     },
-    onRecovery: () => session.notice(`${name} takes ${spoolBytes === undefined ? "datagrams" : "messages"} again`),
+    onRecovery: () => session.notice(`${name} accepts ${spoolBytes === undefined ? "datagrams" : "messages"} again`),
   };
 }
 

@@ -72,7 +72,7 @@ export class Drops {
         devices: netns === undefined ? devices : undefined,
         latency,
         onProblem: tell,
-        onRestart: () => session.notice("somebody had stopped the monitor of discarded packets; it was started again"),
+        onRestart: () => session.notice("another program had stopped the monitor of discarded packets; it was started again"),
       });
       return new Drops(reports);
     } catch (error) {

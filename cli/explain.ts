@@ -60,7 +60,7 @@ export async function explainSocket(
     parts.push(wrap("Whatever the kernel lets through is checked here again, as a whole, because it lets through what it cannot decide."));
   }
   if (leavesGaps) {
-    parts.push(wrap("Nobody counts what it leaves out, and gaps in the numbers mean nothing: losses show only as drops of the socket."));
+    parts.push(wrap("What it leaves out is not counted, and gaps in the numbers mean nothing: losses show only as socket drops."));
   }
   if (verbose && program) parts.push(`\n${programLines(program).map((line) => `${line}\n`).join("")}`);
   return parts.join("");
@@ -73,7 +73,7 @@ export function explainStage(filters: readonly Filter[] | undefined, why: string
 
 /** The same for a recording. */
 export function explainRecording(filters: readonly Filter[] | undefined): string {
-  return explainStage(filters, "A recording is read whole: it has no kernel in front of it.");
+  return explainStage(filters, "A recording is read completely: no kernel filters it.");
 }
 
 function expressionsOf(filters: readonly Filter[] | undefined): string[] {

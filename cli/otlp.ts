@@ -137,7 +137,7 @@ export async function openOtlp(
         headers,
         resource,
         onProblem: (error) => session.notice(failureText(error) ?? error.message),
-        onRecovery: () => session.notice(`${sink.name} takes reports again`),
+        onRecovery: () => session.notice(`${sink.name} accepts reports again`),
       });
       return sink;
     });

@@ -47,7 +47,7 @@ export const demo: Command = command({
   options: OPTIONS,
   run: async ({ options }, io) => {
     if (options.explain) {
-      await io.print(explainStage(options.filter, "The samples are recorded ones: the kernel has nothing to choose from."));
+      await io.print(explainStage(options.filter, "The samples are recorded: the kernel has nothing to filter."));
       return STATUS.done;
     }
     const { loop, count } = options;
@@ -85,7 +85,7 @@ function refuseTwoTypes(file: string, stages: readonly Stage[], count = Infinity
   const types = chosen.entries.flatMap((entry, i) => entry.type === "sample" ? [linkTypeOfSample(chosen.device(i)?.type, entry)] : []);
   if (new Set(types.slice(0, count)).size < 2) return;
   throw new UsageError(
-    `the demo has packets of Ethernet and of a tunnel without link layer, and a pcap file has one. ` +
+    `the demo has packets of Ethernet and of a tunnel without link layer, and a pcap file can have only one link type. ` +
       `psample demo -w ${
         shellWord(`${file.replace(/\.pcap$/i, "")}.pcapng`)
       } writes all, --filter 'not group 9' leaves out those of the tunnel`,

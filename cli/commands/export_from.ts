@@ -128,7 +128,7 @@ export async function exportRecordings(options: FromValues, io: Io): Promise<num
       const rounds: Rounds = new Rounds(recordings, () => openRecordings(paths, io, { command: "psample export" }), () => {
         if (!loop) return false;
         if (counted.samples === before) {
-          session.fail("--loop: nothing of the recordings was exported, so that it ends here");
+          session.fail("--loop: nothing in the recordings was exported, so psample stops here");
           return false;
         }
         before = counted.samples;

@@ -196,7 +196,7 @@ export const NO_RIGHT: readonly [string, string] = [
 
 function withCure(error: SystemError): SystemError {
   const [start, pipe] = NO_RIGHT;
-  error.message += `. Wireshark starts psample with its own rights. Start it with this one: ${start}. Or let root sample: ${pipe}`;
+  error.message += `. Wireshark starts psample with its own privileges. Start it with this one: ${start}. Or let root sample: ${pipe}`;
   return error;
 }
 
@@ -209,7 +209,7 @@ async function start(args: readonly string[], { toolbar, open: openFifo }: Pipes
   const own = name === SAMPLED ? SAMPLED_FIELDS : DEVICE_FIELDS;
   const other = [...given].find((key) => key in { ...SAMPLED_FIELDS, ...DEVICE_FIELDS } && !(key in own));
   if (other !== undefined) {
-    throw new UsageError(`${longName(other)} is no option of ${name}: it has ${Object.keys(own).map(longName).join(", ")}`);
+    throw new UsageError(`${longName(other)} is not an option of ${name}, which has ${Object.keys(own).map(longName).join(", ")}`);
   }
   const typed = captureTexts(texts);
   const face: Face = {

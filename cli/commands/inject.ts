@@ -135,7 +135,7 @@ function again(loop: boolean, sink: InjectionSink, session: Session, restart: ()
     if (!loop) return false;
     // Without a sample nothing would ever wait.
     if (sink.written === before) {
-      session.fail("--loop: nothing of the recordings was sent, so that it ends here");
+      session.fail("--loop: nothing in the recordings was sent, so psample stops here");
       return false;
     }
     before = sink.written;

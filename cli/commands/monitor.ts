@@ -179,7 +179,7 @@ export async function runMonitor(options: Options, io: Io, face?: Face): Promise
 function silenceOf(seconds: number, netns: string | undefined, isFiltered: boolean): string {
   const there = netnsWords(netns);
   const what = isFiltered ? "nothing that --filter matches" : "nothing";
-  return `${what} came in ${seconds} s: psample list${there} shows what is sampled and how many packets pass, psample doctor${there} why ` +
+  return `${what} arrived in ${seconds} s: psample list${there} shows what is sampled and how many packets pass, psample doctor${there} why ` +
     `no samples arrive, and psample capture DEVICE${there} samples one`;
 }
 

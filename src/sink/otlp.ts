@@ -346,7 +346,7 @@ class MetricsPusher implements OtlpSink {
     counts.rejectedPoints += rejected;
     this.written = taken;
     if (rejected > 0 || message !== "") {
-      const what = rejected > 0 ? `rejects ${rejected} of the points` : "has something to say";
+      const what = rejected > 0 ? `rejects ${rejected} of the points` : "sent a message";
       this.#trouble(new HttpError(`${this.name} ${what}${message === "" ? "" : `: ${message}`}`, 200));
     } else if (this.#isTroubled) {
       this.#isTroubled = false;

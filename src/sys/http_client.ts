@@ -212,14 +212,14 @@ function failureOf(op: string, url: URL, error: Error & { readonly code?: string
   }
   if (/^HPE_/.test(code)) {
     const other = url.protocol === "http:" ? `, or is https://${url.hostname}:${portOf(url)} meant` : "";
-    return new HttpError(`Cannot ${op}: the server answers something else than HTTP. Is this its port for HTTP${other}`, undefined, error);
+    return new HttpError(`Cannot ${op}: the server's answer is not HTTP. Is this its port for HTTP${other}`, undefined, error);
   }
   if (/^ERR_SSL_/.test(code)) {
     const what = code.replace("ERR_SSL_", "").replaceAll("_", " ").toLowerCase();
     return new HttpError(`Cannot ${op}: TLS failed: ${what}`, undefined, error);
   }
   const hint = UNKNOWN_ISSUER.test(code)
-    ? ". If that is issued by an authority of your own, name its certificate to the runtime: NODE_EXTRA_CA_CERTS=FILE in the environment"
+    ? ". If your own authority issued it, set NODE_EXTRA_CA_CERTS=FILE in the environment, a file with that authority's certificate"
     : "";
   return new HttpError(`Cannot ${op}: ${error.message}${hint}`, undefined, error);
 }

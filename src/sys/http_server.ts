@@ -107,7 +107,7 @@ export async function serveHttp(sys: Sys, options: HttpServerOptions): Promise<H
   let answers = 0;
   server.on("request", (request: IncomingMessage, response: ServerResponse) => {
     if (answers >= limits.answers) {
-      return send(request, response, sentence(503, "Too many others are being answered.", { "Retry-After": "1" }));
+      return send(request, response, sentence(503, "Too many requests are being answered.", { "Retry-After": "1" }));
     }
     answers++;
     // A reader that takes nothing more would keep the answer in memory forever.
@@ -138,7 +138,7 @@ export async function serveHttp(sys: Sys, options: HttpServerOptions): Promise<H
 }
 
 function answerOf({ method, url = "", headers }: IncomingMessage, answer: HttpServerOptions["answer"]): HttpAnswer {
-  if (method !== "GET" && method !== "HEAD") return sentence(405, "Only GET and HEAD are answered.", { Allow: "GET, HEAD" });
+  if (method !== "GET" && method !== "HEAD") return sentence(405, "Only GET and HEAD are supported.", { Allow: "GET, HEAD" });
   const { host, accept } = headers;
   return answer({ path: url.replace(/[?#].*$/s, ""), host, accept });
 }

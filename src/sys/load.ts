@@ -16,7 +16,7 @@ async function load(): Promise<Sys> {
   // Bun first: its users sometimes define `Deno` for the sake of other packages.
   if ("Bun" in globalThis) return (await import("./bun.ts")).openSys();
   if ("Deno" in globalThis) return (await import("./deno.ts")).openSys();
-  const hint = "This runtime is neither Deno nor Bun, and only these can. What asks nothing of the kernel works in any: " +
+  const hint = "Only Deno and Bun can, and this runtime is neither. Everything that does not need the kernel works in any: " +
     "decoding, filters, formats, estimates, encoders";
   throw new SystemError("call the kernel", ENOSYS, { hint });
 }

@@ -17,7 +17,7 @@ test("--explain says what the kernel decides, what is decided here, and what tha
     text,
     /^In the kernel, before a sample is queued \(\d+ instructions\):\n {2}tcp port 443\n {2}net 10.0.0.0\/8\nHere, sample by sample:\n {2}inner \(udp\)\n/,
   );
-  assertStringIncludes(text, "losses\nshow only as drops");
+  assertStringIncludes(text, "losses\nshow only as socket drops");
   const [, count] = /\((\d+) instr/.exec(text)!;
   const long = await explained("--filter", "tcp port 443 and inner (udp) and net 10.0.0.0/8", "-v");
   assert(long.startsWith(text));

@@ -148,7 +148,7 @@ test("--loop begins again at the end, without a loss between two rounds, and end
     "192.0.2.1",
   ]);
   assertEquals(nothing.status, 1);
-  assertMatch(nothing.errors(), /--loop: nothing of the recordings was exported, so that it ends here/);
+  assertMatch(nothing.errors(), /--loop: nothing in the recordings was exported, so psample stops here/);
 });
 
 test("what is about sampling now is refused beside a recording, with 2", async () => {

@@ -87,13 +87,13 @@ test("a receiver that fails is told once, and so is that it is well again; the a
   const running = main(["export", ...words, "--otlp-header", "Authorization=Bearer s3cr3t-t0ken"], io);
   await receiver.has(4);
   receiver.otherwise = status(200);
-  await until("it is well again", () => io.errors().includes("takes reports again"));
+  await until("it is well again", () => io.errors().includes("accepts reports again"));
   receiver.otherwise = silence;
   assert(io.signal("SIGTERM"));
   assertEquals(await running, 0, io.errors());
   const errors = io.errors();
   assertEquals(errors.match(/Cannot send to .*ECONNRESET/g)?.length, 1, errors);
-  assertEquals(errors.match(/takes reports again/g)?.length, 1, errors);
+  assertEquals(errors.match(/accepts reports again/g)?.length, 1, errors);
   assertMatch(errors, /OTLP http:\/\/\S+: \d+ reports? sent, \d+ not delivered \(.*ETIMEDOUT/);
   assertEquals(receiver.reports[0]!.headers.authorization, "Bearer s3cr3t-t0ken");
   assert(!errors.includes("s3cr3t"), errors);

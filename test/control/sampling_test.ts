@@ -525,8 +525,8 @@ test("a stopped holder delays us for a while, and we say so", async () => {
   const warnings: string[] = [];
   const handle = await addSamplingWith(kernel, { ...BOTH, onWarning: (message) => warnings.push(message) });
   assertEquals(warnings, [
-    "Others have been setting sampling up or removing it for 2 s, or one of them is stopped (T in ps): not waiting for them any longer. " +
-    "If they change the same device just now, that may fail, which is reported",
+    "Other processes have been setting up or removing sampling for 2 s, or one of them is stopped (T in ps): not waiting for them any " +
+    "longer. If they change the same device at this moment, sampling may fail, which is reported",
   ]);
   kernel.close(fd);
   await handle.remove();

@@ -130,7 +130,7 @@ scene("after five seconds without output, a terminal shows what arrived, what wa
   await says(other, "60 packets passed a in 5 s, of which 1 in 1 is sampled, and --filter matches none of the samples yet");
   await until(
     () => `listening tells it: ${bare.errors()}`,
-    () => bare.errors().includes("psample: nothing came in 5 s: psample list shows what is sampled and how many packets pass, "),
+    () => bare.errors().includes("psample: nothing arrived in 5 s: psample list shows what is sampled and how many packets pass, "),
   );
   bare.signal("SIGINT");
   assertEquals(await listening, 0);

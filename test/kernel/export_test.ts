@@ -186,7 +186,7 @@ scene("a collector that goes and comes back costs what is sent meanwhile; the ot
   using back = new UdpReceiver("127.0.0.1", port);
   await until(() => `it is told: ${command.io.errors()}`, async () => {
     await sendOne();
-    return /psample: sFlow 127\.0\.0\.1:\d+ takes datagrams again\n/.test(command.io.errors());
+    return /psample: sFlow 127\.0\.0\.1:\d+ accepts datagrams again\n/.test(command.io.errors());
   });
   assert(samplesOf(back).length > 0);
   await until("the other has everything", () => samplesOf(there).length === count);
@@ -266,7 +266,7 @@ scene("an interface that goes down costs what is sent meanwhile, counted; up aga
   );
   ip("link set dev c up", "neighbour replace 198.51.100.2 lladdr 02:00:00:00:00:04 dev c");
   const before = samplesOf(collector).length;
-  await sendUntil("it is told", () => /sFlow 198\.51\.100\.2:\d+ takes datagrams again/.test(command.io.errors()));
+  await sendUntil("it is told", () => /sFlow 198\.51\.100\.2:\d+ accepts datagrams again/.test(command.io.errors()));
   await until("more has arrived", () => samplesOf(collector).length > before);
   await command.end();
   const [, lost] = /dropped with (\d+) samples? \(.*ENETUNREACH/.exec(command.io.errors())!;

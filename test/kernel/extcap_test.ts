@@ -178,7 +178,7 @@ scene("what fails before there are samples gives the pipe a recording without an
     [["psample-nothing"], 1, "find the device nothing"],
     [["psample-a", "--match", "tcp prt 3"], 2, "--match: "],
     [["psample-a", "--rate", "none"], 2, '--rate is "none"'],
-    [["psample", "--rate", "5"], 2, "--rate is no option of psample: it has --group, --wait"],
+    [["psample", "--rate", "5"], 2, "--rate is not an option of psample, which has --group, --wait"],
     [["psample-a", "--extcap-capture-filter", "tcp prt 3"], 2, "--filter: "],
     [["eth0"], 2, 'unknown interface "eth0"'],
   ];

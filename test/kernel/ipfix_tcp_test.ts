@@ -120,7 +120,7 @@ scene("a collector that restarts gets what is sampled meanwhile, and the way the
   await listens(second);
   ip("link set dev c up", "neighbour replace 198.51.100.2 lladdr 02:00:00:00:00:04 dev c");
   await until(() => `they have arrived: ${second.err}${command.io.errors()}`, () => reportsTold(second) === 70);
-  await until(() => `it is told: ${command.io.errors()}`, () => /takes messages again/.test(command.io.errors()));
+  await until(() => `it is told: ${command.io.errors()}`, () => /accepts messages again/.test(command.io.errors()));
   await command.end();
   assertMatch(command.io.errors(), /120 sampled; lost 0; IPFIX tcp:\S+: \d+ messages sent, 2 connections\n$/);
 });

@@ -154,8 +154,8 @@ describe("the npm form", needs, () => {
     }
   });
 
-  const REFUSED = "Cannot call the kernel: function not implemented (ENOSYS). This runtime is neither Deno nor Bun, and only these can. " +
-    "What asks nothing of the kernel works in any: decoding, filters, formats, estimates, encoders";
+  const REFUSED = "Cannot call the kernel: function not implemented (ENOSYS). Only Deno and Bun can, and this runtime is neither. " +
+    "Everything that does not need the kernel works in any: decoding, filters, formats, estimates, encoders";
 
   test("in Node whatever needs a socket or a file fails, with one sentence that says why", needsNode, () => {
     const code = `

@@ -60,7 +60,7 @@ test("a connection that fails, or takes too long, is told by what it failed with
   const codeOf = async (timeoutMs?: number): Promise<string> => (await assertRejects(() => post(client, timeoutMs), SystemError, url)).code;
   assertEquals([await codeOf(), await codeOf(100), await codeOf()], ["ECONNRESET", "ETIMEDOUT", "ECONNRESET"]);
   server.answers.push((_, socket) => void socket.end("no HTTP at all\r\n\r\n"));
-  const notHttp = `Cannot send to ${url}: the server answers something else than HTTP. Is this its port for HTTP, or is https:`;
+  const notHttp = `Cannot send to ${url}: the server's answer is not HTTP. Is this its port for HTTP, or is https:`;
   await assertRejects(() => post(client), HttpError, notHttp);
   // What is left of a limit has many digits.
   server.answers.push(silence);

@@ -118,10 +118,10 @@ export class Instance {
       if (performance.now() > deadline) {
         // They may have taken turns, on a busy machine, or one of them was stopped.
         onWarning?.(
-          `Others have been setting sampling up or removing it for ${
+          `Other processes have been setting up or removing sampling for ${
             LOCK_PATIENCE_MS / 1000
           } s, or one of them is stopped (T in ps): not ` +
-            "waiting for them any longer. If they change the same device just now, that may fail, which is reported",
+            "waiting for them any longer. If they change the same device at this moment, sampling may fail, which is reported",
         );
         break;
       }
