@@ -8,12 +8,13 @@ import { IpfixDecoder } from "../export/ipfix/decoder.ts";
 import { valuesOf } from "../export/prometheus/reader.ts";
 import { decodeDatagram, type DecodedSample } from "../export/sflow/decoder.ts";
 import { get } from "../support/http.ts";
+import { TcpReceiver } from "../support/tcp_receiver.ts";
 import { UdpReceiver } from "../support/udp_receiver.ts";
 import { frameOut } from "./frames.ts";
 import { Command } from "./in_process.ts";
 import { Named } from "./namespace.ts";
 import { COMMANDS, openDirectory, Program } from "./runtime.ts";
-import { bareWire, ip, pause, run, scene, send, Sender, until } from "./scene.ts";
+import { bareWire, IFINDEX, ip, pause, run, say, scene, send, Sender, until } from "./scene.ts";
 
 /** Starts an export, which samples when this resolves. */
 async function start(words: string): Promise<Command> {
@@ -37,6 +38,11 @@ function plain(text: string): string {
 function accountIn(text: string): { sampled: number; lost: number } {
   const { sampled, lost } = /(?<sampled>\d+) sampled; lost (?<lost>\d+)/.exec(plain(text).trim().split("\n").at(-1)!)?.groups ?? {};
   return { sampled: Number(sampled), lost: Number(lost) };
+}
+
+/** How much memory a program takes now. */
+function residentKilobytes({ pid }: Program): number {
+  return Number(/^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]);
 }
 
 scene("a route that moves to another device takes the datagrams along", async () => {
@@ -163,6 +169,61 @@ scene("suspended, what the socket has no room for is lost and told; the rest arr
   assertEquals(sampled + lost, Number(passed));
 });
 
+scene("suspended for more than a minute it goes on: counters, templates and metrics come again, and the account is exact", async () => {
+  bareWire();
+  using sflow = new UdpReceiver();
+  using ipfix = new UdpReceiver();
+  await using stream = await TcpReceiver.listen();
+  const to = `--sflow ${sflow.target} --ipfix ${ipfix.target} --ipfix tcp:${stream.target} --prometheus 0`;
+  const words = `export a:1 --direction egress --polling 2s --template-refresh 2s --buffer 64KB ${to}`;
+  await using program = new Program([...COMMANDS[0]!.words("--allow-net"), ...words.split(" ")]);
+  await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+  const [, port] = /127\.0\.0\.1:(\d+)\//.exec(program.err)!;
+  using sender = new Sender("a", frameOut());
+  let sent = 0;
+  const flows = (): DecodedSample[] => samplesOf(sflow).filter(({ rate }) => rate !== undefined);
+  const counters = (): number => samplesOf(sflow).filter(({ rate, sourceIndex }) => rate === undefined && sourceIndex === IFINDEX.a).length;
+  const templates = (): number => ipfix.receive().filter((bytes) => new DataView(bytes.buffer, bytes.byteOffset).getUint16(16) <= 3).length;
+  const goesOn = async (): Promise<void> => {
+    const before = [flows().length, counters(), templates()];
+    await until(() => `samples, counters and templates come: ${program.err}`, async () => {
+      sender.send(1);
+      sent++;
+      await pause(100);
+      const now = [flows().length, counters(), templates()];
+      return now.every((count, i) => count >= before[i]! + 2);
+    });
+    assertEquals((await get(Number(port), "/metrics")).status, 200);
+  };
+  await goesOn();
+  program.signal("SIGSTOP");
+  await until("it is stopped", () => /^State:\s+T/m.test(readFileSync(`/proc/${program.pid}/status`, "utf8")));
+  // Only here the time itself is what is tested: it is longer than every interval.
+  const stoppedMs = performance.now();
+  while (performance.now() - stoppedMs < 61_000) {
+    sender.send(50);
+    sent += 50;
+    await pause(1000);
+  }
+  program.signal("SIGCONT");
+  await goesOn();
+  program.signal("SIGTERM");
+  const { status, err } = await program.ended;
+  assertEquals(status, 0, err);
+  const { sampled, lost } = accountIn(err);
+  assert(lost > 100, err);
+  assertEquals(sampled + lost, sent, err);
+  assertEquals([flows().length, flows().at(-1)!.drops], [sampled, lost]);
+  await until("the end of the stream has arrived", () => stream.streams[0]!.isEnded);
+  const reportsIn = (messages: readonly Uint8Array[]): number => {
+    // It throws at a gap in the numbers.
+    const decoder = new IpfixDecoder();
+    return messages.flatMap((bytes) => decoder.read(bytes).records).filter(({ scopes }) => scopes === 0).length;
+  };
+  assertEquals([reportsIn(stream.messages().messages), reportsIn(ipfix.receive())], [sampled, sampled]);
+  assertEquals([stream.streams.length, err.includes("dropped with")], [1, false], err);
+});
+
 scene("ten thousand devices cost nothing but their names", "module:dummy", async () => {
   bareWire();
   const GROUP = 77;
@@ -194,15 +255,65 @@ scene("ten thousand devices cost nothing but their names", "module:dummy", async
   assertEquals(lines.length, count);
 });
 
+scene(
+  "the counters of ten thousand devices are sent in every interval, in bounded memory, while no sample is lost",
+  "module:dummy",
+  async () => {
+    bareWire();
+    ip(...Array.from({ length: 10_000 }, (_, i) => `link add name n${i} index ${1000 + i} type dummy`));
+    using sflow = new UdpReceiver();
+    const words = ["export", "a:1", "--direction", "egress", "--sflow", sflow.target, "--counters", "all", "--polling", "10s"];
+    await using program = new Program([...COMMANDS[0]!.words(), ...words]);
+    await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
+    using sender = new Sender("a", frameOut());
+    const polls = new Map<number, number>();
+    let [read, sampled, sent] = [0, 0, 0];
+    const take = (): void => {
+      const datagrams = sflow.receive();
+      for (; read < datagrams.length; read++) {
+        for (const { rate, sourceIndex } of decodeDatagram(new Uint8Array(datagrams[read]!)).samples) {
+          if (rate !== undefined) sampled++;
+          else polls.set(sourceIndex, (polls.get(sourceIndex) ?? 0) + 1);
+        }
+      }
+    };
+    /** Sends packets until every device was polled this often. */
+    const rounds = async (count: number): Promise<number> => {
+      await until(() => `all were polled ${count} times: ${program.err}`, () => {
+        sender.send(10);
+        sent += 10;
+        take();
+        for (let i = 0; i < 10_000; i++) if ((polls.get(1000 + i) ?? 0) < count) return false;
+        return true;
+      });
+      return residentKilobytes(program);
+    };
+    const once = await rounds(1);
+    const thrice = await rounds(3);
+    say(`ten thousand devices polled: ${once} KiB after the first round, ${thrice} KiB after the third`);
+    // A runtime takes about 100 MB.
+    assert(once < 400_000, `${once} KiB`);
+    assert(thrice < once + 50_000, `${once} KiB, then ${thrice} KiB`);
+    await until(() => `every sample has arrived: ${sampled} of ${sent}`, () => {
+      take();
+      return sampled === sent;
+    });
+    program.signal("SIGTERM");
+    const { status, err } = await program.ended;
+    assertEquals(status, 0, err);
+    assertEquals(accountIn(err), { sampled: sent, lost: 0 });
+  },
+);
+
 scene("hundreds of sampled devices share what it takes to sample them, and are left as they were", "module:dummy", async () => {
   ip("link set dev lo up", ...Array.from({ length: 300 }, (_, i) => `link add name n${i} index ${1000 + i} type dummy`));
   ip(...Array.from({ length: 300 }, (_, i) => `link set dev n${i} up`));
   const words = ["export", "n*:1000", "--direction", "egress", "--sflow", "127.0.0.1", "--agent", "192.0.2.1", "--polling", "0"];
   await using program = new Program([...COMMANDS[0]!.words(), ...words]);
   await until(() => `it exports: ${program.err}`, () => program.err.includes("exporting to "));
-  const [, kilobytes] = /^VmRSS:\s*(\d+) kB$/m.exec(readFileSync(`/proc/${program.pid}/status`, "utf8"))!;
+  const kilobytes = residentKilobytes(program);
   // A runtime takes about 100 MB; sockets and buffers of its own would take a megabyte for each device.
-  assert(Number(kilobytes) < 250_000, `${kilobytes} KiB`);
+  assert(kilobytes < 250_000, `${kilobytes} KiB`);
   program.signal("SIGTERM");
   const { status, err } = await program.ended;
   assertEquals(status, 0, err);
