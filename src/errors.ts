@@ -254,7 +254,7 @@ export class ArgumentError extends Error {
   override readonly name: string = "ArgumentError";
   /** The reason alone, without what was attempted; the whole message if that says nothing else. */
   readonly why: string;
-  /** The name of the option that is wrong, where that is known: {@linkcode ArgumentError.why} continues a sentence that begins with it. */
+  /** The name of the option that is wrong, if known: {@linkcode ArgumentError.why} continues a sentence that begins with it. */
   readonly argument: string | undefined;
 
   /** Makes the error with this message, of which `why` is the reason alone, about the option `argument`; and perhaps a `cause`. */

@@ -110,7 +110,7 @@ function discardedFrom({ inIfindex, data, originalBytes = 0, protocol }: SampleV
   return discardOf(packet, undefined, 0);
 }
 
-/** Waits until every sink has had an error, or confirmation where there is any, or all looks were in vain. */
+/** Waits until every sink has had an error, or confirmation if there is any, or all checks were in vain. */
 async function errorsComeBack(sinks: readonly ExportSink[]): Promise<void> {
   const done = new Set<ExportSink>();
   // Not until a time: if this process was stopped, or had no processor, that may pass before a sink has looked at its connection once.

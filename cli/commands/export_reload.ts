@@ -39,7 +39,7 @@ export class ExportInForce {
   /** What is sampled, and how. */
   sampling: ExportSettings;
   collectors: Collectors;
-  /** Those of the start, which count where a change takes effect at the next. */
+  /** Those of the start, which count if a change takes effect at the next. */
   readonly #first: ExportSettings;
   #running: Running | undefined;
   #reloads: Promise<void> = Promise.resolve();

@@ -17,7 +17,7 @@ export interface FlushTimerOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Flushes about once a second whether or not there are samples, and earlier where a sample may not wait that long. */
+/** Flushes about once a second whether or not there are samples, and earlier if a sample may not wait that long. */
 export class FlushTimer {
   readonly #options: FlushTimerOptions;
   readonly #random: () => number;

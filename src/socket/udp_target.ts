@@ -25,8 +25,8 @@ const CALM = 3;
 /** How long errors may be absent although they still come back: hosts report one in a second (net.ipv4.icmp_ratelimit), and what is sent waits for as long. */
 const HELD_BACK_MS = 3000;
 /**
- * The same where a host does not answer to ARP or neighbour discovery: it is asked three times, a second apart, while what is sent to it
- * waits without an error (net/core/neighbour.c), and then all over again.
+ * The same if a host does not answer ARP or neighbour discovery: it is asked three times, a second apart, while what is sent to it waits
+ * without an error (net/core/neighbour.c), and then all over again.
  */
 const ASKING_MS = 10_000;
 

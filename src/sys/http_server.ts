@@ -88,7 +88,7 @@ export function sentence(status: number, text: string, headers?: HttpAnswer["hea
 export async function serveHttp(sys: Sys, options: HttpServerOptions): Promise<HttpServer> {
   const { address, port, answer, onFailure } = options;
   const limits = { ...LIMITS, ...options.limits };
-  // Otherwise Deno refuses where nobody can catch it.
+  // Otherwise Deno throws where nobody can catch it.
   sys.requestNetwork(address, port);
   const { createServer } = await import("node:http");
   const server = createServer({

@@ -83,7 +83,7 @@ function labelText(labels: LabelPairs = []): string {
   return parts.length === 0 ? "" : `{${parts.join(",")}}`;
 }
 
-/** A backslash, and a line feed, are escaped everywhere; a quote where the text may be in quotes. */
+/** A backslash and a line feed are escaped everywhere; a quote only if the text may be in quotes. */
 function escaped(text: string, quotes: boolean): string {
   // Every other character may stand there, but half of a surrogate pair is no character in UTF-8.
   const whole = text.toWellFormed().replace(/\\/g, "\\\\").replace(/\n/g, "\\n");
