@@ -168,7 +168,7 @@ export class Metrics {
   #writeTraffic(out: FamilyWriter, { series, all }: MetricsSnapshot): void {
     const points = (value: (flow: FlowEstimate) => number): MetricPoint[] =>
       series.map((flow) => ({ labels: zip(SERIES_LABELS, flow.by), value: value(flow) }));
-    out.counter("psample_samples", { help: "Samples taken in.", otel: ["psample.samples", "{sample}"] }, points(({ samples }) => samples));
+    out.counter("psample_samples", { help: "Samples counted.", otel: ["psample.samples", "{sample}"] }, points(({ samples }) => samples));
     out.counter(
       "psample_estimated_packets",
       {
@@ -298,15 +298,15 @@ export class Metrics {
       out.counter(name, text, [...sums.values()]);
     };
     perGroup("psample_gap_samples", {
-      help: "Samples that were missing by sequence number when a later one came.",
+      help: "Samples that were missing by sequence number when a later one arrived.",
       otel: ["psample.gap_samples", "{sample}"],
     }, ({ lost, late }) => lost + late);
     perGroup("psample_late_samples", {
-      help: "Samples that were missing, and came later than their successors.",
+      help: "Samples that were missing, and arrived later than their successors.",
       otel: ["psample.late_samples", "{sample}"],
     }, ({ late }) => late);
     perGroup("psample_duplicate_samples", {
-      help: "Samples whose sequence number had come before.",
+      help: "Samples whose sequence number had arrived before.",
       otel: ["psample.duplicate_samples", "{sample}"],
     }, ({ duplicates }) => duplicates);
     out.gauge("psample_receive_buffer_bytes", {

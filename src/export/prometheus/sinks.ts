@@ -30,7 +30,7 @@ export function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): vo
   );
   out.counter(
     "psample_sink_returned_errors",
-    { help: "Errors that came back for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
+    { help: "Errors returned for sent datagrams: a minimum.", otel: ["psample.sink.returned_errors", "{error}"] },
     points(({ datagrams }) => datagrams?.returned),
   );
   out.gauge("psample_sink_connected", {
@@ -46,7 +46,7 @@ export function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): vo
     otel: ["psample.sink.waiting_samples", "{sample}"],
   }, points(({ connection }) => connection?.waitingSamples));
   out.counter("psample_sink_unconfirmed_samples", {
-    help: "Samples that were sent and not confirmed when a connection ended: nobody knows whether they arrived.",
+    help: "Samples that were sent and not confirmed when a connection ended: it is unknown whether they arrived.",
     otel: ["psample.sink.unconfirmed_samples", "{sample}"],
   }, points(({ connection }) => connection?.mayBeLost));
   out.counter(
@@ -63,7 +63,8 @@ export function writeSinks(out: FamilyWriter, sinks: readonly MetricsSink[]): vo
     "psample_sink_skipped_reports",
     {
       help:
-        "Reports of metrics that were not made: the one before was still being sent, the receiver asked for a pause, or making them takes long.",
+        "Reports of metrics that were not made: the previous one was still being sent, the receiver asked for a pause, or making them " +
+        "takes long.",
       otel: ["psample.sink.skipped_reports", "{report}"],
     },
     points(({ reports }) => reports?.skipped),
