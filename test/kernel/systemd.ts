@@ -50,6 +50,8 @@ export class Systemd implements AsyncDisposable {
         mount -t tmpfs run /run
         umount /sys/fs/cgroup 2>/dev/null || true
         mount -t cgroup2 cgroup2 /sys/fs/cgroup
+        # As container managers do: systemd mounts credentials in another mount namespace, and this one has to see it.
+        mount --make-rshared /
         exec systemd --system --unit=default.target --log-target=null --show-status=no
       ' sh "$1"\n`,
     );
