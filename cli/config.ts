@@ -57,11 +57,11 @@ function refuseOthers(path: string, { owner, mode }: TextFile): void {
   const name = printableText(path);
   const word = shellWord(path);
   if (owner !== 0) {
-    throw new UsageError(`${name} belongs to the user ${owner}, who could have root do anything that it says: chown root ${word}`);
+    throw new UsageError(`${name} belongs to the user ${owner}, who could control what root does: chown root ${word}`);
   }
   if ((mode & (GROUP_WRITES | ALL_WRITE)) === 0) return;
   const who = (mode & ALL_WRITE) === 0 ? "its group" : "everybody";
-  throw new UsageError(`${name} can be written by ${who}, who could have root do anything that it says: chmod go-w ${word}`);
+  throw new UsageError(`${name} can be written by ${who}, who could control what root does: chmod go-w ${word}`);
 }
 
 /** What a configuration file says. */

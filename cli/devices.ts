@@ -64,8 +64,8 @@ function noneMatches(pattern: string, known: readonly Known[]): UsageError {
 export function checkAny(words: readonly string[]): void {
   if (!words.includes("any") || words.length === 1) return;
   const other = words.find((word) => word !== "any");
-  const why = other === undefined ? "it was given twice" : `${printable(other)} cannot be named with it`;
-  throw new UsageError(`any is every device: ${why}`, { keys: ["device"], value: "any" });
+  const why = other === undefined ? "it was given twice" : `${printable(other)} cannot be given with it`;
+  throw new UsageError(`any means every device: ${why}`, { keys: ["device"], value: "any" });
 }
 
 /** Whether a word means this device. */

@@ -9,7 +9,7 @@ import { isFile } from "./words.ts";
 /** The names of recordings; `-` is standard input, which can be read once. */
 export function recordingPaths(words: readonly string[]): readonly string[] {
   const paths = words.map((word) => streamName(word, 0));
-  if (paths.filter((path) => path === "-").length > 1) throw new UsageError("standard input was given twice, it can be read once");
+  if (paths.filter((path) => path === "-").length > 1) throw new UsageError("standard input was given twice, but can be read only once");
   return paths;
 }
 

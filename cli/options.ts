@@ -367,7 +367,7 @@ export function valuesOf<const Table extends OptionTable>(typed: OptionTexts, ta
     const texts = typed.get(key) ?? [];
     const name = longName(key);
     if (texts.length > 1 && !option.repeats) {
-      throw new UsageError(`${name} was given ${texts.length} times, it takes one value`, { keys: [key] });
+      throw new UsageError(`${name} was given ${texts.length} times, but takes one value`, { keys: [key] });
     }
     options[key] = concerning({ keys: [key] }, () => option.read(texts, name));
   }

@@ -21,7 +21,7 @@ export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered, 
   const were = (count: number | bigint, what: string): string => `${count.toLocaleString("en")} ${what}${Number(count) === 1 ? "" : "s"}`;
   if (samples > 0) {
     const more = oneIn !== undefined && oneIn > 1 ? `; --rate ${roundRate(oneIn / 10)} would sample ten times as many` : "";
-    return `${were(samples, "sample")} came ${during}, and --filter matches none of them${more}`;
+    return `${were(samples, "sample")} arrived ${during}, and --filter matches none of them${more}`;
   }
   const packet = matched ? "packet that --match selects" : "packet";
   const came = (count: bigint): string => `${were(count, "packet")}${matched ? " that --match selects" : ""} passed ${devices} ${during}`;
@@ -31,7 +31,7 @@ export function silenceOf({ seconds, devices, passed, oneIn, samples, filtered, 
   if (filtered) return `${came(passed)}${wanted}, and --filter matches none of the samples yet`;
   const rate = roundRate(Number(passed) / seconds);
   const cure = oneIn !== undefined && rate < oneIn ? `; --rate ${rate} would show about one a second` : "";
-  return `${came(passed)}${wanted}, and none was yet${cure}`;
+  return `${came(passed)}${wanted}, but none has been yet${cure}`;
 }
 
 /** The next smaller of 1, 2, 5, 10, 20 and so on. */

@@ -95,7 +95,9 @@ export class ExportInForce {
     if (text === undefined) return error instanceof Error ? error.stack ?? error.message : `${error}`;
     const { user } = this.#first.options;
     const isRight = error instanceof SystemError && (error.code === "EACCES" || error.code === "EPERM");
-    return user !== undefined && isRight ? `${text}. It is done as the user ${printable(user)}: a restart does it with all rights` : text;
+    return user !== undefined && isRight
+      ? `${text}. That is done as the user ${printable(user)}: a restart does it with full privileges`
+      : text;
   }
 
   /** Puts the present settings in force. Resolves to `false` if it is not done because everything ends. */

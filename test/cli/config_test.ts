@@ -188,9 +188,9 @@ test("a file that somebody else could have written is refused while root reads i
     return new ConfigReader("b.conf", TABLE, new Map(), io).read();
   };
   const wrong: [object, RegExp][] = [
-    [{ mode: 0o664 }, /b\.conf can be written by its group, who could have root do anything that it says: chmod go-w b\.conf$/],
+    [{ mode: 0o664 }, /b\.conf can be written by its group, who could control what root does: chmod go-w b\.conf$/],
     [{ mode: 0o646 }, /can be written by everybody/],
-    [{ owner: 1000 }, /belongs to the user 1000, who could have root do anything that it says: chown root b\.conf$/],
+    [{ owner: 1000 }, /belongs to the user 1000, who could control what root does: chown root b\.conf$/],
   ];
   for (const [file, message] of wrong) assertMatch((await assertRejects(() => read(file), UsageError)).message, message);
   for (const file of [{}, { mode: 0o640 }, { mode: 0o666, reader: 1000 }, { owner: 1000, reader: 1000 }]) await read(file);

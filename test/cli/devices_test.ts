@@ -31,7 +31,7 @@ test("a pattern that matches nothing, or is invalid, is a usage error that names
   assertThrows(() => expandAmong(["en*"], KNOWN), UsageError, "no device matches en*: there are lo, eth0, eth1");
   assertThrows(() => expandAmong(["eth.*"], KNOWN), UsageError, "no device matches eth.*");
   assertThrows(() => expandAmong(["eth[9-1]"], KNOWN), UsageError, "is not a valid pattern");
-  assertThrows(() => expandAmong(["any", "eth0"], KNOWN), UsageError, "any is every device");
+  assertThrows(() => expandAmong(["any", "eth0"], KNOWN), UsageError, "any means every device");
   assertThrows(() => expandAmong(["any"], [{ name: "lo", up: true }]), UsageError, "no device is up but lo");
   // Where devices that come later count too.
   assertEquals(expandAmong(["xx*", "eth0"], KNOWN, true), ["eth0"]);

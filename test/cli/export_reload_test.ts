@@ -147,7 +147,7 @@ test("a wrong file changes nothing, and nothing that was opened for it stays ope
     [["sflow"], /^psample: x\.conf, line 3: sflow needs a value/],
     [["device lo"], /^psample: x\.conf: nowhere to export to/],
     [[...right, "device none0"], /^psample: x\.conf, line 5: there is no device none0/],
-    [[...right, "device any"], /^psample: x\.conf, line 5: any is every device: lo cannot be named with it/],
+    [[...right, "device any"], /^psample: x\.conf, line 5: any means every device: lo cannot be given with it/],
     [[...right, `ipfix ${unused.target}`, "prometheus 203.0.113.7:1"], /^psample: Cannot listen on 203\.0\.113\.7:1: .*EADDRNOTAVAIL/],
     [[...right, "keep 3"], /^psample: x\.conf, line 5: --keep requires --rotate/],
   ];

@@ -197,8 +197,8 @@ test(
     const before = readdirSync(path("")).sort();
     const refused: [string[], number, RegExp][] = [
       [["nosuchdev0:10"], 1, /^psample: Cannot find the device nosuchdev0: no such device \(ENODEV\)\. See ip link/],
-      [["any", "lo"], 2, /any is every device: lo cannot be named with it/],
-      [["any:5", "any:6"], 2, /any is every device: it was given twice/],
+      [["any", "lo"], 2, /any means every device: lo cannot be given with it/],
+      [["any:5", "any:6"], 2, /any means every device: it was given twice/],
       [["lo", "-g", "0", "-g", "1"], 2, /--group was given twice/],
       [["--rate", "7"], 2, /--rate says what to sample, but no DEVICE is given/],
       [["--labels", path("none")], 1, /^psample: Cannot read \S+none: no such file or directory \(ENOENT\)\n$/],

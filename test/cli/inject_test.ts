@@ -23,7 +23,7 @@ test("wrong command lines are refused, with what is expected", async () => {
       [["--speed", "0", "a"], '--speed is "0": expected a number above 0'],
       [["--speed", "1e3", "a"], '--speed is "1e3": expected a number above 0'],
       [["--loop", "-"], "--loop requires files: standard input can be read only once"],
-      [["-", "/dev/stdin"], "standard input was given twice, it can be read once"],
+      [["-", "/dev/stdin"], "standard input was given twice, but can be read only once"],
       [["--packet-rate", "0", "a"], '--packet-rate is "0": expected a whole number from 1'],
       [["--filter", "tcp port", "a"], "--filter"],
     ] as const

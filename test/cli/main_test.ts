@@ -97,7 +97,7 @@ test("a usage error has status 2, says why and where help is, and prints nothing
     [["capture", "eth0", "--control", "jump"], /--control is "jump": expected continue, pass, /],
     [["capture", "eth0", "--control", "goto chain 268435456"], /--control is "268435456": expected a whole number from 0 to 268435455/],
     [["capture", "eth0", "--index", "5", "--group", "6"], /--index without --rate shares an existing action: --group cannot change it/],
-    [["capture", "any", "eth0"], /any is every device/],
+    [["capture", "any", "eth0"], /any means every device/],
     // What people type out of habit.
     [["-c5"], /-c takes no value, but "5" was given: to stop after 5 samples, --count 5/],
     [["-c", "5"], /-c takes no value: to stop after 5 samples, --count 5/],
@@ -313,7 +313,7 @@ test("demo -w FILE.pcap says before it writes what does, if there are packets of
   assertEquals([two.status, two.text(), two.files.size], [2, "", 0]);
   assertMatch(
     two.errors(),
-    /a pcap file has one\. psample demo -w demo\.pcapng writes all, --filter 'not group 9' leaves out those of the tunnel/,
+    /a pcap file can have only one link type\. psample demo -w demo\.pcapng writes all, --filter 'not group 9' leaves out those of the tunnel/,
   );
   for (const only of [["--filter", "not group 9"], TUNNEL, ["--count", "3"], ["--format", "pcapng"], ["--format", "netlink"]]) {
     const one = await run(["demo", "-w", "demo.pcap", ...only]);

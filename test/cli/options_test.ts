@@ -158,7 +158,7 @@ test("an option without its value is refused: another option is not a value", ()
 });
 
 test("an option that takes one value is refused twice", () => {
-  assertEquals(refusal("-w", "a", "-w", "b"), "--write was given 2 times, it takes one value");
+  assertEquals(refusal("-w", "a", "-w", "b"), "--write was given 2 times, but takes one value");
 });
 
 test("a wrong value is refused, with what was expected", () => {

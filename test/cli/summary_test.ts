@@ -48,22 +48,25 @@ test("a silence is explained by what arrived, what was wanted, and a rate that w
     silenceOf({ seconds: 5, devices: "eth0", passed, oneIn, samples });
   assertEquals(
     told(312n, 1000),
-    "312 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, and none was yet; --rate 50 would show about one a second",
+    "312 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, but none has been yet; --rate 50 would show about one a second",
   );
   assertEquals(
     told(1n, 10),
-    "1 packet passed eth0 in 5 s, of which 1 in 10 is sampled, and none was yet; --rate 1 would show about one a second",
+    "1 packet passed eth0 in 5 s, of which 1 in 10 is sampled, but none has been yet; --rate 1 would show about one a second",
   );
   // That is bad luck.
-  assertEquals(told(50_000n, 1000), "50,000 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, and none was yet");
+  assertEquals(told(50_000n, 1000), "50,000 packets passed eth0 in 5 s, of which 1 in 1000 is sampled, but none has been yet");
   assertEquals(told(0n, 1000), "no packet passed eth0 in 5 s: no --rate would show one");
   const some = { seconds: 5, devices: "eth0", oneIn: 10, samples: 0, matched: true };
   assertEquals(silenceOf({ ...some, passed: 0n }), "no packet that --match selects passed eth0 in 5 s: no --rate would show one");
   assertEquals(
     silenceOf({ ...some, passed: 5n }),
-    "5 packets that --match selects passed eth0 in 5 s, of which 1 in 10 is sampled, and none was yet; --rate 1 would show about one a second",
+    "5 packets that --match selects passed eth0 in 5 s, of which 1 in 10 is sampled, but none has been yet; --rate 1 would show about one a second",
   );
   assertEquals(told(undefined, 1000), "nothing was sampled on eth0 in 5 s: a smaller --rate shows more");
-  assertEquals(told(90n, 100, 12), "12 samples came in 5 s, and --filter matches none of them; --rate 10 would sample ten times as many");
-  assertEquals(told(1n, 1, 1), "1 sample came in 5 s, and --filter matches none of them");
+  assertEquals(
+    told(90n, 100, 12),
+    "12 samples arrived in 5 s, and --filter matches none of them; --rate 10 would sample ten times as many",
+  );
+  assertEquals(told(1n, 1, 1), "1 sample arrived in 5 s, and --filter matches none of them");
 });

@@ -124,7 +124,7 @@ scene("after five seconds without output, a terminal shows what arrived, what wa
     await until(() => `it says ${what}: ${io.errors()}`, () => io.errors().includes(`psample: ${what}\n`));
   await says(
     few,
-    "60 packets passed a in 5 s, of which 1 in 4000000000 is sampled, and none was yet; --rate 10 would show about one a second",
+    "60 packets passed a in 5 s, of which 1 in 4000000000 is sampled, but none has been yet; --rate 10 would show about one a second",
   );
   await says(none, "no packet passed b in 5 s: no --rate would show one");
   await says(other, "60 packets passed a in 5 s, of which 1 in 1 is sampled, and --filter matches none of the samples yet");

@@ -279,9 +279,9 @@ for (const { name, words } of COMMANDS) {
       await reload(/export\.conf was read again/);
       assertEquals(await sampling(), "a egress 1, a ingress 1, c egress 5, c ingress 5");
       write("device a:1", "prometheus 80");
-      await reload(/\(EACCES\).*It is done as the user nobody: a restart does it with all rights\n.*was not applied/s);
+      await reload(/\(EACCES\).*That is done as the user nobody: a restart does it with full privileges\n.*was not applied/s);
       chmodSync(file, 0o666);
-      await reload(/can be written by everybody, who could have root do anything that it says: chmod go-w \S+export\.conf\n/);
+      await reload(/can be written by everybody, who could control what root does: chmod go-w \S+export\.conf\n/);
       chmodSync(file, 0o600);
       await reload(/Cannot read \S+export\.conf: permission denied \(EACCES\)/);
       assertEquals(await sampling(), "a egress 1, a ingress 1, c egress 5, c ingress 5");

@@ -51,7 +51,7 @@ export function parseActionList(words: Words, status: number): ActionSpec[] {
 /** Refuses more actions than a request holds. */
 export function checkCount(actions: number): void {
   if (actions <= TCA_ACT_MAX_PRIO) return;
-  throw new TcRefusal(`Too many actions: ${actions}, and the kernel takes ${TCA_ACT_MAX_PRIO}`, STATUS_OUTSIDE);
+  throw new TcRefusal(`Too many actions: ${actions}; the kernel accepts at most ${TCA_ACT_MAX_PRIO}`, STATUS_OUTSIDE);
 }
 
 function parseAction(words: Words, status: number): ActionSpec {

@@ -182,9 +182,9 @@ test("psample tc: combinations that make no request are refused with a message",
   const sample = "action sample rate 1 group 1 ";
   for (
     const [line, why] of [
-      [`actions add ${sample.repeat(33)}`, "Too many actions: 33, and the kernel takes 32"],
-      [`filter add dev d0 ingress matchall ${sample.repeat(40)}`, "Too many actions: 40, and the kernel takes 32"],
-      [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Too many actions: 5000, and the kernel takes 32"],
+      [`actions add ${sample.repeat(33)}`, "Too many actions: 33; the kernel accepts at most 32"],
+      [`filter add dev d0 ingress matchall ${sample.repeat(40)}`, "Too many actions: 40; the kernel accepts at most 32"],
+      [`actions delete ${"action sample index 5 ".repeat(5000)}`, "Too many actions: 5000; the kernel accepts at most 32"],
       [
         `filter add dev d0 ingress protocol ip flower ip_proto tcp dst_port 80 ip_proto icmp ${sample}`,
         '"ip_proto" cannot change after the ports that belong to it',

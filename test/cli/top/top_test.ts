@@ -303,7 +303,7 @@ test("a usage error names what is meant", async () => {
     [["--rate", "5"], /--rate says what to sample, but no DEVICE is given/],
     [["--trunc", "64", "--group", "5"], /--trunc says what to sample, but no DEVICE is given/],
     [["eth0", "-i", "eth0"], /the same device was given twice/],
-    [["eth0", "any"], /any is every device/],
+    [["eth0", "any"], /any means every device/],
     [["eth0", "tcp", "port", "443"], /did you mean --filter 'tcp port 443'\?/],
     [["eth0", "-g", "1", "-g", "2"], /--group was given twice: samples go into one group/],
     [["eth0", "--match", "nonsense"], /--match: /],
