@@ -208,8 +208,9 @@ both("listen with wait resolves when the family appears", { noFamily: true }, as
   await listener!.close();
 });
 
-both("listen with wait survives that the family is removed and added again", {}, async (sys) => {
-  const listener = await listenWith(sys, { wait: true });
+both("listen with wait survives that the family is removed and added again, and tells it", {}, async (sys) => {
+  const told: boolean[] = [];
+  const listener = await listenWith(sys, { wait: true, onFamily: (isThere) => void told.push(isThere) });
   sys.sample(sampleMessage({ sequence: 0 }));
   const iterator = listener[Symbol.asyncIterator]();
   assertEquals(brief((await iterator.next()).value), "1:0");
@@ -217,10 +218,11 @@ both("listen with wait survives that the family is removed and added again", {},
   await settle();
   sys.removeFamily();
   await settle();
-  assertEquals([...sys.listener.groups], [16]);
+  assertEquals([[...sys.listener.groups], told], [[16], [false]]);
   sys.addFamily(31, { config: 50, packets: 51 });
   await settle();
   assertEquals([...sys.listener.groups], [16, 51, 50]);
+  assertEquals(told, [false, true]);
   sys.sample(sampleMessage({ sequence: 0, family: 31 }));
   assertEquals(brief((await waiting).value), "1:0");
   await listener.close();
