@@ -244,11 +244,7 @@ scene("an interface that goes down costs what is sent meanwhile, counted; up aga
   bareWire();
   secondWire();
   using away = new Named();
-  ip(`link set dev d netns ${away.name}`);
-  using collector = away.inside(() => {
-    ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
-    return new UdpReceiver("198.51.100.2");
-  });
+  using collector = behindC(away);
   const command = await start(`a --rate 1 --direction egress --latency low --sflow ${collector.target} --agent 192.0.2.1`);
   let count = 0;
   const sendUntil = async (what: string, yes: () => boolean): Promise<void> =>
@@ -295,6 +291,15 @@ scene("a device that is too slow drops, which is counted sample by sample", "mod
   assertMatch(errors, new RegExp(`; ${500 - Number(samples)} samples to sFlow 198\\.51\\.100\\.2:6343\n$`));
 });
 
+/** Puts the other end of `c` into another namespace, where a collector has 198.51.100.2. */
+function behindC(away: Named): UdpReceiver {
+  ip(`link set dev d netns ${away.name}`);
+  return away.inside(() => {
+    ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
+    return new UdpReceiver("198.51.100.2");
+  });
+}
+
 scene(
   "a send buffer that is full drops, and neither the stream nor the end is held up; what was sent and dropped is all",
   "module:sch_tbf",
@@ -302,11 +307,7 @@ scene(
     bareWire();
     secondWire();
     using away = new Named();
-    ip(`link set dev d netns ${away.name}`);
-    using collector = away.inside(() => {
-      ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
-      return new UdpReceiver("198.51.100.2");
-    });
+    using collector = behindC(away);
     tc("qdisc add dev c root tbf rate 8kbit burst 2000 limit 100mb");
     const words = `--sflow ${collector.target} --agent 192.0.2.1 --max-datagram 512 --header 160`;
     const command = await start(`a --rate 1 --direction egress ${words}`);
@@ -335,11 +336,7 @@ scene("datagrams that the path does not take in one piece arrive all the same, a
   bareWire();
   secondWire();
   using away = new Named();
-  ip(`link set dev d netns ${away.name}`);
-  using collector = away.inside(() => {
-    ip("link set dev lo up", "address add 198.51.100.2/24 dev d", "link set dev d address 02:00:00:00:00:04", "link set dev d up");
-    return new UdpReceiver("198.51.100.2");
-  });
+  using collector = behindC(away);
   ip("route add 198.51.100.2/32 dev c mtu 600");
   const command = await start(`a --rate 1 --direction egress --sflow ${collector.target} --agent 192.0.2.1`);
   send("a", ...inOrder(20, frameOut));
