@@ -3,6 +3,7 @@
  * failed, and one line that counts: `deno task test`.
  *
  *   --kernels new,old   the kernels, or "none"; defaults to new
+ *   --divide            in the old kernel, whose processor is emulated, each file in one of the runtimes
  *   --shuffle           the tests of each file in another order
  *   --seed N            the order of an earlier run
  *   --alone             each file of unit tests again, separately
@@ -24,12 +25,13 @@ import { Pool, seatsOf, shares } from "./run/pool.ts";
 import { kernelTests, ROOT, type Runtime, RUNTIMES, type TestOptions, unitTests } from "./run/project.ts";
 import { addTo, type Count, count, failures, parsed, refuse, Report, run, say } from "./run/suite.ts";
 
-const USAGE = "deno task test [--kernels new,old|none] [--shuffle] [--seed N] [--alone] [--daemons]";
+const USAGE = "deno task test [--kernels new,old|none] [--divide] [--shuffle] [--seed N] [--alone] [--daemons]";
 
 const { values } = parsed(() =>
   parseArgs({
     options: {
       kernels: { type: "string", default: "new" },
+      divide: { type: "boolean", default: false },
       shuffle: { type: "boolean" },
       seed: { type: "string" },
       alone: { type: "boolean" },
@@ -58,10 +60,15 @@ async function forRuntimes(work: (runtime: Runtime) => Promise<void>): Promise<v
   await Promise.all(runtimes.map(work));
 }
 
+/** Whether each file runs in only one of the runtimes. */
+function isDivided(kernel: Kernel): boolean {
+  return values.divide && kernel === "old";
+}
+
 /** Says what is going to happen to this machine, and how long it will take. */
 function announce(): void {
   const bootable = process.getuid?.() === 0 ? kernels : [];
-  const minutes = 4 + bootable.reduce((sum, kernel) => sum + KERNELS[kernel].minutes, values.alone ? 4 : 0);
+  const minutes = 4 + bootable.reduce((sum, kernel) => sum + KERNELS[kernel].minutes / (isDivided(kernel) ? 2 : 1), values.alone ? 4 : 0);
   const where = ["on this machine", ...bootable.map((kernel) => `in ${KERNELS[kernel].what}`)].join(" and ");
   say(`The tests run in Deno and Bun, ${where}: about ${minutes} minutes on two processors.`);
   const all = [...downloads(), ...bootable.flatMap(downloadOf)];
@@ -106,8 +113,9 @@ async function boots(kernel: Kernel): Promise<boolean> {
 /** Runs the tests that need psample, in guests with a kernel that has it. */
 async function inGuests(kernel: Kernel): Promise<void> {
   const { guests, seats } = KERNELS[kernel];
+  const files = isDivided(kernel) ? shares(kernelTests(), runtimes.length) : runtimes.map(kernelTests);
   await forRuntimes((runtime) => {
-    const runners = shares(kernelTests(), guests).map((files) => inKernel(kernel, RUNTIMES[runtime](files, options)));
+    const runners = shares(files[runtimes.indexOf(runtime)]!, guests).map((files) => inKernel(kernel, RUNTIMES[runtime](files, options)));
     return report.suite(`${runtime}, kernel ${kernel}`, runners, { environment, inKernel: true, pool, seats });
   });
 }
