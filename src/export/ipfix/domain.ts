@@ -12,7 +12,7 @@ export interface Standing {
  * An observation domain: the messages, the sequence numbers and the templates of its own that RFC 7011 gives it.
  *
  * What a collector must know comes first: at the beginning with the first record that needs it, later in messages of its own, which are
- * sent before the one that has begun.
+ * sent before the one that has begun; after it if templates are not sent again and it has new ones.
  */
 export class Domain {
   readonly id: number;
@@ -30,6 +30,8 @@ export class Domain {
   readonly #nextMs: () => number;
   #isDue = false;
   #areTemplatesDue = false;
+  /** Whether the message that has begun has templates that were not sent before. */
+  #hasNewTemplates = false;
 
   /**
    * @param phase After which part of a wait everything is announced again for the first time.
@@ -82,10 +84,16 @@ export class Domain {
 
   /** Sends a template, unless it has been sent. */
   tell(template: Template): void {
+    if (!this.#templates.has(template)) {
+      this.makeRoom(template.setBytes);
+      // What was announced meanwhile may have needed it too.
+      if (!this.#templates.has(template)) {
+        this.#templates.add(template);
+        this.#write(template);
+        this.#hasNewTemplates = true;
+      }
+    }
     this.#template = template;
-    if (this.#templates.has(template)) return;
-    this.#templates.add(template);
-    this.#write(template);
   }
 
   /** Completes the message if it has no room for this many bytes more. */
@@ -117,15 +125,18 @@ export class Domain {
     this.#areTemplatesDue = true;
   }
 
-  /** Completes the message, if anything is in it, and what must be sent before it. */
+  /** Completes the message, if anything is in it, and what is due to be announced. */
   complete(): void {
-    if (this.#isDue) this.#announceNow();
+    if (this.#isDue && (this.#areTemplatesDue || !this.#hasNewTemplates)) this.#announceNow();
     const message = this.#message;
-    if (message.isEmpty) return;
-    message.complete(this.#out.seconds, this.#sequence, this.id);
-    this.#out.add(message);
-    this.#sequence = (this.#sequence + message.records) >>> 0;
-    message.clear();
+    if (!message.isEmpty) {
+      message.complete(this.#out.seconds, this.#sequence, this.id);
+      this.#out.add(message);
+      this.#sequence = (this.#sequence + message.records) >>> 0;
+      message.clear();
+      this.#hasNewTemplates = false;
+    }
+    if (this.#isDue) this.#announceNow();
   }
 
   #announceNow(): void {

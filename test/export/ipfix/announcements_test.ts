@@ -129,6 +129,29 @@ test("templates, rates and names are sent again by the timer, before data, wheth
   assertEquals(output.flush(READ_NS - 3600n * SECOND).messages(), []);
 });
 
+test("by TCP a record of options never comes before its template, whenever it is due to be sent again", () => {
+  // One that has a name needs another template; another rate in the domain of the first, another domain.
+  const later: SampleParts[] = [{ ...PLAIN, in: 7 }, { ...PLAIN, rate: 10 }, { ...PLAIN, group: 2, in: 7 }];
+  for (const maxDatagramBytes of [512, 1400]) {
+    for (const domains of ["rate", "namespace"] as const) {
+      for (let ms = 0n; ms <= 2500n; ms += 100n) {
+        for (const parts of later) {
+          const options = { transport: "tcp", templateRefreshMs: 1000, strict: true, domains, maxDatagramBytes, headerBytes: 0 } as const;
+          const output = exported(options, (index) => index === 7 ? { index, name: "eth7", type: 1, address: undefined } : undefined);
+          // The decoder throws if a template is missing.
+          const begun = READ_NS + ms * 1_000_000n;
+          output.take([sampleOf(PLAIN)]).flush(begun).take([sampleOf(parts)], begun).flush(begun + SECOND);
+          output.take([sampleOf(PLAIN)], begun + 2n * SECOND).flush(begun + 3n * SECOND);
+          const records = output.messages().flatMap(({ records }) => records);
+          assertEquals(records.filter(({ scopes }) => scopes === 0).length, 3);
+          // It was sent again at least once.
+          assert(records.filter((record) => record.fields.has("304")).length > 1);
+        }
+      }
+    }
+  }
+});
+
 test("exporters that start together send templates at different times, if told", () => {
   const output = exported({ templateRefreshMs: 20_000, refreshPhase: 0.25 }).take([sampleOf(PLAIN)]).flush();
   output.messages();
