@@ -20,6 +20,15 @@ test("every block of code on a page is run: by a test that names the page, or as
   assertEquals(unheld.map(({ page, line, language }) => `${page}:${line}: nothing runs a block of "${language}"`), []);
 });
 
+test("a block of code begins and ends with a line of three backquotes: else nothing finds it, and it is printed as text", () => {
+  const wrong = PAGES.flatMap((page) => {
+    return read(page).split("\n").flatMap((line, i) =>
+      line.includes("```") && !/^ *```[a-z ]*$/.test(line) ? [`${page}:${i + 1}: ${line}`] : []
+    );
+  });
+  assertEquals(wrong, []);
+});
+
 test("every command on these pages is one that the tests type", () => {
   const others = GUIDE.flatMap((page) => commandsOn(page).map(({ command }) => ({ page, command })))
     .filter(({ command }) => !/^(psample|tc|kill)( |$)/.test(command));
