@@ -12,7 +12,7 @@ export interface Standing {
  * An observation domain: the messages, the sequence numbers and the templates of its own that RFC 7011 gives it.
  *
  * What a collector must know comes first: at the beginning with the first record that needs it, later in messages of its own, which are
- * sent before the one that has begun; after it if templates are not sent again and it has new ones.
+ * sent before the one that has begun. Without templates they come after it: it may have a new one that they need.
  */
 export class Domain {
   readonly id: number;
@@ -30,8 +30,6 @@ export class Domain {
   readonly #nextMs: () => number;
   #isDue = false;
   #areTemplatesDue = false;
-  /** Whether the message that has begun has templates that were not sent before. */
-  #hasNewTemplates = false;
 
   /**
    * @param phase After which part of a wait everything is announced again for the first time.
@@ -90,7 +88,6 @@ export class Domain {
       if (!this.#templates.has(template)) {
         this.#templates.add(template);
         this.#write(template);
-        this.#hasNewTemplates = true;
       }
     }
     this.#template = template;
@@ -127,26 +124,25 @@ export class Domain {
 
   /** Completes the message, if anything is in it, and what is due to be announced. */
   complete(): void {
-    if (this.#isDue && (this.#areTemplatesDue || !this.#hasNewTemplates)) this.#announceNow();
+    if (this.#areTemplatesDue) this.#announceNow();
     const message = this.#message;
     if (!message.isEmpty) {
       message.complete(this.#out.seconds, this.#sequence, this.id);
       this.#out.add(message);
       this.#sequence = (this.#sequence + message.records) >>> 0;
       message.clear();
-      this.#hasNewTemplates = false;
     }
     if (this.#isDue) this.#announceNow();
   }
 
   #announceNow(): void {
-    this.#isDue = false;
+    const withTemplates = this.#areTemplatesDue;
+    this.#isDue = this.#areTemplatesDue = false;
     this.#announcedMs = this.#out.nowMs;
     this.#waitMs = this.#nextMs();
     const begun = this.#message;
     this.#message = new Message(this.#out.maxDatagramBytes);
-    if (this.#areTemplatesDue) { for (const template of this.#templates) this.#write(template); }
-    this.#areTemplatesDue = false;
+    if (withTemplates) { for (const template of this.#templates) this.#write(template); }
     for (const standing of this.#standing) standing.write(this);
     this.complete();
     this.#message = begun;
