@@ -268,6 +268,11 @@ export class ArgumentError extends Error {
   }
 }
 
+/** The error that an argument is wrong: the reason follows its name, after what was attempted. */
+export function wrongArgument(argument: string, why: string, attempted = ""): ArgumentError {
+  return new ArgumentError(`${attempted}${argument} ${why}`, { why, argument });
+}
+
 /**
  * Malformed input.
  *

@@ -4,7 +4,7 @@ import { forwardsPackets } from "../control/forwarding.ts";
 import { ArgumentError } from "../errors.ts";
 import type { DatagramEncoder, Datagrams, SendDatagrams } from "../export/datagrams.ts";
 import { IpfixFlowEncoder } from "../export/ipfix/flow_encoder.ts";
-import type { IpfixFlowOptions, IpfixOptions, IpfixPacketOptions } from "../export/ipfix/options.ts";
+import { type IpfixFlowOptions, type IpfixOptions, type IpfixPacketOptions, refused } from "../export/ipfix/options.ts";
 import { IpfixPacketEncoder } from "../export/ipfix/packet_encoder.ts";
 import { SflowEncoder } from "../export/sflow/encoder.ts";
 import type { SflowOptions } from "../export/sflow/options.ts";
@@ -221,8 +221,7 @@ async function openIpfix<Encoder extends DatagramEncoder, Options extends IpfixO
 ): Promise<ExportSink<Encoder>> {
   const { maxDatagramBytes = MAX_DATAGRAM_BYTES, spoolBytes = STREAM_SPOOL_BYTES } = options;
   if (!Number.isSafeInteger(spoolBytes) || spoolBytes < LEAST_SPOOL_BYTES) {
-    const why = `${spoolBytes} is not a whole number from ${LEAST_SPOOL_BYTES} on`;
-    throw new ArgumentError(`Cannot export IPFIX: spoolBytes ${why}`, { why, argument: "spoolBytes" });
+    throw refused("spoolBytes", `${spoolBytes} is not a whole number from ${LEAST_SPOOL_BYTES} on`);
   }
   const { transport, host } = splitTransport(target);
   const common = {

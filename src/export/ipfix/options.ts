@@ -1,5 +1,5 @@
 /** The options of an IPFIX encoder, with their defaults. */
-import { ArgumentError } from "../../errors.ts";
+import { type ArgumentError, wrongArgument } from "../../errors.ts";
 
 /**
  * How records of packets or flows are sent.
@@ -88,10 +88,14 @@ const U32 = 0xffff_ffff;
 const EXACT = (): number => 1;
 const DOMAINS = ["rate", "namespace", "cookie"] as const;
 
+/** The error that an option is wrong. */
+export function refused(option: string, why: string): ArgumentError {
+  return wrongArgument(option, why, "Cannot export IPFIX: ");
+}
+
 function ofRange(name: string, value: number, least: number, most: number): number {
   if (Number.isInteger(value) && value >= least && value <= most) return value;
-  const why = `${value} is not a whole number from ${least} to ${most}`;
-  throw new ArgumentError(`Cannot export IPFIX: ${name} ${why}`, { why, argument: name });
+  throw refused(name, `${value} is not a whole number from ${least} to ${most}`);
 }
 
 /** The options of both kinds of records. */
@@ -99,16 +103,16 @@ export function completeOptions(options: IpfixOptions): Complete<IpfixOptions> {
   const { domain = 1, domains = "rate", maxDatagramBytes = 1400, templateRefreshMs = 30_000 } = options;
   const { refreshPhase = 1, random = EXACT, strict = false, oneIn = 1, transport = "udp" } = options;
   if (transport !== "udp" && transport !== "tcp") {
-    throw new ArgumentError(`Cannot export IPFIX: transport ${JSON.stringify(transport)} is not "udp" or "tcp"`);
+    throw refused("transport", `${JSON.stringify(transport)} is not "udp" or "tcp"`);
   }
   if (!DOMAINS.includes(domains)) {
-    throw new ArgumentError(`Cannot export IPFIX: domains ${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
+    throw refused("domains", `${JSON.stringify(domains)} is not "rate", "namespace" or "cookie"`);
   }
   if (!(oneIn >= 1 && oneIn <= U32)) {
-    throw new ArgumentError(`Cannot export IPFIX: oneIn ${oneIn} is not a number from 1 to ${U32}`);
+    throw refused("oneIn", `${oneIn} is not a number from 1 to ${U32}`);
   }
   if (!(refreshPhase >= 0 && refreshPhase <= 1)) {
-    throw new ArgumentError(`Cannot export IPFIX: refreshPhase ${refreshPhase} is not a number from 0 to 1`);
+    throw refused("refreshPhase", `${refreshPhase} is not a number from 0 to 1`);
   }
   return {
     domain: ofRange("domain", domain, 1, U32),

@@ -1,5 +1,5 @@
 /** Options of the encoder, and what is wrong with them. */
-import { ArgumentError } from "../../errors.ts";
+import { ArgumentError, wrongArgument } from "../../errors.ts";
 import type { SampleView } from "../../psample/sample_view.ts";
 import { addressBytes } from "../../wire/text.ts";
 import { ADDRESS_BYTES, HEADER_BYTES } from "./datagram.ts";
@@ -77,7 +77,7 @@ export function settingsOf(options: SflowOptions): SflowSettings {
   const mostHeaderBytes = maxDatagramBytes - HEADER_BYTES - ADDRESS_BYTES - mostSampleBytes(0);
   if (!(Number.isInteger(headerBytes) && headerBytes >= 0 && headerBytes <= mostHeaderBytes)) {
     const most = `${mostHeaderBytes}, the most that fits into datagrams of ${maxDatagramBytes} bytes`;
-    throw wrong("headerBytes", `${headerBytes} is not a whole number from 0 to ${most}`);
+    throw wrongArgument("headerBytes", `${headerBytes} is not a whole number from 0 to ${most}`);
   }
   const addresses = new Map<number, Uint8Array<ArrayBuffer>>();
   const address = addressOf("agent", options.agent);
@@ -98,12 +98,8 @@ export function settingsOf(options: SflowOptions): SflowSettings {
 
 function within(what: string, value: number, least: number, most: number): void {
   if (!(Number.isInteger(value) && value >= least && value <= most)) {
-    throw wrong(what, `${value} is not a whole number from ${least} to ${most}`);
+    throw wrongArgument(what, `${value} is not a whole number from ${least} to ${most}`);
   }
-}
-
-function wrong(argument: string, why: string): ArgumentError {
-  return new ArgumentError(`${argument} ${why}`, { why, argument });
 }
 
 function addressOf(what: string, text: string): Uint8Array<ArrayBuffer> {
