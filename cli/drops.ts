@@ -18,8 +18,8 @@ export const DROPS_OPTIONS = {
     details:
       "Each with its reason and the function of the kernel that discarded it, or the trap of the device, and the first --header bytes. The " +
       "kernel has one drop monitor (module drop_monitor) for all network namespaces, and does not report which one a packet was in. If " +
-      "another program uses it, this is reported and everything else continues; its settings are restored at the end. It answers in the initial network " +
-      "namespace, whatever --netns says, and requires root, or CAP_NET_ADMIN and CAP_SYS_ADMIN.",
+      "another program uses it, this is reported and everything else continues; its settings are restored at the end. It answers in the " +
+      "initial network namespace, whatever --netns says, and requires root, or CAP_NET_ADMIN and CAP_SYS_ADMIN.",
   }),
   dropLimit: number({
     value: "N",

@@ -21,12 +21,13 @@ export const exportCommand: Command = command({
   usage: USAGE,
   about: "Makes this machine a source of sFlow version 5, of IPFIX (PSAMP) and of metrics for Prometheus and OTLP, for any number of " +
     "collectors at once: each TARGET is --sflow HOST, --ipfix HOST, --prometheus PORT or --otlp URL. Each DEVICE is sampled as by " +
-    "psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' and " +
-    "any include devices that come later, and sampling that another program removes is set up again, also if the module was unloaded meanwhile. A device that is " +
-    "renamed out of a pattern is no longer sampled; one given by its name stays sampled under another, until another device gets the name. " +
-    "Without DEVICE it exports what is sampled already. A sample is sent within a second. Whatever a collector does not accept in time is " +
-    "dropped, counted and reported, and delays nothing else. SIGHUP reads the file of --config again, looks host names up again and " +
-    "reopens the recording of --write; but if the terminal that it was started from is closed, it ends. SIGUSR1 prints the numbers so far.",
+    "psample capture, 1 in N packets, and nothing is left behind; any is every device that is up, except lo. Patterns such as 'eth*' " +
+    "and any include devices that come later, and sampling that another program removes is set up again, also if the module was " +
+    "unloaded meanwhile. A device that is renamed out of a pattern is no longer sampled; one given by its name stays sampled under " +
+    "another, until another device gets the name. Without DEVICE it exports what is sampled already. A sample is sent within a second. " +
+    "Whatever a collector does not accept in time is dropped, counted and reported, and delays nothing else. SIGHUP reads the file of " +
+    "--config again, looks host names up again and reopens the recording of --write; but if the terminal that it was started from is " +
+    "closed, it ends. SIGUSR1 prints the numbers so far.",
   examples: [
     ["psample export eth0 --sflow 192.0.2.9", "an sFlow agent"],
     ["psample export eth0:1000 eth1:4000 --sflow collector.example.net", "a rate for each device"],

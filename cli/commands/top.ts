@@ -161,9 +161,9 @@ export const top: Command = command({
     "Estimates from samples how much traffic there is, and who causes it: each sample stands for the N packets that it was picked from; losses " +
     "and segmentation offload are corrected for. ± is the error bound, with a confidence of 95 %. Each DEVICE is sampled as by " +
     "psample capture, and nothing is left behind; any is every device that is up, except lo. For these the kernel's counters give " +
-    'the exact number of packets and make the estimate of bytes more precise ("calibrated"); flows are estimated shares of both. Without DEVICE and FILE it counts ' +
-    "what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a terminal the figures are " +
-    "live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
+    'the exact number of packets and make the estimate of bytes more precise ("calibrated"); flows are estimated shares of both. Without ' +
+    "DEVICE and FILE it counts what is sampled already. A FILE is a recording: its name ends in .pcap or .pcapng, or has a slash. At a " +
+    "terminal the figures are live, of the last 2, 10 or 40 seconds, and ? explains the keys; elsewhere, and with --once, they are tables.",
   examples: [
     ["psample top eth0", "who talks through eth0, and how much"],
     ["psample top eth0 --by ipprotocol,destinationport --filter 'not tcp port 22'", "services, without ssh"],

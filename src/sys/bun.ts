@@ -310,7 +310,7 @@ class BunSys implements Sys {
   }
 
   trimMemory(): void {
-    // Bun has its own allocator, which returns unused memory by itself.
+    // Bun has its own allocator, which returns unused memory without being asked.
   }
 
   windowSize(fd: number): WindowSize | undefined {

@@ -21,7 +21,7 @@ const OTHERS = ["SIGALRM", "SIGVTALRM", "SIGPROF", "SIGXCPU", "SIGIO", "SIGPWR",
  * Pass the result to everything that takes a `signal`: {@linkcode addSampling} then removes its filters, a listener ends its iteration, and
  * so the program ends. A second signal ends it at once. A signal that the process ignores, such as SIGHUP under nohup(1), stays ignored,
  * with one exception: if Deno takes seconds to start, it handles SIGHUP itself by then, and the signal ends the program in good order.
- * `process.exit()` always leaves filters behind: abort your own signal instead, or let the program end by itself. SIGKILL and the real-time
+ * `process.exit()` always leaves filters behind: abort your own signal instead, or let the program run to its end. SIGKILL and the real-time
  * signals leave them behind too, and on Bun SIGSTKFLT, which no program can handle there:
  * {@linkcode cleanUpSampling} removes what they leave.
  *

@@ -39,7 +39,7 @@ test("every field of sampling and listening has an option of the same name, or a
     symbol.declarations[0]!.def!.properties!.map(({ name }) => name)
       .filter((field) => !OF_PROGRAMS.has(field) && !OPTIONS.has(longName(field)))
       .filter((field) => !ROWS.some((row) => row.type === symbol.name && row.field === field))
-      .map((field) => `${symbol.name}.${field} is no option: give it a row`)
+      .map((field) => `${symbol.name}.${field} is not an option: give it a row`)
   );
   assertEquals(missing, []);
 });

@@ -191,7 +191,7 @@ scene("the module may be unloaded and come back: sampling is set up again, which
   const UNLOADED = "the psample module was unloaded: nothing is sampled until it is loaded again";
   const LOADED = "the psample module is loaded again";
   await arrives();
-  // The kernel loads it by itself when sampling is set up again.
+  // The kernel loads it when sampling is set up again.
   await unload();
   await arrives();
   // Now it cannot: somebody else has to.

@@ -287,7 +287,7 @@ scene(
     for (const [, , comment] of rows()) assertMatch(comment!, /^group \d+ sample-rate 1/);
     await until("the filters are removed", () => tcDump("a", "b") === before);
 
-    // It leaves the pipe by itself.
+    // It closes the pipe when it has them.
     await using counting = home.start("-o", "extcap.psample_a.rate:1", "-i", "psample-a", "-c", "5");
     let ended: Ended | undefined;
     void counting.ended.then((end) => ended = end);

@@ -140,7 +140,7 @@ scene(
       exporting.signal("SIGTERM");
       const { status, err } = await exporting.ended;
       assertEquals(status, 0, err);
-      // It ends by itself, also the process that it has for what it prints or writes: otherwise systemd kills them after a long time.
+      // All of its processes exit, also the one that prints or writes: otherwise systemd kills them after a long time.
       assertEquals(systemd.ctl("disable", "--now", unit).status, 0, state());
       assertEquals(systemd.show(unit, "Result"), "success");
     } finally {

@@ -218,7 +218,7 @@ scene(
   },
 );
 
-/** 99.9 % of a normal distribution lie within so many standard errors. */
+/** 99.9 % of a normal distribution lie within this many standard errors. */
 const STANDARD_ERRORS = 3.29;
 /**
  * A round in which one of four figures is outside is repeated, so that chance alone does not fail the test. Of few samples a little more
@@ -274,7 +274,7 @@ scene(
       if (figures.every(({ deviation }) => deviation <= STANDARD_ERRORS)) break;
       outside.push(figures.map(({ what, deviation }) => `${what}: ${deviation.toFixed(2)}`).join(", "));
     }
-    assert(outside.length < ROUNDS, `off by so many standard errors, each time: ${outside.join("; ")}`);
+    assert(outside.length < ROUNDS, `off by these numbers of standard errors: ${outside.join("; ")}`);
   },
 );
 

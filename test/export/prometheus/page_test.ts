@@ -99,7 +99,7 @@ test("the size of the receive buffer is on the page if there is one", () => {
 });
 
 test(
-  "a browser shows every part; numbers stay on one line, and what is too wide is scrolled by itself",
+  "a browser shows every part; numbers stay on one line, and a table that is too wide scrolls alone",
   browser("chromium"),
   inDirectory(async (path) => {
     for (const width of [1000, 500]) {
